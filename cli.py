@@ -1,0 +1,250 @@
+"""What the command lines share: flags, the types of their values, and errors."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+T = TypeVar("T")
+Number = TypeVar("Number", int, float)
+
+# Named here as well as in models.py, so that --help need not import torch.
+MODEL_NAMES = ("SimpleNet", "XceptionBased")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+USER_ERROR_STATUS = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose long flags take hyphens as well as underscores.
+
+    Its errors are a single line, and its help shows the defaults.
+    """
+
+    def __init__(self, description: str, *, epilog: str | None = None) -> None:
+        super().__init__(
+            description=description,
+            epilog=epilog,
+            formatter_class=_HelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse `args` after turning the underscores of long flags into hyphens."""
+        given = sys.argv[1:] if args is None else args
+        return super().parse_known_args([_hyphenate(arg) for arg in given], namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line on stderr and exit with status 2."""
+        self.exit(USER_ERROR_STATUS, f"{self.prog}: error: {message} (see --help)\n")
+
+
+class _HelpFormatter(
+    argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
+):
+    """Show defaults (unless there is none to show) and keep the epilog's lines."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def _hyphenate(argument: str) -> str:
+    """Turn `--batch_size=2` into `--batch-size=2`; leave values alone."""
+    if not re.match(r"--[A-Za-z]", argument):
+        return argument
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def number_type(
+    kind: type[Number], condition: Callable[[Number], bool], allowed: str
+) -> Callable[[str], Number]:
+    """Make an argparse type that says which numbers are allowed."""
+
+    def parse(text: str) -> Number:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not condition(value):
+            raise argparse.ArgumentTypeError(f"expected {allowed}, got {text!r}")
+        return value
+
+    return parse
+
+
+positive_int = number_type(int, lambda n: n >= 1, "a whole number of at least 1")
+non_negative_int = number_type(int, lambda n: n >= 0, "a whole number of at least 0")
+positive_float = number_type(
+    float, lambda v: 0 < v < float("inf"), "a number greater than 0"
+)
+non_negative_float = number_type(
+    float, lambda v: 0 <= v < float("inf"), "a number of at least 0"
+)
+fraction = number_type(float, lambda v: 0 <= v < 1, "a number from 0 up to 1")
+
+
+def add_data_flags(
+    parser: argparse.ArgumentParser,
+    *,
+    default: str | None = "fakes_dataset",
+    several: bool = False,
+) -> None:
+    """Add -d/--dataset, --data-root and --limit."""
+    parser.add_argument(
+        "-d",
+        "--dataset",
+        default=[default] if several else default,
+        nargs="+" if several else None,
+        metavar="NAME",
+        help="folder under --data-root: fakes_dataset, synthetic_dataset or your own",
+    )
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        default=Path("datasets"),
+        metavar="DIR",
+        help="folder that holds the datasets, NAME/{train,val,test}/{real,fake}/",
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="use only the first N images of each class and split, for a quick trial",
+    )
+
+
+def add_model_flag(parser: argparse.ArgumentParser) -> None:
+    """Add -m/--model."""
+    parser.add_argument(
+        "-m",
+        "--model",
+        choices=MODEL_NAMES,
+        default=MODEL_NAMES[0],
+        help="the detector's architecture",
+    )
+
+
+def add_checkpoint_flag(
+    parser: argparse.ArgumentParser, *, several: bool = False
+) -> None:
+    """Add -cpp/-cp/--checkpoint-path."""
+    parser.add_argument(
+        "-cpp",
+        "-cp",
+        "--checkpoint-path",
+        type=Path,
+        nargs="+" if several else None,
+        metavar="FILE",
+        help="checkpoint written by train_main.py; by default the one that "
+        "train_main.py writes for this dataset and model with Adam",
+    )
+
+
+def add_compute_flags(parser: argparse.ArgumentParser, *, batch_size: int = 32) -> None:
+    """Add -b/--batch-size, --device, --precision, --workers and --seed."""
+    parser.add_argument(
+        "-b",
+        "--batch-size",
+        type=positive_int,
+        default=batch_size,
+        metavar="N",
+        help="images in a batch",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="where the model runs: auto (a GPU if there is one), cpu, cuda, cuda:1, "
+        "mps",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="arithmetic of the model; auto takes bf16 where the hardware has it, "
+        "fp16 on older GPUs, else fp32",
+    )
+    parser.add_argument(
+        "--workers",
+        type=non_negative_int,
+        metavar="N",
+        help="processes that read images (default: as suits the machine)",
+    )
+    add_seed_flag(parser)
+
+
+def add_seed_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --seed."""
+    parser.add_argument(
+        "--seed", type=non_negative_int, default=0, help="seed of all randomness"
+    )
+
+
+def add_figures_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --figures-dir."""
+    parser.add_argument(
+        "--figures-dir",
+        type=Path,
+        default=Path("figures"),
+        metavar="DIR",
+        help="folder for figures and the numbers behind them",
+    )
+
+
+def default_checkpoint_path(
+    dataset: str, model: str, optimizer: str = "Adam", *, folder: Path | None = None
+) -> Path:
+    """Return where train_main.py keeps the best checkpoint of such a run."""
+    return (folder or Path("checkpoints")) / f"{dataset}_{model}_{optimizer}.pt"
+
+
+def progress(
+    iterable: Iterable[T], description: str, *, total: int | None = None
+) -> Iterable[T]:
+    """Show a progress bar on a terminal, and nothing when stderr is a file."""
+    from tqdm import tqdm
+
+    return tqdm(
+        iterable,
+        desc=description,
+        total=total,
+        leave=False,
+        dynamic_ncols=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an exception's message as one line.
+
+    An error from a data loader's worker process carries the worker's whole traceback
+    in its message; its last line is what the user needs.
+    """
+    text = str(error).strip()
+    if "Original Traceback" in text:
+        text = re.sub(r"^[\w.]+(Error|Exception): ", "", text.splitlines()[-1])
+    return " ".join(text.split()) or type(error).__name__
+
+
+def run(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
+    """Run a script's `main` and turn a user's mistake into one line and status 2."""
+    program = Path(sys.argv[0]).name
+    try:
+        status = main(None)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        status = 130
+    except (ValueError, OSError) as error:
+        print(f"{program}: error: {describe_error(error)}", file=sys.stderr)
+        status = USER_ERROR_STATUS
+    sys.exit(status)

@@ -1,0 +1,116 @@
+"""Write files whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURE_DPI = 150
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that a reader, or a crash, sees the old one or the new one.
+
+    The content goes to a temporary file in the same folder, is flushed to the disk,
+    and then takes the name in one step. On any error the temporary file is removed
+    and what stood under `path` before is untouched.
+
+    Args:
+        path: the file to write; missing parent folders are made.
+        write: called with a binary file open for writing.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+    )
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            write(handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def save_json(value: Any, path: Path) -> None:
+    """Save a value as indented JSON, atomically.
+
+    Raises:
+        ValueError: `value` holds NaN or an infinity, which JSON does not have.
+        OSError: the file cannot be written.
+    """
+    text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda handle: handle.write(text.encode()))
+
+
+def save_csv(
+    rows: Iterable[Sequence[Any]], path: Path, *, header: Sequence[str]
+) -> None:
+    """Save rows under a header as CSV (UTF-8), atomically."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    # A file name that is not valid UTF-8 keeps its bytes.
+    content = buffer.getvalue().encode("utf-8", "surrogateescape")
+    write_atomically(path, lambda handle: handle.write(content))
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a Matplotlib figure as PNG, atomically."""
+    write_atomically(
+        path, lambda handle: figure.savefig(handle, format="png", dpi=FIGURE_DPI)
+    )
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder` if it is missing and raise OSError if it cannot be written to.
+
+    Scripts call it before the work whose result they will save.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"cannot write to the folder {folder}: {error.strerror}; "
+            "name another one, or change its permissions"
+        ) from error
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable, where the system can open folders (not Windows)."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
