@@ -1,0 +1,83 @@
+"""One process among several that train together; alone, everything is a no-op."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def get_rank() -> int:
+    """Return this process's number among those that train together."""
+    return dist.get_rank() if _is_on() else 0
+
+
+def get_world_size() -> int:
+    """Return how many processes train together."""
+    return dist.get_world_size() if _is_on() else 1
+
+
+def get_local_rank() -> int:
+    """Return this process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def is_main() -> bool:
+    """Say whether this is the process that prints and writes files."""
+    return get_rank() == 0
+
+
+def start(device: torch.device) -> torch.device:
+    """Join the processes that `torchrun` started, if it did.
+
+    Returns:
+        This process's own device: its GPU, or the CPU.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", get_local_rank())
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def stop() -> None:
+    """Leave the group."""
+    if _is_on():
+        dist.destroy_process_group()
+
+
+def wrap(model: nn.Module) -> nn.Module:
+    """Return a module whose backward pass averages gradients over the processes."""
+    if not _is_on():
+        return model
+    on_gpu = next(model.parameters()).is_cuda
+    return DistributedDataParallel(
+        model, device_ids=[get_local_rank()] if on_gpu else None
+    )
+
+
+def sum_over_processes(values: Sequence[float]) -> list[float]:
+    """Return the elementwise sums of every process's `values`."""
+    if not _is_on():
+        return list(values)
+    everyones: list[Sequence[float]] = [()] * get_world_size()
+    dist.all_gather_object(everyones, list(values))
+    return [sum(column) for column in zip(*everyones, strict=True)]
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every process the main one's buffers (batch-norm statistics)."""
+    if _is_on():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def _is_on() -> bool:
+    """Say whether a process group was started."""
+    return dist.is_available() and dist.is_initialized()

@@ -1,0 +1,263 @@
+"""A map-style dataset of real and fake face images in `ROOT/{real,fake}/` folders."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.utils.data import Dataset
+
+REAL = 0
+FAKE = 1
+CLASS_NAMES = ("real", "fake")
+SPLITS = ("train", "val", "test")
+
+
+class FacesDataset(Dataset):
+    """Real and fake face images: real ones first by index, each class sorted by name.
+
+    Only the file names are held, compactly, so that a million images cost some tens
+    of megabytes and worker processes share them.
+
+    Args:
+        root_path: folder of one split, which holds the folders `real` and `fake`.
+        transform: called with an upright RGB `PIL.Image`; what it returns is the
+            sample. Without it the sample is the image itself.
+        limit: use only the first `limit` images of each class.
+        exclude: names to leave out, as `real/NAME` or `fake/NAME`.
+
+    Attributes:
+        real_image_names: sorted file names in `real/`.
+        fake_image_names: sorted file names in `fake/`.
+        num_skipped_files: hidden files and files that are no images by their name.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+        ValueError: a class has no image.
+    """
+
+    def __init__(
+        self,
+        root_path: str | os.PathLike[str],
+        transform: Callable[[Image.Image], Any] | None = None,
+        *,
+        limit: int | None = None,
+        exclude: Collection[str] = (),
+    ) -> None:
+        self.root_path = Path(root_path)
+        self.transform = transform
+        self.num_skipped_files = 0
+        self.real_image_names = self._list_class(REAL, limit, exclude)
+        self.fake_image_names = self._list_class(FAKE, limit, exclude)
+
+    def __len__(self) -> int:
+        return len(self.real_image_names) + len(self.fake_image_names)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        """Return the sample at `index` and its label (0 real, 1 fake).
+
+        Raises:
+            IndexError: `index` is out of range.
+            ValueError: the file cannot be read as an image; the message names it.
+        """
+        image = read_image(self.get_path(index))
+        label = self.get_label(index)
+        return (self.transform(image) if self.transform else image), label
+
+    def get_path(self, index: int) -> Path:
+        """Return the path of the image at `index`."""
+        label = self.get_label(index)
+        if label == REAL:
+            return self.root_path / CLASS_NAMES[REAL] / self.real_image_names[index]
+        position = index - len(self.real_image_names)
+        return self.root_path / CLASS_NAMES[FAKE] / self.fake_image_names[position]
+
+    def get_label(self, index: int) -> int:
+        """Return the label of the image at `index`, without reading it."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is not in 0 ... {len(self) - 1}")
+        return REAL if index < len(self.real_image_names) else FAKE
+
+    def get_labels(self) -> np.ndarray:
+        """Return all labels: int64 (N,)."""
+        counts = [len(self.real_image_names), len(self.fake_image_names)]
+        return np.repeat([REAL, FAKE], counts)
+
+    def _list_class(
+        self, label: int, limit: int | None, exclude: Collection[str]
+    ) -> CompactNames:
+        """List one class's images and count what is skipped."""
+        folder = self.root_path / CLASS_NAMES[label]
+        names, num_skipped = list_images(folder)
+        if exclude:
+            names = [n for n in names if f"{CLASS_NAMES[label]}/{n}" not in exclude]
+        if not names:
+            raise ValueError(
+                f"no images in {folder}; put at least one image file "
+                "(.jpg, .png, ... as Pillow reads) there"
+            )
+        self.num_skipped_files += num_skipped
+        return CompactNames(names[:limit])
+
+
+class CompactNames(Sequence[str]):
+    """A read-only list of file names in two arrays rather than a million objects.
+
+    Worker processes that are forked read it without copying it: no reference counts
+    are touched.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        encoded = [os.fsencode(name) for name in names]
+        self._bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
+        self._ends = np.cumsum(lengths)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = range(len(self))[index]
+        start = self._ends[position - 1] if position else 0
+        return os.fsdecode(self._bytes[start : self._ends[position]].tobytes())
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} names, {self[0]!r} ... {self[-1]!r}>"
+
+
+class ResizeToTensor:
+    """Turn a PIL image into uint8 (3, size, size), resized with antialiasing.
+
+    The memory holds the pixels row by row, their channels side by side, as Pillow
+    decodes them and as the channels-last format wants them: no byte is moved twice.
+
+    Args:
+        size: height and width in pixels; the aspect ratio is not kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        if image.size != (self.size, self.size):
+            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        pixels = torch.from_numpy(np.array(image))  # (size, size, 3)
+        return pixels.permute(2, 0, 1)
+
+
+def list_images(folder: Path) -> tuple[list[str], int]:
+    """List a folder's images by their names, without opening them.
+
+    Returns:
+        The sorted names of the entries whose extension is one of Pillow's, and how
+        many entries were passed over: hidden ones and other extensions.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    extensions = frozenset(Image.registered_extensions())
+    names, num_skipped = [], 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                extension = name[name.rfind(".") :].lower()
+                if name[0] != "." and "." in name and extension in extensions:
+                    names.append(name)
+                else:
+                    num_skipped += 1
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(
+            f"there is no folder {folder}; a dataset holds train, val and test, each "
+            "with the folders real and fake (make_demo_datasets.py makes an example)"
+        ) from error
+    names.sort()
+    return names, num_skipped
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read an image file of any format and mode as an upright RGB image.
+
+    The first frame of an animation is taken, the camera's orientation applied, 16-bit
+    and floating-point greys scaled to 8 bits, and transparency laid over white.
+
+    Raises:
+        ValueError: the file cannot be read, is truncated, or has more pixels than
+            Pillow holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+        with image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{path} has too many pixels to be opened: {error}") from error
+    # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.
+    except Exception as error:
+        reason = _describe_reading_error(path, error)
+        raise ValueError(
+            f"cannot read the image {path}: {reason}; replace or remove it"
+        ) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB."""
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scale_deep_grey(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _scale_deep_grey(image: Image.Image) -> Image.Image:
+    """Bring 16-bit integers, or floats in [0, 1] (else in [0, 255]), to 8 bits."""
+    grey = np.nan_to_num(np.asarray(image).astype(np.float64))
+    brightest = grey.max(initial=0)
+    if image.mode == "F":
+        grey = grey * 255 if brightest <= 1 else grey
+    elif image.mode != "I" or brightest > 255:  # "I" may hold 8, 16 or 32 bits
+        grey = grey * 255 / (65535 if brightest <= 65535 else 2**32 - 1)
+    return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+
+
+def _describe_reading_error(path: Path, error: Exception) -> str:
+    """Say in a few words why an image could not be read."""
+    if not path.exists():
+        return "a broken link" if path.is_symlink() else "there is no such file"
+    if path.is_dir():
+        return "it is a folder"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if path.stat().st_size == 0:
+        return "the file is empty"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image file that Pillow knows"
+    return " ".join(str(error).split()) or type(error).__name__

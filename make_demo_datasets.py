@@ -1,0 +1,162 @@
+"""Make two datasets of drawn faces, so that everything runs with no download.
+
+fakes_dataset: the inner face of one drawn person planted into another's picture.
+synthetic_dataset: drawn faces with the periodic traces of a GAN's up-sampling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shlex
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cli
+from demo_plan import DATASETS, Picture, is_made, plan_dataset, publish, refuse_foreign
+from files import check_writable
+
+FEWEST_FOR_A_POOL = 40  # below, starting processes costs more than it saves
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = cli.Parser(__doc__)
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        default=Path("datasets"),
+        metavar="DIR",
+        help="folder that will hold both datasets",
+    )
+    parser.add_argument(
+        "--images-per-class",
+        type=cli.positive_int,
+        default=400,
+        metavar="N",
+        help="training images of each class; validation has a fifth, test two fifths "
+        "(in fakes_dataset, a fifth of fakes)",
+    )
+    parser.add_argument(
+        "--size",
+        type=cli.number_type(int, lambda n: n >= 64, "a whole number of at least 64"),
+        default=256,
+        metavar="PIXELS",
+        help="height and width of the images",
+    )
+    parser.add_argument(
+        "--workers",
+        type=cli.positive_int,
+        default=_count_cores(),
+        metavar="N",
+        help="processes that draw; the images do not depend on it",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="make them anew where this script made them before",
+    )
+    cli.add_seed_flag(parser)
+    return parser.parse_args(argv)
+
+
+def _count_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def draw_picture(picture: Picture) -> bytes:
+    """Draw one image of a dataset as a JPEG file.
+
+    The bytes depend on the picture's fields alone, and on the versions of NumPy,
+    SciPy and Pillow. Real and fake differ in the forgery, in nothing else.
+    """
+    import numpy as np
+
+    from demo_faces import draw_face, sample_person, sample_shot
+    from demo_fakes import add_generator_traces, photograph, resample, swap_face
+
+    def start(*stream: int) -> np.random.Generator:
+        return np.random.default_rng([picture.seed, *stream])
+
+    dataset = DATASETS.index(picture.dataset)
+    rng = start(1, dataset, picture.is_fake, picture.person)
+    shot = sample_shot(rng)
+    person = sample_person(start(0, picture.person))
+    face = draw_face(person, shot, rng, size=picture.size)
+    image = face.image
+    if picture.donor is not None:
+        donor, donor_shot = (
+            sample_person(start(0, picture.donor)),
+            sample_shot(rng, pose_of=shot),
+        )
+        image = swap_face(
+            face, draw_face(donor, donor_shot, rng, size=picture.size), rng
+        )
+    camera = start(2, dataset, picture.camera)
+    image = resample(image, camera.uniform(1.0, 1.5))
+    if picture.is_fake and picture.donor is None:
+        image = add_generator_traces(image, rng)
+    return photograph(image, camera)
+
+
+def save_picture(folder: Path, picture: Picture) -> None:
+    """Draw one image and write it below `folder`."""
+    path = folder / picture.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(draw_picture(picture))
+
+
+def save_pictures(
+    pictures: Sequence[Picture], folder: Path, *, workers: int = 1
+) -> None:
+    """Draw all pictures below `folder`, in several processes where it pays."""
+    name, total = pictures[0].dataset, len(pictures)
+    save = partial(save_picture, folder)
+    if workers == 1 or total < FEWEST_FOR_A_POOL:
+        for picture in cli.progress(pictures, name):
+            save(picture)
+        return
+    context = multiprocessing.get_context("spawn")  # the same on every platform
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        saved = pool.map(save, pictures, chunksize=8)
+        for _ in cli.progress(saved, name, total=total):
+            pass
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make what is missing and say where it is."""
+    args = parse_args(argv)
+    settings = {
+        "seed": args.seed,
+        "images_per_class": args.images_per_class,
+        "size": args.size,
+    }
+    plans = {name: plan_dataset(name, **settings) for name in DATASETS}
+    missing = [
+        name
+        for name, pictures in plans.items()
+        if args.overwrite or not is_made(args.data_root, name, pictures, settings)
+    ]
+    for name in missing:
+        refuse_foreign(args.data_root, name, overwrite=args.overwrite)
+    if missing:
+        check_writable(args.data_root)
+    for name in missing:
+        with publish(args.data_root, name, settings) as folder:
+            save_pictures(plans[name], folder, workers=args.workers)
+    for name, pictures in plans.items():
+        state = "made" if name in missing else "already there"
+        print(f"{args.data_root / name}: {len(pictures)} images, {state}")
+    root = shlex.quote(str(args.data_root))
+    where = "" if args.data_root == Path("datasets") else f" --data-root {root}"
+    print(f"next: python train_main.py -d fakes_dataset -m SimpleNet{where}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,176 @@
+"""The two detectors by name, each with the preprocessing that it expects."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from preprocessing import PUBLISHED, SYMMETRIC, Preprocessing
+from state_dicts import load_model_state
+from weights import find_weights, load_backbone
+
+__all__ = [
+    "MODELS",
+    "ModelSpec",
+    "Preprocessing",
+    "SimpleNet",
+    "build_model",
+    "build_plain_xception",
+    "get_xception_based_model",
+    "load_model_state",
+]
+
+
+class SimpleNet(nn.Module):
+    """A small network: three convolutions, three linear layers, 18.5 M parameters."""
+
+    name = "SimpleNet"
+    preprocessing = PUBLISHED
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(2, 2)
+        self.conv1 = nn.Conv2d(3, 6, 7)
+        self.conv2 = nn.Conv2d(6, 16, 7)
+        self.conv3 = nn.Conv2d(16, 24, 7)
+        self.fc1 = nn.Linear(24 * 26 * 26, 1024)
+        self.fc2 = nn.Linear(1024, 256)
+        self.fc3 = nn.Linear(256, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute logits (N, 2), real first, of float32 images (N, 3, 256, 256)."""
+        features = self.pool(F.relu(self.conv1(images)))  # (N, 6, 125, 125)
+        features = self.pool(F.relu(self.conv2(features)))  # (N, 16, 59, 59)
+        features = self.pool(F.relu(self.conv3(features)))  # (N, 24, 26, 26)
+        features = features.flatten(1)  # (N, 16224), channels first in any format
+        features = F.relu(self.fc1(features))
+        features = F.relu(self.fc2(features))
+        return self.fc3(features)
+
+
+def get_xception_based_model(
+    weights_path: Path | None = None,
+    *,
+    from_scratch: bool = False,
+    cache_dir: Path | None = None,
+) -> nn.Module:
+    """Build Xception with ImageNet weights and a new head for real or fake.
+
+    Args:
+        weights_path: ImageNet weights file; None: the cache folder, then the mirrors.
+        from_scratch: start from random weights; also what a checkpoint is loaded into.
+        cache_dir: where downloads are kept; None: torch.hub's folder.
+
+    Returns:
+        A module from float32 (N, 3, 256, 256) to logits (N, 2), real first, with
+        `name`, `preprocessing` and `weights_source` (a sentence on what was loaded).
+
+    Raises:
+        ValueError: when both a file and a random start are asked for, or the file is
+            no weights file of Xception.
+        OSError: when no weights are to be had.
+
+    Source: F. Chollet, Xception, CVPR 2017. Deviations: the 1000-way last layer is
+        replaced by an MLP 2048-1000-256-64-2; no ReLU works in place.
+    """
+    if from_scratch and weights_path is not None:
+        raise ValueError(
+            f"a weights file ({weights_path}) and a random start exclude each other: "
+            f"give --weights or --from-scratch"
+        )
+    path = None if from_scratch else find_weights(weights_path, cache_dir=cache_dir)
+    model = build_plain_xception()
+    source = "random start, no ImageNet weights"
+    model.weights_source = source if path is None else load_backbone(model, path)
+    model.last_linear = nn.Sequential(
+        nn.Linear(2048, 1000),
+        nn.ReLU(),
+        nn.Linear(1000, 256),
+        nn.ReLU(),
+        nn.Linear(256, 64),
+        nn.ReLU(),
+        nn.Linear(64, 2),
+    )
+    model.name = "XceptionBased"
+    model.preprocessing = SYMMETRIC
+    return model
+
+
+def build_plain_xception() -> nn.Module:
+    """Build Xception with its 1000-way last layer and random weights."""
+    with warnings.catch_warnings():  # old code: its warnings are not the user's
+        warnings.simplefilter("ignore")
+        import pretrainedmodels  # takes seconds: only those who build Xception pay
+
+        model = pretrainedmodels.xception(num_classes=1000, pretrained=None)
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            # One in-place ReLU follows several layers here: a hook on any of them
+            # (Grad-CAM) would read activations that the ReLU has overwritten.
+            module.inplace = False
+    return model
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A row of the table of models.
+
+    Args:
+        name: as given on the command line and stored in checkpoints.
+        preprocessing: what a newly built model expects.
+        build: called with weights_path and from_scratch, returns the model.
+        grad_cam_layer: name of Grad-CAM's target layer.
+    """
+
+    name: str
+    preprocessing: Preprocessing
+    build: Callable[[Path | None, bool], nn.Module]
+    grad_cam_layer: str = "conv3"
+
+
+def build_model(
+    name: str, *, weights_path: Path | None = None, from_scratch: bool = False
+) -> nn.Module:
+    """Build a model by name.
+
+    Args:
+        name: a key of `MODELS`.
+        weights_path: ImageNet weights file, for XceptionBased only.
+        from_scratch: random weights; use it too before loading a checkpoint.
+
+    Returns:
+        The model, with attributes `name` and `preprocessing`, on the CPU, in training
+        mode.
+
+    Raises:
+        ValueError: for an unknown name, or weights for a model that has none.
+        OSError: when the weights are not to be had.
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
+    return MODELS[name].build(weights_path, from_scratch)
+
+
+def _build_simple_net(weights_path: Path | None, from_scratch: bool) -> nn.Module:
+    """SimpleNet always starts at random: asking for that changes nothing."""
+    if weights_path is not None:
+        raise ValueError(
+            f"SimpleNet has no ImageNet weights to load from {weights_path}: "
+            f"leave --weights out, or choose XceptionBased"
+        )
+    return SimpleNet()
+
+
+def _build_xception(weights_path: Path | None, from_scratch: bool) -> nn.Module:
+    return get_xception_based_model(weights_path, from_scratch=from_scratch)
+
+
+MODELS: dict[str, ModelSpec] = {
+    "SimpleNet": ModelSpec("SimpleNet", PUBLISHED, _build_simple_net),
+    "XceptionBased": ModelSpec("XceptionBased", SYMMETRIC, _build_xception),
+}

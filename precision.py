@@ -1,0 +1,91 @@
+"""Choose the device and the arithmetic that a model runs in."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The arithmetic of the forward pass on one kind of device.
+
+    Attributes:
+        name: fp32, bf16 or fp16.
+        device_type: cpu, cuda or mps.
+    """
+
+    name: str = "fp32"
+    device_type: str = "cpu"
+
+    def autocast(self) -> AbstractContextManager:
+        """Return a context in which layers run in this precision (fp32: unchanged)."""
+        return torch.autocast(
+            self.device_type,
+            dtype=DTYPES[self.name],
+            enabled=self.name != "fp32",
+            cache_enabled=torch.is_grad_enabled(),
+        )
+
+    def make_scaler(self) -> torch.amp.GradScaler:
+        """Return a gradient scaler, which does nothing unless fp16 needs it."""
+        return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called `name`; `auto` takes a GPU where there is one.
+
+    Raises:
+        ValueError: the name is not a device's, or the device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    allowed = "auto, cpu, cuda, cuda:N or mps"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"no device is called {name!r}; allowed: {allowed}") from error
+    available = {
+        "cpu": True,
+        "cuda": (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device.type, False):
+        raise ValueError(f"the device {name!r} is not there; allowed: {allowed}")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """Return the precision called `name`; `auto` takes what the hardware is fast in.
+
+    bfloat16 where the device multiplies it in hardware, float16 on a GPU without
+    that, float32 elsewhere: emulated bfloat16 is slower than float32.
+
+    Raises:
+        ValueError: fp16 on a CPU, which gains nothing by it.
+    """
+    if name == "auto":
+        if _has_native_bf16(device):
+            name = "bf16"
+        else:
+            name = "fp16" if device.type == "cuda" else "fp32"
+    if name == "fp16" and device.type == "cpu":
+        raise ValueError("fp16 is for GPUs; on a CPU the precision is fp32 or bf16")
+    return Precision(name, device.type)
+
+
+def _has_native_bf16(device: torch.device) -> bool:
+    """Say whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        # torch has no public name for these two questions.
+        questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, name, lambda: False)() for name in questions)
+    return False

@@ -1,0 +1,249 @@
+"""From names to objects: datasets, models, checkpoints; and a model's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from faces_dataset import SPLITS, FacesDataset, ResizeToTensor
+from loading import BatchLoader
+from models import MODELS, Preprocessing, build_model, load_model_state
+from modes import evaluation_mode
+from precision import Precision, choose_precision
+from preprocessing import PUBLISHED
+from tensor_files import load_tensors
+
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass
+class Detector:
+    """A trained model with all that is needed to judge an image.
+
+    Attributes:
+        model: in evaluation mode, on its device; `model.preprocessing` is its own.
+        path: the checkpoint that it came from.
+        threshold: P(fake) from which on the verdict is 'fake'.
+        temperature: what the logits are divided by before the softmax.
+        details: the checkpoint's other entries (`val_acc`, `epoch`, `flags`, ...).
+    """
+
+    model: nn.Module
+    path: Path
+    threshold: float
+    temperature: float
+    details: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+
+def load_dataset(
+    name: str,
+    split: str,
+    *,
+    data_root: Path,
+    size: int = PUBLISHED.size,
+    limit: int | None = None,
+    exclude: Collection[str] = (),
+) -> FacesDataset:
+    """Open one split of a dataset, its images as uint8 tensors of a model's size.
+
+    Args:
+        name: the dataset's folder under `data_root`.
+        split: train, val or test.
+        data_root: folder that holds the datasets.
+        size: height and width of the samples, uint8 (3, size, size).
+        limit: use only the first `limit` images of each class.
+        exclude: images to leave out, as `real/NAME` or `fake/NAME`.
+
+    Raises:
+        FileNotFoundError: there is no such dataset; the message names those there are.
+        ValueError: a class has no image.
+    """
+    folder = Path(data_root) / name
+    if not folder.is_dir():
+        found = list_datasets(data_root)
+        known = f"found: {', '.join(found)}" if found else "it holds no dataset"
+        raise FileNotFoundError(
+            f"there is no dataset {name!r} under {data_root} ({known}); name another "
+            "with -d and --data-root, or make examples with make_demo_datasets.py"
+        )
+    transform = ResizeToTensor(size)
+    return FacesDataset(folder / split, transform, limit=limit, exclude=exclude)
+
+
+def list_datasets(data_root: Path) -> list[str]:
+    """List the folders under `data_root` that hold the splits of a dataset."""
+    if not Path(data_root).is_dir():
+        return []
+    folders = sorted(Path(data_root).iterdir())
+    return [f.name for f in folders if any((f / split).is_dir() for split in SPLITS)]
+
+
+def load_model(
+    name: str,
+    device: torch.device | str = "cpu",
+    *,
+    weights_path: Path | None = None,
+    from_scratch: bool = False,
+) -> nn.Module:
+    """Build an untrained detector and bring it to a device, in channels-last format.
+
+    Raises:
+        ValueError: no model is called so, or the weights file is not one.
+        OSError: the ImageNet weights cannot be had.
+    """
+    model = build_model(name, weights_path=weights_path, from_scratch=from_scratch)
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def load_checkpoint(
+    path: Path, model_name: str | None = None, device: torch.device | str = "cpu"
+) -> Detector:
+    """Load a trained detector.
+
+    Args:
+        path: a file that train_main.py wrote, or the original exercise (a dict with
+            `model`, `val_acc`, `test_acc`, `epoch`).
+        model_name: what the model is expected to be; None takes what the file says.
+        device: where the model goes.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message says how to make one.
+        ValueError: the file is no checkpoint, is damaged, or is of another model.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no checkpoint {path}; train_main.py writes one, "
+            "checkpoints/DATASET_MODEL_OPTIMIZER.pt"
+        )
+    content = load_tensors(path)
+    state = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is no checkpoint: it has no entry 'model'")
+    stored_name = content.get("model_name") or _recognise_model(state)
+    if model_name is not None and stored_name != model_name:
+        raise ValueError(f"{path} is a checkpoint of {stored_name}, not {model_name}")
+    if stored_name not in MODELS:
+        raise ValueError(
+            f"{path} is a checkpoint of {stored_name!r}, which is none of "
+            f"{', '.join(MODELS)}"
+        )
+    model = build_model(stored_name, from_scratch=True)
+    try:
+        load_model_state(model, state)
+        model.preprocessing = _get_preprocessing(content)
+    except ValueError as error:
+        raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
+    model.temperature = _get_number(content, "temperature", 1.0, path)
+    threshold = _get_number(content, "threshold", DEFAULT_THRESHOLD, path)
+    model.eval().to(device, memory_format=torch.channels_last)
+    details = {key: value for key, value in content.items() if key != "model"}
+    return Detector(model, path, threshold, model.temperature, details)
+
+
+def get_nof_parameters(model: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def compute_logits(
+    dataset: Dataset,
+    model: nn.Module,
+    *,
+    batch_size: int = 32,
+    precision: Precision | None = None,
+    workers: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run a model over a dataset, in batches and in the dataset's order.
+
+    Args:
+        dataset: samples as `loading.BatchLoader` takes them.
+        model: runs on the device that it is on, in evaluation mode.
+        batch_size: images in a batch.
+        precision: arithmetic of the forward pass; default as suits the device.
+        workers: processes that read images.
+
+    Returns:
+        logits float64 (N, 2), real first, and labels int64 (N,).
+    """
+    device = next(model.parameters()).device
+    preprocessing = getattr(model, "preprocessing", None)
+    loader = BatchLoader(
+        dataset, batch_size, preprocessing, device=device, workers=workers
+    )
+    precision = precision or choose_precision("auto", device)
+    logits, labels = [], []
+    with evaluation_mode(model), torch.inference_mode(), precision.autocast():
+        for images, batch_labels in tqdm(
+            loader, desc="score", leave=False, disable=None
+        ):
+            logits.append(model(images).double().cpu())
+            labels.append(batch_labels.cpu())
+    return torch.cat(logits).numpy(), torch.cat(labels).numpy()
+
+
+def get_soft_scores_and_true_labels(
+    dataset: Dataset, model: nn.Module, **options: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Score every image of a dataset.
+
+    Args:
+        dataset: map-style, of images and labels.
+        model: as `load_checkpoint` or `load_model` return it.
+        options: those of `compute_logits`.
+
+    Returns:
+        Real scores, fake scores (float64 (N,), the softmax of the logits divided by
+        the model's temperature; they sum to 1) and true labels (int64 (N,)).
+    """
+    logits, labels = compute_logits(dataset, model, **options)
+    real_scores, fake_scores = compute_scores(
+        logits, getattr(model, "temperature", 1.0)
+    )
+    return real_scores, fake_scores, labels
+
+
+def compute_scores(
+    logits: np.ndarray, temperature: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return P(real) and P(fake), float64 (N,), of logits (N, 2), real first."""
+    margins = torch.from_numpy(logits[:, 1] - logits[:, 0]) / temperature
+    return torch.sigmoid(-margins).numpy(), torch.sigmoid(margins).numpy()
+
+
+def _recognise_model(state: dict[str, Any]) -> str:
+    """Tell by the names of its tensors which model a state dict is of."""
+    return "SimpleNet" if any("fc3." in str(key) for key in state) else "XceptionBased"
+
+
+def _get_preprocessing(content: dict[str, Any]) -> Preprocessing:
+    """Return the stored preprocessing; the original exercise stored none."""
+    if "preprocessing" not in content:
+        return PUBLISHED
+    preprocessing = Preprocessing.from_dict(content["preprocessing"])
+    if preprocessing.size != PUBLISHED.size:  # fc1's shape depends on it
+        raise ValueError(
+            f"its images are {preprocessing.size} pixels wide, not {PUBLISHED.size}"
+        )
+    return preprocessing
+
+
+def _get_number(content: dict[str, Any], key: str, default: float, path: Path) -> float:
+    """Return a stored positive number, or the default where there is none."""
+    value = content.get(key, default)
+    if type(value) not in (int, float) or not 0 < value < float("inf"):
+        raise ValueError(f"{path} is no checkpoint: its {key} is {value!r:.60}")
+    return float(value)
