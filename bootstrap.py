@@ -19,6 +19,8 @@ from weighted_metrics import compute_weighted_metrics, cumulate_positives
 
 # 4 million weights of 8 bytes: 32 MB for each of the few arrays that are alive.
 _MAX_WEIGHTS_AT_ONCE = 4_000_000
+# Sums of equal numbers in another order differ by less.
+_NO_SPREAD = 1e-12
 
 
 def draw_bootstrap_weights(
@@ -102,7 +104,7 @@ def compute_percentile_interval(
     values: np.ndarray, confidence: float = 0.95
 ) -> tuple[float, float] | None:
     """Return the middle of the resampled values, None where they show no spread."""
-    if not np.isfinite(values).all() or np.ptp(values) == 0:
+    if not np.isfinite(values).all() or np.ptp(values) <= _NO_SPREAD:
         return None
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
@@ -119,7 +121,7 @@ def compute_logit_interval(
     (benchmarks/interval_coverage.py). None for an estimate of 0 or 1, where it fails.
     """
     spread = float(np.std(values, ddof=1)) if values.size > 1 else 0.0
-    if not (0 < estimate < 1 and 0 < spread < np.inf):
+    if not (0 < estimate < 1 and _NO_SPREAD < spread < np.inf):
         return None
     margin = stats.norm.ppf((1 + confidence) / 2) * spread / (estimate * (1 - estimate))
     low, high = special.expit(special.logit(estimate) + np.array([-margin, margin]))

@@ -71,6 +71,15 @@ def sum_over_processes(values: Sequence[float]) -> list[float]:
     return [sum(column) for column in zip(*everyones, strict=True)]
 
 
+def maximum(value: int) -> int:
+    """Return the largest of every process's `value`."""
+    if not _is_on():
+        return value
+    everyones = [0] * get_world_size()
+    dist.all_gather_object(everyones, value)
+    return max(everyones)
+
+
 def share_buffers(model: nn.Module) -> None:
     """Give every process the main one's buffers (batch-norm statistics)."""
     if _is_on():

@@ -136,6 +136,10 @@ class CompactNames(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         return (self[i] for i in range(len(self)))
 
+    def tobytes(self) -> bytes:
+        """Return all names and where each ends, as bytes: equal names, equal bytes."""
+        return self._ends.tobytes() + self._bytes.tobytes()
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
             return NotImplemented

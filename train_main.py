@@ -1,0 +1,146 @@
+"""Train a detector of fake faces; keep its history and its best checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import cli
+import train_flags
+from files import check_writable
+
+EPILOG = """examples:
+  python train_main.py -d fakes_dataset -m SimpleNet -lr 0.001 -b 32 -e 5 -o Adam
+  python train_main.py -d synthetic_dataset -m XceptionBased -lr 0.001 -b 32 -e 2
+  python train_main.py -d synthetic_dataset -m XceptionBased -e 5 --resume
+
+writes:
+  out/DATASET_MODEL_OPTIMIZER.json              history, a record a run
+  checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch by validation accuracy
+  checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from"""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.Parser(__doc__, epilog=EPILOG)
+    cli.add_data_flags(parser)
+    cli.add_model_flag(parser)
+    cli.add_compute_flags(parser)
+    train_flags.add_recipe_flags(parser)
+    train_flags.add_small_set_flags(parser)
+    train_flags.add_file_flags(parser)
+    args = parser.parse_args(argv)
+    if args.weights and (args.from_scratch or args.model == "SimpleNet"):
+        parser.error("--weights goes with -m XceptionBased and without --from-scratch")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script."""
+    args = parse_args(argv)
+    for folder in (args.out_dir, args.checkpoints_dir):
+        check_writable(folder)
+    # Heavy imports come after the flags: --help answers at once.
+    import distributed
+    import train_report
+    from calibration import parse_threshold_policy
+    from faces_dataset import SPLITS
+    from loading import BatchLoader
+    from operating_point import store_operating_point
+    from precision import choose_device, choose_precision
+    from recipe import build_criterion, build_optimizer, build_scheduler
+    from run_files import Interrupted, RunFiles, RunPaths
+    from seeding import seed_everything
+    from trainer import Loaders, Options, Trainer
+    from utils import load_dataset, load_model
+
+    parse_threshold_policy(args.threshold_policy)
+    device = distributed.start(choose_device(args.device))
+    precision = choose_precision(args.precision, device)
+    seed_everything(args.seed)
+    datasets = {
+        split: load_dataset(
+            args.dataset, split, data_root=args.data_root, limit=args.limit
+        )
+        for split in SPLITS
+    }
+    model = load_model(
+        args.model,
+        device,
+        weights_path=args.weights,
+        from_scratch=args.from_scratch or args.resume,
+    )
+    loaders = Loaders(
+        **{
+            split: BatchLoader(
+                dataset,
+                args.batch_size,
+                model.preprocessing,
+                device=device,
+                seed=args.seed,
+                training=split == "train",
+                workers=args.workers or 0,
+            )
+            for split, dataset in datasets.items()
+        }
+    )
+    optimizer = build_optimizer(
+        args.optimizer,
+        model,
+        lr=args.lr,
+        momentum=args.momentum,
+        weight_decay=args.weight_decay,
+    )
+    scheduler = build_scheduler(
+        optimizer,
+        args.lr_schedule,
+        num_steps=args.epochs * len(loaders.train),
+        num_warmup_steps=args.warmup,
+    )
+    trainer = Trainer(
+        model,
+        optimizer,
+        loaders,
+        criterion=build_criterion(
+            args.class_weights, datasets["train"].get_labels()
+        ).to(device),
+        precision=precision,
+        scheduler=scheduler,
+        options=Options(args.grad_clip, args.early_stop, args.recalibrate_bn),
+    )
+    paths = RunPaths.make(
+        f"{args.dataset}_{args.model}_{args.optimizer}",
+        out_dir=args.out_dir,
+        checkpoints_dir=args.checkpoints_dir,
+    )
+    files = RunFiles(
+        paths,
+        train_report.describe_run(args, datasets, precision),
+        train_report.describe_checkpoint(args, model, datasets, precision),
+        minutes=args.checkpoint_minutes,
+    )
+    if args.resume:
+        files.resume(trainer)
+    train_report.print_start(args, trainer, datasets)
+    try:
+        with files.watch_signals():
+            trainer.run(args.epochs, files)
+    except Interrupted as interruption:
+        train_report.print_interruption(interruption, paths)
+        return interruption.status
+    finally:
+        distributed.stop()
+    point = store_operating_point(
+        paths.checkpoint,
+        datasets["val"],
+        policy=args.threshold_policy,
+        precision=precision,
+        device=device,
+        workers=args.workers or 0,
+    )
+    train_report.print_end(trainer, point, paths)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
