@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from explain_inputs import left_as_it_is, make_displayable, prepare_images
 from faces_dataset import CLASS_NAMES, FAKE, REAL
-from modes import evaluation_mode, without_parameter_gradients
 from precision import Precision
 
 # Keeps pixel gradients within float16's range; divided out again in float32.
@@ -68,11 +67,11 @@ def compute_gradient_saliency_maps(
     Source: Simonyan et al. 2014, Deep Inside Convolutional Networks, section 3.1; the
         score is the class's logit, before the softmax, as there.
     """
-    images = _prepare_images(samples, model)
+    images = prepare_images(samples, model)
     labels = torch.as_tensor(true_labels, device=images.device).long()
     precision = precision or Precision("fp32", images.device.type)
     scale = _FP16_SCALE if precision.name == "fp16" else 1.0
-    with _left_as_it_is(model), torch.enable_grad():
+    with left_as_it_is(model), torch.enable_grad():
         with precision.autocast():
             logits = model(images)  # (B, 2)
         true_scores = logits.float().gather(1, labels[:, None])
@@ -111,9 +110,9 @@ def compute_grad_cam_maps(
     from pytorch_grad_cam import GradCAM  # takes a second: only those who use it pay
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    images = _prepare_images(samples, model)
+    images = prepare_images(samples, model)
     targets = [ClassifierOutputTarget(int(label)) for label in target_classes]
-    with _left_as_it_is(model), torch.enable_grad():
+    with left_as_it_is(model), torch.enable_grad():
         # Not in a `with` block of its own, which would swallow IndexErrors.
         grad_cam = GradCAM(model, [model.get_submodule(layer)])
         try:
@@ -203,54 +202,3 @@ def compute_mean_saliency_maps(
         compute_gradient_saliency_maps, model=model, precision=precision
     )
     return compute_mean_maps(batches, compute_maps)
-
-
-def make_displayable(sample: Tensor, model: nn.Module) -> np.ndarray:
-    """Turn a sample (3, H, W) into an image float32 (H, W, 3) in [0, 1].
-
-    A float sample is un-normalised as the model's `preprocessing` says; where it has
-    none, its smallest value becomes 0 and its largest 1.
-    """
-    image = sample.detach().cpu().float().permute(1, 2, 0)
-    preprocessing = getattr(model, "preprocessing", None)
-    if sample.dtype == torch.uint8:
-        image = image / 255
-    elif preprocessing is not None:
-        std, mean = torch.tensor([preprocessing.std, preprocessing.mean])
-        image = image * std + mean
-    else:
-        image = image - image.min()
-        image = image / image.max().clamp(min=1e-12)
-    return image.clamp(0, 1).numpy()
-
-
-def _prepare_images(samples: Tensor, model: nn.Module) -> Tensor:
-    """Return a normalised copy on the model's device that collects gradients."""
-    parameter = next(model.parameters())
-    images = samples.detach().to(parameter.device)
-    if images.dtype == torch.uint8:
-        if getattr(model, "preprocessing", None) is None:
-            raise ValueError("uint8 samples need a model that has a `preprocessing`")
-        images = model.preprocessing.normalise(images)
-    return images.clone().requires_grad_()
-
-
-@contextmanager
-def _left_as_it_is(model: nn.Module) -> Iterator[None]:
-    """Make a model ready for maps, then give back all that this changed.
-
-    Grad-CAM empties the parameters' gradients, and an in-place ReLU would overwrite
-    the activations that it reads.
-    """
-    gradients = {parameter: parameter.grad for parameter in model.parameters()}
-    in_place = [m for m in model.modules() if getattr(m, "inplace", False) is True]
-    try:
-        for module in in_place:
-            module.inplace = False
-        with evaluation_mode(model), without_parameter_gradients(model):
-            yield
-    finally:
-        for module in in_place:
-            module.inplace = True
-        for parameter, gradient in gradients.items():
-            parameter.grad = gradient

@@ -18,7 +18,7 @@ from trainer import Listener, Trainer
 FORMAT_VERSION = 1
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """A signal asked the run to stop; it stopped after saving a snapshot.
 
     Attributes:
@@ -116,14 +116,14 @@ class RunFiles(Listener):
         """Save a snapshot when it is time to, or when a signal came, and stop then.
 
         Raises:
-            Interrupted: a signal came.
+            InterruptedRunError: a signal came.
         """
         stop = distributed.maximum(self._signal)
         is_due = time.monotonic() - self._saved_at >= self._interval_s > 0
         if stop or is_due:
             self.save_snapshot(trainer)
         if stop:
-            raise Interrupted(stop)
+            raise InterruptedRunError(stop)
 
     def on_improvement(self, trainer: Trainer) -> None:
         """Save the model as the best checkpoint."""

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from operating_point import store_operating_point
     from precision import choose_device, choose_precision
     from recipe import build_criterion, build_optimizer, build_scheduler
-    from run_files import Interrupted, RunFiles, RunPaths
+    from run_files import InterruptedRunError, RunFiles, RunPaths
     from seeding import seed_everything
     from trainer import Loaders, Options, Trainer
     from utils import load_dataset, load_model
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with files.watch_signals():
             trainer.run(args.epochs, files)
-    except Interrupted as interruption:
+    except InterruptedRunError as interruption:
         train_report.print_interruption(interruption, paths)
         return interruption.status
     finally:

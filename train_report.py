@@ -19,7 +19,7 @@ import distributed
 from faces_dataset import CLASS_NAMES, FAKE, REAL, FacesDataset
 from operating_point import OperatingPoint
 from precision import Precision
-from run_files import Interrupted, RunPaths
+from run_files import InterruptedRunError, RunPaths
 from train_flags import get_defining_flags
 from trainer import Trainer
 from utils import get_nof_parameters
@@ -128,7 +128,7 @@ def print_start(
         say(f"resumed after {trainer.epoch} epochs and {trainer.batch} batches")
 
 
-def print_interruption(interruption: Interrupted, paths: RunPaths) -> None:
+def print_interruption(interruption: InterruptedRunError, paths: RunPaths) -> None:
     """Print how to go on."""
     say(
         f"stopped by {interruption}; saved {paths.snapshot}; "
