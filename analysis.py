@@ -14,7 +14,6 @@ from metrics import (
     ReliabilityBins,
     RocCurve,
     compute_group_scores,
-    compute_metrics,
     compute_paired_delong_test,
     compute_reliability_bins,
     compute_report,
@@ -51,6 +50,8 @@ class ScoreSet:
     def title(self) -> str:
         """What titles and legends call it."""
         detector = f" ({self.detector})" if self.detector else ""
+        if not self.model:
+            return f"{self.dataset}{detector}"
         return f"{self.model}{detector} on {self.dataset}"
 
 
@@ -104,7 +105,11 @@ def analyse(scores: ScoreSet, *, num_resamples: int = 1000, seed: int = 0) -> An
         band_low=band[0],
         band_high=band[1],
         bins=compute_reliability_bins(fake_scores, labels),
-        report={**_describe(scores, report), **report, **_analyse_groups(scores)},
+        report={
+            **_describe(scores, report),
+            **report,
+            **_analyse_groups(scores, num_resamples, seed),
+        },
     )
 
 
@@ -119,7 +124,7 @@ def _describe(scores: ScoreSet, report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _analyse_groups(scores: ScoreSet) -> dict[str, Any]:
+def _analyse_groups(scores: ScoreSet, num_resamples: int, seed: int) -> dict[str, Any]:
     """Metrics of the groups' mean scores, where every group has one label."""
     if scores.groups is None:
         return {}
@@ -127,8 +132,14 @@ def _analyse_groups(scores: ScoreSet) -> dict[str, Any]:
         grouped = compute_group_scores(scores.fake_scores, scores.labels, scores.groups)
     except ValueError as error:  # an answer, not a failure: say why there is none
         return {"group_level": None, "group_level_note": str(error)}
-    metrics = compute_metrics(grouped.fake_scores, grouped.labels, scores.threshold)
-    return {"group_level": metrics}
+    report = compute_report(
+        grouped.fake_scores,
+        grouped.labels,
+        scores.threshold,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+    return {"group_level": report}
 
 
 def compare_detectors(

@@ -1,9 +1,32 @@
-"""Brushes for the drawn demo faces: noise fields, soft shapes and backgrounds."""
+"""Brushes and palettes for the drawn demo faces: noise, soft shapes, backgrounds."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+
+# Palettes: the ends and steps of a line that a trait from 0 to 1 runs along.
+SKINS = np.array(
+    [
+        [0.97, 0.83, 0.74],
+        [0.90, 0.71, 0.58],
+        [0.76, 0.55, 0.40],
+        [0.52, 0.35, 0.25],
+        [0.33, 0.22, 0.17],
+    ]
+)
+HAIRS = np.array(
+    [
+        [0.07, 0.06, 0.06],
+        [0.20, 0.13, 0.09],
+        [0.36, 0.22, 0.13],
+        [0.55, 0.27, 0.12],
+        [0.72, 0.55, 0.34],
+        [0.66, 0.64, 0.62],
+    ]
+)
+IRISES = np.array([[0.20, 0.12, 0.07], [0.35, 0.25, 0.12], [0.30, 0.42, 0.50]])
+SIDES = (-1, 1)  # of a face: left and right in the picture
 
 
 def smooth_noise(rng: np.random.Generator, size: int, grain: float) -> np.ndarray:

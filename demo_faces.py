@@ -15,15 +15,14 @@ import numpy as np
 from scipy import ndimage
 
 from demo_canvas import cover, draw_background, paint
-from demo_parts import (
+from demo_features import draw_features, draw_skin
+from demo_head import (
     build_relief,
     colour_hair,
     cover_back_hair,
     cover_ears,
     cover_fringe,
     draw_body,
-    draw_features,
-    draw_skin,
     draw_strands,
     shade,
 )
@@ -66,7 +65,7 @@ PERSON_RANGES = {
     "ear": (0.16, 0.22),
 }
 SHOT_RANGES = {
-    "scale": (0.35, 0.41),
+    "scale": (0.39, 0.45),
     "shift_x": (-0.04, 0.04),
     "shift_y": (-0.03, 0.05),
     "tilt": (-0.14, 0.14),

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -17,6 +17,11 @@ REAL = 0
 FAKE = 1
 CLASS_NAMES = ("real", "fake")
 SPLITS = ("train", "val", "test")
+
+T = TypeVar("T")
+
+# What Pillow only warns of either raises a clear error here or does not matter.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class FacesDataset(Dataset):
@@ -211,15 +216,22 @@ def read_image(path: Path) -> Image.Image:
         ValueError: the file cannot be read, is truncated, or has more pixels than
             Pillow holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`).
     """
+    return _read(path, lambda image: _to_rgb(ImageOps.exif_transpose(image)))
+
+
+def check_image_header(path: Path) -> None:
+    """Raise ValueError, as `read_image` does, if a file does not begin as an image."""
+    _read(path, lambda image: image.size)
+
+
+def _read(path: Path, use: Callable[[Image.Image], T]) -> T:
+    """Open an image and use it; turn whatever goes wrong into one clear ValueError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path)
-        with image:
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{path} has too many pixels to be opened: {error}") from error
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError(f"{width} x {height} pixels")
+            return use(image)
     # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.
     except Exception as error:
         reason = _describe_reading_error(path, error)
@@ -258,6 +270,10 @@ def _describe_reading_error(path: Path, error: Exception) -> str:
         return "a broken link" if path.is_symlink() else "there is no such file"
     if path.is_dir():
         return "it is a folder"
+    if isinstance(
+        error, (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    ):
+        return f"it has too many pixels to be opened safely ({error})"
     if isinstance(error, PermissionError):
         return "permission denied"
     if path.stat().st_size == 0:

@@ -125,6 +125,18 @@ def add_file_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags on what is written, and on going on from it."""
     group = parser.add_argument_group("files")
     group.add_argument(
+        "--check-images",
+        choices=("auto", "none", "header", "full"),
+        default="auto",
+        help="before training open every image: its header only, or decode all of it; "
+        "auto reads the headers of up to 100,000 images",
+    )
+    group.add_argument(
+        "--skip-bad-images",
+        action="store_true",
+        help="leave unreadable images out and record them, rather than stop",
+    )
+    group.add_argument(
         "--resume",
         action="store_true",
         help="go on from the last snapshot of the same command",

@@ -44,26 +44,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     import distributed
     import train_report
     from calibration import parse_threshold_policy
-    from faces_dataset import SPLITS
     from loading import BatchLoader
     from operating_point import store_operating_point
     from precision import choose_device, choose_precision
     from recipe import build_criterion, build_optimizer, build_scheduler
     from run_files import InterruptedRunError, RunFiles, RunPaths
     from seeding import seed_everything
+    from splits import open_splits
     from trainer import Loaders, Options, Trainer
-    from utils import load_dataset, load_model
+    from utils import load_model
 
     parse_threshold_policy(args.threshold_policy)
     device = distributed.start(choose_device(args.device))
     precision = choose_precision(args.precision, device)
     seed_everything(args.seed)
-    datasets = {
-        split: load_dataset(
-            args.dataset, split, data_root=args.data_root, limit=args.limit
-        )
-        for split in SPLITS
-    }
+    datasets, skipped = open_splits(
+        args.dataset,
+        data_root=args.data_root,
+        limit=args.limit,
+        check=args.check_images,
+        skip_bad_images=args.skip_bad_images,
+    )
     model = load_model(
         args.model,
         device,
@@ -115,13 +116,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     files = RunFiles(
         paths,
-        train_report.describe_run(args, datasets, precision),
+        train_report.describe_run(args, datasets, skipped, precision),
         train_report.describe_checkpoint(args, model, datasets, precision),
         minutes=args.checkpoint_minutes,
     )
     if args.resume:
         files.resume(trainer)
-    train_report.print_start(args, trainer, datasets)
+    train_report.print_start(args, trainer, datasets, skipped)
     try:
         with files.watch_signals():
             trainer.run(args.epochs, files)

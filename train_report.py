@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -30,6 +30,7 @@ ONE_CLASS_SHARE = 0.98  # from here on, "nearly every image" gets one answer
 def describe_run(
     args: argparse.Namespace,
     datasets: Mapping[str, FacesDataset],
+    skipped: Mapping[str, Sequence[str]],
     precision: Precision,
 ) -> dict[str, Any]:
     """Return a run's entries in the history, beside its curves."""
@@ -43,6 +44,7 @@ def describe_run(
         "optimizer": {"name": args.optimizer, "params": params},
         "flags": {**get_defining_flags(args), "precision": precision.name},
         "data": {split: count_classes(data) for split, data in datasets.items()},
+        "skipped_images": {split: list(names) for split, names in skipped.items()},
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": get_versions(),
     }
@@ -112,9 +114,14 @@ def say(text: str) -> None:
 
 
 def print_start(
-    args: argparse.Namespace, trainer: Trainer, datasets: Mapping[str, FacesDataset]
+    args: argparse.Namespace,
+    trainer: Trainer,
+    datasets: Mapping[str, FacesDataset],
+    skipped: Mapping[str, Sequence[str]],
 ) -> None:
     """Print what is going to be trained, on what, where."""
+    for split, names in skipped.items():
+        say(f"left out of {split}: {len(names)} unreadable images ({names[0]}, ...)")
     for split, dataset in datasets.items():
         say(describe_split(split, dataset))
     model = trainer.model

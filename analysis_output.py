@@ -1,0 +1,197 @@
+"""What an analysis prints and saves: tables, JSON, CSV and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from analysis import Analysis, compare_detectors
+from figures import build_comparison_figures, build_figures
+from files import save_figure, save_json
+from metrics import AucComparison
+from scores_file import ScoreColumns, save_scores
+
+_ROWS = {
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "eer": "equal error rate (EER)",
+    "tpr_at_fpr_0.01": "TPR at FPR 1 %",
+    "tpr_at_fpr_0.001": "TPR at FPR 0.1 %",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "real_accuracy": "accuracy on real",
+    "fake_accuracy": "accuracy on fake",
+    "precision": "precision",
+    "f1": "F1",
+    "mcc": "Matthews correlation",
+    "log_loss": "log loss (nats)",
+    "brier": "Brier score",
+    "ece": "calibration error (ECE)",
+    "d_prime": "d'",
+}
+_COMPARED = ("auc", "eer", "accuracy")
+
+Comparisons = Sequence[tuple[Analysis, Analysis, AucComparison]]
+
+
+def format_report(analysis: Analysis) -> str:
+    """Return the report as a table for the terminal: metric, value, 95 % interval."""
+    report, scores = analysis.report, analysis.scores
+    lines = [
+        f"{scores.title}: {report['num_real']} real and {report['num_fake']} fake "
+        f"{scores.unit}, positive class fake",
+        f"called fake from a score of {report['threshold']:.4g} on "
+        f"({scores.threshold_source})",
+        f"{'metric':<26}{'value':>9}   95 % interval",
+    ]
+    lines += [
+        f"{label:<26}{_format_number(report[name]):>9}   "
+        f"{_format_interval(report, name)}"
+        for name, label in _ROWS.items()
+    ]
+    lines += [f"{'EER threshold':<26}{_format_number(report['eer_threshold']):>9}"]
+    lines += [f"note: {note}" for note in report["notes"]]
+    return "\n".join(lines + _format_groups(report))
+
+
+def _format_groups(report: dict[str, Any]) -> list[str]:
+    if report["num_groups"] is None:
+        return []
+    lines = [f"intervals by group: {report['num_groups']} groups"]
+    grouped = report["group_level"]
+    if grouped is None:
+        return [*lines, f"no group-level scores: {report['group_level_note']}"]
+    lines += ["of the groups' mean scores:"]
+    return lines + [
+        f"{_ROWS[name]:<26}{_format_number(grouped[name]):>9}   "
+        f"{_format_interval(grouped, name)}"
+        for name in _COMPARED
+    ]
+
+
+def format_comparison(analyses: Sequence[Analysis], comparisons: Comparisons) -> str:
+    """Return several detectors as one table, and the paired tests below it."""
+    width = max(len("detector"), *(len(a.scores.title) for a in analyses)) + 2
+    header = f"{'detector':<{width}}{'n':>7}  "
+    lines = [header + "".join(f"{_ROWS[name]:<26}" for name in _COMPARED)]
+    for analysis in analyses:
+        report = analysis.report
+        cells = (
+            f"{_format_number(report[name])} {_format_interval(report, name)}"
+            for name in _COMPARED
+        )
+        start = f"{analysis.scores.title:<{width}}{report['num_samples']:>7}  "
+        lines.append(start + "".join(f"{cell:<26}" for cell in cells))
+    for first, second, test in comparisons:
+        lines.append(
+            f"{first.scores.title} against {second.scores.title}: AUC differs by "
+            f"{test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}], "
+            f"p = {test.p_value:.3g} (paired DeLong)"
+        )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _format_number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _format_interval(report: dict[str, Any], name: str) -> str:
+    interval = report[f"{name}_interval"]
+    if interval is None:
+        return "-"
+    return f"[{interval[0]:.4f}, {interval[1]:.4f}]"
+
+
+def save_all(
+    analyses: Sequence[Analysis], folder: Path, *, keep: Sequence[Path] = ()
+) -> list[Path]:
+    """Print the tables and save numbers, scores and figures.
+
+    Args:
+        analyses: one detector, or several to compare as well.
+        folder: where everything goes.
+        keep: files that were read and must not be written over.
+
+    Returns:
+        What was written, in that order.
+
+    Raises:
+        ValueError: an output would replace one of `keep`.
+        OSError: a file cannot be written.
+    """
+    kept = {Path(path).resolve() for path in keep}
+    for analysis in analyses:
+        path = folder / f"{analysis.scores.name}_scores.csv"
+        if path.resolve() in kept:
+            raise ValueError(
+                f"{path} was read and would be written over: "
+                "choose another --figures-dir"
+            )
+    paths = []
+    for analysis in analyses:
+        print(format_report(analysis), end="\n\n")
+        paths += save_analysis(analysis, folder)
+        paths += save_figures(build_figures(analysis), analysis.scores.name, folder)
+    if len(analyses) > 1:
+        comparisons = compare_detectors(analyses)
+        print(format_comparison(analyses, comparisons), end="\n\n")
+        paths += save_comparison(analyses, comparisons, folder)
+        paths += save_figures(build_comparison_figures(analyses), "comparison", folder)
+    return paths
+
+
+def save_analysis(analysis: Analysis, folder: Path) -> list[Path]:
+    """Save the report and the scores of one detector and return the paths.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    scores = analysis.scores
+    json_path = folder / f"{scores.name}_metrics.json"
+    csv_path = folder / f"{scores.name}_scores.csv"
+    save_json(analysis.report, json_path)
+    columns = ScoreColumns(
+        list(scores.paths), scores.labels, scores.fake_scores, scores.groups
+    )
+    save_scores(columns, csv_path)
+    return [json_path, csv_path]
+
+
+def save_comparison(
+    analyses: Sequence[Analysis], comparisons: Comparisons, folder: Path
+) -> list[Path]:
+    """Save the comparison's numbers and return the path.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = folder / "comparison_metrics.json"
+    tests = [
+        {
+            "first": first.scores.title,
+            "second": second.scores.title,
+            **{
+                name: None if value != value else value  # NaN: no variance to test by
+                for name, value in test._asdict().items()
+            },
+        }
+        for first, second, test in comparisons
+    ]
+    reports = [{"title": a.scores.title, **a.report} for a in analyses]
+    save_json({"detectors": reports, "paired_delong_tests": tests}, path)
+    return [path]
+
+
+def save_figures(figures: dict[str, Figure], name: str, folder: Path) -> list[Path]:
+    """Save figures as {name}_{what}.png and return the paths.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    paths = [folder / f"{name}_{what}.png" for what in figures]
+    for figure, path in zip(figures.values(), paths, strict=True):
+        save_figure(figure, path)
+    return paths

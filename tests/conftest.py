@@ -1,0 +1,92 @@
+"""Fixtures that several test files share: a tiny dataset tree, a tiny model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+SPLIT_SIZES = {"train": (5, 4), "val": (3, 2), "test": (2, 3)}  # real, fake
+
+torch.set_num_threads(1)
+
+
+def make_image(seed: int, *, fake: bool, size: int = 24) -> Image.Image:
+    """Noise that is reddish where it is real and bluish where it is fake."""
+    pixels = np.random.default_rng(seed).integers(0, 90, (size, size, 3))
+    pixels[..., 2 if fake else 0] += 150
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def make_dataset(root: Path) -> Path:
+    """Write ROOT/{train,val,test}/{real,fake}/*.png, nine, five and five images."""
+    seed = 0
+    for split, sizes in SPLIT_SIZES.items():
+        for name, size in zip(("real", "fake"), sizes, strict=True):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(size):
+                image = make_image(seed, fake=name == "fake")
+                image.save(folder / f"{number:02}.png")
+                seed += 1
+    return root
+
+
+@pytest.fixture(scope="session")
+def faces_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny dataset of two classes that differ in colour. Read only."""
+    return make_dataset(tmp_path_factory.mktemp("data") / "faces")
+
+
+@pytest.fixture
+def own_faces_root(tmp_path: Path) -> Path:
+    """A tiny dataset that the test may change."""
+    return make_dataset(tmp_path / "data" / "faces")
+
+
+class TinyNet(nn.Module):
+    """A convolution with batch norm and a linear layer: some hundred parameters."""
+
+    name = "SimpleNet"
+
+    def __init__(self, preprocessing: object = None) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2)
+        self.norm = nn.BatchNorm2d(4)
+        self.fc = nn.Linear(4, 2)
+        self.preprocessing = preprocessing
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """From images (N, 3, H, W) to logits (N, 2)."""
+        features = self.norm(self.conv(images)).relu()  # (N, 4, H', W')
+        return self.fc(features.mean(dim=(2, 3)))
+
+
+@pytest.fixture
+def tiny_net() -> Callable[[], TinyNet]:
+    """Builds the same tiny network at each call, the global random state unchanged."""
+
+    def build() -> TinyNet:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            return TinyNet()
+
+    return build
+
+
+@pytest.fixture
+def one_line() -> Callable[[pytest.ExceptionInfo], str]:
+    """Checks that an error's message is one short line, and returns it."""
+
+    def check(error: pytest.ExceptionInfo) -> str:
+        message = str(error.value)
+        assert "\n" not in message
+        assert 0 < len(message) < 500
+        return message
+
+    return check

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Run every script with both models on a few real faces; any failure fails.
+# Usage: smoke_real_data.sh DATA_ROOT XCEPTION_WEIGHTS
+set -euo pipefail
+repository=$(cd "$(dirname "$0")/.." && pwd)
+data="$1" weights="$2"
+python="$repository/.venv/bin/python"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+run() {
+  echo "+ $*"
+  "$python" "$repository/$@"
+}
+
+smoke() { # MODEL DATASET [TRAINING FLAG ...]
+  local model="$1" dataset="$2"
+  shift 2
+  local checkpoint="checkpoints/${dataset}_${model}_Adam.pt"
+  local common=(-m "$model" -d "$dataset" --data-root "$data" --limit 12)
+  run train_main.py "${common[@]}" -lr 0.001 -b 8 -e 1 -o Adam "$@"
+  run plot_accuracy_and_loss.py -m "$model" -j "out/${dataset}_${model}_Adam.json" -d "$dataset"
+  run numerical_analysis.py "${common[@]}" -cpp "$checkpoint"
+  run saliency_map.py "${common[@]}" -cpp "$checkpoint"
+  run grad_cam_analysis.py "${common[@]}" -cp "$checkpoint"
+  run predict.py -cpp "$checkpoint" "$data/$dataset/test/fake/$(ls "$data/$dataset/test/fake" | head -n 1)"
+  for figure in losses_plot accuracies_plot roc_curve det_curve \
+    saliency_maps_and_images_pairs mean_saliency_maps Real_Image_grad_cam Fake_Image_grad_cam; do
+    test -s "figures/${dataset}_${model}_${figure}.png"
+  done
+}
+
+run plot_samples_of_faces_dataset.py --data-root "$data"
+test -s figures/datasets_samples.png
+smoke SimpleNet fakes_dataset
+smoke XceptionBased synthetic_dataset --weights "$weights"
+echo "smoke run passed"
