@@ -88,6 +88,8 @@ non_negative_float = number_type(
     float, lambda v: 0 <= v < float("inf"), "a number of at least 0"
 )
 fraction = number_type(float, lambda v: 0 <= v < 1, "a number from 0 up to 1")
+# torch takes no seed of more than 64 bits.
+seed = number_type(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 
 
 def add_data_flags(
@@ -182,7 +184,7 @@ def add_compute_flags(parser: argparse.ArgumentParser, *, batch_size: int = 32) 
 def add_seed_flag(parser: argparse.ArgumentParser) -> None:
     """Add --seed."""
     parser.add_argument(
-        "--seed", type=non_negative_int, default=0, help="seed of all randomness"
+        "--seed", type=seed, default=0, metavar="N", help="seed of all randomness"
     )
 
 
@@ -244,7 +246,7 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         status = 130
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"{program}: error: {describe_error(error)}", file=sys.stderr)
         status = USER_ERROR_STATUS
     sys.exit(status)

@@ -58,7 +58,9 @@ def save_json(value: Any, path: Path) -> None:
         OSError: the file cannot be written.
     """
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda handle: handle.write(text.encode()))
+    # A file name that is not valid UTF-8 becomes JSON's own escape, \udcXX.
+    content = text.encode(errors="backslashreplace")
+    write_atomically(path, lambda handle: handle.write(content))
 
 
 def save_csv(

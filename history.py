@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,4 +85,4 @@ def _check_run(run: Any, where: str) -> None:
 
 def _is_number(value: Any) -> bool:
     """Say whether a value is a finite number (JSON's true and false are not)."""
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max

@@ -62,8 +62,8 @@ def build_pairs_figure(pairs: Sequence[Pair], title: str) -> Figure:
     for axes, pair in zip(grid.flat, pairs, strict=False):
         plot_pair(axes, pair)
     figure.suptitle(
-        f"{_escape(title)}\nleft: image; right: saliency of its true class (largest |gradient| "
-        "over channels, each map on its own scale)",
+        f"{_escape(title)}\nleft: image; right: saliency of its true class "
+        "(largest |gradient| over channels, each map on its own scale)",
         fontsize=13,
     )
     return figure
@@ -98,7 +98,7 @@ def build_mean_maps_figure(
 
 def build_grad_cam_figure(example: GradCam, title: str) -> Figure:
     """Draw an image, its Grad-CAM map, and the map laid over the image."""
-    figure = Figure(figsize=(13, 4.9), layout="constrained")
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
     name = CLASS_NAMES[example.label]
     left, middle, right = figure.subplots(1, 3)
     left.imshow(example.image)

@@ -1,7 +1,8 @@
-"""Choose the device and the arithmetic that a model runs in."""
+"""Choose the device, the arithmetic and the helpers that a model runs with."""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -78,6 +79,17 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     if name == "fp16" and device.type == "cpu":
         raise ValueError("fp16 is for GPUs; on a CPU the precision is fp32 or bf16")
     return Precision(name, device.type)
+
+
+def choose_workers(requested: int | None, device: torch.device) -> int:
+    """Return how many processes read images: as requested, or as suits the machine.
+
+    A CPU that trains has no core to spare for other processes; a GPU needs several to
+    keep it fed.
+    """
+    if requested is not None:
+        return requested
+    return 0 if device.type == "cpu" else min(8, max((os.cpu_count() or 2) - 1, 1))
 
 
 def _has_native_bf16(device: torch.device) -> bool:

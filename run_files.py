@@ -76,7 +76,7 @@ class RunFiles(Listener):
         self.run = run
         self.details = {"format_version": FORMAT_VERSION, **details}
         self._interval_s = 60 * minutes
-        self._saved_at = time.monotonic()
+        self._saved_at = self._epoch_began = time.monotonic()
         self._signal = 0
 
     @contextmanager
@@ -141,8 +141,10 @@ class RunFiles(Listener):
         """Save the snapshot, then the history; killed in between, nothing is lost."""
         self.save_snapshot(trainer)
         self.save_history(trainer)
+        seconds = time.monotonic() - self._epoch_began
+        self._epoch_began = time.monotonic()
         if distributed.is_main():
-            print(_describe_epoch(trainer), flush=True)
+            print(f"{_describe_epoch(trainer)} ({seconds:.0f} s)", flush=True)
 
     def save_snapshot(self, trainer: Trainer) -> None:
         """Save all that is needed to go on from here."""
@@ -215,5 +217,5 @@ def _describe_epoch(trainer: Trainer) -> str:
         f"{split} loss {last[f'{split}_loss']:.4f} acc {last[f'{split}_acc']:5.2f} %"
         for split in ("train", "val", "test")
     ]
-    mark = "  best so far" if trainer.get_best_epoch() == trainer.epoch else ""
+    mark = " | best so far" if trainer.get_best_epoch() == trainer.epoch else ""
     return f"epoch {trainer.epoch}: {' | '.join(parts)}{mark}"

@@ -113,6 +113,11 @@ def add_small_set_flags(parser: argparse.ArgumentParser) -> None:
         help="stop after N epochs without a better validation accuracy",
     )
     group.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the model with torch.compile; pays on GPUs and in long runs",
+    )
+    group.add_argument(
         "--threshold-policy",
         default="eer",
         metavar="POLICY",

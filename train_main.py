@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from calibration import parse_threshold_policy
     from loading import BatchLoader
     from operating_point import store_operating_point
-    from precision import choose_device, choose_precision
+    from precision import choose_device, choose_precision, choose_workers
     from recipe import build_criterion, build_optimizer, build_scheduler
     from run_files import InterruptedRunError, RunFiles, RunPaths
     from seeding import seed_everything
@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parse_threshold_policy(args.threshold_policy)
     device = distributed.start(choose_device(args.device))
     precision = choose_precision(args.precision, device)
+    workers = choose_workers(args.workers, device)
     seed_everything(args.seed)
     datasets, skipped = open_splits(
         args.dataset,
@@ -71,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         weights_path=args.weights,
         from_scratch=args.from_scratch or args.resume,
     )
+    if args.compile:
+        model.compile()
     loaders = Loaders(
         **{
             split: BatchLoader(
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 device=device,
                 seed=args.seed,
                 training=split == "train",
-                workers=args.workers or 0,
+                workers=workers,
             )
             for split, dataset in datasets.items()
         }
@@ -137,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         policy=args.threshold_policy,
         precision=precision,
         device=device,
-        workers=args.workers or 0,
+        workers=workers,
     )
     train_report.print_end(trainer, point, paths)
     return 0

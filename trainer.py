@@ -183,8 +183,8 @@ class Trainer:
                 loss = self.criterion(logits, labels)
             self.optimizer.zero_grad()
             self.scaler.scale(loss * self._get_share()).backward()
-            self._step(loss.item())
-            self._count(logits, labels, loss.item())
+            mean_loss = self._step(loss)
+            self._count(logits, labels, mean_loss)
         return self._totals.compute_means()
 
     def evaluate_model_on_dataloader(self, dataloader: Batches) -> tuple[float, float]:
@@ -280,8 +280,9 @@ class Trainer:
         self._totals = Totals(**state["totals"])
         set_random_state(state["random"])
 
-    def _step(self, mean_loss: float) -> None:
-        """Update the parameters, and the learning rate after that."""
+    def _step(self, loss: torch.Tensor) -> float:
+        """Update the parameters, then the learning rate; return the loss's value."""
+        mean_loss = loss.item()
         if not math.isfinite(mean_loss):
             raise FloatingPointError(
                 f"the loss became {mean_loss} in epoch {self.epoch + 1}, batch "
@@ -295,6 +296,7 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.scheduler.step()
+        return mean_loss
 
     def _count(
         self, logits: torch.Tensor, labels: torch.Tensor, mean_loss: float

@@ -26,7 +26,7 @@ def draw_all(labels, groups, num_resamples=50):
 def test_bootstrap_metrics_each_resample_equals_metrics_of_the_repeated_samples():
     values = bootstrap_metrics(SCORES, LABELS, 0.5, num_resamples=30, seed=3)
     order = np.argsort(-SCORES, kind="stable")
-    weights = draw_all(LABELS[order], np.arange(7), 30).astype(int)
+    weights = draw_all(LABELS[order], order, 30).astype(int)
 
     for resample, counts in enumerate(weights):
         chosen = np.repeat(order, counts)
@@ -52,9 +52,6 @@ def test_draw_bootstrap_weights_draws_whole_groups_of_each_kind():
 
     for first, second in ((0, 1), (5, 6), (7, 8)):
         np.testing.assert_array_equal(weights[:, first], weights[:, second])
-    np.testing.assert_array_equal(
-        weights[:, [1, 2]].sum(axis=1) > 0, weights[:, 1] + weights[:, 2] > 0
-    )
     for one_of_each in ([0, 2], [3, 4], [5, 7]):
         np.testing.assert_array_equal(weights[:, one_of_each].sum(axis=1), 2)
 
@@ -98,8 +95,8 @@ def test_compute_roc_band_inverted_scores_starts_at_zero():
 def test_compute_percentile_interval_is_the_middle_of_the_values():
     values = np.random.default_rng(0).permutation(np.arange(1001.0))
 
-    assert compute_percentile_interval(values) == (25, 975)
-    assert compute_percentile_interval(values, 0.5) == (250, 750)
+    assert compute_percentile_interval(values) == pytest.approx((25, 975))
+    assert compute_percentile_interval(values, 0.5) == pytest.approx((250, 750))
 
 
 @pytest.mark.parametrize("values", [[0.3, 0.3], [0.1, np.inf], [0.1, np.nan]])

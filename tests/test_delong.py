@@ -99,7 +99,7 @@ def test_compute_delong_interval_groups_of_copies_equal_single_samples():
     single = compute_delong_interval(rows[0], labels)
     grouped = compute_delong_interval(copies, copied_labels, groups=groups)
 
-    assert grouped == pytest.approx(single[:4] + (single.method,))
+    assert grouped == pytest.approx((*single[:4], single.method))
 
 
 def test_compute_delong_interval_mixed_groups_equal_obuchowski_by_hand():

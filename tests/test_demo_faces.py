@@ -124,6 +124,12 @@ def test_sample_shot_pose_of_another_keeps_pose_and_redraws_light():
     assert second.light_angle != first.light_angle
 
 
+def test_sample_shot_light_direction_follows_the_angle():
+    shot = sample_shot(np.random.default_rng(0))
+    direction = complex(shot.light_right, shot.light_down)
+    assert direction == pytest.approx(np.exp(1j * shot.light_angle))
+
+
 def test_draw_face_result_has_documented_shapes():
     face = draw(0)
     assert face.image.shape == (SIZE, SIZE, 3)

@@ -108,6 +108,11 @@ def test_is_made_other_settings_or_changed_files_is_false(tmp_path):
     pictures = make(tmp_path)
     assert not is_made(tmp_path, "synthetic_dataset", pictures, SETTINGS)
     assert not is_made(tmp_path, "fakes_dataset", pictures, SETTINGS | {"seed": 1})
+    extra = tmp_path / "fakes_dataset" / "train" / "real" / "mine.jpg"
+    extra.touch()
+    assert not is_made(tmp_path, "fakes_dataset", pictures, SETTINGS)
+    extra.unlink()
+    assert is_made(tmp_path, "fakes_dataset", pictures, SETTINGS)
     (tmp_path / "fakes_dataset" / pictures[0].path).unlink()
     assert not is_made(tmp_path, "fakes_dataset", pictures, SETTINGS)
 

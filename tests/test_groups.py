@@ -45,7 +45,7 @@ def test_compute_group_scores_is_the_mean_of_the_frames():
 
 
 def test_compute_group_scores_mixed_group_is_refused():
-    with pytest.raises(ValueError, match="1 of 2 groups hold both .* 'a'"):
+    with pytest.raises(ValueError, match=r"1 of 2 groups hold both .* 'a'"):
         compute_group_scores([0.1, 0.2, 0.3], [0, 1, 1], ["a", "a", "b"])
 
 

@@ -1,0 +1,37 @@
+"""Checkpoints and processes for the tests of scripts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from models import build_model
+from tensor_files import save_tensors
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def make_checkpoint(path: Path, **entries: object) -> Path:
+    """Write a checkpoint of a SimpleNet with random weights, and return `path`."""
+    torch.manual_seed(0)
+    model = build_model("SimpleNet")
+    content = {"model": model.state_dict(), "val_acc": 50.0, "test_acc": 50.0}
+    content |= {"epoch": 1, "preprocessing": model.preprocessing.to_dict()}
+    save_tensors({**content, "model_name": "SimpleNet", **entries}, path)
+    return path
+
+
+def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run one of the project's scripts in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=PROJECT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
