@@ -64,9 +64,8 @@ def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     Source: Martin et al. 1997, "The DET curve in assessment of detection task
     performance".
     """
-    smallest = 0.5 / max(
-        max(a.report["num_real"], a.report["num_fake"]) for a in analyses
-    )
+    counts = [a.report[key] for a in analyses for key in ("num_real", "num_fake")]
+    smallest = 0.5 / max(2, *counts)
 
     def to_deviates(rates: np.ndarray | float) -> np.ndarray:
         return ndtri(np.clip(rates, smallest, 1 - smallest))

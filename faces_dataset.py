@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -153,7 +154,8 @@ class CompactNames(Sequence[str]):
     __hash__ = None
 
     def __repr__(self) -> str:
-        return f"<{len(self)} names, {self[0]!r} ... {self[-1]!r}>"
+        ends = f", {self[0]!r} ... {self[-1]!r}" if len(self) else ""
+        return f"<{len(self)} names{ends}>"
 
 
 class ResizeToTensor:
@@ -180,13 +182,14 @@ def list_images(folder: Path) -> tuple[list[str], int]:
     """List a folder's images by their names, without opening them.
 
     Returns:
-        The sorted names of the entries whose extension is one of Pillow's, and how
-        many entries were passed over: hidden ones and other extensions.
+        The sorted names of the entries whose extension is of a format that Pillow
+        reads, and how many entries were passed over: hidden ones and others.
 
     Raises:
         FileNotFoundError: there is no such folder.
     """
-    extensions = frozenset(Image.registered_extensions())
+    formats = frozenset(_get_formats())
+    extensions = {e for e, f in Image.registered_extensions().items() if f in formats}
     names, num_skipped = [], 0
     try:
         with os.scandir(folder) as entries:
@@ -227,7 +230,7 @@ def check_image_header(path: Path) -> None:
 def _read(path: Path, use: Callable[[Image.Image], T]) -> T:
     """Open an image and use it; turn whatever goes wrong into one clear ValueError."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_get_formats()) as image:
             width, height = image.size
             if width * height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"{width} x {height} pixels")
@@ -238,6 +241,13 @@ def _read(path: Path, use: Callable[[Image.Image], T]) -> T:
         raise ValueError(
             f"cannot read the image {path}: {reason}; replace or remove it"
         ) from error
+
+
+@functools.cache
+def _get_formats() -> tuple[str, ...]:
+    """Return the formats that Pillow itself reads: EPS it hands to Ghostscript."""
+    Image.init()
+    return tuple(name for name in Image.OPEN if name != "EPS")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

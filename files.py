@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import glob
 import io
 import json
 import os
@@ -10,6 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +29,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     The content goes to a temporary file in the same folder, is flushed to the disk,
     and then takes the name in one step. On any error the temporary file is removed
-    and what stood under `path` before is untouched.
+    and what stood under `path` before is untouched. A temporary file that a killed
+    writer left is removed when `path` is written the next time.
 
     Args:
         path: the file to write; missing parent folders are made.
@@ -33,10 +41,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-    )
-    temporary = Path(name)
+    _remove_leftovers(path)
+    descriptor, temporary = _create_temporary(path)
+    guard = os.dup(descriptor) if fcntl else None  # keeps the lock until the end
     try:
         with os.fdopen(descriptor, "wb") as handle:
             write(handle)
@@ -44,9 +51,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(handle.fileno())
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)  # so that the message says which file
         raise
+    finally:
+        if guard is not None:
+            os.close(guard)
     _sync_folder(path.parent)
 
 
@@ -98,6 +110,34 @@ def check_writable(folder: Path) -> None:
             f"cannot write to the folder {folder}: {error.strerror}; "
             "name another one, or change its permissions"
         ) from error
+
+
+def _create_temporary(path: Path) -> tuple[int, Path]:
+    """Create a temporary file beside `path`, locked to show that it is in use."""
+    while True:
+        descriptor, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+        )
+        if not fcntl or _lock(descriptor):
+            return descriptor, Path(name)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file and say whether it is still there."""
+    with contextlib.suppress(OSError):  # not every network drive has locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of killed writers of `path`: nobody locks them."""
+    if not fcntl:
+        return
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError), leftover.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
 
 
 def _umask() -> int:

@@ -117,12 +117,13 @@ def _compute_scores(args: argparse.Namespace) -> list[ScoreSet]:
         workers=args.workers or 0,
     )
     datasets = args.dataset or ["fakes_dataset"]
+    model = args.model
     if args.checkpoint_path:
         pairs = [(path, datasets) for path in args.checkpoint_path]
     else:
-        model = args.model or cli.MODEL_NAMES[0]
+        model = model or cli.MODEL_NAMES[0]
         pairs = [(cli.default_checkpoint_path(d, model), [d]) for d in datasets]
-    score_sets = compute_score_sets(pairs, args.model, options)
+    score_sets = compute_score_sets(pairs, model, options)
     if args.group_by:
         for dataset in datasets:
             print(describe_leaks(dataset, options))

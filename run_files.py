@@ -111,6 +111,7 @@ class RunFiles(Listener):
                 f"cannot resume from {self.paths.snapshot}: it is damaged ({error})"
             ) from error
         self.run = snapshot["run"]
+        self.save_history(trainer)  # if the run was killed before it could
 
     def on_batch(self, trainer: Trainer) -> None:
         """Save a snapshot when it is time to, or when a signal came, and stop then.

@@ -24,8 +24,10 @@ def save_tensors(value: Any, path: Path) -> None:
     """
     try:
         write_atomically(path, lambda handle: torch.save(value, handle))
-    except RuntimeError as error:  # how torch's writer reports a full disk
-        raise OSError(f"cannot write {path}: {error}") from error
+    except RuntimeError as error:
+        # torch's writer reports a full disk as a wrong position in the file.
+        reason = error.__context__ if isinstance(error.__context__, OSError) else error
+        raise OSError(f"cannot write {path}: {reason}") from error
 
 
 def load_tensors(path: Path) -> Any:

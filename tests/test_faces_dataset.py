@@ -155,6 +155,13 @@ def test_read_image_bad_file_is_refused_by_name(tmp_path, name, one_line):
     assert str(tmp_path / name) in one_line(error)
 
 
+def test_read_image_postscript_is_not_handed_to_another_program(tmp_path):
+    Image.new("RGB", (6, 4), ORANGE).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match="not an image file that Pillow knows"):
+        read_image(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("limit", [1000, 3000])  # the error's bound, the warning's
 def test_read_image_decompression_bomb_is_refused(
     tmp_path, monkeypatch, one_line, limit
@@ -169,7 +176,7 @@ def test_read_image_decompression_bomb_is_refused(
 def test_read_image_unreadable_permissions_are_named(tmp_path, monkeypatch):
     write_noise(tmp_path / "a.png")
 
-    def refuse(path):
+    def refuse(path, **options):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Image, "open", refuse)  # root may read everything

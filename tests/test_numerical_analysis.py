@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+import analysis_output
+import files
 import numerical_analysis
 import utils
 from metrics import compute_delong_interval, compute_metrics
@@ -39,6 +41,16 @@ def write_scores(path, seed=0, num_samples=60):
     return scores, labels
 
 
+def run(command, *paths):
+    """Run the script on a command line; {0} is the first path."""
+    words = [word.format(*paths) for word in command.split()]
+    assert numerical_analysis.main(words) == 0
+
+
+def load_json(path):
+    return json.loads(path.read_text())
+
+
 class BrightnessDetector(torch.nn.Module):
     """Calls bright images fake."""
 
@@ -53,6 +65,17 @@ class BrightnessDetector(torch.nn.Module):
     def forward(self, images):
         margin = self.scale * images.mean(dim=(1, 2, 3))
         return torch.stack([-margin, margin], dim=1)
+
+
+@pytest.fixture(autouse=True)
+def small_figures(monkeypatch):
+    monkeypatch.setattr(files, "FIGURE_DPI", 20)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    monkeypatch.setattr(analysis_output, "build_figures", lambda analysis: {})
+    monkeypatch.setattr(analysis_output, "build_comparison_figures", lambda several: {})
 
 
 @pytest.fixture
@@ -91,7 +114,7 @@ def test_main_from_scores_writes_everything_and_the_metrics_agree(tmp_path, caps
     )
 
     assert status == 0
-    report = json.loads((out / "mine_metrics.json").read_text())
+    report = load_json(out / "mine_metrics.json")
     expected = compute_metrics(scores, labels)
     for name, value in expected.items():
         assert report[name] == value or name == "notes", name
@@ -111,7 +134,11 @@ def test_main_from_scores_writes_everything_and_the_metrics_agree(tmp_path, caps
 def test_main_from_scores_needs_no_torch(tmp_path):
     write_scores(tmp_path / "mine.csv")
     code = (
-        "import sys; sys.modules['torch'] = sys.modules['torchvision'] = None\n"
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        assert name.split('.')[0] not in ('torch', 'torchvision'), name\n"
+        "sys.meta_path.insert(0, Refuse())\n"
         "import numerical_analysis\n"
         "numerical_analysis.main(['--from-scores', sys.argv[1], "
         "'--figures-dir', sys.argv[2], '--resamples', '20'])"
@@ -126,14 +153,14 @@ def test_main_from_scores_needs_no_torch(tmp_path):
     assert (tmp_path / "mine_metrics.json").exists()
 
 
-def test_main_groups_by_column_and_by_name_agree(tmp_path, capsys):
+def test_main_groups_by_column_and_by_name_agree(tmp_path, no_figures, capsys):
     path = tmp_path / "mine.csv"
     write_scores(path)
     reports = []
     for flags in (["--group-column", "video"], ["--group_by", "prefix"]):
         command = ["--from-scores", str(path), "--figures-dir", str(tmp_path), *flags]
         numerical_analysis.main([*command, "--resamples", "50"])
-        reports.append(json.loads((tmp_path / "mine_metrics.json").read_text()))
+        reports.append(load_json(tmp_path / "mine_metrics.json"))
 
     assert reports[0] == reports[1]
     assert reports[0]["num_groups"] == 20
@@ -145,14 +172,14 @@ def test_main_groups_by_column_and_by_name_agree(tmp_path, capsys):
     )
 
 
-def test_main_mixed_groups_say_that_they_have_no_label(tmp_path, capsys):
+def test_main_mixed_groups_say_that_they_have_no_label(tmp_path, no_figures, capsys):
     path = tmp_path / "mine.csv"
     path.write_text("score,label,g\n0.1,0,a\n0.8,1,a\n0.3,0,b\n0.6,1,b\n")
     command = ["--from-scores", str(path), "--figures-dir", str(tmp_path)]
 
     numerical_analysis.main([*command, "--group-column", "g", "--resamples", "9"])
 
-    report = json.loads((tmp_path / "mine_metrics.json").read_text())
+    report = load_json(tmp_path / "mine_metrics.json")
     assert report["group_level"] is None
     assert "no group-level scores: 2 of 2 groups hold both" in capsys.readouterr().out
 
@@ -162,13 +189,14 @@ def test_main_several_files_are_compared_and_tested(tmp_path, capsys):
         write_scores(tmp_path / f"{name}.csv", seed)
     out = tmp_path / "out"
 
-    numerical_analysis.main(
-        ["--from-scores", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
-        + ["-d", "faces", "-m", "SimpleNet", "--figures-dir", str(out)]
-        + ["--resamples", "20"]
+    run(
+        "--from-scores {0}/a.csv {0}/b.csv -d faces -m SimpleNet --figures-dir {1} "
+        "--resamples 20",
+        tmp_path,
+        out,
     )
 
-    comparison = json.loads((out / "comparison_metrics.json").read_text())
+    comparison = load_json(out / "comparison_metrics.json")
     titles = ["SimpleNet (a) on faces", "SimpleNet (b) on faces"]
     assert [d["title"] for d in comparison["detectors"]] == titles
     (test,) = comparison["paired_delong_tests"]
@@ -179,41 +207,42 @@ def test_main_several_files_are_compared_and_tested(tmp_path, capsys):
     assert (out / "faces_SimpleNet_a_metrics.json").exists()
 
 
-def test_main_equal_rankings_of_other_samples_are_not_paired(tmp_path):
+def test_main_equal_rankings_of_other_samples_are_not_paired(tmp_path, no_figures):
     write_scores(tmp_path / "a.csv", num_samples=30)
     write_scores(tmp_path / "b.csv", num_samples=36)
-    files = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    inputs = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
     flags = ["--figures-dir", str(tmp_path), "--resamples", "9"]
 
-    numerical_analysis.main(["--from-scores", *files, *flags])
+    numerical_analysis.main(["--from-scores", *inputs, *flags])
 
-    comparison = json.loads((tmp_path / "comparison_metrics.json").read_text())
+    comparison = load_json(tmp_path / "comparison_metrics.json")
     assert comparison["paired_delong_tests"] == []
 
 
-def test_main_perfect_against_inverted_saves_null_not_nan(tmp_path):
+def test_main_perfect_against_inverted_saves_null_not_nan(tmp_path, no_figures):
     for name, scores in (("a", (0.1, 0.9)), ("b", (0.9, 0.1))):
         lines = "".join(f"{scores[i % 2]},{i % 2}\n" for i in range(6))
         (tmp_path / f"{name}.csv").write_text("score,label\n" + lines)
-    files = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    inputs = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
     flags = ["--figures-dir", str(tmp_path), "--resamples", "9"]
 
-    numerical_analysis.main(["--from-scores", *files, *flags])
+    numerical_analysis.main(["--from-scores", *inputs, *flags])
 
-    comparison = json.loads((tmp_path / "comparison_metrics.json").read_text())
+    comparison = load_json(tmp_path / "comparison_metrics.json")
     assert comparison["paired_delong_tests"][0]["p_value"] is None
 
 
 def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, capsys):
     out = tmp_path / "figures"
 
-    numerical_analysis.main(
-        ["-m", "SimpleNet", "-cpp", "some.pt", "-d", "faces", "--resamples", "20"]
-        + ["--data_root", str(data_root), "--figures-dir", str(out)]
-        + ["--precision", "fp32"]
+    run(
+        "-m SimpleNet -cpp some.pt -d faces --data_root {0} --figures-dir {1} "
+        "--resamples 20 --precision fp32",
+        data_root,
+        out,
     )
 
-    report = json.loads((out / "faces_SimpleNet_metrics.json").read_text())
+    report = load_json(out / "faces_SimpleNet_metrics.json")
     assert (report["num_real"], report["num_fake"], report["auc"]) == (6, 6, 1.0)
     assert report["threshold_source"] == "default, the checkpoint holds none"
     columns = load_scores(out / "faces_SimpleNet_scores.csv")
@@ -229,12 +258,13 @@ def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, c
 
 
 def test_main_stored_threshold_and_several_checkpoints(
-    tmp_path, data_root, detectors, capsys
+    tmp_path, no_figures, data_root, detectors, capsys
 ):
-    numerical_analysis.main(
-        ["-cpp", "even.pt", "odd.pt", "-d", "faces", "--split", "val"]
-        + ["--data-root", str(data_root), "--figures-dir", str(tmp_path)]
-        + ["--resamples", "9", "--limit", "4", "--group-by", "prefix"]
+    run(
+        "-cpp even.pt odd.pt -d faces --split val --data-root {0} --figures-dir {1} "
+        "--resamples 9 --limit 4 --group-by prefix",
+        data_root,
+        tmp_path,
     )
 
     reports = {
@@ -254,16 +284,17 @@ def test_main_stored_threshold_and_several_checkpoints(
 
 
 def test_main_shared_groups_are_reported_as_a_leak(
-    tmp_path, data_root, detectors, capsys
+    tmp_path, no_figures, data_root, detectors, capsys
 ):
-    numerical_analysis.main(
-        ["-cpp", "some.pt", "-d", "faces", "--group-by", r"(\d)_"]
-        + ["--data-root", str(data_root), "--figures-dir", str(tmp_path)]
-        + ["--resamples", "9", "--threshold", "0.6"]
+    run(
+        r"-cpp some.pt -d faces --group-by (\d)_ --data-root {0} --figures-dir {1} "
+        "--resamples 9 --threshold 0.6",
+        data_root,
+        tmp_path,
     )
 
     assert "LEAK, 3 groups are in both val and test: 0, 1, 2" in capsys.readouterr().out
-    report = json.loads((tmp_path / "faces_SimpleNet_metrics.json").read_text())
+    report = load_json(tmp_path / "faces_SimpleNet_metrics.json")
     assert report["threshold_source"] == "given by --threshold"
 
 
@@ -309,9 +340,10 @@ def test_main_would_replace_its_input_is_refused(tmp_path):
     before = path.read_bytes()
 
     with pytest.raises(ValueError, match="choose another --figures-dir"):
-        numerical_analysis.main(
-            ["--from-scores", str(path), "-d", "faces", "-m", "SimpleNet"]
-            + ["--figures-dir", str(tmp_path), "--resamples", "9"]
+        run(
+            "--from-scores {0} -d faces -m SimpleNet --figures-dir {1} --resamples 9",
+            path,
+            tmp_path,
         )
 
     assert path.read_bytes() == before
@@ -321,11 +353,11 @@ def test_main_files_of_one_name_are_refused(tmp_path):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         write_scores(tmp_path / folder / "a.csv")
-    files = [str(tmp_path / folder / "a.csv") for folder in ("x", "y")]
+    inputs = [str(tmp_path / folder / "a.csv") for folder in ("x", "y")]
 
     with pytest.raises(ValueError, match="2 inputs would be saved as"):
         numerical_analysis.main(
-            ["--from-scores", *files, "--figures-dir", str(tmp_path)]
+            ["--from-scores", *inputs, "--figures-dir", str(tmp_path)]
         )
 
 

@@ -1,0 +1,109 @@
+"""Draw a training run's losses and accuracies, epoch by epoch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cli
+from files import check_writable, save_csv, save_figure
+from history import CURVES, load_history
+
+EPILOG = """example:
+  python plot_accuracy_and_loss.py -m SimpleNet -d fakes_dataset \\
+      -j out/fakes_dataset_SimpleNet_Adam.json
+
+writes, to the folder of figures:
+  DATASET_MODEL_losses_plot.png           mean loss an epoch, on each split
+  DATASET_MODEL_accuracies_plot.png       accuracy an epoch, on each split
+  DATASET_MODEL_losses_and_accuracies.csv the numbers behind both"""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.Parser(__doc__, epilog=EPILOG)
+    cli.add_model_flag(parser)
+    parser.add_argument(
+        "-d",
+        "--dataset",
+        default="fakes_dataset",
+        metavar="NAME",
+        help="the dataset that was trained on",
+    )
+    parser.add_argument(
+        "-j",
+        "--train-details-json",
+        type=Path,
+        metavar="FILE",
+        help="history written by train_main.py; by default the one that it writes for "
+        "this dataset and model with Adam",
+    )
+    parser.add_argument(
+        "--run",
+        type=cli.positive_int,
+        metavar="N",
+        help="which run of the history, 1 the oldest (default: the newest)",
+    )
+    cli.add_figures_flag(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script."""
+    args = parse_args(argv)
+    default_path = Path("out") / f"{args.dataset}_{args.model}_Adam.json"
+    path = args.train_details_json or default_path
+    run = choose_run(load_history(path), args.run, path)
+    check_run(run, args.dataset, args.model, path)
+    check_writable(args.figures_dir)
+
+    from history_figures import build_accuracies_figure, build_losses_figure
+
+    start = f"{args.dataset}_{args.model}"
+    title = f"{args.model} on {args.dataset}"
+    losses_path = args.figures_dir / f"{start}_losses_plot.png"
+    accuracies_path = args.figures_dir / f"{start}_accuracies_plot.png"
+    numbers_path = args.figures_dir / f"{start}_losses_and_accuracies.csv"
+    save_figure(build_losses_figure(run, title), losses_path)
+    save_figure(build_accuracies_figure(run, title), accuracies_path)
+    epochs = range(1, len(run["train_loss"]) + 1)
+    rows = zip(epochs, *(run[curve] for curve in CURVES), strict=True)
+    save_csv(rows, numbers_path, header=["epoch", *CURVES])
+    for written in (losses_path, accuracies_path, numbers_path):
+        print(f"wrote {written}")
+
+
+def choose_run(
+    runs: Sequence[dict[str, Any]], number: int | None, path: Path
+) -> dict[str, Any]:
+    """Return run `number` (1 the oldest, None the newest) of the history at `path`.
+
+    Raises:
+        ValueError: there is no run of this number, or it has no finished epoch.
+    """
+    if number is not None and number > len(runs):
+        raise ValueError(f"{path} has no run {number}; --run takes 1 to {len(runs)}")
+    run = runs[-1 if number is None else number - 1]
+    if not run["train_loss"]:
+        raise ValueError(f"the run in {path} has no finished epoch to draw yet")
+    return run
+
+
+def check_run(run: dict[str, Any], dataset: str, model: str, path: Path) -> None:
+    """Raise ValueError when a run says that it is of another dataset or model."""
+    for flag, given in (("-m", model), ("-d", dataset)):
+        name = {"-m": "model", "-d": "dataset"}[flag]
+        recorded = run.get(name)
+        # The original exercise may have recorded a path, or a class's name.
+        is_known = name == "dataset" or recorded in cli.MODEL_NAMES
+        if isinstance(recorded, str) and is_known and Path(recorded).name != given:
+            raise ValueError(
+                f"{path} is the history of the {name} {recorded!r}, not {given!r}; "
+                f"give {flag} {Path(recorded).name}"
+            )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,160 @@
+"""Draw random real and fake faces of every dataset under a folder."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cli
+from files import check_writable, save_figure, save_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+    from faces_dataset import FacesDataset
+
+NUM_SAMPLES = 8  # of each class of each dataset
+EDGE = 192  # pixels of an image in the figure
+EPILOG = """example:
+  python plot_samples_of_faces_dataset.py
+
+writes, to the folder of figures:
+  datasets_samples.png    a row for each dataset and class, of training images
+  datasets_samples.json   which images they are"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Random images of one class of a dataset.
+
+    Attributes:
+        dataset: the dataset's name.
+        split: where the images are from.
+        class_name: real or fake.
+        num_images: how many there are to choose from.
+        paths: the chosen ones.
+        images: the same, RGB, all of one size.
+    """
+
+    dataset: str
+    split: str
+    class_name: str
+    num_images: int
+    paths: list[str]
+    images: list[Image]
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.Parser(__doc__, epilog=EPILOG)
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        default=Path("datasets"),
+        metavar="DIR",
+        help="folder that holds the datasets, NAME/{train,val,test}/{real,fake}/",
+    )
+    parser.add_argument(
+        "--limit",
+        type=cli.positive_int,
+        metavar="N",
+        help="choose from the first N images of each class",
+    )
+    cli.add_seed_flag(parser)
+    cli.add_figures_flag(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script."""
+    args = parse_args(argv)
+    rows = choose_rows(args.data_root, args.seed, limit=args.limit)
+    check_writable(args.figures_dir)
+    path = args.figures_dir / "datasets_samples.png"
+    save_figure(build_figure(rows), path)
+    numbers = [
+        {
+            "dataset": row.dataset,
+            "split": row.split,
+            "class": row.class_name,
+            "num_images": row.num_images,
+            "paths": row.paths,
+        }
+        for row in rows
+    ]
+    save_json({"seed": args.seed, "rows": numbers}, path.with_suffix(".json"))
+    print(f"wrote {path}\nwrote {path.with_suffix('.json')}")
+
+
+def choose_rows(data_root: Path, seed: int, *, limit: int | None = None) -> list[Row]:
+    """Choose random images of both classes of every dataset under `data_root`.
+
+    They are of the training split, or of the next one that a dataset has.
+
+    Raises:
+        FileNotFoundError: there is no dataset.
+        ValueError: a class is empty, or an image cannot be read.
+    """
+    from faces_dataset import SPLITS, FacesDataset
+    from utils import list_datasets
+
+    names = list_datasets(data_root)
+    if not names:
+        raise FileNotFoundError(
+            f"there is no dataset under {data_root}; name another folder with "
+            "--data-root, or make examples with make_demo_datasets.py"
+        )
+    rows = []
+    for name in names:
+        folder = Path(data_root) / name
+        split = next(split for split in SPLITS if (folder / split).is_dir())
+        dataset = FacesDataset(folder / split, limit=limit)
+        rows += [_choose_row(dataset, label, name, seed) for label in (0, 1)]
+    return rows
+
+
+def _choose_row(dataset: FacesDataset, label: int, name: str, seed: int) -> Row:
+    """Choose random images of a class; other datasets do not change the choice."""
+    from faces_dataset import CLASS_NAMES
+
+    indices = [i for i, of in enumerate(dataset.get_labels()) if of == label]
+    generator = random.Random(f"{seed} {name} {label}")
+    chosen = generator.sample(indices, min(NUM_SAMPLES, len(indices)))
+    return Row(
+        name,
+        dataset.root_path.name,
+        CLASS_NAMES[label],
+        len(indices),
+        [str(dataset.get_path(index)) for index in chosen],
+        [dataset[index][0].resize((EDGE, EDGE)) for index in chosen],
+    )
+
+
+def build_figure(rows: Sequence[Row]) -> Figure:
+    """Draw the rows below each other, each under its dataset and class."""
+    from matplotlib.figure import Figure
+
+    size = 1.5 * NUM_SAMPLES, 1.78 * len(rows) + 0.4
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle("Random images of each dataset")
+    strips = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for strip, row in zip(strips, rows, strict=True):
+        color = {"real": "#0072B2", "fake": "#D55E00"}[row.class_name]
+        title = f"{row.dataset}, {row.split} split: {row.class_name}"
+        title = f"{title} ({len(row.images)} of n = {row.num_images})"
+        strip.suptitle(title.replace("$", r"\$"), color=color, fontsize=11)
+        cells = strip.subplots(1, NUM_SAMPLES)
+        for axes in cells:
+            axes.set_axis_off()
+        for axes, image in zip(cells, row.images, strict=False):
+            axes.imshow(image)
+    return figure
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,232 @@
+"""Tests of the script that judges images, and of the verdicts behind it."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from script_helpers import make_checkpoint, run_script
+
+import predict
+from faces_dataset import FacesDataset, ResizeToTensor
+from precision import Precision
+from utils import Detector, get_soft_scores_and_true_labels, load_checkpoint
+from verdicts import Unreadable, Verdict, find_images, judge_images
+
+FP32 = Precision("fp32")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoints") / "net.pt"
+    policy = "eer on 5 validation images"
+    return make_checkpoint(path, temperature=0.01, threshold_policy=policy)
+
+
+@pytest.fixture(scope="module")
+def detector(checkpoint) -> Detector:
+    return load_checkpoint(checkpoint)
+
+
+def read_lines(capsys) -> tuple[list[str], list[str]]:
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
+
+
+def test_judge_images_gives_the_scores_of_the_dataset(faces_root, detector):
+    dataset = FacesDataset(faces_root / "test", ResizeToTensor(256))
+    paths = [dataset.get_path(index) for index in range(len(dataset))]
+
+    verdicts = list(judge_images(paths, detector, batch_size=2, precision=FP32))
+
+    _, expected, _ = get_soft_scores_and_true_labels(
+        dataset, detector.model, batch_size=2, precision=FP32
+    )
+    assert [verdict.path for verdict in verdicts] == paths
+    assert [verdict.fake_score for verdict in verdicts] == expected.tolist()
+    assert np.ptp(expected) > 1e-3
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_judge_images_gives_the_same_for_any_batch_size_and_workers(
+    batch_size, workers, faces_root, detector
+):
+    paths = sorted(faces_root.rglob("*.png"))[:7]
+
+    verdicts = list(
+        judge_images(
+            paths, detector, batch_size=batch_size, precision=FP32, workers=workers
+        )
+    )
+
+    expected = list(judge_images(paths, detector, precision=FP32))
+    scores = [[v.fake_score for v in some] for some in (verdicts, expected)]
+    assert [v.path for v in verdicts] == paths
+    np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [-1e-9, 0.0, 1e-9])
+def test_judge_images_calls_fake_from_the_threshold_on(offset, faces_root, detector):
+    (path,) = (faces_root / "test" / "real").glob("00.png")
+    ((score,),) = ([v.fake_score for v in judge_images([path], detector)],)
+    shifted = Detector(detector.model, detector.path, score + offset, 1.0, {})
+
+    (verdict,) = judge_images([path], shifted)
+
+    assert verdict == Verdict(path, "real" if offset > 0 else "fake", score)
+
+
+def test_judge_images_names_what_it_cannot_read_and_judges_the_rest(
+    own_faces_root, detector
+):
+    folder = own_faces_root / "test" / "fake"
+    (folder / "00.png").write_bytes(b"no image")
+    paths = [folder / "00.png", folder / "01.png", folder / "99.png"]
+
+    results = list(judge_images(paths, detector))
+
+    bad = [result for result in results if isinstance(result, Unreadable)]
+    assert [result.path for result in bad] == [paths[0], paths[2]]
+    assert str(paths[0]) in bad[0].reason
+    assert "no such file" in bad[1].reason
+    assert [r.path for r in results if isinstance(r, Verdict)] == [paths[1]]
+
+
+def test_judge_images_of_nothing_yields_nothing(detector):
+    assert list(judge_images([], detector)) == []
+
+
+def test_find_images_replaces_folders_by_their_sorted_images(tmp_path):
+    for name in ("b.png", "a.JPG", ".hidden.png", "notes.txt", "deeper/c.png"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "empty").mkdir()
+    one = tmp_path / "one.png"
+
+    files, empty = find_images([one, tmp_path / "in", tmp_path / "empty"])
+
+    assert files == [one, tmp_path / "in" / "a.JPG", tmp_path / "in" / "b.png"]
+    assert empty == [
+        Unreadable(
+            tmp_path / "empty", f"there is no image in the folder {tmp_path}/empty"
+        )
+    ]
+
+
+def test_main_prints_a_line_an_image_and_writes_the_csv(
+    faces_root, checkpoint, tmp_path, capsys
+):
+    folder, table = faces_root / "test" / "fake", tmp_path / "new" / "verdicts.csv"
+
+    status = predict.main(["-cpp", str(checkpoint), str(folder), "--csv", str(table)])
+
+    lines, errors = read_lines(capsys)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert status == 0
+    assert errors == []
+    assert len(lines) == len(rows) + 2 == 5
+    for line, row, name in zip(lines, rows, ("00", "01", "02"), strict=False):
+        match = re.fullmatch(r"(real|fake)  P\(fake\)=(\d\.\d{3})  (.*)", line)
+        verdict, score, path = match.groups()
+        assert path == row["path"] == str(folder / f"{name}.png")
+        assert score == f"{float(row['fake_score']):.3f}"
+        assert verdict == row["verdict"]
+        assert verdict == ("fake" if float(row["fake_score"]) >= 0.5 else "real")
+        assert row["threshold"] == "0.5"
+    assert lines[-1] == f"wrote {table}"
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({}, "0.5 on (the default, as the checkpoint has none of its own)"),
+        ({"threshold": 0.25}, "0.25 on (from the checkpoint)"),
+        (
+            {"threshold": 0.25, "threshold_policy": "eer on 9 validation images"},
+            "0.25 on (from the checkpoint: eer on 9 validation images)",
+        ),
+    ],
+)
+def test_summarise_says_the_threshold_and_where_it_comes_from(
+    entries, expected, detector
+):
+    threshold = entries.get("threshold", 0.5)
+    given = Detector(detector.model, detector.path, threshold, 1.0, entries)
+    verdicts = [Verdict(Path("a"), "fake", 0.9), Verdict(Path("b"), "real", 0.1)]
+
+    summary = predict.summarise(verdicts, given)
+
+    assert summary == (
+        f"1 fake, 1 real by SimpleNet; called fake from P(fake) = {expected}"
+    )
+
+
+def test_make_printable_escapes_line_breaks_and_undecodable_bytes():
+    assert predict.make_printable("a\nb\udcff é") == "a\\nb\\udcff é"
+
+
+def test_main_with_only_unreadable_paths_names_each_on_a_line(
+    checkpoint, tmp_path, capsys
+):
+    (tmp_path / "empty").mkdir()
+    paths = [str(tmp_path / "empty"), str(tmp_path / "none.png")]
+
+    status = predict.main(["-cpp", str(checkpoint), *paths])
+
+    lines, errors = read_lines(capsys)
+    assert status == 1
+    assert lines == []
+    assert len(errors) == 2
+    assert all(path in error for path, error in zip(paths, errors, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["-cpp", "missing.pt"], "there is no checkpoint missing.pt"),
+        (["--csv", "/dev/null/x.csv"], "cannot write to the folder /dev/null"),
+        (["--csv", "."], "is a folder; --csv takes the name of a file"),
+        (["--device", "abacus"], "no device is called 'abacus'"),
+    ],
+)
+def test_main_with_bad_input_says_so_before_judging(
+    flags, message, faces_root, checkpoint, capsys
+):
+    path = str(faces_root / "test" / "fake")
+
+    with pytest.raises((ValueError, OSError), match=message):
+        predict.main(["-cpp", str(checkpoint), path, *flags])
+
+    assert read_lines(capsys) == ([], [])
+
+
+def test_script_with_an_unreadable_image_exits_with_status_1(
+    own_faces_root, checkpoint, tmp_path
+):
+    good = own_faces_root / "test" / "real" / "00.png"
+    bad = own_faces_root / "bad.png"
+    bad.write_bytes(good.read_bytes()[:200])
+
+    result = run_script("predict.py", "-cpp", checkpoint, bad, good)
+
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert str(bad) in result.stderr
+    assert str(good) in result.stdout.splitlines()[0]
+
+
+def test_script_without_a_checkpoint_exits_with_one_line_and_status_2(tmp_path):
+    shutil.copy(Path(__file__), tmp_path / "net.pt")
+
+    result = run_script("predict.py", "-cpp", tmp_path / "net.pt", "face.png")
+
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("predict.py: error: ")
+    assert result.stderr.count("\n") == 1
