@@ -44,8 +44,9 @@ def plot_pair(axes: Axes, pair: Pair) -> Axes:
     colored = matplotlib.colormaps["inferno"](scaled)[..., :3]  # (H, W, 3)
     axes.imshow(np.concatenate([pair.image, colored], axis=1))
     axes.set_axis_off()
+    flat = "" if pair.map.any() else ",  gradient 0"  # a network of dead ReLUs
     axes.set_title(
-        f"{CLASS_NAMES[pair.label]},  P(fake) = {pair.fake_score:.2f}",
+        f"{CLASS_NAMES[pair.label]},  P(fake) = {pair.fake_score:.2f}{flat}",
         fontsize=10,
         color=_COLORS[pair.label],
     )
@@ -104,7 +105,8 @@ def build_grad_cam_figure(example: GradCam, title: str) -> Figure:
     left.imshow(example.image)
     left.set_title(f"image (true class: {name})", color=_COLORS[example.label])
     picture = middle.imshow(example.map, cmap="jet", vmin=0, vmax=1)
-    middle.set_title(f"Grad-CAM: what speaks for '{name}'")
+    what = "what" if example.map.any() else "nothing in this layer"
+    middle.set_title(f"Grad-CAM: {what} speaks for '{name}'")
     right.imshow(example.overlay)
     right.set_title("map over image")
     for axes in (left, middle, right):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import distributed
 from history import save_run
+from snapshot_checks import check_trainer_state
 from tensor_files import load_tensors, save_tensors
 from trainer import Listener, Trainer
 
@@ -105,8 +107,10 @@ class RunFiles(Listener):
                 "not those that the run started with"
             )
         try:
+            check_trainer_state(snapshot["trainer"], trainer)
             trainer.load_state_dict(snapshot["trainer"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        # torch's loaders answer a damaged state with nearly any built-in error.
+        except Exception as error:
             raise ValueError(
                 f"cannot resume from {self.paths.snapshot}: it is damaged ({error})"
             ) from error
@@ -186,13 +190,13 @@ def load_snapshot(path: Path) -> dict[str, Any]:
             f"there is no snapshot {path} to go on from; leave --resume out to start"
         )
     snapshot = load_tensors(path)
-    is_dict = isinstance(snapshot, dict)
-    if not is_dict or not {"run", "trainer", "flags"} <= snapshot.keys():
+    parts = snapshot if isinstance(snapshot, dict) else {}
+    if not all(isinstance(parts.get(n), dict) for n in ("run", "trainer", "flags")):
         raise ValueError(f"{path} is no snapshot of a training run")
     if snapshot.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"the snapshot {path} has format version "
-            f"{snapshot.get('format_version')!r:.20}, not {FORMAT_VERSION}"
+            f"{reprlib.repr(snapshot.get('format_version'))}, not {FORMAT_VERSION}"
         )
     return snapshot
 
@@ -200,7 +204,8 @@ def load_snapshot(path: Path) -> dict[str, Any]:
 def check_same_flags(stored: dict[str, Any], given: dict[str, Any]) -> None:
     """Raise ValueError when a run is to be resumed with other flags than it had."""
     different = [
-        f"--{name.replace('_', '-')} was {stored.get(name)!r}, is now {value!r}"
+        f"--{name.replace('_', '-')} was {reprlib.repr(stored.get(name))}, "
+        f"is now {value!r}"
         for name, value in given.items()
         if stored.get(name) != value
     ]

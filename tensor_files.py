@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import pickletools
+import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from files import write_atomically
+
+# What a dict of tensors is made of, as `module name`.
+SAFE_GLOBALS = re.compile(
+    r"collections (OrderedDict|Counter)|__builtin__ set|builtins set"
+    r"|torch\._utils _rebuild_(tensor|tensor_v2|parameter)"
+    r"|torch\.nn\.parameter Parameter"
+    r"|torch (Size|device|\w+Storage|u?int\d+|b?float\d+|bool)"
+    r"|torch\.storage (Typed|Untyped)Storage"
+)
+UNSAFE_OPCODES = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
+MOST_TUPLES = 30_000  # a snapshot of XceptionBased has 8,000
+MOST_VALUES = 1_000_000
+NUM_LEGACY_PICKLES = 5  # magic number, version, system, value, names of the storages
+
+
+class RefusedError(Exception):
+    """A file holds what no checkpoint holds."""
 
 
 def save_tensors(value: Any, path: Path) -> None:
@@ -41,27 +61,71 @@ def load_tensors(path: Path) -> Any:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"the file {path} {what}")
-    _check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        _check_archive(path)
+        value = torch.load(path, map_location="cpu", weights_only=True)
+        _check_size(value, {})
+    except RefusedError as error:
+        raise ValueError(f"refused to load {path}: {error}") from error
     # torch answers a damaged or hostile pickle with nearly any built-in error.
     except Exception as error:
-        if "weights_only" in str(error) or "WeightsUnpickler" in str(error):
-            reason = "it holds something other than tensors and plain values"
-        else:
-            reason = f"it is damaged ({type(error).__name__})"
+        reason = f"it is damaged ({type(error).__name__})"
         raise ValueError(f"refused to load {path}: {reason}") from error
+    return value
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive that would unpack to more than its own size.
+    """Refuse an archive that unpacks to more than its size, or asks for odd objects.
 
-    Files of torch before 1.6, which are no archives, hold their tensors as they are.
+    Files of torch before 1.6 are no archives, but pickles with the tensors behind.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as handle:
+            for _ in range(NUM_LEGACY_PICKLES):
+                _check_pickle(handle)
         return
-    if unpacked > path.stat().st_size:
-        raise ValueError(f"refused to load {path}: it unpacks to more than its size")
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise RefusedError("it unpacks to more than its size")
+        for entry in entries:
+            if entry.filename.endswith("data.pkl"):
+                with archive.open(entry) as handle:
+                    _check_pickle(handle)
+
+
+def _check_pickle(handle: IO[bytes]) -> None:
+    """Refuse a pickle that asks for other objects than a dict of tensors needs.
+
+    `weights_only` runs no code, but it makes a `bytearray` of any size asked for, and
+    tuples nested deep enough to overflow the C stack when they are hashed.
+    """
+    num_tuples = 0
+    for opcode, argument, _ in pickletools.genops(handle):
+        if opcode.name == "GLOBAL" and not SAFE_GLOBALS.fullmatch(argument):
+            raise RefusedError("it holds something other than tensors and plain values")
+        num_tuples += opcode.name.startswith("TUPLE")
+        if opcode.name in UNSAFE_OPCODES or num_tuples > MOST_TUPLES:
+            raise RefusedError("it holds something other than tensors and plain values")
+
+
+def _check_size(value: Any, sizes: dict[int, float]) -> float:
+    """Return how many values there are, each shared one counted as often as it occurs.
+
+    Refuses what takes little room in the file and much more in the memory: a tensor
+    that repeats its numbers, and lists that hold each other many times over.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise RefusedError("it holds a tensor larger than its data")
+        return 1
+    if not isinstance(value, (dict, list, tuple, set)):
+        return 1
+    if id(value) not in sizes:
+        sizes[id(value)] = math.inf  # met again before it is known: it holds itself
+        children = (*value, *value.values()) if isinstance(value, dict) else value
+        size = 1 + sum(_check_size(child, sizes) for child in children)
+        if size > MOST_VALUES:
+            raise RefusedError("its values hold each other too many times over")
+        sizes[id(value)] = size
+    return sizes[id(value)]

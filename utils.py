@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,8 @@ def load_checkpoint(
     except ValueError as error:
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
     model.temperature = _get_number(content, "temperature", 1.0, path)
+    if model.temperature <= 0:
+        raise ValueError(f"{path} is no checkpoint: its temperature is not positive")
     threshold = _get_number(content, "threshold", DEFAULT_THRESHOLD, path)
     model.eval().to(device, memory_format=torch.channels_last)
     details = {key: value for key, value in content.items() if key != "model"}
@@ -242,8 +245,8 @@ def _get_preprocessing(content: dict[str, Any]) -> Preprocessing:
 
 
 def _get_number(content: dict[str, Any], key: str, default: float, path: Path) -> float:
-    """Return a stored positive number, or the default where there is none."""
+    """Return a stored finite number, or the default where there is none."""
     value = content.get(key, default)
-    if type(value) not in (int, float) or not 0 < value < float("inf"):
+    if type(value) not in (int, float) or not math.isfinite(value):
         raise ValueError(f"{path} is no checkpoint: its {key} is {value!r:.60}")
     return float(value)

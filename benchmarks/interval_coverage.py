@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import special, stats
+from scipy import integrate, special, stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -46,7 +46,7 @@ def get_true_values(auc: float) -> dict[str, float]:
         "auc": auc,
         "eer": stats.norm.sf(shift / 2),
         "accuracy": stats.norm.cdf(shift / 2),
-        "average_precision": float(np.trapezoid(precisions, recalls)),
+        "average_precision": float(integrate.trapezoid(precisions, recalls)),
         "tpr_at_fpr_0.01": stats.norm.sf(stats.norm.isf(0.01) - shift),
     }
 

@@ -58,13 +58,13 @@ class TinyNet(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3, stride=2)
         self.norm = nn.BatchNorm2d(4)
-        self.fc = nn.Linear(4, 2)
+        self.head = nn.Linear(4, 2)
         self.preprocessing = preprocessing
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """From images (N, 3, H, W) to logits (N, 2)."""
         features = self.norm(self.conv(images)).relu()  # (N, 4, H', W')
-        return self.fc(features.mean(dim=(2, 3)))
+        return self.head(features.mean(dim=(2, 3)))
 
 
 @pytest.fixture

@@ -64,12 +64,16 @@ def test_compute_delong_interval_equals_the_naive_variance(decimals):
     assert 0 < result.low < result.auc < result.high < 1
 
 
-def test_compute_delong_interval_three_samples_by_hand():
+def test_compute_delong_interval_four_samples_by_hand():
     # Fakes 2 and 4, reals 1 and 3: placements of fakes 1/2, 1; of reals 1, 1/2.
     result = compute_delong_interval([2, 4, 1, 3], [1, 1, 0, 0])
 
     assert result.auc == 0.75
     assert result.standard_error == pytest.approx(np.sqrt(2 * 0.125 / 2))
+    # logit(3/4) = ln 3, and its slope there is 1 / (3/4 * 1/4).
+    margin = 1.959964 * np.sqrt(0.125) / 0.1875
+    odds = 3 * np.exp([-margin, margin])
+    assert result[1:3] == pytest.approx(odds / (1 + odds), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_batch_loader_training_sees_each_sample_once_an_epoch():
     for epoch in range(3):
         loader.set_epoch(epoch)
         seen = [loader.batch_indices.tolist() for _ in loader]
-        assert sorted(sum(seen, [])) == list(range(23))
+        assert sorted(index for indices in seen for index in indices) == list(range(23))
         assert [len(indices) for indices in seen] == [5, 5, 5, 5, 3]
 
 
@@ -94,7 +94,9 @@ def test_batch_loader_workers_change_nothing(dataset):
     """Two epochs, one of them from its middle, with 0 and with 2 workers."""
     results = []
     for workers in (0, 2):
-        loader = BatchLoader(dataset, 2, Halve(), seed=5, training=True, workers=workers)
+        loader = BatchLoader(
+            dataset, 2, Halve(), seed=5, training=True, workers=workers
+        )
         batches = as_list(loader)
         loader.set_epoch(1, first_batch=2)
         batches += as_list(loader)

@@ -28,7 +28,7 @@ def test_save_scores_then_load_gives_the_same_numbers(tmp_path, groups):
 
 
 def test_load_scores_other_columns_and_words_are_understood(tmp_path):
-    path = write(tmp_path, "\ufeffid,truth, p\n7,Fake,0.75\n8,real,1e-3\n")
+    path = write(tmp_path, "\ufefftruth,id, p\nFake,7,0.75\nreal,8,1e-3\n")
 
     loaded = load_scores(path, score_column="p", label_column="truth")
 

@@ -15,7 +15,12 @@ import torch
 import tensor_files
 from tensor_files import load_tensors, save_tensors
 
-VALUE = {"weights": [torch.arange(6.0).view(2, 3)], "epoch": 3, "name": "寿", "no": None}
+VALUE = {
+    "weights": [torch.arange(6.0).view(2, 3)],
+    "epoch": 3,
+    "name": "寿",
+    "no": None,
+}
 
 
 def test_load_tensors_saved_value_comes_back(tmp_path):

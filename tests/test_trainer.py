@@ -201,7 +201,7 @@ def test_run_bf16_learns_too(tiny_net):
     assert next(trainer.model.parameters()).dtype == torch.float32
 
 
-class InterruptedError_(Exception):
+class StoppedHereError(Exception):
     """Stops a run in these tests."""
 
 
@@ -216,7 +216,7 @@ class StopAt(Listener):
     def on_batch(self, trainer: Trainer) -> None:
         if self.num_heard == self.step:
             self.state = copy.deepcopy(trainer.state_dict())
-            raise InterruptedError_
+            raise StoppedHereError
         self.num_heard += 1
 
     on_epoch_end = on_batch
@@ -247,7 +247,7 @@ def test_run_interrupted_at_any_step_ends_as_if_undisturbed(tiny_net, variant):
     assert counter.num_heard == 2 * (3 + 2 + 2 + 1)
     for step in range(counter.num_heard):
         stopper = StopAt(step)
-        with pytest.raises(InterruptedError_):
+        with pytest.raises(StoppedHereError):
             make_trainer(tiny_net(), **variant).run(2, stopper)
         resumed = make_trainer(tiny_net(), **variant)
         resumed.load_state_dict(stopper.state)
@@ -257,7 +257,7 @@ def test_run_interrupted_at_any_step_ends_as_if_undisturbed(tiny_net, variant):
 
 def test_load_state_dict_mid_epoch_keeps_the_epochs_totals(tiny_net):
     stopper = StopAt(1)
-    with pytest.raises(InterruptedError_):
+    with pytest.raises(StoppedHereError):
         make_trainer(tiny_net()).run(1, stopper)
     resumed = make_trainer(tiny_net())
     resumed.load_state_dict(stopper.state)

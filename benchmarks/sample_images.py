@@ -1,0 +1,27 @@
+"""Make JPEG files that cost as much to read as photographs do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZE = 256
+
+
+def make_sample_images(folder: Path, num_a_class: int) -> None:
+    """Write smooth noise into `folder/{real,fake}/NNNNN.jpg`, 256 pixels wide.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    generator = np.random.default_rng(0)
+    for name in ("real", "fake"):
+        (folder / name).mkdir(parents=True)
+        for index in range(num_a_class):
+            coarse = generator.integers(0, 256, size=(24, 24, 3), dtype=np.uint8)
+            image = Image.fromarray(coarse).resize((SIZE, SIZE), Image.BICUBIC)
+            grain = generator.normal(0, 6, size=(SIZE, SIZE, 3))
+            pixels = np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index:05}.jpg", quality=90)

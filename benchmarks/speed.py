@@ -1,0 +1,193 @@
+"""How fast is the suite? The textbook loop, each lever, the defaults and the limit.
+
+Every measurement runs in a fresh process; the settings take turns, so that whatever
+else the machine does hits all of them alike. Times are medians over the turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+import cli
+from files import check_writable, save_json
+from settings import TASKS, list_settings
+
+MEASURE = Path(__file__).with_name("measure.py")
+HEADER = ("setting", "ms/image", "x textbook", "% of matmul", "peak MB", "arithmetic")
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.Parser(__doc__)
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="folder that holds real/ and fake/ (default: images made for the purpose)",
+    )
+    choices = {"nargs": "+", "metavar": "NAME"}
+    names = list(cli.MODEL_NAMES)
+    parser.add_argument(
+        "--models", choices=names, default=names, help=f"of {names}", **choices
+    )
+    parser.add_argument(
+        "--tasks",
+        choices=TASKS,
+        default=list(TASKS),
+        help=f"of {list(TASKS)}",
+        **choices,
+    )
+    for flag, default, text in (
+        ("--repeats", 3, "turns of each setting"),
+        ("--batches", 4, "batches that are timed in a turn"),
+        ("--batch-size", 32, "images in a batch"),
+        ("--workers", max(1, min(4, os.cpu_count() or 1)), "in the rows with workers"),
+    ):
+        parser.add_argument(
+            flag, type=cli.positive_int, default=default, metavar="N", help=text
+        )
+    parser.add_argument(
+        "--quick", action="store_true", help="only textbook, defaults, ready tensors"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="also through torch.compile"
+    )
+    parser.add_argument(
+        "--json", type=Path, default=Path("out/benchmark.json"), metavar="FILE"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script."""
+    args = parse_args(argv)
+    check_writable(args.json.parent)
+    from machine import describe_machine
+    from sample_images import make_sample_images
+
+    limit = -(-args.batches * args.batch_size // 2)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.data_root
+        if folder is None:
+            folder = Path(temporary) / "images"
+            make_sample_images(folder, limit)
+        job = {
+            "folder": str(folder.absolute()),
+            "limit": limit,
+            "batch_size": args.batch_size,
+        }
+        report = {
+            "machine": describe_machine(),
+            "repeats": args.repeats,
+            "images_a_turn": 2 * limit,
+            **job,
+            "matmul": [],
+            "rows": [],
+        }
+        print("; ".join(f"{k} {v}" for k, v in report["machine"].items()))
+        for model in args.models:
+            for task in args.tasks:
+                settings = list_settings(
+                    model,
+                    task,
+                    workers=args.workers,
+                    quick=args.quick,
+                    compiled=args.compile,
+                )
+                jobs = [
+                    {**job, "model": model, "task": task, "setting": asdict(setting)}
+                    for setting in settings
+                ]
+                turns = list(take_turns(jobs, args.repeats, report["matmul"]))
+                rows = summarise(jobs, turns, report["matmul"])
+                report["rows"] += rows
+                print_table(f"{model}, {task}", rows)
+                save_json(report, args.json)
+    print(f"\nsaved {args.json}")
+    return 0
+
+
+def take_turns(
+    jobs: list[dict], repeats: int, matmul: list[dict[str, float]]
+) -> Iterator[list[dict]]:
+    """Run all jobs once in each turn; add the matrix-product speeds of each turn."""
+    for _ in range(repeats):
+        matmul.append(run_job({"task": "matmul"}))
+        yield [run_job(job) for job in cli.progress(jobs, "settings")]
+
+
+def run_job(job: dict[str, Any]) -> dict[str, Any]:
+    """Do one measurement in a fresh process.
+
+    Raises:
+        ValueError: it failed; the message ends with the reason.
+    """
+    process = subprocess.run(
+        [sys.executable, str(MEASURE)],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if process.returncode:
+        reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        label = job.get("setting", {}).get("label", "")
+        raise ValueError(f"the measurement {job['task']} {label} failed: {reason}")
+    return json.loads(process.stdout)
+
+
+def summarise(
+    jobs: list[dict], turns: list[list[dict]], matmul: list[dict[str, float]]
+) -> list[dict[str, Any]]:
+    """Make a row for each setting; ratios are medians of the ratios within a turn."""
+    best = {name: max(turn[name] for turn in matmul) for name in matmul[0]}
+    rows = []
+    for position, job in enumerate(jobs):
+        results = [turn[position] for turn in turns]
+        seconds = statistics.median(result["seconds"] for result in results)
+        speedups = [turn[0]["seconds"] / turn[position]["seconds"] for turn in turns]
+        speed = results[0]["flops"] / seconds
+        rows.append(
+            {
+                "model": job["model"],
+                "task": job["task"],
+                "setting": job["setting"]["label"],
+                "ms_an_image": 1000 * seconds,
+                "all_ms": [1000 * result["seconds"] for result in results],
+                "times_textbook": statistics.median(speedups),
+                "share_of_matmul": speed / best[results[0]["precision"]],
+                "gflop_an_image": results[0]["flops"] / 1e9,
+                "peak_mb": max(result["peak_bytes"] for result in results) / 1e6,
+                "precision": results[0]["precision"],
+            }
+        )
+    return rows
+
+
+def print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print one task's rows."""
+    print(f"\n{title}: {rows[0]['gflop_an_image']:.2f} GFLOP an image", flush=True)
+    print("{:28}{:>10}{:>12}{:>13}{:>10}{:>12}".format(*HEADER))
+    for row in rows:
+        print(
+            f"{row['setting']:28}{row['ms_an_image']:10.2f}{row['times_textbook']:12.2f}"
+            f"{100 * row['share_of_matmul']:13.1f}{row['peak_mb']:10.0f}"
+            f"{row['precision']:>12}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,260 @@
+"""Training from the command line: files written, resumed, and bad input refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TinyNet
+
+import models
+import train_main
+from history import CURVES, load_history
+from preprocessing import PUBLISHED
+from tensor_files import load_tensors
+from utils import get_nof_parameters, load_checkpoint
+
+NAME = "faces_SimpleNet_SGD"
+
+
+@pytest.fixture
+def tiny_model(monkeypatch):
+    """Lets the name SimpleNet build a tiny network: these runs take no time."""
+
+    def build(weights_path, from_scratch):
+        return TinyNet(PUBLISHED)
+
+    spec = models.ModelSpec("SimpleNet", PUBLISHED, build, "conv")
+    monkeypatch.setitem(models.MODELS, "SimpleNet", spec)
+
+
+def make_arguments(faces_root: Path, folder: Path, *more: str) -> list[str]:
+    return [
+        *("-d", faces_root.name, "--data-root", str(faces_root.parent)),
+        *("-m", "SimpleNet", "-o", "SGD", "-b", "2", "-lr", "0.01", "-e", "1"),
+        *("--out-dir", str(folder / "out"), "--device", "cpu"),
+        *("--checkpoints-dir", str(folder / "checkpoints"), *more),
+    ]
+
+
+def train(faces_root: Path, folder: Path, *more: str) -> int:
+    return train_main.main(make_arguments(faces_root, folder, *more))
+
+
+def get_files(folder: Path) -> tuple[Path, Path, Path]:
+    checkpoints = folder / "checkpoints"
+    return (
+        folder / "out" / f"{NAME}.json",
+        checkpoints / f"{NAME}.pt",
+        checkpoints / f"{NAME}_last.pt",
+    )
+
+
+def list_files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.slow
+def test_main_simple_net_end_to_end(faces_root, tmp_path, capsys):
+    assert train(faces_root, tmp_path, "--limit", "2") == 0
+    printed = capsys.readouterr().out
+    assert "18,5" in printed or f"{get_nof_parameters(models.SimpleNet()):,}" in printed
+    history, checkpoint, snapshot = get_files(tmp_path)
+    assert load_history(history)[0]["model"] == "SimpleNet"
+    assert load_checkpoint(checkpoint).name == "SimpleNet"
+    assert snapshot.exists()
+
+
+def test_main_writes_the_files_of_the_reference(
+    tiny_model, faces_root, tmp_path, capsys
+):
+    assert train(faces_root, tmp_path, "--momentum", "0.5") == 0
+    history_path, checkpoint_path, snapshot_path = get_files(tmp_path)
+    names = {p.relative_to(tmp_path).as_posix() for p in get_files(tmp_path)}
+    assert list_files(tmp_path) - {f"out/.{NAME}.json.lock"} == names
+
+    (run,) = json.loads(history_path.read_text())
+    assert (run["model"], run["dataset"]) == ("SimpleNet", "faces")
+    assert run["optimizer"]["name"] == "SGD"
+    assert run["optimizer"]["params"]["lr"] == 0.01
+    assert run["optimizer"]["params"]["momentum"] == 0.5
+    assert all(len(run[curve]) == 1 for curve in CURVES)
+    assert 0 <= run["val_acc"][0] <= 100
+
+    checkpoint = load_tensors(checkpoint_path)
+    assert {"model", "val_acc", "test_acc", "epoch"} <= checkpoint.keys()
+    assert (checkpoint["epoch"], checkpoint["model_name"]) == (1, "SimpleNet")
+    assert checkpoint["val_acc"] == run["val_acc"][0]
+    assert checkpoint["test_acc"] == run["test_acc"][0]
+    assert checkpoint["class_names"] == ["real", "fake"]
+    detector = load_checkpoint(checkpoint_path, "SimpleNet")
+    assert detector.threshold == checkpoint["threshold"]
+
+    lines = capsys.readouterr().out.splitlines()
+    assert "train: 9 images, 44.4 % fake, 1 fake to 1.2 real" in lines
+    assert "test: 5 images, 60.0 % fake, 1 fake to 0.7 real" in lines
+    assert any("trainable parameters" in line for line in lines)
+    assert any(line.startswith("device: cpu, precision: ") for line in lines)
+    assert any(line.startswith("best validation accuracy") for line in lines)
+    for path in (history_path, checkpoint_path, snapshot_path):
+        assert f"wrote {path}" in lines
+
+
+def test_main_limit_takes_so_many_of_each_class(
+    tiny_model, faces_root, tmp_path, capsys
+):
+    train(faces_root, tmp_path, "--limit", "1")
+    assert "train: 2 images, 50.0 % fake" in capsys.readouterr().out
+
+
+def test_main_second_run_is_appended_to_the_history(tiny_model, faces_root, tmp_path):
+    for _ in range(2):
+        train(faces_root, tmp_path)
+    first, second = load_history(get_files(tmp_path)[0])
+    assert first["run_id"] != second["run_id"]
+    assert {c: first[c] for c in CURVES} == {c: second[c] for c in CURVES}
+
+
+RECIPES = {
+    "plain": ["--precision", "fp32"],
+    "cosine": ["--lr-schedule", "constant", "--momentum", "0.9", "--warmup", "3"],
+    "recalibrated": ["--recalibrate-bn", "2", "--class-weights", "balanced"],
+}
+
+
+@pytest.mark.parametrize("more", RECIPES.values(), ids=RECIPES)
+def test_main_resumed_run_equals_the_undisturbed_one(
+    tiny_model, faces_root, tmp_path, more
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(faces_root, whole, *more, "-e", "3")
+    train(faces_root, parts, *more, "-e", "1")
+    torch.manual_seed(99)  # a new process would have another random state
+    train(faces_root, parts, *more, "-e", "3", "--resume")
+    (expected,), (run,) = (load_history(get_files(f)[0]) for f in (whole, parts))
+    assert {c: run[c] for c in CURVES} == {c: expected[c] for c in CURVES}
+    for number in (1, 2):
+        expected = load_tensors(get_files(whole)[number])
+        result = load_tensors(get_files(parts)[number])
+        weights, expected_weights = (
+            state["model"] if number == 1 else state["trainer"]["model"]
+            for state in (result, expected)
+        )
+        for name, value in expected_weights.items():
+            assert torch.equal(weights[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        (["-b", "3"], "--batch-size was 2, is now 3"),
+        (["-lr", "0.5"], "--lr was 0.01, is now 0.5"),
+        (["--seed", "4"], "--seed was 0, is now 4"),
+    ],
+)
+def test_main_resume_with_other_flags_is_refused(
+    tiny_model, faces_root, tmp_path, more, shown, one_line
+):
+    train(faces_root, tmp_path)
+    before = [path.read_bytes() for path in get_files(tmp_path)]
+    with pytest.raises(ValueError, match=shown) as error:
+        train(faces_root, tmp_path, "--resume", "-e", "2", *more)
+    one_line(error)
+    assert [path.read_bytes() for path in get_files(tmp_path)] == before
+
+
+def test_main_resume_with_other_data_is_refused(tiny_model, own_faces_root, tmp_path):
+    train(own_faces_root, tmp_path)
+    image = own_faces_root / "train" / "real" / "00.png"
+    image.rename(image.with_name("new.png"))
+    with pytest.raises(ValueError, match="not those that the run started with"):
+        train(own_faces_root, tmp_path, "--resume", "-e", "2")
+
+
+def test_main_resume_without_a_snapshot_is_refused(
+    tiny_model, faces_root, tmp_path, one_line
+):
+    with pytest.raises(FileNotFoundError, match="there is no snapshot") as error:
+        train(faces_root, tmp_path, "--resume")
+    one_line(error)
+    assert list_files(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ["-m", "ResNet"],
+        ["-e", "0"],
+        ["-lr", "-0.1"],
+        ["-lr", "nan"],
+        ["-b", "0"],
+        ["-o", "RMSprop"],
+        ["--momentum", "1"],
+        ["--seed", "-1"],
+        ["--weights", "x.pth"],
+        ["--limit", "none"],
+        ["--grad-clip", "0"],
+        ["--unknown"],
+    ],
+    ids=" ".join,
+)
+def test_main_bad_flag_is_one_line_and_status_2(faces_root, tmp_path, capsys, bad):
+    with pytest.raises(SystemExit) as exit_:
+        train(faces_root, tmp_path, *bad)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "reason"),
+    [
+        (["-d", "nothing"], FileNotFoundError, "no dataset 'nothing'.*found: faces"),
+        (["--data-root", "/nowhere"], FileNotFoundError, "holds no dataset"),
+        (["--threshold-policy", "best"], ValueError, "best"),
+        (["--device", "gpu"], ValueError, "'gpu'; allowed"),
+        (["--precision", "fp16"], ValueError, "fp16"),
+    ],
+)
+def test_main_bad_value_writes_nothing(
+    tiny_model, faces_root, tmp_path, bad, kind, reason, one_line
+):
+    with pytest.raises(kind, match=reason) as error:
+        train(faces_root, tmp_path, *bad)
+    one_line(error)
+    assert list_files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("flag", ["--out-dir", "--checkpoints-dir"])
+def test_main_unwritable_folder_is_refused_first(faces_root, tmp_path, flag, one_line):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="cannot write to the folder") as error:
+        train(faces_root, tmp_path, flag, str(tmp_path / "file" / "sub"))
+    one_line(error)
+    assert list_files(tmp_path) == {"file"}
+
+
+def test_main_bad_weights_file_is_refused(faces_root, tmp_path, one_line):
+    (tmp_path / "bad.pth").write_bytes(b"no weights")
+    more = ("-m", "XceptionBased", "--weights", str(tmp_path / "bad.pth"))
+    with pytest.raises(ValueError, match=r"bad\.pth") as error:
+        train(faces_root, tmp_path, *more)
+    one_line(error)
+    assert list_files(tmp_path) == {"bad.pth"}
+
+
+def test_main_bad_image_stops_before_training_or_is_left_out(
+    tiny_model, own_faces_root, tmp_path, capsys, one_line
+):
+    (own_faces_root / "train" / "real" / "00.png").write_bytes(b"")
+    folder = tmp_path / "run"
+    with pytest.raises(ValueError, match=r"00\.png: the file is empty") as error:
+        train(own_faces_root, folder)
+    one_line(error)
+    assert list_files(folder) == set()
+    assert train(own_faces_root, folder, "--skip-bad-images") == 0
+    (run,) = load_history(get_files(folder)[0])
+    assert run["skipped_images"] == {"train": ["real/00.png"]}
+    assert "train: 8 images" in capsys.readouterr().out
