@@ -24,7 +24,7 @@ class ScoringOptions:
     batch_size: int = 32
     device: str = "auto"
     precision: str = "auto"
-    workers: int = 0
+    workers: int | None = None
 
 
 def compute_score_set(

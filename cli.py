@@ -87,6 +87,18 @@ positive_float = number_type(
 non_negative_float = number_type(
     float, lambda v: 0 <= v < float("inf"), "a number of at least 0"
 )
+
+
+def dataset_name(text: str) -> str:
+    """Take a folder's name, with the slash that completion in a shell leaves."""
+    name = text.rstrip("/\\")
+    if not name or name != Path(name).name or name in (".", ".."):
+        raise argparse.ArgumentTypeError(
+            f"expected the name of a folder under --data-root, got {text!r}"
+        )
+    return name
+
+
 fraction = number_type(float, lambda v: 0 <= v < 1, "a number from 0 up to 1")
 # torch takes no seed of more than 64 bits.
 seed = number_type(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
@@ -102,6 +114,7 @@ def add_data_flags(
     parser.add_argument(
         "-d",
         "--dataset",
+        type=dataset_name,
         default=[default] if several else default,
         nargs="+" if several else None,
         metavar="NAME",
@@ -149,13 +162,13 @@ def add_checkpoint_flag(
     )
 
 
-def add_compute_flags(parser: argparse.ArgumentParser, *, batch_size: int = 32) -> None:
-    """Add -b/--batch-size, --device, --precision, --workers and --seed."""
+def add_compute_flags(parser: argparse.ArgumentParser, *, seed: bool = True) -> None:
+    """Add -b/--batch-size, --device, --precision, --workers and, where used, --seed."""
     parser.add_argument(
         "-b",
         "--batch-size",
         type=positive_int,
-        default=batch_size,
+        default=32,
         metavar="N",
         help="images in a batch",
     )
@@ -178,7 +191,8 @@ def add_compute_flags(parser: argparse.ArgumentParser, *, batch_size: int = 32) 
         metavar="N",
         help="processes that read images (default: as suits the machine)",
     )
-    add_seed_flag(parser)
+    if seed:
+        add_seed_flag(parser)
 
 
 def add_seed_flag(parser: argparse.ArgumentParser) -> None:

@@ -64,20 +64,20 @@ def wrap(model: nn.Module) -> nn.Module:
 
 def sum_over_processes(values: Sequence[float]) -> list[float]:
     """Return the elementwise sums of every process's `values`."""
-    if not _is_on():
-        return list(values)
-    everyones: list[Sequence[float]] = [()] * get_world_size()
-    dist.all_gather_object(everyones, list(values))
-    return [sum(column) for column in zip(*everyones, strict=True)]
+    return [sum(column) for column in zip(*_gather(values), strict=True)]
 
 
-def maximum(value: int) -> int:
-    """Return the largest of every process's `value`."""
-    if not _is_on():
-        return value
-    everyones = [0] * get_world_size()
-    dist.all_gather_object(everyones, value)
-    return max(everyones)
+def maximum(values: Sequence[int]) -> list[int]:
+    """Return the elementwise largest of every process's `values`."""
+    return [max(column) for column in zip(*_gather(values), strict=True)]
+
+
+def average_buffers(model: nn.Module) -> None:
+    """Replace every floating-point buffer by its mean over the processes."""
+    if _is_on():
+        for buffer in filter(torch.is_floating_point, model.buffers()):
+            dist.all_reduce(buffer)
+            buffer /= get_world_size()
 
 
 def share_buffers(model: nn.Module) -> None:
@@ -85,6 +85,15 @@ def share_buffers(model: nn.Module) -> None:
     if _is_on():
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
+
+
+def _gather(values: Sequence[float]) -> list[Sequence[float]]:
+    """Return every process's `values`."""
+    if not _is_on():
+        return [values]
+    everyones: list[Sequence[float]] = [()] * get_world_size()
+    dist.all_gather_object(everyones, list(values))
+    return everyones
 
 
 def _is_on() -> bool:

@@ -18,6 +18,7 @@ REAL = 0
 FAKE = 1
 CLASS_NAMES = ("real", "fake")
 SPLITS = ("train", "val", "test")
+BAND_HEIGHT = 256  # rows of a deep image that are converted at a time
 
 T = TypeVar("T")
 
@@ -230,6 +231,8 @@ def check_image_header(path: Path) -> None:
 def _read(path: Path, use: Callable[[Image.Image], T]) -> T:
     """Open an image and use it; turn whatever goes wrong into one clear ValueError."""
     try:
+        if not path.is_file():  # a pipe would make the reader wait for ever
+            raise OSError("it is no file")
         with Image.open(path, formats=_get_formats()) as image:
             width, height = image.size
             if width * height > Image.MAX_IMAGE_PIXELS:
@@ -264,14 +267,29 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scale_deep_grey(image: Image.Image) -> Image.Image:
-    """Bring 16-bit integers, or floats in [0, 1] (else in [0, 255]), to 8 bits."""
-    grey = np.nan_to_num(np.asarray(image).astype(np.float64))
-    brightest = grey.max(initial=0)
+    """Bring 16-bit integers, or floats in [0, 1] (else in [0, 255]), to 8 bits.
+
+    A band of rows at a time: the whole as float64 would take gigabytes.
+    """
+    brightest = max((float(g.max()) for g in _read_bands(image)), default=0.0)
+    factor, divisor = 1, 1
     if image.mode == "F":
-        grey = grey * 255 if brightest <= 1 else grey
+        factor = 255 if brightest <= 1 else 1
     elif image.mode != "I" or brightest > 255:  # "I" may hold 8, 16 or 32 bits
-        grey = grey * 255 / (65535 if brightest <= 65535 else 2**32 - 1)
-    return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+        factor, divisor = 255, 65535 if brightest <= 65535 else 2**32 - 1
+    scaled = Image.new("L", image.size)
+    for number, grey in enumerate(_read_bands(image)):
+        pixels = np.clip(np.rint(grey * factor / divisor), 0, 255).astype(np.uint8)
+        scaled.paste(Image.fromarray(pixels), (0, number * BAND_HEIGHT))
+    return scaled
+
+
+def _read_bands(image: Image.Image) -> Iterator[np.ndarray]:
+    """Yield the rows of a grey image, some at a time, as finite float64 (n, W)."""
+    for top in range(0, image.height, BAND_HEIGHT):
+        bottom = min(top + BAND_HEIGHT, image.height)
+        band = image.crop((0, top, image.width, bottom))
+        yield np.nan_to_num(np.asarray(band).astype(np.float64))
 
 
 def _describe_reading_error(path: Path, error: Exception) -> str:

@@ -96,14 +96,14 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make `folder` if it is missing and raise OSError if it cannot be written to.
+    """Raise OSError if files cannot be written to `folder`, were it made or not.
 
-    Scripts call it before the work whose result they will save.
+    Scripts call it before the work whose result they will save; it leaves nothing.
     """
     folder = Path(folder)
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise OSError(

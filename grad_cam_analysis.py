@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from loading import BatchLoader
     from map_output import save_grad_cam, save_mean_maps
     from models import MODELS
-    from precision import choose_device, choose_precision
+    from precision import choose_device, choose_precision, choose_workers
     from utils import (
         get_soft_scores_and_true_labels,
         load_checkpoint,
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.batch_size,
             model.preprocessing,
             device=device,
-            workers=args.workers or 0,
+            workers=choose_workers(args.workers, device),
         )
         mean_maps = compute_mean_maps(
             cli.progress(loader, "Grad-CAM"),

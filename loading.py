@@ -106,7 +106,7 @@ class BatchLoader:
         Yields:
             Indices into the dataset, int64 (n,), and the weight of their mean loss in
             that of the whole batch, such that the average over the processes is
-            exact. A process that gets nothing trains on a stand-in of weight 0.
+            exact. A process that gets nothing keeps step with a stand-in of weight 0.
         """
         order = np.arange(len(self.dataset))
         if self.training:
@@ -118,7 +118,7 @@ class BatchLoader:
             share = len(indices) * num_processes / len(everyones)
             if len(indices):
                 yield indices, share
-            elif self.training:
+            else:
                 yield everyones[:1], 0.0
 
     def describe_batch(self) -> str:

@@ -114,7 +114,7 @@ def _compute_scores(args: argparse.Namespace) -> list[ScoreSet]:
         batch_size=args.batch_size,
         device=args.device,
         precision=args.precision,
-        workers=args.workers or 0,
+        workers=args.workers,
     )
     datasets = args.dataset or ["fakes_dataset"]
     model = args.model

@@ -48,43 +48,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="FILE",
         help="also write path, verdict, fake_score and threshold to this file",
     )
-    _add_model_flags(parser)
+    cli.add_compute_flags(parser, seed=False)
     return parser.parse_args(argv)
-
-
-def _add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """Add how the model runs: as in the other scripts, but nothing here is random."""
-    parser.add_argument(
-        "-b",
-        "--batch-size",
-        type=cli.positive_int,
-        default=32,
-        metavar="N",
-        help="images in a batch",
-    )
-    parser.add_argument(
-        "--device", default="auto", help="where the model runs: auto, cpu, cuda, mps"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=cli.PRECISIONS,
-        default="auto",
-        help="arithmetic of the model",
-    )
-    parser.add_argument(
-        "--workers",
-        type=cli.non_negative_int,
-        default=0,
-        metavar="N",
-        help="processes that read images; 0 reads in this one",
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
 
-    from precision import choose_device, choose_precision
+    from precision import choose_device, choose_precision, choose_workers
     from utils import load_checkpoint
     from verdicts import Unreadable, find_images, judge_images
 
@@ -101,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         detector,
         batch_size=args.batch_size,
         precision=choose_precision(args.precision, device),
-        workers=args.workers,
+        workers=choose_workers(args.workers, device),
     ):
         if isinstance(result, Unreadable):
             failures.append(result)

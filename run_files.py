@@ -123,8 +123,8 @@ class RunFiles(Listener):
         Raises:
             InterruptedRunError: a signal came.
         """
-        stop = distributed.maximum(self._signal)
         is_due = time.monotonic() - self._saved_at >= self._interval_s > 0
+        stop, is_due = distributed.maximum([self._signal, int(is_due)])
         if stop or is_due:
             self.save_snapshot(trainer)
         if stop:
@@ -154,12 +154,9 @@ class RunFiles(Listener):
     def save_snapshot(self, trainer: Trainer) -> None:
         """Save all that is needed to go on from here."""
         self._saved_at = time.monotonic()
+        state = trainer.state_dict()  # every process takes part
         if distributed.is_main():
-            snapshot = {
-                **self.details,
-                "run": self.run,
-                "trainer": trainer.state_dict(),
-            }
+            snapshot = {**self.details, "run": self.run, "trainer": state}
             save_tensors(snapshot, self.paths.snapshot)
 
     def save_history(self, trainer: Trainer) -> None:

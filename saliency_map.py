@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from explain import compute_mean_saliency_maps
     from loading import BatchLoader
     from map_output import save_mean_maps, save_pairs
-    from precision import choose_device, choose_precision
+    from precision import choose_device, choose_precision, choose_workers
     from utils import load_checkpoint, load_dataset
 
     device = choose_device(args.device)
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.batch_size,
         detector.model.preprocessing,
         device=device,
-        workers=args.workers or 0,
+        workers=choose_workers(args.workers, device),
     )
     batches = cli.progress(loader, "saliency")
     mean_maps = compute_mean_saliency_maps(batches, detector.model, precision=precision)

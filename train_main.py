@@ -129,20 +129,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with files.watch_signals():
             trainer.run(args.epochs, files)
+        if distributed.is_main():
+            point = store_operating_point(
+                paths.checkpoint,
+                datasets["val"],
+                policy=args.threshold_policy,
+                precision=precision,
+                device=device,
+                workers=workers,
+            )
+            train_report.print_end(args, trainer, point, paths)
     except InterruptedRunError as interruption:
         train_report.print_interruption(interruption, paths)
         return interruption.status
     finally:
         distributed.stop()
-    point = store_operating_point(
-        paths.checkpoint,
-        datasets["val"],
-        policy=args.threshold_policy,
-        precision=precision,
-        device=device,
-        workers=workers,
-    )
-    train_report.print_end(trainer, point, paths)
     return 0
 
 

@@ -143,7 +143,9 @@ def print_interruption(interruption: InterruptedRunError, paths: RunPaths) -> No
     )
 
 
-def print_end(trainer: Trainer, point: OperatingPoint, paths: RunPaths) -> None:
+def print_end(
+    args: argparse.Namespace, trainer: Trainer, point: OperatingPoint, paths: RunPaths
+) -> None:
     """Print the best epoch's results and where the files are."""
     best = trainer.get_best_epoch()
     history = trainer.history
@@ -151,7 +153,7 @@ def print_end(trainer: Trainer, point: OperatingPoint, paths: RunPaths) -> None:
         f"best validation accuracy {history['val_acc'][best - 1]:.2f} % in epoch {best}"
         f" of {trainer.epoch}; test accuracy then {history['test_acc'][best - 1]:.2f} %"
     )
-    if trainer.is_out_of_patience():
+    if trainer.epoch < args.epochs:
         say(f"stopped early: no better epoch in {trainer.epoch - best}")
     share = max(point.fake_share, 1 - point.fake_share)
     if share >= ONE_CLASS_SHARE:

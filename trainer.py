@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -157,6 +157,7 @@ class Trainer:
             if self.options.recalibration_batches:
                 self.recalibrate_batch_norm(self.options.recalibration_batches)
             results += [*self.validate(), *self.test()]
+            _check_finite(results, self.epoch + 1)
             for curve, value in zip(CURVES, results, strict=True):
                 self.history[curve].append(value)
             self.epoch, self.batch, self._totals = self.epoch + 1, 0, Totals()
@@ -182,7 +183,7 @@ class Trainer:
                 logits = self.network(images)
                 loss = self.criterion(logits, labels)
             self.optimizer.zero_grad()
-            self.scaler.scale(loss * self._get_share()).backward()
+            self.scaler.scale(loss * _get_share(self.loaders.train)).backward()
             mean_loss = self._step(loss)
             self._count(logits, labels, mean_loss)
         return self._totals.compute_means()
@@ -207,7 +208,8 @@ class Trainer:
                 with self.precision.autocast():
                     logits = self.model(images)
                     loss = self.criterion(logits, labels)
-                totals.add(logits, labels, loss.item())
+                if _get_share(dataloader):
+                    totals.add(logits, labels, loss.item())
                 self.listener.on_batch(self)
         return totals.compute_means()
 
@@ -239,11 +241,14 @@ class Trainer:
             layer.momentum = None  # a cumulative mean
         self.model.train()
         self._set_epoch(first_batch=0)
-        for images, _ in itertools.islice(self.loaders.train, num_batches):
-            with self.precision.autocast():
-                self.model(images.to(self.device))
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+        try:
+            for images, _ in itertools.islice(self.loaders.train, num_batches):
+                with self.precision.autocast():
+                    self.model(images.to(self.device))
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
+        distributed.average_buffers(self.model)
 
     def get_best_epoch(self) -> int:
         """Return the first epoch (from 1) of the best validation accuracy, or 0."""
@@ -256,7 +261,11 @@ class Trainer:
         return patience is not None and self.epoch - self.get_best_epoch() >= patience
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that training depends on, as tensors and plain values."""
+        """Return all that training depends on, as tensors and plain values.
+
+        Processes that train together must call it together.
+        """
+        totals = distributed.sum_over_processes(list(asdict(self._totals).values()))
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -265,7 +274,7 @@ class Trainer:
             "history": self.history,
             "epoch": self.epoch,
             "batch": self.batch,
-            "totals": asdict(self._totals),
+            "totals": dict(zip(asdict(self._totals), totals, strict=True)),
             "random": get_random_state(),
         }
 
@@ -277,7 +286,8 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.history = {curve: list(state["history"][curve]) for curve in CURVES}
         self.epoch, self.batch = state["epoch"], state["batch"]
-        self._totals = Totals(**state["totals"])
+        # The main process holds what all had counted.
+        self._totals = Totals(**state["totals"]) if distributed.is_main() else Totals()
         set_random_state(state["random"])
 
     def _step(self, loss: torch.Tensor) -> float:
@@ -302,14 +312,10 @@ class Trainer:
         self, logits: torch.Tensor, labels: torch.Tensor, mean_loss: float
     ) -> None:
         """Add a training batch to the epoch's totals."""
-        if self._get_share():  # else a sample that another process counts
+        if _get_share(self.loaders.train):
             self._totals.add(logits, labels, mean_loss)
         self.batch += 1
         self.listener.on_batch(self)
-
-    def _get_share(self) -> float:
-        """Return the weight of this process's mean loss in that of the whole batch."""
-        return getattr(self.loaders.train, "share", 1.0)
 
     def _describe_batch(self) -> str:
         """Return the names of the files in the training batch under way, if known."""
@@ -332,8 +338,26 @@ class Trainer:
             batches,
             desc=f"epoch {self.epoch + 1} {what}",
             initial=done,
-            total=len(batches),
+            total=len(batches) if hasattr(batches, "__len__") else None,
             leave=False,
             dynamic_ncols=True,
             disable=not (sys.stderr.isatty() and distributed.is_main()),
+        )
+
+
+def _get_share(batches: Batches) -> float:
+    """Return the weight of this process's mean loss in that of the whole batch.
+
+    It is 0 for a stand-in that another process counts, 1 where there is one process.
+    """
+    return getattr(batches, "share", 1.0)
+
+
+def _check_finite(results: Sequence[float], epoch: int) -> None:
+    """Raise FloatingPointError when an epoch's loss is not a number to keep."""
+    if not all(map(math.isfinite, results)):
+        named = dict(zip(CURVES, results, strict=True))
+        raise FloatingPointError(
+            f"a loss is not finite after epoch {epoch}: {named}; the last checkpoints "
+            "are kept; try a lower learning rate or --grad-clip 1"
         )

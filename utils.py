@@ -18,7 +18,7 @@ from faces_dataset import SPLITS, FacesDataset, ResizeToTensor
 from loading import BatchLoader
 from models import MODELS, Preprocessing, build_model, load_model_state
 from modes import evaluation_mode
-from precision import Precision, choose_precision
+from precision import Precision, choose_precision, choose_workers
 from preprocessing import PUBLISHED
 from tensor_files import load_tensors
 
@@ -137,7 +137,7 @@ def load_checkpoint(
     stored_name = content.get("model_name") or _recognise_model(state)
     if model_name is not None and stored_name != model_name:
         raise ValueError(f"{path} is a checkpoint of {stored_name}, not {model_name}")
-    if stored_name not in MODELS:
+    if not isinstance(stored_name, str) or stored_name not in MODELS:
         raise ValueError(
             f"{path} is a checkpoint of {stored_name!r}, which is none of "
             f"{', '.join(MODELS)}"
@@ -150,7 +150,9 @@ def load_checkpoint(
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
     model.temperature = _get_number(content, "temperature", 1.0, path)
     if model.temperature <= 0:
-        raise ValueError(f"{path} is no checkpoint: its temperature is not positive")
+        raise ValueError(
+            f"{path} is no checkpoint: its temperature is {model.temperature}"
+        )
     threshold = _get_number(content, "threshold", DEFAULT_THRESHOLD, path)
     model.eval().to(device, memory_format=torch.channels_last)
     details = {key: value for key, value in content.items() if key != "model"}
@@ -168,7 +170,7 @@ def compute_logits(
     *,
     batch_size: int = 32,
     precision: Precision | None = None,
-    workers: int = 0,
+    workers: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run a model over a dataset, in batches and in the dataset's order.
 
@@ -177,7 +179,7 @@ def compute_logits(
         model: runs on the device that it is on, in evaluation mode.
         batch_size: images in a batch.
         precision: arithmetic of the forward pass; default as suits the device.
-        workers: processes that read images.
+        workers: processes that read images; default as suits the device.
 
     Returns:
         logits float64 (N, 2), real first, and labels int64 (N,).
@@ -185,7 +187,11 @@ def compute_logits(
     device = next(model.parameters()).device
     preprocessing = getattr(model, "preprocessing", None)
     loader = BatchLoader(
-        dataset, batch_size, preprocessing, device=device, workers=workers
+        dataset,
+        batch_size,
+        preprocessing,
+        device=device,
+        workers=choose_workers(workers, device),
     )
     precision = precision or choose_precision("auto", device)
     logits, labels = [], []

@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
-
-import torch
-from torch import nn
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import textbook
+import torch
+from flops import count_task_flops, measure_matmul_speed, synchronise
+from settings import Setting
+from torch import nn
+
 from explain import compute_mean_saliency_maps
 from faces_dataset import FacesDataset, ResizeToTensor
-from flops import count_task_flops, measure_matmul_speed, synchronise
 from folding import fold_batch_norm
 from image_cache import CachedImages
 from loading import BatchLoader
 from models import build_model
 from precision import DTYPES, Precision, choose_device, choose_precision
 from recipe import build_optimizer
-from settings import Setting
 from trainer import Loaders, Trainer
 
 CACHE_BYTES = 2**31

@@ -18,11 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from settings import TASKS, list_settings
 
 import cli
 from files import check_writable, save_json
-from settings import TASKS, list_settings
 
 MEASURE = Path(__file__).with_name("measure.py")
 HEADER = ("setting", "ms/image", "x textbook", "% of matmul", "peak MB", "arithmetic")

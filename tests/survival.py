@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +243,11 @@ class Counts:
     within_write: int = 0
     before_snapshot: int = 0
     trainings: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        """Count both together."""
+        mine, theirs = asdict(self), asdict(other)
+        return Counts(**{name: mine[name] + theirs[name] for name in mine})
 
 
 def go_on_until_done(

@@ -143,7 +143,7 @@ def test_start_under_torchrun_joins_the_group(lone_group):
     assert (distributed.get_rank(), distributed.get_world_size()) == (0, 1)
     assert distributed.is_main()
     assert distributed.sum_over_processes([1, 2.5]) == [1, 2.5]
-    assert distributed.maximum(3) == 3
+    assert distributed.maximum([3]) == [3]
 
 
 def test_wrap_in_a_group_gives_the_same_gradients(lone_group):
@@ -170,7 +170,7 @@ def test_alone_everything_is_a_no_op():
     assert distributed.start(torch.device("cpu")) == torch.device("cpu")
     assert distributed.wrap(model) is model
     assert distributed.sum_over_processes((1, 2)) == [1, 2]
-    assert distributed.maximum(3) == 3
+    assert distributed.maximum([3]) == [3]
     assert (distributed.get_rank(), distributed.get_world_size()) == (0, 1)
     distributed.share_buffers(model)
     distributed.stop()

@@ -135,9 +135,10 @@ def test_maps_after_an_error_in_the_model_leave_it_as_it_was():
     model = Normed(in_place=True).train()
     model.fc = nn.Linear(3, 2)  # of the wrong size
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError) as error:  # keeps the call's objects alive
         compute_grad_cam_maps(make_images(), [0, 1, 0], model)
 
+    assert error.traceback
     assert model.training
     assert model.relu.inplace
     assert not model.conv3._forward_hooks

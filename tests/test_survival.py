@@ -53,7 +53,7 @@ def undisturbed(
     """The folder of a training that nothing disturbed, and the seconds it took."""
     folder = tmp_path_factory.mktemp("undisturbed")
     start = time.monotonic()
-    run = launcher.run(make_argv(data_root), folder)
+    run = launcher.run(make_argv(data_root, minutes=0), folder)
     assert run.status == 0, run.error
     return folder, time.monotonic() - start
 
@@ -100,7 +100,7 @@ def test_train_main_killed_at_random_moments_ends_as_undisturbed(
             folder,
             rng=rng,
             kills=KILLS - kills,
-            duration_s=duration_s / 2,
+            duration_s=duration_s,
         )
         assert survival.find_differences(read_results(folder), expected) == []
         kills += counts.kills
@@ -156,8 +156,8 @@ def test_train_main_stopped_by_signal_saves_says_how_to_go_on_and_does(
     undisturbed: tuple[Path, float],
     tmp_path: Path,
 ) -> None:
-    argv = make_argv(data_root, workers=workers, minutes=0.0001)
-    run = launcher.start(argv, tmp_path)
+    argv = make_argv(data_root, workers=workers, minutes=0)
+    run = launcher.start([*argv, "--checkpoint-minutes", "0.0001"], tmp_path)
     wait_for(survival.snapshot_path(tmp_path).exists)
     run.send(number, group=group)
     assert run.wait() == status, run.error

@@ -1,0 +1,151 @@
+"""The benchmarks count right, and run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+import flops
+import listing
+import measure
+import sample_images
+import speed
+from settings import DEFAULTS, TASKS, TEXTBOOK, Setting, list_settings
+
+from models import SimpleNet
+
+MATMUL = {"fp32": 1e9, "bf16": 4e9}
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        # 2 images, 5x5 places, 4 filters of 3 * 3 * 3 products.
+        ([nn.Conv2d(3, 4, 3)], (2 * 2 * 25 * 4 * 27, 2 * 2 * 25 * 4 * 27)),
+        # Depthwise: each filter sees a single channel.
+        ([nn.Conv2d(3, 3, 3, groups=3)], (2 * 2 * 25 * 3 * 9, 2 * 2 * 25 * 3 * 9)),
+        (
+            [nn.Conv2d(3, 1, 7), nn.Flatten(), nn.Linear(1, 10)],
+            (2 * 2 * 147 + 2 * 2 * 10, 2 * 2 * 147),
+        ),
+    ],
+)
+def test_count_forward_flops_of_small_layers_as_by_hand(layers, expected):
+    images = torch.zeros(2, 3, 7, 7)
+    assert flops.count_forward_flops(nn.Sequential(*layers), images) == expected
+
+
+def test_count_task_flops_of_simple_net_as_by_hand():
+    first = 6 * 147 * 250 * 250
+    forward = first + 16 * 294 * 119 * 119 + 24 * 784 * 53 * 53
+    forward += 16224 * 1024 + 1024 * 256 + 256 * 2
+    counts = flops.count_task_flops(SimpleNet(), torch.zeros(1, 3, 256, 256))
+    assert counts == {
+        "train": 2 * (3 * forward - first),
+        "eval": 2 * forward,
+        "saliency": 4 * forward,
+    }
+
+
+def test_measure_matmul_speed_of_a_small_matrix_is_positive(monkeypatch):
+    monkeypatch.setattr(flops, "SIZES", (8,))
+    monkeypatch.setitem(flops.OPERATIONS_A_TRIAL, "cpu", 1e3)
+    assert flops.measure_matmul_speed(torch.float32, torch.device("cpu")) > 0
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("model", ["SimpleNet", "XceptionBased"])
+def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(model, task):
+    settings = list_settings(model, task, workers=2, compiled=True)
+    assert settings[0] == TEXTBOOK
+    assert DEFAULTS in settings
+    assert len({setting.label for setting in settings}) == len(settings)
+    assert any(s.folded for s in settings) == (
+        model == "XceptionBased" and task != "train"
+    )
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    folder = tmp_path_factory.mktemp("data") / "images"
+    sample_images.make_sample_images(folder, 1)
+    return {"folder": str(folder), "limit": 1, "batch_size": 2}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "setting",
+    [
+        TEXTBOOK,
+        DEFAULTS,
+        Setting("cache", True, "suite", channels_last=True, cache=True),
+        Setting("tensors", True, "tensors", channels_last=True, fused=True),
+        Setting("levers", loader="suite", precision="bf16"),
+        Setting("format", channels_last=True),
+    ],
+    ids=lambda setting: setting.label,
+)
+def test_measure_gives_the_time_of_an_image(task, setting, job):
+    result = measure.measure("SimpleNet", task, setting, job)
+    assert result["seconds"] > 0
+    assert result["images"] == 2
+    assert result["flops"] > 3e8
+    assert result["peak_bytes"] > 1e7
+
+
+def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, capsys):
+    results = iter([MATMUL, *make_results(8, 2, 4), MATMUL, *make_results(6, 1, 3)])
+    monkeypatch.setattr(speed, "run_job", lambda job: next(results))
+    path = tmp_path / "out" / "benchmark.json"
+    flags = ["--models", "SimpleNet", "--tasks", "eval", "--quick", "--repeats", "2"]
+    flags += ["--batches", "1", "--batch-size", "2", "--json", str(path)]
+    assert speed.main(flags) == 0
+    report = json.loads(path.read_text())
+    textbook, suite, _ = report["rows"]
+    assert textbook["times_textbook"] == 1
+    assert textbook["ms_an_image"] == pytest.approx(7000)
+    assert suite["times_textbook"] == pytest.approx((8 / 2 + 6 / 1) / 2)
+    assert suite["share_of_matmul"] == pytest.approx(3e9 / 1.5 / 4e9)
+    assert report["machine"]["torch"] == torch.__version__
+    assert "SimpleNet, eval" in capsys.readouterr().out
+
+
+def make_results(*seconds: float) -> list[dict]:
+    return [
+        {
+            "seconds": value,
+            "images": 2,
+            "peak_bytes": 10**6,
+            "precision": "bf16" if place else "fp32",
+            "flops": 3e9,
+        }
+        for place, value in enumerate(seconds)
+    ]
+
+
+@pytest.mark.slow
+def test_run_job_in_a_fresh_process_measures_or_says_why_not(job):
+    setting = {"label": "textbook"}
+    task = {**job, "model": "SimpleNet", "task": "eval", "setting": setting}
+    assert speed.run_job(task)["seconds"] > 0
+    with pytest.raises(ValueError, match=r"textbook failed: .*no folder"):
+        speed.run_job({**task, "folder": "/no/such/folder"})
+
+
+@pytest.mark.slow
+def test_listing_of_a_few_files_prints_and_saves_a_row(tmp_path, capsys):
+    path = tmp_path / "listing.json"
+    flags = ["--sizes", "100", "--folder", str(tmp_path), "--json", str(path)]
+    assert listing.main(flags) == 0
+    (row,) = json.loads(path.read_text())
+    assert row["files"] == 100
+    assert row["first_batch_seconds"] >= row["list_seconds"] > 0
+    assert list(tmp_path.iterdir()) == [path]
+    assert "100" in capsys.readouterr().out
