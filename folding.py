@@ -40,7 +40,7 @@ def find_pairs(model: nn.Module) -> list[tuple[str, str]]:
 
     The pairs are found by following the data, not by the order of definition.
     """
-    nodes = fx.symbolic_trace(model).graph.nodes
+    nodes = _Tracer().trace(model).nodes
     num_calls = Counter(node.target for node in nodes if node.op == "call_module")
     modules = dict(model.named_modules())
     pairs = []
@@ -57,6 +57,13 @@ def find_pairs(model: nn.Module) -> list[tuple[str, str]]:
         ):
             pairs.append((conv.target, norm.target))
     return pairs
+
+
+class _Tracer(fx.Tracer):
+    """Follow the data down to the modules that hold no others."""
+
+    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
+        return next(module.children(), None) is None
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

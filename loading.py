@@ -7,6 +7,7 @@ alone: not of the number of workers, of what ran before, or of where a run resum
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -73,6 +74,7 @@ class BatchLoader:
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
             persistent_workers=workers > 0,
+            worker_init_fn=_leave_process_group,
             generator=torch.Generator(),  # leave the global random state alone
         )
 
@@ -176,6 +178,16 @@ def crop_and_flip(images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         crop = source[:, top : top + height, left : left + width]
         image.copy_(crop.flip(-1) if mirrored else crop)
     return result
+
+
+def _leave_process_group(worker: int) -> None:
+    """Keep a worker out of reach of the signals sent to the whole process group.
+
+    A terminal's Ctrl-C, or `timeout`, would end the workers with which the main process
+    is to finish its step before it saves.
+    """
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
 
 
 def _make_generator(seed: int, epoch: int, stream: int) -> np.random.Generator:

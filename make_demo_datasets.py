@@ -35,7 +35,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--images-per-class",
         type=cli.positive_int,
-        default=400,
+        default=600,
         metavar="N",
         help="training images of each class; validation has a fifth, test two fifths "
         "(in fakes_dataset, a fifth of fakes)",

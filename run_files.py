@@ -155,6 +155,11 @@ class RunFiles(Listener):
         """Save all that is needed to go on from here."""
         self._saved_at = time.monotonic()
         state = trainer.state_dict()  # every process takes part
+        if not all(p.isfinite().all() for p in trainer.model.parameters()):
+            raise FloatingPointError(
+                f"a weight became NaN or infinite in epoch {trainer.epoch + 1}; the "
+                "last checkpoints are kept; try a lower learning rate or --grad-clip 1"
+            )
         if distributed.is_main():
             snapshot = {**self.details, "run": self.run, "trainer": state}
             save_tensors(snapshot, self.paths.snapshot)

@@ -27,7 +27,7 @@ def check_trainer_state(state: Any, trainer: Trainer) -> None:
     _check_like(state, dict.fromkeys(own), "the state")
     check_keys(_check_dict(state["model"], "model"), own["model"])
     check_tensors(state["model"], own["model"])
-    for part in ("scheduler", "scaler", "totals"):
+    for part in ("scheduler", "scaler", "totals", "train_results"):
         _check_like(state[part], own[part], part)
     _check_optimizer(state["optimizer"], trainer.optimizer)
     _check_position(state, num_batches=len(trainer.loaders.train))
@@ -61,11 +61,12 @@ def _check_position(state: dict[str, Any], *, num_batches: int) -> None:
     if epoch < 0 or not 0 <= batch <= num_batches:
         raise ValueError(f"it has no batch {batch} of {num_batches} in epoch {epoch}")
     _check_like(state["history"], dict.fromkeys(CURVES), "history")
+    lengths = {len(_check_list(state["history"][curve], curve)) for curve in CURVES}
+    if len(lengths) > 1 or not lengths <= {epoch, epoch - 1}:
+        raise ValueError(f"its history is not of {epoch} epochs")
     for curve in CURVES:
         values = state["history"][curve]
-        if not isinstance(values, list) or len(values) != epoch:
-            raise ValueError(f"its {curve} is no list of {epoch} numbers")
-        _check_like(values, [0.0] * epoch, curve)
+        _check_like(values, [0.0] * len(values), curve)
 
 
 def _check_like(given: Any, own: Any, where: str) -> None:
@@ -91,6 +92,13 @@ def _check_dict(value: Any, where: str) -> dict[Any, Any]:
     """Return the value, having checked that it is a dict."""
     if not isinstance(value, dict):
         raise ValueError(f"{where} is {_short(value)}, expected entries by name")
+    return value
+
+
+def _check_list(value: Any, where: str) -> list[Any]:
+    """Return the value, having checked that it is a list."""
+    if not isinstance(value, list):
+        raise ValueError(f"{where} is {_short(value)}, expected a list")
     return value
 
 

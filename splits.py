@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from faces_dataset import SPLITS, FacesDataset
+from image_cache import CachedImages
 from image_checks import check_images, describe_bad_images
 from utils import load_dataset
 
@@ -50,3 +51,16 @@ def open_splits(
     for split, names in skipped.items():
         datasets[split] = open_split(split, frozenset(names))
     return datasets, skipped
+
+
+def cache_splits(
+    datasets: dict[str, FacesDataset], max_gib: float
+) -> dict[str, FacesDataset | CachedImages]:
+    """Keep decoded images of all splits in memory, each split its share of the room."""
+    if not max_gib:
+        return dict(datasets)
+    num_images = sum(map(len, datasets.values()))
+    return {
+        split: CachedImages(dataset, int(max_gib * 2**30 * len(dataset) / num_images))
+        for split, dataset in datasets.items()
+    }

@@ -113,6 +113,13 @@ def add_small_set_flags(parser: argparse.ArgumentParser) -> None:
         help="stop after N epochs without a better validation accuracy",
     )
     group.add_argument(
+        "--cache",
+        type=cli.non_negative_float,
+        default=1.0,
+        metavar="GIB",
+        help="memory for decoded images, so that each is decoded once; 0 keeps none",
+    )
+    group.add_argument(
         "--compile",
         action="store_true",
         help="compile the model with torch.compile; pays on GPUs and in long runs",

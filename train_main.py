@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from recipe import build_criterion, build_optimizer, build_scheduler
     from run_files import InterruptedRunError, RunFiles, RunPaths
     from seeding import seed_everything
-    from splits import open_splits
+    from splits import cache_splits, open_splits
     from trainer import Loaders, Options, Trainer
     from utils import load_model
 
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 training=split == "train",
                 workers=workers,
             )
-            for split, dataset in datasets.items()
+            for split, dataset in cache_splits(datasets, args.cache).items()
         }
     )
     optimizer = build_optimizer(

@@ -15,15 +15,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from tqdm import tqdm
 
 import distributed
+from batch_norm import recalibrate_batch_norm
 from history import CURVES
 from modes import evaluation_mode
 from precision import Precision
 from seeding import get_random_state, set_random_state
+from totals import Totals
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
@@ -66,30 +67,6 @@ class Options:
     recalibration_batches: int = 0
 
 
-@dataclass
-class Totals:
-    """Sums over the samples seen so far."""
-
-    loss: float = 0.0
-    num_correct: int = 0
-    num_samples: int = 0
-
-    def add(self, logits: torch.Tensor, labels: torch.Tensor, mean_loss: float) -> None:
-        """Count a batch: logits (N, C), labels (N,), its mean loss."""
-        self.loss += mean_loss * len(labels)
-        self.num_correct += int((logits.argmax(dim=1) == labels).sum())
-        self.num_samples += len(labels)
-
-    def compute_means(self) -> tuple[float, float]:
-        """Return mean loss and accuracy in percent, over all processes together."""
-        loss, num_correct, num_samples = distributed.sum_over_processes(
-            [self.loss, self.num_correct, self.num_samples]
-        )
-        if not num_samples:
-            raise ValueError("the data loader gave no batch")
-        return loss / num_samples, 100 * num_correct / num_samples
-
-
 class Trainer:
     """Train a model, keep its history, and go on from any step.
 
@@ -105,7 +82,7 @@ class Trainer:
 
     Attributes:
         history: for each name in `history.CURVES` a list of one number an epoch.
-        epoch: number of finished epochs.
+        epoch: number of epochs that are trained; the last may not be measured yet.
         batch: number of finished training batches of the epoch under way.
     """
 
@@ -135,6 +112,7 @@ class Trainer:
         self.epoch = 0
         self.batch = 0
         self._totals = Totals()
+        self._train_results: tuple[float, float] = (0.0, 0.0)  # of the last epoch
 
     def run(
         self, num_epochs: int, listener: Listener | None = None
@@ -152,15 +130,14 @@ class Trainer:
             FloatingPointError: a loss is not finite.
         """
         self.listener = listener or self.listener
-        while self.epoch < num_epochs and not self.is_out_of_patience():
-            results = [*self.train_one_epoch()]
-            if self.options.recalibration_batches:
-                self.recalibrate_batch_norm(self.options.recalibration_batches)
-            results += [*self.validate(), *self.test()]
-            _check_finite(results, self.epoch + 1)
+        while self._num_measured() < num_epochs and not self.is_out_of_patience():
+            if self._num_measured() == self.epoch:  # else it was resumed after this
+                self._train_results = self.train_one_epoch()
+            self.recalibrate_batch_norm()
+            results = [*self._train_results, *self.validate(), *self.test()]
+            _check_finite(results, self.epoch)
             for curve, value in zip(CURVES, results, strict=True):
                 self.history[curve].append(value)
-            self.epoch, self.batch, self._totals = self.epoch + 1, 0, Totals()
             if self.get_best_epoch() == self.epoch:
                 self.listener.on_improvement(self)
             self.listener.on_epoch_end(self)
@@ -186,7 +163,9 @@ class Trainer:
             self.scaler.scale(loss * _get_share(self.loaders.train)).backward()
             mean_loss = self._step(loss)
             self._count(logits, labels, mean_loss)
-        return self._totals.compute_means()
+        means = self._totals.compute_means()
+        self.epoch, self.batch, self._totals = self.epoch + 1, 0, Totals()
+        return means
 
     def evaluate_model_on_dataloader(self, dataloader: Batches) -> tuple[float, float]:
         """Measure the model without changing it, its mode or its gradients.
@@ -221,34 +200,13 @@ class Trainer:
         """Return mean loss and accuracy in percent on the test split."""
         return self.evaluate_model_on_dataloader(self.loaders.test)
 
-    @torch.no_grad()
-    def recalibrate_batch_norm(self, num_batches: int) -> None:
-        """Measure the batch-norm statistics anew with the weights as they are now.
-
-        The running averages lag behind weights that change fast; here they become
-        plain means over the first training batches of the epoch.
-
-        Args:
-            num_batches: how many training batches to average over.
-
-        Source: Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3
-            (PreciseBN); we average the variances of the batches.
-        """
-        layers = [m for m in self.model.modules() if isinstance(m, _BatchNorm)]
-        momenta = [layer.momentum for layer in layers]
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # a cumulative mean
-        self.model.train()
-        self._set_epoch(first_batch=0)
-        try:
-            for images, _ in itertools.islice(self.loaders.train, num_batches):
-                with self.precision.autocast():
-                    self.model(images.to(self.device))
-        finally:
-            for layer, momentum in zip(layers, momenta, strict=True):
-                layer.momentum = momentum
-        distributed.average_buffers(self.model)
+    def recalibrate_batch_norm(self) -> None:
+        """Measure the batch-norm statistics anew, if the options ask for it."""
+        num_batches = self.options.recalibration_batches
+        if num_batches:
+            self._set_epoch(first_batch=0)
+            batches = itertools.islice(self.loaders.train, num_batches)
+            recalibrate_batch_norm(self.model, batches, self.precision)
 
     def get_best_epoch(self) -> int:
         """Return the first epoch (from 1) of the best validation accuracy, or 0."""
@@ -258,14 +216,14 @@ class Trainer:
     def is_out_of_patience(self) -> bool:
         """Say whether too many epochs have brought no better validation accuracy."""
         patience = self.options.patience
-        return patience is not None and self.epoch - self.get_best_epoch() >= patience
+        since_best = self._num_measured() - self.get_best_epoch()
+        return patience is not None and since_best >= patience
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that training depends on, as tensors and plain values.
 
         Processes that train together must call it together.
         """
-        totals = distributed.sum_over_processes(list(asdict(self._totals).values()))
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -274,7 +232,8 @@ class Trainer:
             "history": self.history,
             "epoch": self.epoch,
             "batch": self.batch,
-            "totals": dict(zip(asdict(self._totals), totals, strict=True)),
+            "totals": asdict(self._totals.sum_over_processes()),
+            "train_results": list(self._train_results),
             "random": get_random_state(),
         }
 
@@ -288,7 +247,12 @@ class Trainer:
         self.epoch, self.batch = state["epoch"], state["batch"]
         # The main process holds what all had counted.
         self._totals = Totals(**state["totals"]) if distributed.is_main() else Totals()
+        self._train_results = tuple(state["train_results"])
         set_random_state(state["random"])
+
+    def _num_measured(self) -> int:
+        """Return how many epochs have their results in the history."""
+        return len(self.history["val_acc"])
 
     def _step(self, loss: torch.Tensor) -> float:
         """Update the parameters, then the learning rate; return the loss's value."""

@@ -95,7 +95,7 @@ def measure(folder: Path) -> dict[str, float]:
     Returns:
         Seconds to list; megabytes that the dataset adds to the process; seconds from
         the start of listing to the first batch; megabytes of a worker that it does
-        not share with this process (NaN-free: 0 where the system does not tell).
+        not share with this process. Memory is 0 where the system does not tell.
     """
     from faces_dataset import FacesDataset, ResizeToTensor
     from loading import BatchLoader

@@ -24,7 +24,7 @@ from folding import fold_batch_norm
 from image_cache import CachedImages
 from loading import BatchLoader
 from models import build_model
-from precision import DTYPES, Precision, choose_device, choose_precision
+from precision import DTYPES, Precision, choose_device, choose_precision, choose_workers
 from recipe import build_optimizer
 from trainer import Loaders, Trainer
 
@@ -108,13 +108,14 @@ def build_loader(
     """Build the batches that a setting asks for."""
     folder, limit = Path(job["folder"]), job["limit"]
     preprocessing, batch_size = model.preprocessing, job["batch_size"]
+    workers = choose_workers(setting.workers, device)
     if setting.loader == "textbook":
         return textbook.build_textbook_loader(
             folder,
             preprocessing,
             batch_size=batch_size,
             training=training,
-            workers=setting.workers,
+            workers=workers,
             limit=limit,
         )
     dataset = FacesDataset(folder, ResizeToTensor(preprocessing.size), limit=limit)
@@ -124,7 +125,7 @@ def build_loader(
         preprocessing,
         device=device,
         training=training,
-        workers=setting.workers,
+        workers=workers,
     )
     if setting.loader == "tensors":
         return list(loader)

@@ -19,7 +19,7 @@ class Setting:
         precision: of the forward pass, as of `--precision`.
         channels_last: memory format of model and images.
         fused: the optimizer updates all parameters in one pass.
-        workers: processes that read images.
+        workers: processes that read images; None: as the suite chooses.
         cache: images are decoded once, and kept.
         compiled: through `torch.compile`.
         folded: batch normalisation is folded into the convolutions.
@@ -31,7 +31,7 @@ class Setting:
     precision: str = "fp32"
     channels_last: bool = False
     fused: bool = False
-    workers: int = 0
+    workers: int | None = 0
     cache: bool = False
     compiled: bool = False
     folded: bool = False
@@ -39,7 +39,13 @@ class Setting:
 
 TEXTBOOK = Setting("textbook")
 DEFAULTS = Setting(
-    "suite", True, "suite", precision="auto", channels_last=True, fused=True
+    "suite",
+    True,
+    "suite",
+    precision="auto",
+    channels_last=True,
+    fused=True,
+    workers=None,
 )
 
 

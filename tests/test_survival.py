@@ -103,6 +103,7 @@ def test_train_main_killed_at_random_moments_ends_as_undisturbed(
             duration_s=duration_s,
         )
         assert survival.find_differences(read_results(folder), expected) == []
+        assert survival.list_temporary_files(folder) == []
         kills += counts.kills
         shutil.rmtree(folder)
 
@@ -349,12 +350,43 @@ history.save_run({"run_id": "dead"}, Path(sys.argv[1]))
 """
 
 
+WRITE_FOREVER = """
+import sys, time
+from pathlib import Path
+from files import write_atomically
+def write(handle):
+    print("writing", flush=True)
+    time.sleep(600)
+write_atomically(Path(sys.argv[1]), write)
+"""
+
+
 def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Start a process that runs `code` in the project's folder."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(
         command, cwd=survival.PROJECT, stdout=subprocess.PIPE, text=True
     )
+
+
+def test_write_atomically_removes_what_the_killed_left_not_what_others_write(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "file"
+    writers = [start_python(WRITE_FOREVER, path) for _ in range(2)]
+    try:
+        for writer in writers:
+            assert writer.stdout.readline() == "writing\n"
+        writers[0].kill()
+        writers[0].communicate()
+        assert len(list(tmp_path.glob(".file.*.tmp"))) == 2
+        files.write_atomically(path, lambda handle: handle.write(b"new"))
+        assert len(list(tmp_path.glob(".file.*.tmp"))) == 1
+    finally:
+        writers[1].kill()
+        writers[1].communicate()
+    files.write_atomically(path, lambda handle: handle.write(b"newer"))
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.slow

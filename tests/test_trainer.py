@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
+from batch_norm import recalibrate_batch_norm
 from history import CURVES
 from loading import BatchLoader
 from precision import Precision
@@ -373,13 +374,13 @@ def test_recalibrate_batch_norm_gives_the_mean_statistics(tiny_net):
     model = trainer.model
     weights = [parameter.detach().clone() for parameter in model.parameters()]
     trainer.loaders.train.set_epoch(0)
-    batches = [images for images, _ in trainer.loaders.train][:2]
+    batches = list(trainer.loaders.train)[:2]
     with torch.no_grad():
-        features = [model.conv(images) for images in batches]  # (3, 4, 3, 3) each
+        features = [model.conv(images) for images, _ in batches]  # (3, 4, 3, 3) each
     means = torch.stack([f.mean(dim=(0, 2, 3)) for f in features])
     variances = torch.stack([f.var(dim=(0, 2, 3)) for f in features])  # unbiased
 
-    trainer.recalibrate_batch_norm(2)
+    recalibrate_batch_norm(trainer.model, batches, Precision())
 
     torch.testing.assert_close(model.norm.running_mean, means.mean(0))
     torch.testing.assert_close(model.norm.running_var, variances.mean(0))
@@ -392,7 +393,7 @@ def test_recalibrate_batch_norm_model_without_any_is_left_alone():
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     trainer = make_trainer(model)
     before = copy.deepcopy(model.state_dict())
-    trainer.recalibrate_batch_norm(2)
+    recalibrate_batch_norm(model, trainer.loaders.train, Precision())
     assert_same(model.state_dict(), before)
 
 
