@@ -31,7 +31,7 @@ demo: setup
 	$(RUN)/numerical_analysis.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
 	$(RUN)/saliency_map.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
 	$(RUN)/grad_cam_analysis.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
-	$(RUN)/predict.py -cpp $(CHECKPOINT) --limit 4 datasets/fakes_dataset/test/fake
+	$(RUN)/predict.py -cpp $(CHECKPOINT) $$(ls datasets/fakes_dataset/test/*/*.jpg | sed -n '1p;$$p')
 	@echo; echo "Done. Open these:"; ls $(DEMO)/figures/*.png
 
 lint: setup

@@ -10,7 +10,7 @@ import utils
 from analysis import ScoreSet
 from faces_dataset import SPLITS, FacesDataset
 from metrics import Leak, find_leaks, groups_from_names
-from precision import choose_device, choose_precision
+from precision import choose_precision, prepare_device
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def compute_score_sets(
     Raises:
         OSError, ValueError: as `utils.load_checkpoint` and `compute_score_set`.
     """
-    device = choose_device(options.device)
+    device = prepare_device(options.device)
     score_sets = []
     for path, dataset_names in pairs:
         detector = utils.load_checkpoint(path, model_name, device)

@@ -162,13 +162,15 @@ def add_checkpoint_flag(
     )
 
 
-def add_compute_flags(parser: argparse.ArgumentParser, *, seed: bool = True) -> None:
+def add_compute_flags(
+    parser: argparse.ArgumentParser, *, batch_size: int = 32, seed: bool = True
+) -> None:
     """Add -b/--batch-size, --device, --precision, --workers and, where used, --seed."""
     parser.add_argument(
         "-b",
         "--batch-size",
         type=positive_int,
-        default=32,
+        default=batch_size,
         metavar="N",
         help="images in a batch",
     )

@@ -61,14 +61,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     from loading import BatchLoader
     from map_output import save_grad_cam, save_mean_maps
     from models import MODELS
-    from precision import choose_device, choose_precision, choose_workers
+    from precision import choose_precision, choose_workers, prepare_device
     from utils import (
         get_soft_scores_and_true_labels,
         load_checkpoint,
         load_dataset,
     )
 
-    device = choose_device(args.device)
+    device = prepare_device(args.device)
     precision = choose_precision(args.precision, device)
     default_path = cli.default_checkpoint_path(args.dataset, args.model)
     detector = load_checkpoint(args.checkpoint_path or default_path, args.model, device)

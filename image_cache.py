@@ -24,7 +24,9 @@ class CachedImages(Dataset):
     Args:
         dataset: map-style; samples are uint8 (3, H, W), all of one shape, and an int
             label of at least 0. Its other attributes are the wrapper's too.
-        max_bytes: bound on the memory for images; that of shared memory applies too.
+        max_bytes: bound on the memory for images.
+        shared: worker processes fill and read it too; the bound of shared memory
+            applies then.
 
     Attributes:
         dataset: the wrapped one.
@@ -34,15 +36,19 @@ class CachedImages(Dataset):
         ValueError: the samples are not uint8 (3, H, W).
     """
 
-    def __init__(self, dataset: Dataset, max_bytes: int) -> None:
+    def __init__(
+        self, dataset: Dataset, max_bytes: int, *, shared: bool = True
+    ) -> None:
         self.dataset = dataset
         image = _check(dataset[0][0])
-        fitting = min(max_bytes, _get_free_shared_memory()) // image.nbytes
-        self.num_kept = min(len(dataset), fitting)
+        room = min(max_bytes, _get_free_shared_memory()) if shared else max_bytes
+        self.num_kept = min(len(dataset), room // image.nbytes)
         _, height, width = image.shape
-        pixels = torch.empty(self.num_kept, height, width, 3, dtype=torch.uint8)
-        self._pixels = pixels.share_memory_()
-        self._labels = torch.full((self.num_kept,), _NOT_READ).share_memory_()
+        self._pixels = torch.empty(self.num_kept, height, width, 3, dtype=torch.uint8)
+        self._labels = torch.full((self.num_kept,), _NOT_READ)
+        if shared:
+            self._pixels.share_memory_()
+            self._labels.share_memory_()
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from allocator import keep_large_blocks
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -35,6 +37,17 @@ class Precision:
     def make_scaler(self) -> torch.amp.GradScaler:
         """Return a gradient scaler, which does nothing unless fp16 needs it."""
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
+
+
+def prepare_device(name: str = "auto") -> torch.device:
+    """Return the device called `name`, as `choose_device`, and make a CPU ready for it.
+
+    Every script calls this once, before its first batch.
+    """
+    device = choose_device(name)
+    if device.type == "cpu":
+        keep_large_blocks()
+    return device
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -56,11 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
 
-    from precision import choose_device, choose_precision, choose_workers
+    from precision import choose_precision, choose_workers, prepare_device
     from utils import load_checkpoint
     from verdicts import Unreadable, find_images, judge_images
 
-    device = choose_device(args.device)
+    device = prepare_device(args.device)
     detector = load_checkpoint(args.checkpoint_path, device=device)
     if args.csv is not None:
         check_is_file_name(args.csv)

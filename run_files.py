@@ -166,8 +166,8 @@ class RunFiles(Listener):
 
     def save_history(self, trainer: Trainer) -> None:
         """Save the run's record, in its place in the history file."""
-        if distributed.is_main() and trainer.epoch:
-            best_epoch = trainer.get_best_epoch()
+        best_epoch = trainer.get_best_epoch()
+        if distributed.is_main() and best_epoch:
             best = {
                 "best_epoch": best_epoch,
                 "best_val_acc": trainer.history["val_acc"][best_epoch - 1],

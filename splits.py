@@ -54,13 +54,19 @@ def open_splits(
 
 
 def cache_splits(
-    datasets: dict[str, FacesDataset], max_gib: float
+    datasets: dict[str, FacesDataset], max_gib: float, *, shared: bool
 ) -> dict[str, FacesDataset | CachedImages]:
-    """Keep decoded images of all splits in memory, each split its share of the room."""
+    """Keep decoded images of all splits in memory, each split its share of the room.
+
+    Args:
+        datasets: by split.
+        max_gib: bound on the memory of all of them; 0 keeps nothing.
+        shared: whether worker processes read the images.
+    """
     if not max_gib:
         return dict(datasets)
-    num_images = sum(map(len, datasets.values()))
+    bytes_an_image = max_gib * 2**30 / sum(map(len, datasets.values()))
     return {
-        split: CachedImages(dataset, int(max_gib * 2**30 * len(dataset) / num_images))
+        split: CachedImages(dataset, int(bytes_an_image * len(dataset)), shared=shared)
         for split, dataset in datasets.items()
     }

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from calibration import parse_threshold_policy
     from loading import BatchLoader
     from operating_point import store_operating_point
-    from precision import choose_device, choose_precision, choose_workers
+    from precision import choose_precision, choose_workers, prepare_device
     from recipe import build_criterion, build_optimizer, build_scheduler
     from run_files import InterruptedRunError, RunFiles, RunPaths
     from seeding import seed_everything
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from utils import load_model
 
     parse_threshold_policy(args.threshold_policy)
-    device = distributed.start(choose_device(args.device))
+    device = distributed.start(prepare_device(args.device))
     precision = choose_precision(args.precision, device)
     workers = choose_workers(args.workers, device)
     seed_everything(args.seed)
@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if args.compile:
         model.compile()
+    images = cache_splits(datasets, args.cache, shared=workers > 0)
     loaders = Loaders(
         **{
             split: BatchLoader(
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 training=split == "train",
                 workers=workers,
             )
-            for split, dataset in cache_splits(datasets, args.cache).items()
+            for split, dataset in images.items()
         }
     )
     optimizer = build_optimizer(

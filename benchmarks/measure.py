@@ -24,7 +24,13 @@ from folding import fold_batch_norm
 from image_cache import CachedImages
 from loading import BatchLoader
 from models import build_model
-from precision import DTYPES, Precision, choose_device, choose_precision, choose_workers
+from precision import (
+    DTYPES,
+    Precision,
+    choose_precision,
+    choose_workers,
+    prepare_device,
+)
 from recipe import build_optimizer
 from trainer import Loaders, Trainer
 
@@ -67,7 +73,7 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     Returns:
         seconds (for an image), images, peak_bytes, precision, flops (for an image).
     """
-    device = choose_device() if setting.suite else _choose_plain_device()
+    device = prepare_device() if setting.suite else _choose_plain_device()
     precision = choose_precision(setting.precision, device)
     torch.manual_seed(0)
     model = build_model(model_name, from_scratch=True).to(device)
@@ -171,6 +177,10 @@ def get_peak_bytes(device: torch.device) -> int:
     """Return the device's peak memory; on a CPU the process's, without workers'."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():  # its ru_maxrss starts from the peak of the parent process
+        (line,) = (x for x in status.read_text().splitlines() if "VmHWM" in x)
+        return 1024 * int(line.split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
@@ -204,7 +214,7 @@ def main() -> None:
     """Do what stdin asks for."""
     job = json.load(sys.stdin)
     if job["task"] == "matmul":
-        device = choose_device()
+        device = prepare_device()
         names = ["fp32", "bf16"] + ["fp16"] * (device.type == "cuda")
         result = {name: measure_matmul_speed(DTYPES[name], device) for name in names}
     else:
