@@ -330,7 +330,8 @@ LARGEST = """
 import json, sys
 from pathlib import Path
 from faces_dataset import read_image
-from tests.fuzzing import get_peak_mib
+sys.path.append("tests")
+from fuzzing import get_peak_mib
 read_image(Path(sys.argv[1]))
 print(json.dumps({"max_rss_mib": get_peak_mib()}))
 """
