@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for scores in cli.progress(tell_apart(score_sets), "analyse")
     ]
     for path in save_all(analyses, args.figures_dir, keep=args.from_scores or ()):
-        print(path)
+        print(f"wrote {path}")
     return 0
 
 

@@ -16,6 +16,16 @@ DEFINING_FLAGS = (
 )
 
 
+def _threshold_policy(text: str) -> str:
+    """Take a policy that `calibration.parse_threshold_policy` can read."""
+    if text != "eer":
+        name, _, rate = text.partition("=")
+        if name != "fpr":
+            raise argparse.ArgumentTypeError(f"expected eer or fpr=RATE, got {text!r}")
+        cli.fraction(rate)
+    return text
+
+
 def get_defining_flags(args: argparse.Namespace) -> dict[str, Any]:
     """Return the flags that a resumed run must repeat, as plain values."""
     return {name: getattr(args, name) for name in DEFINING_FLAGS}
@@ -126,6 +136,7 @@ def add_small_set_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--threshold-policy",
+        type=_threshold_policy,
         default="eer",
         metavar="POLICY",
         help="how the checkpoint's threshold is chosen on the validation split: eer, "

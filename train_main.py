@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cli
 import train_flags
 from files import check_writable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from faces_dataset import FacesDataset
+    from operating_point import OperatingPoint
+    from precision import Precision
+    from run_files import RunPaths
+    from trainer import Trainer
 
 EPILOG = """examples:
   python train_main.py -d fakes_dataset -m SimpleNet -lr 0.001 -b 32 -e 5 -o Adam
@@ -43,18 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Heavy imports come after the flags: --help answers at once.
     import distributed
     import train_report
-    from calibration import parse_threshold_policy
-    from loading import BatchLoader
-    from operating_point import store_operating_point
     from precision import choose_precision, choose_workers, prepare_device
-    from recipe import build_criterion, build_optimizer, build_scheduler
-    from run_files import InterruptedRunError, RunFiles, RunPaths
+    from run_files import InterruptedRunError, RunFiles
     from seeding import seed_everything
-    from splits import cache_splits, open_splits
-    from trainer import Loaders, Options, Trainer
+    from splits import open_splits
     from utils import load_model
 
-    parse_threshold_policy(args.threshold_policy)
     device = distributed.start(prepare_device(args.device))
     precision = choose_precision(args.precision, device)
     workers = choose_workers(args.workers, device)
@@ -72,52 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         weights_path=args.weights,
         from_scratch=args.from_scratch or args.resume,
     )
-    if args.compile:
-        model.compile()
-    images = cache_splits(datasets, args.cache, shared=workers > 0)
-    loaders = Loaders(
-        **{
-            split: BatchLoader(
-                dataset,
-                args.batch_size,
-                model.preprocessing,
-                device=device,
-                seed=args.seed,
-                training=split == "train",
-                workers=workers,
-            )
-            for split, dataset in images.items()
-        }
-    )
-    optimizer = build_optimizer(
-        args.optimizer,
-        model,
-        lr=args.lr,
-        momentum=args.momentum,
-        weight_decay=args.weight_decay,
-    )
-    scheduler = build_scheduler(
-        optimizer,
-        args.lr_schedule,
-        num_steps=args.epochs * len(loaders.train),
-        num_warmup_steps=args.warmup,
-    )
-    trainer = Trainer(
-        model,
-        optimizer,
-        loaders,
-        criterion=build_criterion(
-            args.class_weights, datasets["train"].get_labels()
-        ).to(device),
-        precision=precision,
-        scheduler=scheduler,
-        options=Options(args.grad_clip, args.early_stop, args.recalibrate_bn),
-    )
-    paths = RunPaths.make(
-        f"{args.dataset}_{args.model}_{args.optimizer}",
-        out_dir=args.out_dir,
-        checkpoints_dir=args.checkpoints_dir,
-    )
+    trainer = _build_trainer(args, model, datasets, precision, workers)
+    paths = _name_files(args)
     files = RunFiles(
         paths,
         train_report.describe_run(args, datasets, skipped, precision),
@@ -131,14 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with files.watch_signals():
             trainer.run(args.epochs, files)
         if distributed.is_main():
-            point = store_operating_point(
-                paths.checkpoint,
-                datasets["val"],
-                policy=args.threshold_policy,
-                precision=precision,
-                device=device,
-                workers=workers,
-            )
+            point = _choose_operating_point(args, trainer, datasets["val"], workers)
             train_report.print_end(args, trainer, point, paths)
     except InterruptedRunError as interruption:
         train_report.print_interruption(interruption, paths)
@@ -146,6 +99,88 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         distributed.stop()
     return 0
+
+
+def _build_trainer(
+    args: argparse.Namespace,
+    model: nn.Module,
+    datasets: dict[str, FacesDataset],
+    precision: Precision,
+    workers: int,
+) -> Trainer:
+    """Put together what trains."""
+    from loading import BatchLoader
+    from recipe import build_criterion, build_optimizer, build_scheduler
+    from splits import cache_splits
+    from trainer import Loaders, Options, Trainer
+
+    device = next(model.parameters()).device
+    if args.compile:
+        model.compile()
+    loaders = {
+        split: BatchLoader(
+            images,
+            args.batch_size,
+            model.preprocessing,
+            device=device,
+            seed=args.seed,
+            training=split == "train",
+            workers=workers,
+        )
+        for split, images in cache_splits(
+            datasets, args.cache, shared=workers > 0
+        ).items()
+    }
+    optimizer = build_optimizer(
+        args.optimizer,
+        model,
+        lr=args.lr,
+        momentum=args.momentum,
+        weight_decay=args.weight_decay,
+    )
+    scheduler = build_scheduler(
+        optimizer,
+        args.lr_schedule,
+        num_steps=args.epochs * len(loaders["train"]),
+        num_warmup_steps=args.warmup,
+    )
+    labels = datasets["train"].get_labels()
+    return Trainer(
+        model,
+        optimizer,
+        Loaders(**loaders),
+        criterion=build_criterion(args.class_weights, labels).to(device),
+        precision=precision,
+        scheduler=scheduler,
+        options=Options(args.grad_clip, args.early_stop, args.recalibrate_bn),
+    )
+
+
+def _name_files(args: argparse.Namespace) -> RunPaths:
+    """Return where this run's files are."""
+    from run_files import RunPaths
+
+    return RunPaths.make(
+        f"{args.dataset}_{args.model}_{args.optimizer}",
+        out_dir=args.out_dir,
+        checkpoints_dir=args.checkpoints_dir,
+    )
+
+
+def _choose_operating_point(
+    args: argparse.Namespace, trainer: Trainer, dataset: FacesDataset, workers: int
+) -> OperatingPoint:
+    """Choose the threshold on the validation split and put it into the checkpoint."""
+    from operating_point import store_operating_point
+
+    return store_operating_point(
+        _name_files(args).checkpoint,
+        dataset,
+        policy=args.threshold_policy,
+        precision=trainer.precision,
+        device=trainer.device,
+        workers=workers,
+    )
 
 
 if __name__ == "__main__":

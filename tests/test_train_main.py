@@ -213,7 +213,7 @@ def test_main_bad_flag_is_one_line_and_status_2(faces_root, tmp_path, capsys, ba
     [
         (["-d", "nothing"], FileNotFoundError, "no dataset 'nothing'.*found: faces"),
         (["--data-root", "/nowhere"], FileNotFoundError, "holds no dataset"),
-        (["--threshold-policy", "best"], ValueError, "best"),
+        (["--threshold-policy", "best"], SystemExit, "best"),
         (["--device", "gpu"], ValueError, "'gpu'; allowed"),
         (["--precision", "fp16"], ValueError, "fp16"),
     ],
