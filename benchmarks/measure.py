@@ -18,6 +18,7 @@ from flops import count_task_flops, measure_matmul_speed, synchronise
 from settings import Setting
 from torch import nn
 
+from allocator import keep_large_blocks
 from explain import compute_mean_saliency_maps
 from faces_dataset import FacesDataset, ResizeToTensor
 from folding import fold_batch_norm
@@ -27,9 +28,9 @@ from models import build_model
 from precision import (
     DTYPES,
     Precision,
+    choose_device,
     choose_precision,
     choose_workers,
-    prepare_device,
 )
 from recipe import build_optimizer
 from trainer import Loaders, Trainer
@@ -73,7 +74,9 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     Returns:
         seconds (for an image), images, peak_bytes, precision, flops (for an image).
     """
-    device = prepare_device() if setting.suite else _choose_plain_device()
+    device = choose_device()
+    if setting.blocks:
+        keep_large_blocks()
     precision = choose_precision(setting.precision, device)
     torch.manual_seed(0)
     model = build_model(model_name, from_scratch=True).to(device)
@@ -205,16 +208,11 @@ def _formatted(batches: Iterable[Any], setting: Setting) -> Iterator[Any]:
         yield images, labels
 
 
-def _choose_plain_device() -> torch.device:
-    """Choose as the tutorials do, without what the suite does besides."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def main() -> None:
     """Do what stdin asks for."""
     job = json.load(sys.stdin)
     if job["task"] == "matmul":
-        device = prepare_device()
+        device = choose_device()
         names = ["fp32", "bf16"] + ["fp16"] * (device.type == "cuda")
         result = {name: measure_matmul_speed(DTYPES[name], device) for name in names}
     else:

@@ -23,6 +23,7 @@ class Setting:
         cache: images are decoded once, and kept.
         compiled: through `torch.compile`.
         folded: batch normalisation is folded into the convolutions.
+        blocks: large blocks of memory are kept between batches.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Setting:
     cache: bool = False
     compiled: bool = False
     folded: bool = False
+    blocks: bool = False
 
 
 TEXTBOOK = Setting("textbook")
@@ -46,33 +48,40 @@ DEFAULTS = Setting(
     channels_last=True,
     fused=True,
     workers=None,
+    blocks=True,
 )
+# What the scripts do beyond that, by task.
+DEFAULTS_BY_TASK = {
+    "train": replace(DEFAULTS, cache=True),
+    "eval": DEFAULTS,
+    "saliency": replace(DEFAULTS, folded=True),
+}
 
 
 def list_settings(
     model: str, task: str, *, workers: int, quick: bool = False, compiled: bool = False
 ) -> list[Setting]:
     """List the settings that a task is measured in, the textbook's first."""
-    only_textbook_and_suite = [TEXTBOOK, DEFAULTS]
-    on_tensors = replace(DEFAULTS, label="suite, ready tensors", loader="tensors")
+    defaults = DEFAULTS_BY_TASK[task]
+    on_tensors = replace(defaults, label="suite, ready tensors", loader="tensors")
+    if quick:
+        return [TEXTBOOK, defaults, on_tensors]
     levers = [
         replace(TEXTBOOK, label="channels_last alone", channels_last=True),
         replace(TEXTBOOK, label="reduced precision alone", precision="auto"),
         replace(TEXTBOOK, label="batch normalising alone", loader="suite"),
+        replace(TEXTBOOK, label="large blocks kept alone", blocks=True),
         replace(TEXTBOOK, label=f"{workers} workers alone", workers=workers),
     ]
-    beyond = [
-        replace(DEFAULTS, label=f"suite, {workers} workers", workers=workers),
-        replace(DEFAULTS, label="suite, cache", cache=True),
-    ]
+    variants = [replace(defaults, label=f"suite, {workers} workers", workers=workers)]
     if compiled:
-        beyond.append(replace(DEFAULTS, label="suite, compiled", compiled=True))
+        variants.append(replace(defaults, label="suite, compiled", compiled=True))
     if task == "train":
         levers.append(replace(TEXTBOOK, label="fused optimizer alone", fused=True))
+        variants.append(replace(defaults, label="suite, no cache", cache=False))
     elif model == "XceptionBased":
-        beyond.append(replace(DEFAULTS, label="suite, folded", folded=True))
-    if quick:
-        return [*only_textbook_and_suite, on_tensors]
+        label = "suite, not folded" if defaults.folded else "suite, folded"
+        variants.append(replace(defaults, label=label, folded=not defaults.folded))
     if task == "saliency":  # the textbook's loop is too slow to repeat for each lever
-        return [*only_textbook_and_suite, *beyond[2:], on_tensors]
-    return [TEXTBOOK, *levers, DEFAULTS, *beyond, on_tensors]
+        return [TEXTBOOK, defaults, *variants[1:], on_tensors]
+    return [TEXTBOOK, *levers, defaults, *variants, on_tensors]

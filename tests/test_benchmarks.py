@@ -17,7 +17,14 @@ import listing
 import measure
 import sample_images
 import speed
-from settings import DEFAULTS, TASKS, TEXTBOOK, Setting, list_settings
+from settings import (
+    DEFAULTS,
+    DEFAULTS_BY_TASK,
+    TASKS,
+    TEXTBOOK,
+    Setting,
+    list_settings,
+)
 
 from models import SimpleNet
 
@@ -65,7 +72,7 @@ def test_measure_matmul_speed_of_a_small_matrix_is_positive(monkeypatch):
 def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(model, task):
     settings = list_settings(model, task, workers=2, compiled=True)
     assert settings[0] == TEXTBOOK
-    assert DEFAULTS in settings
+    assert DEFAULTS_BY_TASK[task] in settings
     assert len({setting.label for setting in settings}) == len(settings)
     assert any(s.folded for s in settings) == (
         model == "XceptionBased" and task != "train"
