@@ -1,4 +1,4 @@
-# make demo: set up, make the demo data, train, draw every figure   (about ten minutes)
+# make demo: set up, make the demo data, train, draw every figure   (a few minutes)
 # make test: set up, lint, run every test with coverage
 PYTHON ?= python3
 VENV := .venv
