@@ -87,17 +87,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.resume:
         files.resume(trainer)
     train_report.print_start(args, trainer, datasets, skipped)
+    is_main = distributed.is_main()
     try:
         with files.watch_signals():
             trainer.run(args.epochs, files)
-        if distributed.is_main():
-            point = _choose_operating_point(args, trainer, datasets["val"], workers)
-            train_report.print_end(args, trainer, point, paths)
     except InterruptedRunError as interruption:
         train_report.print_interruption(interruption, paths)
         return interruption.status
     finally:
         distributed.stop()
+    if is_main:  # alone from here on: it scores the whole validation split
+        point = _choose_operating_point(args, trainer, datasets["val"], workers)
+        train_report.print_end(args, trainer, point, paths)
     return 0
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,34 @@ def test_main_simple_net_end_to_end(faces_root, tmp_path, capsys):
     assert load_history(history)[0]["model"] == "SimpleNet"
     assert load_checkpoint(checkpoint).name == "SimpleNet"
     assert snapshot.exists()
+
+
+@pytest.mark.slow
+def test_main_under_torchrun_gives_the_numbers_of_one_process(faces_root, tmp_path):
+    script = Path(train_main.__file__)
+    launchers = {
+        "one": [],
+        "two": ["-m", "torch.distributed.run", "--nproc-per-node=2"],
+    }
+    records, policies = [], []
+    for name, launcher in launchers.items():
+        arguments = make_arguments(
+            faces_root, tmp_path / name, "--precision", "fp32", "--workers", "0"
+        )
+        done = subprocess.run(
+            [sys.executable, *launcher, str(script), *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        history_path, checkpoint_path, _ = get_files(tmp_path / name)
+        (record,) = load_history(history_path)
+        records.append(record)
+        policies.append(load_tensors(checkpoint_path)["threshold_policy"])
+    for curve in CURVES:
+        assert records[1][curve] == pytest.approx(records[0][curve], rel=1e-4), curve
+    assert policies[0] == policies[1]  # both chose on the whole validation split
 
 
 def test_main_writes_the_files_of_the_reference(
