@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from faces_dataset import CLASS_NAMES, FacesDataset, check_image_header, read_image
+from faces_dataset import CLASS_NAMES, FacesDataset
+from image_reading import check_image_header, read_image
 
 MOST_FOR_AUTO = 100_000  # opening more headers than this would delay the first batch
 CHUNK = 1024

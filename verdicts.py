@@ -15,8 +15,8 @@ from faces_dataset import (
     REAL,
     ResizeToTensor,
     list_images,
-    read_image,
 )
+from image_reading import read_image
 from precision import Precision
 from utils import Detector, get_soft_scores_and_true_labels
 

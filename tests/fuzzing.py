@@ -115,7 +115,7 @@ def _convert(image: Any, mode: str) -> Any:
 
 def read_image_file(path: Path) -> None:
     """Read an image, after its header, and check what comes out."""
-    from faces_dataset import check_image_header, read_image
+    from image_reading import check_image_header, read_image
 
     try:
         check_image_header(path)

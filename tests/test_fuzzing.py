@@ -20,8 +20,8 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from faces_dataset import check_image_header, read_image
 from history import CURVES, load_history
+from image_reading import check_image_header, read_image
 from models import SimpleNet
 from run_files import load_snapshot
 from tensor_files import load_tensors, save_tensors
@@ -329,7 +329,7 @@ def test_check_image_header_program_is_refused(tmp_path: Path) -> None:
 LARGEST = """
 import json, sys
 from pathlib import Path
-from faces_dataset import read_image
+from image_reading import read_image
 sys.path.append("tests")
 from fuzzing import get_peak_mib
 read_image(Path(sys.argv[1]))
