@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from calibration import compute_fake_scores
 from faces_dataset import SPLITS, FacesDataset, ResizeToTensor
 from loading import BatchLoader
 from models import MODELS, Preprocessing, build_model, load_model_state
@@ -229,8 +230,8 @@ def compute_scores(
     logits: np.ndarray, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return P(real) and P(fake), float64 (N,), of logits (N, 2), real first."""
-    margins = torch.from_numpy(logits[:, 1] - logits[:, 0]) / temperature
-    return torch.sigmoid(-margins).numpy(), torch.sigmoid(margins).numpy()
+    fake_scores = compute_fake_scores(logits, temperature)
+    return compute_fake_scores(logits[:, ::-1], temperature), fake_scores
 
 
 def _recognise_model(state: dict[str, Any]) -> str:
