@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,11 +102,11 @@ def get_xception_based_model(
 
 def build_plain_xception() -> nn.Module:
     """Build Xception with its 1000-way last layer and random weights."""
-    with warnings.catch_warnings():  # old code: its warnings are not the user's
-        warnings.simplefilter("ignore")
-        import pretrainedmodels  # takes seconds: only those who build Xception pay
+    from fast_xception import FastXception  # takes seconds: who needs it pays
 
-        model = pretrainedmodels.xception(num_classes=1000, pretrained=None)
+    model = FastXception(num_classes=1000)
+    model.last_linear = model.fc  # as `pretrainedmodels.xception` does
+    del model.fc
     for module in model.modules():
         if isinstance(module, nn.ReLU):
             # One in-place ReLU follows several layers here: a hook on any of them

@@ -1,7 +1,7 @@
 """Does bfloat16 cost accuracy? Train with every arithmetic and several seeds.
 
-Each run is `train_main.py` with the flags given after `--`. Its test accuracy is that of
-its best validation epoch. Started again, the study goes on where it was stopped.
+Each run is `train_main.py` with the flags given after `--`. Its test accuracy is that
+of its best validation epoch. Started again, the study goes on where it was stopped.
 
     python benchmarks/precision_study.py -m SimpleNet -- --warmup 100 -e 5
 """
@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cli
 from files import check_writable, save_json
 from history import load_history
 
+PROJECT = Path(__file__).resolve().parents[1]
 DATASETS = ("fakes_dataset", "synthetic_dataset")
 
 
