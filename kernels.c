@@ -333,7 +333,8 @@ void pool(int threads, const bf16 *x, const float *a, const float *b, bf16 *y,
           if (row < 0 || row >= H || column < 0 || column >= W) continue;
           vec vx = load(m, x + ((r / h * H + row) * W + column) * C + c);
           vec v = madd(vx, va, vb);
-          __mmask16 more = _mm512_cmp_ps_mask(v, best, _CMP_NLE_UQ);
+          __mmask16 more = _mm512_cmp_ps_mask(v, best, _CMP_GT_OQ) |
+                           _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q); /* NaN */
           best = _mm512_mask_mov_ps(best, more, v);
           x_best = _mm512_mask_mov_ps(x_best, more, vx);
           at = _mm512_mask_mov_epi32(at, more, _mm512_set1_epi32(t));

@@ -131,6 +131,8 @@ def print_start(
     num_processes = distributed.get_world_size()
     shared = f", {num_processes} processes" if num_processes > 1 else ""
     say(f"device: {trainer.device}{shared}, precision: {trainer.precision.name}")
+    if trainer.precision == Precision("bf16", "cpu") and model.name == "XceptionBased":
+        say(f"kernels between the matrix products: {model.describe_kernels()}")
     if args.resume:
         say(f"resumed after {trainer.epoch} epochs and {trainer.batch} batches")
 

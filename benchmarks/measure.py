@@ -21,7 +21,6 @@ from torch import nn
 from allocator import keep_large_blocks
 from explain import compute_mean_saliency_maps
 from faces_dataset import FacesDataset, ResizeToTensor
-from folding import fold_batch_norm
 from image_cache import CachedImages
 from loading import BatchLoader
 from models import build_model
@@ -80,13 +79,12 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     precision = choose_precision(setting.precision, device)
     torch.manual_seed(0)
     model = build_model(model_name, from_scratch=True).to(device)
+    model.fuse = setting.kernels
     size = model.preprocessing.size
     flops = count_task_flops(model, torch.zeros(1, 3, size, size, device=device))
     loader = build_loader(model, setting, job, training=task == "train", device=device)
     if setting.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    if setting.folded:
-        model = fold_batch_norm(model)
     if setting.compiled:
         model = torch.compile(model)
     run = build_run(model, task, setting, precision)

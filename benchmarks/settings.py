@@ -22,7 +22,7 @@ class Setting:
         workers: processes that read images; None: as the suite chooses.
         cache: images are decoded once, and kept.
         compiled: through `torch.compile`.
-        folded: batch normalisation is folded into the convolutions.
+        kernels: the model may run fused (`fast_xception.py`).
         blocks: large blocks of memory are kept between batches.
     """
 
@@ -35,7 +35,7 @@ class Setting:
     workers: int | None = 0
     cache: bool = False
     compiled: bool = False
-    folded: bool = False
+    kernels: bool = False
     blocks: bool = False
 
 
@@ -48,13 +48,14 @@ DEFAULTS = Setting(
     channels_last=True,
     fused=True,
     workers=None,
+    kernels=True,
     blocks=True,
 )
 # What the scripts do beyond that, by task.
 DEFAULTS_BY_TASK = {
     "train": replace(DEFAULTS, cache=True),
     "eval": DEFAULTS,
-    "saliency": replace(DEFAULTS, folded=True),
+    "saliency": DEFAULTS,
 }
 
 
@@ -79,9 +80,7 @@ def list_settings(
     if task == "train":
         levers.append(replace(TEXTBOOK, label="fused optimizer alone", fused=True))
         variants.append(replace(defaults, label="suite, no cache", cache=False))
-    elif model == "XceptionBased":
-        label = "suite, not folded" if defaults.folded else "suite, folded"
-        variants.append(replace(defaults, label=label, folded=not defaults.folded))
-    if task == "saliency":  # the textbook's loop is too slow to repeat for each lever
-        return [TEXTBOOK, defaults, *variants[1:], on_tensors]
+    if model == "XceptionBased":
+        unfused = replace(defaults, label="suite, PyTorch's kernels", kernels=False)
+        variants.append(unfused)
     return [TEXTBOOK, *levers, defaults, *variants, on_tensors]

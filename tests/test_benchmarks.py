@@ -74,8 +74,8 @@ def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(model
     assert settings[0] == TEXTBOOK
     assert DEFAULTS_BY_TASK[task] in settings
     assert len({setting.label for setting in settings}) == len(settings)
-    if model == "XceptionBased" and task != "train":
-        assert {s.folded for s in settings if s.suite} == {True, False}
+    if model == "XceptionBased":
+        assert {s.kernels for s in settings if s.suite} == {True, False}
 
 
 @pytest.fixture(scope="module")
