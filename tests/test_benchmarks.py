@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import flops
 import listing
+import map_agreement
 import measure
+import numpy as np
+import precision_study
 import sample_images
 import speed
 from settings import (
@@ -155,3 +159,63 @@ def test_listing_of_a_few_files_prints_and_saves_a_row(tmp_path, capsys):
     assert row["first_batch_seconds"] >= row["list_seconds"] > 0
     assert list(tmp_path.iterdir()) == [path]
     assert "100" in capsys.readouterr().out
+
+
+def test_compare_maps_equal_and_reversed_ranks():
+    exact = np.array([[[1.0, 2], [3, 4]], [[1, 2], [3, 4]], [[4, 3], [2, 1]]])
+    reduced = np.array([[[1.0, 2], [3, 9]], [[4, 3], [2, 1]], [[40, 30], [20, 10]]])
+    real, fake = map_agreement.compare_maps(exact, reduced, np.array([0, 0, 1]))
+    assert (real["images"], fake["images"]) == (2, 1)
+    assert real["median"] == pytest.approx(0)  # of 1 and -1
+    assert real["lowest"] == pytest.approx(-1)
+    assert fake["median"] == fake["mean_map"] == pytest.approx(1)
+
+
+def make_runs(precision: str, *accuracies: float) -> list[dict]:
+    return [
+        {"dataset": "d", "precision": precision, "seed": seed, "test_acc": accuracy}
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def test_summarise_pairs_the_seeds(capsys):
+    runs = [*make_runs("bf16", 91, 96), *make_runs("fp32", 90, 92)]
+    exact, reduced = precision_study.summarise(runs, ["fp32", "bf16"])
+    assert (exact["mean"], exact["mean_difference"]) == (91, 0)
+    assert exact["deviation"] == pytest.approx(2**0.5)
+    assert reduced["mean_difference"] == pytest.approx(2.5)
+    precision_study.print_table([exact, reduced])
+    assert "90.0 92.0" in capsys.readouterr().out
+    (alone,) = precision_study.summarise(make_runs("fp32", 90), ["fp32"])
+    assert alone["deviation"] is None
+
+
+def test_precision_study_trains_each_pair_once(tmp_path, monkeypatch, capsys):
+    commands = []
+
+    def train(command, **options):
+        commands.append(command)
+        folder = Path(command[command.index("--out-dir") + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"val_acc": [50.0, 80.0, 60.0], "test_acc": [55.0, 75.0, 99.0]}
+        monkeypatch.setattr(precision_study, "load_history", lambda path: [record])
+        (folder / "history.json").touch()
+        return subprocess.CompletedProcess(command, 0, stderr="")
+
+    monkeypatch.setattr(precision_study.subprocess, "run", train)
+    flags = ["-d", "one", "two", "--seeds", "4", "--folder", str(tmp_path / "study")]
+    assert precision_study.main([*flags, "--", "-e", "3"]) == 0
+    assert len(commands) == 4
+    assert all(command[-2:] == ["-e", "3"] for command in commands)
+    report = json.loads((tmp_path / "study" / "SimpleNet.json").read_text())
+    assert [row["mean"] for row in report["rows"]] == [75.0] * 4
+    (tmp_path / "study/one_SimpleNet_fp32_4/x_last.pt").touch()
+    precision_study.main([*flags, "--", "-e", "3"])
+    assert ["--resume" in command for command in commands[4:]] == [True, *[False] * 3]
+
+
+def test_precision_study_failed_training_is_quoted(tmp_path, monkeypatch):
+    failed = subprocess.CompletedProcess([], 2, stderr="train_main.py: error: no data")
+    monkeypatch.setattr(precision_study.subprocess, "run", lambda *a, **k: failed)
+    with pytest.raises(ValueError, match="failed: train_main.py: error: no data"):
+        precision_study.main(["--folder", str(tmp_path)])

@@ -119,7 +119,7 @@ def test_fused_steps_equal_the_layers(size, step, training):
 
 def test_fused_steps_two_threads_equal_one():
     torch.manual_seed(0)
-    features = torch.randn(3, 24, 11, 6).bfloat16()
+    features = torch.randn(8, 24, 64, 6).bfloat16()
     one = [run_both(step, features)[0] for step in STEPS]
     try:
         torch.set_num_threads(2)
@@ -186,3 +186,20 @@ def test_norm_max_pool_ties_give_the_gradient_to_the_first():
     norm_max_pool(features, norm).sum().backward()
     expected = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 0]])
     assert torch.allclose(features.grad[0, 0].float(), expected, atol=0.01)
+
+
+def test_relu_depthwise_a_value_of_zero_has_no_gradient():
+    features = torch.zeros(1, 4, 3, 3).bfloat16().requires_grad_()
+    relu_depthwise(features, make_conv(4)).sum().backward()
+    assert features.grad.abs().max() == 0
+
+
+def test_norm_statistics_that_change_before_the_backward_pass_do_no_harm():
+    norm = make_norm(4).eval()
+    features = torch.randn(2, 4, 3, 3).bfloat16().requires_grad_()
+    outputs = norm_relu(features, norm, relu=False)
+    norm.running_mean.fill_(100)
+    outputs.sum().backward()
+    deviation = (norm.running_var + norm.eps).sqrt()
+    expected = (norm.weight / deviation)[:, None, None].expand(4, 3, 3)
+    assert torch.allclose(features.grad[0].float(), expected, rtol=0.01)

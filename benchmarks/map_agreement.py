@@ -1,0 +1,119 @@
+"""How close are saliency maps in reduced precision to those in float32?
+
+    python benchmarks/map_agreement.py -d fakes_dataset -m SimpleNet --limit 100
+
+Spearman's rank correlation of the pixels: of each test image's map, and of each class's
+mean map.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from scipy.stats import spearmanr
+
+import cli
+from explain import compute_gradient_saliency_maps
+from faces_dataset import CLASS_NAMES
+from files import check_writable, save_json
+from loading import BatchLoader
+from precision import choose_precision, prepare_device
+from utils import load_checkpoint, load_dataset
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.Parser(__doc__)
+    cli.add_data_flags(parser)
+    cli.add_model_flag(parser)
+    cli.add_checkpoint_flag(parser)
+    cli.add_compute_flags(parser, seed=False)
+    parser.add_argument(
+        "--json", type=Path, default=Path("out/map_agreement.json"), metavar="FILE"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script."""
+    args = parse_args(argv)
+    check_writable(args.json.parent)
+    device = prepare_device(args.device)
+    default_path = cli.default_checkpoint_path(args.dataset, args.model)
+    model = load_checkpoint(
+        args.checkpoint_path or default_path, args.model, device
+    ).model
+    dataset = load_dataset(
+        args.dataset,
+        "test",
+        data_root=args.data_root,
+        size=model.preprocessing.size,
+        limit=args.limit,
+    )
+    loader = BatchLoader(dataset, args.batch_size, model.preprocessing, device=device)
+    exact = choose_precision("fp32", device)
+    reduced = choose_precision(args.precision, device)
+    pairs, labels = [], []
+    for images, batch_labels in cli.progress(loader, "maps"):
+        pair = [
+            compute_gradient_saliency_maps(images, batch_labels, model, precision=p)
+            for p in (exact, reduced)
+        ]
+        pairs.append(np.stack([maps.cpu().numpy() for maps in pair]))
+        labels.append(batch_labels.cpu().numpy())
+    rows = compare_maps(*np.concatenate(pairs, axis=1), np.concatenate(labels))
+    report = {"dataset": args.dataset, "model": args.model, "precision": reduced.name}
+    print(f"{args.model} on {args.dataset}, {reduced.name} against fp32")
+    for row in rows:
+        print(
+            f"{row['class']}: {row['images']} images, median {row['median']:.3f}, "
+            f"lowest {row['lowest']:.3f}; mean map {row['mean_map']:.3f}"
+        )
+    save_json({**report, "rows": rows}, args.json)
+    print(f"saved {args.json}")
+    return 0
+
+
+def compare_maps(
+    exact: np.ndarray, reduced: np.ndarray, labels: np.ndarray
+) -> list[dict[str, Any]]:
+    """Correlate two lots of maps.
+
+    Args:
+        exact, reduced: float (N, H, W).
+        labels: int (N,), 0 real, 1 fake.
+
+    Returns:
+        For each class: `images`, `median` and `lowest` rank correlation of an image's
+        maps (nan where a map is constant), that of the `mean_map`s.
+    """
+    rows = []
+    for label, name in enumerate(CLASS_NAMES):
+        chosen = [maps[labels == label] for maps in (exact, reduced)]
+        each = [correlate(*pair) for pair in zip(*chosen, strict=True)]
+        rows.append(
+            {
+                "class": name,
+                "images": len(each),
+                "median": float(np.median(each)),
+                "lowest": float(np.min(each)),
+                "mean_map": correlate(*(maps.mean(axis=0) for maps in chosen)),
+            }
+        )
+    return rows
+
+
+def correlate(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Spearman's rank correlation of two maps' pixels."""
+    return float(spearmanr(one.ravel(), other.ravel()).statistic)
+
+
+if __name__ == "__main__":
+    cli.run(main)
