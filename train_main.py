@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = load_model(
         args.model,
         device,
-        weights_path=args.weights,
+        weights_path=None if args.resume else args.weights,
         from_scratch=args.from_scratch or args.resume,
     )
     trainer = _build_trainer(args, model, datasets, precision, workers)

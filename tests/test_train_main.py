@@ -204,6 +204,24 @@ def test_main_resume_with_other_data_is_refused(tiny_model, own_faces_root, tmp_
         train(own_faces_root, tmp_path, "--resume", "-e", "2")
 
 
+def test_main_resume_with_the_weights_flag_repeated_goes_on(
+    monkeypatch, faces_root, tmp_path
+):
+    asked = []
+
+    def build(weights_path, from_scratch):
+        asked.append((weights_path, from_scratch))
+        return TinyNet(PUBLISHED)
+
+    spec = models.ModelSpec("XceptionBased", PUBLISHED, build, "conv")
+    monkeypatch.setitem(models.MODELS, "XceptionBased", spec)
+    weights = tmp_path / "weights.pth"
+    more = ("-m", "XceptionBased", "--weights", str(weights))
+    train(faces_root, tmp_path, *more)
+    train(faces_root, tmp_path, *more, "-e", "2", "--resume")
+    assert asked == [(weights, False), (None, True)]
+
+
 def test_main_resume_without_a_snapshot_is_refused(
     tiny_model, faces_root, tmp_path, one_line
 ):
