@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,29 @@ class RunFiles(Listener):
         """Remember a signal; let a second one act as it would."""
         self._signal = number
         signal.signal(number, signal.default_int_handler)
+
+
+def set_aside_unfinished(paths: RunPaths) -> list[Path]:
+    """Rename the files of an unfinished run, so that a new one does not replace them.
+
+    A run is finished when its checkpoint is newer than its snapshot: the last thing
+    that a training does is to put the threshold into the checkpoint.
+
+    Returns:
+        The new names of snapshot and, where there is one, checkpoint; or nothing.
+    """
+    snapshot, checkpoint = paths.snapshot, paths.checkpoint
+    if not snapshot.exists():
+        return []
+    saved_at = snapshot.stat().st_mtime
+    if checkpoint.exists() and checkpoint.stat().st_mtime >= saved_at:
+        return []
+    mark = f"aside-{datetime.fromtimestamp(saved_at):%Y%m%d-%H%M%S}"
+    return [
+        path.rename(path.with_name(f"{path.stem}.{mark}{path.suffix}"))
+        for path in (snapshot, checkpoint)
+        if path.exists()
+    ]
 
 
 def load_snapshot(path: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import distributed
     import train_report
     from precision import choose_precision, choose_workers, prepare_device
-    from run_files import InterruptedRunError, RunFiles
+    from run_files import InterruptedRunError, RunFiles, set_aside_unfinished
     from seeding import seed_everything
     from splits import open_splits
     from utils import load_model
@@ -86,6 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if args.resume:
         files.resume(trainer)
+    elif distributed.is_main():
+        train_report.print_set_aside(set_aside_unfinished(paths))
     train_report.print_start(args, trainer, datasets, skipped)
     is_main = distributed.is_main()
     try:

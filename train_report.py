@@ -8,6 +8,7 @@ import platform
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,15 @@ def print_start(
         say(f"kernels between the matrix products: {model.describe_kernels()}")
     if args.resume:
         say(f"resumed after {trainer.epoch} epochs and {trainer.batch} batches")
+
+
+def print_set_aside(paths: Sequence[Path]) -> None:
+    """Say where the files of an unfinished run are now, if there was one."""
+    if paths:
+        say(
+            "an unfinished run of this name was not resumed; its files are kept: "
+            f"{', '.join(map(str, paths))}"
+        )
 
 
 def print_interruption(interruption: InterruptedRunError, paths: RunPaths) -> None:

@@ -15,7 +15,13 @@ import torch
 import run_files
 from history import load_history
 from loading import BatchLoader
-from run_files import InterruptedRunError, RunFiles, RunPaths, load_snapshot
+from run_files import (
+    InterruptedRunError,
+    RunFiles,
+    RunPaths,
+    load_snapshot,
+    set_aside_unfinished,
+)
 from tensor_files import load_tensors, save_tensors
 from trainer import Loaders, Trainer
 
@@ -198,3 +204,36 @@ def test_resume_without_a_snapshot_says_so(make_trainer, tmp_path, one_line):
     with pytest.raises(FileNotFoundError, match="leave --resume out") as error:
         make_files(tmp_path).resume(make_trainer())
     one_line(error)
+
+
+def make_run(folder: Path, *, snapshot: int | None, checkpoint: int | None) -> RunPaths:
+    """Files of a run that were written at these seconds."""
+    paths = RunPaths.make("run", out_dir=folder, checkpoints_dir=folder)
+    for path, seconds in ((paths.snapshot, snapshot), (paths.checkpoint, checkpoint)):
+        if seconds is not None:
+            path.write_text(path.name)
+            os.utime(path, (seconds, seconds))
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "checkpoint", "kept"),
+    [
+        (None, None, []),
+        (None, 5, []),
+        (5, 6, []),  # the threshold came last: finished
+        (6, 5, ["run_last", "run"]),
+        (5, None, ["run_last"]),
+    ],
+)
+def test_set_aside_unfinished_renames_only_unfinished_runs(
+    tmp_path, snapshot, checkpoint, kept
+):
+    paths = make_run(tmp_path, snapshot=snapshot, checkpoint=checkpoint)
+    before = {path.name for path in tmp_path.iterdir()}
+    renamed = set_aside_unfinished(paths)
+    assert [path.name.split(".")[0] for path in renamed] == kept
+    assert all(path.read_text().startswith(path.name.split(".")[0]) for path in renamed)
+    left = {path.name for path in tmp_path.iterdir()} - {path.name for path in renamed}
+    assert left == (set() if kept else before)
+    assert set_aside_unfinished(paths) == []

@@ -223,6 +223,26 @@ def test_main_resume_with_the_weights_flag_repeated_goes_on(
     assert all(path is None and random for path, random in asked[1:])
 
 
+def test_main_without_resume_keeps_an_interrupted_run(
+    tiny_model, faces_root, tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as context:
+        context.setattr(train_main, "_choose_operating_point", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(faces_root, tmp_path)
+    snapshot = get_files(tmp_path)[2].read_bytes()
+    train(faces_root, tmp_path, "--seed", "3")
+    (kept,) = (tmp_path / "checkpoints").glob(f"{NAME}_last.aside-*.pt")
+    assert kept.read_bytes() == snapshot
+    assert str(kept) in capsys.readouterr().out
+    train(faces_root, tmp_path, "--seed", "4")  # the last one was finished
+    assert list((tmp_path / "checkpoints").glob(f"{NAME}_last.aside-*")) == [kept]
+
+
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_main_resume_without_a_snapshot_is_refused(
     tiny_model, faces_root, tmp_path, one_line
 ):
