@@ -65,8 +65,11 @@ def list_settings(
     """List the settings that a task is measured in, the textbook's first."""
     defaults = DEFAULTS_BY_TASK[task]
     on_tensors = replace(defaults, label="suite, ready tensors", loader="tensors")
+    variants = []
+    if compiled:
+        variants.append(replace(defaults, label="suite, compiled", compiled=True))
     if quick:
-        return [TEXTBOOK, defaults, on_tensors]
+        return [TEXTBOOK, defaults, *variants, on_tensors]
     levers = [
         replace(TEXTBOOK, label="channels_last alone", channels_last=True),
         replace(TEXTBOOK, label="reduced precision alone", precision="auto"),
@@ -74,9 +77,9 @@ def list_settings(
         replace(TEXTBOOK, label="large blocks kept alone", blocks=True),
         replace(TEXTBOOK, label=f"{workers} workers alone", workers=workers),
     ]
-    variants = [replace(defaults, label=f"suite, {workers} workers", workers=workers)]
-    if compiled:
-        variants.append(replace(defaults, label="suite, compiled", compiled=True))
+    variants.append(
+        replace(defaults, label=f"suite, {workers} workers", workers=workers)
+    )
     if task == "train":
         levers.append(replace(TEXTBOOK, label="fused optimizer alone", fused=True))
         variants.append(replace(defaults, label="suite, no cache", cache=False))
