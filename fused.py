@@ -30,7 +30,12 @@ class Affine(NamedTuple):
 
 
 def relu_depthwise(features: Tensor, conv: nn.Conv2d, *, relu: bool = True) -> Tensor:
-    """Compute a 3 x 3 depthwise convolution (stride 1, padding 1) of the ReLU."""
+    """Compute a 3 x 3 depthwise convolution (stride 1, padding 1) of the ReLU.
+
+    Raises:
+        ValueError: `conv` is another convolution.
+    """
+    _check_depthwise(conv)
     return _Depthwise.apply(features, conv.weight, None, None, None, relu)
 
 
@@ -38,6 +43,7 @@ def norm_relu_depthwise(
     features: Tensor, norm: nn.BatchNorm2d, conv: nn.Conv2d
 ) -> Tensor:
     """Compute the same of the normalised features; update the norm's statistics."""
+    _check_depthwise(conv)
     return _Depthwise.apply(features, conv.weight, norm.weight, norm.bias, norm, True)
 
 
@@ -56,6 +62,11 @@ def norm_max_pool(features: Tensor, norm: nn.BatchNorm2d) -> Tensor:
 
 
 class _Depthwise(Function):
+    """max(scale * features + shift, 0), convolved; without a norm scale is 1, shift 0.
+
+    gamma and beta are the norm's parameters: arguments, so that they get gradients.
+    """
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -68,39 +79,43 @@ class _Depthwise(Function):
     ) -> Tensor:
         features = _channels_last(features)
         channels = features.shape[1]
-        affine = _identity(channels) if norm is None else _measure(features, norm)
+        affine = _measure(features, norm) if norm else _identity(channels)
+        scale, shift = affine.scale, affine.shift
         taps = weight.detach().reshape(channels, 9).t().float().contiguous()
         outputs = torch.empty_like(features)
-        ends = (affine.scale, affine.shift, relu, taps)
-        run("depthwise", features, *ends, outputs, *_sizes(features))
+        run("depthwise", features, scale, shift, relu, taps, outputs, *_sizes(features))
         ctx.save_for_backward(features, taps, *affine)
-        ctx.relu = relu
-        ctx.norm_mode = None if norm is None else _uses_batch(norm)
+        ctx.norm, ctx.from_batch, ctx.relu = norm, _uses_batch(norm), relu
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, taps, *affine = ctx.saved_tensors
-        affine = Affine(*affine)
-        inputs = torch.empty_like(features)  # gradient of the ReLU's input
+        features, taps, mean, inverse_std, scale, shift = ctx.saved_tensors
+        gradient = _channels_last(gradient)
+        inputs = torch.empty_like(features)  # first of scale * features + shift
         weight, sums = torch.empty_like(taps), torch.empty_like(taps[:2])
         run(
             "depthwise_grad",
-            *(_channels_last(gradient), features, affine.scale, affine.shift),
-            *(affine.mean, ctx.relu, taps, inputs, weight, *sums),
-            *_sizes(features),
+            *(gradient, features, scale, shift, mean, ctx.relu, taps),
+            *(inputs, weight, *sums, *_sizes(features)),
         )
         weight = weight.t().reshape(-1, 1, 3, 3)
-        if ctx.norm_mode is None:
+        if ctx.norm is None:
             return inputs, weight, None, None, None, None
-        terms = _gradient_terms(affine, sums, features, from_batch=ctx.norm_mode)
-        ends = (affine.scale, affine.shift, False, *terms, inputs)
-        run("affine_grad", inputs, features, *ends, *_rows(features))
-        return inputs, weight, sums[1] * affine.inverse_std, sums[0], None, None
+        affine = Affine(mean, inverse_std, scale, shift)
+        terms = _gradient_terms(affine, sums, features, from_batch=ctx.from_batch)
+        run(
+            "affine_grad",
+            *(inputs, features, scale, shift, False),
+            *(*terms, inputs, *_rows(features)),
+        )
+        return inputs, weight, sums[1] * inverse_std, sums[0], None, None
 
 
 class _Norm(Function):
+    """max(scale * features + shift, 0)"""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -112,37 +127,30 @@ class _Norm(Function):
     ) -> Tensor:
         features = _channels_last(features)
         affine = _measure(features, norm)
+        scale, shift = affine.scale, affine.shift
         outputs = torch.empty_like(features)
-        ends = (affine.scale, affine.shift, relu)
-        run("affine", features, *ends, outputs, *_rows(features))
+        run("affine", features, scale, shift, relu, outputs, *_rows(features))
         ctx.save_for_backward(features, *affine)
-        ctx.relu, ctx.from_batch = relu, _uses_batch(norm)
+        ctx.from_batch, ctx.relu = _uses_batch(norm), relu
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, *affine = ctx.saved_tensors
-        affine = Affine(*affine)
+        features, mean, inverse_std, scale, shift = ctx.saved_tensors
         gradient = _channels_last(gradient)
-        inputs = torch.empty_like(features)
-        sums = torch.empty(2, features.shape[1])
-        ends = (affine.scale, affine.shift)
-        run(
-            "affine_sums",
-            *(gradient, features, *ends, affine.mean, ctx.relu, *sums),
-            *_rows(features),
-        )
+        inputs, sums = torch.empty_like(features), torch.empty(2, features.shape[1])
+        line = (gradient, features, scale, shift)
+        run("affine_sums", *line, mean, ctx.relu, *sums, *_rows(features))
+        affine = Affine(mean, inverse_std, scale, shift)
         terms = _gradient_terms(affine, sums, features, from_batch=ctx.from_batch)
-        run(
-            "affine_grad",
-            *(gradient, features, *ends, ctx.relu, *terms, inputs),
-            *_rows(features),
-        )
-        return inputs, sums[1] * affine.inverse_std, sums[0], None, None
+        run("affine_grad", *line, ctx.relu, *terms, inputs, *_rows(features))
+        return inputs, sums[1] * inverse_std, sums[0], None, None
 
 
 class _NormMaxPool(Function):
+    """Maxima of scale * features + shift"""
+
     @staticmethod
     def forward(
         ctx: Any, features: Tensor, gamma: Tensor, beta: Tensor, norm: nn.BatchNorm2d
@@ -153,10 +161,13 @@ class _NormMaxPool(Function):
         half = (batch, channels, (height + 1) // 2, (width + 1) // 2)
         order = torch.channels_last
         outputs = torch.empty(half, dtype=features.dtype, memory_format=order)
-        maxima = torch.empty_like(outputs)
+        maxima = torch.empty_like(outputs)  # the features there
         which = torch.empty_like(outputs, dtype=torch.uint8)
-        ends = (affine.scale, affine.shift, outputs, maxima, which)
-        run("pool", features, *ends, *_sizes(features))
+        run(
+            "pool",
+            *(features, affine.scale, affine.shift),
+            *(outputs, maxima, which, *_sizes(features)),
+        )
         ctx.save_for_backward(features, maxima, which, *affine)
         ctx.from_batch = _uses_batch(norm)
         return outputs
@@ -164,21 +175,16 @@ class _NormMaxPool(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, maxima, which, *affine = ctx.saved_tensors
-        affine = Affine(*affine)
+        features, maxima, which, mean, inverse_std, scale, shift = ctx.saved_tensors
         gradient = _channels_last(gradient)
-        inputs = torch.empty_like(features)
-        sums = torch.empty(2, features.shape[1])
+        inputs, sums = torch.empty_like(features), torch.empty(2, features.shape[1])
         # Only the maxima have a gradient: the sums need no other rows.
-        run(
-            "affine_sums",
-            *(gradient, maxima, affine.scale, affine.shift, affine.mean, False, *sums),
-            *_rows(maxima),
-        )
+        line = (gradient, maxima, scale, shift)
+        run("affine_sums", *line, mean, False, *sums, *_rows(maxima))
+        affine = Affine(mean, inverse_std, scale, shift)
         terms = _gradient_terms(affine, sums, features, from_batch=ctx.from_batch)
-        ends = (*terms, inputs)
-        run("pool_grad", gradient, which, features, *ends, *_sizes(features))
-        return inputs, sums[1] * affine.inverse_std, sums[0], None
+        run("pool_grad", gradient, which, features, *terms, inputs, *_sizes(features))
+        return inputs, sums[1] * inverse_std, sums[0], None
 
 
 def _measure(features: Tensor, norm: nn.BatchNorm2d) -> Affine:
@@ -221,9 +227,19 @@ def _gradient_terms(
     return affine.scale, slope, -affine.scale * mean_gradient - slope * affine.mean
 
 
-def _uses_batch(norm: nn.BatchNorm2d) -> bool:
+def _uses_batch(norm: nn.BatchNorm2d | None) -> bool:
     """Say whether a norm measures the batch, not its running statistics."""
-    return norm.training or norm.running_mean is None
+    return norm is not None and (norm.training or norm.running_mean is None)
+
+
+def _check_depthwise(conv: nn.Conv2d) -> None:
+    """Raise ValueError unless the kernel computes this convolution."""
+    form = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.bias)
+    depthwise = conv.groups == conv.in_channels == conv.out_channels
+    if not depthwise or form != ((3, 3), (1, 1), (1, 1), (1, 1), None):
+        raise ValueError(
+            f"expected a depthwise 3 x 3 convolution without bias, got {conv}"
+        )
 
 
 def _identity(channels: int) -> Affine:

@@ -203,3 +203,19 @@ def test_norm_statistics_that_change_before_the_backward_pass_do_no_harm():
     deviation = (norm.running_var + norm.eps).sqrt()
     expected = (norm.weight / deviation)[:, None, None].expand(4, 3, 3)
     assert torch.allclose(features.grad[0].float(), expected, rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(4, 4, 3, padding=1, bias=False),
+        nn.Conv2d(4, 8, 3, padding=1, groups=4, bias=False),
+        nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False),
+        nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4, bias=False),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4),
+    ],
+    ids=str,
+)
+def test_relu_depthwise_other_convolutions_are_refused(conv):
+    with pytest.raises(ValueError, match="expected a depthwise 3 x 3"):
+        relu_depthwise(torch.zeros(1, 4, 3, 3), conv)
