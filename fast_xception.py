@@ -9,11 +9,17 @@ import torch
 from torch import Tensor, nn
 
 import kernels
-from fused import norm_max_pool, norm_relu, norm_relu_depthwise, relu_depthwise
+from fused import (
+    norm_max_pool,
+    norm_relu,
+    norm_relu_depthwise,
+    pointwise,
+    relu_depthwise,
+)
 
 with warnings.catch_warnings():  # old code: its warnings are not the user's
     warnings.simplefilter("ignore")
-    from pretrainedmodels.models.xception import Block, Xception
+    from pretrainedmodels.models.xception import Block, SeparableConv2d, Xception
 
 
 class FastXception(Xception):
@@ -43,17 +49,24 @@ class FastXception(Xception):
         features = _run_chain(tail, features)  # (N, 2048, H / 32, W / 32)
         return self.last_linear(features.mean(dim=(2, 3)))
 
-    def describe_kernels(self) -> str:
-        """Say which kernels a bfloat16 training on a CPU uses."""
-        return kernels.describe_kernels()
-
     def _is_whole(self) -> bool:
-        """Say whether all layers are Xception's own and nobody listens to one."""
-        hooked = any(
-            module._forward_hooks or module._forward_pre_hooks
-            for module in self.modules()
-        )
-        return type(self.bn1) is nn.BatchNorm2d and not hooked
+        """Say whether all layers are Xception's own, float32, and nobody hooked one."""
+        for name, module in self.named_modules():
+            if type(module) not in _LAYERS and not name.startswith("last_linear"):
+                return False
+            if any(getattr(module, hooks) for hooks in _HOOKS):
+                return False
+        return all(value.dtype == torch.float32 for value in self.parameters())
+
+
+_LAYERS = (
+    *(FastXception, Block, SeparableConv2d, nn.Sequential),
+    *(nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d),
+)
+_HOOKS = (
+    *("_forward_hooks", "_forward_pre_hooks"),
+    *("_backward_hooks", "_backward_pre_hooks"),
+)
 
 
 def _runs_in_bf16_on_a_cpu(images: Tensor) -> bool:
@@ -63,6 +76,7 @@ def _runs_in_bf16_on_a_cpu(images: Tensor) -> bool:
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and not torch.compiler.is_compiling()
         and images.device.type == "cpu"
+        and len(images) > 0
         and kernels.are_available()
     )
 
@@ -87,7 +101,8 @@ def _run_chain(layers: Iterable[nn.Module], features: Tensor) -> Tensor:
             features = norm_max_pool(features, norm)
             norm = None
         else:
-            features = layer.pointwise(_filter(features, norm, relu, layer.conv1))
+            features = _filter(features, norm, relu, layer.conv1)
+            features = pointwise(features, layer.pointwise)
             norm, relu = None, False
     if norm is not None:
         features = norm_relu(features, norm, relu=relu)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,7 +19,8 @@ import torch
 SOURCE = Path(__file__).with_name("kernels.c")
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512bf16", "fma")
 FLAGS = ("-O3", "-fopenmp", "-shared", "-fPIC", *(f"-m{name}" for name in INSTRUCTIONS))
-COMPILERS = ("cc", "gcc", "clang")
+COMPILERS = ("cc", "gcc", "clang")  # after the one that $CC names
+NO_COMPILER = "no C compiler; gcc would make it faster"
 
 
 def are_available() -> bool:
@@ -25,9 +29,9 @@ def are_available() -> bool:
 
 
 def describe_kernels() -> str:
-    """Say in a few words which kernels are used, and why no others."""
+    """Say in a few words whose kernels are used, and why."""
     library, reason = load_kernels()
-    return "compiled" if library else f"PyTorch's own ({reason})"
+    return "the suite's own" if library else f"PyTorch's ({reason})"
 
 
 @functools.cache
@@ -38,27 +42,16 @@ def load_kernels() -> tuple[ctypes.CDLL | None, str]:
     one state of the source; where that folder is read-only, it is compiled each time.
 
     Returns:
-        The library and "", or None and why there is none: the CPU lacks AVX-512 BF16,
-        or there is no compiler, or it failed.
+        The library and "", or None and why there is none: another system or processor,
+        no compiler, or it failed.
     """
+    if sys.platform != "linux":
+        return None, "the suite's own are for Linux"
     # torch has no public name for this question.
     if not getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
         return None, "this CPU has no AVX-512 BF16"
-    content = SOURCE.read_bytes() + " ".join(FLAGS).encode()
-    name = f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
-    path = SOURCE.parent / "__pycache__" / name
     try:
-        if path.exists():
-            return ctypes.CDLL(str(path)), ""
-        folder = path.parent
-        folder.mkdir(exist_ok=True)
-        folder = folder if os.access(folder, os.W_OK) else None
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            compiled = _compile(Path(temporary) / name)
-            library = ctypes.CDLL(str(compiled))
-            if folder:
-                compiled.replace(path)  # at once: others may be compiling too
-        return library, ""
+        return _load_or_compile(), ""
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return None, str(error).splitlines()[0]
 
@@ -68,8 +61,10 @@ def run(name: str, *args: torch.Tensor | int | bool) -> None:
 
     Args:
         name: a function of `kernels.c`.
-        args: its arguments after `threads`: tensors, contiguous in the order that the
-            kernel expects, for pointers; a bool for an int, an int for an int64_t.
+        args: its arguments after `threads`: a tensor for a pointer, a bool for an int,
+            an int for an int64_t. Nothing is checked here: a tensor must be on the CPU,
+            of the type and at least the size that the kernel takes, channels-last
+            images without gaps, vectors contiguous.
     """
     library, reason = load_kernels()
     if library is None:
@@ -86,21 +81,50 @@ def _convert(arg: torch.Tensor | int | bool) -> ctypes._SimpleCData:
     return ctypes.c_int(arg) if isinstance(arg, bool) else ctypes.c_int64(arg)
 
 
+def _load_or_compile() -> ctypes.CDLL:
+    """Load the library that belongs to the source, or compile it and keep it."""
+    content = SOURCE.read_bytes() + " ".join(FLAGS).encode()
+    name = f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
+    path = SOURCE.parent / "__pycache__" / name
+    with contextlib.suppress(OSError):  # none yet, damaged, or another system's
+        return ctypes.CDLL(str(path))
+    folder = _make_writable(path.parent)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        compiled = _compile(Path(temporary) / name)
+        library = ctypes.CDLL(str(compiled))
+        if folder:
+            compiled.replace(path)  # at once: others may be compiling too
+    return library
+
+
+def _make_writable(folder: Path) -> Path | None:
+    """Return the folder, made if need be, or None where nothing can be written."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def _compile(path: Path) -> Path:
-    """Compile the source into a shared library.
+    """Compile the source into a shared library with the first compiler that can.
 
     Raises:
-        ValueError: there is no compiler, or it failed.
+        ValueError: there is no compiler, or all failed.
     """
-    names = [os.environ.get("CC", ""), *COMPILERS]
-    compiler = next((found for name in names if (found := shutil.which(name))), None)
-    if compiler is None:
-        raise ValueError("no C compiler: gcc would make it faster")
-    command = [compiler, *FLAGS, str(SOURCE), "-o", str(path)]
-    process = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=120
-    )
-    if process.returncode:
+    reason = NO_COMPILER
+    for command in [shlex.split(os.environ.get("CC", "")), *([c] for c in COMPILERS)]:
+        if not command or shutil.which(command[0]) is None:
+            continue
+        process = subprocess.run(
+            [*command, *FLAGS, str(SOURCE), "-o", str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if process.returncode == 0:
+            return path
         lines = process.stderr.strip().splitlines() or ["no message"]
-        raise ValueError(f"{Path(compiler).name} failed: {lines[0]}")
-    return path
+        reason = f"{command[0]} failed: {lines[0]}"
+    raise ValueError(reason)

@@ -18,6 +18,7 @@ from torch import nn
 
 import distributed
 from faces_dataset import CLASS_NAMES, FAKE, REAL, FacesDataset
+from kernels import describe_kernels
 from operating_point import OperatingPoint
 from precision import Precision
 from run_files import InterruptedRunError, RunPaths
@@ -46,9 +47,18 @@ def describe_run(
         "flags": {**get_defining_flags(args), "precision": precision.name},
         "data": {split: count_classes(data) for split, data in datasets.items()},
         "skipped_images": {split: list(names) for split, names in skipped.items()},
+        "kernels": describe_used_kernels(args, precision),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": get_versions(),
     }
+
+
+def describe_used_kernels(args: argparse.Namespace, precision: Precision) -> str | None:
+    """Say whose kernels XceptionBased runs on where the suite has its own."""
+    on_cpu_in_bf16 = precision == Precision("bf16", "cpu")
+    if args.model != "XceptionBased" or args.compile or not on_cpu_in_bf16:
+        return None
+    return describe_kernels()
 
 
 def describe_checkpoint(
@@ -132,8 +142,8 @@ def print_start(
     num_processes = distributed.get_world_size()
     shared = f", {num_processes} processes" if num_processes > 1 else ""
     say(f"device: {trainer.device}{shared}, precision: {trainer.precision.name}")
-    if trainer.precision == Precision("bf16", "cpu") and model.name == "XceptionBased":
-        say(f"kernels between the matrix products: {model.describe_kernels()}")
+    if used := describe_used_kernels(args, trainer.precision):
+        say(f"kernels between the matrix products: {used}")
     if args.resume:
         say(f"resumed after {trainer.epoch} epochs and {trainer.batch} batches")
 
@@ -142,8 +152,9 @@ def print_set_aside(paths: Sequence[Path]) -> None:
     """Say where the files of an unfinished run are now, if there was one."""
     if paths:
         say(
-            "an unfinished run of this name was not resumed; its files are kept: "
-            f"{', '.join(map(str, paths))}"
+            "an unfinished run of this name was not resumed; its files are kept as "
+            f"{' and '.join(map(str, paths))} (to go on with it, give them their old "
+            "names back and add --resume)"
         )
 
 

@@ -24,7 +24,7 @@ from explain import compute_gradient_saliency_maps
 from faces_dataset import CLASS_NAMES
 from files import check_writable, save_json
 from loading import BatchLoader
-from precision import choose_precision, prepare_device
+from precision import choose_precision, choose_workers, prepare_device
 from utils import load_checkpoint, load_dataset
 
 
@@ -57,7 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         size=model.preprocessing.size,
         limit=args.limit,
     )
-    loader = BatchLoader(dataset, args.batch_size, model.preprocessing, device=device)
+    loader = BatchLoader(
+        dataset,
+        args.batch_size,
+        model.preprocessing,
+        device=device,
+        workers=choose_workers(args.workers, device),
+    )
     exact = choose_precision("fp32", device)
     reduced = choose_precision(args.precision, device)
     pairs, labels = [], []
@@ -73,10 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{args.model} on {args.dataset}, {reduced.name} against fp32")
     for row in rows:
         print(
-            f"{row['class']}: {row['images']} images, median {row['median']:.3f}, "
-            f"lowest {row['lowest']:.3f}; mean map {row['mean_map']:.3f}"
+            f"{row['class']}: {row['images']} images ({row['constant']} with a constant"
+            f" map), median {row['median']:.3f}, lowest {row['lowest']:.3f}; "
+            f"mean map {row['mean_map']:.3f}"
         )
-    save_json({**report, "rows": rows}, args.json)
+    numbers = [{k: None if v != v else v for k, v in row.items()} for row in rows]
+    save_json({**report, "rows": numbers}, args.json)
     print(f"saved {args.json}")
     return 0
 
@@ -91,19 +99,22 @@ def compare_maps(
         labels: int (N,), 0 real, 1 fake.
 
     Returns:
-        For each class: `images`, `median` and `lowest` rank correlation of an image's
-        maps (nan where a map is constant), that of the `mean_map`s.
+        For each class: `images`, how many of them have a `constant` map, `median` and
+        `lowest` rank correlation of the others' maps, that of the `mean_map`s. NaN
+        where there is none.
     """
     rows = []
     for label, name in enumerate(CLASS_NAMES):
         chosen = [maps[labels == label] for maps in (exact, reduced)]
-        each = [correlate(*pair) for pair in zip(*chosen, strict=True)]
+        each = np.array([correlate(*pair) for pair in zip(*chosen, strict=True)])
+        ranked = each[~np.isnan(each)]
         rows.append(
             {
                 "class": name,
                 "images": len(each),
-                "median": float(np.median(each)),
-                "lowest": float(np.min(each)),
+                "constant": len(each) - len(ranked),
+                "median": float(np.median(ranked)) if len(ranked) else np.nan,
+                "lowest": float(np.min(ranked)) if len(ranked) else np.nan,
                 "mean_map": correlate(*(maps.mean(axis=0) for maps in chosen)),
             }
         )
@@ -111,7 +122,9 @@ def compare_maps(
 
 
 def correlate(one: np.ndarray, other: np.ndarray) -> float:
-    """Return Spearman's rank correlation of two maps' pixels."""
+    """Return the rank correlation of two maps' pixels, NaN if one is constant."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return np.nan
     return float(spearmanr(one.ravel(), other.ravel()).statistic)
 
 

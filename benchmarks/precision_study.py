@@ -90,9 +90,9 @@ def train(
         *args.flags,
         *["--resume"] * any(folder.glob("*_last.pt")),
     ]
-    process = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-    if process.returncode:
-        reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
+    status, errors = run_to_its_end(command)
+    if status:
+        reason = (errors.strip().splitlines() or ["no message"])[-1]
         raise ValueError(f"the training in {folder} failed: {reason}")
     (path,) = folder.glob("*.json")
     record = load_history(path)[-1]
@@ -104,6 +104,21 @@ def train(
         "val_acc": record["val_acc"][best],
         "test_acc": record["test_acc"][best],
     }
+
+
+def run_to_its_end(command: list[str]) -> tuple[int, str]:
+    """Run a program; interrupted, let it save what it has before the interrupt goes on.
+
+    Returns:
+        Its exit status and what it wrote on stderr.
+    """
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _, errors = process.communicate()
+        except KeyboardInterrupt:  # the program got it, too
+            process.communicate()
+            raise
+    return process.returncode, errors
 
 
 def summarise(runs: list[dict[str, Any]], precisions: list[str]) -> list[dict]:

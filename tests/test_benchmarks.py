@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -171,6 +170,15 @@ def test_compare_maps_equal_and_reversed_ranks():
     assert fake["median"] == fake["mean_map"] == pytest.approx(1)
 
 
+def test_compare_maps_constant_maps_are_counted_not_ranked():
+    exact = np.array([[[0.0, 0], [0, 0]], [[1, 2], [3, 4]], [[0, 0], [0, 0]]])
+    real, fake = map_agreement.compare_maps(exact, exact, np.array([0, 0, 1]))
+    assert (real["images"], real["constant"]) == (2, 1)
+    assert real["median"] == real["lowest"] == pytest.approx(1)
+    assert fake["constant"] == 1
+    assert np.isnan([fake["median"], fake["mean_map"]]).all()
+
+
 def make_runs(precision: str, *accuracies: float) -> list[dict]:
     return [
         {"dataset": "d", "precision": precision, "seed": seed, "test_acc": accuracy}
@@ -193,16 +201,16 @@ def test_summarise_pairs_the_seeds(capsys):
 def test_precision_study_trains_each_pair_once(tmp_path, monkeypatch, capsys):
     commands = []
 
-    def train(command, **options):
+    def train(command):
         commands.append(command)
         folder = Path(command[command.index("--out-dir") + 1])
         folder.mkdir(parents=True, exist_ok=True)
         record = {"val_acc": [50.0, 80.0, 60.0], "test_acc": [55.0, 75.0, 99.0]}
         monkeypatch.setattr(precision_study, "load_history", lambda path: [record])
         (folder / "history.json").touch()
-        return subprocess.CompletedProcess(command, 0, stderr="")
+        return 0, ""
 
-    monkeypatch.setattr(precision_study.subprocess, "run", train)
+    monkeypatch.setattr(precision_study, "run_to_its_end", train)
     flags = ["-d", "one", "two", "--seeds", "4", "--folder", str(tmp_path / "study")]
     assert precision_study.main([*flags, "--", "-e", "3"]) == 0
     assert len(commands) == 4
@@ -215,7 +223,29 @@ def test_precision_study_trains_each_pair_once(tmp_path, monkeypatch, capsys):
 
 
 def test_precision_study_failed_training_is_quoted(tmp_path, monkeypatch):
-    failed = subprocess.CompletedProcess([], 2, stderr="train_main.py: error: no data")
-    monkeypatch.setattr(precision_study.subprocess, "run", lambda *a, **k: failed)
+    failed = (2, "train_main.py: error: no data")
+    monkeypatch.setattr(precision_study, "run_to_its_end", lambda command: failed)
     with pytest.raises(ValueError, match="failed: train_main.py: error: no data"):
         precision_study.main(["--folder", str(tmp_path)])
+
+
+def test_run_to_its_end_interrupted_lets_the_program_finish(tmp_path, monkeypatch):
+    done = tmp_path / "done"
+    program = f"import time; time.sleep(0.5); open({str(done)!r}, 'w')"
+    communicate = precision_study.subprocess.Popen.communicate
+    interrupts = [KeyboardInterrupt]
+
+    def interrupted(self, *args, **kwargs):
+        if interrupts:
+            raise interrupts.pop()
+        return communicate(self, *args, **kwargs)
+
+    monkeypatch.setattr(precision_study.subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        precision_study.run_to_its_end([sys.executable, "-c", program])
+    assert done.exists()
+    program = "import sys; sys.exit('reason')"
+    assert precision_study.run_to_its_end([sys.executable, "-c", program]) == (
+        1,
+        "reason\n",
+    )

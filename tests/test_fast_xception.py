@@ -118,18 +118,43 @@ def test_forward_a_hook_gets_its_layers_output(model, calls):
     assert calls == []
 
 
-@pytest.mark.parametrize("change", ["fp32", "switched off", "other layers", "none"])
-def test_forward_otherwise_runs_layer_by_layer(model, calls, monkeypatch, change):
-    if change == "switched off":
-        model.fuse = False
-    elif change == "other layers":
-        model.bn1 = nn.Identity()
-    elif change == "none":
-        monkeypatch.setattr(kernels, "are_available", lambda: False)
+@needs_kernels
+@pytest.mark.parametrize("register", ["full_backward_hook", "full_backward_pre_hook"])
+def test_backward_a_hook_is_called(model, calls, register):
+    seen = []
+    hook = getattr(model.conv3, f"register_{register}")
+    hook(lambda module, *gradients: seen.append(module))
+    compute_logits(model).sum().backward()
+    assert seen == [model.conv3]
+    assert calls == []
+
+
+CHANGES = {
+    "fp32": lambda model: None,
+    "switched off": lambda model: setattr(model, "fuse", False),
+    "no norm": lambda model: setattr(model, "bn1", nn.Identity()),
+    "other norm": lambda model: setattr(model, "bn3", nn.GroupNorm(4, 1536)),
+    "other relu": lambda model: model.block5.rep.__setitem__(3, nn.LeakyReLU()),
+    "other type": lambda model: model.bfloat16(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_forward_otherwise_runs_layer_by_layer(model, calls, change):
+    CHANGES[change](model)
     logits = compute_logits(model, dtype=torch.float32 if change == "fp32" else BF16)
     assert logits.isfinite().all()
     assert calls == []
 
 
-def test_describe_kernels_is_a_few_words(model):
-    assert model.describe_kernels() == kernels.describe_kernels()
+def test_forward_without_kernels_runs_layer_by_layer(model, calls, monkeypatch):
+    monkeypatch.setattr(kernels, "are_available", lambda: False)
+    assert compute_logits(model).isfinite().all()
+    assert calls == []
+
+
+@needs_kernels
+def test_forward_any_head_is_fused(model, calls):
+    model.last_linear = nn.Sequential(nn.Dropout(0.1), nn.Linear(2048, 2))
+    compute_logits(model)
+    assert calls

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import kernels
-from fused import norm_max_pool, norm_relu, norm_relu_depthwise, relu_depthwise
+from fused import (
+    norm_max_pool,
+    norm_relu,
+    norm_relu_depthwise,
+    pointwise,
+    relu_depthwise,
+)
 
 pytestmark = pytest.mark.skipif(
     not kernels.are_available(), reason=kernels.describe_kernels()
@@ -213,9 +221,69 @@ def test_norm_statistics_that_change_before_the_backward_pass_do_no_harm():
         nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False),
         nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4, bias=False),
         nn.Conv2d(4, 4, 3, padding=1, groups=4),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False, padding_mode="reflect"),
     ],
     ids=str,
 )
 def test_relu_depthwise_other_convolutions_are_refused(conv):
     with pytest.raises(ValueError, match="expected a depthwise 3 x 3"):
         relu_depthwise(torch.zeros(1, 4, 3, 3), conv)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.BatchNorm2d(4).bfloat16(),
+        nn.BatchNorm2d(4).double(),
+        nn.BatchNorm2d(2),
+        nn.BatchNorm2d(4, affine=False),
+    ],
+    ids=["bf16", "fp64", "channels", "affine"],
+)
+def test_norm_other_norms_are_refused(norm):
+    features = torch.zeros(2, 4, 3, 3)
+    for step in (
+        lambda: norm_relu(features, norm.eval()),
+        lambda: norm_max_pool(features, norm),
+        lambda: norm_relu_depthwise(features, norm, make_conv(4)),
+    ):
+        with pytest.raises(ValueError, match="expected a float32 norm"):
+            step()
+
+
+@pytest.mark.parametrize("size", [(0, 4, 3, 3), (1, 4, 1, 1)], ids=str)
+def test_norm_nothing_to_measure_is_refused(size):
+    with pytest.raises(ValueError, match="too few values in a channel"):
+        norm_relu(torch.zeros(size), nn.BatchNorm2d(4))
+    if size[0]:
+        assert norm_relu(torch.zeros(size), nn.BatchNorm2d(4).eval()).shape == size
+
+
+def test_pointwise_equals_the_convolution_and_its_gradients():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(24, 40, 1, bias=False)
+    features = torch.randn(2, 24, 5, 3).bfloat16()
+    results = []
+    for run, dtype in ((pointwise, torch.bfloat16), (nn.Module.__call__, torch.double)):
+        inputs = features.to(dtype).requires_grad_()
+        layer = conv if dtype == torch.bfloat16 else copy.deepcopy(conv).double()
+        arguments = (inputs, layer) if run is pointwise else (layer, inputs)
+        outputs = run(*arguments)
+        direction = torch.linspace(-1, 1, outputs.numel()).view(outputs.shape)
+        direction = direction.bfloat16().to(dtype)
+        leaves = [inputs, layer.weight]
+        results.append([outputs, *torch.autograd.grad(outputs, leaves, direction)])
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected)
+
+
+def test_pointwise_many_pixels_are_left_to_the_layer(monkeypatch):
+    monkeypatch.setattr("fused._Pointwise", None)
+    conv = nn.Conv2d(1, 2, 1, bias=False).bfloat16()
+    features = torch.ones(1, 1, 65, 64).bfloat16()
+    assert torch.equal(pointwise(features, conv), conv(features))
+
+
+def test_pointwise_other_convolutions_are_refused():
+    with pytest.raises(ValueError, match="expected a 1 x 1 convolution"):
+        pointwise(torch.zeros(1, 4, 3, 3), nn.Conv2d(4, 4, 3, bias=False))
