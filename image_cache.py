@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from threads import map_in_threads
 
 SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps it; containers make it small
 _NOT_READ = -1  # in place of a label
@@ -63,6 +66,12 @@ class CachedImages(Dataset):
             self._pixels[index] = image.permute(1, 2, 0)
             self._labels[index] = label  # last: who sees it finds the pixels
         return self._pixels[index].clone().permute(2, 0, 1), label
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """Return a batch's samples, read in threads where the dataset allows it."""
+        if getattr(self.dataset, "reads_in_threads", False):
+            return map_in_threads(self.__getitem__, indices)
+        return [self[index] for index in indices]
 
     def __getattr__(self, name: str) -> Any:
         """Look up what is not here in the wrapped dataset."""

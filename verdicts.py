@@ -14,10 +14,11 @@ from faces_dataset import (
     FAKE,
     REAL,
     ResizeToTensor,
-    list_images,
 )
+from image_names import list_images
 from image_reading import read_image
 from precision import Precision
+from threads import map_in_threads
 from utils import Detector, get_soft_scores_and_true_labels
 
 
@@ -88,17 +89,19 @@ def judge_images(
         latter comes as soon as it is known.
     """
     files = ImageFiles(paths, detector.model.preprocessing.size)
-    loader = DataLoader(files, batch_size=None, num_workers=workers)
-    batch: list[tuple[Path, Tensor]] = []
-    for path, sample in zip(paths, loader, strict=True):
-        if isinstance(sample, str):
-            yield Unreadable(path, sample)
-            continue
-        batch.append((path, sample))
-        if len(batch) == batch_size:
-            yield from _judge_batch(batch, detector, precision)
-            batch = []
-    yield from _judge_batch(batch, detector, precision)
+    loader = DataLoader(
+        files, batch_size=batch_size, collate_fn=list, num_workers=workers
+    )
+    for start, samples in zip(range(0, len(paths), batch_size), loader, strict=True):
+        readable: list[tuple[Path, Tensor]] = []
+        for path, sample in zip(
+            paths[start : start + batch_size], samples, strict=True
+        ):
+            if isinstance(sample, str):
+                yield Unreadable(path, sample)
+            else:
+                readable.append((path, sample))
+        yield from _judge_batch(readable, detector, precision)
 
 
 class ImageFiles(Dataset):
@@ -121,6 +124,10 @@ class ImageFiles(Dataset):
             return self.transform(read_image(self.paths[index]))
         except ValueError as error:
             return str(error)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Tensor | str]:
+        """Return a batch's samples; a `DataLoader` asks for them so."""
+        return map_in_threads(self.__getitem__, indices)
 
 
 def _judge_batch(

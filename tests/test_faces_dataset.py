@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pickle
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+import threads
 from faces_dataset import (
     FAKE,
     REAL,
-    CompactNames,
     FacesDataset,
     ResizeToTensor,
-    list_images,
     read_image,
 )
 
@@ -184,16 +182,6 @@ def test_read_image_unreadable_permissions_are_named(tmp_path, monkeypatch):
         read_image(tmp_path / "a.png")
 
 
-def test_list_images_other_files_are_counted(tmp_path):
-    names = ["b.PNG", "a.jpeg", "10.webp", "9.jpg", "寿.bmp", os.fsdecode(b"\xff.gif")]
-    others = [".hidden.png", "notes.txt", "jpg", "Thumbs.db", "a.png.part", "s.pdf"]
-    for name in names + others:
-        (tmp_path / name).touch()
-    listed, num_skipped = list_images(tmp_path)
-    assert listed == sorted(names)
-    assert num_skipped == len(others)
-
-
 @pytest.mark.parametrize("split", ["none", "train/real/00.png"])
 def test_faces_dataset_missing_folder_is_named(faces_root, split, one_line):
     with pytest.raises(FileNotFoundError, match="there is no folder") as error:
@@ -258,45 +246,6 @@ def test_faces_dataset_bad_image_is_an_error_not_another_sample(own_faces_root):
         dataset[1]
 
 
-NAMES = ["a.png", "", "寿司.jpg", os.fsdecode(b"\xff\xfe.gif"), "z" * 300, "a.png"]
-
-
-def test_compact_names_behaves_as_the_list():
-    names = CompactNames(NAMES)
-    assert len(names) == len(NAMES)
-    assert list(names) == NAMES
-    assert names == NAMES
-    assert names != NAMES[:-1]
-    assert names != NAMES[::-1]
-    assert names != 3
-    assert [names[i] for i in range(-6, 6)] == [NAMES[i] for i in range(-6, 6)]
-    assert names[np.int64(2)] == NAMES[2]
-    assert "寿司.jpg" in names
-    assert names.index("z" * 300) == 4
-    assert pickle.loads(pickle.dumps(names)) == NAMES
-    for index in (-7, 6):
-        with pytest.raises(IndexError):
-            names[index]
-
-
-@pytest.mark.parametrize(
-    "part", [slice(None), slice(1, 3), slice(-2, None), slice(None, None, -2)]
-)
-def test_compact_names_slices_as_the_list(part):
-    assert CompactNames(NAMES)[part] == NAMES[part]
-
-
-def test_compact_names_empty_is_an_empty_list():
-    assert list(CompactNames([])) == []
-    assert repr(CompactNames([])) == "<0 names>"
-
-
-def test_compact_names_bytes_tell_names_apart():
-    assert CompactNames(["ab", "c"]).tobytes() != CompactNames(["a", "bc"]).tobytes()
-    assert CompactNames(["ab", "c"]).tobytes() == CompactNames(["ab", "c"]).tobytes()
-    assert "2 names, 'ab' ... 'c'" in repr(CompactNames(["ab", "c"]))
-
-
 def test_resize_to_tensor_same_size_keeps_the_pixels():
     pixels = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
     tensor = ResizeToTensor(4)(Image.fromarray(pixels))
@@ -317,3 +266,25 @@ def test_resize_to_tensor_fine_stripes_average_out():
     stripes[:, ::2] = 255  # without antialiasing they stay black or white
     tensor = ResizeToTensor(8)(Image.fromarray(stripes))
     assert abs(tensor.int() - 127).max() <= 12
+
+
+@pytest.mark.parametrize("transform", [ResizeToTensor(8), lambda image: image.size])
+def test_faces_dataset_getitems_are_the_items(transform, faces_root, monkeypatch):
+    monkeypatch.setattr(threads, "SLOW", -1.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    dataset = FacesDataset(faces_root / "train", transform)
+    indices = [7, 0, 3, 8]
+    for (sample, label), index in zip(
+        dataset.__getitems__(indices), indices, strict=True
+    ):
+        expected, true_label = dataset[index]
+        assert label == true_label
+        assert torch.equal(torch.as_tensor(sample), torch.as_tensor(expected))
+
+
+def test_faces_dataset_own_transform_stays_in_one_thread(faces_root, monkeypatch):
+    monkeypatch.setattr(threads, "SLOW", -1.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    root = faces_root / "train"
+    dataset = FacesDataset(root, lambda _: threading.get_ident())
+    assert {i for i, _ in dataset.__getitems__(range(9))} == {threading.get_ident()}

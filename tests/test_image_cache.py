@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 import image_cache
+import threads
 from image_cache import CachedImages
 
 IMAGE_BYTES = 3 * 4 * 5
@@ -125,3 +127,28 @@ def test_get_free_shared_memory_of_a_folder_is_below_its_free_space(
 ):
     monkeypatch.setattr(image_cache, "SHARED_MEMORY", tmp_path)
     assert 0 <= image_cache._get_free_shared_memory() < 10**15
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_cached_images_batches_are_the_items_in_threads_where_allowed(
+    allowed, images, monkeypatch
+):
+    used = set()
+    read = CountingImages.__getitem__
+
+    def note_thread(self, index: int) -> tuple[torch.Tensor, int]:
+        used.add(threading.get_ident())
+        return read(self, index)
+
+    cached = CachedImages(images, 4 * IMAGE_BYTES)
+    images.reads_in_threads = allowed
+    expected = read_all(images)
+    monkeypatch.setattr(CountingImages, "__getitem__", note_thread)
+    monkeypatch.setattr(threads, "SLOW", -1.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    for _ in range(2):
+        batch = cached.__getitems__([5, 0, 3, 1])
+        for (image, label), index in zip(batch, [5, 0, 3, 1], strict=True):
+            assert torch.equal(image, expected[index][0])
+            assert label == expected[index][1]
+    assert (used != {threading.get_ident()}) == allowed
