@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,15 +26,37 @@ __all__ = [
 ]
 
 
+class MaxPool2x2(nn.MaxPool2d):
+    """Max-pooling by 2 x 2, twice as fast on a CPU where no gradient is asked for.
+
+    PyTorch's kernel notes where each maximum came from, and with few channels works on
+    one pixel at a time. The values are the same.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the maxima (N, C, H // 2, W // 2) of features (N, C, H, W)."""
+        if features.device.type != "cpu" or torch.is_grad_enabled():
+            return super().forward(features)
+        bottom, right = (size // 2 * 2 for size in features.shape[2:])
+        rows = torch.maximum(features[:, :, 0:bottom:2], features[:, :, 1:bottom:2])
+        return torch.maximum(rows[..., 0:right:2], rows[..., 1:right:2])
+
+
 class SimpleNet(nn.Module):
-    """A small network: three convolutions, three linear layers, 16.9 M parameters."""
+    """A small network: three convolutions, three linear layers, 16.9 M parameters.
+
+    It pools before the ReLU: the same values and gradients with a quarter of the work.
+    """
 
     name = "SimpleNet"
     preprocessing = PUBLISHED
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = nn.MaxPool2d(2, 2)
+        self.pool = MaxPool2x2()
         self.conv1 = nn.Conv2d(3, 6, 7)
         self.conv2 = nn.Conv2d(6, 16, 7)
         self.conv3 = nn.Conv2d(16, 24, 7)
@@ -43,9 +66,9 @@ class SimpleNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (N, 2), real first, of float32 images (N, 3, 256, 256)."""
-        features = self.pool(F.relu(self.conv1(images)))  # (N, 6, 125, 125)
-        features = self.pool(F.relu(self.conv2(features)))  # (N, 16, 59, 59)
-        features = self.pool(F.relu(self.conv3(features)))  # (N, 24, 26, 26)
+        features = F.relu(self.pool(self.conv1(images)))  # (N, 6, 125, 125)
+        features = F.relu(self.pool(self.conv2(features)))  # (N, 16, 59, 59)
+        features = F.relu(self.pool(self.conv3(features)))  # (N, 24, 26, 26)
         features = features.flatten(1)  # (N, 16224), channels first in any format
         features = F.relu(self.fc1(features))
         features = F.relu(self.fc2(features))

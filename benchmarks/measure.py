@@ -80,6 +80,8 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     torch.manual_seed(0)
     model = build_model(model_name, from_scratch=True).to(device)
     model.fuse = setting.kernels
+    if model_name == "SimpleNet" and not setting.kernels:
+        model.pool = nn.MaxPool2d(2, 2)
     size = model.preprocessing.size
     flops = count_task_flops(model, torch.zeros(1, 3, size, size, device=device))
     loader = build_loader(model, setting, job, training=task == "train", device=device)

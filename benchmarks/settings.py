@@ -22,7 +22,8 @@ class Setting:
         workers: processes that read images; None: as the suite chooses.
         cache: images are decoded once, and kept.
         compiled: through `torch.compile`.
-        kernels: the model may run fused (`fast_xception.py`).
+        kernels: the model may run fused (`fast_xception.py`), SimpleNet pool its own
+            way (`models.MaxPool2x2`).
         blocks: large blocks of memory are kept between batches.
     """
 
@@ -83,7 +84,7 @@ def list_settings(
     if task == "train":
         levers.append(replace(TEXTBOOK, label="fused optimizer alone", fused=True))
         variants.append(replace(defaults, label="suite, no cache", cache=False))
-    if model == "XceptionBased":
+    if model == "XceptionBased" or task == "eval":
         unfused = replace(defaults, label="suite, PyTorch's kernels", kernels=False)
         variants.append(unfused)
     return [TEXTBOOK, *levers, defaults, *variants, on_tensors]

@@ -8,6 +8,7 @@ from torch import nn
 
 from models import (
     MODELS,
+    MaxPool2x2,
     Preprocessing,
     SimpleNet,
     build_model,
@@ -107,6 +108,46 @@ def test_simple_net_forward_is_not_linear_in_its_input():
         for layer in (model.fc1, model.fc2):
             features = layer(features).clamp(min=0)
         torch.testing.assert_close(model(images), model.fc3(features))
+
+
+def test_simple_net_pooling_before_the_relu_changes_no_bit():
+    torch.manual_seed(0)
+    model, images = SimpleNet().bfloat16(), torch.randn(2, 3, 256, 256).bfloat16()
+    model(images).sum().backward()
+    gradients = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    features = images
+    for layer in (model.conv1, model.conv2, model.conv3):
+        features = nn.functional.max_pool2d(layer(features).relu(), 2)
+    features = features.flatten(1)
+    for layer in (model.fc1, model.fc2):
+        features = layer(features).relu()
+    logits = model.fc3(features)
+    logits.sum().backward()
+    assert torch.equal(model(images), logits)
+    for gradient, parameter in zip(gradients, model.parameters(), strict=True):
+        assert torch.equal(gradient, parameter.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(8, 6), (9, 7), (2, 3)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_max_pool_gives_the_same_with_and_without_gradients(dtype, size, layout):
+    features = torch.randn(2, 5, *size).to(dtype).contiguous(memory_format=layout)
+    features[0, 0, 0, 0] = torch.nan
+    features[1, 1, 1, 1] = torch.inf
+    expected = nn.functional.max_pool2d(features, 2)
+    with torch.inference_mode():
+        quick = MaxPool2x2()(features)
+    assert torch.equal(quick.isnan(), expected.isnan())
+    assert torch.equal(quick.nan_to_num(9), expected.nan_to_num(9))
+    assert quick.is_contiguous(memory_format=layout)
+
+
+def test_max_pool_with_gradients_passes_them_to_the_maxima():
+    features = torch.tensor([[[[1.0, 3.0], [2.0, 3.0]]]], requires_grad=True)
+    MaxPool2x2()(features).sum().backward()
+    assert features.grad.tolist() == [[[[0.0, 1.0], [0.0, 0.0]]]]  # the first of two
 
 
 def test_xception_parameter_counts_are_exact(xception):
