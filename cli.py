@@ -191,8 +191,8 @@ def add_compute_flags(
         "--workers",
         type=non_negative_int,
         metavar="N",
-        help="processes that read images (default: up to 8 beside a GPU; 0 on a CPU, "
-        "where the cores that train read, large images in threads)",
+        help="processes that read images (default: up to 8 beside a GPU; on a CPU 0, "
+        "which reads in the main process, large images in several threads)",
     )
     if seed:
         add_seed_flag(parser)

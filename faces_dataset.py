@@ -81,7 +81,7 @@ class FacesDataset(Dataset):
 
     @property
     def reads_in_threads(self) -> bool:
-        """Whether threads may read: others may not bear it (random ones)."""
+        """Whether threads may read images: `ResizeToTensor` keeps no state."""
         return isinstance(self.transform, ResizeToTensor)
 
     def get_path(self, index: int) -> Path:

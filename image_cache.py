@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -63,9 +64,11 @@ class CachedImages(Dataset):
         label = int(self._labels[index])
         if label == _NOT_READ:
             image, label = self.dataset[index]
-            self._pixels[index] = image.permute(1, 2, 0)
+            np.copyto(self._pixels.numpy()[index], image.permute(1, 2, 0).numpy())
             self._labels[index] = label  # last: who sees it finds the pixels
-        return self._pixels[index].clone().permute(2, 0, 1), label
+        # NumPy copies in this thread; torch would start others, in each of a pool's.
+        pixels = torch.from_numpy(self._pixels.numpy()[index].copy())
+        return pixels.permute(2, 0, 1), label
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         """Return a batch's samples, read in threads where the dataset allows it."""

@@ -77,7 +77,7 @@ class CompactNames(Sequence[str]):
         return self._ends.tobytes() + self._bytes.tobytes()
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence):
+        if not isinstance(other, Sequence) or isinstance(other, str):
             return NotImplemented
         return list(self) == list(other)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from faces_dataset import (
-    CLASS_NAMES,
-    FAKE,
-    REAL,
-    ResizeToTensor,
-)
+from faces_dataset import CLASS_NAMES, FAKE, REAL, ResizeToTensor
 from image_names import list_images
 from image_reading import read_image
 from precision import Precision
@@ -85,18 +81,14 @@ def judge_images(
         workers: processes that read images.
 
     Yields:
-        For each path a verdict, in the order of `paths`, or why there is none; the
-        latter comes as soon as it is known.
+        For each path a verdict or why there is none, batch by batch in the order of
+        `paths`; a batch's unreadable images come first.
     """
+    remaining = iter(paths)
     files = ImageFiles(paths, detector.model.preprocessing.size)
-    loader = DataLoader(
-        files, batch_size=batch_size, collate_fn=list, num_workers=workers
-    )
-    for start, samples in zip(range(0, len(paths), batch_size), loader, strict=True):
+    for samples in _read_in_batches(files, batch_size, workers):
         readable: list[tuple[Path, Tensor]] = []
-        for path, sample in zip(
-            paths[start : start + batch_size], samples, strict=True
-        ):
+        for sample, path in zip(samples, remaining, strict=False):
             if isinstance(sample, str):
                 yield Unreadable(path, sample)
             else:
@@ -125,9 +117,19 @@ class ImageFiles(Dataset):
         except ValueError as error:
             return str(error)
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Tensor | str]:
-        """Return a batch's samples; a `DataLoader` asks for them so."""
-        return map_in_threads(self.__getitem__, indices)
+
+def _read_in_batches(
+    files: ImageFiles, batch_size: int, workers: int
+) -> Iterator[list[Tensor | str]]:
+    """Read files in order: each by the next free process, or here, in threads."""
+    if workers:
+        samples = iter(DataLoader(files, batch_size=None, num_workers=workers))
+        while batch := list(itertools.islice(samples, batch_size)):
+            yield batch
+        return
+    for start in range(0, len(files), batch_size):
+        indices = range(start, min(start + batch_size, len(files)))
+        yield map_in_threads(files.__getitem__, indices)
 
 
 def _judge_batch(

@@ -77,11 +77,7 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     if setting.blocks:
         keep_large_blocks()
     precision = choose_precision(setting.precision, device)
-    torch.manual_seed(0)
-    model = build_model(model_name, from_scratch=True).to(device)
-    model.fuse = setting.kernels
-    if model_name == "SimpleNet" and not setting.kernels:
-        model.pool = nn.MaxPool2d(2, 2)
+    model = build_network(model_name, setting, device)
     size = model.preprocessing.size
     flops = count_task_flops(model, torch.zeros(1, 3, size, size, device=device))
     loader = build_loader(model, setting, job, training=task == "train", device=device)
@@ -104,6 +100,17 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
         "precision": precision.name,
         "flops": flops[task],
     }
+
+
+def build_network(model_name: str, setting: Setting, device: torch.device) -> nn.Module:
+    """Build a model with random weights, of PyTorch's layers alone where so set."""
+    torch.manual_seed(0)
+    model = build_model(model_name, from_scratch=True)
+    if not setting.kernels and model_name == "SimpleNet":
+        model.pool = nn.MaxPool2d(2, 2)
+    elif not setting.kernels:
+        model.fuse = False
+    return model.to(device)
 
 
 def build_loader(

@@ -66,7 +66,7 @@ def list_settings(
     """List the settings that a task is measured in, the textbook's first."""
     defaults = DEFAULTS_BY_TASK[task]
     on_tensors = replace(defaults, label="suite, ready tensors", loader="tensors")
-    variants = []
+    variants = [replace(defaults, label="suite, fp32", precision="fp32")]
     if compiled:
         variants.append(replace(defaults, label="suite, compiled", compiled=True))
     if quick:

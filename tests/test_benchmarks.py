@@ -29,7 +29,7 @@ from settings import (
     list_settings,
 )
 
-from models import SimpleNet
+from models import MaxPool2x2, SimpleNet
 
 MATMUL = {"fp32": 1e9, "bf16": 4e9}
 
@@ -77,8 +77,15 @@ def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(model
     assert settings[0] == TEXTBOOK
     assert DEFAULTS_BY_TASK[task] in settings
     assert len({setting.label for setting in settings}) == len(settings)
-    if model == "XceptionBased":
+    if model == "XceptionBased" or task == "eval":
         assert {s.kernels for s in settings if s.suite} == {True, False}
+    quick = list_settings(model, task, workers=2, quick=True)
+    assert [(s.suite, s.precision, s.loader) for s in quick] == [
+        (False, "fp32", "textbook"),
+        (True, "auto", "suite"),
+        (True, "fp32", "suite"),
+        (True, "auto", "tensors"),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +93,17 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> dict:
     folder = tmp_path_factory.mktemp("data") / "images"
     sample_images.make_sample_images(folder, 1)
     return {"folder": str(folder), "limit": 1, "batch_size": 2}
+
+
+def test_build_network_runs_as_pytorch_does_where_kernels_are_off():
+    plain, own = (
+        measure.build_network("SimpleNet", setting, torch.device("cpu"))
+        for setting in (TEXTBOOK, DEFAULTS)
+    )
+    assert type(plain.pool) is nn.MaxPool2d
+    assert type(own.pool) is MaxPool2x2
+    xception = measure.build_network("XceptionBased", TEXTBOOK, torch.device("cpu"))
+    assert not xception.fuse
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -110,14 +128,16 @@ def test_measure_gives_the_time_of_an_image(task, setting, job):
 
 
 def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, capsys):
-    results = iter([MATMUL, *make_results(8, 2, 4), MATMUL, *make_results(6, 1, 3)])
+    results = iter(
+        [MATMUL, *make_results(8, 2, 5, 4), MATMUL, *make_results(6, 1, 5, 3)]
+    )
     monkeypatch.setattr(speed, "run_job", lambda job: next(results))
     path = tmp_path / "out" / "benchmark.json"
     flags = ["--models", "SimpleNet", "--tasks", "eval", "--quick", "--repeats", "2"]
     flags += ["--batches", "1", "--batch-size", "2", "--json", str(path)]
     assert speed.main(flags) == 0
     report = json.loads(path.read_text())
-    textbook, suite, _ = report["rows"]
+    textbook, suite, *_ = report["rows"]
     assert textbook["times_textbook"] == 1
     assert textbook["ms_an_image"] == pytest.approx(7000)
     assert suite["times_textbook"] == pytest.approx((8 / 2 + 6 / 1) / 2)

@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
+import faces_dataset
 import threads
-from faces_dataset import (
-    FAKE,
-    REAL,
-    FacesDataset,
-    ResizeToTensor,
-    read_image,
-)
+from faces_dataset import FAKE, REAL, FacesDataset, ResizeToTensor, read_image
 
 ORANGE = (200, 100, 50)
 
@@ -280,6 +276,21 @@ def test_faces_dataset_getitems_are_the_items(transform, faces_root, monkeypatch
         expected, true_label = dataset[index]
         assert label == true_label
         assert torch.equal(torch.as_tensor(sample), torch.as_tensor(expected))
+
+
+def test_faces_dataset_resized_images_are_read_in_threads(faces_root, monkeypatch):
+    monkeypatch.setattr(threads, "SLOW", -1.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    used = set()
+
+    def note_thread(path: Path) -> Image.Image:
+        used.add(threading.get_ident())
+        return read_image(path)
+
+    monkeypatch.setattr(faces_dataset, "read_image", note_thread)
+    dataset = FacesDataset(faces_root / "train", ResizeToTensor(8))
+    next(iter(DataLoader(dataset, batch_size=9)))  # as a loader asks
+    assert len(used) > 1
 
 
 def test_faces_dataset_own_transform_stays_in_one_thread(faces_root, monkeypatch):

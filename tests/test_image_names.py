@@ -32,6 +32,7 @@ def test_compact_names_behaves_as_the_list():
     assert names != NAMES[:-1]
     assert names != NAMES[::-1]
     assert names != 3
+    assert CompactNames(["a", "b"]) != "ab"
     assert [names[i] for i in range(-6, 6)] == [NAMES[i] for i in range(-6, 6)]
     assert names[np.int64(2)] == NAMES[2]
     assert "寿司.jpg" in names

@@ -144,6 +144,17 @@ def test_max_pool_gives_the_same_with_and_without_gradients(dtype, size, layout)
     assert quick.is_contiguous(memory_format=layout)
 
 
+def test_max_pool_without_gradients_is_not_pytorchs(monkeypatch):
+    def refuse(*_) -> None:
+        raise AssertionError("PyTorch's pooling was called")
+
+    monkeypatch.setattr(nn.MaxPool2d, "forward", refuse)
+    with torch.no_grad():
+        assert MaxPool2x2()(torch.ones(1, 1, 2, 2)).tolist() == [[[[1.0]]]]
+    with pytest.raises(AssertionError, match="was called"):
+        MaxPool2x2()(torch.ones(1, 1, 2, 2))
+
+
 def test_max_pool_with_gradients_passes_them_to_the_maxima():
     features = torch.tensor([[[[1.0, 3.0], [2.0, 3.0]]]], requires_grad=True)
     MaxPool2x2()(features).sum().backward()

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
+import os
 import re
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from script_helpers import make_checkpoint, run_script
 
 import predict
+import threads
+import verdicts
 from faces_dataset import FacesDataset, ResizeToTensor
+from image_reading import read_image
 from precision import Precision
 from utils import Detector, get_soft_scores_and_true_labels, load_checkpoint
 from verdicts import Unreadable, Verdict, find_images, judge_images
@@ -95,6 +104,24 @@ def test_judge_images_names_what_it_cannot_read_and_judges_the_rest(
     assert str(paths[0]) in bad[0].reason
     assert "no such file" in bad[1].reason
     assert [r.path for r in results if isinstance(r, Verdict)] == [paths[1]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_judge_images_reads_side_by_side(workers, faces_root, detector, monkeypatch):
+    monkeypatch.setattr(threads, "SLOW", -1.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    readers = multiprocessing.Manager().dict() if workers else {}
+
+    def note_reader(path: Path) -> Image.Image:
+        readers[os.getpid(), threading.get_ident()] = True
+        time.sleep(0.05)  # time for the others to take the next image
+        return read_image(path)
+
+    monkeypatch.setattr(verdicts, "read_image", note_reader)
+    paths = sorted(faces_root.rglob("*.png"))[:8]
+    judged = list(judge_images(paths, detector, batch_size=8, workers=workers))
+    assert [verdict.path for verdict in judged] == paths
+    assert len(readers) == (workers or 3)  # here the first is read alone, then in two
 
 
 def test_judge_images_of_nothing_yields_nothing(detector):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -18,6 +20,16 @@ def two_threads():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(num_threads)
+
+
+def note_size(sizes: list[int]) -> Callable[[int], ThreadPoolExecutor]:
+    """Make pools that tell their size."""
+
+    def build(size: int) -> ThreadPoolExecutor:
+        sizes.append(size)
+        return ThreadPoolExecutor(size)
+
+    return build
 
 
 def get_thread(_: int) -> int:
@@ -43,6 +55,16 @@ def test_map_in_threads_leaves_this_thread_after_the_first_slow_item(
     first, *others = map_in_threads(get_thread, range(9))
     assert first == threading.get_ident()
     assert first not in others
+
+
+def test_map_in_threads_uses_at_most_four_and_no_more_than_torch(monkeypatch):
+    monkeypatch.setattr(threads, "SLOW", -1.0)
+    for torch_threads, expected in ((3, 3), (64, 4)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda n=torch_threads: n)
+        sizes = []
+        monkeypatch.setattr(threads, "ThreadPoolExecutor", note_size(sizes))
+        assert map_in_threads(abs, range(9)) == list(range(9))
+        assert sizes == [expected]
 
 
 def test_map_in_threads_calls_two_at_once(two_threads, monkeypatch):
