@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from image_names import CompactNames, list_images
 from image_reading import read_image
-from threads import map_in_threads
+from threads import read_samples
 
 REAL = 0
 FAKE = 1
@@ -73,11 +73,7 @@ class FacesDataset(Dataset):
         label = self.get_label(index)
         return (self.transform(image) if self.transform else image), label
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]]:
-        """Return a batch's samples; a `DataLoader` asks for them so."""
-        if self.reads_in_threads:
-            return map_in_threads(self.__getitem__, indices)
-        return [self[index] for index in indices]
+    __getitems__ = read_samples  # a `DataLoader` asks for a batch so
 
     @property
     def reads_in_threads(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from threads import map_in_threads
+from threads import read_samples
 
 SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps it; containers make it small
 _NOT_READ = -1  # in place of a label
@@ -70,11 +69,7 @@ class CachedImages(Dataset):
         pixels = torch.from_numpy(self._pixels.numpy()[index].copy())
         return pixels.permute(2, 0, 1), label
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """Return a batch's samples, read in threads where the dataset allows it."""
-        if getattr(self.dataset, "reads_in_threads", False):
-            return map_in_threads(self.__getitem__, indices)
-        return [self[index] for index in indices]
+    __getitems__ = read_samples  # a `DataLoader` asks for a batch so
 
     def __getattr__(self, name: str) -> Any:
         """Look up what is not here in the wrapped dataset."""

@@ -30,8 +30,8 @@ class MaxPool2x2(nn.MaxPool2d):
     """Max-pooling by 2 x 2, quicker on a CPU where no gradient is asked for.
 
     PyTorch's kernel notes where each maximum came from, and with few channels works on
-    one pixel at a time: SimpleNet's evaluation took 1.82 and now takes 1.10 ms an image
-    (two cores, bf16, batch 32, medians of 5). The values are the same.
+    one pixel at a time: with it SimpleNet's evaluation takes 2.3 ms an image, so 1.6
+    (two cores, bf16, batch 32, `benchmarks/speed.py`). The values are the same.
     """
 
     def __init__(self) -> None:

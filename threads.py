@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch.utils.data import Dataset
 
 SLOW = 0.003  # seconds; below, threads cost more than they gain
 MAX_THREADS = 4  # each may hold an image of full size: 72 MB at 24 megapixels
@@ -47,3 +48,14 @@ def map_in_threads(
         with ThreadPoolExecutor(num_threads) as pool:
             results += pool.map(function, rest)
     return results
+
+
+def read_samples(dataset: Dataset, indices: Sequence[int]) -> list[Any]:
+    """Return a dataset's samples, read in threads if it has a true `reads_in_threads`.
+
+    Only the dataset knows: a transform of the caller's may draw random numbers, or not
+    bear threads at all.
+    """
+    if getattr(dataset, "reads_in_threads", False):
+        return map_in_threads(dataset.__getitem__, indices)
+    return [dataset[index] for index in indices]

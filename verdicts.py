@@ -14,7 +14,7 @@ from faces_dataset import CLASS_NAMES, FAKE, REAL, ResizeToTensor
 from image_names import list_images
 from image_reading import read_image
 from precision import Precision
-from threads import map_in_threads
+from threads import read_samples
 from utils import Detector, get_soft_scores_and_true_labels
 
 
@@ -104,6 +104,8 @@ class ImageFiles(Dataset):
         size: height and width of the tensors.
     """
 
+    reads_in_threads = True
+
     def __init__(self, paths: Sequence[Path], size: int) -> None:
         self.paths = paths
         self.transform = ResizeToTensor(size)
@@ -129,7 +131,7 @@ def _read_in_batches(
         return
     for start in range(0, len(files), batch_size):
         indices = range(start, min(start + batch_size, len(files)))
-        yield map_in_threads(files.__getitem__, indices)
+        yield read_samples(files, indices)
 
 
 def _judge_batch(
