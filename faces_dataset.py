@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,8 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from image_names import CompactNames, list_images
-from image_reading import read_image
-from threads import read_samples
-
-REAL = 0
-FAKE = 1
-CLASS_NAMES = ("real", "fake")
-SPLITS = ("train", "val", "test")
+from files.layout import CLASS_NAMES, FAKE, REAL
+from loading import CompactNames, list_images, read_image, read_samples
 
 
 class FacesDataset(Dataset):
@@ -134,3 +129,32 @@ class ResizeToTensor:
             image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
         pixels = torch.from_numpy(np.array(image))  # (size, size, 3)
         return pixels.permute(2, 0, 1)
+
+
+def compute_fingerprint(datasets: Mapping[str, FacesDataset]) -> str:
+    """Return a hash of all file names: other data give another one."""
+    digest = hashlib.sha256()
+    for split, dataset in datasets.items():
+        for names in (dataset.real_image_names, dataset.fake_image_names):
+            digest.update(f"{split} {len(names)} ".encode())
+            digest.update(names.tobytes())
+    return digest.hexdigest()
+
+
+def count_classes(dataset: FacesDataset) -> dict[str, int]:
+    """Return the number of images of each class."""
+    labels = dataset.get_labels()
+    counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
+    return dict(zip(CLASS_NAMES, counts, strict=True))
+
+
+def describe_split(split: str, dataset: FacesDataset) -> str:
+    """Return a split's size and class proportion as a line."""
+    counts = count_classes(dataset)
+    num_real, num_fake = counts[CLASS_NAMES[REAL]], counts[CLASS_NAMES[FAKE]]
+    line = (
+        f"{split}: {len(dataset)} images, {100 * num_fake / len(dataset):.1f} % fake, "
+        f"1 fake to {num_real / num_fake:.1f} real"
+    )
+    skipped = dataset.num_skipped_files
+    return f"{line} ({skipped} files that are no images skipped)" if skipped else line

@@ -1,16 +1,115 @@
-"""Draw where a detector sees a class, by Grad-CAM: a real image and a fake one."""
+"""Where a detector looks: gradient saliency and Grad-CAM, from images to maps."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
-import cli
-from files import check_writable
+import numpy as np
+import torch
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.image import show_cam_on_image
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
 
-if TYPE_CHECKING:
-    import numpy as np
+import command_line
+from explaining.figures import GradCam, save_grad_cam, save_mean_maps
+from explaining.maps import (
+    compute_mean_maps,
+    left_as_it_is,
+    make_displayable,
+    prepare_images,
+)
+from files.atomic import check_writable
+from files.layout import default_checkpoint_path
+from hardware import choose_precision, choose_workers, prepare_device
+from loading import BatchLoader
+from models import MODELS
+from numerical_analysis import get_soft_scores_and_true_labels
+from utils import load_checkpoint, load_dataset
+
+
+def compute_grad_cam_maps(
+    samples: Tensor,
+    target_classes: Tensor | Sequence[int],
+    model: nn.Module,
+    *,
+    layer: str = "conv3",
+) -> Tensor:
+    """Compute which places of a layer's activations speak for a class.
+
+    Always in float32, in one backward pass for the batch, whether or not the model's
+    parameters are frozen. The model stays as it is.
+
+    Args:
+        samples: as for `compute_gradient_saliency_maps`.
+        target_classes: int (B,), the class that each map is of.
+        model: from images to logits (B, 2).
+        layer: name of the convolution whose activations are weighed.
+
+    Returns:
+        float32 (B, H, W) in [0, 1], on the CPU.
+
+    Raises:
+        ValueError: the samples are uint8 and the model has no `preprocessing`.
+
+    Source: Selvaraju et al. 2017, Grad-CAM, equations 1 and 2, by the package grad-cam.
+        Each image's map is rescaled to fill [0, 1] (maps of different images do not
+        compare in strength) and enlarged bilinearly to the image's size.
+    """
+
+    images = prepare_images(samples, model)
+    targets = [ClassifierOutputTarget(int(label)) for label in target_classes]
+    with left_as_it_is(model), torch.enable_grad():
+        # Not in a `with` block of its own, which would swallow IndexErrors.
+        grad_cam = GradCAM(model, [model.get_submodule(layer)])
+        try:
+            maps = grad_cam(images, targets)
+        finally:
+            grad_cam.activations_and_grads.release()
+    return torch.from_numpy(maps)
+
+
+def get_grad_cam_visualization(
+    test_dataset: Dataset,
+    model: nn.Module,
+    *,
+    generator: torch.Generator | None = None,
+) -> tuple[np.ndarray, int]:
+    """Explain the score of one random image's true class by Grad-CAM at `conv3`.
+
+    Args:
+        test_dataset: map-style; samples (3, H, W), uint8, or float and normalised.
+        model: from images to logits (B, 2), with a layer `conv3`.
+        generator: of the random choice; default torch's own.
+
+    Returns:
+        The map as colours over the image, uint8 (H, W, 3), RGB, and the image's label.
+    """
+    index = int(torch.randint(len(test_dataset), (), generator=generator))
+    example = explain_sample(*test_dataset[index], model)
+    return example.overlay, example.label
+
+
+def explain_sample(
+    sample: Tensor, label: int, model: nn.Module, *, layer: str = "conv3"
+) -> GradCam:
+    """Compute one sample's Grad-CAM map of its true class, and lay it over the image.
+
+    Args:
+        sample: (3, H, W), uint8, or float and normalised.
+        label: its true class.
+        model, layer: as for `compute_grad_cam_maps`.
+    """
+
+    label = int(label)
+    (cam,) = compute_grad_cam_maps(sample[None], [label], model, layer=layer).numpy()
+    image = make_displayable(sample, model)
+    overlay = show_cam_on_image(image, cam, use_rgb=True)
+    return GradCam(image, cam, overlay, label)
+
 
 EPILOG = """example:
   python grad_cam_analysis.py -m XceptionBased -d synthetic_dataset \\
@@ -24,23 +123,14 @@ writes, to the folder of figures, each with its numbers in a .json beside it:
 Grad-CAM is computed in float32; --precision is that of the scores in the titles."""
 
 
-def __getattr__(name: str) -> Any:
-    """Offer explain.py's functions here too, without importing torch for --help."""
-    if name in ("get_grad_cam_visualization", "compute_grad_cam_maps"):
-        import explain
-
-        return getattr(explain, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.Parser(__doc__, epilog=EPILOG)
-    cli.add_data_flags(parser)
-    cli.add_model_flag(parser)
-    cli.add_checkpoint_flag(parser)
-    cli.add_compute_flags(parser, batch_size=8)
-    cli.add_figures_flag(parser)
+    parser = command_line.Parser(__doc__, epilog=EPILOG)
+    command_line.add_data_flags(parser)
+    command_line.add_model_flag(parser)
+    command_line.add_checkpoint_flag(parser)
+    command_line.add_compute_flags(parser, batch_size=8)
+    command_line.add_figures_flag(parser)
     parser.add_argument(
         "--whole-set",
         action="store_true",
@@ -53,24 +143,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
 
-    from functools import partial
-
-    from torch.utils.data import Subset
-
-    from explain import compute_grad_cam_maps, compute_mean_maps, explain_sample
-    from loading import BatchLoader
-    from map_output import save_grad_cam, save_mean_maps
-    from models import MODELS
-    from precision import choose_precision, choose_workers, prepare_device
-    from utils import (
-        get_soft_scores_and_true_labels,
-        load_checkpoint,
-        load_dataset,
-    )
-
     device = prepare_device(args.device)
     precision = choose_precision(args.precision, device)
-    default_path = cli.default_checkpoint_path(args.dataset, args.model)
+    default_path = default_checkpoint_path(args.dataset, args.model)
     detector = load_checkpoint(args.checkpoint_path or default_path, args.model, device)
     model, layer = detector.model, MODELS[args.model].grad_cam_layer
     dataset = load_dataset(
@@ -107,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             workers=choose_workers(args.workers, device),
         )
         mean_maps = compute_mean_maps(
-            cli.progress(loader, "Grad-CAM"),
+            command_line.progress(loader, "Grad-CAM"),
             partial(compute_grad_cam_maps, model=model, layer=layer),
         )
         nums = [len(dataset.real_image_names), len(dataset.fake_image_names)]
@@ -117,11 +192,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def choose_one_of_each_class(labels: np.ndarray, seed: int) -> list[int]:
     """Choose the index of a random real and of a random fake sample of `labels`."""
-    import numpy as np
 
     generator = np.random.default_rng(seed)
     return [int(generator.choice(np.flatnonzero(labels == label))) for label in (0, 1)]
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

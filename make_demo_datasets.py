@@ -15,16 +15,27 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import cli
-from demo_plan import DATASETS, Picture, is_made, plan_dataset, publish, refuse_foreign
-from files import check_writable
+import numpy as np
+
+import command_line
+from drawn_faces.forgeries import add_generator_traces, photograph, resample, swap_face
+from drawn_faces.plan import (
+    DATASETS,
+    Picture,
+    is_made,
+    plan_dataset,
+    publish,
+    refuse_foreign,
+)
+from drawn_faces.portraits import draw_face, sample_person, sample_shot
+from files.atomic import check_writable
 
 FEWEST_FOR_A_POOL = 40  # below, starting processes costs more than it saves
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = cli.Parser(__doc__)
+    parser = command_line.Parser(__doc__)
     parser.add_argument(
         "--data-root",
         type=Path,
@@ -34,7 +45,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--images-per-class",
-        type=cli.positive_int,
+        type=command_line.positive_int,
         default=600,
         metavar="N",
         help="training images of each class; validation has a fifth, test two fifths "
@@ -42,14 +53,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--size",
-        type=cli.number_type(int, lambda n: n >= 64, "a whole number of at least 64"),
+        type=command_line.number_type(
+            int, lambda n: n >= 64, "a whole number of at least 64"
+        ),
         default=256,
         metavar="PIXELS",
         help="height and width of the images",
     )
     parser.add_argument(
         "--workers",
-        type=cli.positive_int,
+        type=command_line.positive_int,
         default=_count_cores(),
         metavar="N",
         help="processes that draw; the images do not depend on it",
@@ -59,7 +72,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="make them anew where this script made them before",
     )
-    cli.add_seed_flag(parser)
+    command_line.add_seed_flag(parser)
     return parser.parse_args(argv)
 
 
@@ -76,10 +89,6 @@ def draw_picture(picture: Picture) -> bytes:
     The bytes depend on the picture's fields alone, and on the versions of NumPy,
     SciPy and Pillow. Real and fake differ in the forgery, in nothing else.
     """
-    import numpy as np
-
-    from demo_faces import draw_face, sample_person, sample_shot
-    from demo_fakes import add_generator_traces, photograph, resample, swap_face
 
     def start(*stream: int) -> np.random.Generator:
         return np.random.default_rng([picture.seed, *stream])
@@ -119,13 +128,13 @@ def save_pictures(
     name, total = pictures[0].dataset, len(pictures)
     save = partial(save_picture, folder)
     if workers == 1 or total < FEWEST_FOR_A_POOL:
-        for picture in cli.progress(pictures, name):
+        for picture in command_line.progress(pictures, name):
             save(picture)
         return
     context = multiprocessing.get_context("spawn")  # the same on every platform
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         saved = pool.map(save, pictures, chunksize=8)
-        for _ in cli.progress(saved, name, total=total):
+        for _ in command_line.progress(saved, name, total=total):
             pass
 
 
@@ -159,4 +168,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

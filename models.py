@@ -10,20 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from preprocessing import PUBLISHED, SYMMETRIC, Preprocessing
-from state_dicts import load_model_state
-from weights import find_weights, load_backbone
-
-__all__ = [
-    "MODELS",
-    "ModelSpec",
-    "Preprocessing",
-    "SimpleNet",
-    "build_model",
-    "build_plain_xception",
-    "get_xception_based_model",
-    "load_model_state",
-]
+from files.imagenet_weights import find_weights, load_backbone
+from hardware.fast_xception import FastXception
+from loading import PUBLISHED, SYMMETRIC, Preprocessing
 
 
 class MaxPool2x2(nn.MaxPool2d):
@@ -126,7 +115,6 @@ def get_xception_based_model(
 
 def build_plain_xception() -> nn.Module:
     """Build Xception with its 1000-way last layer and random weights."""
-    from fast_xception import FastXception  # takes seconds: who needs it pays
 
     model = FastXception(num_classes=1000)
     model.last_linear = model.fc  # as `pretrainedmodels.xception` does

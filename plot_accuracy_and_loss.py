@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cli
-from files import check_writable, save_csv, save_figure
-from history import CURVES, load_history
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+import command_line
+from files.atomic import check_writable, save_csv, save_figure
+from files.history import CURVES, load_history
+from files.layout import MODEL_NAMES
 
 EPILOG = """example:
   python plot_accuracy_and_loss.py -m SimpleNet -d fakes_dataset \\
@@ -23,8 +28,8 @@ writes, to the folder of figures:
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.Parser(__doc__, epilog=EPILOG)
-    cli.add_model_flag(parser)
+    parser = command_line.Parser(__doc__, epilog=EPILOG)
+    command_line.add_model_flag(parser)
     parser.add_argument(
         "-d",
         "--dataset",
@@ -42,11 +47,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--run",
-        type=cli.positive_int,
+        type=command_line.positive_int,
         metavar="N",
         help="which run of the history, 1 the oldest (default: the newest)",
     )
-    cli.add_figures_flag(parser)
+    command_line.add_figures_flag(parser)
     return parser.parse_args(argv)
 
 
@@ -58,8 +63,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = choose_run(load_history(path), args.run, path)
     check_run(run, args.dataset, args.model, path)
     check_writable(args.figures_dir)
-
-    from history_figures import build_accuracies_figure, build_losses_figure
 
     start = f"{args.dataset}_{args.model}"
     title = f"{args.model} on {args.dataset}"
@@ -97,7 +100,7 @@ def check_run(run: dict[str, Any], dataset: str, model: str, path: Path) -> None
         name = {"-m": "model", "-d": "dataset"}[flag]
         recorded = run.get(name)
         # The original exercise may have recorded a path, or a class's name.
-        is_known = name == "dataset" or recorded in cli.MODEL_NAMES
+        is_known = name == "dataset" or recorded in MODEL_NAMES
         if isinstance(recorded, str) and is_known and Path(recorded).name != given:
             raise ValueError(
                 f"{path} is the history of the {name} {recorded!r}, not {given!r}; "
@@ -105,5 +108,120 @@ def check_run(run: dict[str, Any], dataset: str, model: str, path: Path) -> None
             )
 
 
+Run = Mapping[str, Any]
+
+# split -> name in the legend, colour (Okabe and Ito), line style, marker
+_STYLES = {
+    "train": ("training", "#0072B2", "-", "o"),
+    "val": ("validation", "#D55E00", "--", "s"),
+    "test": ("test", "#009E73", "-.", "^"),
+}
+
+
+def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
+    """Draw a quantity's three curves, and mark the epoch of the best checkpoint.
+
+    Args:
+        axes: where to draw.
+        run: a run of a history file.
+        quantity: loss or acc.
+
+    Returns:
+        The same axes.
+    """
+    num_epochs = len(run[f"train_{quantity}"])
+    epochs = range(1, num_epochs + 1)
+    for split, (name, color, line_style, marker) in _STYLES.items():
+        axes.plot(
+            epochs,
+            run[f"{split}_{quantity}"],
+            label=name + _count_images(run, split),
+            color=color,
+            ls=line_style,
+            marker=marker,
+            ms=6 if num_epochs <= 40 else 0,
+        )
+    best = get_best_epoch(run)
+    axes.axvline(
+        best,
+        color="#666666",
+        ls=":",
+        label=f"best validation accuracy: {run['val_acc'][best - 1]:.2f} %,\n"
+        f"epoch {best}; test there {run['test_acc'][best - 1]:.2f} %",
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    margin = max(0.5, 0.02 * num_epochs)
+    axes.set(xlim=(1 - margin, num_epochs + margin), xlabel="epoch")
+    axes.grid(alpha=0.25)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False)
+    return axes
+
+
+def build_losses_figure(run: Run, title: str) -> Figure:
+    """Draw the losses under `title` and what is known of the run."""
+    figure, axes = _make_figure(run, f"Loss of {title}")
+    plot_curves(axes, run, "loss")
+    axes.set_ylabel("mean cross-entropy (nats)")
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def build_accuracies_figure(run: Run, title: str) -> Figure:
+    """Draw the accuracies under `title` and what is known of the run."""
+    figure, axes = _make_figure(run, f"Accuracy of {title}")
+    plot_curves(axes, run, "acc")
+    axes.set_ylabel("accuracy (%)")
+    return figure
+
+
+def get_best_epoch(run: Run) -> int:
+    """Return the first epoch, from 1, of the highest validation accuracy."""
+    return run["val_acc"].index(max(run["val_acc"])) + 1
+
+
+def describe_run(run: Run) -> str:
+    """Return what a run records of its recipe: optimizer, learning rate, epochs."""
+    num_epochs = len(run["val_acc"])
+    parts = [f"{num_epochs} epoch{'s' if num_epochs > 1 else ''}"]
+    optimizer = run.get("optimizer")
+    if isinstance(optimizer, Mapping):
+        rate = _find_rate(optimizer.get("params"))
+        parts = ([f"learning rate {rate:g}"] if rate is not None else []) + parts
+        optimizer = optimizer.get("name")
+    if isinstance(optimizer, str):
+        parts = [optimizer, *parts]
+    return ", ".join(parts)
+
+
+def _count_images(run: Run, split: str) -> str:
+    """Return ` (n = 1500)` where a run records how many images its splits have."""
+    data = run.get("data")
+    counts = data.get(split) if isinstance(data, Mapping) else None
+    if not isinstance(counts, Mapping):
+        return ""
+    numbers = [number for number in counts.values() if type(number) is int]
+    return f" (n = {sum(numbers)})"
+
+
+def _find_rate(params: Any) -> float | None:
+    """Find the learning rate in an optimizer's parameters, however old the file."""
+    if isinstance(params, list) and params:  # an optimizer's param_groups
+        params = params[0]
+    if not isinstance(params, Mapping):
+        return None
+    if "param_groups" in params:  # an optimizer's state_dict()
+        return _find_rate(params["param_groups"])
+    rate = params.get("lr")
+    return float(rate) if type(rate) in (int, float) else None
+
+
+def _make_figure(run: Run, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    axes = figure.subplots()
+    text = f"{title}\n{describe_run(run)}"
+    axes.set_title(text.replace("$", r"\$"))  # no formulas
+    return figure, axes
+
+
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -7,19 +7,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import cli
-from files import check_writable, save_figure, save_json
+from matplotlib.figure import Figure
+from PIL.Image import Image
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from PIL.Image import Image
-
-    from faces_dataset import FacesDataset
+import command_line
+from faces_dataset import FacesDataset
+from files.atomic import check_writable, save_figure, save_json
+from files.layout import CLASS_NAMES, SPLITS
+from utils import list_datasets
 
 NUM_SAMPLES = 8  # of each class of each dataset
+
 EDGE = 192  # pixels of an image in the figure
+
 EPILOG = """example:
   python plot_samples_of_faces_dataset.py
 
@@ -51,7 +52,7 @@ class Row:
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.Parser(__doc__, epilog=EPILOG)
+    parser = command_line.Parser(__doc__, epilog=EPILOG)
     parser.add_argument(
         "--data-root",
         type=Path,
@@ -61,12 +62,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--limit",
-        type=cli.positive_int,
+        type=command_line.positive_int,
         metavar="N",
         help="choose from the first N images of each class",
     )
-    cli.add_seed_flag(parser)
-    cli.add_figures_flag(parser)
+    command_line.add_seed_flag(parser)
+    command_line.add_figures_flag(parser)
     return parser.parse_args(argv)
 
 
@@ -100,8 +101,6 @@ def choose_rows(data_root: Path, seed: int, *, limit: int | None = None) -> list
         FileNotFoundError: there is no dataset.
         ValueError: a class is empty, or an image cannot be read.
     """
-    from faces_dataset import SPLITS, FacesDataset
-    from utils import list_datasets
 
     names = list_datasets(data_root)
     if not names:
@@ -120,7 +119,6 @@ def choose_rows(data_root: Path, seed: int, *, limit: int | None = None) -> list
 
 def _choose_row(dataset: FacesDataset, label: int, name: str, seed: int) -> Row:
     """Choose random images of a class; other datasets do not change the choice."""
-    from faces_dataset import CLASS_NAMES
 
     indices = [i for i, of in enumerate(dataset.get_labels()) if of == label]
     generator = random.Random(f"{seed} {name} {label}")
@@ -137,7 +135,6 @@ def _choose_row(dataset: FacesDataset, label: int, name: str, seed: int) -> Row:
 
 def build_figure(rows: Sequence[Row]) -> Figure:
     """Draw the rows below each other, each under its dataset and class."""
-    from matplotlib.figure import Figure
 
     size = 1.5 * NUM_SAMPLES, 1.78 * len(rows) + 0.4
     figure = Figure(figsize=size, layout="constrained")
@@ -157,4 +154,4 @@ def build_figure(rows: Sequence[Row]) -> Figure:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -1,23 +1,94 @@
-"""Draw which pixels move a detector's score: 36 images with maps, and mean maps."""
+"""Where a detector looks: gradient saliency and Grad-CAM, from images to maps."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
-import cli
-from files import check_writable
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Subset
 
-if TYPE_CHECKING:
-    import numpy as np
+import command_line
+from explaining.figures import Pair, save_mean_maps, save_pairs
+from explaining.maps import (
+    Batches,
+    compute_mean_maps,
+    left_as_it_is,
+    make_displayable,
+    prepare_images,
+)
+from faces_dataset import FacesDataset
+from files.atomic import check_writable
+from files.layout import default_checkpoint_path
+from hardware import Precision, choose_precision, choose_workers, prepare_device
+from loading import BatchLoader
+from numerical_analysis import get_soft_scores_and_true_labels
+from utils import Detector, load_checkpoint, load_dataset
 
-    from faces_dataset import FacesDataset
-    from map_figures import Pair
-    from precision import Precision
-    from utils import Detector
+# Keeps pixel gradients within float16's range; divided out again in float32.
+_FP16_SCALE = 1024.0
+
+
+def compute_gradient_saliency_maps(
+    samples: Tensor,
+    true_labels: Tensor | Sequence[int],
+    model: nn.Module,
+    *,
+    precision: Precision | None = None,
+) -> Tensor:
+    """Compute how strongly each pixel moves the score of its image's true class.
+
+    The model runs in evaluation mode, so that no image affects another's map, in one
+    backward pass for the batch. Its gradients, flags and modes stay as they are.
+
+    Args:
+        samples: float (B, 3, H, W), normalised; or uint8, if the model knows its
+            `preprocessing`.
+        true_labels: int (B,), 0 real, 1 fake.
+        model: from images to logits (B, 2), on any device.
+        precision: arithmetic of both passes; default float32.
+
+    Returns:
+        float32 (B, H, W), on the model's device: the largest magnitude over channels
+        of the score's gradient with respect to the normalised image.
+
+    Raises:
+        ValueError: the samples are uint8 and the model has no `preprocessing`.
+
+    Source: Simonyan et al. 2014, Deep Inside Convolutional Networks, section 3.1; the
+        score is the class's logit, before the softmax, as there.
+    """
+    images = prepare_images(samples, model)
+    labels = torch.as_tensor(true_labels, device=images.device).long()
+    precision = precision or Precision("fp32", images.device.type)
+    scale = _FP16_SCALE if precision.name == "fp16" else 1.0
+    with left_as_it_is(model), torch.enable_grad():
+        with precision.autocast():
+            logits = model(images)  # (B, 2)
+        true_scores = logits.float().gather(1, labels[:, None])
+        (gradients,) = torch.autograd.grad(scale * true_scores.sum(), images)
+    return gradients.abs().amax(dim=1).float() / scale
+
+
+def compute_mean_saliency_maps(
+    batches: Batches, model: nn.Module, *, precision: Precision | None = None
+) -> dict[int, Tensor]:
+    """Average the gradient saliency maps of all real and of all fake images.
+
+    Args, Returns and Raises: as for `compute_mean_maps` and
+    `compute_gradient_saliency_maps`.
+    """
+    compute_maps = partial(
+        compute_gradient_saliency_maps, model=model, precision=precision
+    )
+    return compute_mean_maps(batches, compute_maps)
+
 
 NUM_PAIRS = 36
+
 EPILOG = """example:
   python saliency_map.py -m SimpleNet -d fakes_dataset \\
       -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
@@ -30,23 +101,14 @@ writes, to the folder of figures:
   DATASET_MODEL_mean_saliency_maps.npy               float32 (2, H, W), real first"""
 
 
-def __getattr__(name: str) -> Any:
-    """Offer explain.py's functions here too, without importing torch for --help."""
-    if name in ("compute_gradient_saliency_maps", "compute_mean_saliency_maps"):
-        import explain
-
-        return getattr(explain, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.Parser(__doc__, epilog=EPILOG)
-    cli.add_data_flags(parser)
-    cli.add_model_flag(parser)
-    cli.add_checkpoint_flag(parser)
-    cli.add_compute_flags(parser)
-    cli.add_figures_flag(parser)
+    parser = command_line.Parser(__doc__, epilog=EPILOG)
+    command_line.add_data_flags(parser)
+    command_line.add_model_flag(parser)
+    command_line.add_checkpoint_flag(parser)
+    command_line.add_compute_flags(parser)
+    command_line.add_figures_flag(parser)
     return parser.parse_args(argv)
 
 
@@ -54,15 +116,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
 
-    from explain import compute_mean_saliency_maps
-    from loading import BatchLoader
-    from map_output import save_mean_maps, save_pairs
-    from precision import choose_precision, choose_workers, prepare_device
-    from utils import load_checkpoint, load_dataset
-
     device = prepare_device(args.device)
     precision = choose_precision(args.precision, device)
-    default_path = cli.default_checkpoint_path(args.dataset, args.model)
+    default_path = default_checkpoint_path(args.dataset, args.model)
     detector = load_checkpoint(args.checkpoint_path or default_path, args.model, device)
     dataset = load_dataset(
         args.dataset,
@@ -92,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         device=device,
         workers=choose_workers(args.workers, device),
     )
-    batches = cli.progress(loader, "saliency")
+    batches = command_line.progress(loader, "saliency")
     mean_maps = compute_mean_saliency_maps(batches, detector.model, precision=precision)
     nums = [len(dataset.real_image_names), len(dataset.fake_image_names)]
     save_mean_maps(start, [m.numpy() for m in mean_maps.values()], nums, details)
@@ -109,7 +165,6 @@ def choose_indices(labels: np.ndarray, seed: int, num: int = NUM_PAIRS) -> list[
     Returns:
         Indices into the dataset, increasing.
     """
-    import numpy as np
 
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     real, fake = (shuffled[labels[shuffled] == label] for label in (0, 1))
@@ -124,12 +179,6 @@ def compute_pairs(
     precision: Precision,
 ) -> list[Pair]:
     """Compute the chosen samples' saliency maps and scores."""
-    from torch.utils.data import Subset
-
-    from explain import compute_gradient_saliency_maps
-    from explain_inputs import make_displayable
-    from map_figures import Pair
-    from utils import get_soft_scores_and_true_labels
 
     model = detector.model
     _, fake_scores, labels = get_soft_scores_and_true_labels(
@@ -154,4 +203,4 @@ def compute_pairs(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

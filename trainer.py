@@ -1,30 +1,75 @@
-"""Train a classifier and measure it after every epoch.
-
-The trainer knows nothing of the model it trains, of the data's origin, or of files:
-who wants to write some between the steps passes a `listener`.
-"""
+"""Put a model into another mode for a while, and back exactly as it was."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import random
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
-import distributed
-from batch_norm import recalibrate_batch_norm
-from history import CURVES
-from modes import evaluation_mode
-from precision import Precision
-from seeding import get_random_state, set_random_state
-from totals import Totals
+from files.history import CURVES
+from hardware import Precision, choose_precision, choose_workers, distributed
+from loading import BatchLoader
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch to evaluation mode, then give each module back the mode it had."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@dataclass
+class Totals:
+    """Sums over the samples seen so far, in this process."""
+
+    loss: float = 0.0
+    num_correct: int = 0
+    num_samples: int = 0
+
+    def add(self, logits: torch.Tensor, labels: torch.Tensor, mean_loss: float) -> None:
+        """Count a batch: logits (N, C), labels (N,), its mean loss."""
+        self.loss += mean_loss * len(labels)
+        self.num_correct += int((logits.argmax(dim=1) == labels).sum())
+        self.num_samples += len(labels)
+
+    def sum_over_processes(self) -> Totals:
+        """Return the sums over all processes that train together."""
+        return Totals(
+            *distributed.sum_over_processes(
+                [self.loss, self.num_correct, self.num_samples]
+            )
+        )
+
+    def compute_means(self) -> tuple[float, float]:
+        """Return mean loss and accuracy in percent, over all processes together.
+
+        Raises:
+            ValueError: there was no sample.
+        """
+        totals = self.sum_over_processes()
+        if not totals.num_samples:
+            raise ValueError("the data loader gave no batch")
+        accuracy = 100 * totals.num_correct / totals.num_samples
+        return totals.loss / totals.num_samples, accuracy
+
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
@@ -325,3 +370,101 @@ def _check_finite(results: Sequence[float], epoch: int) -> None:
             f"a loss is not finite after epoch {epoch}: {named}; the last checkpoints "
             "are kept; try a lower learning rate or --grad-clip 1"
         )
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(
+    model: nn.Module,
+    batches: Iterable[tuple[torch.Tensor, object]],
+    precision: Precision,
+) -> None:
+    """Measure a model's batch-norm statistics anew; leave it in training mode.
+
+    The running averages lag behind weights that change fast; here they become plain
+    means over the batches.
+
+    Args:
+        model: has batch-norm layers, or nothing happens to it.
+        batches: images (N, 3, H, W) and labels, which are not looked at.
+        precision: arithmetic of the forward pass.
+
+    Source: Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3
+        (PreciseBN). Deviation: the batches' variances are averaged as they are.
+    """
+    device = next(model.parameters()).device
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a cumulative mean
+    model.train()
+    try:
+        for images, _ in batches:
+            with precision.autocast():
+                model(images.to(device))
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+    distributed.average_buffers(model)
+
+
+def get_random_state() -> dict[str, Any]:
+    """Return the state of every generator as tensors and plain values."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [name, keys.tolist(), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all(),
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put every generator back into a state that `get_random_state` returned."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def compute_logits(
+    dataset: Dataset,
+    model: nn.Module,
+    *,
+    batch_size: int = 32,
+    precision: Precision | None = None,
+    workers: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run a model over a dataset, in batches and in the dataset's order.
+
+    Args:
+        dataset: samples as `loading.BatchLoader` takes them.
+        model: runs on the device that it is on, in evaluation mode.
+        batch_size: images in a batch.
+        precision: arithmetic of the forward pass; default as suits the device.
+        workers: processes that read images; default as suits the device.
+
+    Returns:
+        logits float64 (N, 2), real first, and labels int64 (N,).
+    """
+    device = next(model.parameters()).device
+    preprocessing = getattr(model, "preprocessing", None)
+    loader = BatchLoader(
+        dataset,
+        batch_size,
+        preprocessing,
+        device=device,
+        workers=choose_workers(workers, device),
+    )
+    precision = precision or choose_precision("auto", device)
+    logits, labels = [], []
+    with evaluation_mode(model), torch.inference_mode(), precision.autocast():
+        for images, batch_labels in tqdm(
+            loader, desc="score", leave=False, disable=None
+        ):
+            logits.append(model(images).double().cpu())
+            labels.append(batch_labels.cpu())
+    return torch.cat(logits).numpy(), torch.cat(labels).numpy()

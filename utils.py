@@ -1,8 +1,9 @@
-"""From names to objects: datasets, models, checkpoints; and a model's scores."""
+"""From names to objects: datasets, models, checkpoints, optimizers, schedules, losses."""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
-from tqdm import tqdm
 
-from calibration import compute_fake_scores
-from faces_dataset import SPLITS, FacesDataset, ResizeToTensor
-from loading import BatchLoader
-from models import MODELS, Preprocessing, build_model, load_model_state
-from modes import evaluation_mode
-from precision import Precision, choose_precision, choose_workers
-from preprocessing import PUBLISHED
-from tensor_files import load_tensors
+from faces_dataset import FacesDataset, ResizeToTensor
+from files.layout import SPLITS
+from files.tensors import load_model_state, load_tensors
+from loading import (
+    PUBLISHED,
+    Preprocessing,
+    check_images,
+    describe_bad_images,
+)
+from models import MODELS, build_model
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's generators (on every device)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -165,75 +174,6 @@ def get_nof_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def compute_logits(
-    dataset: Dataset,
-    model: nn.Module,
-    *,
-    batch_size: int = 32,
-    precision: Precision | None = None,
-    workers: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Run a model over a dataset, in batches and in the dataset's order.
-
-    Args:
-        dataset: samples as `loading.BatchLoader` takes them.
-        model: runs on the device that it is on, in evaluation mode.
-        batch_size: images in a batch.
-        precision: arithmetic of the forward pass; default as suits the device.
-        workers: processes that read images; default as suits the device.
-
-    Returns:
-        logits float64 (N, 2), real first, and labels int64 (N,).
-    """
-    device = next(model.parameters()).device
-    preprocessing = getattr(model, "preprocessing", None)
-    loader = BatchLoader(
-        dataset,
-        batch_size,
-        preprocessing,
-        device=device,
-        workers=choose_workers(workers, device),
-    )
-    precision = precision or choose_precision("auto", device)
-    logits, labels = [], []
-    with evaluation_mode(model), torch.inference_mode(), precision.autocast():
-        for images, batch_labels in tqdm(
-            loader, desc="score", leave=False, disable=None
-        ):
-            logits.append(model(images).double().cpu())
-            labels.append(batch_labels.cpu())
-    return torch.cat(logits).numpy(), torch.cat(labels).numpy()
-
-
-def get_soft_scores_and_true_labels(
-    dataset: Dataset, model: nn.Module, **options: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Score every image of a dataset.
-
-    Args:
-        dataset: map-style, of images and labels.
-        model: as `load_checkpoint` or `load_model` return it.
-        options: those of `compute_logits`.
-
-    Returns:
-        Real scores, fake scores (float64 (N,), the softmax of the logits divided by
-        the model's temperature; they sum to 1) and true labels (int64 (N,)).
-    """
-    logits, labels = compute_logits(dataset, model, **options)
-    real_scores, fake_scores = compute_scores(
-        logits, getattr(model, "temperature", 1.0)
-    )
-    return real_scores, fake_scores, labels
-
-
-def compute_scores(
-    logits: np.ndarray, temperature: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return P(real) and P(fake), float64 (N,), of logits (N, 2), real first."""
-    fake_scores = compute_fake_scores(logits, temperature)
-    return compute_fake_scores(logits[:, ::-1], temperature), fake_scores
-
-
 def _recognise_model(state: dict[str, Any]) -> str:
     """Tell by the names of its tensors which model a state dict is of."""
     return "SimpleNet" if any("fc3." in str(key) for key in state) else "XceptionBased"
@@ -257,3 +197,46 @@ def _get_number(content: dict[str, Any], key: str, default: float, path: Path) -
     if type(value) not in (int, float) or not math.isfinite(value):
         raise ValueError(f"{path} is no checkpoint: its {key} is {value!r:.60}")
     return float(value)
+
+
+def open_splits(
+    name: str,
+    *,
+    data_root: Path,
+    limit: int | None = None,
+    check: str = "auto",
+    skip_bad_images: bool = False,
+) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
+    """Open the training, validation and test split of a dataset.
+
+    Args:
+        name: the dataset's folder under `data_root`.
+        data_root: folder that holds the datasets.
+        limit: use only the first `limit` images of each class and split.
+        check: how to look for unreadable images, as `image_checks.check_images`.
+        skip_bad_images: leave them out instead of refusing the dataset.
+
+    Returns:
+        The datasets by split, and for each split with images left out their names.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+        ValueError: a class is empty, or images cannot be read.
+    """
+
+    def open_split(split: str, exclude: frozenset[str] = frozenset()) -> FacesDataset:
+        return load_dataset(
+            name, split, data_root=data_root, limit=limit, exclude=exclude
+        )
+
+    datasets = {split: open_split(split) for split in SPLITS}
+    bad = check_images(datasets, check)
+    if bad and not skip_bad_images:
+        raise ValueError(
+            f"{describe_bad_images(bad)}; mend or remove them, or leave them out with "
+            "--skip-bad-images"
+        )
+    skipped = {split: [image.name for image in images] for split, images in bad.items()}
+    for split, names in skipped.items():
+        datasets[split] = open_split(split, frozenset(names))
+    return datasets, skipped

@@ -19,8 +19,8 @@ from scipy import integrate, special, stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cli
-from files import save_json
+import command_line
+from files.atomic import save_json
 from metrics import bootstrap_metrics, compute_delong_interval, compute_metrics
 from metrics import compute_logit_interval as get_logit
 from metrics import compute_percentile_interval as get_percentiles
@@ -116,7 +116,7 @@ def measure_coverage(
     truths = get_true_values(auc)
     hits = defaultdict(list)
     title = f"n={num_a_class} AUC={auc} frames={frames}"
-    for repetition in cli.progress(range(repetitions), title):
+    for repetition in command_line.progress(range(repetitions), title):
         rng = np.random.default_rng([seed, repetition])
         samples = draw_samples(num_a_class, auc, frames, rng=rng)
         intervals = compute_intervals(
@@ -133,22 +133,22 @@ def measure_coverage(
 
 def parse_args(argv: Sequence[str] | None = None):
     """Read the command line."""
-    parser = cli.Parser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repetitions", type=cli.positive_int, default=1000)
-    parser.add_argument("--resamples", type=cli.positive_int, default=1000)
+    parser = command_line.Parser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repetitions", type=command_line.positive_int, default=1000)
+    parser.add_argument("--resamples", type=command_line.positive_int, default=1000)
     parser.add_argument(
         "--sizes",
-        type=cli.positive_int,
+        type=command_line.positive_int,
         nargs="+",
         default=[50, 200, 700],
         help="samples in each class",
     )
     parser.add_argument("--aucs", type=float, nargs="+", default=[0.7, 0.9, 0.97])
     parser.add_argument(
-        "--frames", type=cli.positive_int, default=1, help="samples in a group"
+        "--frames", type=command_line.positive_int, default=1, help="samples in a group"
     )
     parser.add_argument("--json", type=Path, help="file for the numbers")
-    parser.add_argument("--seed", type=cli.non_negative_int, default=0)
+    parser.add_argument("--seed", type=command_line.non_negative_int, default=0)
     return parser.parse_args(argv)
 
 
@@ -178,4 +178,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -18,8 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cli
-from files import check_writable, save_json
+import command_line
+from files.atomic import check_writable, save_json
 
 BATCH_SIZE = 32
 HEADER = ("files", "list s", "MB held", "first batch s", "MB a worker")
@@ -27,10 +27,10 @@ HEADER = ("files", "list s", "MB held", "first batch s", "MB a worker")
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.Parser(__doc__)
+    parser = command_line.Parser(__doc__)
     parser.add_argument(
         "--sizes",
-        type=cli.positive_int,
+        type=command_line.positive_int,
         nargs="+",
         default=[10**4, 10**5, 10**6],
         metavar="N",
@@ -72,7 +72,7 @@ def make_files(folder: Path, num_files: int) -> None:
     for name in ("real", "fake"):
         (folder / name).mkdir()
         numbers = range(num_files // 2)
-        for index in cli.progress(numbers, f"make {num_files} files, {name}"):
+        for index in command_line.progress(numbers, f"make {num_files} files, {name}"):
             path = folder / name / f"{index:08}.png"
             if index < BATCH_SIZE:
                 Image.new("RGB", (256, 256)).save(path)
@@ -128,4 +128,4 @@ def read_memory(process: str, kind: str) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -19,22 +19,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from scipy.stats import spearmanr
 
-import cli
-from explain import compute_gradient_saliency_maps
-from faces_dataset import CLASS_NAMES
-from files import check_writable, save_json
+import command_line
+from files.atomic import check_writable, save_json
+from files.layout import CLASS_NAMES, default_checkpoint_path
+from hardware import choose_precision, choose_workers, prepare_device
 from loading import BatchLoader
-from precision import choose_precision, choose_workers, prepare_device
+from saliency_map import compute_gradient_saliency_maps
 from utils import load_checkpoint, load_dataset
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.Parser(__doc__)
-    cli.add_data_flags(parser)
-    cli.add_model_flag(parser)
-    cli.add_checkpoint_flag(parser)
-    cli.add_compute_flags(parser, seed=False)
+    parser = command_line.Parser(__doc__)
+    command_line.add_data_flags(parser)
+    command_line.add_model_flag(parser)
+    command_line.add_checkpoint_flag(parser)
+    command_line.add_compute_flags(parser, seed=False)
     parser.add_argument(
         "--json", type=Path, default=Path("out/map_agreement.json"), metavar="FILE"
     )
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     check_writable(args.json.parent)
     device = prepare_device(args.device)
-    default_path = cli.default_checkpoint_path(args.dataset, args.model)
+    default_path = default_checkpoint_path(args.dataset, args.model)
     model = load_checkpoint(
         args.checkpoint_path or default_path, args.model, device
     ).model
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     exact = choose_precision("fp32", device)
     reduced = choose_precision(args.precision, device)
     pairs, labels = [], []
-    for images, batch_labels in cli.progress(loader, "maps"):
+    for images, batch_labels in command_line.progress(loader, "maps"):
         pair = [
             compute_gradient_saliency_maps(images, batch_labels, model, precision=p)
             for p in (exact, reduced)
@@ -129,4 +129,4 @@ def correlate(one: np.ndarray, other: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -18,23 +18,21 @@ from flops import count_task_flops, measure_matmul_speed, synchronise
 from settings import Setting
 from torch import nn
 
-from allocator import keep_large_blocks
-from explain import compute_mean_saliency_maps
 from faces_dataset import FacesDataset, ResizeToTensor
-from image_cache import CachedImages
-from loading import BatchLoader
-from models import build_model
-from precision import (
+from hardware import (
     DTYPES,
     Precision,
     choose_device,
     choose_precision,
     choose_workers,
+    keep_large_blocks,
 )
-from recipe import build_optimizer
+from loading import BatchLoader
+from models import build_model
+from saliency_map import compute_mean_saliency_maps
 from trainer import Loaders, Trainer
+from utils import build_optimizer
 
-CACHE_BYTES = 2**31
 LR = 1e-5  # small: random models must not diverge in a few steps
 
 
@@ -136,7 +134,7 @@ def build_loader(
         )
     dataset = FacesDataset(folder, ResizeToTensor(preprocessing.size), limit=limit)
     loader = BatchLoader(
-        CachedImages(dataset, CACHE_BYTES) if setting.cache else dataset,
+        dataset,
         batch_size,
         preprocessing,
         device=device,

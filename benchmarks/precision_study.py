@@ -19,9 +19,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cli
-from files import check_writable, save_json
-from history import load_history
+import command_line
+from files.atomic import check_writable, save_json
+from files.history import load_history
+from files.layout import MODEL_NAMES
 
 PROJECT = Path(__file__).resolve().parents[1]
 DATASETS = ("fakes_dataset", "synthetic_dataset")
@@ -29,15 +30,15 @@ DATASETS = ("fakes_dataset", "synthetic_dataset")
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.Parser(__doc__)
+    parser = command_line.Parser(__doc__)
     add = parser.add_argument
     add("-d", "--datasets", nargs="+", default=list(DATASETS), metavar="NAME")
     add("--data-root", type=Path, default=Path("datasets"), metavar="DIR")
-    add("-m", "--model", choices=cli.MODEL_NAMES, default="SimpleNet")
+    add("-m", "--model", choices=MODEL_NAMES, default="SimpleNet")
     add(
         "--precisions",
         nargs="+",
-        choices=cli.PRECISIONS,
+        choices=command_line.PRECISIONS,
         default=["fp32", "bf16"],
         metavar="NAME",
         help="arithmetics to compare, the reference first",
@@ -160,4 +161,4 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from settings import TASKS, list_settings
 
-import cli
-from files import check_writable, save_json
+import command_line
+from files.atomic import check_writable, save_json
+from files.layout import MODEL_NAMES
 
 MEASURE = Path(__file__).with_name("measure.py")
 HEADER = ("setting", "ms/image", "x textbook", "% of matmul", "peak MB", "arithmetic")
@@ -31,7 +32,7 @@ HEADER = ("setting", "ms/image", "x textbook", "% of matmul", "peak MB", "arithm
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.Parser(__doc__)
+    parser = command_line.Parser(__doc__)
     parser.add_argument(
         "--data-root",
         type=Path,
@@ -39,7 +40,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="folder that holds real/ and fake/ (default: images made for the purpose)",
     )
     choices = {"nargs": "+", "metavar": "NAME"}
-    names = list(cli.MODEL_NAMES)
+    names = list(MODEL_NAMES)
     parser.add_argument(
         "--models", choices=names, default=names, help=f"of {names}", **choices
     )
@@ -57,7 +58,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ("--workers", max(1, min(4, os.cpu_count() or 1)), "in the rows with workers"),
     ):
         parser.add_argument(
-            flag, type=cli.positive_int, default=default, metavar="N", help=text
+            flag,
+            type=command_line.positive_int,
+            default=default,
+            metavar="N",
+            help=text,
         )
     parser.add_argument(
         "--quick", action="store_true", help="only textbook, defaults, ready tensors"
@@ -126,7 +131,7 @@ def take_turns(
     """Run all jobs once in each turn; add the matrix-product speeds of each turn."""
     for _ in range(repeats):
         matmul.append(run_job({"task": "matmul"}))
-        yield [run_job(job) for job in cli.progress(jobs, "settings")]
+        yield [run_job(job) for job in command_line.progress(jobs, "settings")]
 
 
 def run_job(job: dict[str, Any]) -> dict[str, Any]:
@@ -191,4 +196,4 @@ def print_table(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

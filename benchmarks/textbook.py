@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from faces_dataset import FacesDataset
-from preprocessing import Preprocessing
+from loading import Preprocessing
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 

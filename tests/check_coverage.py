@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import kernels
+from hardware import kernels
 
 LEAST_PERCENT = 90.0
 # Other processors and machines without a compiler cannot run most of these.

@@ -115,7 +115,7 @@ def _convert(image: Any, mode: str) -> Any:
 
 def read_image_file(path: Path) -> None:
     """Read an image, after its header, and check what comes out."""
-    from image_reading import check_image_header, read_image
+    from loading.image_files import check_image_header, read_image
 
     try:
         check_image_header(path)
@@ -146,7 +146,7 @@ def make_tensors() -> Seeds:
 
 def read_tensor_file(path: Path) -> None:
     """Load a file of tensors."""
-    from tensor_files import load_tensors
+    from files.tensors import load_tensors
 
     load_tensors(path)
 
@@ -166,7 +166,8 @@ def _make_trainer() -> Any:
 
 def _make_run_files(folder: Path) -> Any:
     """Build the files of a run in a folder."""
-    from run_files import RunFiles, RunPaths
+    from files.layout import RunPaths
+    from files.run_files import RunFiles
 
     paths = RunPaths.make("run", out_dir=folder, checkpoints_dir=folder)
     run = {"run_id": "a", "model": "m", "dataset": "d", "optimizer": {"name": "Adam"}}
@@ -201,7 +202,7 @@ def read_snapshot(path: Path) -> None:
 
 def make_histories() -> Seeds:
     """Make a history of two runs, and one of the original exercise."""
-    from history import CURVES
+    from files.history import CURVES
 
     run = {curve: [0.25, 99.5, 3] for curve in CURVES}
     optimizer = {"name": "Adam", "params": {"lr": 0.001}}
@@ -219,7 +220,7 @@ def make_histories() -> Seeds:
 
 def read_history(path: Path) -> None:
     """Load a history, and add a run to it."""
-    from history import load_history, save_run
+    from files.history import load_history, save_run
 
     run = load_history(path)[0]
     save_run({**run, "run_id": "new"}, path)

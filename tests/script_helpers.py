@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from files.tensors import save_tensors
 from models import build_model
-from tensor_files import save_tensors
 
 PROJECT = Path(__file__).resolve().parent.parent
 

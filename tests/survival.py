@@ -172,7 +172,7 @@ def list_temporary_files(folder: Path) -> list[Path]:
 
 def read_results(folder: Path) -> dict[str, Any]:
     """Read all that a run leaves, but for its name and when it started."""
-    from tensor_files import load_tensors
+    from files.tensors import load_tensors
 
     results = {
         "snapshot": load_tensors(snapshot_path(folder)),
@@ -298,11 +298,6 @@ def serve() -> None:
     import sklearn.metrics  # noqa: F401
     import torch
 
-    import splits  # noqa: F401
-    import train_main  # noqa: F401
-    import train_report  # noqa: F401
-    import utils  # noqa: F401
-
     torch.set_num_threads(1)
     for line in sys.stdin:
         pid = os.fork()
@@ -314,8 +309,8 @@ def serve() -> None:
 
 def become_train_main(request: dict[str, Any]) -> None:
     """Turn this process into a `train_main.py` in a session of its own."""
-    import cli
     import train_main
+    from command_line import parser
 
     os.setsid()
     os.chdir(request["folder"])
@@ -325,7 +320,7 @@ def become_train_main(request: dict[str, Any]) -> None:
     if request["file_size"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"],) * 2)
     sys.argv = ["train_main.py", *request["argv"]]
-    cli.run(train_main.main)
+    parser.run(train_main.main)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import faces_dataset
-import threads
-from faces_dataset import FAKE, REAL, FacesDataset, ResizeToTensor, read_image
+from faces_dataset import FacesDataset, ResizeToTensor
+from files.layout import FAKE, REAL
+from loading import image_files
+from loading.image_files import read_image
 
 ORANGE = (200, 100, 50)
 
@@ -266,7 +268,7 @@ def test_resize_to_tensor_fine_stripes_average_out():
 
 @pytest.mark.parametrize("transform", [ResizeToTensor(8), lambda image: image.size])
 def test_faces_dataset_getitems_are_the_items(transform, faces_root, monkeypatch):
-    monkeypatch.setattr(threads, "SLOW", -1.0)
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     dataset = FacesDataset(faces_root / "train", transform)
     indices = [7, 0, 3, 8]
@@ -279,7 +281,7 @@ def test_faces_dataset_getitems_are_the_items(transform, faces_root, monkeypatch
 
 
 def test_faces_dataset_resized_images_are_read_in_threads(faces_root, monkeypatch):
-    monkeypatch.setattr(threads, "SLOW", -1.0)
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     used = set()
 
@@ -294,7 +296,7 @@ def test_faces_dataset_resized_images_are_read_in_threads(faces_root, monkeypatc
 
 
 def test_faces_dataset_own_transform_stays_in_one_thread(faces_root, monkeypatch):
-    monkeypatch.setattr(threads, "SLOW", -1.0)
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     root = faces_root / "train"
     dataset = FacesDataset(root, lambda _: threading.get_ident())

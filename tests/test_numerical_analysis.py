@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-import analysis_output
-import files
 import numerical_analysis
 import utils
-from metrics import compute_delong_interval, compute_metrics
-from preprocessing import PUBLISHED
-from scores_file import load_scores
+from files import atomic
+from loading.preprocessing import PUBLISHED
+from metrics.delong import compute_delong_interval
+from metrics.measures import compute_metrics
+from metrics.score_sets import load_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = (
@@ -69,13 +69,15 @@ class BrightnessDetector(torch.nn.Module):
 
 @pytest.fixture(autouse=True)
 def small_figures(monkeypatch):
-    monkeypatch.setattr(files, "FIGURE_DPI", 20)
+    monkeypatch.setattr(atomic, "FIGURE_DPI", 20)
 
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    monkeypatch.setattr(analysis_output, "build_figures", lambda analysis: {})
-    monkeypatch.setattr(analysis_output, "build_comparison_figures", lambda several: {})
+    monkeypatch.setattr(numerical_analysis, "build_figures", lambda analysis: {})
+    monkeypatch.setattr(
+        numerical_analysis, "build_comparison_figures", lambda several: {}
+    )
 
 
 @pytest.fixture

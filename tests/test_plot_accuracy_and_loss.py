@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from script_helpers import run_script
 
 import plot_accuracy_and_loss
-from history_figures import (
+from plot_accuracy_and_loss import (
     build_accuracies_figure,
     build_losses_figure,
     describe_run,

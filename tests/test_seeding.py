@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from seeding import get_random_state, seed_everything, set_random_state
-from tensor_files import load_tensors, save_tensors
+from files.tensors import load_tensors, save_tensors
+from trainer import get_random_state, set_random_state
+from utils import seed_everything
 
 
 @pytest.fixture(autouse=True)

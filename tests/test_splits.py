@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from DEAD_image_cache import CachedImages
 from PIL import Image
 
-from faces_dataset import SPLITS, FacesDataset
-from image_cache import CachedImages
-from image_checks import MOST_FOR_AUTO, check_images
-from splits import cache_splits, open_splits
+from faces_dataset import FacesDataset
+from files.layout import SPLITS
+from loading.image_files import MOST_FOR_AUTO, check_images
+from utils import cache_splits, open_splits
 
 
 @pytest.fixture

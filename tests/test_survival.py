@@ -22,9 +22,9 @@ import survival
 import torch
 from survival import Launcher, make_argv, read_results
 
-import files
-from history import CURVES, load_history, save_run
-from tensor_files import save_tensors
+from files import atomic
+from files.history import CURVES, load_history, save_run
+from files.tensors import save_tensors
 
 KILLS = 11  # for each number of workers
 SEEDS = {0: 1, 2: 2}
@@ -304,9 +304,9 @@ def make_figure() -> matplotlib.figure.Figure:
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "history": lambda path: save_run(make_run("b", 5000), path),
-    "json": lambda path: files.save_json(list(range(9000)), path),
-    "csv": lambda path: files.save_csv([[n] for n in range(9000)], path, header=["n"]),
-    "figure": lambda path: files.save_figure(make_figure(), path),
+    "json": lambda path: atomic.save_json(list(range(9000)), path),
+    "csv": lambda path: atomic.save_csv([[n] for n in range(9000)], path, header=["n"]),
+    "figure": lambda path: atomic.save_figure(make_figure(), path),
     "tensors": lambda path: save_tensors({"weights": torch.ones(9000)}, path),
     "many tensors": lambda path: save_tensors([torch.ones(1)] * 9000, path),
 }
@@ -380,12 +380,12 @@ def test_write_atomically_removes_what_the_killed_left_not_what_others_write(
         writers[0].kill()
         writers[0].communicate()
         assert len(list(tmp_path.glob(".file.*.tmp"))) == 2
-        files.write_atomically(path, lambda handle: handle.write(b"new"))
+        atomic.write_atomically(path, lambda handle: handle.write(b"new"))
         assert len(list(tmp_path.glob(".file.*.tmp"))) == 1
     finally:
         writers[1].kill()
         writers[1].communicate()
-    files.write_atomically(path, lambda handle: handle.write(b"newer"))
+    atomic.write_atomically(path, lambda handle: handle.write(b"newer"))
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 

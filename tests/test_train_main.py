@@ -14,9 +14,9 @@ from conftest import TinyNet
 
 import models
 import train_main
-from history import CURVES, load_history
-from preprocessing import PUBLISHED
-from tensor_files import load_tensors
+from files.history import CURVES, load_history
+from files.tensors import load_tensors
+from loading.preprocessing import PUBLISHED
 from utils import get_nof_parameters, load_checkpoint
 
 NAME = "faces_SimpleNet_SGD"

@@ -13,12 +13,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
-from batch_norm import recalibrate_batch_norm
-from history import CURVES
-from loading import BatchLoader
-from precision import Precision
-from recipe import build_optimizer, build_scheduler
-from trainer import Listener, Loaders, Options, Trainer
+from files.history import CURVES
+from hardware.device import Precision
+from loading.batches import BatchLoader
+from trainer import Listener, Loaders, Options, Trainer, recalibrate_batch_norm
+from utils import build_optimizer, build_scheduler
 
 
 def make_samples(num_samples: int, seed: int = 0) -> list[tuple[torch.Tensor, int]]:

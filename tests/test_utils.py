@@ -11,15 +11,15 @@ from conftest import TinyNet
 
 import models
 from faces_dataset import FacesDataset, ResizeToTensor
-from loading import BatchLoader
-from precision import Precision
-from preprocessing import PUBLISHED, SYMMETRIC
-from tensor_files import save_tensors
+from files.tensors import save_tensors
+from hardware.device import Precision
+from loading.batches import BatchLoader
+from loading.preprocessing import PUBLISHED, SYMMETRIC
+from metrics.calibration import compute_scores
+from numerical_analysis import get_soft_scores_and_true_labels
+from trainer import compute_logits
 from utils import (
-    compute_logits,
-    compute_scores,
     get_nof_parameters,
-    get_soft_scores_and_true_labels,
     list_datasets,
     load_checkpoint,
     load_dataset,

@@ -1,0 +1,51 @@
+"""What the command lines share; start at `parser.py`.
+
+`parser.py`: the parser, the types of its values, errors as one line, the progress bar.
+`flags.py`: the flags that several scripts take, and those of a training.
+"""
+
+from __future__ import annotations
+
+from command_line.flags import (
+    PRECISIONS,
+    add_checkpoint_flag,
+    add_compute_flags,
+    add_data_flags,
+    add_figures_flag,
+    add_file_flags,
+    add_model_flag,
+    add_recipe_flags,
+    add_seed_flag,
+    add_small_set_flags,
+    get_defining_flags,
+)
+from command_line.parser import (
+    Parser,
+    fraction,
+    non_negative_int,
+    number_type,
+    positive_int,
+    progress,
+    run,
+)
+
+__all__ = [
+    "PRECISIONS",
+    "Parser",
+    "add_checkpoint_flag",
+    "add_compute_flags",
+    "add_data_flags",
+    "add_figures_flag",
+    "add_file_flags",
+    "add_model_flag",
+    "add_recipe_flags",
+    "add_seed_flag",
+    "add_small_set_flags",
+    "fraction",
+    "get_defining_flags",
+    "non_negative_int",
+    "number_type",
+    "positive_int",
+    "progress",
+    "run",
+]

@@ -1,0 +1,312 @@
+"""Flags that several scripts take, and those of a training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from command_line.parser import (
+    dataset_name,
+    fraction,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    seed,
+)
+from files.layout import MODEL_NAMES
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def add_data_flags(
+    parser: argparse.ArgumentParser,
+    *,
+    default: str | None = "fakes_dataset",
+    several: bool = False,
+) -> None:
+    """Add -d/--dataset, --data-root and --limit."""
+    parser.add_argument(
+        "-d",
+        "--dataset",
+        type=dataset_name,
+        default=[default] if several else default,
+        nargs="+" if several else None,
+        metavar="NAME",
+        help="folder under --data-root: fakes_dataset, synthetic_dataset or your own",
+    )
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        default=Path("datasets"),
+        metavar="DIR",
+        help="folder that holds the datasets, NAME/{train,val,test}/{real,fake}/",
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="use only the first N images of each class and split, for a quick trial",
+    )
+
+
+def add_model_flag(parser: argparse.ArgumentParser) -> None:
+    """Add -m/--model."""
+    parser.add_argument(
+        "-m",
+        "--model",
+        choices=MODEL_NAMES,
+        default=MODEL_NAMES[0],
+        help="the detector's architecture",
+    )
+
+
+def add_checkpoint_flag(
+    parser: argparse.ArgumentParser, *, several: bool = False
+) -> None:
+    """Add -cpp/-cp/--checkpoint-path."""
+    parser.add_argument(
+        "-cpp",
+        "-cp",
+        "--checkpoint-path",
+        type=Path,
+        nargs="+" if several else None,
+        metavar="FILE",
+        help="checkpoint written by train_main.py; by default the one that "
+        "train_main.py writes for this dataset and model with Adam",
+    )
+
+
+def add_compute_flags(
+    parser: argparse.ArgumentParser, *, batch_size: int = 32, seed: bool = True
+) -> None:
+    """Add -b/--batch-size, --device, --precision, --workers and, where used, --seed."""
+    parser.add_argument(
+        "-b",
+        "--batch-size",
+        type=positive_int,
+        default=batch_size,
+        metavar="N",
+        help="images in a batch",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="where the model runs: auto (a GPU if there is one), cpu, cuda, cuda:1, "
+        "mps",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="arithmetic of the model; auto takes bf16 where the hardware has it, "
+        "fp16 on older GPUs, else fp32",
+    )
+    parser.add_argument(
+        "--workers",
+        type=non_negative_int,
+        metavar="N",
+        help="processes that read images (default: up to 8 beside a GPU; on a CPU 0, "
+        "which reads in the main process, large images in several threads)",
+    )
+    if seed:
+        add_seed_flag(parser)
+
+
+def add_seed_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --seed."""
+    parser.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="seed of all randomness"
+    )
+
+
+def add_figures_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --figures-dir."""
+    parser.add_argument(
+        "--figures-dir",
+        type=Path,
+        default=Path("figures"),
+        metavar="DIR",
+        help="folder for figures and the numbers behind them",
+    )
+
+
+# Two runs with the same of these (and the same data) give the same weights.
+DEFINING_FLAGS = (
+    *("dataset", "model", "optimizer", "lr", "momentum", "weight_decay"),
+    *("batch_size", "seed", "limit", "lr_schedule", "warmup", "class_weights"),
+    *("grad_clip", "recalibrate_bn", "early_stop"),
+)
+
+
+def _threshold_policy(text: str) -> str:
+    """Take a policy that `calibration.parse_threshold_policy` can read."""
+    if text != "eer":
+        name, _, rate = text.partition("=")
+        if name != "fpr":
+            raise argparse.ArgumentTypeError(f"expected eer or fpr=RATE, got {text!r}")
+        fraction(rate)
+    return text
+
+
+def get_defining_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the flags that a resumed run must repeat, as plain values."""
+    return {name: getattr(args, name) for name in DEFINING_FLAGS}
+
+
+def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the published recipe."""
+    group = parser.add_argument_group("recipe")
+    group.add_argument(
+        "-lr",
+        "--lr",
+        type=positive_float,
+        default=0.001,
+        metavar="RATE",
+        help="learning rate",
+    )
+    group.add_argument(
+        "-e",
+        "--epochs",
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="passes over the training split, those before --resume included",
+    )
+    group.add_argument(
+        "-o", "--optimizer", choices=("Adam", "SGD"), default="Adam", help="optimizer"
+    )
+    group.add_argument(
+        "--momentum",
+        type=fraction,
+        default=0.0,
+        metavar="M",
+        help="momentum of SGD; Adam has its own",
+    )
+    group.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="ImageNet weights of Xception; else the cache, else a download",
+    )
+    group.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="start XceptionBased from random weights",
+    )
+
+
+def add_small_set_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what goes beyond the published recipe; by default nothing does."""
+    group = parser.add_argument_group("beyond the published recipe")
+    group.add_argument(
+        "--lr-schedule",
+        choices=("constant", "cosine", "step"),
+        default="constant",
+        help="how the learning rate changes over the training",
+    )
+    group.add_argument(
+        "--warmup",
+        type=non_negative_int,
+        default=0,
+        metavar="STEPS",
+        help="optimizer steps in which the learning rate first grows to --lr",
+    )
+    group.add_argument(
+        "--weight-decay",
+        type=non_negative_float,
+        default=0.0,
+        metavar="W",
+        help="L2 penalty on the weights",
+    )
+    group.add_argument(
+        "--recalibrate-bn",
+        type=non_negative_int,
+        default=0,
+        metavar="BATCHES",
+        help="after each epoch measure the batch-norm statistics anew on so many "
+        "training batches; helps XceptionBased where an epoch has few steps",
+    )
+    group.add_argument(
+        "--class-weights",
+        choices=("none", "balanced"),
+        default="none",
+        help="balanced: real and fake weigh the same in the loss",
+    )
+    group.add_argument(
+        "--grad-clip",
+        type=positive_float,
+        metavar="NORM",
+        help="largest norm of the gradient",
+    )
+    group.add_argument(
+        "--early-stop",
+        type=positive_int,
+        metavar="N",
+        help="stop after N epochs without a better validation accuracy",
+    )
+    group.add_argument(
+        "--cache",
+        type=non_negative_float,
+        default=1.0,
+        metavar="GIB",
+        help="memory for decoded images, so that each is decoded once; 0 keeps none",
+    )
+    group.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the model with torch.compile; meant for GPUs: on a CPU it "
+        "replaces XceptionBased's own kernels, which are faster",
+    )
+    group.add_argument(
+        "--threshold-policy",
+        type=_threshold_policy,
+        default="eer",
+        metavar="POLICY",
+        help="how the checkpoint's threshold is chosen on the validation split: eer, "
+        "or fpr=0.01 for at most so many real images called fake",
+    )
+
+
+def add_file_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags on what is written, and on going on from it."""
+    group = parser.add_argument_group("files")
+    group.add_argument(
+        "--check-images",
+        choices=("auto", "none", "header", "full"),
+        default="auto",
+        help="before training open every image: its header only, or decode all of it; "
+        "auto reads the headers of up to 100,000 images",
+    )
+    group.add_argument(
+        "--skip-bad-images",
+        action="store_true",
+        help="leave unreadable images out and record them, rather than stop",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last snapshot of the same command",
+    )
+    group.add_argument(
+        "--checkpoint-minutes",
+        type=non_negative_float,
+        default=10.0,
+        metavar="M",
+        help="how often a snapshot is saved within an epoch; 0 saves at its end only",
+    )
+    group.add_argument(
+        "--out-dir",
+        type=Path,
+        default=Path("out"),
+        metavar="DIR",
+        help="folder of the histories",
+    )
+    group.add_argument(
+        "--checkpoints-dir",
+        type=Path,
+        default=Path("checkpoints"),
+        metavar="DIR",
+        help="folder of the checkpoints",
+    )

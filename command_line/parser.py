@@ -1,0 +1,153 @@
+"""The parser, the types of its values, errors as one line, and the progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+Number = TypeVar("Number", int, float)
+
+USER_ERROR_STATUS = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose long flags take hyphens as well as underscores.
+
+    Its errors are a single line, and its help shows the defaults.
+    """
+
+    def __init__(self, description: str, *, epilog: str | None = None) -> None:
+        super().__init__(
+            description=description,
+            epilog=epilog,
+            formatter_class=_HelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse `args` after turning the underscores of long flags into hyphens."""
+        given = sys.argv[1:] if args is None else args
+        return super().parse_known_args([_hyphenate(arg) for arg in given], namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line on stderr and exit with status 2."""
+        self.exit(USER_ERROR_STATUS, f"{self.prog}: error: {message} (see --help)\n")
+
+
+class _HelpFormatter(
+    argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
+):
+    """Show defaults (unless there is none to show) and keep the epilog's lines."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def _hyphenate(argument: str) -> str:
+    """Turn `--batch_size=2` into `--batch-size=2`; leave values alone."""
+    if not re.match(r"--[A-Za-z]", argument):
+        return argument
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def number_type(
+    kind: type[Number], condition: Callable[[Number], bool], allowed: str
+) -> Callable[[str], Number]:
+    """Make an argparse type that says which numbers are allowed."""
+
+    def parse(text: str) -> Number:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not condition(value):
+            raise argparse.ArgumentTypeError(f"expected {allowed}, got {text!r}")
+        return value
+
+    return parse
+
+
+positive_int = number_type(int, lambda n: n >= 1, "a whole number of at least 1")
+
+non_negative_int = number_type(int, lambda n: n >= 0, "a whole number of at least 0")
+
+positive_float = number_type(
+    float, lambda v: 0 < v < float("inf"), "a number greater than 0"
+)
+
+non_negative_float = number_type(
+    float, lambda v: 0 <= v < float("inf"), "a number of at least 0"
+)
+
+
+def dataset_name(text: str) -> str:
+    """Take a folder's name, with the slash that completion in a shell leaves."""
+    name = text.rstrip("/\\")
+    if not name or name != Path(name).name or name in (".", ".."):
+        raise argparse.ArgumentTypeError(
+            f"expected the name of a folder under --data-root, got {text!r}"
+        )
+    return name
+
+
+fraction = number_type(float, lambda v: 0 <= v < 1, "a number from 0 up to 1")
+
+# torch takes no seed of more than 64 bits.
+seed = number_type(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
+
+
+def progress(
+    iterable: Iterable[T], description: str, *, total: int | None = None
+) -> Iterable[T]:
+    """Show a progress bar on a terminal, and nothing when stderr is a file."""
+
+    return tqdm(
+        iterable,
+        desc=description,
+        total=total,
+        leave=False,
+        dynamic_ncols=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an exception's message as one line.
+
+    An error from a data loader's worker process carries the worker's whole traceback
+    in its message; its last line is what the user needs.
+    """
+    text = str(error).strip()
+    if "Original Traceback" in text:
+        text = re.sub(r"^[\w.]+(Error|Exception): ", "", text.splitlines()[-1])
+    return " ".join(text.split()) or type(error).__name__
+
+
+def run(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
+    """Run a script's `main` and turn a user's mistake into one line and status 2."""
+    program = Path(sys.argv[0]).name
+    try:
+        status = main(None)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        status = 130
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"{program}: error: {describe_error(error)}", file=sys.stderr)
+        status = USER_ERROR_STATUS
+    sys.exit(status)

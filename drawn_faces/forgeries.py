@@ -1,0 +1,151 @@
+"""Forgeries of drawn faces, and the camera that takes real and forged alike."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from drawn_faces.portraits import Face
+
+# Stride and kernel size of the imitated transposed convolutions: a size that the
+# stride does not divide leaves the uneven overlap that makes the periodic pattern.
+UPSAMPLINGS = ((2, 3), (4, 6))
+
+# A share of the swaps is done so well that a small network misses it: with sloppy
+# swaps alone SimpleNet reached 98 to 100 % in five epochs, which teaches nothing.
+CAREFUL_SHARE = 0.3
+
+
+def swap_face(host: Face, donor: Face, rng: np.random.Generator) -> np.ndarray:
+    """Plant the donor's inner face into the host's picture.
+
+    Args:
+        host: gives hair, outline of the head and surroundings.
+        donor: gives brows, eyes, nose and mouth; of the host's size.
+        rng: decides resolution, registration error, colour match and border.
+    Returns:
+        float32 (S, S, 3), about 0 to 1.
+    Source: the steps of FaceSwap as described by Roessler et al., FaceForensics++
+        (ICCV 2019), with an affine map in place of a 3-D model.
+    """
+    size = len(host.image)
+    careful = rng.random() < CAREFUL_SHARE
+    coarseness = rng.uniform(1.1, 1.6) if careful else rng.uniform(2.6, 5.2)
+    colour_match = rng.uniform(0.9, 1.0) if careful else rng.uniform(0.0, 0.7)
+    sharp_border = not careful and rng.random() < 0.5
+    feather = rng.uniform(0.002, 0.006) if sharp_border else rng.uniform(0.012, 0.03)
+    slip = rng.normal(0, 0.004 * size, host.landmarks.shape)
+    matrix = _fit_affine(host.landmarks + slip, donor.landmarks)
+    patch = resample(_warp(donor.image, matrix), coarseness)
+    shared = host.inner_mask * _warp(donor.inner_mask, matrix)
+    patch = _match_colours(patch, host.image, shared, colour_match)
+    soft = _feather(shared, feather * size)
+    return host.image + soft[..., None] * (patch - host.image)
+
+
+def _fit_affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Fit the (2, 3) matrix that takes points (K, 2) to their targets."""
+    ones = np.ones((len(source), 1))
+    return np.linalg.lstsq(np.hstack([source, ones]), target, rcond=None)[0].T
+
+
+def _warp(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Sample an image (H, W[, C]) at matrix @ (x, y, 1) for each pixel (x, y)."""
+    swapped = matrix[::-1]
+    linear, offset = swapped[:, 1::-1], swapped[:, 2]
+
+    def sample(channel: np.ndarray) -> np.ndarray:
+        return ndimage.affine_transform(
+            channel, linear, offset, order=1, mode="nearest"
+        )
+
+    if image.ndim == 2:
+        return sample(image)
+    return np.stack([sample(channel) for channel in np.moveaxis(image, 2, 0)], axis=2)
+
+
+def _match_colours(
+    patch: np.ndarray, target: np.ndarray, mask: np.ndarray, strength: float
+) -> np.ndarray:
+    """Move the patch's mean and deviation per channel in the mask to the target's."""
+    inside = mask > 0.5
+    if not inside.any():
+        return patch
+    mean, deviation = patch[inside].mean(0), patch[inside].std(0) + 1e-3
+    gain = target[inside].std(0) / deviation
+    matched = (patch - mean) * np.clip(gain, 0.5, 2.0) + target[inside].mean(0)
+    return patch + strength * (matched - patch)
+
+
+def _feather(mask: np.ndarray, width: float) -> np.ndarray:
+    """Soften a mask inwards, so that it reaches 0 before its old border."""
+    return np.clip(2 * ndimage.gaussian_filter(mask, width) - 1, 0, 1)
+
+
+def add_generator_traces(
+    image: np.ndarray, rng: np.random.Generator, *, strength: float = 1.3
+) -> np.ndarray:
+    """Add the faint periodic pattern that up-sampling layers of a GAN leave.
+
+    Args:
+        image: float32 (S, S, 3), 0 to 1.
+        rng: decides the phase of the pattern.
+        strength: its standard deviation in grey levels of 255.
+    Returns:
+        float32 (S, S, 3).
+    Source: Odena et al., Deconvolution and Checkerboard Artifacts (Distill 2016). A
+        GAN draws with such layers; here only what they add is mixed into a drawing.
+    """
+    traces = np.zeros_like(image)
+    for stride, kernel in UPSAMPLINGS:
+        phase = rng.integers(0, stride, 2)
+        traces += _upsample_unevenly(image, stride, kernel, phase)
+    return image + traces * (strength / 255 / (traces.std() + 1e-6))
+
+
+def _upsample_unevenly(
+    image: np.ndarray, stride: int, kernel: int, phase: np.ndarray
+) -> np.ndarray:
+    """Compute what a strided transposed convolution adds to a smooth up-sampling."""
+    grid = np.s_[phase[0] :: stride, phase[1] :: stride]
+    sparse = np.zeros_like(image)
+    sparse[grid] = ndimage.uniform_filter(image, (stride, stride, 0))[grid]
+    dense = ndimage.uniform_filter(sparse, (kernel, kernel, 0)) * stride**2
+    residual = dense - ndimage.uniform_filter(dense, (2 * stride, 2 * stride, 0))
+    return residual / (residual.std() + 1e-6)
+
+
+def resample(image: np.ndarray, factor: float) -> np.ndarray:
+    """Bring an image (S, S, 3) to a factor's smaller size and back: a softer one."""
+    size = image.shape[1], image.shape[0]
+    small = tuple(max(2, round(side / factor)) for side in size)
+    picture = Image.fromarray(_to_levels(image)).resize(small, Image.LANCZOS)
+    return np.asarray(picture.resize(size, Image.BICUBIC), np.float32) / 255
+
+
+def photograph(image: np.ndarray, rng: np.random.Generator) -> bytes:
+    """Take a picture: exposure, sensor noise and JPEG, alike for both classes.
+
+    Args:
+        image: float32 (S, S, 3), 0 to 1.
+        rng: decides exposure, noise and compression.
+    Returns:
+        A JPEG file.
+    """
+    exposed = image * rng.uniform(0.85, 1.1)
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    level = rng.uniform(0.5, 3.0) / 255
+    exposed = exposed + level * np.sqrt(np.clip(exposed, 0.05, 1) * 2) * noise
+    quality = int(rng.integers(72, 96))
+    buffer = io.BytesIO()
+    picture = Image.fromarray(_to_levels(exposed))
+    picture.save(buffer, "JPEG", quality=quality, subsampling=int(rng.choice([0, 2])))
+    return buffer.getvalue()
+
+
+def _to_levels(image: np.ndarray) -> np.ndarray:
+    """Round 0..1 to whole grey levels."""
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)

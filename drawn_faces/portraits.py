@@ -1,0 +1,212 @@
+"""Drawn portraits: people who differ, photographed in differing light and pose.
+
+A face is drawn in its own frame, where u runs right, v runs down, the middle of the
+face is (0, 0) and the chin lies at v = 1. Relief gives the shading; it is a sum of
+bells and no attempt at anatomy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+from scipy import ndimage
+
+from drawn_faces.canvas import cover, draw_background, paint
+from drawn_faces.features import (
+    build_relief,
+    colour_hair,
+    cover_back_hair,
+    cover_ears,
+    cover_fringe,
+    draw_body,
+    draw_features,
+    draw_skin,
+    draw_strands,
+    shade,
+)
+
+# Lowest and highest value of every trait, in half face heights where it is a length.
+PERSON_RANGES = {
+    "head_width": (0.64, 0.78),
+    "jaw": (1.45, 2.7),
+    "eye_x": (0.27, 0.34),
+    "eye_y": (-0.16, -0.06),
+    "eye_width": (0.115, 0.15),
+    "eye_open": (0.045, 0.075),
+    "eye_slant": (-0.18, 0.18),
+    "brow_gap": (0.13, 0.20),
+    "brow_thick": (0.014, 0.042),
+    "brow_arch": (0.01, 0.07),
+    "nose_width": (0.11, 0.18),
+    "nose_y": (0.24, 0.36),
+    "nose_relief": (0.12, 0.26),
+    "mouth_y": (0.53, 0.62),
+    "mouth_width": (0.20, 0.30),
+    "lip_upper": (0.025, 0.055),
+    "lip_lower": (0.04, 0.085),
+    "lip_red": (0.1, 0.6),
+    "skin": (0.0, 1.0),
+    "ruddy": (0.0, 0.5),
+    "freckles": (-0.3, 0.25),
+    "lines": (0.0, 1.0),
+    "beard": (-1.2, 0.8),
+    "iris": (0.0, 1.0),
+    "glasses": (0.0, 1.0),
+    "hair": (0.0, 1.0),
+    "hair_top": (0.04, 0.26),
+    "hair_side": (0.02, 0.16),
+    "hair_length": (-0.6, 1.4),
+    "hair_wave": (0.0, 0.25),
+    "hair_part": (-0.5, 0.5),
+    "hairline": (-0.78, -0.38),
+    "temple": (0.15, 0.75),
+    "ear": (0.16, 0.22),
+}
+
+SHOT_RANGES = {
+    "scale": (0.39, 0.45),
+    "shift_x": (-0.04, 0.04),
+    "shift_y": (-0.03, 0.05),
+    "tilt": (-0.14, 0.14),
+    "yaw": (-0.3, 0.3),
+    "smile": (-0.02, 0.07),
+    "mouth_open": (-0.05, 0.05),
+    "gaze": (-0.3, 0.3),
+    "light_angle": (0.0, 2 * np.pi),
+    "light_side": (0.15, 0.75),
+    "ambient": (0.35, 0.65),
+    "warmth": (-0.06, 0.06),
+    "gloss": (0.02, 0.2),
+    "cloth": (0.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Face:
+    """A drawn portrait.
+
+    image: float32 (S, S, 3), about 0 to 1; inner_mask: float32 (S, S), 1 from the
+    brows to the chin; landmarks: float64 (5, 2), x and y in pixels of the two
+    eyes, the tip of the nose and the two corners of the mouth.
+    """
+
+    image: np.ndarray
+    inner_mask: np.ndarray
+    landmarks: np.ndarray
+
+
+def sample_person(rng: np.random.Generator) -> SimpleNamespace:
+    """Draw the traits that stay with a person in every picture (PERSON_RANGES)."""
+    person = _sample(rng, PERSON_RANGES)
+    person.hair *= 1 - 0.6 * person.skin  # fair hair seldom goes with dark skin
+    return person
+
+
+def sample_shot(
+    rng: np.random.Generator, *, pose_of: SimpleNamespace | None = None
+) -> SimpleNamespace:
+    """Draw the traits of one picture: pose, expression and light (SHOT_RANGES).
+
+    Args:
+        rng: source of the randomness.
+        pose_of: another shot, whose scale, tilt and yaw are taken over.
+    """
+    shot = _sample(rng, SHOT_RANGES)
+    if pose_of is not None:
+        shot.scale, shot.tilt, shot.yaw = pose_of.scale, pose_of.tilt, pose_of.yaw
+    shot.light_right = math.cos(shot.light_angle)
+    shot.light_down = math.sin(shot.light_angle)
+    return shot
+
+
+def _sample(rng: np.random.Generator, ranges: dict) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{name: rng.uniform(*ends) for name, ends in ranges.items()}
+    )
+
+
+def draw_face(
+    person: SimpleNamespace,
+    shot: SimpleNamespace,
+    rng: np.random.Generator,
+    *,
+    size: int = 256,
+) -> Face:
+    """Draw one portrait.
+
+    Args:
+        person: traits from `sample_person`.
+        shot: traits from `sample_shot`.
+        rng: decides the background and every texture.
+        size: height and width in pixels.
+    Returns:
+        The Face.
+    """
+    grid = _build_grid(person, shot, size)
+    strands = draw_strands(person, grid, rng)
+    fringe = cover_fringe(person, grid, strands)
+    image = draw_background(rng, size)
+    hair = colour_hair(person, shot, grid, strands)
+    paint(image, hair * 0.7, cover_back_hair(person, grid, strands))
+    draw_body(image, person, shot, grid)
+    skin = draw_skin(person, grid, rng)
+    draw_features(skin, person, shot, grid)
+    shadow = ndimage.gaussian_filter(fringe, size * 0.02, truncate=2.5)
+    skin *= (1 - 0.35 * shadow)[..., None]
+    skin = shade(skin, build_relief(person, grid), shot, grid)
+    head = cover(grid.head * 0.35, grid.pixel)
+    paint(image, skin, np.maximum(head, cover_ears(person, grid)))
+    paint(image, hair, fringe)
+    image *= 1 + shot.warmth * np.array([1.0, 0.0, -1.0], np.float32)
+    return Face(image, _cover_inner(person, grid), _place_landmarks(person, shot, size))
+
+
+def _build_grid(person: SimpleNamespace, shot: SimpleNamespace, size: int):
+    """Compute the face coordinates of every pixel; `turned` follows the yaw."""
+    scale = shot.scale * size
+    ys, xs = np.mgrid[:size, :size].astype(np.float32)
+    right, down = (
+        (xs + 0.5) / scale - (0.5 + shot.shift_x) / shot.scale,
+        (ys + 0.5) / scale - (0.5 + shot.shift_y) / shot.scale,
+    )
+    cosine, sine = math.cos(shot.tilt), math.sin(shot.tilt)
+    u, v = cosine * right + sine * down, cosine * down - sine * right
+    width = person.head_width
+    depth = np.sqrt(np.clip(1 - (u / width) ** 2, 0, 1))
+    power = np.where(v < 0, 2.2, person.jaw)
+    head = (u / width) ** 2 + np.abs(v) ** power - 1
+    turned = u - 0.45 * shot.yaw * depth
+    pixel = 1.2 / scale
+    return SimpleNamespace(u=u, v=v, turned=turned, head=head, pixel=pixel, scale=scale)
+
+
+def _place_landmarks(person: SimpleNamespace, shot: SimpleNamespace, size: int):
+    """Map eyes, nose and corners of the mouth from the face's frame to pixels."""
+    points = np.array(
+        [
+            [-person.eye_x, person.eye_y],
+            [person.eye_x, person.eye_y],
+            [0.0, person.nose_y],
+            [-person.mouth_width, person.mouth_y],
+            [person.mouth_width, person.mouth_y],
+        ]
+    )
+    depth = np.sqrt(1 - (points[:, 0] / person.head_width) ** 2)
+    points[:, 0] += 0.45 * shot.yaw * depth
+    cosine, sine = math.cos(shot.tilt), math.sin(shot.tilt)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    middle = np.array([0.5 + shot.shift_x, 0.5 + shot.shift_y])
+    return (points @ turn.T * shot.scale + middle) * size - 0.5
+
+
+def _cover_inner(person: SimpleNamespace, grid: SimpleNamespace) -> np.ndarray:
+    """Cover the part of the face that a swap replaces: brows to chin."""
+    top, bottom = person.eye_y - person.brow_gap - 0.09, person.mouth_y + 0.2
+    middle, half = (top + bottom) / 2, (bottom - top) / 2
+    wide = 0.84 * person.head_width
+    oval = np.abs(grid.turned / wide) ** 2.5 + np.abs((grid.v - middle) / half) ** 2.5
+    inside = cover(grid.head * 0.35 + 0.03, 0.02)
+    return inside * cover((oval - 1) * 0.3, grid.pixel)

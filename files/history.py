@@ -1,0 +1,89 @@
+"""The JSON history: a list of training runs in a file, the newest last (no torch)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from files.atomic import save_json
+
+CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "test_loss", "test_acc")
+
+LOCK_TIMEOUT_S = 60
+
+
+def load_history(path: Path) -> list[dict[str, Any]]:
+    """Load the runs of a history file and check that their curves can be read.
+
+    Files that the original exercise wrote are read just as well: the six curves are
+    all that a run needs.
+
+    Returns:
+        The runs, oldest first, each a dict with at least the keys in `CURVES`, lists
+        of one number an epoch (losses, and accuracies in percent).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no history; the message says where it goes wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no history {path}; train_main.py writes one, "
+            "out/DATASET_MODEL_OPTIMIZER.json"
+        )
+    try:
+        runs = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    runs = [runs] if isinstance(runs, dict) else runs
+    if not isinstance(runs, list) or not runs:
+        raise ValueError(f"{path} is no history: expected a list of training runs")
+    for number, run in enumerate(runs, start=1):
+        _check_run(run, f"run {number} of {path}")
+    return runs
+
+
+def save_run(run: dict[str, Any], path: Path) -> None:
+    """Put a run into a history file: in its place if it is there, else at the end.
+
+    A run is known again by its `run_id`. Other processes that write the same file at
+    the same time wait for each other.
+
+    Raises:
+        ValueError: the file that is there is no history; it is left as it is.
+        OSError: the file cannot be written, or stays locked for a minute.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock_path = path.with_name(f".{path.name}.lock")
+    with FileLock(lock_path, timeout=LOCK_TIMEOUT_S):
+        runs = load_history(path) if path.exists() else []
+        known = [old.get("run_id") for old in runs]
+        if run["run_id"] in known:
+            runs[known.index(run["run_id"])] = run
+        else:
+            runs.append(run)
+        save_json(runs, path)
+
+
+def _check_run(run: Any, where: str) -> None:
+    """Raise ValueError unless a run holds six curves of numbers of one length."""
+    if not isinstance(run, dict):
+        raise ValueError(f"{where} is no history: expected a JSON object")
+    for curve in CURVES:
+        values = run.get(curve)
+        if not isinstance(values, list) or not all(map(_is_number, values)):
+            raise ValueError(f"{where} has no list of numbers under {curve!r}")
+    lengths = {curve: len(run[curve]) for curve in CURVES}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{where} has curves of different lengths: {lengths}")
+
+
+def _is_number(value: Any) -> bool:
+    """Say whether a value is a finite number (JSON's true and false are not)."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max

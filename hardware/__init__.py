@@ -1,0 +1,28 @@
+"""What it runs on; start at `device.py`: device, precision, memory.
+
+`distributed.py`: one process among several. `fast_xception.py`, `fused_layers.py`,
+`kernels.py` and `kernels.c`: XceptionBased between the matrix products on bfloat16
+CPUs; nothing else needs them.
+"""
+
+from __future__ import annotations
+
+from hardware.device import (
+    DTYPES,
+    Precision,
+    choose_device,
+    choose_precision,
+    choose_workers,
+    keep_large_blocks,
+    prepare_device,
+)
+
+__all__ = [
+    "DTYPES",
+    "Precision",
+    "choose_device",
+    "choose_precision",
+    "choose_workers",
+    "keep_large_blocks",
+    "prepare_device",
+]

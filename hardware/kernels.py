@@ -1,0 +1,134 @@
+"""Compile `kernels.c` with the machine's C compiler, once, and call what is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+SOURCE = Path(__file__).with_name("kernels.c")
+
+INSTRUCTIONS = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512bf16", "fma")
+
+FLAGS = ("-O3", "-fopenmp", "-shared", "-fPIC", *(f"-m{name}" for name in INSTRUCTIONS))
+
+COMPILERS = ("cc", "gcc", "clang")  # after the one that $CC names
+
+NO_COMPILER = "no C compiler; gcc would make it faster"
+
+
+def are_available() -> bool:
+    """Say whether the kernels can be called; the first question compiles them."""
+    return load_kernels()[0] is not None
+
+
+def describe_kernels() -> str:
+    """Say in a few words whose kernels are used, and why."""
+    library, reason = load_kernels()
+    return "the suite's own" if library else f"PyTorch's ({reason})"
+
+
+@functools.cache
+def load_kernels() -> tuple[ctypes.CDLL | None, str]:
+    """Load the compiled kernels; compile them (a second) if that was not done yet.
+
+    The library lies in `__pycache__`, as Python's own compiled files do, and belongs to
+    one state of the source; where that folder is read-only, it is compiled each time.
+
+    Returns:
+        The library and "", or None and why there is none: another system or processor,
+        no compiler, or it failed.
+    """
+    if sys.platform != "linux":
+        return None, "the suite's own are for Linux"
+    # torch has no public name for this question.
+    if not getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
+        return None, "this CPU has no AVX-512 BF16"
+    try:
+        return _load_or_compile(), ""
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return None, str(error).splitlines()[0]
+
+
+def run(name: str, *args: torch.Tensor | int | bool) -> None:
+    """Call a kernel by name with as many threads as torch uses.
+
+    Args:
+        name: a function of `kernels.c`.
+        args: its arguments after `threads`: a tensor for a pointer, a bool for an int,
+            an int for an int64_t. Nothing is checked here: a tensor must be on the CPU,
+            of the type and at least the size that the kernel takes, channels-last
+            images without gaps, vectors contiguous.
+    """
+    library, reason = load_kernels()
+    if library is None:
+        raise RuntimeError(f"the kernel {name} cannot be called: {reason}")
+    getattr(library, name)(
+        ctypes.c_int(torch.get_num_threads()), *(_convert(arg) for arg in args)
+    )
+
+
+def _convert(arg: torch.Tensor | int | bool) -> ctypes._SimpleCData:
+    """Turn an argument into the kernels' type."""
+    if isinstance(arg, torch.Tensor):
+        return ctypes.c_void_p(arg.data_ptr())
+    return ctypes.c_int(arg) if isinstance(arg, bool) else ctypes.c_int64(arg)
+
+
+def _load_or_compile() -> ctypes.CDLL:
+    """Load the library that belongs to the source, or compile it and keep it."""
+    content = SOURCE.read_bytes() + " ".join(FLAGS).encode()
+    name = f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
+    path = SOURCE.parent / "__pycache__" / name
+    with contextlib.suppress(OSError):  # none yet, damaged, or another system's
+        return ctypes.CDLL(str(path))
+    folder = _make_writable(path.parent)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        compiled = _compile(Path(temporary) / name)
+        library = ctypes.CDLL(str(compiled))
+        if folder:
+            compiled.replace(path)  # at once: others may be compiling too
+    return library
+
+
+def _make_writable(folder: Path) -> Path | None:
+    """Return the folder, made if need be, or None where nothing can be written."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _compile(path: Path) -> Path:
+    """Compile the source into a shared library with the first compiler that can.
+
+    Raises:
+        ValueError: there is no compiler, or all failed.
+    """
+    reason = NO_COMPILER
+    for command in [shlex.split(os.environ.get("CC", "")), *([c] for c in COMPILERS)]:
+        if not command or shutil.which(command[0]) is None:
+            continue
+        process = subprocess.run(
+            [*command, *FLAGS, str(SOURCE), "-o", str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if process.returncode == 0:
+            return path
+        lines = process.stderr.strip().splitlines() or ["no message"]
+        reason = f"{command[0]} failed: {lines[0]}"
+    raise ValueError(reason)

@@ -1,0 +1,30 @@
+"""From image files to batches on the device; start at `batches.py`.
+
+`image_files.py`: list, read and check images. `preprocessing.py`: what a model expects.
+"""
+
+from __future__ import annotations
+
+from loading.batches import BatchLoader
+from loading.image_files import (
+    CompactNames,
+    check_images,
+    describe_bad_images,
+    list_images,
+    read_image,
+    read_samples,
+)
+from loading.preprocessing import PUBLISHED, SYMMETRIC, Preprocessing
+
+__all__ = [
+    "PUBLISHED",
+    "SYMMETRIC",
+    "BatchLoader",
+    "CompactNames",
+    "Preprocessing",
+    "check_images",
+    "describe_bad_images",
+    "list_images",
+    "read_image",
+    "read_samples",
+]

@@ -1,0 +1,196 @@
+"""From a dataset to batches on the device, ready for the model.
+
+Images travel as uint8 and become normalised floats a batch at a time, on the device.
+The order of the samples and their augmentation are functions of (seed, epoch, index)
+alone: not of the number of workers, of what ran before, or of where a run resumed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from hardware import distributed
+
+CROP_PADDING = 4  # pixels on each side, as published
+
+_ORDER, _AUGMENTATION = 0, 1  # separate random streams of one seed
+
+
+class Normaliser(Protocol):
+    """What turns uint8 images into a model's input (`models.Preprocessing`)."""
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor: ...
+
+
+class BatchLoader:
+    """Iterate over a dataset in batches that are ready for the model.
+
+    Args:
+        dataset: map-style; samples are uint8 (3, H, W) to be normalised here, or
+            float tensors that are taken as they are.
+        batch_size: images in a batch; over several processes together.
+        preprocessing: normalises uint8 images (N, 3, H, W).
+        device: where the batches go.
+        seed: of the order and the augmentation.
+        training: shuffle, crop and flip.
+        workers: processes that read images; 0 reads in this process.
+
+    Yields:
+        images float32 (N, 3, H, W) in channels-last memory format, and labels
+        int64 (N,), both on the device. With several processes each gets its share of
+        every batch, so that together they see each sample exactly once.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        preprocessing: Normaliser | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+        training: bool = False,
+        workers: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.preprocessing = preprocessing
+        self.device = torch.device(device)
+        self.seed = seed
+        self.training = training
+        self.epoch = 0
+        self.first_batch = 0
+        self.batch_indices = np.empty(0, dtype=np.int64)
+        self.share = 1.0
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=_BatchSampler(self),
+            collate_fn=collate,
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=workers > 0,
+            worker_init_fn=_leave_process_group,
+            generator=torch.Generator(),  # leave the global random state alone
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return -(-len(self.dataset) // self.batch_size)
+
+    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
+        """Choose the epoch, and the batch that the next iteration starts with."""
+        self.epoch = epoch
+        self.first_batch = first_batch
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        crops = self._draw_augmentation() if self.training else None
+        # The loader's sampler runs ahead of the batches; this is a second iteration.
+        for place, batch in zip(self.list_batches(), self._loader, strict=True):
+            self.batch_indices, self.share = place
+            images, labels = batch
+            images = images.to(self.device, non_blocking=True)
+            labels = labels.to(self.device, non_blocking=True)
+            if images.dtype == torch.uint8:
+                if crops is not None:
+                    images = crop_and_flip(images, crops[self.batch_indices])
+                if self.preprocessing is not None:
+                    images = self.preprocessing.normalise(images)
+            yield images.contiguous(memory_format=torch.channels_last), labels
+
+    def list_batches(self) -> Iterator[tuple[np.ndarray, float]]:
+        """List what this process gets of each batch that is left in the epoch.
+
+        Yields:
+            Indices into the dataset, int64 (n,), and the weight of their mean loss in
+            that of the whole batch, such that the average over the processes is
+            exact. A process that gets nothing keeps step with a stand-in of weight 0.
+        """
+        order = np.arange(len(self.dataset))
+        if self.training:
+            order = _make_generator(self.seed, self.epoch, _ORDER).permutation(order)
+        rank, num_processes = distributed.get_rank(), distributed.get_world_size()
+        for batch in range(self.first_batch, len(self)):
+            everyones = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            indices = everyones[rank::num_processes]
+            share = len(indices) * num_processes / len(everyones)
+            if len(indices):
+                yield indices, share
+            else:
+                yield everyones[:1], 0.0
+
+    def describe_batch(self) -> str:
+        """Return the file names of the batch that was given last, if there are any."""
+        get_path = getattr(self.dataset, "get_path", None)
+        if get_path is None:
+            return ""
+        return ", ".join(str(get_path(index)) for index in self.batch_indices)
+
+    def _draw_augmentation(self) -> np.ndarray:
+        """Draw every sample's crop offset and flip: int64 (len(dataset), 3)."""
+        generator = _make_generator(self.seed, self.epoch, _AUGMENTATION)
+        high = [2 * CROP_PADDING + 1, 2 * CROP_PADDING + 1, 2]
+        return generator.integers(0, high, size=(len(self.dataset), 3))
+
+
+class _BatchSampler:
+    """Give a DataLoader, at each iteration, the batches of the epoch then chosen."""
+
+    def __init__(self, owner: BatchLoader) -> None:
+        self._owner = owner
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (indices.tolist() for indices, _ in self._owner.list_batches())
+
+
+def collate(samples: Sequence[tuple[Any, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack samples into images (N, 3, H, W) and labels int64 (N,).
+
+    The images keep the channels-last memory that the decoder wrote, where a plain
+    `torch.stack` would move every byte twice.
+    """
+    images = torch.stack([image.permute(1, 2, 0) for image, _ in samples])
+    labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
+    return images.permute(0, 3, 1, 2), labels
+
+
+def crop_and_flip(images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+    """Cut each image from its zero-padded self and mirror some, as published.
+
+    Args:
+        images: (N, C, H, W).
+        draws: int64 (N, 3), a row per image: the crop's top and left edge in 0 ... 8
+            within the image padded by 4 pixels, and whether it is mirrored (0 or 1).
+
+    Returns:
+        images of the same shape and dtype, in channels-last memory format.
+    """
+    height, width = images.shape[2:]
+    padded = torch.nn.functional.pad(images, [CROP_PADDING] * 4)
+    result = torch.empty_like(images, memory_format=torch.channels_last)
+    for image, source, (top, left, mirrored) in zip(
+        result, padded, draws.tolist(), strict=True
+    ):
+        crop = source[:, top : top + height, left : left + width]
+        image.copy_(crop.flip(-1) if mirrored else crop)
+    return result
+
+
+def _leave_process_group(worker: int) -> None:
+    """Keep a worker out of reach of the signals sent to the whole process group.
+
+    A terminal's Ctrl-C, or `timeout`, would end the workers with which the main process
+    is to finish its step before it saves.
+    """
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+
+
+def _make_generator(seed: int, epoch: int, stream: int) -> np.random.Generator:
+    """Return the random generator of one stream of one epoch."""
+    return np.random.default_rng([seed, epoch, stream])

@@ -1,0 +1,348 @@
+"""List, read and check image files of any format and mode."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, overload
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from faces_dataset import FacesDataset
+from files.layout import CLASS_NAMES
+
+
+def list_images(folder: Path) -> tuple[list[str], int]:
+    """List a folder's images by their names, without opening them.
+
+    Returns:
+        The sorted names of the entries whose extension is of a format that Pillow
+        reads, and how many entries were passed over: hidden ones and others.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    extensions = get_extensions()
+    names, num_skipped = [], 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                extension = name[name.rfind(".") :].lower()
+                if name[0] != "." and "." in name and extension in extensions:
+                    names.append(name)
+                else:
+                    num_skipped += 1
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(
+            f"there is no folder {folder}; a dataset holds train, val and test, each "
+            "with the folders real and fake (make_demo_datasets.py makes an example)"
+        ) from error
+    names.sort()
+    return names, num_skipped
+
+
+class CompactNames(Sequence[str]):
+    """A read-only list of file names in two arrays rather than a million objects.
+
+    Worker processes that are forked read it without copying it: no reference counts
+    are touched.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        encoded = [os.fsencode(name) for name in names]
+        self._bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
+        self._ends = np.cumsum(lengths)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = range(len(self))[index]
+        start = self._ends[position - 1] if position else 0
+        return os.fsdecode(self._bytes[start : self._ends[position]].tobytes())
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[i] for i in range(len(self)))
+
+    def tobytes(self) -> bytes:
+        """Return all names and where each ends, as bytes: equal names, equal bytes."""
+        return self._ends.tobytes() + self._bytes.tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        ends = f", {self[0]!r} ... {self[-1]!r}" if len(self) else ""
+        return f"<{len(self)} names{ends}>"
+
+
+BAND_HEIGHT = 256  # rows of a deep image that are converted at a time
+
+T = TypeVar("T")
+
+# What Pillow only warns of either raises a clear error here or does not matter.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read an image file of any format and mode as an upright RGB image.
+
+    The first frame of an animation is taken, the camera's orientation applied, 16-bit
+    and floating-point greys scaled to 8 bits, and transparency laid over white.
+
+    Raises:
+        ValueError: the file cannot be read, is truncated, or has more pixels than
+            Pillow holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`).
+    """
+    return _read(path, lambda image: _to_rgb(ImageOps.exif_transpose(image)))
+
+
+def check_image_header(path: Path) -> None:
+    """Raise ValueError, as `read_image` does, if a file does not begin as an image."""
+    _read(path, lambda image: image.size)
+
+
+def _read(path: Path, use: Callable[[Image.Image], T]) -> T:
+    """Open an image and use it; turn whatever goes wrong into one clear ValueError."""
+    try:
+        if not path.is_file():  # a pipe would make the reader wait for ever
+            raise OSError("it is no file")
+        with Image.open(path, formats=_get_formats()) as image:
+            width, height = image.size
+            if width * height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError(f"{width} x {height} pixels")
+            return use(image)
+    # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.
+    except Exception as error:
+        reason = _describe_reading_error(path, error)
+        raise ValueError(
+            f"cannot read the image {path}: {reason}; replace or remove it"
+        ) from error
+
+
+@functools.cache
+def _get_formats() -> tuple[str, ...]:
+    """Return the formats that Pillow itself reads: EPS it hands to Ghostscript."""
+    Image.init()
+    return tuple(name for name in Image.OPEN if name != "EPS")
+
+
+def get_extensions() -> frozenset[str]:
+    """Return the file name extensions of the formats that are read: `.jpg`, ..."""
+    formats = frozenset(_get_formats())
+    extensions = Image.registered_extensions()
+    return frozenset(e for e, name in extensions.items() if name in formats)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB."""
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scale_deep_grey(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _scale_deep_grey(image: Image.Image) -> Image.Image:
+    """Bring 16-bit integers, or floats in [0, 1] (else in [0, 255]), to 8 bits.
+
+    A band of rows at a time: the whole as float64 would take gigabytes.
+    """
+    brightest = max((float(g.max()) for g in _read_bands(image)), default=0.0)
+    factor, divisor = 1, 1
+    if image.mode == "F":
+        factor = 255 if brightest <= 1 else 1
+    elif image.mode != "I" or brightest > 255:  # "I" may hold 8, 16 or 32 bits
+        factor, divisor = 255, 65535 if brightest <= 65535 else 2**32 - 1
+    scaled = Image.new("L", image.size)
+    for number, grey in enumerate(_read_bands(image)):
+        pixels = np.clip(np.rint(grey * factor / divisor), 0, 255).astype(np.uint8)
+        scaled.paste(Image.fromarray(pixels), (0, number * BAND_HEIGHT))
+    return scaled
+
+
+def _read_bands(image: Image.Image) -> Iterator[np.ndarray]:
+    """Yield the rows of a grey image, some at a time, as finite float64 (n, W)."""
+    for top in range(0, image.height, BAND_HEIGHT):
+        bottom = min(top + BAND_HEIGHT, image.height)
+        band = image.crop((0, top, image.width, bottom))
+        yield np.nan_to_num(np.asarray(band).astype(np.float64))
+
+
+def _describe_reading_error(path: Path, error: Exception) -> str:
+    """Say in a few words why an image could not be read."""
+    if not path.exists():
+        return "a broken link" if path.is_symlink() else "there is no such file"
+    if path.is_dir():
+        return "it is a folder"
+    if isinstance(
+        error, (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    ):
+        return f"it has too many pixels to be opened safely ({error})"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if path.stat().st_size == 0:
+        return "the file is empty"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image file that Pillow knows"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+MOST_FOR_AUTO = 100_000  # opening more headers than this would delay the first batch
+
+CHUNK = 1024
+
+NUM_SHOWN = 10
+
+
+class BadImage(NamedTuple):
+    """An image that cannot be read: `real/NAME` or `fake/NAME`, and why."""
+
+    name: str
+    reason: str
+
+
+def check_images(
+    datasets: Mapping[str, FacesDataset], check: str = "auto"
+) -> dict[str, list[BadImage]]:
+    """Find the unreadable images of each split.
+
+    Args:
+        datasets: by split.
+        check: header opens every file and reads its header; full decodes all of it;
+            none does nothing; auto is header for up to 100,000 images, none above.
+
+    Returns:
+        The bad images of each split that has some.
+    """
+    num_images = sum(map(len, datasets.values()))
+    if check == "auto":
+        check = "header" if num_images <= MOST_FOR_AUTO else "none"
+    if check == "none":
+        return {}
+    read = check_image_header if check == "header" else read_image
+    bad: dict[str, list[BadImage]] = {}
+    with tqdm(
+        total=num_images,
+        desc=f"check images ({check})",
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        for split, dataset in datasets.items():
+            for found in _find_bad_images(dataset, read):
+                bar.update()
+                if found:
+                    bad.setdefault(split, []).append(found)
+    return bad
+
+
+def describe_bad_images(bad: Mapping[str, Sequence[BadImage]]) -> str:
+    """Return one line that counts the bad images and names the first of them."""
+    reasons = [
+        image.reason.removeprefix("cannot read the image ").split("; replace")[0]
+        for images in bad.values()
+        for image in images
+    ]
+    rest = len(reasons) - NUM_SHOWN
+    shown = "; ".join(reasons[:NUM_SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
+    return f"{len(reasons)} of the images cannot be read: {shown}"
+
+
+def _find_bad_images(
+    dataset: FacesDataset, read: Callable[[Path], object]
+) -> Iterator[BadImage | None]:
+    """Read every image on a few threads; yield, in order, what is wrong with it."""
+
+    def check(index: int) -> BadImage | None:
+        path = dataset.get_path(index)
+        try:
+            read(path)
+        except ValueError as error:
+            name = f"{CLASS_NAMES[dataset.get_label(index)]}/{path.name}"
+            return BadImage(name, str(error))
+        return None
+
+    indices = iter(range(len(dataset)))
+    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
+        while chunk := list(itertools.islice(indices, CHUNK)):
+            yield from pool.map(check, chunk)
+
+
+SLOW = 0.003  # seconds; below, threads cost more than they gain
+
+MAX_THREADS = 4  # each may hold an image of full size: 72 MB at 24 megapixels
+
+Item = TypeVar("Item")
+
+Result = TypeVar("Result")
+
+
+def map_in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item]
+) -> list[Result]:
+    """Apply a function to each item; in threads after the first slow one.
+
+    Pillow decodes and resizes outside Python's lock: large photographs gain, 256 x 256
+    images are read faster one after another. There are at most four threads, and no
+    more than PyTorch uses: one in a `DataLoader`'s worker process.
+
+    Args:
+        function: bears being called by several threads at once.
+        items: what it is called with.
+
+    Returns:
+        The results in the order of the items.
+
+    Raises:
+        Exception: the first one, by the order of the items, that the function raises.
+    """
+    results: list[Result] = []
+    num_threads = min(torch.get_num_threads(), MAX_THREADS)
+    for item in items:
+        start = time.perf_counter()
+        results.append(function(item))
+        if num_threads > 1 and time.perf_counter() - start > SLOW:
+            break
+    rest = items[len(results) :]
+    if len(rest):
+        with ThreadPoolExecutor(num_threads) as pool:
+            results += pool.map(function, rest)
+    return results
+
+
+def read_samples(dataset: Dataset, indices: Sequence[int]) -> list[Any]:
+    """Return a dataset's samples, read in threads if it has a true `reads_in_threads`.
+
+    Only the dataset knows: a transform of the caller's may draw random numbers, or not
+    bear threads at all.
+    """
+    if getattr(dataset, "reads_in_threads", False):
+        return map_in_threads(dataset.__getitem__, indices)
+    return [dataset[index] for index in indices]

@@ -1,0 +1,68 @@
+"""Labels and fake scores in, numbers that can be stood behind out; no torch, no drawing.
+
+One score a sample: P(fake), higher is more fake, and a sample is called fake when
+its score is at least the threshold. Fake is the positive class throughout, so a
+false positive is a real image called fake. Rates and accuracies are fractions in
+[0, 1]. The curves of the other score, P(real) = 1 - P(fake), follow from these:
+against the same positive class its AUC is 1 - AUC.
+
+Start at `measures.py`, every metric by its name. `checks.py`: what is taken for scores
+and labels. `delong.py`, `bootstrap.py`: intervals and tests. `groups.py`: frames of one
+video. `calibration.py`: what is chosen on validation. `score_sets.py`: what a detector
+said of each image. `analysis.py`: all of it for one detector, and comparisons.
+"""
+
+from __future__ import annotations
+
+from metrics.analysis import Analysis, analyse, compare_detectors
+from metrics.bootstrap import (
+    bootstrap_metrics,
+    compute_logit_interval,
+    compute_percentile_interval,
+    compute_proportion_interval,
+)
+from metrics.calibration import (
+    OperatingPoint,
+    choose_threshold,
+    compute_fake_scores,
+    compute_scores,
+    fit_temperature,
+)
+from metrics.delong import AucComparison, compute_delong_interval
+from metrics.groups import Leak, find_leaks, groups_from_names
+from metrics.measures import compute_metrics
+from metrics.score_sets import (
+    ScoreColumns,
+    ScoreSet,
+    apply_threshold,
+    load_score_set,
+    save_scores,
+    tell_apart,
+)
+
+__all__ = [
+    "Analysis",
+    "AucComparison",
+    "Leak",
+    "OperatingPoint",
+    "ScoreColumns",
+    "ScoreSet",
+    "analyse",
+    "apply_threshold",
+    "bootstrap_metrics",
+    "choose_threshold",
+    "compare_detectors",
+    "compute_delong_interval",
+    "compute_fake_scores",
+    "compute_logit_interval",
+    "compute_metrics",
+    "compute_percentile_interval",
+    "compute_proportion_interval",
+    "compute_scores",
+    "find_leaks",
+    "fit_temperature",
+    "groups_from_names",
+    "load_score_set",
+    "save_scores",
+    "tell_apart",
+]

@@ -1,0 +1,125 @@
+"""Groups of samples that belong together: a video's frames, one person's images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metrics.checks import check_scores_and_labels
+
+# What stands before the first underscore of a file name: 'video7' in 'video7_031.png'.
+PREFIX_PATTERN = r"^([^_]+)_"
+
+
+class GroupScores(NamedTuple):
+    """One score for each group, in the order of the sorted names."""
+
+    names: np.ndarray  # (G,)
+    fake_scores: np.ndarray  # (G,) mean over the group's samples
+    labels: np.ndarray  # (G,)
+
+
+class Leak(NamedTuple):
+    """Groups that two splits share."""
+
+    split_a: str
+    split_b: str
+    groups: tuple[str, ...]
+
+
+def groups_from_names(
+    names: Sequence[str], pattern: str | None = None
+) -> list[str] | None:
+    """Take each sample's group out of its file name.
+
+    Args:
+        names: file names or paths; folders are left out of the match.
+        pattern: a regular expression, searched in the name. The group is what its
+            first parentheses match, or the whole match where it has none;
+            'prefix' stands for what comes before the first '_'.
+
+    Returns:
+        A group for each name; None without a pattern: each sample on its own.
+
+    Raises:
+        ValueError: for a broken pattern, or one that does not match a name.
+    """
+    if pattern is None:
+        return None
+    if pattern == "prefix":
+        pattern = PREFIX_PATTERN
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"group pattern {pattern!r} is no regular expression: {error}"
+        ) from None
+    return [_match_group(compiled, Path(name).name) for name in names]
+
+
+def _match_group(pattern: re.Pattern[str], name: str) -> str:
+    match = pattern.search(name)
+    group = match and match.group(1 if pattern.groups else 0)
+    if not group:
+        raise ValueError(
+            f"group pattern {pattern.pattern!r} finds no group in the name {name!r}"
+        )
+    return group
+
+
+def compute_group_scores(
+    fake_scores: ArrayLike, labels: ArrayLike, groups: ArrayLike
+) -> GroupScores:
+    """Average the scores of each group, as one judges a video by its frames.
+
+    Args:
+        fake_scores: (N,) finite numbers, higher is more fake.
+        labels: (N,) 0 (real) or 1 (fake).
+        groups: (N,) names.
+
+    Returns:
+        One score and label a group.
+
+    Raises:
+        ValueError: where a group holds real and fake samples, or on refused input.
+    """
+    scores, labels = check_scores_and_labels(fake_scores, labels)
+    group_names = np.asarray(groups)
+    if group_names.shape != scores.shape:
+        raise ValueError(f"{scores.size} scores but {group_names.size} groups")
+    names, index, counts = np.unique(
+        group_names, return_inverse=True, return_counts=True
+    )
+    fake_fractions = np.bincount(index, labels) / counts
+    mixed = names[(fake_fractions > 0) & (fake_fractions < 1)]
+    if mixed.size:
+        raise ValueError(
+            f"{mixed.size} of {names.size} groups hold both real and fake samples "
+            f"(the first is {str(mixed[0])!r}): they have no label of their own"
+        )
+    return GroupScores(
+        names, np.bincount(index, scores) / counts, fake_fractions.astype(np.int64)
+    )
+
+
+def find_leaks(groups_by_split: Mapping[str, Iterable[str]]) -> list[Leak]:
+    """Find groups that stand in more than one split.
+
+    Args:
+        groups_by_split: split name -> groups of its samples.
+
+    Returns:
+        A `Leak` for each pair of splits that share groups; empty if there is none.
+    """
+    sets = {split: set(groups) for split, groups in groups_by_split.items()}
+    return [
+        Leak(first, second, tuple(sorted(sets[first] & sets[second])))
+        for first, second in combinations(sets, 2)
+        if sets[first] & sets[second]
+    ]

@@ -1,0 +1,200 @@
+"""What the command lines share: flags, number types, errors as one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from command_line import flags, parser
+from files import layout
+
+REPOSITORY = Path(cli.__file__).parent
+
+
+def build_parser() -> parser.Parser:
+    parser = parser.Parser("Do it.", epilog="examples:\n  one\n  two")
+    flags.add_data_flags(parser)
+    flags.add_model_flag(parser)
+    flags.add_checkpoint_flag(parser)
+    flags.add_compute_flags(parser)
+    flags.add_figures_flag(parser)
+    parser.add_argument("--flag", action="store_true", help="switch")
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (parser.positive_int, "1", 1),
+        (parser.non_negative_int, "0", 0),
+        (parser.positive_float, "1e-3", 0.001),
+        (parser.non_negative_float, "0", 0.0),
+        (parser.fraction, "0.9", 0.9),
+        (parser.seed, str(2**63 - 1), 2**63 - 1),
+    ],
+)
+def test_number_type_allowed_number_is_returned(kind, text, value):
+    assert kind(text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (parser.positive_int, "0"),
+        (parser.positive_int, "1.5"),
+        (parser.positive_int, "x"),
+        (parser.non_negative_int, "-1"),
+        (parser.positive_float, "0"),
+        (parser.positive_float, "-0.1"),
+        (parser.positive_float, "nan"),
+        (parser.positive_float, "inf"),
+        (parser.non_negative_float, "-0.5"),
+        (parser.fraction, "1"),
+        (parser.seed, str(2**64)),
+    ],
+)
+def test_number_type_other_number_says_what_is_allowed(kind, text, capsys):
+    parser = parser.Parser("Do it.")
+    parser.add_argument("-n", type=kind)
+    with pytest.raises(SystemExit) as exit_:
+        parser.parse_args(["-n", text])
+    captured = capsys.readouterr()
+    assert exit_.value.code == parser.USER_ERROR_STATUS
+    assert captured.err.count("\n") == 1
+    assert repr(text) in captured.err
+    assert "expected a" in captured.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--batch_size", "7", "--data_root", "my_data"],
+        ["--batch-size", "7", "--data-root", "my_data"],
+        ["--batch_size=7", "--data_root=my_data"],
+        ["-b", "7", "--data-root", "my_data"],
+    ],
+)
+def test_parser_hyphens_and_underscores_mean_the_same(arguments):
+    args = build_parser().parse_args(arguments)
+    assert (args.batch_size, args.data_root) == (7, Path("my_data"))
+
+
+@pytest.mark.parametrize("flag", ["-cpp", "-cp", "--checkpoint_path"])
+def test_parser_checkpoint_flag_every_spelling_is_taken(flag):
+    args = build_parser().parse_args([flag, "my_file.pt", "-d", "my_set"])
+    assert (args.checkpoint_path, args.dataset) == (Path("my_file.pt"), "my_set")
+
+
+def test_parser_several_values_are_lists():
+    parser = parser.Parser("Do it.")
+    flags.add_data_flags(parser, several=True)
+    flags.add_checkpoint_flag(parser, several=True)
+    assert parser.parse_args([]).dataset == ["fakes_dataset"]
+    args = parser.parse_args(["-d", "x", "y", "-cpp", "a", "b"])
+    assert args.dataset == ["x", "y"]
+    assert args.checkpoint_path == [Path("a"), Path("b")]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-m", "ResNet"], ["--limit", "0"], ["--nothing"], ["--batch", "3"]]
+)
+def test_parser_bad_flag_is_one_line_and_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        build_parser().parse_args(arguments)
+    assert exit_.value.code == parser.USER_ERROR_STATUS
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_parser_help_shows_defaults_where_there_are_some(capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: SimpleNet)" in text
+    assert "None" not in text
+    assert "False" not in text
+    assert "examples: one two" in text
+
+
+def test_default_checkpoint_path_names_the_run():
+    path = layout.default_checkpoint_path("data", "SimpleNet")
+    assert path == Path("checkpoints/data_SimpleNet_Adam.pt")
+    path = layout.default_checkpoint_path("d", "m", "SGD", folder=Path("x"))
+    assert path == Path("x/d_m_SGD.pt")
+
+
+def test_progress_not_on_a_terminal_is_silent(capsys):
+    assert list(parser.progress([1, 2], "work", total=2)) == [1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("a\n  b"), "a b"),
+        (ValueError(), "ValueError"),
+        (
+            ValueError(
+                "Caught ValueError in DataLoader worker process 0.\n"
+                'Original Traceback (most recent call last):\n  File "x"\n'
+                "ValueError: cannot read the image a: b\n"
+            ),
+            "cannot read the image a: b",
+        ),
+    ],
+)
+def test_describe_error_is_one_line(error, text):
+    assert parser.describe_error(error) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (ValueError("no\ngood"), 2, "error: no good"),
+        (FileNotFoundError("no file"), 2, "error: no file"),
+        (FloatingPointError("the loss became nan"), 2, "error: the loss became nan"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_run_user_error_is_one_line_and_a_status(error, status, text, capsys):
+    def main(argv):
+        raise error
+
+    with pytest.raises(SystemExit) as exit_:
+        parser.run(main)
+    captured = capsys.readouterr()
+    assert exit_.value.code == status
+    assert captured.err.endswith(f": {text}\n")
+    assert captured.err.count("\n") == 1
+
+
+def test_run_programming_error_keeps_its_traceback():
+    def main(argv):
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        parser.run(main)
+
+
+@pytest.mark.parametrize("status", [None, 0, 1])
+def test_run_success_exits_with_the_status(status):
+    with pytest.raises(SystemExit) as exit_:
+        parser.run(lambda argv: status)
+    assert exit_.value.code == status
+
+
+def test_run_reader_that_has_seen_enough_gets_no_traceback():
+    program = "import cli\ncli.run(lambda argv: [print('x' * 99) for _ in range(9999)])"
+    process = subprocess.Popen(
+        [sys.executable, "-B", "-c", program],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 1

@@ -1,0 +1,154 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from files.atomic import (
+    check_writable,
+    save_csv,
+    save_figure,
+    save_json,
+    write_atomically,
+)
+
+REPOSITORY = Path(files.__file__).parent
+
+
+def list_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_write_atomically_new_folder_holds_the_file_alone(tmp_path):
+    path = tmp_path / "a" / "b" / "file.bin"
+    write_atomically(path, lambda handle: handle.write(b"new"))
+    assert path.read_bytes() == b"new"
+    assert list_names(path.parent) == ["file.bin"]
+
+
+def test_write_atomically_failure_in_the_middle_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+
+    def write(handle):
+        handle.write(b"half of the n")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, write)
+    assert path.read_bytes() == b"old"
+    assert list_names(tmp_path) == ["file.bin"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_write_atomically_full_disk_leaves_the_old_file(tmp_path, monkeypatch, step):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+
+    def fail(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os if step == "fsync" else Path, step, fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, lambda handle: handle.write(b"new"))
+    assert path.read_bytes() == b"old"
+    assert list_names(tmp_path) == ["file.bin"]
+
+
+LIMITED_WRITE = """
+import resource, signal, sys
+from pathlib import Path
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+import files
+try:
+    atomic.save_json(list(range(100_000)), Path(sys.argv[1]))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_save_json_file_size_limit_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("[1]")
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", LIMITED_WRITE, str(path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == "File too large"
+    assert path.read_text() == "[1]"
+    assert list_names(tmp_path) == ["file.json"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_write_atomically_permissions_follow_the_umask(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "file", lambda handle: None)
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
+def test_write_atomically_without_folder_descriptors_still_writes(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delattr(os, "O_DIRECTORY")  # as on Windows
+    write_atomically(tmp_path / "file", lambda handle: handle.write(b"new"))
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_save_json_any_text_comes_back(tmp_path):
+    value = {"név": ["寿", os.fsdecode(b"\xff.png"), 1.5, None]}
+    save_json(value, tmp_path / "file.json")
+    text = (tmp_path / "file.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value
+    assert text.endswith("}\n")
+    assert "寿" in text
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_save_json_non_finite_number_is_refused_and_writes_nothing(tmp_path, number):
+    with pytest.raises(ValueError, match="JSON"):
+        save_json([number], tmp_path / "file.json")
+    assert list_names(tmp_path) == []
+
+
+def test_save_csv_awkward_names_keep_their_bytes(tmp_path):
+    rows = [["a,b", 1], ['say "x"', 2], [os.fsdecode(b"\xff.png"), 3]]
+    save_csv(iter(rows), tmp_path / "file.csv", header=["name", "n"])
+    expected = b'name,n\n"a,b",1\n"say ""x""",2\n\xff.png,3\n'
+    assert (tmp_path / "file.csv").read_bytes() == expected
+
+
+def test_save_figure_writes_a_png(tmp_path):
+    figures = pytest.importorskip("matplotlib.figure")
+    figure = figures.Figure(figsize=(1, 1))
+    save_figure(figure, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_check_writable_missing_folder_leaves_nothing(tmp_path):
+    check_writable(tmp_path / "a" / "b")
+    assert list_names(tmp_path) == []
+
+
+@pytest.mark.parametrize("below", [".", "sub"])
+def test_check_writable_file_in_place_of_a_folder_is_refused(tmp_path, below, one_line):
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(OSError, match="cannot write to the folder") as error:
+        check_writable(tmp_path / "file" / below)
+    assert str(tmp_path / "file") in one_line(error)
+    assert (tmp_path / "file").read_bytes() == b"old"

@@ -1,0 +1,126 @@
+"""Which device and arithmetic are chosen, and what is refused."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from hardware.device import Precision, choose_device, choose_precision, choose_workers
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretends that this machine has other hardware."""
+
+    def pretend(*, num_gpus: int = 0, mps: bool = False, bf16: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: num_gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+        capability = (8, 0) if bf16 else (7, 5)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, name, lambda: bf16, raising=False)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("hardware", "expected"),
+    [({}, "cpu"), ({"mps": True}, "mps"), ({"num_gpus": 1, "mps": True}, "cuda")],
+)
+def test_choose_device_auto_takes_a_gpu_where_there_is_one(machine, hardware, expected):
+    machine(**hardware)
+    assert choose_device("auto").type == expected
+
+
+def test_choose_device_named_device_that_is_there_is_taken(machine):
+    machine(num_gpus=2, mps=True)
+    for name in ("cpu", "cuda", "cuda:1", "mps"):
+        assert choose_device(name) == torch.device(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["gpu", "", "cuda", "cuda:0", "cuda:-1", "cuda:x", "mps", "meta", "xpu"]
+)
+def test_choose_device_absent_device_is_refused(machine, name, one_line):
+    machine()
+    with pytest.raises(ValueError, match="allowed: auto, cpu, cuda") as error:
+        choose_device(name)
+    assert repr(name) in one_line(error)
+
+
+def test_choose_device_gpu_beyond_the_last_is_refused(machine):
+    machine(num_gpus=2)
+    with pytest.raises(ValueError, match="cuda:2"):
+        choose_device("cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("device", "bf16", "expected"),
+    [
+        (CPU, True, "bf16"),
+        (CPU, False, "fp32"),
+        (CUDA, True, "bf16"),
+        (CUDA, False, "fp16"),
+        (torch.device("mps"), True, "fp32"),
+    ],
+)
+def test_choose_precision_auto_takes_what_is_natively_fast(
+    machine, device, bf16, expected
+):
+    machine(num_gpus=1, mps=True, bf16=bf16)
+    assert choose_precision("auto", device) == Precision(expected, device.type)
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_choose_precision_named_one_is_taken(machine, name):
+    machine()
+    assert choose_precision(name, CPU) == Precision(name, "cpu")
+
+
+def test_choose_precision_fp16_on_a_cpu_is_refused():
+    with pytest.raises(ValueError, match="fp32 or bf16"):
+        choose_precision("fp16", CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_autocast_layers_run_in_the_precision(name, dtype):
+    layer = torch.nn.Linear(2, 2)
+    with Precision(name, "cpu").autocast():
+        assert layer(torch.ones(1, 2)).dtype == dtype
+    assert layer(torch.ones(1, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("name", "enabled"), [("fp32", False), ("bf16", False)])
+def test_make_scaler_scales_only_for_fp16(name, enabled):
+    scaler = Precision(name, "cpu").make_scaler()
+    assert scaler.is_enabled() == enabled
+    loss = torch.tensor(2.0)
+    assert scaler.scale(loss) is loss
+    assert Precision("fp16", "cpu").make_scaler().is_enabled()
+
+
+@pytest.mark.parametrize(
+    ("requested", "device", "cores", "expected"),
+    [
+        (None, CPU, 16, 0),
+        (None, CUDA, 16, 8),
+        (None, CUDA, 4, 3),
+        (None, CUDA, 1, 1),
+        (None, CUDA, None, 1),
+        (5, CPU, 2, 5),
+        (0, CUDA, 16, 0),
+    ],
+)
+def test_choose_workers_as_requested_or_as_suits(
+    monkeypatch, requested, device, cores, expected
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert choose_workers(requested, device) == expected

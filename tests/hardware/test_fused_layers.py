@@ -1,0 +1,289 @@
+"""Fused steps compute what PyTorch's layers compute in float32, and their gradients."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hardware import kernels
+from hardware.fused_layers import (
+    norm_max_pool,
+    norm_relu,
+    norm_relu_depthwise,
+    pointwise,
+    relu_depthwise,
+)
+
+pytestmark = pytest.mark.skipif(
+    not kernels.are_available(), reason=kernels.describe_kernels()
+)
+
+# Fewer channels than a vector holds, some left over, exactly full; odd, even, tiny.
+SIZES = [(2, 5, 4, 7), (3, 24, 6, 5), (2, 32, 9, 9), (4, 40, 1, 3), (2, 16, 70, 2)]
+
+
+def make_norm(channels: int, *, training: bool = True) -> nn.BatchNorm2d:
+    """A batch norm none of whose values are the defaults."""
+    norm = nn.BatchNorm2d(channels)
+    with torch.no_grad():
+        norm.weight.uniform_(-1.5, 1.5)
+        norm.bias.normal_(0, 0.3)
+        norm.running_mean.normal_(0, 0.3)
+        norm.running_var.uniform_(0.5, 2)
+    return norm.train(training)
+
+
+def make_conv(channels: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+
+
+def run_fused(step: str, features: Tensor, norm: nn.BatchNorm2d, conv: nn.Conv2d):
+    """Compute a step by the kernels."""
+    return {
+        "depthwise": lambda: relu_depthwise(features, conv, relu=False),
+        "relu, depthwise": lambda: relu_depthwise(features, conv),
+        "norm, relu, depthwise": lambda: norm_relu_depthwise(features, norm, conv),
+        "norm": lambda: norm_relu(features, norm, relu=False),
+        "norm, relu": lambda: norm_relu(features, norm),
+        "norm, pool": lambda: norm_max_pool(features, norm),
+    }[step]()
+
+
+def run_plain(step: str, features: Tensor, norm: nn.BatchNorm2d, conv: nn.Conv2d):
+    """Compute the same by PyTorch's layers."""
+    if "norm" in step:
+        features = norm(features)
+    if "relu" in step:
+        features = F.relu(features)
+    if "depthwise" in step:
+        features = conv(features)
+    return F.max_pool2d(features, 3, 2, 1) if "pool" in step else features
+
+
+STEPS = (
+    "depthwise",
+    "relu, depthwise",
+    "norm, relu, depthwise",
+    "norm",
+    "norm, relu",
+    "norm, pool",
+)
+
+
+def run_both(
+    step: str, features: Tensor, *, training: bool = True
+) -> list[tuple[Tensor, list[Tensor | None], nn.BatchNorm2d]]:
+    """Return outputs, gradients and norm, fused first.
+
+    The plain layers run in float64 on the same bfloat16 values.
+    """
+    results = []
+    for run, dtype in ((run_fused, torch.bfloat16), (run_plain, torch.float64)):
+        torch.manual_seed(1)
+        norm = make_norm(features.shape[1], training=training)
+        conv = make_conv(features.shape[1])
+        if run is run_plain:
+            norm, conv = norm.double(), conv.double()
+        inputs = features.to(dtype).requires_grad_()
+        outputs = run(step, inputs, norm, conv)
+        torch.manual_seed(2)
+        direction = torch.randn(outputs.shape).bfloat16().to(dtype)
+        leaves = [inputs, norm.weight, norm.bias, conv.weight]
+        gradients = torch.autograd.grad(outputs, leaves, direction, allow_unused=True)
+        results.append((outputs, gradients, norm))
+    return results
+
+
+def assert_close(actual: Tensor | None, expected: Tensor | None) -> None:
+    """Agree to bfloat16's rounding (8 bits) of the largest value."""
+    assert (actual is None) == (expected is None)
+    if expected is not None:
+        assert actual.shape == expected.shape
+        largest = expected.abs().max().item()
+        error = (actual.double() - expected).abs().max().item()
+        assert error <= 2**-7 * max(largest, 1e-3)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["batch", "running"])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_fused_steps_equal_the_layers(size, step, training):
+    torch.manual_seed(0)
+    features = (torch.randn(size) + torch.linspace(-2, 2, size[1])[:, None, None]) * 1.5
+    features = features.bfloat16()
+    fused, plain = run_both(step, features, training=training)
+    assert fused[0].dtype == torch.bfloat16
+    assert_close(fused[0], plain[0])
+    for actual, expected in zip(fused[1], plain[1], strict=True):
+        assert_close(actual, expected)
+    for name, expected in plain[2].named_buffers():
+        actual = fused[2].get_buffer(name).double()
+        assert torch.allclose(actual, expected.double(), rtol=1e-5, atol=1e-6)
+
+
+def test_fused_steps_two_threads_equal_one():
+    torch.manual_seed(0)
+    features = torch.randn(8, 24, 64, 6).bfloat16()
+    one = [run_both(step, features)[0] for step in STEPS]
+    try:
+        torch.set_num_threads(2)
+        two = [run_both(step, features)[0] for step in STEPS]
+    finally:
+        torch.set_num_threads(1)
+    for (outputs, gradients, _), (others, other_gradients, _) in zip(
+        one, two, strict=True
+    ):
+        assert_close(outputs, others.double())
+        for actual, expected in zip(gradients, other_gradients, strict=True):
+            assert_close(actual, None if expected is None else expected.double())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_fused_steps_repeated_give_the_same_bits(step):
+    features = torch.randn(2, 40, 9, 5).bfloat16()
+    first, second = (run_both(step, features)[0] for _ in range(2))
+    assert torch.equal(first[0], second[0])
+    for one, other in zip(first[1], second[1], strict=True):
+        assert one is None or torch.equal(one, other)
+
+
+def test_norm_a_constant_far_from_zero_has_no_variance():
+    norm = nn.BatchNorm2d(20)
+    features = torch.full((4, 20, 8, 8), 1000.0).bfloat16()
+    outputs = norm_relu(features, norm, relu=False)
+    assert outputs.abs().max() < 0.01
+    assert torch.allclose(norm.running_var, torch.tensor(0.9))
+
+
+def test_norm_without_momentum_averages_all_batches():
+    norm = nn.BatchNorm2d(3, momentum=None)
+    for value in (1.0, 2.0, 6.0):
+        norm_relu(torch.full((2, 3, 2, 2), value).bfloat16(), norm)
+    assert torch.allclose(norm.running_mean, torch.tensor(3.0))
+    assert norm.num_batches_tracked == 3
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_fused_steps_nan_stays_nan(step):
+    features = torch.zeros(1, 17, 5, 5).bfloat16()
+    features[0, 16, 2, 2] = torch.nan
+    outputs = run_both(step, features, training=False)[0][0]
+    assert outputs[0, 16].isnan().any()
+    assert not outputs[0, :16].isnan().any()
+
+
+def test_fused_steps_any_memory_format_and_dtype_will_do():
+    conv = make_conv(6)
+    features = torch.randn(2, 6, 5, 4).bfloat16()
+    expected = relu_depthwise(features, conv)
+    for given in (
+        features.float(),
+        features.contiguous(memory_format=torch.channels_last),
+        features.transpose(2, 3).contiguous().transpose(2, 3),
+    ):
+        assert torch.equal(relu_depthwise(given, conv), expected)
+
+
+def test_norm_max_pool_ties_give_the_gradient_to_the_first():
+    norm = nn.BatchNorm2d(1, affine=True).eval()
+    features = torch.ones(1, 1, 3, 3).bfloat16().requires_grad_()
+    norm_max_pool(features, norm).sum().backward()
+    expected = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 0]])
+    assert torch.allclose(features.grad[0, 0].float(), expected, atol=0.01)
+
+
+def test_relu_depthwise_a_value_of_zero_has_no_gradient():
+    features = torch.zeros(1, 4, 3, 3).bfloat16().requires_grad_()
+    relu_depthwise(features, make_conv(4)).sum().backward()
+    assert features.grad.abs().max() == 0
+
+
+def test_norm_statistics_that_change_before_the_backward_pass_do_no_harm():
+    norm = make_norm(4).eval()
+    features = torch.randn(2, 4, 3, 3).bfloat16().requires_grad_()
+    outputs = norm_relu(features, norm, relu=False)
+    norm.running_mean.fill_(100)
+    outputs.sum().backward()
+    deviation = (norm.running_var + norm.eps).sqrt()
+    expected = (norm.weight / deviation)[:, None, None].expand(4, 3, 3)
+    assert torch.allclose(features.grad[0].float(), expected, rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(4, 4, 3, padding=1, bias=False),
+        nn.Conv2d(4, 8, 3, padding=1, groups=4, bias=False),
+        nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False),
+        nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4, bias=False),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False, padding_mode="reflect"),
+    ],
+    ids=str,
+)
+def test_relu_depthwise_other_convolutions_are_refused(conv):
+    with pytest.raises(ValueError, match="expected a depthwise 3 x 3"):
+        relu_depthwise(torch.zeros(1, 4, 3, 3), conv)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.BatchNorm2d(4).bfloat16(),
+        nn.BatchNorm2d(4).double(),
+        nn.BatchNorm2d(2),
+        nn.BatchNorm2d(4, affine=False),
+    ],
+    ids=["bf16", "fp64", "channels", "affine"],
+)
+def test_norm_other_norms_are_refused(norm):
+    features = torch.zeros(2, 4, 3, 3)
+    for step in (
+        lambda: norm_relu(features, norm.eval()),
+        lambda: norm_max_pool(features, norm),
+        lambda: norm_relu_depthwise(features, norm, make_conv(4)),
+    ):
+        with pytest.raises(ValueError, match="expected a float32 norm"):
+            step()
+
+
+@pytest.mark.parametrize("size", [(0, 4, 3, 3), (1, 4, 1, 1)], ids=str)
+def test_norm_nothing_to_measure_is_refused(size):
+    with pytest.raises(ValueError, match="too few values in a channel"):
+        norm_relu(torch.zeros(size), nn.BatchNorm2d(4))
+    if size[0]:
+        assert norm_relu(torch.zeros(size), nn.BatchNorm2d(4).eval()).shape == size
+
+
+def test_pointwise_equals_the_convolution_and_its_gradients():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(24, 40, 1, bias=False)
+    features = torch.randn(2, 24, 5, 3).bfloat16()
+    results = []
+    for run, dtype in ((pointwise, torch.bfloat16), (nn.Module.__call__, torch.double)):
+        inputs = features.to(dtype).requires_grad_()
+        layer = conv if dtype == torch.bfloat16 else copy.deepcopy(conv).double()
+        arguments = (inputs, layer) if run is pointwise else (layer, inputs)
+        outputs = run(*arguments)
+        direction = torch.linspace(-1, 1, outputs.numel()).view(outputs.shape)
+        direction = direction.bfloat16().to(dtype)
+        leaves = [inputs, layer.weight]
+        results.append([outputs, *torch.autograd.grad(outputs, leaves, direction)])
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected)
+
+
+def test_pointwise_many_pixels_are_left_to_the_layer(monkeypatch):
+    monkeypatch.setattr("fused._Pointwise", None)
+    conv = nn.Conv2d(1, 2, 1, bias=False).bfloat16()
+    features = torch.ones(1, 1, 65, 64).bfloat16()
+    assert torch.equal(pointwise(features, conv), conv(features))
+
+
+def test_pointwise_other_convolutions_are_refused():
+    with pytest.raises(ValueError, match="expected a 1 x 1 convolution"):
+        pointwise(torch.zeros(1, 4, 3, 3), nn.Conv2d(4, 4, 3, bias=False))

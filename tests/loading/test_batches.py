@@ -1,0 +1,252 @@
+"""Batches are functions of (seed, epoch, index) alone, and lose no sample."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from faces_dataset import FacesDataset, ResizeToTensor
+from hardware import distributed
+from loading.batches import BatchLoader, collate, crop_and_flip
+
+
+class Halve:
+    """A preprocessing that shows where it was applied."""
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float() / 2
+
+
+def make_samples(num_samples: int, size: int = 12) -> list[tuple[torch.Tensor, int]]:
+    """Samples of noise; the first pixel's first channel tells the index."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (num_samples, 3, size, size)
+    images = torch.randint(0, 256, shape, generator=generator).to(torch.uint8)
+    return [(image, index % 2) for index, image in enumerate(images)]
+
+
+def as_list(loader: BatchLoader) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(images.clone(), labels.clone()) for images, labels in loader]
+
+
+def assert_equal_batches(first: list, second: list) -> None:
+    assert len(first) == len(second)
+    for (images, labels), (other_images, other_labels) in zip(
+        first, second, strict=True
+    ):
+        assert torch.equal(images, other_images)
+        assert torch.equal(labels, other_labels)
+
+
+@pytest.fixture
+def dataset(faces_root) -> FacesDataset:
+    return FacesDataset(faces_root / "train", ResizeToTensor(16))
+
+
+def test_batch_loader_evaluation_gives_every_sample_in_order(dataset):
+    loader = BatchLoader(dataset, 4, Halve())
+    batches = as_list(loader)
+    assert len(loader) == len(batches) == 3
+    assert [len(labels) for _, labels in batches] == [4, 4, 1]
+    images = torch.cat([images for images, _ in batches])
+    expected = torch.stack([image for image, _ in dataset]).float() / 2
+    assert torch.equal(images, expected)
+    assert torch.cat([labels for _, labels in batches]).tolist() == [0] * 5 + [1] * 4
+
+
+def test_batch_loader_batches_are_channels_last_on_the_device(dataset):
+    images, labels = next(iter(BatchLoader(dataset, 4, Halve(), training=True)))
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+
+
+def test_batch_loader_training_sees_each_sample_once_an_epoch():
+    loader = BatchLoader(make_samples(23), 5, training=True)
+    for epoch in range(3):
+        loader.set_epoch(epoch)
+        seen = [loader.batch_indices.tolist() for _ in loader]
+        assert sorted(index for indices in seen for index in indices) == list(range(23))
+        assert [len(indices) for indices in seen] == [5, 5, 5, 5, 3]
+
+
+def test_batch_loader_training_is_crop_and_flip_of_the_chosen_samples(dataset):
+    loader = BatchLoader(dataset, 4, Halve(), seed=3, training=True)
+    draws = loader._draw_augmentation()
+    assert draws.min() == 0
+    assert draws[:, :2].max() <= 8
+    assert set(draws[:, 2].tolist()) <= {0, 1}
+    for images, labels in loader:
+        samples = [dataset[index] for index in loader.batch_indices]
+        plain, expected_labels = collate(samples)
+        expected = crop_and_flip(plain, draws[loader.batch_indices])
+        assert torch.equal(images, expected.float() / 2)
+        assert torch.equal(labels, expected_labels)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_batch_loader_workers_change_nothing(dataset):
+    """Two epochs, one of them from its middle, with 0 and with 2 workers."""
+    results = []
+    for workers in (0, 2):
+        loader = BatchLoader(
+            dataset, 2, Halve(), seed=5, training=True, workers=workers
+        )
+        batches = as_list(loader)
+        loader.set_epoch(1, first_batch=2)
+        batches += as_list(loader)
+        results.append(batches)
+    assert_equal_batches(*results)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_batch_loader_with_workers_left_halfway_starts_anew(dataset):
+    loader = BatchLoader(dataset, 2, seed=5, training=True, workers=1)
+    next(iter(loader))
+    loader.set_epoch(1)
+    expected = BatchLoader(dataset, 2, seed=5, training=True)
+    expected.set_epoch(1)
+    assert_equal_batches(as_list(loader), as_list(expected))
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(0, 1), (1, 0)])
+def test_batch_loader_other_seed_or_epoch_gives_others(seed, epoch):
+    samples = make_samples(16)
+    base = BatchLoader(samples, 16, training=True)
+    other = BatchLoader(samples, 16, seed=seed, training=True)
+    other.set_epoch(epoch)
+    assert not np.array_equal(base._draw_augmentation(), other._draw_augmentation())
+    [*base], [*other_batches] = base, other
+    assert not torch.equal(base[0][0], other_batches[0][0])
+    again = BatchLoader(samples, 16, seed=seed, training=True)
+    again.set_epoch(epoch)
+    assert_equal_batches(other_batches, [*again])
+
+
+@pytest.mark.parametrize("first_batch", [0, 1, 4, 5])
+def test_batch_loader_resumed_epoch_is_exactly_the_tail(first_batch):
+    samples = make_samples(23)
+    whole = BatchLoader(samples, 5, seed=1, training=True)
+    whole.set_epoch(2)
+    rest = BatchLoader(samples, 5, seed=1, training=True)
+    rest.set_epoch(2, first_batch)
+    assert_equal_batches(as_list(whole)[first_batch:], as_list(rest))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_loader_leaves_global_random_states_alone(training):
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    as_list(BatchLoader(make_samples(5), 2, training=training))
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tolist() == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_loader_float_samples_pass_as_they_are(training):
+    samples = [(image.float() - 100, label) for image, label in make_samples(4)]
+    loader = BatchLoader(samples, 4, Halve(), training=training)
+    images, labels = next(iter(loader))
+    for image, label, index in zip(images, labels, loader.batch_indices, strict=True):
+        assert torch.equal(image, samples[index][0])
+        assert label == samples[index][1]
+
+
+def test_batch_loader_bytes_without_preprocessing_stay_bytes():
+    samples = make_samples(2)
+    images, _ = next(iter(BatchLoader(samples, 2)))
+    assert images.dtype == torch.uint8
+    assert torch.equal(images[1], samples[1][0])
+
+
+def test_faces_dataset_with_own_transform_goes_into_a_plain_data_loader(faces_root):
+    def to_grey(image: Image.Image) -> torch.Tensor:
+        return torch.from_numpy(np.array(image.convert("L"))).float()
+
+    dataset = FacesDataset(faces_root / "val", to_grey)
+    batches = list(DataLoader(dataset, batch_size=4))
+    assert [images.shape for images, _ in batches] == [(4, 24, 24), (1, 24, 24)]
+    assert torch.cat([labels for _, labels in batches]).tolist() == [0, 0, 0, 1, 1]
+
+
+def test_describe_batch_names_the_files_of_the_batch(dataset):
+    loader = BatchLoader(dataset, 2, seed=1, training=True)
+    for _ in loader:
+        paths = [str(dataset.get_path(index)) for index in loader.batch_indices]
+        assert loader.describe_batch() == ", ".join(paths)
+    assert BatchLoader(make_samples(2), 2).describe_batch() == ""
+
+
+SIZES = pytest.mark.parametrize(
+    ("num_samples", "batch_size"), [(9, 4), (8, 4), (3, 7), (1, 2)]
+)
+
+
+def list_everyones_batches(
+    monkeypatch: pytest.MonkeyPatch, loader: BatchLoader, num_processes: int
+) -> list[list[tuple[np.ndarray, float]]]:
+    """What each of several processes would get."""
+    batches = []
+    monkeypatch.setattr(distributed, "get_world_size", lambda: num_processes)
+    for rank in range(num_processes):
+        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
+        batches.append(list(loader.list_batches()))
+    return batches
+
+
+@SIZES
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_list_batches_training_shares_average_to_the_mean_over_samples(
+    monkeypatch, num_samples, batch_size, num_processes
+):
+    loader = BatchLoader(make_samples(num_samples), batch_size, training=True)
+    whole = [indices for indices, _ in loader.list_batches()]
+    everyones = list_everyones_batches(monkeypatch, loader, num_processes)
+    for indices, parts in zip(whole, zip(*everyones, strict=True), strict=True):
+        counted = [index for part, share in parts if share for index in part]
+        assert sorted(counted) == sorted(indices)
+        value = sum(share * np.mean(part) for part, share in parts) / num_processes
+        assert value == pytest.approx(np.mean(indices))
+
+
+@SIZES
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_list_batches_evaluation_counts_every_sample_once(
+    monkeypatch, num_samples, batch_size, num_processes
+):
+    loader = BatchLoader(make_samples(num_samples), batch_size)
+    everyones = list_everyones_batches(monkeypatch, loader, num_processes)
+    counted = [
+        index for parts in everyones for part, share in parts if share for index in part
+    ]
+    assert sorted(counted) == list(range(num_samples))
+
+
+@pytest.mark.parametrize(
+    ("draw", "rows", "columns", "mirrored"),
+    [
+        ((4, 4, 0), range(0, 3), range(0, 5), False),
+        ((4, 4, 1), range(0, 3), range(0, 5), True),
+        ((0, 4, 0), range(-4, -1), range(0, 5), False),
+        ((5, 3, 0), range(1, 4), range(-1, 4), False),
+        ((8, 8, 1), range(4, 7), range(4, 9), True),
+    ],
+)
+def test_crop_and_flip_known_answer(draw, rows, columns, mirrored):
+    image = np.arange(1, 16, dtype=np.uint8).reshape(3, 5)
+    expected = [
+        [image[r, c] if 0 <= r < 3 and 0 <= c < 5 else 0 for c in columns] for r in rows
+    ]
+    expected = np.array(expected)[:, ::-1] if mirrored else np.array(expected)
+    images = torch.from_numpy(image).expand(1, 3, 3, 5)
+    result = crop_and_flip(images, np.array([draw]))
+    assert result.shape == (1, 3, 3, 5)
+    assert result.dtype == torch.uint8
+    for channel in result[0]:
+        np.testing.assert_array_equal(channel.numpy(), expected)

@@ -1,0 +1,171 @@
+"""DeLong against placement values counted pair by pair, and on known answers."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from metrics.delong import compute_delong_interval, compute_paired_delong_test
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import interval_coverage
+
+
+def place_pairs(scores, labels):
+    """Compare every fake with every real: 1, 1/2 or 0, shape (fake, real)."""
+    fake, real = scores[labels == 1][:, None], scores[labels == 0][None]
+    return (fake > real) + 0.5 * (fake == real)
+
+
+def covary_naively(score_rows, labels):
+    """DeLong et al. 1988, equations 4 to 6, in O(N**2)."""
+    pairs = [place_pairs(row, labels) for row in score_rows]
+    over_fake = np.cov([p.mean(axis=1) for p in pairs]) / (labels == 1).sum()
+    over_real = np.cov([p.mean(axis=0) for p in pairs]) / (labels == 0).sum()
+    return [p.mean() for p in pairs], over_fake + over_real
+
+
+def draw_two_detectors(seed, decimals):
+    rng = np.random.default_rng(seed)
+    labels = np.r_[0, 1, rng.integers(0, 2, 70)]
+    common = rng.normal(size=labels.size) + labels
+    rows = [common + rng.normal(size=labels.size) for _ in range(2)]
+    return np.round(rows, decimals), labels
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("decimals", [0, 8])
+def test_compute_paired_delong_test_equals_the_naive_covariance(seed, decimals):
+    rows, labels = draw_two_detectors(seed, decimals)
+    aucs, covariance = covary_naively(rows, labels)
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    z = (aucs[0] - aucs[1]) / np.sqrt(variance)
+
+    result = compute_paired_delong_test(*rows, labels)
+
+    assert result[:2] == pytest.approx(aucs, abs=1e-12)
+    assert result.z == pytest.approx(z, abs=1e-10)
+    assert result.p_value == pytest.approx(2 * stats.norm.sf(abs(z)), abs=1e-10)
+    half = (result.high - result.low) / 2
+    assert half == pytest.approx(1.959964 * np.sqrt(variance), abs=1e-6)
+
+
+@pytest.mark.parametrize("decimals", [0, 8])
+def test_compute_delong_interval_equals_the_naive_variance(decimals):
+    rows, labels = draw_two_detectors(7, decimals)
+    aucs, covariance = covary_naively(rows, labels)
+
+    result = compute_delong_interval(rows[0], labels)
+
+    assert result.auc == pytest.approx(aucs[0], abs=1e-12)
+    assert result.standard_error**2 == pytest.approx(covariance[0, 0], abs=1e-12)
+    assert 0 < result.low < result.auc < result.high < 1
+
+
+def test_compute_delong_interval_four_samples_by_hand():
+    # Fakes 2 and 4, reals 1 and 3: placements of fakes 1/2, 1; of reals 1, 1/2.
+    result = compute_delong_interval([2, 4, 1, 3], [1, 1, 0, 0])
+
+    assert result.auc == 0.75
+    assert result.standard_error == pytest.approx(np.sqrt(2 * 0.125 / 2))
+    # logit(3/4) = ln 3, and its slope there is 1 / (3/4 * 1/4).
+    margin = 1.959964 * np.sqrt(0.125) / 0.1875
+    odds = 3 * np.exp([-margin, margin])
+    assert result[1:3] == pytest.approx(odds / (1 + odds), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "interval", "method"),
+    [
+        ([1, 2, 3, 4], [0, 0, 1, 1], (0.025**0.5, 1), "exact bound"),
+        ([4, 3, 2, 1], [0, 0, 1, 1], (0, 1 - 0.025**0.5), "exact bound"),
+        ([1, 1, 1, 1], [0, 0, 1, 1], (0.5, 0.5), "DeLong"),
+        ([1, 3, 2], [0, 0, 1], (0, 1), "none"),
+    ],
+    ids=["perfect", "inverted", "constant", "one fake"],
+)
+def test_compute_delong_interval_no_variance_is_honest(
+    scores, labels, interval, method
+):
+    result = compute_delong_interval(scores, labels)
+
+    assert (result.low, result.high) == pytest.approx(interval)
+    assert result.method.startswith(method)
+
+
+def test_compute_delong_interval_groups_of_copies_equal_single_samples():
+    rows, labels = draw_two_detectors(3, 8)
+    copies, copied_labels = np.repeat(rows[0], 5), np.repeat(labels, 5)
+    groups = np.repeat(np.arange(labels.size), 5)
+
+    single = compute_delong_interval(rows[0], labels)
+    grouped = compute_delong_interval(copies, copied_labels, groups=groups)
+
+    assert grouped == pytest.approx((*single[:4], single.method))
+
+
+def test_compute_delong_interval_mixed_groups_equal_obuchowski_by_hand():
+    scores, labels = np.array([2.0, 1, 4, 3, 5, 2.5]), np.array([1, 0, 1, 0, 1, 0])
+    groups = np.array(["a", "a", "b", "b", "c", "c"])
+    pairs = place_pairs(scores, labels)
+    fake = pairs.mean(axis=1) - pairs.mean()  # a group holds one of each
+    real = pairs.mean(axis=0) - pairs.mean()
+    variance = 3 / 2 * (fake + real) @ (fake + real) / 9
+
+    result = compute_delong_interval(scores, labels, groups=groups)
+
+    assert result.standard_error**2 == pytest.approx(variance, abs=1e-12)
+
+
+def test_compute_delong_interval_separated_groups_count_groups():
+    scores, labels = np.r_[np.zeros(50), np.ones(50)], np.repeat([0, 1], 50)
+    groups = np.arange(100) // 10
+
+    result = compute_delong_interval(scores, labels, groups=groups)
+
+    assert result.low == pytest.approx(0.025 ** (1 / 5))
+
+
+@pytest.mark.parametrize(
+    ("other", "z", "p_value"), [([1, 2, 3, 4], 0, 1), ([4, 3, 2, 1], None, None)]
+)
+def test_compute_paired_delong_test_no_variance_is_one_or_nan(other, z, p_value):
+    result = compute_paired_delong_test([1, 2, 3, 4], other, [0, 0, 1, 1])
+
+    if z is None:
+        assert np.isnan([result.z, result.p_value, result.low]).all()
+    else:
+        assert (result.z, result.p_value) == (z, p_value)
+
+
+def test_compute_paired_delong_test_monotone_scores_are_the_same_detector():
+    rows, labels = draw_two_detectors(1, 8)
+
+    result = compute_paired_delong_test(rows[0], np.exp(rows[0]), labels)
+
+    assert (result.difference, result.p_value) == (0, 1)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, -0.5])
+def test_compute_delong_interval_bad_confidence_is_refused(confidence):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        compute_delong_interval([1, 3, 2, 4], [0, 0, 1, 1], confidence=confidence)
+
+
+def test_compute_delong_interval_wrong_number_of_groups_is_refused():
+    with pytest.raises(ValueError, match="one group a sample"):
+        compute_delong_interval([1, 2], [0, 1], groups=["a"])
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_intervals_on_known_truth_cover_it(frames):
+    # A small version of benchmarks/interval_coverage.py: 300 repetitions have a
+    # standard error of 1.3 %, so 92 to 98 % is what an honest 95 % interval gives.
+    coverage = interval_coverage.measure_coverage(
+        120, 0.85, frames, repetitions=300, num_resamples=200
+    )
+
+    for method in ("AUC DeLong, logit", "EER bootstrap", "accuracy bootstrap"):
+        assert 0.92 <= coverage[method] <= 0.98, method

@@ -1,0 +1,61 @@
+"""Groups: out of names, into one score each, and across splits."""
+
+import pytest
+
+from metrics.groups import Leak, compute_group_scores, find_leaks, groups_from_names
+
+
+@pytest.mark.parametrize(
+    ("pattern", "groups"),
+    [
+        (None, None),
+        ("prefix", ["vid1", "vid2"]),
+        (r"vid\d", ["vid1", "vid2"]),
+        (r"vid(\d)_(\d+)", ["1", "2"]),
+        (r"_(\d+)\.", ["003", "004"]),
+    ],
+)
+def test_groups_from_names_any_pattern_takes_the_first_group(pattern, groups):
+    names = ["test/real/vid1_003.png", "test/fake/vid2_004.png"]
+
+    assert groups_from_names(names, pattern) == groups
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("[", "no regular expression"),
+        ("xyz", "finds no group in the name 'a_1.png'"),
+        ("(x)?a", "finds no group"),
+    ],
+)
+def test_groups_from_names_bad_pattern_is_refused(pattern, message):
+    with pytest.raises(ValueError, match=message):
+        groups_from_names(["folder_xyz/a_1.png"], pattern)
+
+
+def test_compute_group_scores_is_the_mean_of_the_frames():
+    grouped = compute_group_scores(
+        [0.2, 0.4, 0.9, 0.5], [0, 0, 1, 1], ["b", "b", "a", "a"]
+    )
+
+    assert grouped.names.tolist() == ["a", "b"]
+    assert grouped.fake_scores.tolist() == pytest.approx([0.7, 0.3])
+    assert grouped.labels.tolist() == [1, 0]
+
+
+def test_compute_group_scores_mixed_group_is_refused():
+    with pytest.raises(ValueError, match=r"1 of 2 groups hold both .* 'a'"):
+        compute_group_scores([0.1, 0.2, 0.3], [0, 1, 1], ["a", "a", "b"])
+
+
+def test_compute_group_scores_wrong_length_is_refused():
+    with pytest.raises(ValueError, match="2 scores but 1 groups"):
+        compute_group_scores([0.1, 0.2], [0, 1], ["a"])
+
+
+def test_find_leaks_shared_groups_are_named_by_pair():
+    leaks = find_leaks({"train": ["b", "a"], "val": ["c"], "test": ["b", "a", "d"]})
+
+    assert leaks == [Leak("train", "test", ("a", "b"))]
+    assert find_leaks({"train": ["a"], "test": ["b"]}) == []
