@@ -1,9 +1,7 @@
-"""The two detectors by name, each with the preprocessing that it expects."""
+"""The two detectors, each with the preprocessing that it expects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,8 +9,40 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from files.imagenet_weights import find_weights, load_backbone
-from hardware.fast_xception import FastXception
-from loading import PUBLISHED, SYMMETRIC, Preprocessing
+from files.layout import MODEL_NAMES
+from loading import PUBLISHED, SYMMETRIC
+
+
+def build_model(
+    name: str, *, weights_path: str | Path | None = None, from_scratch: bool = False
+) -> nn.Module:
+    """Build a model by name.
+
+    Args:
+        name: one of `MODEL_NAMES`.
+        weights_path: ImageNet weights file, for XceptionBased only.
+        from_scratch: random weights; use it too before loading a checkpoint.
+
+    Returns:
+        The model, with attributes `name` and `preprocessing`, on the CPU, in training
+        mode.
+
+    Raises:
+        ValueError: for an unknown name, or weights for a model that has none.
+        OSError: when the weights are not to be had.
+    """
+    if name == "XceptionBased":
+        return get_xception_based_model(weights_path, from_scratch=from_scratch)
+    if name != "SimpleNet":
+        raise ValueError(
+            f"unknown model {name!r:.60}: choose from {', '.join(MODEL_NAMES)}"
+        )
+    if weights_path is not None:
+        raise ValueError(
+            f"SimpleNet has no ImageNet weights to load from {weights_path}: "
+            "leave --weights out, or choose XceptionBased"
+        )
+    return SimpleNet()  # always from random weights
 
 
 class MaxPool2x2(nn.MaxPool2d):
@@ -66,10 +96,10 @@ class SimpleNet(nn.Module):
 
 
 def get_xception_based_model(
-    weights_path: Path | None = None,
+    weights_path: str | Path | None = None,
     *,
     from_scratch: bool = False,
-    cache_dir: Path | None = None,
+    cache_dir: str | Path | None = None,
 ) -> nn.Module:
     """Build Xception with ImageNet weights and a new head for real or fake.
 
@@ -93,7 +123,7 @@ def get_xception_based_model(
     if from_scratch and weights_path is not None:
         raise ValueError(
             f"a weights file ({weights_path}) and a random start exclude each other: "
-            f"give --weights or --from-scratch"
+            "give --weights or --from-scratch"
         )
     path = None if from_scratch else find_weights(weights_path, cache_dir=cache_dir)
     model = build_plain_xception()
@@ -115,6 +145,7 @@ def get_xception_based_model(
 
 def build_plain_xception() -> nn.Module:
     """Build Xception with its 1000-way last layer and random weights."""
+    from hardware.fast_xception import FastXception  # a second: who needs it pays
 
     model = FastXception(num_classes=1000)
     model.last_linear = model.fc  # as `pretrainedmodels.xception` does
@@ -125,63 +156,3 @@ def build_plain_xception() -> nn.Module:
             # (Grad-CAM) would read activations that the ReLU has overwritten.
             module.inplace = False
     return model
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A row of the table of models.
-
-    Args:
-        name: as given on the command line and stored in checkpoints.
-        preprocessing: what a newly built model expects.
-        build: called with weights_path and from_scratch, returns the model.
-        grad_cam_layer: name of Grad-CAM's target layer.
-    """
-
-    name: str
-    preprocessing: Preprocessing
-    build: Callable[[Path | None, bool], nn.Module]
-    grad_cam_layer: str = "conv3"
-
-
-def build_model(
-    name: str, *, weights_path: Path | None = None, from_scratch: bool = False
-) -> nn.Module:
-    """Build a model by name.
-
-    Args:
-        name: a key of `MODELS`.
-        weights_path: ImageNet weights file, for XceptionBased only.
-        from_scratch: random weights; use it too before loading a checkpoint.
-
-    Returns:
-        The model, with attributes `name` and `preprocessing`, on the CPU, in training
-        mode.
-
-    Raises:
-        ValueError: for an unknown name, or weights for a model that has none.
-        OSError: when the weights are not to be had.
-    """
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
-    return MODELS[name].build(weights_path, from_scratch)
-
-
-def _build_simple_net(weights_path: Path | None, from_scratch: bool) -> nn.Module:
-    """SimpleNet always starts at random: asking for that changes nothing."""
-    if weights_path is not None:
-        raise ValueError(
-            f"SimpleNet has no ImageNet weights to load from {weights_path}: "
-            f"leave --weights out, or choose XceptionBased"
-        )
-    return SimpleNet()
-
-
-def _build_xception(weights_path: Path | None, from_scratch: bool) -> nn.Module:
-    return get_xception_based_model(weights_path, from_scratch=from_scratch)
-
-
-MODELS: dict[str, ModelSpec] = {
-    "SimpleNet": ModelSpec("SimpleNet", PUBLISHED, _build_simple_net),
-    "XceptionBased": ModelSpec("XceptionBased", SYMMETRIC, _build_xception),
-}

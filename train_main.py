@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 import command_line
-from command_line import get_defining_flags
 from faces_dataset import (
     FacesDataset,
     compute_fingerprint,
@@ -21,41 +20,24 @@ from faces_dataset import (
     describe_split,
 )
 from files.atomic import check_writable
-from files.layout import CLASS_NAMES, FAKE, REAL, RunPaths
-from files.run_files import (
-    InterruptedRunError,
-    RunFiles,
-    get_versions,
-    set_aside_unfinished,
-)
-from files.tensors import load_tensors, save_tensors
-from hardware import (
-    Precision,
-    choose_precision,
-    choose_workers,
-    distributed,
-    prepare_device,
-)
-from hardware.kernels import describe_kernels
+from files.layout import CLASS_NAMES, FAKE, REAL, RunPaths, name_run_files
+from files.run_files import InterruptedRunError, RunFiles, get_versions
+from hardware import Precision, choose_precision, distributed, prepare_device
 from loading import BatchLoader
-from metrics import (
-    OperatingPoint,
-    choose_threshold,
-    compute_fake_scores,
-    fit_temperature,
-)
-from trainer import Loaders, Options, Trainer, compute_logits
+from metrics import choose_operating_point
+from trainer import Trainer
 from utils import (
     build_criterion,
     build_optimizer,
     build_scheduler,
+    choose_warmup,
     get_nof_parameters,
-    load_checkpoint,
     load_model,
     open_splits,
     seed_everything,
 )
 
+ONE_CLASS_SHARE = 0.98  # from here on, "nearly every image" gets one answer
 EPILOG = """examples:
   python train_main.py -d fakes_dataset -m SimpleNet -lr 0.001 -b 32 -e 5 -o Adam
   python train_main.py -d synthetic_dataset -m XceptionBased -lr 0.001 -b 32 -e 2
@@ -64,7 +46,38 @@ EPILOG = """examples:
 writes:
   out/DATASET_MODEL_OPTIMIZER.json              history, a record a run
   checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch by validation accuracy
-  checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from"""
+  checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from
+
+Files of an earlier run of the same name are renamed, not replaced."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The flags that define a run: with the same ones and data, the same weights."""
+
+    dataset: str
+    limit: int | None
+    model: str
+    from_scratch: bool
+    optimizer: str
+    lr: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    seed: int
+    lr_schedule: str
+    warmup: int | None
+    class_weights: str
+    grad_clip: float | None
+    recalibrate_bn: int
+    compile: bool
+    max_fpr: float | None
+
+    def count_warmup_steps(self, steps_an_epoch: int) -> int:
+        """Return in how many steps the learning rate grows to `lr`."""
+        if self.warmup is None:
+            return choose_warmup(steps_an_epoch)
+        return self.warmup
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -85,13 +98,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script."""
     args = parse_args(argv)
-    for folder in (args.out_dir, args.checkpoints_dir):
-        check_writable(folder)
-    # Heavy imports come after the flags: --help answers at once.
-
+    recipe = Recipe(**{flag.name: getattr(args, flag.name) for flag in fields(Recipe)})
+    paths = name_run_files(
+        *(args.dataset, args.model, args.optimizer),
+        out_dir=args.out_dir,
+        checkpoints_dir=args.checkpoints_dir,
+    )
+    for path in (paths.history, paths.checkpoint):
+        check_writable(path.parent)
     device = distributed.start(prepare_device(args.device))
     precision = choose_precision(args.precision, device)
-    workers = choose_workers(args.workers, device)
     seed_everything(args.seed)
     datasets, skipped = open_splits(
         args.dataset,
@@ -100,208 +116,149 @@ def main(argv: Sequence[str] | None = None) -> int:
         check=args.check_images,
         skip_bad_images=args.skip_bad_images,
     )
-    model = load_model(
-        args.model,
-        device,
-        weights_path=None if args.resume else args.weights,
-        from_scratch=args.from_scratch or args.resume,
-    )
-    trainer = _build_trainer(args, model, datasets, precision, workers)
-    paths = _name_files(args)
-    files = RunFiles(
-        paths,
-        describe_run(args, datasets, skipped, precision),
-        describe_checkpoint(args, model, datasets, precision),
-        minutes=args.checkpoint_minutes,
-    )
-    if args.resume:
-        files.resume(trainer)
-    elif distributed.is_main():
-        print_set_aside(set_aside_unfinished(paths))
-    print_start(args, trainer, datasets, skipped)
-    is_main = distributed.is_main()
+    model = build_model(recipe, device, args.weights, resume=args.resume)
+    loaders = build_loaders(recipe, datasets, model, args.workers)
+    trainer = build_trainer(recipe, model, loaders, precision, args.epochs)
+    files = build_run_files(recipe, datasets, skipped, trainer, paths)
+    print_start(recipe, trainer, datasets, skipped)
     try:
-        with files.watch_signals():
-            trainer.run(args.epochs, files)
+        with files.watch(args.checkpoint_minutes):
+            if args.resume:
+                files.resume(trainer)
+            trainer.run(args.epochs, files.after_batch, files.after_epoch)
     except InterruptedRunError as interruption:
         print_interruption(interruption, paths)
         return interruption.status
     finally:
         distributed.stop()
-    if is_main:  # alone from here on: it scores the whole validation split
-        point = _choose_operating_point(args, trainer, datasets["val"], workers)
-        print_end(args, trainer, point, paths)
+    print_end(trainer, files)
     return 0
 
 
-def _build_trainer(
-    args: argparse.Namespace,
-    model: nn.Module,
-    datasets: dict[str, FacesDataset],
-    precision: Precision,
-    workers: int,
-) -> Trainer:
-    """Put together what trains."""
-
-    device = next(model.parameters()).device
-    if args.compile:
+def build_model(
+    recipe: Recipe, device: torch.device, weights: Path | None, *, resume: bool
+) -> nn.Module:
+    """Build the model to train; one that is resumed takes its weights from there."""
+    model = load_model(
+        recipe.model,
+        device,
+        weights_path=None if resume else weights,
+        from_scratch=recipe.from_scratch or resume,
+    )
+    if resume:
+        model.weights_source = "weights: those of the run that goes on"
+    if recipe.compile:
         model.compile()
-    loaders = {
+    return model
+
+
+def build_loaders(
+    recipe: Recipe,
+    datasets: Mapping[str, FacesDataset],
+    model: nn.Module,
+    workers: int | None,
+) -> dict[str, BatchLoader]:
+    """Build the batches of every split, on the model's device."""
+    return {
         split: BatchLoader(
-            images,
-            args.batch_size,
+            dataset,
+            recipe.batch_size,
             model.preprocessing,
-            device=device,
-            seed=args.seed,
+            device=next(model.parameters()).device,
+            seed=recipe.seed,
             training=split == "train",
             workers=workers,
         )
-        for split, images in datasets.items()
+        for split, dataset in datasets.items()
     }
+
+
+def build_trainer(
+    recipe: Recipe,
+    model: nn.Module,
+    loaders: Mapping[str, BatchLoader],
+    precision: Precision,
+    epochs: int,
+) -> Trainer:
+    """Put together what trains."""
+    steps_an_epoch = len(loaders["train"])
     optimizer = build_optimizer(
-        args.optimizer,
+        recipe.optimizer,
         model,
-        lr=args.lr,
-        momentum=args.momentum,
-        weight_decay=args.weight_decay,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
     )
     scheduler = build_scheduler(
         optimizer,
-        args.lr_schedule,
-        num_steps=args.epochs * len(loaders["train"]),
-        num_warmup_steps=args.warmup,
+        recipe.lr_schedule,
+        num_steps=epochs * steps_an_epoch,
+        num_warmup_steps=recipe.count_warmup_steps(steps_an_epoch),
     )
-    labels = datasets["train"].get_labels()
+    labels = loaders["train"].dataset.get_labels()
     return Trainer(
         model,
         optimizer,
-        Loaders(**loaders),
-        criterion=build_criterion(args.class_weights, labels).to(device),
+        loaders,
+        criterion=build_criterion(recipe.class_weights, labels).to(precision.device),
         precision=precision,
         scheduler=scheduler,
-        options=Options(args.grad_clip, args.early_stop, args.recalibrate_bn),
+        grad_clip=recipe.grad_clip,
+        bn_batches=recipe.recalibrate_bn,
     )
 
 
-def _name_files(args: argparse.Namespace) -> RunPaths:
-    """Return where this run's files are."""
-
-    return RunPaths.make(
-        f"{args.dataset}_{args.model}_{args.optimizer}",
-        out_dir=args.out_dir,
-        checkpoints_dir=args.checkpoints_dir,
-    )
-
-
-def _choose_operating_point(
-    args: argparse.Namespace, trainer: Trainer, dataset: FacesDataset, workers: int
-) -> OperatingPoint:
-    """Choose the threshold on the validation split and put it into the checkpoint."""
-
-    return store_operating_point(
-        _name_files(args).checkpoint,
-        dataset,
-        policy=args.threshold_policy,
-        precision=trainer.precision,
-        device=trainer.device,
-        workers=workers,
-    )
-
-
-def store_operating_point(
-    checkpoint_path: Path,
-    dataset: FacesDataset,
-    *,
-    policy: str = "eer",
-    precision: Precision,
-    device: object,
-    workers: int = 0,
-) -> OperatingPoint:
-    """Choose temperature and threshold for a checkpoint and write them into it.
-
-    Args:
-        checkpoint_path: the file to complete; replaced atomically.
-        dataset: the validation split; never the test split.
-        policy: as `calibration.choose_threshold` takes it.
-        precision: arithmetic of the forward pass.
-        device: where the model runs.
-        workers: processes that read images.
-
-    Raises:
-        ValueError: the policy is none.
-    """
-    model = load_checkpoint(checkpoint_path, device=device).model
-    logits, labels = compute_logits(
-        dataset, model, precision=precision, workers=workers
-    )
-    temperature = fit_temperature(logits, labels)
-    fake_scores = compute_fake_scores(logits, temperature)
-    point = OperatingPoint(
-        temperature=temperature,
-        threshold=choose_threshold(fake_scores, labels, policy),
-        policy=policy,
-        fake_share=float(np.mean(logits[:, 1] > logits[:, 0])),
-        num_samples=len(labels),
-    )
-    content = load_tensors(checkpoint_path)
-    content["temperature"] = point.temperature
-    content["threshold"] = point.threshold
-    content["threshold_policy"] = f"{policy} on {point.num_samples} validation images"
-    save_tensors(content, checkpoint_path)
-    return point
-
-
-ONE_CLASS_SHARE = 0.98  # from here on, "nearly every image" gets one answer
-
-
-def describe_run(
-    args: argparse.Namespace,
+def build_run_files(
+    recipe: Recipe,
     datasets: Mapping[str, FacesDataset],
     skipped: Mapping[str, Sequence[str]],
-    precision: Precision,
-) -> dict[str, Any]:
-    """Return a run's entries in the history, beside its curves."""
-    params = {"lr": args.lr, "weight_decay": args.weight_decay}
-    if args.optimizer == "SGD":
-        params["momentum"] = args.momentum
-    return {
-        "run_id": uuid.uuid4().hex,
-        "model": args.model,
-        "dataset": args.dataset,
-        "optimizer": {"name": args.optimizer, "params": params},
-        "flags": {**get_defining_flags(args), "precision": precision.name},
+    trainer: Trainer,
+    paths: RunPaths,
+) -> RunFiles:
+    """Put together what writes the run's history, checkpoints and snapshots."""
+    flags = {**asdict(recipe), "precision": trainer.precision.name}
+    params = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "SGD":
+        params["momentum"] = recipe.momentum
+    run = {
+        "model": recipe.model,
+        "dataset": recipe.dataset,
+        "optimizer": {"name": recipe.optimizer, "params": params},
+        "flags": flags,
+        "warmup_steps": recipe.count_warmup_steps(len(trainer.loaders["train"])),
         "data": {split: count_classes(data) for split, data in datasets.items()},
         "skipped_images": {split: list(names) for split, names in skipped.items()},
-        "kernels": describe_used_kernels(args, precision),
+        "kernels": describe_used_kernels(trainer),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": get_versions(),
     }
-
-
-def describe_used_kernels(args: argparse.Namespace, precision: Precision) -> str | None:
-    """Say whose kernels XceptionBased runs on where the suite has its own."""
-    on_cpu_in_bf16 = precision == Precision("bf16", "cpu")
-    if args.model != "XceptionBased" or args.compile or not on_cpu_in_bf16:
-        return None
-    return describe_kernels()
-
-
-def describe_checkpoint(
-    args: argparse.Namespace,
-    model: nn.Module,
-    datasets: Mapping[str, FacesDataset],
-    precision: Precision,
-) -> dict[str, Any]:
-    """Return the entries of a checkpoint that do not change while training."""
-    return {
-        "model_name": args.model,
-        "dataset": args.dataset,
+    details = {
+        "model_name": recipe.model,
+        "dataset": recipe.dataset,
         "class_names": list(CLASS_NAMES),
-        "preprocessing": model.preprocessing.to_dict(),
-        "flags": {**get_defining_flags(args), "precision": precision.name},
+        "preprocessing": trainer.model.preprocessing.to_dict(),
+        "flags": flags,
         "data_fingerprint": compute_fingerprint(datasets),
         "versions": get_versions(),
     }
+
+    def describe_best(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+        point = choose_operating_point(logits, labels, recipe.max_fpr)
+        return {
+            "temperature": point.temperature,
+            "threshold": point.threshold,
+            "threshold_policy": f"{point.policy} on {point.num_samples} validation "
+            "images",
+            "val_fake_share": point.fake_share,
+        }
+
+    return RunFiles(paths, run, details, describe_best)
+
+
+def describe_used_kernels(trainer: Trainer) -> str | None:
+    """Say whose kernels run between the matrix products, where a model has its own."""
+    describe = getattr(trainer.model, "describe_kernels", lambda precision: None)
+    return describe(trainer.precision)
 
 
 def say(text: str) -> None:
@@ -311,7 +268,7 @@ def say(text: str) -> None:
 
 
 def print_start(
-    args: argparse.Namespace,
+    recipe: Recipe,
     trainer: Trainer,
     datasets: Mapping[str, FacesDataset],
     skipped: Mapping[str, Sequence[str]],
@@ -322,26 +279,16 @@ def print_start(
     for split, dataset in datasets.items():
         say(describe_split(split, dataset))
     model = trainer.model
-    say(f"model: {args.model}, {get_nof_parameters(model):,} trainable parameters")
-    if hasattr(model, "weights_source") and not args.resume:
+    say(f"model: {recipe.model}, {get_nof_parameters(model):,} trainable parameters")
+    if hasattr(model, "weights_source"):
         say(model.weights_source)
     num_processes = distributed.get_world_size()
     shared = f", {num_processes} processes" if num_processes > 1 else ""
     say(f"device: {trainer.device}{shared}, precision: {trainer.precision.name}")
-    if used := describe_used_kernels(args, trainer.precision):
+    if used := describe_used_kernels(trainer):
         say(f"kernels between the matrix products: {used}")
-    if args.resume:
-        say(f"resumed after {trainer.epoch} epochs and {trainer.batch} batches")
-
-
-def print_set_aside(paths: Sequence[Path]) -> None:
-    """Say where the files of an unfinished run are now, if there was one."""
-    if paths:
-        say(
-            "an unfinished run of this name was not resumed; its files are kept as "
-            f"{' and '.join(map(str, paths))} (to go on with it, give them their old "
-            "names back and add --resume)"
-        )
+    if steps := recipe.count_warmup_steps(len(trainer.loaders["train"])):
+        say(f"the learning rate grows to {recipe.lr:g} in the first {steps} steps")
 
 
 def print_interruption(interruption: InterruptedRunError, paths: RunPaths) -> None:
@@ -352,29 +299,27 @@ def print_interruption(interruption: InterruptedRunError, paths: RunPaths) -> No
     )
 
 
-def print_end(
-    args: argparse.Namespace, trainer: Trainer, point: OperatingPoint, paths: RunPaths
-) -> None:
+def print_end(trainer: Trainer, files: RunFiles) -> None:
     """Print the best epoch's results and where the files are."""
-    best = trainer.get_best_epoch()
-    history = trainer.history
+    best, paths = files.best, files.paths
     say(
-        f"best validation accuracy {history['val_acc'][best - 1]:.2f} % in epoch {best}"
-        f" of {trainer.epoch}; test accuracy then {history['test_acc'][best - 1]:.2f} %"
+        f"best validation accuracy {best['val_acc']:.2f} % in epoch {best['epoch']} of "
+        f"{trainer.epoch}; test accuracy then {best['test_acc']:.2f} %"
     )
-    if trainer.epoch < args.epochs:
-        say(f"stopped early: no better epoch in {trainer.epoch - best}")
-    share = max(point.fake_share, 1 - point.fake_share)
+    fake_share = best["val_fake_share"]
+    share = max(fake_share, 1 - fake_share)
     if share >= ONE_CLASS_SHARE:
-        answer = CLASS_NAMES[FAKE if point.fake_share > 0.5 else REAL]
+        answer = CLASS_NAMES[FAKE if fake_share > 0.5 else REAL]
         say(
             f"warning: the model answers {answer!r} to {100 * share:.0f} % of the "
             "validation images: it has not learnt to tell the classes apart"
         )
     say(
-        f"chosen on {point.num_samples} validation images: threshold "
-        f"{point.threshold:.4f} ({point.policy}), temperature {point.temperature:.3f}"
+        f"threshold {best['threshold']:.4f} ({best['threshold_policy']}), "
+        f"temperature {best['temperature']:.3f}"
     )
+    for path in files.set_aside or ():
+        say(f"kept an earlier run's file as {path}")
     for path in (paths.history, paths.checkpoint, paths.snapshot):
         say(f"wrote {path}")
 

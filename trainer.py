@@ -1,50 +1,43 @@
-"""Put a model into another mode for a while, and back exactly as it was."""
+"""The loops: train a classifier, score batches, measure it after every epoch.
+
+The trainer is abstract: it knows no model by name, no dataset and no file. Who wants to
+write some between the steps hands two functions to `run`.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
-import random
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.utils.data import Dataset
+from torch.optim.swa_utils import update_bn
 from tqdm import tqdm
 
-from files.history import CURVES
-from hardware import Precision, choose_precision, choose_workers, distributed
-from loading import BatchLoader
+from files.history import CURVES, get_best_epoch
+from hardware import Precision, distributed
 
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode, then give each module back the mode it had."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 @dataclass
 class Totals:
-    """Sums over the samples seen so far, in this process."""
+    """Sums over the samples seen so far, in this process.
+
+    A short last batch weighs no more than its samples do.
+    """
 
     loss: float = 0.0
     num_correct: int = 0
     num_samples: int = 0
 
-    def add(self, logits: torch.Tensor, labels: torch.Tensor, mean_loss: float) -> None:
+    def add(self, logits: Tensor, labels: Tensor, mean_loss: float) -> None:
         """Count a batch: logits (N, C), labels (N,), its mean loss."""
         self.loss += mean_loss * len(labels)
         self.num_correct += int((logits.argmax(dim=1) == labels).sum())
@@ -52,11 +45,10 @@ class Totals:
 
     def sum_over_processes(self) -> Totals:
         """Return the sums over all processes that train together."""
-        return Totals(
-            *distributed.sum_over_processes(
-                [self.loss, self.num_correct, self.num_samples]
-            )
+        loss, *counts = distributed.sum_over_processes(
+            [self.loss, self.num_correct, self.num_samples]
         )
+        return Totals(loss, *map(int, counts))
 
     def compute_means(self) -> tuple[float, float]:
         """Return mean loss and accuracy in percent, over all processes together.
@@ -71,102 +63,115 @@ class Totals:
         return totals.loss / totals.num_samples, accuracy
 
 
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+class PlainBatches:
+    """Give a plain `DataLoader` what the trainer asks of its training batches.
 
+    `loading.BatchLoader` has all of this by itself, and makes runs repeatable and
+    resumable besides.
 
-class Listener:
-    """What the trainer tells of; here nothing is done about it."""
-
-    def on_batch(self, trainer: Trainer) -> None:
-        """Hear that a training step, or the evaluation of a batch, is finished."""
-
-    def on_improvement(self, trainer: Trainer) -> None:
-        """Hear that the epoch had the best validation accuracy so far."""
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        """Hear that an epoch is finished and its numbers are in the history."""
-
-
-@dataclass
-class Loaders:
-    """The three splits in batches of images (N, 3, H, W) and labels int64 (N,)."""
-
-    train: Batches
-    val: Batches
-    test: Batches
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run may do beyond the published recipe.
-
-    Attributes:
-        grad_clip: largest norm of the gradient; None does not clip.
-        patience: stop after so many epochs without a better validation accuracy.
-        recalibration_batches: after each epoch, measure the batch-norm statistics
-            anew on so many training batches; 0 keeps the running averages.
+    Args:
+        loader: yields images (N, 3, H, W) and labels int64 (N,).
+        device: where the batches go.
     """
 
-    grad_clip: float | None = None
-    patience: int | None = None
-    recalibration_batches: int = 0
+    share = 1.0  # of the mean loss in that of all processes' batch
+
+    def __init__(self, loader: Batches, device: torch.device) -> None:
+        self._loader, self._device = loader, device
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in self._loader:
+            yield images.to(self._device), labels.to(self._device)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return no position: an epoch begins anew."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Take no position."""
+
+    def describe_batch(self) -> str:
+        """Return no names: nobody knows them."""
+        return ""
+
+
+def do_nothing(trainer: Trainer) -> None:
+    """Hear of a batch or an epoch."""
 
 
 class Trainer:
-    """Train a model, keep its history, and go on from any step.
+    """Abstract trainer of a classifier: it knows no model by name, no dataset, no file.
 
     Args:
         model: from images to logits (N, C); already on its device.
         optimizer: over the model's parameters.
-        loaders: the batches of the three splits. Plain `DataLoader`s will do;
-            `loading.BatchLoader`s make runs repeatable and resumable.
+        loaders: under train, val and test the splits' batches of images (N, 3, H, W)
+            and labels int64 (N,). Plain `DataLoader`s will do; with
+            `loading.BatchLoader`s a run is repeatable and can go on from any step.
         criterion: from logits and labels to the mean loss; default cross-entropy.
         precision: arithmetic of the forward pass; default float32.
         scheduler: stepped after every optimizer step; default a constant rate.
-        options: see `Options`.
+        grad_clip: largest norm of the gradient; None does not clip.
+        bn_batches: after each epoch, measure the batch-norm statistics anew on so many
+            training batches; 0 keeps the running averages.
 
     Attributes:
         history: for each name in `history.CURVES` a list of one number an epoch.
         epoch: number of epochs that are trained; the last may not be measured yet.
-        batch: number of finished training batches of the epoch under way.
+        totals: of the epoch under way, or of the last one until it is measured.
+        val_logits, val_labels: float32 (N, C) and int64 (N,), of the last validation.
     """
 
     def __init__(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        loaders: Loaders,
+        loaders: Mapping[str, Batches],
         *,
         criterion: nn.Module | None = None,
         precision: Precision | None = None,
         scheduler: LRScheduler | None = None,
-        options: Options | None = None,
+        grad_clip: float | None = None,
+        bn_batches: int = 0,
     ) -> None:
         self.model = model
         self.network = distributed.wrap(model)  # the model itself in a lone process
         self.optimizer = optimizer
-        self.loaders = loaders
-        self.criterion = criterion or nn.CrossEntropyLoss()
         self.device = next(model.parameters()).device
-        self.precision = precision or Precision("fp32", self.device.type)
+        self.loaders = {
+            split: batches
+            if hasattr(batches, "share")
+            else PlainBatches(batches, self.device)
+            for split, batches in loaders.items()
+        }
+        self.criterion = criterion or nn.CrossEntropyLoss()
+        self.precision = precision or Precision("fp32", self.device)
         self.scaler = self.precision.make_scaler()
         self.scheduler = scheduler or LambdaLR(optimizer, lambda step: 1.0)
-        self.options = options or Options()
-        self.listener = Listener()
+        self.grad_clip = grad_clip
+        self.bn_batches = bn_batches
+        self.after_batch = do_nothing
         self.history: dict[str, list[float]] = {curve: [] for curve in CURVES}
         self.epoch = 0
-        self.batch = 0
-        self._totals = Totals()
-        self._train_results: tuple[float, float] = (0.0, 0.0)  # of the last epoch
+        self.totals = Totals()
+        self.val_logits, self.val_labels = torch.empty(0, 2), torch.empty(0).long()
 
     def run(
-        self, num_epochs: int, listener: Listener | None = None
+        self,
+        num_epochs: int,
+        after_batch: Callable[[Trainer], None] = do_nothing,
+        after_epoch: Callable[[Trainer], None] = do_nothing,
     ) -> dict[str, list[float]]:
-        """Train until `num_epochs` epochs are finished or patience is at its end.
+        """Train until `num_epochs` epochs are finished and measured.
 
         Args:
             num_epochs: counted from the start, those before a resumption included.
-            listener: is told of batches and epochs; it may save, or stop by raising.
+            after_batch: called when a training step, or the evaluation of a batch, is
+                finished; it may save, or stop the run by raising.
+            after_epoch: called when an epoch's numbers are in the history.
 
         Returns:
             The history.
@@ -174,18 +179,13 @@ class Trainer:
         Raises:
             FloatingPointError: a loss is not finite.
         """
-        self.listener = listener or self.listener
-        while self._num_measured() < num_epochs and not self.is_out_of_patience():
-            if self._num_measured() == self.epoch:  # else it was resumed after this
-                self._train_results = self.train_one_epoch()
+        self.after_batch = after_batch
+        while len(self.history["val_acc"]) < num_epochs:
+            if len(self.history["val_acc"]) == self.epoch:  # else it was resumed here
+                self.train_one_epoch()
             self.recalibrate_batch_norm()
-            results = [*self._train_results, *self.validate(), *self.test()]
-            _check_finite(results, self.epoch)
-            for curve, value in zip(CURVES, results, strict=True):
-                self.history[curve].append(value)
-            if self.get_best_epoch() == self.epoch:
-                self.listener.on_improvement(self)
-            self.listener.on_epoch_end(self)
+            self._record([*self.totals.compute_means(), *self.validate(), *self.test()])
+            after_epoch(self)
         return self.history
 
     def train_one_epoch(self) -> tuple[float, float]:
@@ -199,18 +199,23 @@ class Trainer:
             FloatingPointError: a loss is not finite.
         """
         self.model.train()
-        for images, labels in self._iterate_over_training_split():
-            images, labels = images.to(self.device), labels.to(self.device)
+        batches = self.loaders["train"]
+        done = batches.state_dict().get("batch", 0)
+        for images, labels in self._watch(batches, "train", done=done):
             with self.precision.autocast():
                 logits = self.network(images)
                 loss = self.criterion(logits, labels)
+            self._check_finite(loss)
             self.optimizer.zero_grad()
-            self.scaler.scale(loss * _get_share(self.loaders.train)).backward()
-            mean_loss = self._step(loss)
-            self._count(logits, labels, mean_loss)
-        means = self._totals.compute_means()
-        self.epoch, self.batch, self._totals = self.epoch + 1, 0, Totals()
-        return means
+            self.scaler.scale(loss * batches.share).backward()
+            self._clip_gradients()
+            self.scaler.step(self.optimizer)  # optimizer.step(), unless fp16 overflowed
+            self.scaler.update()
+            self.scheduler.step()
+            if batches.share:  # else another process counts these samples
+                self.totals.add(logits, labels, loss.item())
+        self.epoch += 1
+        return self.totals.compute_means()
 
     def evaluate_model_on_dataloader(self, dataloader: Batches) -> tuple[float, float]:
         """Measure the model without changing it, its mode or its gradients.
@@ -224,45 +229,41 @@ class Trainer:
         Raises:
             ValueError: the data loader gives no batch.
         """
-        totals = Totals()
-        distributed.share_buffers(self.model)
-        with evaluation_mode(self.model), torch.no_grad():
-            for images, labels in self._show(dataloader, "evaluate"):
-                images, labels = images.to(self.device), labels.to(self.device)
-                with self.precision.autocast():
-                    logits = self.model(images)
-                    loss = self.criterion(logits, labels)
-                if _get_share(dataloader):
-                    totals.add(logits, labels, loss.item())
-                self.listener.on_batch(self)
-        return totals.compute_means()
+        return self._measure(*self._score(dataloader))
 
     def validate(self) -> tuple[float, float]:
-        """Return mean loss and accuracy in percent on the validation split."""
-        return self.evaluate_model_on_dataloader(self.loaders.val)
+        """Return mean loss and accuracy in percent on the validation split.
+
+        The logits are kept: a threshold can be chosen from them.
+        """
+        self.val_logits, self.val_labels = self._score(self.loaders["val"])
+        return self._measure(self.val_logits, self.val_labels)
 
     def test(self) -> tuple[float, float]:
         """Return mean loss and accuracy in percent on the test split."""
-        return self.evaluate_model_on_dataloader(self.loaders.test)
+        return self.evaluate_model_on_dataloader(self.loaders["test"])
 
     def recalibrate_batch_norm(self) -> None:
-        """Measure the batch-norm statistics anew, if the options ask for it."""
-        num_batches = self.options.recalibration_batches
-        if num_batches:
-            self._set_epoch(first_batch=0)
-            batches = itertools.islice(self.loaders.train, num_batches)
-            recalibrate_batch_norm(self.model, batches, self.precision)
+        """Measure the batch-norm statistics anew on the first `bn_batches` batches.
 
-    def get_best_epoch(self) -> int:
-        """Return the first epoch (from 1) of the best validation accuracy, or 0."""
-        accuracies = self.history["val_acc"]
-        return accuracies.index(max(accuracies)) + 1 if accuracies else 0
+        The running averages lag behind weights that change fast; these are plain means.
 
-    def is_out_of_patience(self) -> bool:
-        """Say whether too many epochs have brought no better validation accuracy."""
-        patience = self.options.patience
-        since_best = self._num_measured() - self.get_best_epoch()
-        return patience is not None and since_best >= patience
+        Source: Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3
+            (PreciseBN). Deviation: the batches' variances are averaged as they are.
+        """
+        if not self.bn_batches:
+            return
+        batches = self.loaders["train"]
+        position = batches.state_dict()
+        self.model.train()
+        with self.precision.autocast():
+            update_bn(itertools.islice(batches, self.bn_batches), self.model)
+        batches.load_state_dict(position)
+        distributed.average_buffers(self.model)
+
+    def is_best(self) -> bool:
+        """Say whether the last measured epoch has the best validation accuracy."""
+        return get_best_epoch(self.history) == len(self.history["val_acc"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that training depends on, as tensors and plain values.
@@ -274,12 +275,12 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "batches": self.loaders["train"].state_dict(),
             "history": self.history,
             "epoch": self.epoch,
-            "batch": self.batch,
-            "totals": asdict(self._totals.sum_over_processes()),
-            "train_results": list(self._train_results),
-            "random": get_random_state(),
+            "totals": asdict(self.totals.sum_over_processes()),
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -288,183 +289,110 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
+        self.loaders["train"].load_state_dict(state["batches"])
         self.history = {curve: list(state["history"][curve]) for curve in CURVES}
-        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.epoch = state["epoch"]
         # The main process holds what all had counted.
-        self._totals = Totals(**state["totals"]) if distributed.is_main() else Totals()
-        self._train_results = tuple(state["train_results"])
-        set_random_state(state["random"])
+        self.totals = Totals(**state["totals"]) if distributed.is_main() else Totals()
+        torch.set_rng_state(state["random"])
+        if len(state["cuda_random"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda_random"])
 
-    def _num_measured(self) -> int:
-        """Return how many epochs have their results in the history."""
-        return len(self.history["val_acc"])
-
-    def _step(self, loss: torch.Tensor) -> float:
-        """Update the parameters, then the learning rate; return the loss's value."""
-        mean_loss = loss.item()
-        if not math.isfinite(mean_loss):
-            raise FloatingPointError(
-                f"the loss became {mean_loss} in epoch {self.epoch + 1}, batch "
-                f"{self.batch + 1}{self._describe_batch()}; the last checkpoints are "
-                "kept; try a lower learning rate or --grad-clip 1"
-            )
-        self.scaler.unscale_(self.optimizer)
-        if self.options.grad_clip is not None:
-            parameters = self.model.parameters()
-            nn.utils.clip_grad_norm_(parameters, self.options.grad_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.scheduler.step()
-        return mean_loss
-
-    def _count(
-        self, logits: torch.Tensor, labels: torch.Tensor, mean_loss: float
-    ) -> None:
-        """Add a training batch to the epoch's totals."""
-        if _get_share(self.loaders.train):
-            self._totals.add(logits, labels, mean_loss)
-        self.batch += 1
-        self.listener.on_batch(self)
-
-    def _describe_batch(self) -> str:
-        """Return the names of the files in the training batch under way, if known."""
-        describe = getattr(self.loaders.train, "describe_batch", lambda: "")
-        return describe() and f" ({describe()})"
-
-    def _set_epoch(self, first_batch: int) -> None:
-        """Tell a loader that can take it where in the training to begin."""
-        if hasattr(self.loaders.train, "set_epoch"):
-            self.loaders.train.set_epoch(self.epoch, first_batch)
-
-    def _iterate_over_training_split(self) -> Iterator[Any]:
-        """Iterate over the training batches that are left in this epoch."""
-        self._set_epoch(first_batch=self.batch)
-        yield from self._show(self.loaders.train, "train", done=self.batch)
-
-    def _show(self, batches: Batches, what: str, *, done: int = 0) -> Iterator[Any]:
-        """Show a progress bar on a terminal, and nothing when stderr is a file."""
-        return tqdm(
+    def _watch(
+        self, batches: Batches, what: str, *, done: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Hand out batches under a progress bar, and tell when each is finished."""
+        bar = tqdm(
             batches,
             desc=f"epoch {self.epoch + 1} {what}",
             initial=done,
-            total=len(batches) if hasattr(batches, "__len__") else None,
             leave=False,
             dynamic_ncols=True,
             disable=not (sys.stderr.isatty() and distributed.is_main()),
         )
+        for batch in bar:
+            yield batch
+            self.after_batch(self)
 
+    def _check_finite(self, loss: Tensor) -> None:
+        """Raise FloatingPointError before a step would spoil the weights."""
+        if not math.isfinite(loss.item()):
+            names = self.loaders["train"].describe_batch()
+            raise FloatingPointError(
+                f"the loss became {loss.item()} in epoch {self.epoch + 1}"
+                f"{names and f' ({names})'}; the last checkpoints are kept; try a "
+                "lower learning rate or --grad-clip 1"
+            )
 
-def _get_share(batches: Batches) -> float:
-    """Return the weight of this process's mean loss in that of the whole batch.
+    def _clip_gradients(self) -> None:
+        """Bound the norm of the gradients, if so wished."""
+        if self.grad_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.grad_clip)
 
-    It is 0 for a stand-in that another process counts, 1 where there is one process.
-    """
-    return getattr(batches, "share", 1.0)
+    def _score(self, batches: Batches) -> tuple[Tensor, Tensor]:
+        """Return a split's logits and labels, of all processes together."""
+        distributed.share_buffers(self.model)
+        batches = self._watch(batches, "evaluate")
+        logits, labels = compute_logits(self.model, batches, self.precision)
+        return distributed.gather(logits), distributed.gather(labels)
 
+    def _measure(self, logits: Tensor, labels: Tensor) -> tuple[float, float]:
+        """Return mean loss and accuracy in percent."""
+        logits, labels = logits.to(self.device), labels.to(self.device)
+        num_correct = int((logits.argmax(dim=1) == labels).sum())
+        return self.criterion(logits, labels).item(), 100 * num_correct / len(labels)
 
-def _check_finite(results: Sequence[float], epoch: int) -> None:
-    """Raise FloatingPointError when an epoch's loss is not a number to keep."""
-    if not all(map(math.isfinite, results)):
-        named = dict(zip(CURVES, results, strict=True))
-        raise FloatingPointError(
-            f"a loss is not finite after epoch {epoch}: {named}; the last checkpoints "
-            "are kept; try a lower learning rate or --grad-clip 1"
-        )
+    def _record(self, results: Sequence[float]) -> None:
+        """Add an epoch's results to the history, unless a loss is none to keep."""
+        if not all(map(math.isfinite, results)):
+            named = dict(zip(CURVES, results, strict=True))
+            raise FloatingPointError(
+                f"a loss is not finite after epoch {self.epoch}: {named}; the last "
+                "checkpoints are kept; try a lower learning rate or --grad-clip 1"
+            )
+        for curve, value in zip(CURVES, results, strict=True):
+            self.history[curve].append(value)
+        self.totals = Totals()
 
 
 @torch.no_grad()
-def recalibrate_batch_norm(
-    model: nn.Module,
-    batches: Iterable[tuple[torch.Tensor, object]],
-    precision: Precision,
-) -> None:
-    """Measure a model's batch-norm statistics anew; leave it in training mode.
-
-    The running averages lag behind weights that change fast; here they become plain
-    means over the batches.
-
-    Args:
-        model: has batch-norm layers, or nothing happens to it.
-        batches: images (N, 3, H, W) and labels, which are not looked at.
-        precision: arithmetic of the forward pass.
-
-    Source: Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3
-        (PreciseBN). Deviation: the batches' variances are averaged as they are.
-    """
-    device = next(model.parameters()).device
-    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # a cumulative mean
-    model.train()
-    try:
-        for images, _ in batches:
-            with precision.autocast():
-                model(images.to(device))
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-    distributed.average_buffers(model)
-
-
-def get_random_state() -> dict[str, Any]:
-    """Return the state of every generator as tensors and plain values."""
-    name, keys, *rest = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": [name, keys.tolist(), *rest],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all(),
-    }
-
-
-def set_random_state(state: dict[str, Any]) -> None:
-    """Put every generator back into a state that `get_random_state` returned."""
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
-    torch.set_rng_state(state["torch"])
-    if len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
-
-
 def compute_logits(
-    dataset: Dataset,
-    model: nn.Module,
-    *,
-    batch_size: int = 32,
-    precision: Precision | None = None,
-    workers: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Run a model over a dataset, in batches and in the dataset's order.
+    model: nn.Module, batches: Batches, precision: Precision
+) -> tuple[Tensor, Tensor]:
+    """Run a model over batches in evaluation mode, and leave it as it was.
 
     Args:
-        dataset: samples as `loading.BatchLoader` takes them.
-        model: runs on the device that it is on, in evaluation mode.
-        batch_size: images in a batch.
-        precision: arithmetic of the forward pass; default as suits the device.
-        workers: processes that read images; default as suits the device.
+        model: from images (N, 3, H, W) to logits (N, C).
+        batches: of images and labels; where there are fewer labels than images, the
+            images beyond them do not count.
+        precision: arithmetic of the forward pass; it says where the model is.
 
     Returns:
-        logits float64 (N, 2), real first, and labels int64 (N,).
+        On the CPU, in the order of the batches: logits float32 (N, C), labels int64
+        (N,).
+
+    Raises:
+        ValueError: there is no batch.
     """
-    device = next(model.parameters()).device
-    preprocessing = getattr(model, "preprocessing", None)
-    loader = BatchLoader(
-        dataset,
-        batch_size,
-        preprocessing,
-        device=device,
-        workers=choose_workers(workers, device),
-    )
-    precision = precision or choose_precision("auto", device)
     logits, labels = [], []
-    with evaluation_mode(model), torch.inference_mode(), precision.autocast():
-        for images, batch_labels in tqdm(
-            loader, desc="score", leave=False, disable=None
-        ):
-            logits.append(model(images).double().cpu())
+    with evaluation_mode(model), precision.autocast():
+        for images, batch_labels in batches:
+            batch_logits = model(images.to(precision.device))[: len(batch_labels)]
+            logits.append(batch_logits.float().cpu())
             labels.append(batch_labels.cpu())
-    return torch.cat(logits).numpy(), torch.cat(labels).numpy()
+    if not labels:
+        raise ValueError("the data loader gave no batch")
+    return torch.cat(logits), torch.cat(labels)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch to evaluation mode, then give each module back the mode it had."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

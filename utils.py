@@ -1,28 +1,26 @@
-"""From names to objects: datasets, models, checkpoints, optimizers, schedules, losses."""
+"""From names to objects: datasets, models, checkpoints, optimizers and losses."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from faces_dataset import FacesDataset, ResizeToTensor
-from files.layout import SPLITS
+from files.layout import MODEL_NAMES, OPTIMIZER_NAMES, SPLITS
 from files.tensors import load_model_state, load_tensors
-from loading import (
-    PUBLISHED,
-    Preprocessing,
-    check_images,
-    describe_bad_images,
-)
-from models import MODELS, build_model
+from loading import PUBLISHED, Preprocessing, check_images, describe_bad_images
+from models import build_model
+
+DEFAULT_THRESHOLD = 0.5
+WARMUP_STEPS = 100
+LARGEST_NUMBER = 1e6  # that a checkpoint may hold for a threshold or a temperature
 
 
 def seed_everything(seed: int) -> None:
@@ -32,51 +30,16 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-DEFAULT_THRESHOLD = 0.5
-
-
-@dataclass
-class Detector:
-    """A trained model with all that is needed to judge an image.
-
-    Attributes:
-        model: in evaluation mode, on its device; `model.preprocessing` is its own.
-        path: the checkpoint that it came from.
-        threshold: P(fake) from which on the verdict is 'fake'.
-        temperature: what the logits are divided by before the softmax.
-        details: the checkpoint's other entries (`val_acc`, `epoch`, `flags`, ...).
-    """
-
-    model: nn.Module
-    path: Path
-    threshold: float
-    temperature: float
-    details: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.model.name
-
-
 def load_dataset(
-    name: str,
-    split: str,
-    *,
-    data_root: Path,
-    size: int = PUBLISHED.size,
-    limit: int | None = None,
-    exclude: Collection[str] = (),
+    name: str, split: str, *, data_root: str | Path, limit: int | None = None
 ) -> FacesDataset:
-    """Open one split of a dataset, its images as uint8 tensors of a model's size.
+    """Open one split of a dataset, its images as uint8 tensors (3, 256, 256).
 
     Args:
         name: the dataset's folder under `data_root`.
         split: train, val or test.
         data_root: folder that holds the datasets.
-        size: height and width of the samples, uint8 (3, size, size).
         limit: use only the first `limit` images of each class.
-        exclude: images to leave out, as `real/NAME` or `fake/NAME`.
 
     Raises:
         FileNotFoundError: there is no such dataset; the message names those there are.
@@ -90,11 +53,10 @@ def load_dataset(
             f"there is no dataset {name!r} under {data_root} ({known}); name another "
             "with -d and --data-root, or make examples with make_demo_datasets.py"
         )
-    transform = ResizeToTensor(size)
-    return FacesDataset(folder / split, transform, limit=limit, exclude=exclude)
+    return FacesDataset(folder / split, ResizeToTensor(), limit=limit)
 
 
-def list_datasets(data_root: Path) -> list[str]:
+def list_datasets(data_root: str | Path) -> list[str]:
     """List the folders under `data_root` that hold the splits of a dataset."""
     if not Path(data_root).is_dir():
         return []
@@ -102,11 +64,54 @@ def list_datasets(data_root: Path) -> list[str]:
     return [f.name for f in folders if any((f / split).is_dir() for split in SPLITS)]
 
 
+def open_splits(
+    name: str,
+    *,
+    data_root: str | Path,
+    limit: int | None = None,
+    check: str = "auto",
+    skip_bad_images: bool = False,
+) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
+    """Open all splits of a dataset, unreadable images refused or left out.
+
+    Args:
+        name: the dataset's folder under `data_root`.
+        data_root: folder that holds the datasets.
+        limit: use only the first `limit` images of each class and split; those that
+            are left out are not replaced by others.
+        check: how to look for unreadable images, as `loading.check_images` takes it.
+        skip_bad_images: leave them out instead of refusing the dataset.
+
+    Returns:
+        The datasets by split, and for each split with images left out their names.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+        ValueError: a class is empty, or images cannot be read.
+    """
+    datasets = {
+        split: load_dataset(name, split, data_root=data_root, limit=limit)
+        for split in SPLITS
+    }
+    bad = check_images(datasets, check)
+    if bad and not skip_bad_images:
+        raise ValueError(
+            f"{describe_bad_images(bad)}; mend or remove them, or leave them out with "
+            "--skip-bad-images"
+        )
+    for split, images in bad.items():
+        datasets[split] = datasets[split].drop([image.index for image in images])
+    return datasets, {
+        split: [f"{image.path.parent.name}/{image.path.name}" for image in images]
+        for split, images in bad.items()
+    }
+
+
 def load_model(
     name: str,
     device: torch.device | str = "cpu",
     *,
-    weights_path: Path | None = None,
+    weights_path: str | Path | None = None,
     from_scratch: bool = False,
 ) -> nn.Module:
     """Build an untrained detector and bring it to a device, in channels-last format.
@@ -120,15 +125,21 @@ def load_model(
 
 
 def load_checkpoint(
-    path: Path, model_name: str | None = None, device: torch.device | str = "cpu"
-) -> Detector:
-    """Load a trained detector.
+    path: str | Path, model_name: str | None = None, device: torch.device | str = "cpu"
+) -> nn.Module:
+    """Load a trained detector, with all that is needed to judge an image.
 
     Args:
         path: a file that train_main.py wrote, or the original exercise (a dict with
             `model`, `val_acc`, `test_acc`, `epoch`).
         model_name: what the model is expected to be; None takes what the file says.
         device: where the model goes.
+
+    Returns:
+        The model in evaluation mode, with `name` and `preprocessing`; `threshold`, the
+        P(fake) from which on the verdict is 'fake'; `temperature`, what the logits are
+        divided by before the softmax; `checkpoint_path`; and `details`, the file's
+        other entries (`val_acc`, `epoch`, `flags`, ...).
 
     Raises:
         FileNotFoundError: there is no such file; the message says how to make one.
@@ -144,29 +155,22 @@ def load_checkpoint(
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict):
         raise ValueError(f"{path} is no checkpoint: it has no entry 'model'")
-    stored_name = content.get("model_name") or _recognise_model(state)
-    if model_name is not None and stored_name != model_name:
-        raise ValueError(f"{path} is a checkpoint of {stored_name}, not {model_name}")
-    if not isinstance(stored_name, str) or stored_name not in MODELS:
-        raise ValueError(
-            f"{path} is a checkpoint of {stored_name!r}, which is none of "
-            f"{', '.join(MODELS)}"
-        )
-    model = build_model(stored_name, from_scratch=True)
     try:
+        model = build_model(_get_model_name(content, model_name), from_scratch=True)
         load_model_state(model, state)
-        model.preprocessing = _get_preprocessing(content)
+        if "preprocessing" in content:
+            model.preprocessing = Preprocessing.from_dict(content["preprocessing"])
+        else:  # the original exercise used one for both models, and stored none
+            model.preprocessing = PUBLISHED
+        model.temperature = _get_number(content, "temperature", 1.0)
+        model.threshold = _get_number(content, "threshold", DEFAULT_THRESHOLD)
+        if model.temperature <= 0:
+            raise ValueError(f"its temperature is {model.temperature}")
     except ValueError as error:
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
-    model.temperature = _get_number(content, "temperature", 1.0, path)
-    if model.temperature <= 0:
-        raise ValueError(
-            f"{path} is no checkpoint: its temperature is {model.temperature}"
-        )
-    threshold = _get_number(content, "threshold", DEFAULT_THRESHOLD, path)
-    model.eval().to(device, memory_format=torch.channels_last)
-    details = {key: value for key, value in content.items() if key != "model"}
-    return Detector(model, path, threshold, model.temperature, details)
+    model.checkpoint_path = path
+    model.details = {key: value for key, value in content.items() if key != "model"}
+    return model.eval().to(device, memory_format=torch.channels_last)
 
 
 def get_nof_parameters(model: nn.Module) -> int:
@@ -174,69 +178,119 @@ def get_nof_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def _recognise_model(state: dict[str, Any]) -> str:
-    """Tell by the names of its tensors which model a state dict is of."""
-    return "SimpleNet" if any("fc3." in str(key) for key in state) else "XceptionBased"
-
-
-def _get_preprocessing(content: dict[str, Any]) -> Preprocessing:
-    """Return the stored preprocessing; the original exercise stored none."""
-    if "preprocessing" not in content:
-        return PUBLISHED
-    preprocessing = Preprocessing.from_dict(content["preprocessing"])
-    if preprocessing.size != PUBLISHED.size:  # fc1's shape depends on it
-        raise ValueError(
-            f"its images are {preprocessing.size} pixels wide, not {PUBLISHED.size}"
-        )
-    return preprocessing
-
-
-def _get_number(content: dict[str, Any], key: str, default: float, path: Path) -> float:
-    """Return a stored finite number, or the default where there is none."""
-    value = content.get(key, default)
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"{path} is no checkpoint: its {key} is {value!r:.60}")
-    return float(value)
-
-
-def open_splits(
+def build_optimizer(
     name: str,
+    model: nn.Module,
     *,
-    data_root: Path,
-    limit: int | None = None,
-    check: str = "auto",
-    skip_bad_images: bool = False,
-) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
-    """Open the training, validation and test split of a dataset.
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """Build Adam or SGD over a model's trainable parameters.
+
+    The fused implementations update all parameters in one pass over the memory.
 
     Args:
-        name: the dataset's folder under `data_root`.
-        data_root: folder that holds the datasets.
-        limit: use only the first `limit` images of each class and split.
-        check: how to look for unreadable images, as `image_checks.check_images`.
-        skip_bad_images: leave them out instead of refusing the dataset.
-
-    Returns:
-        The datasets by split, and for each split with images left out their names.
+        name: Adam or SGD.
+        model: already on its device.
+        lr: learning rate.
+        momentum: of SGD; Adam's first-moment decay stays 0.9.
+        weight_decay: L2 penalty.
 
     Raises:
-        FileNotFoundError: a folder is missing.
-        ValueError: a class is empty, or images cannot be read.
+        ValueError: no optimizer is called so.
     """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    shared: dict[str, Any] = {
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "fused": parameters[0].device.type in ("cpu", "cuda"),
+    }
+    if name == "Adam":
+        return torch.optim.Adam(parameters, **shared)
+    if name == "SGD":
+        return torch.optim.SGD(parameters, momentum=momentum, **shared)
+    allowed = ", ".join(OPTIMIZER_NAMES)
+    raise ValueError(f"unknown optimizer {name!r}; allowed: {allowed}")
 
-    def open_split(split: str, exclude: frozenset[str] = frozenset()) -> FacesDataset:
-        return load_dataset(
-            name, split, data_root=data_root, limit=limit, exclude=exclude
-        )
 
-    datasets = {split: open_split(split) for split in SPLITS}
-    bad = check_images(datasets, check)
-    if bad and not skip_bad_images:
-        raise ValueError(
-            f"{describe_bad_images(bad)}; mend or remove them, or leave them out with "
-            "--skip-bad-images"
-        )
-    skipped = {split: [image.name for image in images] for split, images in bad.items()}
-    for split, names in skipped.items():
-        datasets[split] = open_split(split, frozenset(names))
-    return datasets, skipped
+def build_scheduler(
+    optimizer: torch.optim.Optimizer,
+    name: str,
+    *,
+    num_steps: int,
+    num_warmup_steps: int = 0,
+) -> LambdaLR:
+    """Build a learning-rate schedule that is stepped after every optimizer step.
+
+    Args:
+        optimizer: whose learning rates are multiplied.
+        name: constant, or cosine (to zero over the training).
+        num_steps: of the whole training.
+        num_warmup_steps: in which the rate first grows from near zero.
+
+    Raises:
+        ValueError: no schedule is called so.
+
+    Source: cosine after Loshchilov and Hutter, SGDR, 2017, eq. 5, without restarts.
+    """
+    if name not in ("constant", "cosine"):
+        raise ValueError(f"unknown schedule {name!r}; allowed: constant, cosine")
+
+    def compute_factor(step: int) -> float:
+        if step < num_warmup_steps:
+            return (step + 1) / (num_warmup_steps + 1)
+        if name == "constant":
+            return 1.0
+        progress = (step - num_warmup_steps) / max(num_steps - num_warmup_steps, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    return LambdaLR(optimizer, compute_factor)
+
+
+def choose_warmup(steps_an_epoch: int) -> int:
+    """Return in how many steps the learning rate grows where nobody said it.
+
+    Full steps from the first one on leave SimpleNet's last convolution dead on small
+    sets, in a plain loop as well (docs/results.md). Two epochs of them, at most 100:
+    a large set hardly notices.
+    """
+    return min(WARMUP_STEPS, 2 * steps_an_epoch)
+
+
+def build_criterion(class_weights: str, labels: np.ndarray) -> nn.Module:
+    """Build the cross-entropy loss.
+
+    Args:
+        class_weights: none, or balanced: each class weighs the same in sum.
+        labels: of the training split, int64 (N,).
+
+    Returns:
+        A module from logits (N, 2) and labels (N,) to the (weighted) mean loss.
+    """
+    if class_weights == "none":
+        return nn.CrossEntropyLoss()
+    counts = np.bincount(labels, minlength=2)
+    weights = torch.from_numpy(len(labels) / (len(counts) * counts))
+    return nn.CrossEntropyLoss(weights.float())
+
+
+def _get_model_name(content: dict[str, Any], wanted: str | None) -> str:
+    """Return which model a checkpoint is of, or refuse it (ValueError)."""
+    name = content.get("model_name")
+    if name is None:  # the original exercise: told by the names of its tensors
+        is_simple = any("fc3." in str(key) for key in content["model"])
+        name = MODEL_NAMES[0] if is_simple else MODEL_NAMES[1]
+    if not isinstance(name, str) or name not in MODEL_NAMES:
+        raise ValueError(f"its model is {name!r:.60}, none of {', '.join(MODEL_NAMES)}")
+    if wanted not in (None, name):
+        raise ValueError(f"it is of {name}, not {wanted}")
+    return name
+
+
+def _get_number(content: dict[str, Any], key: str, default: float) -> float:
+    """Return a stored finite number, or the default where there is none."""
+    value = content.get(key, default)
+    if type(value) not in (int, float) or not abs(value) <= LARGEST_NUMBER:
+        raise ValueError(f"its {key} is {value!r:.60}")
+    return float(value)

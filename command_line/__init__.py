@@ -17,7 +17,6 @@ from command_line.flags import (
     add_recipe_flags,
     add_seed_flag,
     add_small_set_flags,
-    get_defining_flags,
 )
 from command_line.parser import (
     Parser,
@@ -42,7 +41,6 @@ __all__ = [
     "add_seed_flag",
     "add_small_set_flags",
     "fraction",
-    "get_defining_flags",
     "non_negative_int",
     "number_type",
     "positive_int",

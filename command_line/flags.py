@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from command_line.parser import (
     dataset_name,
@@ -15,7 +14,7 @@ from command_line.parser import (
     positive_int,
     seed,
 )
-from files.layout import MODEL_NAMES
+from files.layout import CHECKPOINTS_DIR, MODEL_NAMES, OPTIMIZER_NAMES, OUT_DIR
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -132,29 +131,6 @@ def add_figures_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-# Two runs with the same of these (and the same data) give the same weights.
-DEFINING_FLAGS = (
-    *("dataset", "model", "optimizer", "lr", "momentum", "weight_decay"),
-    *("batch_size", "seed", "limit", "lr_schedule", "warmup", "class_weights"),
-    *("grad_clip", "recalibrate_bn", "early_stop"),
-)
-
-
-def _threshold_policy(text: str) -> str:
-    """Take a policy that `calibration.parse_threshold_policy` can read."""
-    if text != "eer":
-        name, _, rate = text.partition("=")
-        if name != "fpr":
-            raise argparse.ArgumentTypeError(f"expected eer or fpr=RATE, got {text!r}")
-        fraction(rate)
-    return text
-
-
-def get_defining_flags(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the flags that a resumed run must repeat, as plain values."""
-    return {name: getattr(args, name) for name in DEFINING_FLAGS}
-
-
 def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the published recipe."""
     group = parser.add_argument_group("recipe")
@@ -175,7 +151,11 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
         help="passes over the training split, those before --resume included",
     )
     group.add_argument(
-        "-o", "--optimizer", choices=("Adam", "SGD"), default="Adam", help="optimizer"
+        "-o",
+        "--optimizer",
+        choices=OPTIMIZER_NAMES,
+        default=OPTIMIZER_NAMES[0],
+        help="optimizer",
     )
     group.add_argument(
         "--momentum",
@@ -198,20 +178,20 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_small_set_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what goes beyond the published recipe; by default nothing does."""
+    """Add what goes beyond the published recipe."""
     group = parser.add_argument_group("beyond the published recipe")
     group.add_argument(
         "--lr-schedule",
-        choices=("constant", "cosine", "step"),
+        choices=("constant", "cosine"),
         default="constant",
         help="how the learning rate changes over the training",
     )
     group.add_argument(
         "--warmup",
         type=non_negative_int,
-        default=0,
         metavar="STEPS",
-        help="optimizer steps in which the learning rate first grows to --lr",
+        help="optimizer steps in which the learning rate first grows to --lr; 0 begins "
+        "with all of it, as published (default: two epochs' steps, at most 100)",
     )
     group.add_argument(
         "--weight-decay",
@@ -232,7 +212,8 @@ def add_small_set_flags(parser: argparse.ArgumentParser) -> None:
         "--class-weights",
         choices=("none", "balanced"),
         default="none",
-        help="balanced: real and fake weigh the same in the loss",
+        help="balanced: real and fake weigh the same in the loss, whose mean over a "
+        "batch is then weighted",
     )
     group.add_argument(
         "--grad-clip",
@@ -241,31 +222,18 @@ def add_small_set_flags(parser: argparse.ArgumentParser) -> None:
         help="largest norm of the gradient",
     )
     group.add_argument(
-        "--early-stop",
-        type=positive_int,
-        metavar="N",
-        help="stop after N epochs without a better validation accuracy",
-    )
-    group.add_argument(
-        "--cache",
-        type=non_negative_float,
-        default=1.0,
-        metavar="GIB",
-        help="memory for decoded images, so that each is decoded once; 0 keeps none",
-    )
-    group.add_argument(
         "--compile",
         action="store_true",
         help="compile the model with torch.compile; meant for GPUs: on a CPU it "
         "replaces XceptionBased's own kernels, which are faster",
     )
     group.add_argument(
-        "--threshold-policy",
-        type=_threshold_policy,
-        default="eer",
-        metavar="POLICY",
-        help="how the checkpoint's threshold is chosen on the validation split: eer, "
-        "or fpr=0.01 for at most so many real images called fake",
+        "--max-fpr",
+        type=fraction,
+        metavar="RATE",
+        help="choose the checkpoint's threshold so that at most this share of the "
+        "validation split's real images is called fake (default: where both errors are "
+        "equally frequent)",
     )
 
 
@@ -299,14 +267,14 @@ def add_file_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--out-dir",
         type=Path,
-        default=Path("out"),
+        default=OUT_DIR,
         metavar="DIR",
         help="folder of the histories",
     )
     group.add_argument(
         "--checkpoints-dir",
         type=Path,
-        default=Path("checkpoints"),
+        default=CHECKPOINTS_DIR,
         metavar="DIR",
         help="folder of the checkpoints",
     )

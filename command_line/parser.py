@@ -13,9 +13,7 @@ from typing import NoReturn, TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
-
 Number = TypeVar("Number", int, float)
-
 USER_ERROR_STATUS = 2
 
 
@@ -90,6 +88,9 @@ positive_float = number_type(
 non_negative_float = number_type(
     float, lambda v: 0 <= v < float("inf"), "a number of at least 0"
 )
+fraction = number_type(float, lambda v: 0 <= v < 1, "a number from 0 up to 1")
+# torch takes no seed of more than 64 bits.
+seed = number_type(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 
 
 def dataset_name(text: str) -> str:
@@ -100,12 +101,6 @@ def dataset_name(text: str) -> str:
             f"expected the name of a folder under --data-root, got {text!r}"
         )
     return name
-
-
-fraction = number_type(float, lambda v: 0 <= v < 1, "a number from 0 up to 1")
-
-# torch takes no seed of more than 64 bits.
-seed = number_type(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 
 
 def progress(

@@ -1,19 +1,16 @@
-"""Where everything lies and what it is called: classes, splits, models, a run's files."""
+"""Where everything lies and what it is called: classes, splits, a run's files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-# Named here as well as in models.py, so that --help need not import torch.
+REAL, FAKE = 0, 1  # labels
+CLASS_NAMES = ("real", "fake")  # by label; folders of a split
+SPLITS = ("train", "val", "test")  # folders of a dataset
 MODEL_NAMES = ("SimpleNet", "XceptionBased")
-
-
-def default_checkpoint_path(
-    dataset: str, model: str, optimizer: str = "Adam", *, folder: Path | None = None
-) -> Path:
-    """Return where train_main.py keeps the best checkpoint of such a run."""
-    return (folder or Path("checkpoints")) / f"{dataset}_{model}_{optimizer}.pt"
+OPTIMIZER_NAMES = ("Adam", "SGD")
+OUT_DIR, CHECKPOINTS_DIR = Path("out"), Path("checkpoints")
 
 
 @dataclass(frozen=True)
@@ -24,26 +21,38 @@ class RunPaths:
         history: JSON list of runs.
         checkpoint: the model of the best epoch.
         snapshot: everything needed to go on from where training stopped.
+        lock: held by the run while it lives.
     """
 
     history: Path
     checkpoint: Path
     snapshot: Path
-
-    @classmethod
-    def make(cls, name: str, *, out_dir: Path, checkpoints_dir: Path) -> RunPaths:
-        """Name the files of the run `{dataset}_{model}_{optimizer}`."""
-        return cls(
-            history=out_dir / f"{name}.json",
-            checkpoint=checkpoints_dir / f"{name}.pt",
-            snapshot=checkpoints_dir / f"{name}_last.pt",
-        )
+    lock: Path
 
 
-REAL = 0
+def name_run_files(
+    dataset: str,
+    model: str,
+    optimizer: str = OPTIMIZER_NAMES[0],
+    *,
+    out_dir: Path = OUT_DIR,
+    checkpoints_dir: Path = CHECKPOINTS_DIR,
+) -> RunPaths:
+    """Return where train_main.py keeps the files of such a run."""
+    name = f"{dataset}_{model}_{optimizer}"
+    return RunPaths(
+        history=out_dir / f"{name}.json",
+        checkpoint=checkpoints_dir / f"{name}.pt",
+        snapshot=checkpoints_dir / f"{name}_last.pt",
+        lock=checkpoints_dir / f".{name}.lock",
+    )
 
-FAKE = 1
 
-CLASS_NAMES = ("real", "fake")
+def default_checkpoint_path(dataset: str, model: str) -> Path:
+    """Return the checkpoint that the scripts take where none is named."""
+    return name_run_files(dataset, model).checkpoint
 
-SPLITS = ("train", "val", "test")
+
+def default_history_path(dataset: str, model: str) -> Path:
+    """Return the history that is drawn where none is named."""
+    return name_run_files(dataset, model).history

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import reprlib
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+import uuid
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torchvision
 
-from files.history import save_run
+from files.history import get_best_epoch, save_run
 from files.layout import RunPaths
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
-from trainer import Listener, Trainer
 
-FORMAT_VERSION = 1
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+FORMAT_VERSION = 2
 
 
 class InterruptedRunError(Exception):
@@ -37,14 +40,22 @@ class InterruptedRunError(Exception):
         self.status = 128 + signal_number
 
 
-class RunFiles(Listener):
+class RunFiles:
     """Write a run's files while it trains, and stop it cleanly on a signal.
+
+    `after_batch` and `after_epoch` are what `Trainer.run` takes.
 
     Args:
         paths: where the files go.
-        run: the run's entries in the history beside the curves; `run_id` names it.
-        details: the entries of its checkpoints beside the model and its results.
-        minutes: how often a snapshot is saved within an epoch; 0 only at its end.
+        run: the run's entries in the history beside the curves.
+        details: the entries of its checkpoints beside the model and its results:
+            `flags` and `data_fingerprint` must be the same on resumption.
+        describe_best: from validation's logits (N, 2) and labels (N,) to what the
+            checkpoint says of them: plain values, such as a threshold.
+
+    Attributes:
+        best: the checkpoint's entries beside the model and `details`; empty at first.
+        set_aside: where the files went that were here before this run.
     """
 
     def __init__(
@@ -52,52 +63,79 @@ class RunFiles(Listener):
         paths: RunPaths,
         run: dict[str, Any],
         details: dict[str, Any],
-        *,
-        minutes: float = 10.0,
+        describe_best: Callable[[torch.Tensor, torch.Tensor], dict[str, Any]],
     ) -> None:
         self.paths = paths
-        self.run = run
+        self.run = {"run_id": uuid.uuid4().hex, **run}
         self.details = {"format_version": FORMAT_VERSION, **details}
-        self._interval_s = 60 * minutes
+        self.best: dict[str, Any] = {}
+        self.set_aside: list[Path] | None = None  # nothing was written yet
+        self._describe_best = describe_best
+        self._interval_s = 0.0
         self._saved_at = self._epoch_began = time.monotonic()
         self._signal = 0
 
-    @contextmanager
-    def watch_signals(self) -> Iterator[None]:
-        """Note SIGINT and SIGTERM instead of dying of them; a second one kills."""
+    @contextlib.contextmanager
+    def watch(self, minutes: float = 10.0) -> Iterator[None]:
+        """Hold the run's name, and note SIGINT and SIGTERM instead of dying of them.
+
+        A second signal kills.
+
+        Args:
+            minutes: how often a snapshot is saved within an epoch; 0 only at its end.
+
+        Raises:
+            ValueError: another run of this name is alive.
+        """
+        self._interval_s = 60 * minutes
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self._note) for number in numbers}
         try:
-            yield
+            with hold_lock(self.paths.lock):
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def resume(self, trainer: Trainer) -> None:
+    def resume(self, trainer: Any) -> None:
         """Bring a new trainer to where the snapshot's run stopped.
 
         Raises:
             FileNotFoundError: there is no snapshot.
-            ValueError: it is damaged, or of a run with other flags or data.
+            ValueError: it is damaged, or of a run with other flags or data, or the
+                checkpoint beside it is not this run's.
         """
-        snapshot = load_snapshot(self.paths.snapshot)
+        path = self.paths.snapshot
+        snapshot = load_snapshot(path)
         check_same_flags(snapshot["flags"], self.details["flags"])
         if snapshot.get("data_fingerprint") != self.details["data_fingerprint"]:
             raise ValueError(
-                f"cannot resume from {self.paths.snapshot}: the dataset's files are "
-                "not those that the run started with"
+                f"cannot resume from {path}: the dataset's files are not those that "
+                "the run started with"
             )
         try:
             trainer.load_state_dict(snapshot["trainer"])
+            self.run, self.best = snapshot["run"], dict(snapshot["best"])
+            has_checkpoint = not self.best or self._has_checkpoint()
         # torch's loaders answer a damaged state with nearly any built-in error.
         except Exception as error:
             raise ValueError(
-                f"cannot resume from {self.paths.snapshot}: it is damaged ({error})"
+                f"cannot resume from {path}: it is damaged ({error})"
             ) from error
-        self.run = snapshot["run"]
-        self.save_history(trainer)  # if the run was killed before it could
+        self.set_aside = []
+        if not has_checkpoint and not snapshot.get("holds_best"):
+            raise ValueError(
+                f"cannot resume from {path}: {self.paths.checkpoint} is not the best "
+                f"checkpoint of this run (epoch {self.best['epoch']}); put that back, "
+                "or leave --resume out to start anew"
+            )
+        if not has_checkpoint:
+            self._save_checkpoint(trainer)
+        self._save_history(trainer)  # if the run was killed before it could
+        batch = trainer.loaders["train"].state_dict()["batch"]
+        _say(f"resumed after {trainer.epoch} epochs and {batch} batches")
 
-    def on_batch(self, trainer: Trainer) -> None:
+    def after_batch(self, trainer: Any) -> None:
         """Save a snapshot when it is time to, or when a signal came, and stop then.
 
         Raises:
@@ -106,33 +144,37 @@ class RunFiles(Listener):
         is_due = time.monotonic() - self._saved_at >= self._interval_s > 0
         stop, is_due = distributed.maximum([self._signal, int(is_due)])
         if stop or is_due:
-            self.save_snapshot(trainer)
+            self._save_snapshot(trainer)
         if stop:
             raise InterruptedRunError(stop)
 
-    def on_improvement(self, trainer: Trainer) -> None:
-        """Save the model as the best checkpoint."""
-        checkpoint = {
-            "model": trainer.model.state_dict(),
-            "val_acc": trainer.history["val_acc"][-1],
-            "test_acc": trainer.history["test_acc"][-1],
-            "epoch": trainer.epoch,
-            **self.details,
-        }
-        if distributed.is_main():
-            save_tensors(checkpoint, self.paths.checkpoint)
+    def after_epoch(self, trainer: Any) -> None:
+        """Save snapshot, checkpoint if the epoch was the best, and history.
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        """Save the snapshot, then the history; killed in between, nothing is lost."""
-        self.save_snapshot(trainer)
-        self.save_history(trainer)
+        Killed in between, nothing is lost: the snapshot at an epoch's end holds the
+        model and all that a checkpoint or the history would say.
+        """
+        if trainer.is_best():
+            self.best = {
+                "val_acc": trainer.history["val_acc"][-1],
+                "test_acc": trainer.history["test_acc"][-1],
+                "epoch": trainer.epoch,
+                "run_id": self.run["run_id"],
+                **self._describe_best(trainer.val_logits, trainer.val_labels),
+            }
+        self._save_snapshot(trainer, holds_best=trainer.is_best())
+        if trainer.is_best():
+            self._save_checkpoint(trainer)
+        self._save_history(trainer)
         seconds = time.monotonic() - self._epoch_began
         self._epoch_began = time.monotonic()
-        if distributed.is_main():
-            print(f"{_describe_epoch(trainer)} ({seconds:.0f} s)", flush=True)
+        _say(f"{_describe_epoch(trainer)} ({seconds:.0f} s)")
 
-    def save_snapshot(self, trainer: Trainer) -> None:
-        """Save all that is needed to go on from here."""
+    def _save_snapshot(self, trainer: Any, *, holds_best: bool = False) -> None:
+        """Save all that is needed to go on from here.
+
+        `holds_best` says that its model is the best checkpoint's.
+        """
         self._saved_at = time.monotonic()
         state = trainer.state_dict()  # every process takes part
         if not all(p.isfinite().all() for p in trainer.model.parameters()):
@@ -141,12 +183,20 @@ class RunFiles(Listener):
                 "last checkpoints are kept; try a lower learning rate or --grad-clip 1"
             )
         if distributed.is_main():
-            snapshot = {**self.details, "run": self.run, "trainer": state}
+            self._make_room()
+            snapshot = {"run": self.run, "best": self.best, "holds_best": holds_best}
+            snapshot |= {**self.details, "trainer": state}
             save_tensors(snapshot, self.paths.snapshot)
 
-    def save_history(self, trainer: Trainer) -> None:
+    def _save_checkpoint(self, trainer: Any) -> None:
+        """Save the model as the best checkpoint."""
+        if distributed.is_main():
+            checkpoint = {"model": trainer.model.state_dict(), **self.best}
+            save_tensors({**checkpoint, **self.details}, self.paths.checkpoint)
+
+    def _save_history(self, trainer: Any) -> None:
         """Save the run's record, in its place in the history file."""
-        best_epoch = trainer.get_best_epoch()
+        best_epoch = get_best_epoch(trainer.history)
         if distributed.is_main() and best_epoch:
             best = {
                 "best_epoch": best_epoch,
@@ -154,33 +204,63 @@ class RunFiles(Listener):
             }
             save_run({**self.run, **trainer.history, **best}, self.paths.history)
 
+    def _has_checkpoint(self) -> bool:
+        """Say whether the checkpoint is the one that this run wrote last."""
+        if not self.paths.checkpoint.exists():
+            return False
+        content = load_tensors(self.paths.checkpoint)
+        wanted = {key: self.best[key] for key in ("run_id", "epoch")}
+        return isinstance(content, dict) and wanted.items() <= content.items()
+
+    def _make_room(self) -> None:
+        """Rename another run's files before the first of this run's takes their name.
+
+        The checkpoint goes first: killed in between, none stands beside a snapshot of
+        another run.
+        """
+        if self.set_aside is None:
+            self.set_aside = set_aside([self.paths.checkpoint, self.paths.snapshot])
+
     def _note(self, number: int, frame: object) -> None:
         """Remember a signal; let a second one act as it would."""
         self._signal = number
         signal.signal(number, signal.default_int_handler)
 
 
-def set_aside_unfinished(paths: RunPaths) -> list[Path]:
-    """Rename the files of an unfinished run, so that a new one does not replace them.
-
-    A run is finished when its checkpoint is newer than its snapshot: the last thing
-    that a training does is to put the threshold into the checkpoint.
+def set_aside(paths: list[Path]) -> list[Path]:
+    """Rename files from NAME.pt to NAME.1.pt, with the first number that is free.
 
     Returns:
-        The new names of snapshot and, where there is one, checkpoint; or nothing.
+        The new names of those that were there.
     """
-    snapshot, checkpoint = paths.snapshot, paths.checkpoint
-    if not snapshot.exists():
-        return []
-    saved_at = snapshot.stat().st_mtime
-    if checkpoint.exists() and checkpoint.stat().st_mtime >= saved_at:
-        return []
-    mark = f"aside-{datetime.fromtimestamp(saved_at):%Y%m%d-%H%M%S}"
-    return [
-        path.rename(path.with_name(f"{path.stem}.{mark}{path.suffix}"))
-        for path in (snapshot, checkpoint)
-        if path.exists()
-    ]
+    number = 1
+    while any(_add_number(path, number).exists() for path in paths):
+        number += 1
+    return [path.rename(_add_number(path, number)) for path in paths if path.exists()]
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Keep a file locked; the system releases the lock when the process dies.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    if fcntl is None or not distributed.is_main():
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another training holds {path}: wait for its end, or name another "
+                "--checkpoints-dir"
+            ) from None
+        except OSError:  # a network drive without locks
+            pass
+        yield
 
 
 def load_snapshot(path: Path) -> dict[str, Any]:
@@ -196,12 +276,13 @@ def load_snapshot(path: Path) -> dict[str, Any]:
         )
     snapshot = load_tensors(path)
     parts = snapshot if isinstance(snapshot, dict) else {}
+    format_version = parts.get("format_version")
     if not all(isinstance(parts.get(n), dict) for n in ("run", "trainer", "flags")):
         raise ValueError(f"{path} is no snapshot of a training run")
-    if snapshot.get("format_version") != FORMAT_VERSION:
+    if type(format_version) is not int or format_version != FORMAT_VERSION:
         raise ValueError(
-            f"the snapshot {path} has format version "
-            f"{reprlib.repr(snapshot.get('format_version'))}, not {FORMAT_VERSION}"
+            f"the snapshot {path} has format version {reprlib.repr(format_version)}, "
+            f"not {FORMAT_VERSION}; leave --resume out to start anew"
         )
     return snapshot
 
@@ -221,22 +302,29 @@ def check_same_flags(stored: dict[str, Any], given: dict[str, Any]) -> None:
         )
 
 
-def _describe_epoch(trainer: Trainer) -> str:
+def get_versions() -> dict[str, str]:
+    """Return the versions that a result may depend on."""
+    packages = ("torch", "torchvision", "numpy", "pillow")
+    return {"python": platform.python_version(), **{p: version(p) for p in packages}}
+
+
+def _say(text: str) -> None:
+    """Print, in the main process only."""
+    if distributed.is_main():
+        print(text, flush=True)
+
+
+def _add_number(path: Path, number: int) -> Path:
+    """Return NAME.1.pt for NAME.pt."""
+    return path.with_name(f"{path.stem}.{number}{path.suffix}")
+
+
+def _describe_epoch(trainer: Any) -> str:
     """Return an epoch's results as a line."""
     last = {curve: values[-1] for curve, values in trainer.history.items()}
     parts = [
         f"{split} loss {last[f'{split}_loss']:.4f} acc {last[f'{split}_acc']:5.2f} %"
         for split in ("train", "val", "test")
     ]
-    mark = " | best so far" if trainer.get_best_epoch() == trainer.epoch else ""
+    mark = " | best so far" if trainer.is_best() else ""
     return f"epoch {trainer.epoch}: {' | '.join(parts)}{mark}"
-
-
-def get_versions() -> dict[str, str]:
-    """Return the versions that a result may depend on."""
-    return {
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "torchvision": torchvision.__version__,
-        "numpy": np.__version__,
-    }

@@ -145,7 +145,7 @@ def make_argv(
     return [
         *("-d", "faces", "--data-root", str(data_root), "-b", "2", "-e", str(epochs)),
         *("--workers", str(workers), "--checkpoint-minutes", str(minutes)),
-        *("--device", "cpu", "--precision", "fp32", "--early-stop", "7"),
+        *("--device", "cpu", "--precision", "fp32"),
         *("--warmup", "2", "--grad-clip", "5", "-lr", "0.0002"),
     ]
 
@@ -165,9 +165,9 @@ def history_path(folder: Path) -> Path:
     return folder / "out" / f"{NAME}.json"
 
 
-def list_temporary_files(folder: Path) -> list[Path]:
-    """List what killed writers have left."""
-    return sorted(folder.glob("*/.*.tmp"))
+def list_temporary_files(folder: Path) -> set[tuple[Path, int]]:
+    """List what is being written, or killed writers have left, each with its time."""
+    return {(path, path.stat().st_mtime_ns) for path in folder.glob("*/.*.tmp")}
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -181,6 +181,8 @@ def read_results(folder: Path) -> dict[str, Any]:
     }
     for run in (results["snapshot"]["run"], *results["history"]):
         del run["run_id"], run["started"]
+    for best in (results["snapshot"]["best"], results["checkpoint"]):
+        del best["run_id"]
     return results
 
 
@@ -218,10 +220,10 @@ def kill_at_random(run: Run, rng: random.Random, duration_s: float) -> bool:
     during_write = rng.random() < 0.5
     after_s = rng.uniform(0, LONGEST_WRITE_S)
     end = time.monotonic() + rng.uniform(0, duration_s)
-    before = set(list_temporary_files(run.folder))
+    before = list_temporary_files(run.folder)
     while time.monotonic() < end and not run.is_over():
         time.sleep(POLL_S)
-        if during_write and set(list_temporary_files(run.folder)) - before:
+        if during_write and list_temporary_files(run.folder) - before:
             time.sleep(after_s)
             break
     run.send(signal.SIGKILL)
@@ -278,10 +280,10 @@ def go_on_until_done(
         resume = ["--resume"] if snapshot_path(folder).exists() else []
         run = launcher.start([*argv, *resume], folder)
         if counts.kills < kills:
-            num_before = len(list_temporary_files(folder))
+            before = list_temporary_files(folder)
             killed = kill_at_random(run, rng, duration_s)
             counts.kills += killed
-            counts.within_write += len(list_temporary_files(folder)) > num_before
+            counts.within_write += bool(list_temporary_files(folder) - before)
             counts.before_snapshot += killed and not snapshot_path(folder).exists()
         status = run.wait()
         if status not in (0, -signal.SIGKILL):
@@ -293,7 +295,6 @@ def serve() -> None:
     """Fork a run for each request on stdin; print its process id, then its status."""
     sys.path.insert(0, str(PROJECT))
     # All that a run imports; none of it starts a thread before the fork.
-    import filelock  # noqa: F401
     import scipy.optimize  # noqa: F401
     import sklearn.metrics  # noqa: F401
     import torch
@@ -309,8 +310,8 @@ def serve() -> None:
 
 def become_train_main(request: dict[str, Any]) -> None:
     """Turn this process into a `train_main.py` in a session of its own."""
+    import command_line
     import train_main
-    from command_line import parser
 
     os.setsid()
     os.chdir(request["folder"])
@@ -320,7 +321,7 @@ def become_train_main(request: dict[str, Any]) -> None:
     if request["file_size"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"],) * 2)
     sys.argv = ["train_main.py", *request["argv"]]
-    parser.run(train_main.main)
+    command_line.run(train_main.main)
 
 
 if __name__ == "__main__":

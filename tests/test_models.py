@@ -6,18 +6,17 @@ import pytest
 import torch
 from torch import nn
 
+from files import imagenet_weights
+from files.layout import MODEL_NAMES
 from files.tensors import load_model_state
-from loading.preprocessing import Preprocessing
+from loading.preprocessing import PUBLISHED, SYMMETRIC
 from models import (
-    MODELS,
     MaxPool2x2,
     SimpleNet,
     build_model,
     build_plain_xception,
     get_xception_based_model,
 )
-
-HALF = (0.5, 0.5, 0.5)
 
 
 def count(model: nn.Module) -> int:
@@ -204,27 +203,23 @@ def test_xception_forward_leaves_hooked_conv3_as_it_was(xception):
     assert torch.equal(seen[2], seen[3])
 
 
-@pytest.mark.parametrize("name", list(MODELS))
-def test_models_table_built_model_carries_name_and_preprocessing(name, xception):
-    spec = MODELS[name]
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_build_model_carries_its_name_and_has_the_layer_of_grad_cam(name, xception):
     model = xception if name == "XceptionBased" else build_model(name)
-    assert (model.name, spec.name) == (name, name)
-    assert model.preprocessing == spec.preprocessing
-    assert spec.preprocessing.size == 256
-    assert spec.grad_cam_layer == "conv3"
-    assert model.get_submodule(spec.grad_cam_layer) is model.conv3
+    assert model.name == name
+    assert model.preprocessing == (SYMMETRIC if model is xception else PUBLISHED)
+    assert isinstance(model.get_submodule("conv3"), nn.Module)
 
 
 def test_xception_from_scratch_says_so(xception):
     assert "random start" in xception.weights_source
-    assert xception.preprocessing == Preprocessing(256, HALF, HALF)
 
 
 def test_get_xception_based_model_weights_file_loads_the_backbone(xception, tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(xception.state_dict(), path)
     torch.manual_seed(1)
-    loaded = get_xception_based_model(path)
+    loaded = get_xception_based_model(str(path))
     assert loaded.weights_source.startswith(
         f"ImageNet weights: 274 tensors from {path}"
     )
@@ -237,7 +232,7 @@ def test_get_xception_based_model_weights_file_loads_the_backbone(xception, tmp_
 def test_get_xception_based_model_no_weights_never_starts_at_random(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("weights.MIRRORS", ())
+    monkeypatch.setattr(imagenet_weights, "MIRRORS", ())
     with pytest.raises(OSError, match=r"--weights FILE.*--from-scratch") as error:
         get_xception_based_model(cache_dir=tmp_path)
     one_line(error)

@@ -14,6 +14,7 @@ from conftest import TinyNet
 
 import models
 import train_main
+import utils
 from files.history import CURVES, load_history
 from files.tensors import load_tensors
 from loading.preprocessing import PUBLISHED
@@ -26,11 +27,7 @@ NAME = "faces_SimpleNet_SGD"
 def tiny_model(monkeypatch):
     """Lets the name SimpleNet build a tiny network: these runs take no time."""
 
-    def build(weights_path, from_scratch):
-        return TinyNet(PUBLISHED)
-
-    spec = models.ModelSpec("SimpleNet", PUBLISHED, build, "conv")
-    monkeypatch.setitem(models.MODELS, "SimpleNet", spec)
+    monkeypatch.setattr(utils, "build_model", lambda *_, **__: TinyNet(PUBLISHED))
 
 
 def make_arguments(faces_root: Path, folder: Path, *more: str) -> list[str]:
@@ -104,7 +101,7 @@ def test_main_writes_the_files_of_the_reference(
     assert train(faces_root, tmp_path, "--momentum", "0.5") == 0
     history_path, checkpoint_path, snapshot_path = get_files(tmp_path)
     names = {p.relative_to(tmp_path).as_posix() for p in get_files(tmp_path)}
-    assert list_files(tmp_path) - {f"out/.{NAME}.json.lock"} == names
+    assert list_files(tmp_path) - {f"checkpoints/.{NAME}.lock"} == names
 
     (run,) = json.loads(history_path.read_text())
     assert (run["model"], run["dataset"]) == ("SimpleNet", "faces")
@@ -120,8 +117,9 @@ def test_main_writes_the_files_of_the_reference(
     assert checkpoint["val_acc"] == run["val_acc"][0]
     assert checkpoint["test_acc"] == run["test_acc"][0]
     assert checkpoint["class_names"] == ["real", "fake"]
-    detector = load_checkpoint(checkpoint_path, "SimpleNet")
-    assert detector.threshold == checkpoint["threshold"]
+    assert checkpoint["run_id"] == run["run_id"]
+    model = load_checkpoint(checkpoint_path, "SimpleNet")
+    assert model.threshold == checkpoint["threshold"]
 
     lines = capsys.readouterr().out.splitlines()
     assert "train: 9 images, 44.4 % fake, 1 fake to 1.2 real" in lines
@@ -150,7 +148,7 @@ def test_main_second_run_is_appended_to_the_history(tiny_model, faces_root, tmp_
 
 RECIPES = {
     "plain": ["--precision", "fp32"],
-    "cosine": ["--lr-schedule", "constant", "--momentum", "0.9", "--warmup", "3"],
+    "momentum": ["--momentum", "0.9", "--warmup", "3", "--max-fpr", "0.1"],
     "recalibrated": ["--recalibrate-bn", "2", "--class-weights", "balanced"],
 }
 
@@ -209,12 +207,11 @@ def test_main_resume_with_the_weights_flag_repeated_goes_on(
 ):
     asked = []
 
-    def build(weights_path, from_scratch):
+    def build(name, *, weights_path, from_scratch):
         asked.append((weights_path, from_scratch))
         return TinyNet(PUBLISHED)
 
-    spec = models.ModelSpec("XceptionBased", PUBLISHED, build, "conv")
-    monkeypatch.setitem(models.MODELS, "XceptionBased", spec)
+    monkeypatch.setattr(utils, "build_model", build)
     weights = tmp_path / "weights.pth"
     more = ("-m", "XceptionBased", "--weights", str(weights))
     train(faces_root, tmp_path, *more)
@@ -223,24 +220,35 @@ def test_main_resume_with_the_weights_flag_repeated_goes_on(
     assert all(path is None and random for path, random in asked[1:])
 
 
-def test_main_without_resume_keeps_an_interrupted_run(
-    tiny_model, faces_root, tmp_path, monkeypatch, capsys
+def test_main_without_resume_keeps_an_earlier_run(
+    tiny_model, faces_root, tmp_path, capsys
 ):
-    with monkeypatch.context() as context:
-        context.setattr(train_main, "_choose_operating_point", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(faces_root, tmp_path)
-    snapshot = get_files(tmp_path)[2].read_bytes()
-    train(faces_root, tmp_path, "--seed", "3")
-    (kept,) = (tmp_path / "checkpoints").glob(f"{NAME}_last.aside-*.pt")
-    assert kept.read_bytes() == snapshot
-    assert str(kept) in capsys.readouterr().out
-    train(faces_root, tmp_path, "--seed", "4")  # the last one was finished
-    assert list((tmp_path / "checkpoints").glob(f"{NAME}_last.aside-*")) == [kept]
+    train(faces_root, tmp_path)
+    before = [path.read_bytes() for path in get_files(tmp_path)[1:]]
+    train(faces_root, tmp_path, "--limit", "1")
+    folder = tmp_path / "checkpoints"
+    kept = [folder / f"{NAME}.1.pt", folder / f"{NAME}_last.1.pt"]
+    assert [path.read_bytes() for path in kept] == before
+    printed = capsys.readouterr().out
+    assert all(f"kept an earlier run's file as {path}" in printed for path in kept)
 
 
-def interrupt(*args: object) -> None:
-    raise KeyboardInterrupt
+def test_main_warmup_by_default_and_none_when_so_asked(
+    tiny_model, faces_root, tmp_path, capsys
+):
+    train(faces_root, tmp_path)
+    assert "grows to 0.01 in the first 10 steps" in capsys.readouterr().out
+    train(faces_root, tmp_path, "--warmup", "0")
+    assert "steps" not in capsys.readouterr().out
+    runs = load_history(get_files(tmp_path)[0])
+    assert [run["warmup_steps"] for run in runs] == [10, 0]
+
+
+def test_main_model_that_answers_one_class_is_told(
+    tiny_model, faces_root, tmp_path, capsys
+):
+    train(faces_root, tmp_path, "-lr", "1e-9")
+    assert "warning: the model answers" in capsys.readouterr().out
 
 
 def test_main_resume_without_a_snapshot_is_refused(
@@ -266,8 +274,8 @@ def test_main_resume_without_a_snapshot_is_refused(
         ["--weights", "x.pth"],
         ["--limit", "none"],
         ["--grad-clip", "0"],
-        ["--threshold-policy", "best"],
-        ["--threshold-policy", "fpr=2"],
+        ["--max-fpr", "eer"],
+        ["--max-fpr", "2"],
         ["--unknown"],
     ],
     ids=" ".join,

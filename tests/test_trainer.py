@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from files.history import CURVES
 from hardware.device import Precision
 from loading.batches import BatchLoader
-from trainer import Listener, Loaders, Options, Trainer, recalibrate_batch_norm
+from trainer import Trainer, compute_logits
 from utils import build_optimizer, build_scheduler
 
 
@@ -38,13 +38,14 @@ class Scale:
         return images.float() / 127.5 - 1
 
 
-def make_loaders(*, batch_size: int = 3, num_train: int = 7) -> Loaders:
+def make_loaders(*, batch_size: int = 3, num_train: int = 7) -> dict[str, BatchLoader]:
     """Batches of seven, five and four samples: the last ones are short."""
-    return Loaders(
-        BatchLoader(make_samples(num_train), batch_size, Scale(), training=True),
-        BatchLoader(make_samples(5, seed=1), batch_size, Scale()),
-        BatchLoader(make_samples(4, seed=2), batch_size, Scale()),
-    )
+    train = make_samples(num_train)
+    return {
+        "train": BatchLoader(train, batch_size, Scale(), training=True),
+        "val": BatchLoader(make_samples(5, seed=1), batch_size, Scale()),
+        "test": BatchLoader(make_samples(4, seed=2), batch_size, Scale()),
+    }
 
 
 def make_trainer(model: nn.Module, optimizer: str = "SGD", **changes: Any) -> Trainer:
@@ -54,7 +55,7 @@ def make_trainer(model: nn.Module, optimizer: str = "SGD", **changes: Any) -> Tr
     schedule = changes.pop("schedule", "constant")
     optim = build_optimizer(optimizer, model, lr=lr, momentum=momentum)
     scheduler = build_scheduler(
-        optim, schedule, num_steps=2 * len(loaders.train), num_warmup_steps=2
+        optim, schedule, num_steps=2 * len(loaders["train"]), num_warmup_steps=2
     )
     return Trainer(model, optim, loaders, scheduler=scheduler, **changes)
 
@@ -84,7 +85,8 @@ def as_batch(loader: BatchLoader) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_train_one_epoch_single_batch_equals_hand_written_sgd(tiny_net):
     loaders = make_loaders(batch_size=7)
-    images, labels = next(iter(loaders.train))
+    images, labels = next(iter(loaders["train"]))
+    loaders["train"].load_state_dict({"epoch": 0, "batch": 0})
     expected = tiny_net().train()
     logits = expected(images)
     loss = -torch.log_softmax(logits, 1)[range(7), labels].mean()
@@ -109,7 +111,7 @@ def test_train_one_epoch_equals_the_textbook_loop(tiny_net):
     expected = tiny_net().train()
     optimizer = torch.optim.Adam(expected.parameters(), lr=0.01)
     total_loss, num_correct = 0.0, 0
-    for images, labels in loaders.train:
+    for images, labels in loaders["train"]:
         logits = expected(images)
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
@@ -118,6 +120,7 @@ def test_train_one_epoch_equals_the_textbook_loop(tiny_net):
         total_loss += loss.item() * len(labels)
         num_correct += int((logits.argmax(1) == labels).sum())
 
+    loaders["train"].load_state_dict({"epoch": 0, "batch": 0})
     model = tiny_net()
     trainer = Trainer(model, torch.optim.Adam(model.parameters(), lr=0.01), loaders)
     mean_loss, accuracy = trainer.train_one_epoch()
@@ -166,7 +169,9 @@ def test_evaluate_without_a_batch_is_refused(tiny_net):
 
 def test_run_plain_data_loaders_and_own_criterion_will_do(tiny_net):
     samples = [(image.float() / 255, label) for image, label in make_samples(6)]
-    loaders = Loaders(*(DataLoader(samples, batch_size=4) for _ in range(3)))
+    loaders = {
+        split: DataLoader(samples, batch_size=4) for split in ("train", "val", "test")
+    }
     model = tiny_net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
@@ -180,11 +185,10 @@ def test_run_plain_data_loaders_and_own_criterion_will_do(tiny_net):
 
 def test_run_eight_images_are_learnt_by_heart(tiny_net):
     samples = make_samples(8)
-    loaders = Loaders(
-        BatchLoader(samples, 8, Scale(), training=True),
-        BatchLoader(samples, 8, Scale()),
-        BatchLoader(samples, 8, Scale()),
-    )
+    loaders = {
+        split: BatchLoader(samples, 8, Scale(), training=split == "train")
+        for split in ("train", "val", "test")
+    }
     model = tiny_net()
     optimizer = build_optimizer("Adam", model, lr=0.05)
     history = Trainer(model, optimizer, loaders).run(40)
@@ -193,9 +197,7 @@ def test_run_eight_images_are_learnt_by_heart(tiny_net):
 
 
 def test_run_bf16_learns_too(tiny_net):
-    trainer = make_trainer(
-        tiny_net(), "Adam", precision=Precision("bf16", "cpu"), lr=0.01
-    )
+    trainer = make_trainer(tiny_net(), "Adam", precision=Precision("bf16"), lr=0.01)
     history = trainer.run(4)
     assert all(np.isfinite(values).all() for values in history.values())
     assert next(trainer.model.parameters()).dtype == torch.float32
@@ -205,34 +207,30 @@ class StoppedHereError(Exception):
     """Stops a run in these tests."""
 
 
-class StopAt(Listener):
-    """Counts what it hears, remembers the trainer's state then, and stops there."""
+class StopAt:
+    """Counts calls after batches and epochs; at `step` keeps the state and stops."""
 
     def __init__(self, step: int | None = None) -> None:
         self.step = step
         self.num_heard = 0
         self.state: dict[str, Any] = {}
 
-    def on_batch(self, trainer: Trainer) -> None:
+    def __call__(self, trainer: Trainer) -> None:
         if self.num_heard == self.step:
             self.state = copy.deepcopy(trainer.state_dict())
             raise StoppedHereError
         self.num_heard += 1
 
-    on_epoch_end = on_batch
-
 
 VARIANTS = {
     "momentum": {"optimizer": "SGD", "schedule": "cosine"},
-    "recalibrated": {
-        "optimizer": "SGD",
-        "options": Options(recalibration_batches=2),
-    },
-    "Adam": {"optimizer": "Adam", "schedule": "step"},
+    "recalibrated": {"optimizer": "SGD", "bn_batches": 2},
+    "Adam": {"optimizer": "Adam"},
     "recalibrated Adam": {
         "optimizer": "Adam",
         "schedule": "cosine",
-        "options": Options(grad_clip=1.0, recalibration_batches=3),
+        "grad_clip": 1.0,
+        "bn_batches": 3,
     },
 }
 
@@ -241,14 +239,14 @@ VARIANTS = {
 def test_run_interrupted_at_any_step_ends_as_if_undisturbed(tiny_net, variant):
     undisturbed = make_trainer(tiny_net(), **variant)
     counter = StopAt()
-    undisturbed.run(2, counter)
+    undisturbed.run(2, counter, counter)
     expected = undisturbed.state_dict()
     # 3 training batches, 2 of validation, 2 of testing and an end, in each epoch.
     assert counter.num_heard == 2 * (3 + 2 + 2 + 1)
     for step in range(counter.num_heard):
         stopper = StopAt(step)
         with pytest.raises(StoppedHereError):
-            make_trainer(tiny_net(), **variant).run(2, stopper)
+            make_trainer(tiny_net(), **variant).run(2, stopper, stopper)
         resumed = make_trainer(tiny_net(), **variant)
         resumed.load_state_dict(stopper.state)
         resumed.run(2)
@@ -261,8 +259,9 @@ def test_load_state_dict_mid_epoch_keeps_the_epochs_totals(tiny_net):
         make_trainer(tiny_net()).run(1, stopper)
     resumed = make_trainer(tiny_net())
     resumed.load_state_dict(stopper.state)
-    assert (resumed.epoch, resumed.batch) == (0, 2)
-    assert resumed._totals.num_samples == 6
+    assert resumed.epoch == 0
+    assert resumed.loaders["train"].state_dict() == {"epoch": 0, "batch": 2}
+    assert resumed.totals.num_samples == 6
 
 
 def test_run_more_epochs_later_equal_all_at_once(tiny_net):
@@ -275,54 +274,33 @@ def test_run_more_epochs_later_equal_all_at_once(tiny_net):
     assert_same(parts.state_dict(), whole.state_dict())
 
 
-class Recorder(Listener):
-    """Remembers in which epochs it heard of what."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, int]] = []
-
-    def on_improvement(self, trainer: Trainer) -> None:
-        self.heard.append(("better", trainer.epoch))
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        self.heard.append(("end", trainer.epoch))
-
-
-def script_validation(trainer: Trainer, accuracies: list[float]) -> None:
-    """Let validation give these accuracies, one after the other."""
-    results = iter(accuracies)
-    trainer.validate = lambda: (0.5, next(results))
-
-
-def test_run_improvements_are_told_before_the_epochs_end(tiny_net):
+def test_is_best_tells_the_first_epoch_of_the_best_validation_accuracy(tiny_net):
     trainer = make_trainer(tiny_net())
-    script_validation(trainer, [50.0, 50.0, 60.0, 55.0])
-    recorder = Recorder()
-    trainer.run(4, recorder)
-    assert recorder.heard == [
-        ("better", 1),
-        *(("end", epoch) for epoch in (1, 2)),
-        ("better", 3),
-        *(("end", epoch) for epoch in (3, 4)),
-    ]
-    assert trainer.get_best_epoch() == 3
+    results = iter([50.0, 50.0, 60.0, 55.0])
+    trainer.validate = lambda: (0.5, next(results))
+    heard = []
+    trainer.run(4, after_epoch=lambda t: heard.append((t.epoch, t.is_best())))
+    assert heard == [(1, True), (2, False), (3, True), (4, False)]
 
 
-@pytest.mark.parametrize(
-    ("accuracies", "num_epochs"),
-    [([50, 60, 60, 55, 70], 4), ([50, 40, 60, 50, 61], 5), ([50, 50, 50, 50, 50], 3)],
-)
-def test_run_out_of_patience_stops(tiny_net, accuracies, num_epochs):
-    trainer = make_trainer(tiny_net(), options=Options(patience=2))
-    script_validation(trainer, accuracies)
-    trainer.run(5)
-    assert trainer.epoch == num_epochs
-    trainer.run(5)
-    assert trainer.epoch == num_epochs
+def test_validate_keeps_the_logits_of_every_sample(tiny_net):
+    trainer = make_trainer(tiny_net())
+    mean_loss, _ = trainer.validate()
+    images, labels = as_batch(trainer.loaders["val"])
+    with torch.no_grad():
+        expected = trainer.model.eval()(images)
+    torch.testing.assert_close(trainer.val_logits, expected)
+    assert torch.equal(trainer.val_labels, labels)
+    assert F.cross_entropy(expected, labels).item() == pytest.approx(mean_loss)
 
 
-def test_run_new_trainer_has_no_best_epoch(tiny_net):
-    assert make_trainer(tiny_net()).get_best_epoch() == 0
+def test_compute_logits_images_beyond_the_labels_do_not_count(tiny_net):
+    images = torch.rand(3, 3, 8, 8)
+    batches = [(images, torch.tensor([0, 1])), (images[:1], torch.tensor([]).long())]
+    logits, labels = compute_logits(tiny_net(), batches, Precision())
+    assert logits.shape == (2, 2)
+    assert labels.tolist() == [0, 1]
+    assert logits.dtype == torch.float32
 
 
 def test_train_one_epoch_non_finite_loss_names_the_files_and_takes_no_step(tiny_net):
@@ -332,20 +310,18 @@ def test_train_one_epoch_non_finite_loss_names_the_files_and_takes_no_step(tiny_
 
     samples = Files(make_samples(7))
     loaders = make_loaders()
-    loaders.train = BatchLoader(samples, 3, Scale(), training=True)
-    loaders.train.set_epoch(0)
-    bad = [indices.tolist() for indices, _ in loaders.train.list_batches()][1]
+    loaders["train"] = BatchLoader(samples, 3, Scale(), training=True)
+    bad = [indices.tolist() for indices, _ in loaders["train"].list_batches()][1]
     samples[bad[0]] = (torch.full((3, 8, 8), torch.nan), 0)
     samples[:] = [
         (image if image.isnan().any() else image.float(), label)
         for image, label in samples
     ]
     trainer = make_trainer(tiny_net(), loaders=loaders)
-    with pytest.raises(FloatingPointError, match="nan in epoch 1, batch 2") as error:
+    with pytest.raises(FloatingPointError, match="nan in epoch 1 ") as error:
         trainer.train_one_epoch()
     for index in bad:
         assert f"file{index}.png" in str(error.value)
-    assert trainer.batch == 1
     assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
 
 
@@ -357,7 +333,7 @@ def test_train_one_epoch_grad_clip_bounds_the_step(tiny_net, grad_clip, norm):
         model,
         torch.optim.SGD(model.parameters(), lr=1.0),
         make_loaders(batch_size=7),
-        options=Options(grad_clip=grad_clip),
+        grad_clip=grad_clip,
     )
     trainer.train_one_epoch()
     step = nn.utils.parameters_to_vector(model.parameters()).detach() - before
@@ -368,19 +344,21 @@ def test_train_one_epoch_grad_clip_bounds_the_step(tiny_net, grad_clip, norm):
 
 
 def test_recalibrate_batch_norm_gives_the_mean_statistics(tiny_net):
-    trainer = make_trainer(tiny_net())
+    trainer = make_trainer(tiny_net(), bn_batches=2)
     trainer.train_one_epoch()
     model = trainer.model
     weights = [parameter.detach().clone() for parameter in model.parameters()]
-    trainer.loaders.train.set_epoch(0)
-    batches = list(trainer.loaders.train)[:2]
+    position = trainer.loaders["train"].state_dict()
+    batches = list(trainer.loaders["train"])[:2]
+    trainer.loaders["train"].load_state_dict(position)
     with torch.no_grad():
         features = [model.conv(images) for images, _ in batches]  # (3, 4, 3, 3) each
     means = torch.stack([f.mean(dim=(0, 2, 3)) for f in features])
     variances = torch.stack([f.var(dim=(0, 2, 3)) for f in features])  # unbiased
 
-    recalibrate_batch_norm(trainer.model, batches, Precision())
+    trainer.recalibrate_batch_norm()
 
+    assert trainer.loaders["train"].state_dict() == position
     torch.testing.assert_close(model.norm.running_mean, means.mean(0))
     torch.testing.assert_close(model.norm.running_var, variances.mean(0))
     assert model.norm.momentum == 0.1
@@ -390,9 +368,9 @@ def test_recalibrate_batch_norm_gives_the_mean_statistics(tiny_net):
 
 def test_recalibrate_batch_norm_model_without_any_is_left_alone():
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
-    trainer = make_trainer(model)
+    trainer = make_trainer(model, bn_batches=2)
     before = copy.deepcopy(model.state_dict())
-    recalibrate_batch_norm(model, trainer.loaders.train, Precision())
+    trainer.recalibrate_batch_norm()
     assert_same(model.state_dict(), before)
 
 
@@ -404,3 +382,10 @@ def test_run_does_not_depend_on_the_global_random_state(
         torch.manual_seed(seed)
         histories.append(make_trainer(tiny_net()).run(2))
     assert histories[0] == histories[1]
+
+
+def test_load_state_dict_of_a_machine_with_gpus_is_taken_without_them(tiny_net):
+    trainer = make_trainer(tiny_net())
+    state = {**trainer.state_dict(), "cuda_random": [torch.zeros(16).byte()] * 9}
+    trainer.load_state_dict(state)
+    assert trainer.epoch == 0

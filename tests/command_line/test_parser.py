@@ -8,19 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from command_line import flags, parser
-from files import layout
+import command_line
+from command_line.flags import PRECISIONS
+from command_line.parser import (
+    USER_ERROR_STATUS,
+    describe_error,
+    non_negative_float,
+    positive_float,
+    seed,
+)
+from hardware.device import DTYPES
 
-REPOSITORY = Path(cli.__file__).parent
+REPOSITORY = Path(command_line.__file__).parents[1]
 
 
-def build_parser() -> parser.Parser:
-    parser = parser.Parser("Do it.", epilog="examples:\n  one\n  two")
-    flags.add_data_flags(parser)
-    flags.add_model_flag(parser)
-    flags.add_checkpoint_flag(parser)
-    flags.add_compute_flags(parser)
-    flags.add_figures_flag(parser)
+def build_parser() -> command_line.Parser:
+    parser = command_line.Parser("Do it.", epilog="examples:\n  one\n  two")
+    command_line.add_data_flags(parser)
+    command_line.add_model_flag(parser)
+    command_line.add_checkpoint_flag(parser)
+    command_line.add_compute_flags(parser)
+    command_line.add_figures_flag(parser)
     parser.add_argument("--flag", action="store_true", help="switch")
     return parser
 
@@ -28,12 +36,12 @@ def build_parser() -> parser.Parser:
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
-        (parser.positive_int, "1", 1),
-        (parser.non_negative_int, "0", 0),
-        (parser.positive_float, "1e-3", 0.001),
-        (parser.non_negative_float, "0", 0.0),
-        (parser.fraction, "0.9", 0.9),
-        (parser.seed, str(2**63 - 1), 2**63 - 1),
+        (command_line.positive_int, "1", 1),
+        (command_line.non_negative_int, "0", 0),
+        (positive_float, "1e-3", 0.001),
+        (non_negative_float, "0", 0.0),
+        (command_line.fraction, "0.9", 0.9),
+        (seed, str(2**63 - 1), 2**63 - 1),
     ],
 )
 def test_number_type_allowed_number_is_returned(kind, text, value):
@@ -43,26 +51,26 @@ def test_number_type_allowed_number_is_returned(kind, text, value):
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        (parser.positive_int, "0"),
-        (parser.positive_int, "1.5"),
-        (parser.positive_int, "x"),
-        (parser.non_negative_int, "-1"),
-        (parser.positive_float, "0"),
-        (parser.positive_float, "-0.1"),
-        (parser.positive_float, "nan"),
-        (parser.positive_float, "inf"),
-        (parser.non_negative_float, "-0.5"),
-        (parser.fraction, "1"),
-        (parser.seed, str(2**64)),
+        (command_line.positive_int, "0"),
+        (command_line.positive_int, "1.5"),
+        (command_line.positive_int, "x"),
+        (command_line.non_negative_int, "-1"),
+        (positive_float, "0"),
+        (positive_float, "-0.1"),
+        (positive_float, "nan"),
+        (positive_float, "inf"),
+        (non_negative_float, "-0.5"),
+        (command_line.fraction, "1"),
+        (seed, str(2**64)),
     ],
 )
 def test_number_type_other_number_says_what_is_allowed(kind, text, capsys):
-    parser = parser.Parser("Do it.")
+    parser = command_line.Parser("Do it.")
     parser.add_argument("-n", type=kind)
     with pytest.raises(SystemExit) as exit_:
         parser.parse_args(["-n", text])
     captured = capsys.readouterr()
-    assert exit_.value.code == parser.USER_ERROR_STATUS
+    assert exit_.value.code == USER_ERROR_STATUS
     assert captured.err.count("\n") == 1
     assert repr(text) in captured.err
     assert "expected a" in captured.err
@@ -89,9 +97,9 @@ def test_parser_checkpoint_flag_every_spelling_is_taken(flag):
 
 
 def test_parser_several_values_are_lists():
-    parser = parser.Parser("Do it.")
-    flags.add_data_flags(parser, several=True)
-    flags.add_checkpoint_flag(parser, several=True)
+    parser = command_line.Parser("Do it.")
+    command_line.add_data_flags(parser, several=True)
+    command_line.add_checkpoint_flag(parser, several=True)
     assert parser.parse_args([]).dataset == ["fakes_dataset"]
     args = parser.parse_args(["-d", "x", "y", "-cpp", "a", "b"])
     assert args.dataset == ["x", "y"]
@@ -104,7 +112,7 @@ def test_parser_several_values_are_lists():
 def test_parser_bad_flag_is_one_line_and_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:
         build_parser().parse_args(arguments)
-    assert exit_.value.code == parser.USER_ERROR_STATUS
+    assert exit_.value.code == USER_ERROR_STATUS
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -118,15 +126,12 @@ def test_parser_help_shows_defaults_where_there_are_some(capsys):
     assert "examples: one two" in text
 
 
-def test_default_checkpoint_path_names_the_run():
-    path = layout.default_checkpoint_path("data", "SimpleNet")
-    assert path == Path("checkpoints/data_SimpleNet_Adam.pt")
-    path = layout.default_checkpoint_path("d", "m", "SGD", folder=Path("x"))
-    assert path == Path("x/d_m_SGD.pt")
+def test_precisions_on_the_command_line_are_those_of_the_hardware():
+    assert ("auto", *DTYPES) == PRECISIONS
 
 
 def test_progress_not_on_a_terminal_is_silent(capsys):
-    assert list(parser.progress([1, 2], "work", total=2)) == [1, 2]
+    assert list(command_line.progress([1, 2], "work", total=2)) == [1, 2]
     assert capsys.readouterr() == ("", "")
 
 
@@ -146,7 +151,7 @@ def test_progress_not_on_a_terminal_is_silent(capsys):
     ],
 )
 def test_describe_error_is_one_line(error, text):
-    assert parser.describe_error(error) == text
+    assert describe_error(error) == text
 
 
 @pytest.mark.parametrize(
@@ -163,7 +168,7 @@ def test_run_user_error_is_one_line_and_a_status(error, status, text, capsys):
         raise error
 
     with pytest.raises(SystemExit) as exit_:
-        parser.run(main)
+        command_line.run(main)
     captured = capsys.readouterr()
     assert exit_.value.code == status
     assert captured.err.endswith(f": {text}\n")
@@ -175,18 +180,21 @@ def test_run_programming_error_keeps_its_traceback():
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
-        parser.run(main)
+        command_line.run(main)
 
 
 @pytest.mark.parametrize("status", [None, 0, 1])
 def test_run_success_exits_with_the_status(status):
     with pytest.raises(SystemExit) as exit_:
-        parser.run(lambda argv: status)
+        command_line.run(lambda argv: status)
     assert exit_.value.code == status
 
 
 def test_run_reader_that_has_seen_enough_gets_no_traceback():
-    program = "import cli\ncli.run(lambda argv: [print('x' * 99) for _ in range(9999)])"
+    program = (
+        "import command_line\n"
+        "command_line.run(lambda argv: [print('x' * 99) for _ in range(9999)])"
+    )
     process = subprocess.Popen(
         [sys.executable, "-B", "-c", program],
         cwd=REPOSITORY,

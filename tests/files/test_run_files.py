@@ -12,18 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from files import tensors
-from files.history import load_history
-from files.layout import RunPaths
-from files.run_files import (
-    InterruptedRunError,
-    RunFiles,
-    load_snapshot,
-    set_aside_unfinished,
-)
+from files import run_files
+from files.history import get_best_epoch, load_history
+from files.layout import name_run_files
+from files.run_files import InterruptedRunError, RunFiles, load_snapshot
 from files.tensors import load_tensors, save_tensors
 from loading.batches import BatchLoader
-from trainer import Loaders, Trainer
+from trainer import Trainer
 
 DETAILS = {"flags": {"lr": 0.1, "batch_size": 2}, "data_fingerprint": "abc"}
 
@@ -38,38 +33,39 @@ def make_trainer(tiny_net) -> Callable[[], Trainer]:
     def make() -> Trainer:
         model = tiny_net()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        loaders = Loaders(
-            BatchLoader(samples, 2, training=True),
-            BatchLoader(samples, 2),
-            BatchLoader(samples, 2),
-        )
+        loaders = {
+            split: BatchLoader(samples, 2, training=split == "train")
+            for split in ("train", "val", "test")
+        }
         return Trainer(model, optimizer, loaders)
 
     return make
 
 
 def make_files(folder: Path, run_id: str = "a", **changes: Any) -> RunFiles:
-    paths = RunPaths.make("run", out_dir=folder / "out", checkpoints_dir=folder)
-    minutes = changes.pop("minutes", 0)
-    return RunFiles(paths, {"run_id": run_id}, {**DETAILS, **changes}, minutes=minutes)
+    paths = name_run_files("d", "m", "o", out_dir=folder, checkpoints_dir=folder)
+    details = {**DETAILS, **changes}
+    return RunFiles(paths, {"run_id": run_id}, details, describe_best)
 
 
-def test_run_paths_make_names_the_files():
-    paths = RunPaths.make("d_m_o", out_dir=Path("out"), checkpoints_dir=Path("cp"))
-    assert paths.history == Path("out/d_m_o.json")
-    assert paths.checkpoint == Path("cp/d_m_o.pt")
-    assert paths.snapshot == Path("cp/d_m_o_last.pt")
+def describe_best(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
+    return {"num_val": len(labels), "first_logit": float(logits[0, 0])}
+
+
+def run(trainer: Trainer, num_epochs: int, files: RunFiles, minutes: float = 0) -> None:
+    with files.watch(minutes):
+        trainer.run(num_epochs, files.after_batch, files.after_epoch)
 
 
 def test_run_writes_history_and_snapshot_after_every_epoch(make_trainer, tmp_path):
     files = make_files(tmp_path)
     trainer = make_trainer()
     for epoch in (1, 2):
-        trainer.run(epoch, files)
-        (run,) = load_history(files.paths.history)
-        assert len(run["val_acc"]) == epoch
-        assert run["best_epoch"] == trainer.get_best_epoch()
-        assert run["best_val_acc"] == max(run["val_acc"])
+        run(trainer, epoch, files)
+        (record,) = load_history(files.paths.history)
+        assert len(record["val_acc"]) == epoch
+        assert record["best_epoch"] == get_best_epoch(trainer.history)
+        assert record["best_val_acc"] == max(record["val_acc"])
         snapshot = load_snapshot(files.paths.snapshot)
         assert snapshot["trainer"]["epoch"] == epoch
 
@@ -78,20 +74,23 @@ def test_run_checkpoint_is_of_the_best_epoch(make_trainer, tmp_path):
     files = make_files(tmp_path)
     trainer = make_trainer()
     accuracies = iter([50.0, 90.0, 60.0])
-    trainer.validate = lambda: (0.5, next(accuracies))
-    trainer.run(2, files)
+    validate = trainer.validate
+    trainer.validate = lambda: (validate()[0], next(accuracies))
+    run(trainer, 2, files)
     best = copy.deepcopy(trainer.model.state_dict())
-    trainer.run(3, files)
+    run(trainer, 3, files)
     checkpoint = load_tensors(files.paths.checkpoint)
     assert (checkpoint["epoch"], checkpoint["val_acc"]) == (2, 90.0)
     assert checkpoint["test_acc"] == trainer.history["test_acc"][1]
     assert checkpoint["flags"] == DETAILS["flags"]
+    assert checkpoint["run_id"] == "a"
+    assert checkpoint["num_val"] == 5
     for name, value in best.items():
         assert torch.equal(checkpoint["model"][name], value)
 
 
 def test_run_prints_a_line_an_epoch(make_trainer, tmp_path, capsys):
-    make_trainer().run(2, make_files(tmp_path))
+    run(make_trainer(), 2, make_files(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
     assert "best so far" in lines[0]
@@ -103,34 +102,34 @@ def test_run_signal_saves_a_snapshot_and_stops(make_trainer, tmp_path, number):
     trainer = make_trainer()
 
     def interrupt(*args: Any) -> None:
-        if trainer.batch == 1:
+        if trainer.loaders["train"].batch == 2:
             os.kill(os.getpid(), number)
 
     trainer.model.register_forward_hook(interrupt)
     before = signal.getsignal(number)
-    with pytest.raises(InterruptedRunError) as error, files.watch_signals():
-        trainer.run(2, files)
+    with pytest.raises(InterruptedRunError) as error:
+        run(trainer, 2, files)
     assert error.value.status == 128 + number
     assert str(error.value) == signal.Signals(number).name
     assert signal.getsignal(number) is before
     snapshot = load_snapshot(files.paths.snapshot)["trainer"]
-    assert (snapshot["epoch"], snapshot["batch"]) == (0, 2)
+    assert snapshot["batches"] == {"epoch": 0, "batch": 2}
 
     undisturbed = make_trainer()
     undisturbed.run(2)
     resumed = make_trainer()
     again = make_files(tmp_path, run_id="b")
     again.resume(resumed)
-    resumed.run(2, again)
+    run(resumed, 2, again)
     assert resumed.history == undisturbed.history
     for name, value in undisturbed.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], value)
-    (run,) = load_history(files.paths.history)
-    assert run["run_id"] == "a"
+    (record,) = load_history(files.paths.history)
+    assert record["run_id"] == "a"
 
 
-def test_watch_signals_a_second_one_kills(tmp_path):
-    with pytest.raises(KeyboardInterrupt), make_files(tmp_path).watch_signals():
+def test_watch_a_second_signal_kills(tmp_path):
+    with pytest.raises(KeyboardInterrupt), make_files(tmp_path).watch():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -141,16 +140,18 @@ def test_run_snapshots_within_the_epoch_when_due(
 ):
     now = iter(range(0, 100_000, 61))  # each look at the clock is a minute later
     monkeypatch.setattr(run_files.time, "monotonic", lambda: next(now))
-    files = make_files(tmp_path, minutes=minutes)
+    files = make_files(tmp_path)
     saved = []
-    monkeypatch.setattr(tensors, "save_tensors", lambda value, path: saved.append(path))
-    make_trainer().run(1, files)
+    monkeypatch.setattr(
+        run_files, "save_tensors", lambda value, path: saved.append(path)
+    )
+    run(make_trainer(), 1, files, minutes)
     assert saved.count(files.paths.snapshot) == num_snapshots
 
 
 def test_resume_killed_before_the_last_history_writes_it(make_trainer, tmp_path):
     files = make_files(tmp_path)
-    make_trainer().run(2, files)
+    run(make_trainer(), 2, files)
     expected = files.paths.history.read_bytes()
     files.paths.history.unlink()
     make_files(tmp_path, "b").resume(make_trainer())
@@ -166,7 +167,7 @@ def test_resume_killed_before_the_last_history_writes_it(make_trainer, tmp_path)
     ],
 )
 def test_resume_other_run_is_refused(make_trainer, tmp_path, changes, reason, one_line):
-    make_trainer().run(1, make_files(tmp_path))
+    run(make_trainer(), 1, make_files(tmp_path))
     trainer = make_trainer()
     with pytest.raises(ValueError, match=reason) as error:
         make_files(tmp_path, **changes).resume(trainer)
@@ -185,16 +186,19 @@ DAMAGES = {
     "totals": lambda s: {**s, "trainer": {**s["trainer"], "totals": {"x": 1}}},
     "flags": lambda s: {**s, "flags": 3},
     "random": lambda s: {**s, "trainer": {**s["trainer"], "random": []}},
+    "batches": lambda s: {**s, "trainer": {**s["trainer"], "batches": [1]}},
+    "best": lambda s: {**s, "best": 3},
+    "best's names": lambda s: {**s, "best": {"epoch": 1}},
 }
 
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_resume_damaged_snapshot_is_refused(make_trainer, tmp_path, name):
     files = make_files(tmp_path)
-    make_trainer().run(1, files)
+    run(make_trainer(), 1, files)
     snapshot = load_tensors(files.paths.snapshot)
     save_tensors(DAMAGES[name](snapshot), files.paths.snapshot)
-    with pytest.raises(ValueError, match=r"run_last\.pt"):
+    with pytest.raises(ValueError, match=r"d_m_o_last\.pt"):
         make_files(tmp_path).resume(make_trainer())
 
 
@@ -204,34 +208,68 @@ def test_resume_without_a_snapshot_says_so(make_trainer, tmp_path, one_line):
     one_line(error)
 
 
-def make_run(folder: Path, *, snapshot: int | None, checkpoint: int | None) -> RunPaths:
-    """Files of a run that were written at these seconds."""
-    paths = RunPaths.make("run", out_dir=folder, checkpoints_dir=folder)
-    for path, seconds in ((paths.snapshot, snapshot), (paths.checkpoint, checkpoint)):
-        if seconds is not None:
-            path.write_text(path.name)
-            os.utime(path, (seconds, seconds))
-    return paths
+def test_watch_second_run_of_the_name_is_refused(tmp_path, one_line):
+    with make_files(tmp_path).watch():
+        with (
+            pytest.raises(ValueError, match="another training holds") as error,
+            make_files(tmp_path).watch(),
+        ):
+            pass
+        one_line(error)
+    with make_files(tmp_path).watch():
+        pass
 
 
-@pytest.mark.parametrize(
-    ("snapshot", "checkpoint", "kept"),
-    [
-        (None, None, []),
-        (None, 5, []),
-        (5, 6, []),  # the threshold came last: finished
-        (6, 5, ["run_last", "run"]),
-        (5, None, ["run_last"]),
-    ],
-)
-def test_set_aside_unfinished_renames_only_unfinished_runs(
-    tmp_path, snapshot, checkpoint, kept
+def list_names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.suffix == ".pt"}
+
+
+def test_run_new_run_sets_an_earlier_ones_files_aside(make_trainer, tmp_path):
+    run(make_trainer(), 1, make_files(tmp_path))
+    before = make_files(tmp_path).paths.checkpoint.read_bytes()
+    for number, run_id in ((1, "b"), (2, "c")):
+        files = make_files(tmp_path, run_id)
+        assert len(list_names(tmp_path)) == 2 * number  # nothing is moved yet
+        run(make_trainer(), 1, files)
+        names = [f"d_m_o.{number}.pt", f"d_m_o_last.{number}.pt"]
+        assert [path.name for path in files.set_aside] == names
+    assert (tmp_path / "d_m_o.1.pt").read_bytes() == before
+    assert load_tensors(tmp_path / "d_m_o_last.2.pt")["run"]["run_id"] == "b"
+
+
+def test_resume_goes_on_without_setting_aside(make_trainer, tmp_path):
+    run(make_trainer(), 1, make_files(tmp_path))
+    trainer, files = make_trainer(), make_files(tmp_path, "b")
+    files.resume(trainer)
+    run(trainer, 2, files)
+    assert list_names(tmp_path) == {"d_m_o.pt", "d_m_o_last.pt"}
+
+
+def test_resume_lost_or_foreign_best_checkpoint_is_rebuilt(make_trainer, tmp_path):
+    files = make_files(tmp_path)
+    run(make_trainer(), 1, files)
+    path = files.paths.checkpoint
+    expected = load_tensors(path)
+    foreign = {**expected, "run_id": "other"}
+    for replace in (path.unlink, lambda: save_tensors(foreign, path)):
+        replace()
+        make_files(tmp_path, "b").resume(make_trainer())
+        rebuilt = load_tensors(path)
+        assert rebuilt.keys() == expected.keys()
+        assert rebuilt["run_id"] == "a"
+        for name, value in expected["model"].items():
+            assert torch.equal(rebuilt["model"][name], value)
+
+
+def test_resume_without_its_best_checkpoint_later_is_refused(
+    make_trainer, tmp_path, one_line
 ):
-    paths = make_run(tmp_path, snapshot=snapshot, checkpoint=checkpoint)
-    before = {path.name for path in tmp_path.iterdir()}
-    renamed = set_aside_unfinished(paths)
-    assert [path.name.split(".")[0] for path in renamed] == kept
-    assert all(path.read_text().startswith(path.name.split(".")[0]) for path in renamed)
-    left = {path.name for path in tmp_path.iterdir()} - {path.name for path in renamed}
-    assert left == (set() if kept else before)
-    assert set_aside_unfinished(paths) == []
+    files, trainer = make_files(tmp_path), make_trainer()
+    accuracies = iter([90.0, 50.0])
+    validate = trainer.validate
+    trainer.validate = lambda: (validate()[0], next(accuracies))
+    run(trainer, 2, files)
+    save_tensors({"model": {}, "epoch": 1}, files.paths.checkpoint)
+    with pytest.raises(ValueError, match=r"not the best checkpoint.*epoch 1") as error:
+        make_files(tmp_path).resume(make_trainer())
+    one_line(error)

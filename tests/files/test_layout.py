@@ -1,0 +1,21 @@
+"""The names of a run's files, as people have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from files.layout import default_checkpoint_path, default_history_path, name_run_files
+
+
+def test_name_run_files_are_those_in_use():
+    paths = name_run_files(
+        "d", "m", "o", out_dir=Path("out"), checkpoints_dir=Path("cp")
+    )
+    assert paths.history == Path("out/d_m_o.json")
+    assert paths.checkpoint == Path("cp/d_m_o.pt")
+    assert paths.snapshot == Path("cp/d_m_o_last.pt")
+
+
+def test_default_paths_are_of_adam():
+    assert default_checkpoint_path("d", "m") == Path("checkpoints/d_m_Adam.pt")
+    assert default_history_path("d", "m") == Path("out/d_m_Adam.json")
