@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import reprlib
 import signal
@@ -253,14 +254,22 @@ def hold_lock(path: Path) -> Iterator[None]:
     with path.open("ab") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last holder may have removed it since it was opened here.
+            mine = os.fstat(handle.fileno())
+            is_held = path.exists() and os.path.samestat(mine, path.stat())
         except BlockingIOError:
+            is_held = False
+        except OSError:  # a network drive without locks
+            is_held = True
+        if not is_held:
             raise ValueError(
                 f"another training holds {path}: wait for its end, or name another "
                 "--checkpoints-dir"
-            ) from None
-        except OSError:  # a network drive without locks
-            pass
-        yield
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def load_snapshot(path: Path) -> dict[str, Any]:
