@@ -26,7 +26,7 @@ demo: setup
 	@mkdir -p $(DEMO)
 	$(RUN)/make_demo_datasets.py
 	$(RUN)/plot_samples_of_faces_dataset.py
-	$(RUN)/train_main.py -d fakes_dataset -m SimpleNet -lr 0.001 -b 32 -e 5 -o Adam --warmup 100
+	$(RUN)/train_main.py -d fakes_dataset -m SimpleNet -lr 0.001 -b 32 -e 5 -o Adam
 	$(RUN)/plot_accuracy_and_loss.py -m SimpleNet -j out/fakes_dataset_SimpleNet_Adam.json -d fakes_dataset
 	$(RUN)/numerical_analysis.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
 	$(RUN)/saliency_map.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
@@ -37,6 +37,7 @@ demo: setup
 lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) tests/check_house.py
 
 test: lint
 	$(PY) -m pytest $(COVERAGE)

@@ -232,7 +232,8 @@ def test_get_xception_based_model_weights_file_loads_the_backbone(xception, tmp_
 def test_get_xception_based_model_no_weights_never_starts_at_random(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(imagenet_weights, "MIRRORS", ())
+    nobody = "http://127.0.0.1:9/xception-43020ad28.pth"
+    monkeypatch.setattr(imagenet_weights, "URL", nobody)
     with pytest.raises(OSError, match=r"--weights FILE.*--from-scratch") as error:
         get_xception_based_model(cache_dir=tmp_path)
     one_line(error)

@@ -1,0 +1,83 @@
+"""Fail when an import points upwards, sideways, or hides inside a function.
+
+The layers of docs/house.md, the ground last. Rooms of one layer do not import each
+other, and no script imports a script.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+SCRIPTS = {
+    *("train_main", "plot_samples_of_faces_dataset", "plot_accuracy_and_loss"),
+    *("numerical_analysis", "saliency_map", "grad_cam_analysis"),
+    *("predict", "make_demo_datasets"),
+}
+LAYERS = (
+    SCRIPTS,
+    {"explaining"},
+    {"utils", "plots"},
+    {"metrics", "trainer", "models", "faces_dataset", "command_line", "drawn_faces"},
+    {"files", "loading"},
+    {"hardware"},
+)
+LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+# pretrainedmodels takes a second to import: only who builds an Xception waits for it.
+IN_FUNCTIONS = {("models", "hardware.fast_xception")}
+# The trainer is abstract: it knows no model, no dataset and no file.
+ALL_OF_TRAINER = {"hardware", "files.history"}
+
+
+def find_offences() -> Iterator[str]:
+    """Yield a line for each import that breaks the rules, and each unknown room."""
+    for path in sorted([*PROJECT.glob("*.py"), *PROJECT.glob("[a-z]*/*.py")]):
+        room = path.relative_to(PROJECT).parts[0].removesuffix(".py")
+        if room in ("tests", "benchmarks"):
+            continue
+        if room not in LAYER_OF:
+            yield f"{path.relative_to(PROJECT)}: no layer holds the room {room!r}"
+            continue
+        tree = ast.parse(path.read_text())
+        at_top = {id(node) for node in _unwrap(tree.body)}
+        for node in ast.walk(tree):
+            place = f"{path.relative_to(PROJECT)}:{getattr(node, 'lineno', 0)}: {room}"
+            for module in _list_modules(node):
+                if id(node) not in at_top and (room, module) not in IN_FUNCTIONS:
+                    yield f"{place} imports {module} inside a function"
+                if not _is_allowed(room, module):
+                    yield f"{place} must not import {module}"
+
+
+def _unwrap(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run when a module is imported."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.Try | ast.With):
+            yield from node.body
+
+
+def _list_modules(node: ast.AST) -> list[str]:
+    """Return the modules that a node imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+
+
+def _is_allowed(room: str, module: str) -> bool:
+    """Say whether a room may import a module, one of its own or of others."""
+    imported = module.split(".")[0]
+    if imported not in LAYER_OF or imported == room:
+        return True
+    if room == "trainer" and module not in ALL_OF_TRAINER:
+        return False
+    return LAYER_OF[imported] > LAYER_OF[room]
+
+
+if __name__ == "__main__":
+    offences = list(find_offences())
+    print("\n".join(offences) or "every import points down")
+    sys.exit(1 if offences else 0)
