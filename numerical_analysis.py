@@ -1,10 +1,11 @@
-"""The command-line flags of numerical_analysis.py that no other script has."""
+"""Measure trained detectors: curves, metrics with intervals, comparisons."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +16,79 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import command_line
-import utils
 from faces_dataset import FacesDataset
 from files.atomic import check_writable, save_figure, save_json
 from files.layout import MODEL_NAMES, SPLITS, default_checkpoint_path
-from hardware import choose_precision, prepare_device
+from hardware import Precision, choose_precision, prepare_device
+from loading import BatchLoader
 from metrics import (
     Analysis,
-    Leak,
-    ScoreColumns,
+    Comparison,
     ScoreSet,
     analyse,
-    apply_threshold,
     compare_detectors,
-    compute_scores,
+    compute_fake_scores,
     find_leaks,
     groups_from_names,
     load_score_set,
-    save_scores,
+    save_score_set,
     tell_apart,
 )
 from plots.curves import plot_det, plot_precision_recall, plot_roc
 from plots.scores import plot_confusion_matrix, plot_reliability, plot_score_histogram
-from plots.tables import Comparisons, format_comparison, format_report
+from plots.tables import format_comparison, format_report
 from trainer import compute_logits
+from utils import load_checkpoint, load_dataset
+
+EPILOG = """examples:
+  python numerical_analysis.py -m SimpleNet -d fakes_dataset \\
+      -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
+  python numerical_analysis.py -cpp A.pt B.pt -d fakes_dataset synthetic_dataset
+  python numerical_analysis.py --from-scores scores.csv --group-column video
+
+writes to --figures-dir, for each detector and dataset:
+  DATASET_MODEL_{roc_curve,det_curve,precision_recall,score_histogram,reliability,
+                 confusion_matrix}.png
+  DATASET_MODEL_metrics.json    every number, with its interval
+  DATASET_MODEL_scores.csv      path, label, score, group
+and for several comparison_{roc_curve,det_curve,precision_recall}.png and
+comparison_metrics.json."""
+
+# By the end of the file's name; curves are of one detector or of several.
+CURVES = {
+    "roc_curve": plot_roc,
+    "det_curve": plot_det,
+    "precision_recall": plot_precision_recall,
+}
+PICTURES = {
+    "score_histogram": plot_score_histogram,
+    "reliability": plot_reliability,
+    "confusion_matrix": plot_confusion_matrix,
+}
 
 
-def add_analysis_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --split, --threshold, --group-by and --resamples."""
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = command_line.Parser(__doc__, epilog=EPILOG)
+    command_line.add_data_flags(parser, several=True)
+    parser.set_defaults(dataset=None)  # scores from elsewhere are named by their file
+    parser.add_argument(
+        "-m",
+        "--model",
+        choices=MODEL_NAMES,
+        help="architecture that the checkpoints must be of (default: what they say)",
+    )
+    command_line.add_checkpoint_flag(parser, several=True)
+    command_line.add_compute_flags(parser)
+    command_line.add_figures_flag(parser)
+    _add_analysis_flags(parser)
+    _add_scores_flags(parser)
+    args = parser.parse_args(argv)
+    _check_combination(parser, args)
+    return args
+
+
+def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("analysis")
     group.add_argument(
         "--split", choices=("val", "test"), default="test", help="what is scored"
@@ -69,15 +115,14 @@ def add_analysis_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_scores_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --from-scores and the names of its columns."""
+def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("scores from elsewhere")
     group.add_argument(
         "--from-scores",
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="CSV of scores to analyse instead of a checkpoint; needs no torch",
+        help="CSV of scores to analyse instead of a checkpoint",
     )
     for name, default in (("score", "score"), ("label", "label"), ("group", None)):
         group.add_argument(
@@ -85,7 +130,7 @@ def add_scores_flags(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def check_combination(
+def _check_combination(
     parser: argparse.ArgumentParser, args: argparse.Namespace
 ) -> None:
     """End with one line and status 2 where flags exclude each other."""
@@ -98,6 +143,169 @@ def check_combination(
     num_files = len(args.from_scores or ())
     if num_files and args.dataset and len(args.dataset) not in (1, num_files):
         parser.error("-d names one dataset, or one for each file of --from-scores")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script."""
+    args = parse_args(argv)
+    check_writable(args.figures_dir)
+    if args.from_scores:
+        score_sets = _load_score_sets(
+            args.from_scores,
+            args.dataset or [None],
+            model=args.model or "",
+            score_column=args.score_column,
+            label_column=args.label_column,
+            group_column=args.group_column,
+            group_pattern=args.group_by,
+        )
+    else:
+        names = args.dataset or ["fakes_dataset"]
+        options = {"data_root": args.data_root, "limit": args.limit}
+        score_sets = _score_datasets(
+            {name: load_dataset(name, args.split, **options) for name in names},
+            args.checkpoint_path,
+            args.model,
+            group_pattern=args.group_by,
+            batch_size=args.batch_size,
+            precision=choose_precision(args.precision, prepare_device(args.device)),
+            workers=args.workers,
+        )
+        for name in names if args.group_by else ():
+            print(_describe_leaks(args.data_root / name, args.group_by))
+    score_sets = _set_threshold(tell_apart(score_sets), args.threshold)
+    analyses = [
+        analyse(scores, num_resamples=args.resamples, seed=args.seed)
+        for scores in command_line.progress(score_sets, "analyse")
+    ]
+    for path in save_all(analyses, args.figures_dir, keep=args.from_scores or ()):
+        print(f"wrote {path}")
+
+
+def get_soft_scores_and_true_labels(
+    dataset: Dataset,
+    model: nn.Module,
+    *,
+    batch_size: int = 32,
+    precision: Precision | None = None,
+    workers: int | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Score every image of a dataset.
+
+    Args:
+        dataset: samples as `loading.BatchLoader` takes them.
+        model: as `load_checkpoint` or `load_model` return it; it runs on the device
+            that it is on, in evaluation mode.
+        batch_size: images in a batch.
+        precision: arithmetic of the forward pass; default as suits the device.
+        workers: processes that read images; default as suits the device.
+
+    Returns:
+        Real scores, fake scores (float64 (N,), the softmax of the logits divided by
+        the model's temperature; they sum to 1) and true labels (int64 (N,)), in the
+        dataset's order.
+    """
+    precision = precision or choose_precision("auto", next(model.parameters()).device)
+    batches = BatchLoader(
+        dataset,
+        batch_size,
+        getattr(model, "preprocessing", None),
+        device=precision.device,
+        workers=workers,
+    )
+    batches = command_line.progress(batches, "score")
+    logits, labels = compute_logits(model, batches, precision)
+    temperature = getattr(model, "temperature", 1.0)  # an untrained model has none
+    fake_scores = compute_fake_scores(logits, temperature)
+    real_scores = compute_fake_scores(logits.flip(1), temperature)
+    return real_scores, fake_scores, labels.numpy()
+
+
+def _score_datasets(
+    datasets: Mapping[str, FacesDataset],
+    checkpoint_paths: Sequence[Path] | None,
+    model_name: str | None,
+    *,
+    precision: Precision,
+    **options: Any,
+) -> list[ScoreSet]:
+    """Score each dataset with each checkpoint, or with the one trained on it."""
+    if checkpoint_paths:
+        pairs = [(path, list(datasets)) for path in checkpoint_paths]
+    else:
+        model_name = model_name or MODEL_NAMES[0]
+        pairs = [(default_checkpoint_path(d, model_name), [d]) for d in datasets]
+    score_sets = []
+    for path, names in pairs:
+        model = load_checkpoint(path, model_name, precision.device)
+        score_sets += [
+            _score_dataset(name, datasets[name], model, precision=precision, **options)
+            for name in names
+        ]
+    return score_sets
+
+
+def _score_dataset(
+    name: str,
+    dataset: FacesDataset,
+    model: nn.Module,
+    *,
+    group_pattern: str | None,
+    **options: Any,
+) -> ScoreSet:
+    """Score one split with a detector that `load_checkpoint` returned."""
+    paths = _list_paths(dataset)
+    groups = groups_from_names(paths, group_pattern)
+    _, fake_scores, labels = get_soft_scores_and_true_labels(dataset, model, **options)
+    source = "default, the checkpoint holds none"
+    if "threshold" in model.details:
+        source = "chosen on validation, in the checkpoint"
+    return ScoreSet(
+        dataset=name,
+        model=model.name,
+        fake_scores=fake_scores,
+        labels=labels,
+        paths=paths,
+        groups=groups,
+        threshold=model.threshold,
+        threshold_source=source,
+        detector=model.checkpoint_path.stem,
+    )
+
+
+def _list_paths(dataset: FacesDataset) -> list[str]:
+    return [str(dataset.get_path(index)) for index in range(len(dataset))]
+
+
+def _describe_leaks(folder: Path, group_pattern: str) -> str:
+    """Say which groups the splits in a folder share, by the names of all files."""
+    splits = [split for split in SPLITS if (folder / split).is_dir()]
+    paths = {split: _list_paths(FacesDataset(folder / split)) for split in splits}
+    leaks = find_leaks(
+        {split: groups_from_names(paths[split], group_pattern) for split in splits}
+    )
+    if not leaks:
+        return f"{folder.name}: no group is in more than one split"
+    return "\n".join(f"{folder.name}: LEAK, {leak}" for leak in leaks)
+
+
+def _load_score_sets(
+    paths: Sequence[Path], datasets: Sequence[str | None], **options: Any
+) -> list[ScoreSet]:
+    """Load files of scores of one dataset, or of one each."""
+    return [
+        load_score_set(path, dataset=name, **options)
+        for path, name in zip(paths, cycle(datasets), strict=False)
+    ]
+
+
+def _set_threshold(
+    score_sets: Sequence[ScoreSet], threshold: float | None
+) -> Sequence[ScoreSet]:
+    if threshold is None:
+        return score_sets
+    changes = {"threshold": threshold, "threshold_source": "given by --threshold"}
+    return [replace(scores, **changes) for scores in score_sets]
 
 
 def save_all(
@@ -117,7 +325,7 @@ def save_all(
         ValueError: an output would replace one of `keep`.
         OSError: a file cannot be written.
     """
-    kept = {Path(path).resolve() for path in keep}
+    kept = {path.resolve() for path in keep}
     for analysis in analyses:
         path = folder / f"{analysis.scores.name}_scores.csv"
         if path.resolve() in kept:
@@ -128,345 +336,54 @@ def save_all(
     paths = []
     for analysis in analyses:
         print(format_report(analysis), end="\n\n")
-        paths += save_analysis(analysis, folder)
-        paths += save_figures(build_figures(analysis), analysis.scores.name, folder)
+        paths += _save_analysis(analysis, folder)
     if len(analyses) > 1:
         comparisons = compare_detectors(analyses)
         print(format_comparison(analyses, comparisons), end="\n\n")
-        paths += save_comparison(analyses, comparisons, folder)
-        paths += save_figures(build_comparison_figures(analyses), "comparison", folder)
+        paths += _save_comparison(analyses, comparisons, folder)
     return paths
 
 
-def save_analysis(analysis: Analysis, folder: Path) -> list[Path]:
-    """Save the report and the scores of one detector and return the paths.
-
-    Raises:
-        OSError: a file cannot be written.
-    """
-    scores = analysis.scores
-    json_path = folder / f"{scores.name}_metrics.json"
-    csv_path = folder / f"{scores.name}_scores.csv"
-    save_json(analysis.report, json_path)
-    columns = ScoreColumns(
-        list(scores.paths), scores.labels, scores.fake_scores, scores.groups
-    )
-    save_scores(columns, csv_path)
-    return [json_path, csv_path]
+def _save_analysis(analysis: Analysis, folder: Path) -> list[Path]:
+    name = analysis.scores.name
+    paths = [folder / f"{name}_metrics.json", folder / f"{name}_scores.csv"]
+    save_json(analysis.report, paths[0])
+    save_score_set(analysis.scores, paths[1])
+    paths += _save_figures(CURVES, [analysis], folder, name)
+    return paths + _save_figures(PICTURES, analysis, folder, name)
 
 
-def save_comparison(
-    analyses: Sequence[Analysis], comparisons: Comparisons, folder: Path
+def _save_comparison(
+    analyses: Sequence[Analysis], comparisons: Sequence[Comparison], folder: Path
 ) -> list[Path]:
-    """Save the comparison's numbers and return the path.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    detectors = [{"title": a.scores.title, **a.report} for a in analyses]
+    tests = []
+    for a, b, test in comparisons:
+        numbers = {  # NaN: no variance to test by
+            name: None if np.isnan(value) else value
+            for name, value in test._asdict().items()
+        }
+        tests.append({"first": a.scores.title, "second": b.scores.title, **numbers})
     path = folder / "comparison_metrics.json"
-    tests = [
-        {
-            "first": first.scores.title,
-            "second": second.scores.title,
-            **{
-                name: None if value != value else value  # NaN: no variance to test by
-                for name, value in test._asdict().items()
-            },
-        }
-        for first, second, test in comparisons
-    ]
-    reports = [{"title": a.scores.title, **a.report} for a in analyses]
-    save_json({"detectors": reports, "paired_delong_tests": tests}, path)
-    return [path]
+    save_json({"detectors": detectors, "paired_delong_tests": tests}, path)
+    return [path, *_save_figures(CURVES, analyses, folder, "comparison")]
 
 
-def save_figures(figures: dict[str, Figure], name: str, folder: Path) -> list[Path]:
-    """Save figures as {name}_{what}.png and return the paths.
-
-    Raises:
-        OSError: a file cannot be written.
-    """
-    paths = [folder / f"{name}_{what}.png" for what in figures]
-    for figure, path in zip(figures.values(), paths, strict=True):
-        save_figure(figure, path)
+def _save_figures(
+    plots: Mapping[str, Callable[[Axes, Any], Axes]],
+    analysed: Analysis | Sequence[Analysis],
+    folder: Path,
+    name: str,
+) -> list[Path]:
+    """Save each plot as {name}_{what}.png."""
+    paths = []
+    for what, plot in plots.items():
+        # Not pyplot: no global list keeps the figure alive, no display is looked for.
+        figure = Figure(figsize=(6.8, 6.8), layout="constrained")
+        plot(figure.add_subplot(), analysed)
+        paths.append(folder / f"{name}_{what}.png")
+        save_figure(figure, paths[-1])
     return paths
-
-
-def get_soft_scores_and_true_labels(
-    dataset: Dataset, model: nn.Module, **options: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Score every image of a dataset.
-
-    Args:
-        dataset: map-style, of images and labels.
-        model: as `load_checkpoint` or `load_model` return it.
-        options: those of `compute_logits`.
-
-    Returns:
-        Real scores, fake scores (float64 (N,), the softmax of the logits divided by
-        the model's temperature; they sum to 1) and true labels (int64 (N,)).
-    """
-    logits, labels = compute_logits(dataset, model, **options)
-    real_scores, fake_scores = compute_scores(
-        logits, getattr(model, "temperature", 1.0)
-    )
-    return real_scores, fake_scores, labels
-
-
-EPILOG = """examples:
-  python numerical_analysis.py -m SimpleNet -d fakes_dataset \\
-      -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
-  python numerical_analysis.py -cpp A.pt B.pt -d fakes_dataset synthetic_dataset
-  python numerical_analysis.py --from-scores scores.csv --group-column video
-
-writes to --figures-dir, for each detector and dataset:
-  DATASET_MODEL_{roc_curve,det_curve,precision_recall,score_histogram,reliability,
-                 confusion_matrix}.png
-  DATASET_MODEL_metrics.json    every number, with its interval
-  DATASET_MODEL_scores.csv      path, label, score, group
-and for several comparison_{roc_curve,det_curve,precision_recall}.png and
-comparison_metrics.json."""
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_data_flags(parser, several=True)
-    parser.set_defaults(dataset=None)  # scores from elsewhere are named by their file
-    parser.add_argument(
-        "-m",
-        "--model",
-        choices=MODEL_NAMES,
-        help="architecture that the checkpoints must be of (default: what they say)",
-    )
-    command_line.add_checkpoint_flag(parser, several=True)
-    command_line.add_compute_flags(parser)
-    command_line.add_figures_flag(parser)
-    add_analysis_flags(parser)
-    add_scores_flags(parser)
-    args = parser.parse_args(argv)
-    check_combination(parser, args)
-    return args
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script."""
-    args = parse_args(argv)
-    check_writable(args.figures_dir)
-
-    score_sets = _load_scores(args) if args.from_scores else _compute_scores(args)
-    analyses = [
-        analyse(
-            apply_threshold(scores, args.threshold),
-            num_resamples=args.resamples,
-            seed=args.seed,
-        )
-        for scores in command_line.progress(tell_apart(score_sets), "analyse")
-    ]
-    for path in save_all(analyses, args.figures_dir, keep=args.from_scores or ()):
-        print(f"wrote {path}")
-    return 0
-
-
-def _load_scores(args: argparse.Namespace) -> list[ScoreSet]:
-
-    names = args.dataset or [None]
-    return [
-        load_score_set(
-            path,
-            dataset=names[index % len(names)],
-            model=args.model or "",
-            score_column=args.score_column,
-            label_column=args.label_column,
-            group_column=args.group_column,
-            group_pattern=args.group_by,
-        )
-        for index, path in enumerate(args.from_scores)
-    ]
-
-
-def _compute_scores(args: argparse.Namespace) -> list[ScoreSet]:
-
-    options = ScoringOptions(
-        data_root=args.data_root,
-        split=args.split,
-        limit=args.limit,
-        group_pattern=args.group_by,
-        batch_size=args.batch_size,
-        device=args.device,
-        precision=args.precision,
-        workers=args.workers,
-    )
-    datasets = args.dataset or ["fakes_dataset"]
-    model = args.model
-    if args.checkpoint_path:
-        pairs = [(path, datasets) for path in args.checkpoint_path]
-    else:
-        model = model or MODEL_NAMES[0]
-        pairs = [(default_checkpoint_path(d, model), [d]) for d in datasets]
-    score_sets = compute_score_sets(pairs, model, options)
-    if args.group_by:
-        for dataset in datasets:
-            print(describe_leaks(dataset, options))
-    return score_sets
-
-
-@dataclass(frozen=True)
-class ScoringOptions:
-    """How images are read and scored."""
-
-    data_root: Path
-    split: str = "test"
-    limit: int | None = None
-    group_pattern: str | None = None
-    batch_size: int = 32
-    device: str = "auto"
-    precision: str = "auto"
-    workers: int | None = None
-
-
-def compute_score_set(
-    detector: utils.Detector, dataset_name: str, options: ScoringOptions
-) -> ScoreSet:
-    """Score one split of a dataset with a trained detector.
-
-    Args:
-        detector: as `utils.load_checkpoint` returns it.
-        dataset_name: folder under `options.data_root`.
-        options: how to read and score.
-
-    Returns:
-        The scores, with the threshold that the checkpoint holds.
-
-    Raises:
-        FileNotFoundError: there is no such dataset.
-        ValueError: an image cannot be read, or the pattern finds no group in a name.
-    """
-    model = detector.model
-    dataset = utils.load_dataset(
-        dataset_name,
-        options.split,
-        data_root=options.data_root,
-        size=model.preprocessing.size,
-        limit=options.limit,
-    )
-    groups = groups_from_names(_list_names(dataset), options.group_pattern)
-    device = next(model.parameters()).device
-    _, fake_scores, labels = utils.get_soft_scores_and_true_labels(
-        dataset,
-        model,
-        batch_size=options.batch_size,
-        precision=choose_precision(options.precision, device),
-        workers=options.workers,
-    )
-    is_stored = "threshold" in detector.details
-    return ScoreSet(
-        dataset=dataset_name,
-        model=detector.name,
-        fake_scores=fake_scores,
-        labels=labels,
-        paths=[str(dataset.get_path(index)) for index in range(len(dataset))],
-        groups=groups,
-        threshold=detector.threshold,
-        threshold_source="chosen on validation, in the checkpoint"
-        if is_stored
-        else "default, the checkpoint holds none",
-        detector=detector.path.stem,
-    )
-
-
-def compute_score_sets(
-    pairs: Sequence[tuple[Path, Sequence[str]]],
-    model_name: str | None,
-    options: ScoringOptions,
-) -> list[ScoreSet]:
-    """Score datasets with checkpoints, each checkpoint loaded once.
-
-    Args:
-        pairs: a checkpoint's path and the names of the datasets that it scores.
-        model_name: what each checkpoint has to be; None takes what it says.
-        options: how to read and score.
-
-    Returns:
-        A score set for each checkpoint and dataset, in that order.
-
-    Raises:
-        OSError, ValueError: as `utils.load_checkpoint` and `compute_score_set`.
-    """
-    device = prepare_device(options.device)
-    score_sets = []
-    for path, dataset_names in pairs:
-        detector = utils.load_checkpoint(path, model_name, device)
-        score_sets += [
-            compute_score_set(detector, name, options) for name in dataset_names
-        ]
-    return score_sets
-
-
-def find_dataset_leaks(dataset_name: str, options: ScoringOptions) -> list[Leak]:
-    """Find groups that the splits of a dataset share, by the names of all files."""
-    folder = options.data_root / dataset_name
-    datasets = {
-        split: FacesDataset(folder / split)
-        for split in SPLITS
-        if (folder / split).is_dir()
-    }
-    return find_leaks(
-        {
-            split: groups_from_names(_list_names(dataset), options.group_pattern) or []
-            for split, dataset in datasets.items()
-        }
-    )
-
-
-def describe_leaks(dataset_name: str, options: ScoringOptions) -> str:
-    """Say which groups the splits of a dataset share, in a line for each pair."""
-    leaks = find_dataset_leaks(dataset_name, options)
-    if not leaks:
-        return f"{dataset_name}: no group is in more than one split"
-    return "\n".join(
-        f"{dataset_name}: LEAK, {len(leak.groups)} groups are in both {leak.split_a} "
-        f"and {leak.split_b}: {', '.join(leak.groups[:5])}"
-        f"{', ...' if len(leak.groups) > 5 else ''}"
-        for leak in leaks
-    )
-
-
-def _list_names(dataset: FacesDataset) -> list[str]:
-    return [*dataset.real_image_names, *dataset.fake_image_names]
-
-
-def build_figures(analysis: Analysis) -> dict[str, Figure]:
-    """Draw every figure of one detector: the end of its file name -> figure."""
-    drawings: dict[str, Callable[[Axes], Axes]] = {
-        "roc_curve": lambda axes: plot_roc(axes, [analysis]),
-        "det_curve": lambda axes: plot_det(axes, [analysis]),
-        "precision_recall": lambda axes: plot_precision_recall(axes, [analysis]),
-        "score_histogram": lambda axes: plot_score_histogram(axes, analysis),
-        "reliability": lambda axes: plot_reliability(axes, analysis),
-        "confusion_matrix": lambda axes: plot_confusion_matrix(axes, analysis),
-    }
-    return {name: _draw(plot) for name, plot in drawings.items()}
-
-
-def build_comparison_figures(analyses: Sequence[Analysis]) -> dict[str, Figure]:
-    """Draw the curves of several detectors over each other."""
-    plots = {
-        "roc_curve": plot_roc,
-        "det_curve": plot_det,
-        "precision_recall": plot_precision_recall,
-    }
-    return {
-        name: _draw(lambda axes, plot=plot: plot(axes, analyses))
-        for name, plot in plots.items()
-    }
-
-
-def _draw(plot: Callable[[Axes], Axes]) -> Figure:
-    # Not pyplot: no global list keeps the figure alive, no display is looked for.
-    figure = Figure(figsize=(6.8, 6.8), layout="constrained")
-    plot(figure.add_subplot())
-    return figure
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ come in groups of F that share half of their variance, as frames of a video do.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -131,7 +132,7 @@ def measure_coverage(
     }
 
 
-def parse_args(argv: Sequence[str] | None = None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = command_line.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--repetitions", type=command_line.positive_int, default=1000)

@@ -1,4 +1,4 @@
-"""Labels and fake scores in, numbers that can be stood behind out; no torch, no drawing.
+"""Labels and fake scores in, numbers that can be stood behind out; no torch, no figure.
 
 One score a sample: P(fake), higher is more fake, and a sample is called fake when
 its score is at least the threshold. Fake is the positive class throughout, so a
@@ -14,43 +14,26 @@ said of each image. `analysis.py`: all of it for one detector, and comparisons.
 
 from __future__ import annotations
 
-from metrics.analysis import Analysis, analyse, compare_detectors
+from metrics.analysis import Analysis, Comparison, analyse, compare_detectors
 from metrics.bootstrap import (
     bootstrap_metrics,
     compute_logit_interval,
     compute_percentile_interval,
     compute_proportion_interval,
 )
-from metrics.calibration import (
-    OperatingPoint,
-    choose_threshold,
-    compute_fake_scores,
-    compute_scores,
-    fit_temperature,
-)
-from metrics.delong import AucComparison, compute_delong_interval
-from metrics.groups import Leak, find_leaks, groups_from_names
+from metrics.calibration import choose_operating_point, compute_fake_scores
+from metrics.delong import compute_delong_interval
+from metrics.groups import find_leaks, groups_from_names
 from metrics.measures import compute_metrics
-from metrics.score_sets import (
-    ScoreColumns,
-    ScoreSet,
-    apply_threshold,
-    load_score_set,
-    save_scores,
-    tell_apart,
-)
+from metrics.score_sets import ScoreSet, load_score_set, save_score_set, tell_apart
 
 __all__ = [
     "Analysis",
-    "AucComparison",
-    "Leak",
-    "OperatingPoint",
-    "ScoreColumns",
+    "Comparison",
     "ScoreSet",
     "analyse",
-    "apply_threshold",
     "bootstrap_metrics",
-    "choose_threshold",
+    "choose_operating_point",
     "compare_detectors",
     "compute_delong_interval",
     "compute_fake_scores",
@@ -58,11 +41,9 @@ __all__ = [
     "compute_metrics",
     "compute_percentile_interval",
     "compute_proportion_interval",
-    "compute_scores",
     "find_leaks",
-    "fit_temperature",
     "groups_from_names",
     "load_score_set",
-    "save_scores",
+    "save_score_set",
     "tell_apart",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -39,6 +39,12 @@ _ENDS = np.geomspace(1e-4, 0.1, 100)
 
 _BAND_FPRS = np.unique(np.concatenate([_ENDS, np.linspace(0, 1, 201), 1 - _ENDS]))
 
+# Where intervals on the logit scale covered better than percentiles did.
+_LOGIT_METRICS = frozenset(
+    {"auc", "average_precision", "precision", "f1", "accuracy"}
+    | {"balanced_accuracy", "real_accuracy", "fake_accuracy"}
+)
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -51,6 +57,20 @@ class Analysis:
     band_high: np.ndarray  # (F,) highest TPR
     bins: ReliabilityBins
     report: dict[str, Any]  # as saved in the JSON file
+
+    @property
+    def sizes(self) -> str:
+        """What was judged, such as '60 real and 40 fake images'."""
+        num_real, num_fake = self.report["num_real"], self.report["num_fake"]
+        return f"{num_real} real and {num_fake} fake {self.scores.unit}"
+
+
+class Comparison(NamedTuple):
+    """Two detectors that judged the same samples, and the test of AUC(a) - AUC(b)."""
+
+    a: Analysis
+    b: Analysis
+    test: AucComparison
 
 
 def analyse(scores: ScoreSet, *, num_resamples: int = 1000, seed: int = 0) -> Analysis:
@@ -66,30 +86,17 @@ def analyse(scores: ScoreSet, *, num_resamples: int = 1000, seed: int = 0) -> An
     Raises:
         ValueError: for scores or labels that cannot be measured.
     """
-    fake_scores, labels = scores.fake_scores, scores.labels
-    report = compute_report(
-        fake_scores,
-        labels,
-        scores.threshold,
-        groups=scores.groups,
-        num_resamples=num_resamples,
-        seed=seed,
-    )
-    band = compute_roc_band(
-        fake_scores,
-        labels,
-        _BAND_FPRS,
-        groups=scores.groups,
-        num_resamples=num_resamples,
-        seed=seed,
-    )
+    samples = scores.fake_scores, scores.labels
+    options = {"num_resamples": num_resamples, "seed": seed}
+    report = compute_report(*samples, scores.threshold, groups=scores.groups, **options)
+    band = compute_roc_band(*samples, _BAND_FPRS, groups=scores.groups, **options)
     return Analysis(
         scores=scores,
-        roc=compute_roc_curve(fake_scores, labels),
+        roc=compute_roc_curve(*samples),
         band_fprs=_BAND_FPRS,
         band_low=band[0],
         band_high=band[1],
-        bins=compute_reliability_bins(fake_scores, labels),
+        bins=compute_reliability_bins(*samples),
         report={
             **_describe(scores, report),
             **report,
@@ -127,45 +134,34 @@ def _analyse_groups(scores: ScoreSet, num_resamples: int, seed: int) -> dict[str
     return {"group_level": report}
 
 
-def compare_detectors(
-    analyses: Sequence[Analysis],
-) -> list[tuple[Analysis, Analysis, AucComparison]]:
+def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
     """Test each pair of detectors that judged the same samples.
 
     Args:
         analyses: any number; pairs on different samples are left out.
 
     Returns:
-        First, second and the paired DeLong test of AUC(first) - AUC(second), by
-        group where the first has groups.
+        The pairs, each with its paired DeLong test, by group where the first of the
+        two has groups.
     """
     return [
-        (
-            first,
-            second,
+        Comparison(
+            a,
+            b,
             compute_paired_delong_test(
-                first.scores.fake_scores,
-                second.scores.fake_scores,
-                first.scores.labels,
-                groups=first.scores.groups,
+                a.scores.fake_scores,
+                b.scores.fake_scores,
+                a.scores.labels,
+                groups=a.scores.groups,
             ),
         )
-        for first, second in combinations(analyses, 2)
-        if _judge_same_samples(first.scores, second.scores)
+        for a, b in combinations(analyses, 2)
+        if _judge_same_samples(a.scores, b.scores)
     ]
 
 
-def _judge_same_samples(first: ScoreSet, second: ScoreSet) -> bool:
-    return list(first.paths) == list(second.paths) and np.array_equal(
-        first.labels, second.labels
-    )
-
-
-# Where intervals on the logit scale covered better than percentiles did.
-_LOGIT_METRICS = frozenset(
-    {"auc", "average_precision", "precision", "f1", "accuracy"}
-    | {"balanced_accuracy", "real_accuracy", "fake_accuracy"}
-)
+def _judge_same_samples(a: ScoreSet, b: ScoreSet) -> bool:
+    return list(a.paths) == list(b.paths) and np.array_equal(a.labels, b.labels)
 
 
 def compute_report(
@@ -175,30 +171,28 @@ def compute_report(
     *,
     groups: ArrayLike | None = None,
     num_resamples: int = 1000,
-    confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compute every metric with its confidence interval.
+    """Compute every metric with its 95 % confidence interval.
 
     Args:
         fake_scores, labels, threshold: as for `compute_metrics`.
         groups: (N,) names; samples of one group, such as the frames of a video, are
             drawn together and so count once in every interval.
         num_resamples, seed: of the bootstrap.
-        confidence: coverage of the intervals.
 
     Returns:
         The values of `compute_metrics`, and beside each NAME a NAME_interval, [low,
-        high] or None: for `auc` DeLong's (and `auc_bootstrap_interval`), for all
-        others a bootstrap's: percentiles, or on the logit scale for accuracies and
-        averages near 1. An accuracy of 0 or 1 has its exact (Clopper-Pearson)
-        interval over samples or groups; other metrics whose resamples show no
-        spread have None. `intervals` says how they were made.
+        high] or None: for `auc` DeLong's, for all others a bootstrap's: percentiles,
+        or on the logit scale for accuracies and averages near 1. An accuracy of 0 or 1
+        has its exact (Clopper-Pearson) interval over samples or groups; other metrics
+        whose resamples show no spread have None. `intervals` says how they were made.
 
     Raises:
         ValueError: as for `compute_metrics`, or groups of another length.
     """
     report = compute_metrics(fake_scores, labels, threshold)
+    delong = compute_delong_interval(fake_scores, labels, groups=groups)
     resampled = bootstrap_metrics(
         fake_scores,
         labels,
@@ -209,24 +203,19 @@ def compute_report(
     )
     num_units = _count_units(labels, groups)
     intervals = {
-        name: _compute_interval(name, values, report[name], confidence)
-        or _bound_constant_accuracy(name, report[name], num_units, confidence)
+        name: _compute_interval(name, values, report[name], num_units)
         for name, values in resampled.items()
     }
-    delong = compute_delong_interval(
-        fake_scores, labels, groups=groups, confidence=confidence
-    )
-    intervals["auc_bootstrap"] = intervals["auc"]
     intervals["auc"] = (delong.low, delong.high)
+    report["notes"] += _explain_missing_intervals(report, intervals)
     for name, interval in intervals.items():
         report[f"{name}_interval"] = list(interval) if interval else None
-    report["notes"] += _explain_missing_intervals(report, intervals)
     report["auc_standard_error"] = (
         delong.standard_error if np.isfinite(delong.standard_error) else None
     )
     report["num_groups"] = None if groups is None else num_units["accuracy"]
     report["intervals"] = {
-        "confidence": confidence,
+        "confidence": 0.95,
         **dict.fromkeys(sorted(_LOGIT_METRICS), "stratified bootstrap, logit scale"),
         "others": "stratified bootstrap, percentiles",
         "auc": delong.method,
@@ -235,29 +224,6 @@ def compute_report(
         "seed": seed,
     }
     return report
-
-
-def _compute_interval(
-    name: str, values: np.ndarray, estimate: float | None, confidence: float
-) -> tuple[float, float] | None:
-    if estimate is None:
-        return None
-    if name in _LOGIT_METRICS:
-        return compute_logit_interval(values, estimate, confidence)
-    return compute_percentile_interval(values, confidence)
-
-
-def _explain_missing_intervals(
-    report: dict[str, Any], intervals: dict[str, tuple[float, float] | None]
-) -> list[str]:
-    names = [
-        name
-        for name, interval in intervals.items()
-        if interval is None and report.get(name) is not None
-    ]
-    if not names:
-        return []
-    return [f"no interval, the samples show no usable spread: {', '.join(names)}"]
 
 
 def _count_units(labels: ArrayLike, groups: ArrayLike | None) -> dict[str, int]:
@@ -271,10 +237,27 @@ def _count_units(labels: ArrayLike, groups: ArrayLike | None) -> dict[str, int]:
     }
 
 
-def _bound_constant_accuracy(
-    name: str, value: float | None, num_units: dict[str, int], confidence: float
+def _compute_interval(
+    name: str, values: np.ndarray, estimate: float | None, num_units: dict[str, int]
 ) -> tuple[float, float] | None:
-    if name not in num_units or value not in (0.0, 1.0):
+    if estimate is None:
         return None
-    trials = num_units[name]
-    return compute_proportion_interval(int(value) * trials, trials, confidence)
+    if name in num_units and estimate in (0.0, 1.0):  # and so is every resample
+        trials = num_units[name]
+        return compute_proportion_interval(int(estimate) * trials, trials)
+    if name in _LOGIT_METRICS:
+        return compute_logit_interval(values, estimate)
+    return compute_percentile_interval(values)
+
+
+def _explain_missing_intervals(
+    report: dict[str, Any], intervals: dict[str, tuple[float, float] | None]
+) -> list[str]:
+    names = [
+        name
+        for name, interval in intervals.items()
+        if interval is None and report[name] is not None
+    ]
+    if not names:
+        return []
+    return [f"no interval, the samples show no usable spread: {', '.join(names)}"]

@@ -11,9 +11,10 @@ from scipy import special, stats
 from files.layout import FAKE, REAL
 from metrics.checks import check_scores_and_labels, index_groups
 from metrics.measures import (
-    build_score_table,
+    SortedSamples,
     compute_weighted_metrics,
     cumulate_positives,
+    sort_samples,
 )
 
 # 4 million weights of 8 bytes: 32 MB for each of the few arrays that are alive.
@@ -21,6 +22,96 @@ _MAX_WEIGHTS_AT_ONCE = 4_000_000
 
 # Sums of equal numbers in another order differ by less.
 _NO_SPREAD = 1e-12
+
+
+def bootstrap_metrics(
+    fake_scores: ArrayLike,
+    labels: ArrayLike,
+    threshold: float = 0.5,
+    *,
+    groups: ArrayLike | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Compute every metric on resamples of the samples.
+
+    Args:
+        fake_scores: (N,) probabilities of 'fake'.
+        labels: (N,) 0 (real) or 1 (fake).
+        threshold: a score at or above it is called fake.
+        groups: (N,) names; whole groups are drawn.
+        num_resamples: how many resamples (R).
+        seed: the same seed draws the same resamples.
+
+    Returns:
+        Metric name -> (R,) values.
+
+    Raises:
+        ValueError: for input that `check_scores_and_labels` refuses.
+
+    Source: Efron & Tibshirani 1993, ch. 8 (each class is a sample of its own).
+    """
+    scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}")
+    samples = sort_samples(scores, labels)
+    chunks = [
+        compute_weighted_metrics(samples, weights, threshold)
+        for weights in _resample(samples, groups, num_resamples, seed)
+    ]
+    return {
+        name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]
+    }
+
+
+def compute_roc_band(
+    fake_scores: ArrayLike,
+    labels: ArrayLike,
+    fprs: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the bootstrap's pointwise band of the ROC curve.
+
+    Args:
+        fake_scores: (N,) finite numbers, higher is more fake.
+        labels: (N,) 0 (real) or 1 (fake).
+        fprs: (F,) false-positive rates in [0, 1] to give the band at.
+        groups, num_resamples, seed: as in `bootstrap_metrics`.
+        confidence: coverage of each point of the band, not of the whole curve.
+
+    Returns:
+        The lowest and highest TPR, each (F,).
+
+    Raises:
+        ValueError: for input that `check_scores_and_labels` refuses.
+    """
+    scores, labels = check_scores_and_labels(fake_scores, labels)
+    samples = sort_samples(scores, labels)
+    rows = [
+        _read_tprs(fp_row, tp_row, np.asarray(fprs))
+        for weights in _resample(samples, groups, num_resamples, seed)
+        for fp_row, tp_row in zip(*cumulate_positives(samples, weights), strict=True)
+    ]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.stack(rows), [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def _read_tprs(fp: np.ndarray, tp: np.ndarray, fprs: np.ndarray) -> np.ndarray:
+    num_points = np.searchsorted(fp, fprs * fp[-1] + 1e-9, side="right")
+    return np.where(num_points > 0, tp[np.maximum(num_points - 1, 0)], 0.0) / tp[-1]
+
+
+def _resample(
+    samples: SortedSamples, groups: ArrayLike | None, num_resamples: int, seed: int
+) -> Iterator[np.ndarray]:
+    group_index = index_groups(groups, samples.order.size)[samples.order]
+    labels = np.where(samples.is_fake, FAKE, REAL)
+    return draw_bootstrap_weights(labels, group_index, num_resamples, seed)
 
 
 def draw_bootstrap_weights(
@@ -57,49 +148,6 @@ def _draw_counts(
     return counts.reshape(num_rows, num_members)
 
 
-def bootstrap_metrics(
-    fake_scores: ArrayLike,
-    labels: ArrayLike,
-    threshold: float = 0.5,
-    *,
-    groups: ArrayLike | None = None,
-    num_resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, np.ndarray]:
-    """Compute every metric on resamples of the samples.
-
-    Args:
-        fake_scores: (N,) probabilities of 'fake'.
-        labels: (N,) 0 (real) or 1 (fake).
-        threshold: a score at or above it is called fake.
-        groups: (N,) names; whole groups are drawn.
-        num_resamples: how many resamples (R).
-        seed: the same seed draws the same resamples.
-
-    Returns:
-        Metric name -> (R,) values.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
-
-    Source: Efron & Tibshirani 1993, ch. 8 (each class is a sample of its own).
-    """
-    scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}")
-    table = build_score_table(scores, labels, threshold)
-    group_index = index_groups(groups, labels.size)[table.order]
-    chunks = [
-        compute_weighted_metrics(table, weights)
-        for weights in draw_bootstrap_weights(
-            labels[table.order], group_index, num_resamples, seed
-        )
-    ]
-    return {
-        name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]
-    }
-
-
 def compute_percentile_interval(
     values: np.ndarray, confidence: float = 0.95
 ) -> tuple[float, float] | None:
@@ -134,48 +182,3 @@ def compute_proportion_interval(
     """Return the exact interval of a proportion (Clopper & Pearson 1934)."""
     interval = stats.binomtest(num_hits, num_trials).proportion_ci(confidence, "exact")
     return float(interval.low), float(interval.high)
-
-
-def compute_roc_band(
-    fake_scores: ArrayLike,
-    labels: ArrayLike,
-    fprs: ArrayLike,
-    *,
-    groups: ArrayLike | None = None,
-    num_resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the bootstrap's pointwise band of the ROC curve.
-
-    Args:
-        fake_scores: (N,) finite numbers, higher is more fake.
-        labels: (N,) 0 (real) or 1 (fake).
-        fprs: (F,) false-positive rates in [0, 1] to give the band at.
-        groups, num_resamples, seed: as in `bootstrap_metrics`.
-        confidence: coverage of each point of the band, not of the whole curve.
-
-    Returns:
-        The lowest and highest TPR, each (F,).
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
-    """
-    scores, labels = check_scores_and_labels(fake_scores, labels)
-    table = build_score_table(scores, labels)
-    group_index = index_groups(groups, labels.size)[table.order]
-    rows = [
-        _read_tprs(fp_row, tp_row, np.asarray(fprs))
-        for weights in draw_bootstrap_weights(
-            labels[table.order], group_index, num_resamples, seed
-        )
-        for fp_row, tp_row in zip(*cumulate_positives(table, weights), strict=True)
-    ]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.stack(rows), [tail, 1 - tail], axis=0)
-    return low, high
-
-
-def _read_tprs(fp: np.ndarray, tp: np.ndarray, fprs: np.ndarray) -> np.ndarray:
-    num_points = np.searchsorted(fp, fprs * fp[-1] + 1e-9, side="right")
-    return np.where(num_points > 0, tp[np.maximum(num_points - 1, 0)], 0.0) / tp[-1]

@@ -32,6 +32,12 @@ class Leak(NamedTuple):
     split_b: str
     groups: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """Say it, with the first five names."""
+        names = ", ".join(self.groups[:5]) + (", ..." if self.groups[5:] else "")
+        splits = f"{self.split_a} and {self.split_b}"
+        return f"{len(self.groups)} groups are in both {splits}: {names}"
+
 
 def groups_from_names(
     names: Sequence[str], pattern: str | None = None

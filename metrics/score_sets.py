@@ -1,4 +1,4 @@
-"""What a detector said of each image: scores with their labels, names and groups; CSV."""
+"""What a detector said of each image, and what is true; from CSV and to CSV."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from files.atomic import save_csv
-from files.layout import CLASS_NAMES
+from files.layout import FAKE, REAL
 from metrics.groups import groups_from_names
 
 
@@ -47,53 +47,50 @@ class ScoreSet:
 
 HEADER = ("path", "label", "score", "group")
 
-_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, CLASS_NAMES[0]: 0, CLASS_NAMES[1]: 1}
+_LABELS = {"0": REAL, "1": FAKE, "0.0": REAL, "1.0": FAKE, "real": REAL, "fake": FAKE}
 
 
-@dataclass(frozen=True)
-class ScoreColumns:
-    """The columns of a scores file."""
-
-    paths: list[str]  # (N,) what stands under 'path', else the line's number
-    labels: np.ndarray  # int64 (N,)
-    fake_scores: np.ndarray  # float64 (N,)
-    groups: list[str] | None
-
-
-def load_scores(
+def load_score_set(
     path: Path,
     *,
+    dataset: str | None = None,
+    model: str = "",
     score_column: str = "score",
     label_column: str = "label",
     group_column: str | None = None,
-) -> ScoreColumns:
-    """Read scores that this suite, or any other program, wrote.
+    group_pattern: str | None = None,
+) -> ScoreSet:
+    """Load scores that this suite, or any other program, wrote.
 
     Args:
-        path: CSV file with a header line, UTF-8.
+        path: CSV file with a header line, UTF-8. A sample is named by the column
+            'path', else by the number of its line.
+        dataset, model: what to call it; by default after the file.
         score_column: P(fake).
         label_column: 0 or 'real', 1 or 'fake'.
         group_column: what belongs together; None for no groups.
+        group_pattern: takes groups out of the column 'path' instead.
 
     Returns:
-        The columns, in the file's order.
+        The samples, in the file's order, with the threshold 0.5.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing or a value is none; the message names the line.
+        ValueError: a column is missing or a value is none (the message names the
+            line), or the pattern finds no group.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no scores file {path}")
     wanted = [score_column, label_column, *filter(None, [group_column])]
-    names, labels, scores, groups = [], [], [], []
+    paths, labels, scores, groups = [], [], [], []
     text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
     try:
         _check_columns(reader.fieldnames or [], wanted, path)
         for row in reader:
             place = f"{path}, line {reader.line_num}"
-            names.append(row.get("path") or str(reader.line_num))
+            paths.append(row.get("path") or str(reader.line_num))
             labels.append(_read_label(row, label_column, place))
             scores.append(_read_score(row, score_column, place))
             groups.append(row[group_column] if group_column else "")
@@ -101,8 +98,15 @@ def load_scores(
         raise ValueError(f"{path} is no CSV file: {error}") from error
     if not scores:
         raise ValueError(f"{path} holds no scores, only a header")
-    return ScoreColumns(
-        names, np.array(labels), np.array(scores), groups if group_column else None
+    return ScoreSet(
+        dataset=dataset or path.stem,
+        model=model,
+        fake_scores=np.array(scores),
+        labels=np.array(labels),
+        paths=paths,
+        groups=groups if group_column else groups_from_names(paths, group_pattern),
+        unit="samples",
+        detector=path.stem,
     )
 
 
@@ -132,72 +136,16 @@ def _read_score(row: Mapping[str, Any], column: str, place: str) -> float:
     return score
 
 
-def save_scores(columns: ScoreColumns, path: Path) -> None:
-    """Write scores so that `load_scores` reads the same numbers back.
+def save_score_set(scores: ScoreSet, path: Path) -> None:
+    """Save paths, labels, scores and groups; `load_score_set` reads the same numbers.
 
     Raises:
         OSError: the file cannot be written.
     """
-    groups = columns.groups or [""] * len(columns.paths)
-    rows = zip(
-        columns.paths,
-        columns.labels.tolist(),
-        columns.fake_scores.tolist(),
-        groups,
-        strict=True,
-    )
+    labels, fake_scores = scores.labels.tolist(), scores.fake_scores.tolist()
+    groups = scores.groups or [""] * len(scores.paths)
+    rows = zip(scores.paths, labels, fake_scores, groups, strict=True)
     save_csv(rows, path, header=HEADER)
-
-
-def load_score_set(
-    path: Path,
-    *,
-    dataset: str | None = None,
-    model: str = "",
-    score_column: str = "score",
-    label_column: str = "label",
-    group_column: str | None = None,
-    group_pattern: str | None = None,
-) -> ScoreSet:
-    """Load scores that came from elsewhere.
-
-    Args:
-        path: CSV file, as `scores_file.load_scores` reads it.
-        dataset, model: what to call it; by default after the file.
-        score_column, label_column, group_column: of the file.
-        group_pattern: takes groups out of the column 'path' instead.
-
-    Returns:
-        The scores, with the threshold 0.5.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds no scores and labels, or the pattern finds no group.
-    """
-    columns = load_scores(
-        path,
-        score_column=score_column,
-        label_column=label_column,
-        group_column=group_column,
-    )
-    groups = groups_from_names(columns.paths, group_pattern) or columns.groups
-    return ScoreSet(
-        dataset=dataset or Path(path).stem,
-        model=model,
-        fake_scores=columns.fake_scores,
-        labels=columns.labels,
-        paths=columns.paths,
-        groups=groups,
-        unit="samples",
-        detector=Path(path).stem,
-    )
-
-
-def apply_threshold(scores: ScoreSet, threshold: float | None) -> ScoreSet:
-    """Return the scores with another threshold; None leaves the one they have."""
-    if threshold is None:
-        return scores
-    return replace(scores, threshold=threshold, threshold_source="given by --threshold")
 
 
 def tell_apart(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:

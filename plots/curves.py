@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,22 +13,20 @@ from metrics import Analysis
 from plots.style import (
     GREY,
     REAL_COLOR,
+    build_title,
+    escape_dollars,
     finish_axes,
     format_with_interval,
-    get_style,
-    name_detector,
 )
 
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINE_STYLES = ("-", "--", "-.", ":")
+
 _BAND_ALPHA = 0.2
-
 _MAX_BANDS = 3  # more would hide the curves
-
 _DET_TICKS = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999, 0.9999)
-
 _FALSE_POSITIVES = "False-positive rate (real called fake)"
-
 _TRUE_POSITIVES = "True-positive rate (fake called fake)"
-
 _FALSE_NEGATIVES = "False-negative rate (fake called real)"
 
 
@@ -42,12 +41,13 @@ def plot_roc(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
         The same axes.
     """
     for index, analysis in enumerate(analyses):
-        style = get_style(index)
+        style = _get_style(index)
         rates = analysis.roc.false_positive_rates, analysis.roc.true_positive_rates
         band = analysis.band_fprs, analysis.band_low, analysis.band_high
         if len(analyses) <= _MAX_BANDS:
             axes.fill_between(*band, color=style["color"], alpha=_BAND_ALPHA, lw=0)
-        axes.plot(*rates, **style, label=_label_auc(analysis, len(analyses)))
+        label = _label_curve(analysis, len(analyses), "AUC", "auc")
+        axes.plot(*rates, **style, label=label)
     if len(analyses) == 1:
         auc = analyses[0].report["auc_of_real_score"]
         mirrored = 1 - rates[0], 1 - rates[1]
@@ -56,7 +56,7 @@ def plot_roc(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     axes.plot([0, 1], [0, 1], color=GREY, ls=":", label="chance")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     axes.set(xlabel=_FALSE_POSITIVES, ylabel=_TRUE_POSITIVES)
-    return finish_axes(axes, "ROC", analyses)
+    return _finish_curves(axes, "ROC", analyses)
 
 
 def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
@@ -76,14 +76,15 @@ def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
         return ndtri(np.clip(rates, smallest, 1 - smallest))
 
     for index, analysis in enumerate(analyses):
-        style = get_style(index)
+        style = _get_style(index)
         fpr = to_deviates(analysis.roc.false_positive_rates)
         fnr = to_deviates(1 - analysis.roc.true_positive_rates)
         band = analysis.band_fprs, 1 - analysis.band_high, 1 - analysis.band_low
         if len(analyses) <= _MAX_BANDS:
             band = map(to_deviates, band)
             axes.fill_between(*band, color=style["color"], alpha=_BAND_ALPHA, lw=0)
-        axes.plot(fpr, fnr, **style, label=_label_eer(analysis, len(analyses)))
+        label = _label_curve(analysis, len(analyses), "EER", "eer", percent=True)
+        axes.plot(fpr, fnr, **style, label=label)
     if len(analyses) == 1:
         eer = 1 - analyses[0].report["eer"]
         axes.plot(
@@ -96,7 +97,7 @@ def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     edge_note = "\n(no errors, and nothing but errors, are drawn on the edges)"
     axes.set(xlabel=_FALSE_POSITIVES + edge_note, ylabel=_FALSE_NEGATIVES)
     axes.set_aspect("equal")
-    return finish_axes(axes, "DET", analyses)
+    return _finish_curves(axes, "DET", analyses, legend_top=-0.22)
 
 
 def _set_deviate_ticks(axes: Axes, limit: float) -> None:
@@ -119,10 +120,8 @@ def plot_precision_recall(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
         reals = analysis.roc.false_positive_rates[1:] * report["num_real"]
         recalls = np.r_[0, analysis.roc.true_positive_rates[1:]]
         precisions = fakes / (fakes + reals)
-        label = f"{name_detector(analysis, len(analyses))} AP " + format_with_interval(
-            report, "average_precision"
-        )
-        style = get_style(index)
+        style = _get_style(index)
+        label = _label_curve(analysis, len(analyses), "AP", "average_precision")
         axes.plot(recalls, np.r_[precisions[0], precisions], **style, label=label)
         share = report["num_fake"] / report["num_samples"]
         axes.axhline(share, color=style["color"], ls=":", lw=1)
@@ -134,17 +133,24 @@ def plot_precision_recall(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     axes.plot([], [], color=GREY, ls=":", lw=1, label="chance: share of fakes")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set(xlabel="Recall (fakes found)", ylabel="Precision (found that are fake)")
-    return finish_axes(axes, "Precision-recall", analyses)
+    return _finish_curves(axes, "Precision-recall", analyses)
 
 
-def _label_auc(analysis: Analysis, num_detectors: int) -> str:
-    interval = format_with_interval(analysis.report, "auc")
-    return f"{name_detector(analysis, num_detectors)} AUC {interval}"
+def _get_style(index: int) -> dict[str, Any]:
+    """Return the line style of the detector drawn as number `index`."""
+    line_style = LINE_STYLES[index % len(LINE_STYLES)]
+    return {"color": COLORS[index % len(COLORS)], "ls": line_style, "lw": 2}
 
 
-def _label_eer(analysis: Analysis, num_detectors: int) -> str:
-    interval = format_with_interval(analysis.report, "eer", percent=True)
-    return f"{name_detector(analysis, num_detectors)} EER {interval}"
+def _label_curve(
+    analysis: Analysis, num_detectors: int, area: str, metric: str, **options: Any
+) -> str:
+    """Return a curve's entry in the legend: whose it is, and its number."""
+    value = format_with_interval(analysis.report, metric, **options)
+    if num_detectors == 1:
+        return f"P(fake): {area} {value}"
+    title = escape_dollars(analysis.scores.title)
+    return f"{title}, n = {analysis.report['num_samples']}:\n    {area} {value}"
 
 
 def _mark_points(
@@ -168,3 +174,14 @@ def _mark_points(
             mew=1.6,
             label=label,
         )
+
+
+def _finish_curves(
+    axes: Axes, kind: str, analyses: Sequence[Analysis], **options: Any
+) -> Axes:
+    if len(analyses) > 1:
+        title = f"{kind} of {len(analyses)} detectors\npositive class: fake"
+        return finish_axes(axes, title, columns=1, **options)
+    (analysis,) = analyses
+    title = build_title(kind, analysis.scores.title, analysis.sizes)
+    return finish_axes(axes, title, **options)

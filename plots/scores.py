@@ -41,7 +41,7 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
     axes.set(
         xlim=(-0.02, 1.02), xlabel="Score P(fake)", ylabel="Share of the class (%)"
     )
-    return finish_axes(axes, "Scores by true class", [analysis])
+    return finish_axes(axes, _build_title("Scores by true class", analysis))
 
 
 def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:
@@ -51,13 +51,11 @@ def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:
     """
     bins, report = analysis.bins, analysis.report
     fakes = np.rint(bins.fake_fractions * bins.counts).astype(int)
-    intervals = np.array(
-        [
-            compute_proportion_interval(*pair)
-            for pair in zip(fakes, bins.counts, strict=True)
-        ]
-    )
-    errors = np.abs(intervals.T - bins.fake_fractions)
+    intervals = [
+        compute_proportion_interval(*pair)
+        for pair in zip(fakes, bins.counts, strict=True)
+    ]
+    errors = np.abs(np.transpose(intervals) - bins.fake_fractions)
     shares = bins.counts / bins.counts.sum()
     axes.bar(
         bins.mean_scores, shares, 0.03, color="#BBBBBB", label="share of the samples"
@@ -74,7 +72,7 @@ def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:
     )
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     axes.set(xlabel="Mean score P(fake) of the bin", ylabel="Share that is fake")
-    return finish_axes(axes, "Reliability", [analysis])
+    return finish_axes(axes, _build_title("Reliability", analysis))
 
 
 def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
@@ -94,5 +92,9 @@ def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
     threshold = analysis.report["threshold"]
     axes.set_xlabel(f"called fake from a score of {threshold:.3g} on")
     accuracy = format_with_interval(analysis.report, "accuracy")
-    axes.set_title(build_title(f"Accuracy {accuracy}", [analysis]), fontsize=11)
+    axes.set_title(_build_title(f"Accuracy {accuracy}", analysis), fontsize=11)
     return axes
+
+
+def _build_title(kind: str, analysis: Analysis) -> str:
+    return build_title(kind, analysis.scores.title, analysis.sizes)

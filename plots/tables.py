@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from metrics import (
-    Analysis,
-    AucComparison,
-)
+from metrics import Analysis, Comparison
 
 _ROWS = {
     "auc": "AUC",
@@ -31,24 +28,17 @@ _ROWS = {
 
 _COMPARED = ("auc", "eer", "accuracy")
 
-Comparisons = Sequence[tuple[Analysis, Analysis, AucComparison]]
-
 
 def format_report(analysis: Analysis) -> str:
     """Return the report as a table for the terminal: metric, value, 95 % interval."""
     report, scores = analysis.report, analysis.scores
     lines = [
-        f"{scores.title}: {report['num_real']} real and {report['num_fake']} fake "
-        f"{scores.unit}, positive class fake",
+        f"{scores.title}: {analysis.sizes}, positive class fake",
         f"called fake from a score of {report['threshold']:.4g} on "
         f"({scores.threshold_source})",
         f"{'metric':<26}{'value':>9}   95 % interval",
     ]
-    lines += [
-        f"{label:<26}{_format_number(report[name]):>9}   "
-        f"{_format_interval(report, name)}"
-        for name, label in _ROWS.items()
-    ]
+    lines += [_format_row(report, name) for name in _ROWS]
     lines += [f"{'EER threshold':<26}{_format_number(report['eer_threshold']):>9}"]
     lines += [f"note: {note}" for note in report["notes"]]
     return "\n".join(lines + _format_groups(report))
@@ -62,14 +52,12 @@ def _format_groups(report: dict[str, Any]) -> list[str]:
     if grouped is None:
         return [*lines, f"no group-level scores: {report['group_level_note']}"]
     lines += ["of the groups' mean scores:"]
-    return lines + [
-        f"{_ROWS[name]:<26}{_format_number(grouped[name]):>9}   "
-        f"{_format_interval(grouped, name)}"
-        for name in _COMPARED
-    ]
+    return lines + [_format_row(grouped, name) for name in _COMPARED]
 
 
-def format_comparison(analyses: Sequence[Analysis], comparisons: Comparisons) -> str:
+def format_comparison(
+    analyses: Sequence[Analysis], comparisons: Sequence[Comparison]
+) -> str:
     """Return several detectors as one table, and the paired tests below it."""
     width = max(len("detector"), *(len(a.scores.title) for a in analyses)) + 2
     header = f"{'detector':<{width}}{'n':>7}  "
@@ -82,13 +70,18 @@ def format_comparison(analyses: Sequence[Analysis], comparisons: Comparisons) ->
         )
         start = f"{analysis.scores.title:<{width}}{report['num_samples']:>7}  "
         lines.append(start + "".join(f"{cell:<26}" for cell in cells))
-    for first, second, test in comparisons:
+    for a, b, test in comparisons:
         lines.append(
-            f"{first.scores.title} against {second.scores.title}: AUC differs by "
+            f"{a.scores.title} against {b.scores.title}: AUC differs by "
             f"{test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}], "
             f"p = {test.p_value:.3g} (paired DeLong)"
         )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _format_row(report: dict[str, Any], name: str) -> str:
+    number, interval = _format_number(report[name]), _format_interval(report, name)
+    return f"{_ROWS[name]:<26}{number:>9}   {interval}"
 
 
 def _format_number(value: float | None) -> str:

@@ -58,4 +58,5 @@ def test_find_leaks_shared_groups_are_named_by_pair():
     leaks = find_leaks({"train": ["b", "a"], "val": ["c"], "test": ["b", "a", "d"]})
 
     assert leaks == [Leak("train", "test", ("a", "b"))]
+    assert str(leaks[0]) == "2 groups are in both train and test: a, b"
     assert find_leaks({"train": ["a"], "test": ["b"]}) == []

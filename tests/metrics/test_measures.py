@@ -1,12 +1,17 @@
-"""Point metrics: hand-made tables, scikit-learn as oracle, degenerate input."""
+"""Metrics: tables worked out by hand, scikit-learn as oracle, degenerate input."""
 
 import json
 
 import numpy as np
 import pytest
+from scipy import optimize
 from sklearn import metrics as sk
 
-import metrics
+from metrics.measures import (
+    compute_metrics,
+    compute_reliability_bins,
+    compute_roc_curve,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -37,19 +42,17 @@ def test_compute_metrics_any_scores_equals_scikit_learn(decimals, threshold):
         "brier": sk.brier_score_loss(labels, scores),
     }
 
-    computed = metrics.compute_metrics(scores, labels, threshold)
+    computed = compute_metrics(scores, labels, threshold)
 
     for name, value in expected.items():
         assert computed[name] == pytest.approx(value, abs=1e-12), name
     matrix = sk.confusion_matrix(labels, called)
     np.testing.assert_array_equal(computed["confusion_matrix"], matrix)
-    assert metrics.compute_auc(scores, labels) == computed["auc"]
-    assert computed["eer"] == metrics.compute_eer(scores, labels).eer
 
 
 def test_compute_metrics_four_samples_gives_the_hand_made_table():
     # Sorted: fake .9, real .6, fake .4, real .2; at 0.5: one of each cell.
-    computed = metrics.compute_metrics([0.9, 0.6, 0.4, 0.2], [1, 0, 1, 0])
+    computed = compute_metrics([0.9, 0.6, 0.4, 0.2], [1, 0, 1, 0])
 
     assert computed["confusion_matrix"] == [[1, 1], [1, 1]]
     assert computed["auc"] == 0.75
@@ -69,7 +72,7 @@ def test_compute_metrics_bounded_fpr_counts_allowed_false_positives():
     fakes = [0.9, (reals[-2] + reals[-3]) / 2, (reals[-3] + reals[-4]) / 2, 0.05]
     labels = np.r_[np.zeros(200), np.ones(4)]
 
-    computed = metrics.compute_metrics(np.r_[reals, fakes], labels)
+    computed = compute_metrics(np.r_[reals, fakes], labels)
 
     assert computed["tpr_at_fpr_0.01"] == 0.5
     assert computed["tpr_at_fpr_0.001"] is None
@@ -89,53 +92,19 @@ def test_compute_metrics_bounded_fpr_counts_allowed_false_positives():
     ids=["perfect", "inverted", "constant", "all real", "saturated"],
 )
 def test_compute_metrics_degenerate_scores_are_defined(scores, expected):
-    computed = metrics.compute_metrics(scores, [0, 0, 1, 1])
+    computed = compute_metrics(scores, [0, 0, 1, 1])
 
     assert {name: computed[name] for name in expected} == expected
     json.dumps(computed, allow_nan=False)
 
 
-@pytest.mark.parametrize(
-    ("scores", "labels", "message"),
-    [
-        ([0.1, 0.2], [0, 0], "both classes .* 2 real and 0 fake"),
-        ([0.1, 0.2], [1, 1], "both classes .* 0 real and 2 fake"),
-        ([0.1, np.nan], [0, 1], "1 of 2 scores are NaN"),
-        ([0.1, np.inf], [0, 1], "NaN or infinite"),
-        ([0.1, 1.2], [0, 1], r"in \[0, 1\], got 0.1 to 1.2"),
-        ([0.1, 0.2], [0, 2], "labels must be 0 .* got 2"),
-        ([0.1, 0.2], [0, 0.5], "labels must be 0 .* got 0.5"),
-        ([0.1, 0.2], [0, np.nan], "1 of 2 labels are NaN"),
-        ([0.1, 0.2, 0.3], [0, 1], "3 scores but 2 labels"),
-        ([], [], "non-empty"),
-        ([[0.1, 0.2]], [[0, 1]], r"shape \(1, 2\)"),
-        (["a", "b"], [0, 1], "list of numbers"),
-        ([0.1, 0.2], ["real", "fake"], "list of numbers"),
-        ([[0.1], [0.2, 0.3]], [0, 1], "list of numbers"),
-    ],
-)
-def test_compute_metrics_bad_input_is_refused_in_one_line(scores, labels, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        metrics.compute_metrics(scores, labels)
-
-    assert "\n" not in str(caught.value)
-
-
 def test_compute_metrics_nan_threshold_is_refused():
     with pytest.raises(ValueError, match="threshold"):
-        metrics.compute_metrics([0.1, 0.9], [0, 1], float("nan"))
-
-
-def test_compute_auc_both_scores_sum_to_one():
-    scores, labels = draw_scores(decimals=2)
-
-    of_real = metrics.compute_auc(1 - scores, labels)
-
-    assert of_real + metrics.compute_auc(scores, labels) == pytest.approx(1, abs=1e-12)
+        compute_metrics([0.1, 0.9], [0, 1], float("nan"))
 
 
 def test_compute_roc_curve_ties_become_one_point():
-    roc = metrics.compute_roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0])
+    roc = compute_roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0])
 
     np.testing.assert_array_equal(roc.false_positive_rates, [0, 0, 0.5, 1])
     np.testing.assert_array_equal(roc.true_positive_rates, [0, 0.5, 1, 1])
@@ -146,77 +115,62 @@ def test_compute_metrics_reordered_samples_change_nothing():
     scores, labels = draw_scores(decimals=1)
     order = RNG.permutation(scores.size)
 
-    first = metrics.compute_metrics(scores, labels)
-    second = metrics.compute_metrics(scores[order], labels[order])
+    first = compute_metrics(scores, labels)
+    second = compute_metrics(scores[order], labels[order])
 
     assert first.pop("notes") == second.pop("notes")
     assert first.pop("confusion_matrix") == second.pop("confusion_matrix")
     assert first == pytest.approx(second, abs=1e-12)
 
 
-def test_compute_report_has_a_json_interval_for_every_metric():
-    scores, labels = draw_scores(150)
+@pytest.mark.parametrize(
+    ("scores", "labels", "eer", "threshold"),
+    [
+        # ROC (0, 0) (0, 1/2) (1/3, 1/2) (1/3, 1): FPR = FNR on the last edge at 1/3.
+        ([0.9, 0.8, 0.7, 0.2, 0.1], [1, 0, 1, 0, 0], 1 / 3, 0.8 - 0.1 / 3),
+        # One tied step (0, 0) to (1, 1) crosses in the middle.
+        ([0.4, 0.4, 0.4], [0, 1, 0], 0.5, 0.4),
+        # ROC (0, 0) (1/2, 1/2) is the crossing itself: anything from 0.6 down to 0.2.
+        ([0.6, 0.6, 0.2, 0.2], [0, 1, 0, 1], 0.5, 0.4),
+        ([0.1, 0.9], [0, 1], 0.0, 0.5),
+        ([0.9, 0.1], [0, 1], 1.0, 0.5),
+    ],
+    ids=["between", "constant", "on a point", "perfect", "inverted"],
+)
+def test_compute_metrics_eer_is_interpolated_on_known_curves(
+    scores, labels, eer, threshold
+):
+    computed = compute_metrics(scores, labels)
 
-    report = metrics.compute_report(scores, labels, num_resamples=200)
-
-    json.dumps(report, allow_nan=False)
-    for name in ("auc", "eer", "accuracy", "f1", "mcc", "log_loss", "ece", "d_prime"):
-        low, high = report[f"{name}_interval"]
-        assert low < report[name] < high, name
-    assert report["tpr_at_fpr_0.001_interval"] is None
-    assert report["num_groups"] is None
-    assert report["intervals"]["unit"] == "sample"
-
-
-def test_compute_report_same_seed_gives_same_numbers():
-    scores, labels = draw_scores(80)
-
-    reports = [
-        metrics.compute_report(scores, labels, num_resamples=50, seed=s)
-        for s in (1, 1, 2)
-    ]
-
-    assert reports[0] == reports[1]
-    assert reports[0]["eer_interval"] != reports[2]["eer_interval"]
+    assert computed["eer"] == pytest.approx(eer)
+    assert computed["eer_threshold"] == pytest.approx(threshold)
 
 
-def test_compute_report_perfect_scores_claim_no_certainty():
-    report = metrics.compute_report(
-        [0.1] * 30 + [0.9] * 20, [0] * 30 + [1] * 20, num_resamples=20
+@pytest.mark.parametrize("seed", range(5))
+def test_compute_metrics_eer_equals_a_root_of_the_interpolated_curve(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.r_[0, 1, rng.integers(0, 2, 30)]
+    scores = (rng.random(32) + 0.4 * labels).round(1) / 2
+    roc = compute_roc_curve(scores, labels)
+    fpr, fnr = roc.false_positive_rates, 1 - roc.true_positive_rates
+    place = np.arange(fpr.size)  # along the curve, one unit an edge
+
+    root = optimize.brentq(
+        lambda t: np.interp(t, place, fpr) - np.interp(t, place, fnr), 0, place[-1]
     )
 
-    # 20 separate pairs, all in order: 0.025 ** (1 / 20).
-    assert report["auc_interval"] == [pytest.approx(0.8316, abs=1e-4), 1.0]
-    assert report["auc_bootstrap_interval"] is None
-    # Clopper-Pearson for 50 of 50, 30 of 30 and 20 of 20.
-    for name, trials in (("", 50), ("real_", 30), ("fake_", 20)):
-        low, high = report[f"{name}accuracy_interval"]
-        assert (low, high) == (pytest.approx(0.025 ** (1 / trials)), 1.0)
-    assert report["eer_interval"] is None
-    assert any(note.startswith("no interval") for note in report["notes"])
+    eer = compute_metrics(scores, labels)["eer"]
+    assert eer == pytest.approx(np.interp(root, place, fpr))
 
 
-def test_compute_report_groups_count_once():
-    scores, labels = draw_scores(60)
-    copies = {"fake_scores": np.repeat(scores, 10), "labels": np.repeat(labels, 10)}
-    groups = np.repeat(np.arange(60), 10)
+def test_compute_reliability_bins_hand_made_table():
+    # Bins of width 1/15: 0.2 opens the fourth, 1.0 closes the last.
+    scores, labels = [0.19, 0.2, 0.24, 0.95, 1.0], [0, 1, 0, 1, 1]
 
-    single = metrics.compute_report(scores, labels)
-    grouped = metrics.compute_report(**copies, groups=groups)
-    naive = metrics.compute_report(**copies)
+    bins = compute_reliability_bins(scores, labels)
 
-    # Ten copies of each image are no new knowledge.
-    np.testing.assert_allclose(grouped["auc_interval"], single["auc_interval"])
-    np.testing.assert_allclose(
-        grouped["accuracy_interval"], single["accuracy_interval"], atol=0.01
-    )
-    assert np.ptp(naive["auc_interval"]) < 0.5 * np.ptp(single["auc_interval"])
-    assert grouped["num_groups"] == 60
-    assert grouped["intervals"]["unit"] == "group"
-
-
-def test_compute_report_one_sample_a_class_is_defined():
-    report = metrics.compute_report([0.3, 0.6], [0, 1], num_resamples=10)
-
-    assert report["auc_interval"] == [pytest.approx(0.025), 1.0]
-    assert report["auc_standard_error"] is None
+    np.testing.assert_allclose(bins.mean_scores, [0.19, 0.22, 0.975])
+    np.testing.assert_allclose(bins.fake_fractions, [0, 0.5, 1])
+    np.testing.assert_array_equal(bins.counts, [1, 2, 2])
+    ece = compute_metrics(scores, labels)["ece"]
+    assert ece == pytest.approx((0.19 + 2 * 0.28 + 2 * 0.025) / 5)
