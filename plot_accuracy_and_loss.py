@@ -13,8 +13,18 @@ from matplotlib.ticker import MaxNLocator
 
 import command_line
 from files.atomic import check_writable, save_csv, save_figure
-from files.history import CURVES, load_history
-from files.layout import MODEL_NAMES
+from files.history import CURVES, get_best_epoch, load_history
+from files.layout import MODEL_NAMES, default_history_path
+from plots.style import GREY, escape_dollars
+
+Run = Mapping[str, Any]
+
+# split -> name in the legend, colour (Okabe and Ito), line style, marker
+_STYLES = {
+    "train": ("training", "#0072B2", "-", "o"),
+    "val": ("validation", "#D55E00", "--", "s"),
+    "test": ("test", "#009E73", "-.", "^"),
+}
 
 EPILOG = """example:
   python plot_accuracy_and_loss.py -m SimpleNet -d fakes_dataset \\
@@ -58,7 +68,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    default_path = Path("out") / f"{args.dataset}_{args.model}_Adam.json"
+    default_path = default_history_path(args.dataset, args.model)
     path = args.train_details_json or default_path
     run = choose_run(load_history(path), args.run, path)
     check_run(run, args.dataset, args.model, path)
@@ -78,9 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"wrote {written}")
 
 
-def choose_run(
-    runs: Sequence[dict[str, Any]], number: int | None, path: Path
-) -> dict[str, Any]:
+def choose_run(runs: Sequence[Run], number: int | None, path: Path) -> Run:
     """Return run `number` (1 the oldest, None the newest) of the history at `path`.
 
     Raises:
@@ -94,10 +102,9 @@ def choose_run(
     return run
 
 
-def check_run(run: dict[str, Any], dataset: str, model: str, path: Path) -> None:
+def check_run(run: Run, dataset: str, model: str, path: Path) -> None:
     """Raise ValueError when a run says that it is of another dataset or model."""
-    for flag, given in (("-m", model), ("-d", dataset)):
-        name = {"-m": "model", "-d": "dataset"}[flag]
+    for flag, name, given in (("-m", "model", model), ("-d", "dataset", dataset)):
         recorded = run.get(name)
         # The original exercise may have recorded a path, or a class's name.
         is_known = name == "dataset" or recorded in MODEL_NAMES
@@ -108,14 +115,28 @@ def check_run(run: dict[str, Any], dataset: str, model: str, path: Path) -> None
             )
 
 
-Run = Mapping[str, Any]
+def build_losses_figure(run: Run, title: str) -> Figure:
+    """Draw the losses under `title` and what is known of the run."""
+    figure, axes = _make_figure(run, f"Loss of {title}")
+    plot_curves(axes, run, "loss")
+    axes.set_ylabel("mean cross-entropy (nats)")
+    axes.set_ylim(bottom=0)
+    return figure
 
-# split -> name in the legend, colour (Okabe and Ito), line style, marker
-_STYLES = {
-    "train": ("training", "#0072B2", "-", "o"),
-    "val": ("validation", "#D55E00", "--", "s"),
-    "test": ("test", "#009E73", "-.", "^"),
-}
+
+def build_accuracies_figure(run: Run, title: str) -> Figure:
+    """Draw the accuracies under `title` and what is known of the run."""
+    figure, axes = _make_figure(run, f"Accuracy of {title}")
+    plot_curves(axes, run, "acc")
+    axes.set_ylabel("accuracy (%)")
+    return figure
+
+
+def _make_figure(run: Run, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(escape_dollars(f"{title}\n{describe_run(run)}"))
+    return figure, axes
 
 
 def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
@@ -144,7 +165,7 @@ def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
     best = get_best_epoch(run)
     axes.axvline(
         best,
-        color="#666666",
+        color=GREY,
         ls=":",
         label=f"best validation accuracy: {run['val_acc'][best - 1]:.2f} %,\n"
         f"epoch {best}; test there {run['test_acc'][best - 1]:.2f} %",
@@ -155,28 +176,6 @@ def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
     axes.grid(alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False)
     return axes
-
-
-def build_losses_figure(run: Run, title: str) -> Figure:
-    """Draw the losses under `title` and what is known of the run."""
-    figure, axes = _make_figure(run, f"Loss of {title}")
-    plot_curves(axes, run, "loss")
-    axes.set_ylabel("mean cross-entropy (nats)")
-    axes.set_ylim(bottom=0)
-    return figure
-
-
-def build_accuracies_figure(run: Run, title: str) -> Figure:
-    """Draw the accuracies under `title` and what is known of the run."""
-    figure, axes = _make_figure(run, f"Accuracy of {title}")
-    plot_curves(axes, run, "acc")
-    axes.set_ylabel("accuracy (%)")
-    return figure
-
-
-def get_best_epoch(run: Run) -> int:
-    """Return the first epoch, from 1, of the highest validation accuracy."""
-    return run["val_acc"].index(max(run["val_acc"])) + 1
 
 
 def describe_run(run: Run) -> str:
@@ -213,14 +212,6 @@ def _find_rate(params: Any) -> float | None:
         return _find_rate(params["param_groups"])
     rate = params.get("lr")
     return float(rate) if type(rate) in (int, float) else None
-
-
-def _make_figure(run: Run, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(9, 5.6), layout="constrained")
-    axes = figure.subplots()
-    text = f"{title}\n{describe_run(run)}"
-    axes.set_title(text.replace("$", r"\$"))  # no formulas
-    return figure, axes
 
 
 if __name__ == "__main__":

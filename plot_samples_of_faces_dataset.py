@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
 import command_line
-from faces_dataset import FacesDataset
+from faces_dataset import CLASS_NAMES, FAKE, REAL, SPLITS, FacesDataset
 from files.atomic import check_writable, save_figure, save_json
-from files.layout import CLASS_NAMES, SPLITS
+from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars
 from utils import list_datasets
 
 NUM_SAMPLES = 8  # of each class of each dataset
-
 EDGE = 192  # pixels of an image in the figure
 
 EPILOG = """example:
@@ -101,7 +101,6 @@ def choose_rows(data_root: Path, seed: int, *, limit: int | None = None) -> list
         FileNotFoundError: there is no dataset.
         ValueError: a class is empty, or an image cannot be read.
     """
-
     names = list_datasets(data_root)
     if not names:
         raise FileNotFoundError(
@@ -113,14 +112,13 @@ def choose_rows(data_root: Path, seed: int, *, limit: int | None = None) -> list
         folder = Path(data_root) / name
         split = next(split for split in SPLITS if (folder / split).is_dir())
         dataset = FacesDataset(folder / split, limit=limit)
-        rows += [_choose_row(dataset, label, name, seed) for label in (0, 1)]
+        rows += [_choose_row(dataset, label, name, seed) for label in (REAL, FAKE)]
     return rows
 
 
 def _choose_row(dataset: FacesDataset, label: int, name: str, seed: int) -> Row:
     """Choose random images of a class; other datasets do not change the choice."""
-
-    indices = [i for i, of in enumerate(dataset.get_labels()) if of == label]
+    indices = np.flatnonzero(dataset.get_labels() == label).tolist()
     generator = random.Random(f"{seed} {name} {label}")
     chosen = generator.sample(indices, min(NUM_SAMPLES, len(indices)))
     return Row(
@@ -135,16 +133,15 @@ def _choose_row(dataset: FacesDataset, label: int, name: str, seed: int) -> Row:
 
 def build_figure(rows: Sequence[Row]) -> Figure:
     """Draw the rows below each other, each under its dataset and class."""
-
     size = 1.5 * NUM_SAMPLES, 1.78 * len(rows) + 0.4
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle("Random images of each dataset")
     strips = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for strip, row in zip(strips, rows, strict=True):
-        color = {"real": "#0072B2", "fake": "#D55E00"}[row.class_name]
+        color = REAL_COLOR if row.class_name == CLASS_NAMES[REAL] else FAKE_COLOR
         title = f"{row.dataset}, {row.split} split: {row.class_name}"
         title = f"{title} ({len(row.images)} of n = {row.num_images})"
-        strip.suptitle(title.replace("$", r"\$"), color=color, fontsize=11)
+        strip.suptitle(escape_dollars(title), color=color, fontsize=11)
         cells = strip.subplots(1, NUM_SAMPLES)
         for axes in cells:
             axes.set_axis_off()

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 import command_line
-from faces_dataset import ResizeToTensor
+from faces_dataset import CLASS_NAMES, FAKE, REAL, ResizeToTensor
 from files.atomic import check_writable, save_csv
-from files.layout import CLASS_NAMES, FAKE, REAL
-from hardware import Precision, choose_precision, choose_workers, prepare_device
-from loading import list_images, read_image, read_samples
-from numerical_analysis import get_soft_scores_and_true_labels
-from utils import Detector, load_checkpoint
+from hardware import Precision, choose_precision, prepare_device
+from loading import IMAGE_SIZE, BatchLoader, list_images, read_image, read_samples
+from metrics import compute_fake_scores
+from trainer import compute_logits
+from utils import load_checkpoint
 
 EPILOG = """example:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
@@ -62,71 +62,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
 
-    device = prepare_device(args.device)
-    detector = load_checkpoint(args.checkpoint_path, device=device)
+    precision = choose_precision(args.precision, prepare_device(args.device))
+    model = load_checkpoint(args.checkpoint_path, device=precision.device)
     if args.csv is not None:
         check_is_file_name(args.csv)
     files, failures = find_images(args.paths)
-    for failure in failures:
-        print(make_printable(failure.reason), file=sys.stderr)
-    verdicts = []
-    for result in judge_images(
+    verdicts, unreadable = judge_images(
         files,
-        detector,
+        model,
+        precision,
         batch_size=args.batch_size,
-        precision=choose_precision(args.precision, device),
-        workers=choose_workers(args.workers, device),
-    ):
-        if isinstance(result, Unreadable):
-            failures.append(result)
-            print(make_printable(result.reason), file=sys.stderr)
-        else:
-            verdicts.append(result)
-            print(format_verdict(result), flush=True)
+        workers=args.workers,
+    )
+    failures += unreadable
+
+    for failure in failures:
+        print(make_printable(failure), file=sys.stderr)
+    for verdict in verdicts:
+        print(format_verdict(verdict))
     if verdicts:
-        print(summarise(verdicts, detector))
+        print(summarise(verdicts, model))
     if args.csv is not None:
-        rows = [(v.path, v.name, v.fake_score, detector.threshold) for v in verdicts]
+        rows = [(*verdict, model.threshold) for verdict in verdicts]
         header = ["path", "verdict", "fake_score", "threshold"]
         save_csv(rows, args.csv, header=header)
         print(f"wrote {args.csv}")
     return 1 if failures else 0
 
 
-def check_is_file_name(path: Path) -> None:
-    """Raise ValueError or OSError when no file can be written there."""
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; --csv takes the name of a file")
-    check_writable(path.parent)
-
-
-def format_verdict(verdict: Verdict) -> str:
-    """Return a verdict as a line."""
-    path = make_printable(str(verdict.path))
-    return f"{verdict.name}  P(fake)={verdict.fake_score:.3f}  {path}"
-
-
-def summarise(verdicts: Sequence[Verdict], detector: Detector) -> str:
-    """Return how many images are called what, from which threshold on, and why that."""
-    num_fake = sum(verdict.name == "fake" for verdict in verdicts)
-    source = "the default, as the checkpoint has none of its own"
-    if "threshold" in detector.details:
-        policy = detector.details.get("threshold_policy")
-        source = f"from the checkpoint{f': {policy}' if policy else ''}"
-    return (
-        f"{num_fake} fake, {len(verdicts) - num_fake} real by {detector.name}; "
-        f"called fake from P(fake) = {detector.threshold:.4g} on ({source})"
-    )
-
-
-def make_printable(text: str) -> str:
-    """Escape what a file name may hold and a terminal cannot show on one line."""
-    escaped = text.encode("utf-8", "backslashreplace").decode()
-    return escaped.replace("\n", "\\n").replace("\r", "\\r")
-
-
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a detector says of an image.
 
     Attributes:
@@ -140,21 +104,21 @@ class Verdict:
     fake_score: float
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """A file or folder that could not be judged, and why, in a sentence."""
+def check_is_file_name(path: Path) -> None:
+    """Raise ValueError or OSError when no file can be written there."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; --csv takes the name of a file")
+    check_writable(path.parent)
 
-    path: Path
-    reason: str
 
-
-def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[Unreadable]]:
+def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Replace folders by the images that are directly in them, sorted by name.
 
     Returns:
-        The image files, in the order given, and the folders that hold none.
+        The image files, in the order given, and for each folder that gives none a
+        sentence that says so.
     """
-    files, empty = [], []
+    files, failures = [], []
     for path in paths:
         if not path.is_dir():
             files.append(path)
@@ -162,100 +126,114 @@ def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[Unreadable]]:
         try:
             names, _ = list_images(path)
         except OSError as error:
-            empty.append(Unreadable(path, f"cannot list {path}: {error.strerror}"))
+            failures.append(f"cannot list {path}: {error.strerror}")
             continue
         files += [path / name for name in names]
         if not names:
-            empty.append(Unreadable(path, f"there is no image in the folder {path}"))
-    return files, empty
+            failures.append(f"there is no image in the folder {path}")
+    return files, failures
 
 
 def judge_images(
     paths: Sequence[Path],
-    detector: Detector,
+    model: nn.Module,
+    precision: Precision,
     *,
     batch_size: int = 32,
-    precision: Precision | None = None,
-    workers: int = 0,
-) -> Iterator[Verdict | Unreadable]:
-    """Judge image files in batches, as `utils.get_soft_scores_and_true_labels` does.
+    workers: int | None = None,
+) -> tuple[list[Verdict], list[str]]:
+    """Judge image files in batches, as a dataset's images are scored.
 
     Args:
         paths: image files.
-        detector: as `utils.load_checkpoint` returns it.
+        model: as `utils.load_checkpoint` returns it.
+        precision: arithmetic of the model; it says where the model is.
         batch_size: images in a batch.
-        precision: arithmetic of the model; default as suits its device.
-        workers: processes that read images.
+        workers: processes that read images; None chooses what suits the device.
 
-    Yields:
-        For each path a verdict or why there is none, batch by batch in the order of
-        `paths`; a batch's unreadable images come first.
+    Returns:
+        In the order of `paths`: a verdict on each image that can be read, and for each
+        of the others a sentence that says why it cannot.
     """
-    remaining = iter(paths)
-    files = ImageFiles(paths, detector.model.preprocessing.size)
-    for samples in _read_in_batches(files, batch_size, workers):
-        readable: list[tuple[Path, Tensor]] = []
-        for sample, path in zip(samples, remaining, strict=False):
-            if isinstance(sample, str):
-                yield Unreadable(path, sample)
-            else:
-                readable.append((path, sample))
-        yield from _judge_batch(readable, detector, precision)
+    if not paths:
+        return [], []
+    loader = BatchLoader(
+        ImageFiles(paths),
+        batch_size,
+        model.preprocessing,
+        device=precision.device,
+        workers=workers,
+    )
+    batches = command_line.progress(loader, "judge")
+    logits, are_unreadable = compute_logits(model, batches, precision)
+    fake_scores = compute_fake_scores(logits, model.temperature)
+    verdicts, failures = [], []
+    for path, is_unreadable, fake_score in zip(
+        paths, are_unreadable.tolist(), fake_scores.tolist(), strict=True
+    ):
+        if is_unreadable:
+            failures.append(describe_failure(path))
+        else:
+            label = FAKE if fake_score >= model.threshold else REAL
+            verdicts.append(Verdict(path, CLASS_NAMES[label], fake_score))
+    return verdicts, failures
 
 
 class ImageFiles(Dataset):
-    """Image files as uint8 tensors (3, size, size), or as a sentence on what is wrong.
+    """Image files as uint8 tensors (3, 256, 256) that are labelled 0.
 
-    Args:
-        paths: the files.
-        size: height and width of the tensors.
+    A file that cannot be read is a black image, labelled 1.
     """
 
     reads_in_threads = True
+    __getitems__ = read_samples  # a `DataLoader` asks for a batch so
 
-    def __init__(self, paths: Sequence[Path], size: int) -> None:
+    def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
-        self.transform = ResizeToTensor(size)
+        self.transform = ResizeToTensor()
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Tensor | str:
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
         try:
-            return self.transform(read_image(self.paths[index]))
-        except ValueError as error:
-            return str(error)
+            return self.transform(read_image(self.paths[index])), 0
+        except ValueError:
+            return torch.zeros(3, IMAGE_SIZE, IMAGE_SIZE, dtype=torch.uint8), 1
 
 
-def _read_in_batches(
-    files: ImageFiles, batch_size: int, workers: int
-) -> Iterator[list[Tensor | str]]:
-    """Read files in order: each by the next free process, or here, in threads."""
-    if workers:
-        samples = iter(DataLoader(files, batch_size=None, num_workers=workers))
-        while batch := list(itertools.islice(samples, batch_size)):
-            yield batch
-        return
-    for start in range(0, len(files), batch_size):
-        indices = range(start, min(start + batch_size, len(files)))
-        yield read_samples(files, indices)
+def describe_failure(path: Path) -> str:
+    """Say why a file could not be read, by reading it once more."""
+    try:
+        read_image(path)
+    except ValueError as error:
+        return str(error)
+    return f"cannot read the image {path}: it changed meanwhile; try again"
 
 
-def _judge_batch(
-    batch: Sequence[tuple[Path, Tensor]],
-    detector: Detector,
-    precision: Precision | None,
-) -> Iterator[Verdict]:
-    """Judge images that could be read."""
-    if not batch:
-        return
-    samples = [(sample, REAL) for _, sample in batch]  # the labels are not looked at
-    _, fake_scores, _ = get_soft_scores_and_true_labels(
-        samples, detector.model, batch_size=len(batch), precision=precision
+def format_verdict(verdict: Verdict) -> str:
+    """Return a verdict as a line."""
+    path = make_printable(str(verdict.path))
+    return f"{verdict.name}  P(fake)={verdict.fake_score:.3f}  {path}"
+
+
+def summarise(verdicts: Sequence[Verdict], model: nn.Module) -> str:
+    """Return how many images are called what, from which threshold on, and why that."""
+    num_fake = sum(verdict.name == CLASS_NAMES[FAKE] for verdict in verdicts)
+    source = "the default, as the checkpoint has none of its own"
+    if "threshold" in model.details:
+        policy = model.details.get("threshold_policy")
+        source = f"from the checkpoint{f': {policy}' if policy else ''}"
+    return (
+        f"{num_fake} fake, {len(verdicts) - num_fake} real by {model.name}; "
+        f"called fake from P(fake) = {model.threshold:.4g} on ({source})"
     )
-    for (path, _), score in zip(batch, fake_scores.tolist(), strict=True):
-        label = FAKE if score >= detector.threshold else REAL
-        yield Verdict(path, CLASS_NAMES[label], score)
+
+
+def make_printable(text: str) -> str:
+    """Escape what a file name may hold and a terminal cannot show on one line."""
+    escaped = text.encode("utf-8", "backslashreplace").decode()
+    return escaped.replace("\n", "\\n").replace("\r", "\\r")
 
 
 if __name__ == "__main__":

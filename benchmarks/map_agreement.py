@@ -18,13 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from scipy.stats import spearmanr
+from torch import nn
 
 import command_line
 from files.atomic import check_writable, save_json
 from files.layout import CLASS_NAMES, default_checkpoint_path
-from hardware import choose_precision, choose_workers, prepare_device
+from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
 from saliency_map import compute_gradient_saliency_maps
+from trainer import Batches
 from utils import load_checkpoint, load_dataset
 
 
@@ -41,41 +43,25 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     check_writable(args.json.parent)
-    device = prepare_device(args.device)
-    default_path = default_checkpoint_path(args.dataset, args.model)
-    model = load_checkpoint(
-        args.checkpoint_path or default_path, args.model, device
-    ).model
+    reduced = choose_precision(args.precision, prepare_device(args.device))
+    path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
+    model = load_checkpoint(path, args.model, reduced.device)
     dataset = load_dataset(
-        args.dataset,
-        "test",
-        data_root=args.data_root,
-        size=model.preprocessing.size,
-        limit=args.limit,
+        args.dataset, "test", data_root=args.data_root, limit=args.limit
     )
     loader = BatchLoader(
         dataset,
         args.batch_size,
         model.preprocessing,
-        device=device,
-        workers=choose_workers(args.workers, device),
+        device=reduced.device,
+        workers=args.workers,
     )
-    exact = choose_precision("fp32", device)
-    reduced = choose_precision(args.precision, device)
-    pairs, labels = [], []
-    for images, batch_labels in command_line.progress(loader, "maps"):
-        pair = [
-            compute_gradient_saliency_maps(images, batch_labels, model, precision=p)
-            for p in (exact, reduced)
-        ]
-        pairs.append(np.stack([maps.cpu().numpy() for maps in pair]))
-        labels.append(batch_labels.cpu().numpy())
-    rows = compare_maps(*np.concatenate(pairs, axis=1), np.concatenate(labels))
-    report = {"dataset": args.dataset, "model": args.model, "precision": reduced.name}
+    batches = command_line.progress(loader, "maps")
+    rows = compare_maps(*compute_both_maps(batches, model, reduced))
     print(f"{args.model} on {args.dataset}, {reduced.name} against fp32")
     for row in rows:
         print(
@@ -83,10 +69,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             f" map), median {row['median']:.3f}, lowest {row['lowest']:.3f}; "
             f"mean map {row['mean_map']:.3f}"
         )
+    report = {"dataset": args.dataset, "model": args.model, "precision": reduced.name}
     numbers = [{k: None if v != v else v for k, v in row.items()} for row in rows]
     save_json({**report, "rows": numbers}, args.json)
     print(f"saved {args.json}")
-    return 0
+
+
+def compute_both_maps(
+    batches: Batches, model: nn.Module, reduced: Precision
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return maps (N, H, W) in float32 and in reduced precision, and labels (N,)."""
+    pairs, labels = [], []
+    for images, batch_labels in batches:
+        pair = [
+            compute_gradient_saliency_maps(images, batch_labels, model, precision=p)
+            for p in (None, reduced)
+        ]
+        pairs.append(np.stack([maps.cpu().numpy() for maps in pair]))
+        labels.append(batch_labels.cpu().numpy())
+    return *np.concatenate(pairs, axis=1), np.concatenate(labels)
 
 
 def compare_maps(

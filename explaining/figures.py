@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,31 +13,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from files.atomic import save_figure, save_json, write_atomically
-from files.layout import CLASS_NAMES, FAKE, REAL
+from files.layout import CLASS_NAMES
+from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars
 
-
-@dataclass(frozen=True)
-class GradCam:
-    """One image's explanation.
-
-    Attributes:
-        image: float32 (H, W, 3) in [0, 1], RGB.
-        map: float32 (H, W) in [0, 1].
-        overlay: uint8 (H, W, 3), RGB, the map as colours over the image.
-        label: the image's true class, which the map is of.
-    """
-
-    image: np.ndarray
-    map: np.ndarray
-    overlay: np.ndarray
-    label: int
-
+Details = dict[str, Any]  # model, dataset, split, checkpoint, ...: into the JSON file
 
 PAIRS_PER_ROW = 6
 
-_COLORS = {REAL: "#0072B2", FAKE: "#D55E00"}  # Okabe and Ito
-
+_COLORS = (REAL_COLOR, FAKE_COLOR)  # by label
 _BRIGHTEST_PERCENTILE = 99  # a few extreme pixels would leave the rest black
+
+# kind of map -> what titles call its mean, and what its colour bar measures
+_KINDS = {
+    "saliency": (
+        "mean saliency of the true class",
+        "mean |d score / d pixel|, pixels normalised",
+    ),
+    "grad_cam": (
+        "mean Grad-CAM of the true class",
+        "mean of maps that each fill 0 to 1",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -59,104 +55,21 @@ class Pair:
     fake_score: float
 
 
-def plot_pair(axes: Axes, pair: Pair) -> Axes:
-    """Draw an image and, to its right, its map; the brightest 1 % are white."""
-    brightest = np.percentile(pair.map, _BRIGHTEST_PERCENTILE) or 1.0
-    scaled = np.clip(pair.map / brightest, 0, 1)
-    colored = matplotlib.colormaps["inferno"](scaled)[..., :3]  # (H, W, 3)
-    axes.imshow(np.concatenate([pair.image, colored], axis=1))
-    axes.set_axis_off()
-    flat = "" if pair.map.any() else ",  gradient 0"  # a network of dead ReLUs
-    axes.set_title(
-        f"{CLASS_NAMES[pair.label]},  P(fake) = {pair.fake_score:.2f}{flat}",
-        fontsize=10,
-        color=_COLORS[pair.label],
-    )
-    return axes
+@dataclass(frozen=True)
+class GradCam:
+    """One image's explanation.
 
+    Attributes:
+        image: float32 (H, W, 3) in [0, 1], RGB.
+        map: float32 (H, W) in [0, 1].
+        overlay: uint8 (H, W, 3), RGB, the map as colours over the image.
+        label: the image's true class, which the map is of.
+    """
 
-def build_pairs_figure(pairs: Sequence[Pair], title: str) -> Figure:
-    """Draw a grid of pairs, six in a row."""
-    num_rows = -(-len(pairs) // PAIRS_PER_ROW)
-    figure = Figure(figsize=(18, 1.62 * num_rows + 1), layout="constrained")
-    grid = figure.subplots(num_rows, PAIRS_PER_ROW, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, pair in zip(grid.flat, pairs, strict=False):
-        plot_pair(axes, pair)
-    figure.suptitle(
-        f"{_escape(title)}\nleft: image; right: saliency of its true class "
-        "(largest |gradient| over channels, each map on its own scale)",
-        fontsize=13,
-    )
-    return figure
-
-
-def plot_mean_map(
-    axes: Axes, mean_map: np.ndarray, label: int, *, num: int, unit: str
-) -> Axes:
-    """Draw the mean map (H, W) of `num` images of a class, with its colour bar."""
-    brightest = np.percentile(mean_map, 99.9)
-    picture = axes.imshow(mean_map, cmap="inferno", vmin=0, vmax=brightest or 1.0)
-    bar = axes.figure.colorbar(picture, ax=axes, fraction=0.046, extend="max")
-    bar.set_label(unit)
-    axes.set_title(
-        f"{CLASS_NAMES[label]} images, n = {num}",
-        color=_COLORS[label],
-    )
-    axes.set(xlabel="column in pixels", ylabel="row in pixels")
-    return axes
-
-
-def build_mean_maps_figure(
-    mean_maps: Sequence[np.ndarray], nums: Sequence[int], title: str, unit: str
-) -> Figure:
-    """Draw the mean maps of real and of fake images, each on its own scale."""
-    figure = Figure(figsize=(11.5, 5), layout="constrained")
-    for label, axes in enumerate(figure.subplots(1, 2)):
-        plot_mean_map(axes, mean_maps[label], label, num=nums[label], unit=unit)
-    figure.suptitle(_escape(title))
-    return figure
-
-
-def build_grad_cam_figure(example: GradCam, title: str) -> Figure:
-    """Draw an image, its Grad-CAM map, and the map laid over the image."""
-    figure = Figure(figsize=(13, 4.6), layout="constrained")
-    name = CLASS_NAMES[example.label]
-    left, middle, right = figure.subplots(1, 3)
-    left.imshow(example.image)
-    left.set_title(f"image (true class: {name})", color=_COLORS[example.label])
-    picture = middle.imshow(example.map, cmap="jet", vmin=0, vmax=1)
-    what = "what" if example.map.any() else "nothing in this layer"
-    middle.set_title(f"Grad-CAM: {what} speaks for '{name}'")
-    right.imshow(example.overlay)
-    right.set_title("map over image")
-    for axes in (left, middle, right):
-        axes.set_axis_off()
-    bar = figure.colorbar(picture, ax=right, fraction=0.046)
-    bar.set_label("relative weight, 1 = this image's strongest")
-    figure.suptitle(_escape(title))
-    return figure
-
-
-def _escape(text: str) -> str:
-    """Keep Matplotlib from reading a name with dollar signs as a formula."""
-    return text.replace("$", r"\$")
-
-
-Details = dict[str, Any]  # model, dataset, split, checkpoint, ...: into the JSON file
-
-# kind of map -> what titles call its mean, and what its colour bar measures
-_KINDS = {
-    "saliency": (
-        "mean saliency of the true class",
-        "mean |d score / d pixel|, pixels normalised",
-    ),
-    "grad_cam": (
-        "mean Grad-CAM of the true class",
-        "mean of maps that each fill 0 to 1",
-    ),
-}
+    image: np.ndarray
+    map: np.ndarray
+    overlay: np.ndarray
+    label: int
 
 
 def save_pairs(start: Path, pairs: Sequence[Pair], details: Details) -> None:
@@ -184,8 +97,8 @@ def save_pairs(start: Path, pairs: Sequence[Pair], details: Details) -> None:
 
 def save_mean_maps(
     start: Path,
-    mean_maps: Sequence[np.ndarray],
-    nums: Sequence[int],
+    mean_maps: np.ndarray,
+    counts: Mapping[str, int],
     details: Details,
     *,
     kind: str = "saliency",
@@ -194,21 +107,21 @@ def save_mean_maps(
 
     Args:
         start: as for `save_pairs`.
-        mean_maps: float32 (H, W), of the real and of the fake images.
-        nums: how many images of each class are behind them.
+        mean_maps: float32 (2, H, W), real first.
+        counts: how many images of each class, by its name, are behind them.
         details: as for `save_pairs`.
         kind: saliency or grad_cam.
     """
     name, unit = _KINDS[kind]
     title = f"{_describe(details)}: {name}"
     classes = {
-        class_name: {"n": num, "map": _summarise(mean_map)}
-        for class_name, num, mean_map in zip(CLASS_NAMES, nums, mean_maps, strict=True)
+        class_name: {"n": counts[class_name], "map": _summarise(mean_map)}
+        for class_name, mean_map in zip(CLASS_NAMES, mean_maps, strict=True)
     }
-    figure = build_mean_maps_figure(mean_maps, nums, title, unit)
+    figure = build_mean_maps_figure(mean_maps, counts, title, unit)
     _save(f"{start}_mean_{kind}_maps", figure, {**details, "classes": classes})
     array_path = Path(f"{start}_mean_{kind}_maps.npy")
-    write_atomically(array_path, lambda handle: np.save(handle, np.stack(mean_maps)))
+    write_atomically(array_path, lambda handle: np.save(handle, mean_maps))
     print(f"wrote {array_path}")
 
 
@@ -234,6 +147,76 @@ def save_grad_cam(
     }
     name = f"{start}_{CLASS_NAMES[example.label].capitalize()}_Image_grad_cam"
     _save(name, build_grad_cam_figure(example, title), numbers)
+
+
+def build_pairs_figure(pairs: Sequence[Pair], title: str) -> Figure:
+    """Draw a grid of pairs, six in a row."""
+    num_rows = -(-len(pairs) // PAIRS_PER_ROW)
+    figure = Figure(figsize=(18, 1.62 * num_rows + 1), layout="constrained")
+    grid = figure.subplots(num_rows, PAIRS_PER_ROW, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, pair in zip(grid.flat, pairs, strict=False):
+        plot_pair(axes, pair)
+    figure.suptitle(
+        f"{escape_dollars(title)}\nleft: image; right: saliency of its true class "
+        "(largest |gradient| over channels, each map on its own scale)",
+        fontsize=13,
+    )
+    return figure
+
+
+def plot_pair(axes: Axes, pair: Pair) -> Axes:
+    """Draw an image and, to its right, its map; the brightest 1 % are white."""
+    brightest = np.percentile(pair.map, _BRIGHTEST_PERCENTILE) or 1.0
+    scaled = np.clip(pair.map / brightest, 0, 1)
+    colored = matplotlib.colormaps["inferno"](scaled)[..., :3]  # (H, W, 3)
+    axes.imshow(np.concatenate([pair.image, colored], axis=1))
+    axes.set_axis_off()
+    flat = "" if pair.map.any() else ",  gradient 0"  # a network of dead ReLUs
+    axes.set_title(
+        f"{CLASS_NAMES[pair.label]},  P(fake) = {pair.fake_score:.2f}{flat}",
+        fontsize=10,
+        color=_COLORS[pair.label],
+    )
+    return axes
+
+
+def build_mean_maps_figure(
+    mean_maps: np.ndarray, counts: Mapping[str, int], title: str, unit: str
+) -> Figure:
+    """Draw the mean maps of real and of fake images, each on its own scale."""
+    figure = Figure(figsize=(11.5, 5), layout="constrained")
+    for label, axes in enumerate(figure.subplots(1, 2)):
+        mean_map, name = mean_maps[label], CLASS_NAMES[label]
+        brightest = np.percentile(mean_map, 99.9) or 1.0
+        picture = axes.imshow(mean_map, cmap="inferno", vmin=0, vmax=brightest)
+        bar = figure.colorbar(picture, ax=axes, fraction=0.046, extend="max")
+        bar.set_label(unit)
+        axes.set_title(f"{name} images, n = {counts[name]}", color=_COLORS[label])
+        axes.set(xlabel="column in pixels", ylabel="row in pixels")
+    figure.suptitle(escape_dollars(title))
+    return figure
+
+
+def build_grad_cam_figure(example: GradCam, title: str) -> Figure:
+    """Draw an image, its Grad-CAM map, and the map laid over the image."""
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
+    name = CLASS_NAMES[example.label]
+    left, middle, right = figure.subplots(1, 3)
+    left.imshow(example.image)
+    left.set_title(f"image (true class: {name})", color=_COLORS[example.label])
+    picture = middle.imshow(example.map, cmap="jet", vmin=0, vmax=1)
+    what = "what" if example.map.any() else "nothing in this layer"
+    middle.set_title(f"Grad-CAM: {what} speaks for '{name}'")
+    right.imshow(example.overlay)
+    right.set_title("map over image")
+    for axes in (left, middle, right):
+        axes.set_axis_off()
+    bar = figure.colorbar(picture, ax=right, fraction=0.046)
+    bar.set_label("relative weight, 1 = this image's strongest")
+    figure.suptitle(escape_dollars(title))
+    return figure
 
 
 def _describe(details: Details) -> str:

@@ -15,7 +15,6 @@ from plot_accuracy_and_loss import (
     build_accuracies_figure,
     build_losses_figure,
     describe_run,
-    get_best_epoch,
     plot_curves,
 )
 
@@ -106,13 +105,6 @@ def test_figures_say_model_data_recipe_units_and_sizes():
 )
 def test_describe_run_tells_what_is_recorded(optimizer, expected):
     assert describe_run(make_run(optimizer=optimizer)) == expected
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "best"), [([5.0], 1), ([1.0, 3.0, 2.0], 2), ([3.0, 1.0, 3.0], 1)]
-)
-def test_get_best_epoch_is_the_first_of_the_highest(accuracies, best):
-    assert get_best_epoch({"val_acc": accuracies}) == best
 
 
 @pytest.mark.parametrize(("number", "num_epochs"), [(None, 3), (1, 1), (2, 2), (3, 3)])

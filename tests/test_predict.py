@@ -1,4 +1,4 @@
-"""Tests of the script that judges images, and of the verdicts behind it."""
+"""Tests of the script that judges images."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ import pytest
 import torch
 from PIL import Image
 from script_helpers import make_checkpoint, run_script
+from torch import nn
 
 import predict
-from faces_dataset import FacesDataset, ResizeToTensor
-from hardware.device import Precision
-from loading import image_files
-from loading.image_files import read_image
+from hardware import Precision
+from loading import image_files, read_image
 from numerical_analysis import get_soft_scores_and_true_labels
-from predict import Unreadable, Verdict, find_images, judge_images
-from utils import Detector, load_checkpoint
+from predict import Verdict, find_images, judge_images
+from utils import load_checkpoint, load_dataset
 
 FP32 = Precision("fp32")
 
@@ -36,8 +35,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(path, temperature=0.01, threshold_policy=policy)
 
 
-@pytest.fixture(scope="module")
-def detector(checkpoint) -> Detector:
+@pytest.fixture
+def model(checkpoint) -> nn.Module:
     return load_checkpoint(checkpoint)
 
 
@@ -46,15 +45,16 @@ def read_lines(capsys) -> tuple[list[str], list[str]]:
     return captured.out.splitlines(), captured.err.splitlines()
 
 
-def test_judge_images_gives_the_scores_of_the_dataset(faces_root, detector):
-    dataset = FacesDataset(faces_root / "test", ResizeToTensor(256))
+def test_judge_images_gives_the_scores_of_the_dataset(faces_root, model):
+    dataset = load_dataset("faces", "test", data_root=faces_root.parent)
     paths = [dataset.get_path(index) for index in range(len(dataset))]
 
-    verdicts = list(judge_images(paths, detector, batch_size=2, precision=FP32))
+    verdicts, failures = judge_images(paths, model, FP32, batch_size=2)
 
     _, expected, _ = get_soft_scores_and_true_labels(
-        dataset, detector.model, batch_size=2, precision=FP32
+        dataset, model, batch_size=2, precision=FP32
     )
+    assert failures == []
     assert [verdict.path for verdict in verdicts] == paths
     assert [verdict.fake_score for verdict in verdicts] == expected.tolist()
     assert np.ptp(expected) > 1e-3
@@ -63,51 +63,59 @@ def test_judge_images_gives_the_scores_of_the_dataset(faces_root, detector):
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_judge_images_gives_the_same_for_any_batch_size_and_workers(
-    batch_size, workers, faces_root, detector
+    batch_size, workers, faces_root, model
 ):
     paths = sorted(faces_root.rglob("*.png"))[:7]
 
-    verdicts = list(
-        judge_images(
-            paths, detector, batch_size=batch_size, precision=FP32, workers=workers
-        )
+    verdicts, _ = judge_images(
+        paths, model, FP32, batch_size=batch_size, workers=workers
     )
 
-    expected = list(judge_images(paths, detector, precision=FP32))
+    expected, _ = judge_images(paths, model, FP32)
     scores = [[v.fake_score for v in some] for some in (verdicts, expected)]
     assert [v.path for v in verdicts] == paths
     np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("offset", [-1e-9, 0.0, 1e-9])
-def test_judge_images_calls_fake_from_the_threshold_on(offset, faces_root, detector):
-    (path,) = (faces_root / "test" / "real").glob("00.png")
-    ((score,),) = ([v.fake_score for v in judge_images([path], detector)],)
-    shifted = Detector(detector.model, detector.path, score + offset, 1.0, {})
+def test_judge_images_calls_fake_from_the_threshold_on(offset, faces_root, model):
+    path = faces_root / "test" / "real" / "00.png"
+    ((_, _, score),), _ = judge_images([path], model, FP32)
+    model.threshold = score + offset
 
-    (verdict,) = judge_images([path], shifted)
+    (verdict,), _ = judge_images([path], model, FP32)
 
     assert verdict == Verdict(path, "real" if offset > 0 else "fake", score)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 def test_judge_images_names_what_it_cannot_read_and_judges_the_rest(
-    own_faces_root, detector
+    workers, own_faces_root, model
 ):
     folder = own_faces_root / "test" / "fake"
     (folder / "00.png").write_bytes(b"no image")
     paths = [folder / "00.png", folder / "01.png", folder / "99.png"]
 
-    results = list(judge_images(paths, detector))
+    verdicts, failures = judge_images(paths, model, FP32, workers=workers)
 
-    bad = [result for result in results if isinstance(result, Unreadable)]
-    assert [result.path for result in bad] == [paths[0], paths[2]]
-    assert str(paths[0]) in bad[0].reason
-    assert "no such file" in bad[1].reason
-    assert [r.path for r in results if isinstance(r, Verdict)] == [paths[1]]
+    (alone,), _ = judge_images(paths[1:2], model, FP32)
+    assert len(failures) == 2
+    assert str(paths[0]) in failures[0]
+    assert "no such file" in failures[1]
+    assert [(v.path, v.name) for v in verdicts] == [(alone.path, alone.name)]
+    assert verdicts[0].fake_score == pytest.approx(alone.fake_score, abs=1e-5)
+
+
+def test_describe_failure_of_a_file_that_has_been_mended_since(faces_root):
+    path = faces_root / "test" / "real" / "00.png"
+
+    reason = predict.describe_failure(path)
+
+    assert reason == f"cannot read the image {path}: it changed meanwhile; try again"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_judge_images_reads_side_by_side(workers, faces_root, detector, monkeypatch):
+def test_judge_images_reads_side_by_side(workers, faces_root, model, monkeypatch):
     monkeypatch.setattr(image_files, "SLOW", -1.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     readers = multiprocessing.Manager().dict() if workers else {}
@@ -117,15 +125,20 @@ def test_judge_images_reads_side_by_side(workers, faces_root, detector, monkeypa
         time.sleep(0.05)  # time for the others to take the next image
         return read_image(path)
 
-    monkeypatch.setattr(image_files, "read_image", note_reader)
+    monkeypatch.setattr(predict, "read_image", note_reader)
     paths = sorted(faces_root.rglob("*.png"))[:8]
-    judged = list(judge_images(paths, detector, batch_size=8, workers=workers))
-    assert [verdict.path for verdict in judged] == paths
-    assert len(readers) == (workers or 3)  # here the first is read alone, then in two
+    batch_size = 4 if workers else 8
+    verdicts, _ = judge_images(
+        paths, model, FP32, batch_size=batch_size, workers=workers
+    )
+    assert [verdict.path for verdict in verdicts] == paths
+    processes = {process for process, _ in list(readers)}
+    assert len(processes) == (workers or 1)
+    assert workers or len(readers) == 3  # the first is read alone, then in two threads
 
 
-def test_judge_images_of_nothing_yields_nothing(detector):
-    assert list(judge_images([], detector)) == []
+def test_judge_images_of_nothing_gives_nothing(model):
+    assert judge_images([], model, FP32) == ([], [])
 
 
 def test_find_images_replaces_folders_by_their_sorted_images(tmp_path):
@@ -136,14 +149,10 @@ def test_find_images_replaces_folders_by_their_sorted_images(tmp_path):
     (tmp_path / "empty").mkdir()
     one = tmp_path / "one.png"
 
-    files, empty = find_images([one, tmp_path / "in", tmp_path / "empty"])
+    files, failures = find_images([one, tmp_path / "in", tmp_path / "empty"])
 
     assert files == [one, tmp_path / "in" / "a.JPG", tmp_path / "in" / "b.png"]
-    assert empty == [
-        Unreadable(
-            tmp_path / "empty", f"there is no image in the folder {tmp_path}/empty"
-        )
-    ]
+    assert failures == [f"there is no image in the folder {tmp_path}/empty"]
 
 
 def test_main_prints_a_line_an_image_and_writes_the_csv(
@@ -180,14 +189,11 @@ def test_main_prints_a_line_an_image_and_writes_the_csv(
         ),
     ],
 )
-def test_summarise_says_the_threshold_and_where_it_comes_from(
-    entries, expected, detector
-):
-    threshold = entries.get("threshold", 0.5)
-    given = Detector(detector.model, detector.path, threshold, 1.0, entries)
+def test_summarise_says_the_threshold_and_where_it_comes_from(entries, expected, model):
+    model.threshold, model.details = entries.get("threshold", 0.5), entries
     verdicts = [Verdict(Path("a"), "fake", 0.9), Verdict(Path("b"), "real", 0.1)]
 
-    summary = predict.summarise(verdicts, given)
+    summary = predict.summarise(verdicts, model)
 
     assert summary == (
         f"1 fake, 1 real by SimpleNet; called fake from P(fake) = {expected}"

@@ -1,4 +1,4 @@
-"""Tests of the script that draws saliency maps."""
+"""Saliency maps against known answers, and the script that draws them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,92 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from map_models import Linear, Normed, OneConvolution, make_images
 from script_helpers import make_checkpoint, run_script
 
 import saliency_map
+from faces_dataset import FAKE, REAL
+from hardware import Precision
+from loading import Preprocessing
+from saliency_map import compute_gradient_saliency_maps, compute_mean_saliency_maps
+from utils import load_checkpoint, load_dataset
+
+
+def test_saliency_of_linear_model_is_largest_weight_over_channels():
+    model, labels = Linear(), torch.tensor([FAKE, REAL, FAKE])
+
+    maps = compute_gradient_saliency_maps(make_images(), labels, model)
+
+    weights = model.fc.weight.detach().view(2, 3, 4, 4).abs().amax(dim=1)
+    assert maps.dtype == torch.float32
+    assert not maps.requires_grad
+    torch.testing.assert_close(maps, weights[labels])
+
+
+def test_saliency_takes_the_largest_magnitude_not_the_largest_value():
+    model = Linear(size=1)
+    with torch.no_grad():
+        model.fc.weight.copy_(torch.tensor([[-3.0, 1.0, 2.0], [0.0, 0.5, -0.25]]))
+
+    maps = compute_gradient_saliency_maps(make_images(2, size=1), [REAL, FAKE], model)
+
+    assert maps.flatten().tolist() == [3.0, 0.5]
+
+
+def test_saliency_uses_the_logit_which_a_confident_softmax_would_flatten():
+    model = Linear(size=1)
+    with torch.no_grad():
+        model.fc.weight.copy_(torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]))
+        model.fc.bias.copy_(torch.tensor([0.0, 1000.0]))
+
+    (saliency,) = compute_gradient_saliency_maps(make_images(1, size=1), [FAKE], model)
+
+    assert saliency.item() == 2.0
+
+
+def test_saliency_in_bfloat16_is_close_to_float32():
+    model, images, labels = Linear(size=16), make_images(size=16), [0, 1, 1]
+
+    maps = compute_gradient_saliency_maps(
+        images, labels, model, precision=Precision("bf16")
+    )
+
+    exact = compute_gradient_saliency_maps(images, labels, model)
+    assert maps.dtype == torch.float32
+    assert not torch.equal(maps, exact)
+    torch.testing.assert_close(maps, exact, rtol=2**-7, atol=1e-6)
+
+
+def test_saliency_of_uint8_samples_equals_that_of_normalised_ones():
+    model = OneConvolution()
+    model.preprocessing = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.5, 1.0))
+    samples = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+
+    maps = compute_gradient_saliency_maps(samples, [1, 0], model)
+
+    images = model.preprocessing.normalise(samples)
+    assert torch.equal(maps, compute_gradient_saliency_maps(images, [1, 0], model))
+
+
+def test_saliency_of_uint8_samples_without_preprocessing_raises():
+    with pytest.raises(ValueError, match="preprocessing"):
+        compute_gradient_saliency_maps(
+            torch.zeros(1, 3, 4, 4, dtype=torch.uint8), [0], Linear()
+        )
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_mean_saliency_maps_are_the_means_of_each_class(batch_size):
+    model, images, labels = Normed(), make_images(5), torch.tensor([0, 0, 1, 0, 1])
+    batches = list(zip(images.split(batch_size), labels.split(batch_size), strict=True))
+
+    mean_maps = compute_mean_saliency_maps(batches, model)
+
+    maps = compute_gradient_saliency_maps(images, labels, model)
+    for label in (REAL, FAKE):
+        expected = maps[labels == label].mean(dim=0)
+        torch.testing.assert_close(torch.from_numpy(mean_maps[label]), expected)
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +103,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_flags(root: Path, checkpoint: Path, figures: Path, *more: str) -> list[str]:
     flags = ["-d", root.name, "--data-root", str(root.parent), "-cpp", str(checkpoint)]
     return [*flags, "--figures-dir", str(figures), "-m", "SimpleNet", *more]
-
-
-def test_script_offers_the_functions_of_explain():
-    function = saliency_map.compute_gradient_saliency_maps
-
-    assert function is saliency_map.compute_gradient_saliency_maps
-    with pytest.raises(AttributeError, match="nothing_of_this_name"):
-        _ = saliency_map.nothing_of_this_name
 
 
 @pytest.mark.parametrize(
@@ -52,6 +127,30 @@ def test_choose_indices_follows_the_seed():
 
     assert first == saliency_map.choose_indices(labels, seed=0)
     assert first != saliency_map.choose_indices(labels, seed=1)
+
+
+@pytest.mark.parametrize("batch_size", [2, 50])
+def test_compute_pairs_reads_each_image_once_and_keeps_the_order(
+    batch_size, faces_root, checkpoint, monkeypatch
+):
+    dataset = load_dataset("faces", "test", data_root=faces_root.parent)
+    model, indices, read = load_checkpoint(checkpoint), [0, 2, 4], []
+    transform = dataset.transform
+    monkeypatch.setattr(
+        dataset, "transform", lambda image: read.append(1) or transform(image)
+    )
+
+    pairs = saliency_map.compute_pairs(dataset, indices, model, Precision(), batch_size)
+
+    assert len(read) == len(indices)
+    assert [pair.path for pair in pairs] == [str(dataset.get_path(i)) for i in indices]
+    for index, pair in zip(indices, pairs, strict=True):
+        sample, label = dataset[index]
+        (alone,) = compute_gradient_saliency_maps(sample[None], [label], model)
+        np.testing.assert_allclose(pair.map, alone.numpy(), rtol=1e-4, atol=1e-8)
+        assert np.array_equal(255 * pair.image, sample.permute(1, 2, 0).numpy())
+        assert pair.label == label
+        assert 0 < pair.fake_score < 1
 
 
 def test_main_writes_figures_and_the_numbers_beside_them(
@@ -87,7 +186,7 @@ def test_main_writes_figures_and_the_numbers_beside_them(
     ("flags", "message"),
     [
         (["-cpp", "missing.pt"], "there is no checkpoint missing.pt"),
-        (["-m", "XceptionBased"], "is a checkpoint of SimpleNet, not XceptionBased"),
+        (["-m", "XceptionBased"], "it is of SimpleNet, not XceptionBased"),
         (["--data-root", "missing"], "there is no dataset 'faces' under missing"),
         (["--figures-dir", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--device", "abacus"], "no device is called 'abacus'"),

@@ -50,7 +50,9 @@ def test_build_pairs_figure_has_six_pairs_in_a_row(num, num_cells):
 
 
 def test_build_mean_maps_figure_says_class_number_and_unit():
-    figure = build_mean_maps_figure([RAMP, 0 * RAMP], [12, 5], "title", "a unit")
+    mean_maps, counts = np.stack([RAMP, 0 * RAMP]), {"real": 12, "fake": 5}
+
+    figure = build_mean_maps_figure(mean_maps, counts, "title", "a unit")
 
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:2] == ["real images, n = 12", "fake images, n = 5"]
