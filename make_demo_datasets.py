@@ -22,10 +22,9 @@ from drawn_faces.forgeries import add_generator_traces, photograph, resample, sw
 from drawn_faces.plan import (
     DATASETS,
     Picture,
-    is_made,
+    check_replaceable,
     plan_dataset,
     publish,
-    refuse_foreign,
 )
 from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from files.atomic import check_writable
@@ -70,7 +69,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="make them anew where this script made them before",
+        help="replace datasets that are there and that this script made; without it "
+        "they are kept as they are",
     )
     command_line.add_seed_flag(parser)
     return parser.parse_args(argv)
@@ -100,13 +100,10 @@ def draw_picture(picture: Picture) -> bytes:
     face = draw_face(person, shot, rng, size=picture.size)
     image = face.image
     if picture.donor is not None:
-        donor, donor_shot = (
-            sample_person(start(0, picture.donor)),
-            sample_shot(rng, pose_of=shot),
-        )
-        image = swap_face(
-            face, draw_face(donor, donor_shot, rng, size=picture.size), rng
-        )
+        donor = sample_person(start(0, picture.donor))
+        donor_shot = sample_shot(rng, pose_of=shot)
+        donor_face = draw_face(donor, donor_shot, rng, size=picture.size)
+        image = swap_face(face, donor_face, rng)
     camera = start(2, dataset, picture.camera)
     image = resample(image, camera.uniform(1.0, 1.5))
     if picture.is_fake and picture.donor is None:
@@ -141,27 +138,25 @@ def save_pictures(
 def main(argv: Sequence[str] | None = None) -> None:
     """Make what is missing and say where it is."""
     args = parse_args(argv)
-    settings = {
-        "seed": args.seed,
-        "images_per_class": args.images_per_class,
-        "size": args.size,
-    }
-    plans = {name: plan_dataset(name, **settings) for name in DATASETS}
-    missing = [
-        name
-        for name, pictures in plans.items()
-        if args.overwrite or not is_made(args.data_root, name, pictures, settings)
-    ]
+    paths = {name: args.data_root / name for name in DATASETS}
+    missing = [n for n, p in paths.items() if args.overwrite or not os.path.lexists(p)]
     for name in missing:
-        refuse_foreign(args.data_root, name, overwrite=args.overwrite)
+        check_replaceable(paths[name])
     if missing:
         check_writable(args.data_root)
-    for name in missing:
-        with publish(args.data_root, name, settings) as folder:
-            save_pictures(plans[name], folder, workers=args.workers)
-    for name, pictures in plans.items():
-        state = "made" if name in missing else "already there"
-        print(f"{args.data_root / name}: {len(pictures)} images, {state}")
+    for name, path in paths.items():
+        if name not in missing:
+            print(f"{path}: already there; --overwrite would make it anew")
+            continue
+        pictures = plan_dataset(
+            name,
+            images_per_class=args.images_per_class,
+            seed=args.seed,
+            size=args.size,
+        )
+        with publish(path) as folder:
+            save_pictures(pictures, folder, workers=args.workers)
+        print(f"{path}: {len(pictures)} images, made")
     root = shlex.quote(str(args.data_root))
     where = "" if args.data_root == Path("datasets") else f" --data-root {root}"
     print(f"next: python train_main.py -d fakes_dataset -m SimpleNet{where}")

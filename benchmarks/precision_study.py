@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import command_line
 from files.atomic import check_writable, save_json
-from files.history import load_history
+from files.history import get_best_epoch, load_history
 from files.layout import MODEL_NAMES
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -97,7 +97,7 @@ def train(
         raise ValueError(f"the training in {folder} failed: {reason}")
     (path,) = folder.glob("*.json")
     record = load_history(path)[-1]
-    best = record["val_acc"].index(max(record["val_acc"]))
+    best = get_best_epoch(record) - 1
     return {
         "dataset": dataset,
         "precision": precision,

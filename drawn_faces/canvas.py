@@ -54,7 +54,9 @@ def cover(distance: np.ndarray, softness: float) -> np.ndarray:
     return np.clip(0.5 - distance / softness, 0.0, 1.0)
 
 
-def bump(across: np.ndarray, along: np.ndarray, width: float, height: float):
+def bump(
+    across: np.ndarray, along: np.ndarray, width: float, height: float
+) -> np.ndarray:
     """Compute a Gaussian bell of the two half-axes, 1 in its middle."""
     return np.exp(-((across / width) ** 2) - (along / height) ** 2)
 

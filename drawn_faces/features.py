@@ -1,11 +1,11 @@
-"""Head, hair, skin and features of a drawn face.
+"""Hair, body, skin and features of a drawn face, in the order in which they are drawn.
 
-Every function takes the traits of `portraits.py` and its grid of face coordinates:
-u runs right, v runs down, the face's middle is (0, 0) and its chin lies at v = 1.
+The traits are those of `PERSON_RANGES` and `SHOT_RANGES` in `portraits.py`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,10 +23,91 @@ from drawn_faces.canvas import (
     smooth_noise,
 )
 
+Traits = SimpleNamespace  # of a person or of a shot
 
-def draw_skin(
-    person: SimpleNamespace, grid: SimpleNamespace, rng: np.random.Generator
+
+@dataclass(frozen=True)
+class Grid:
+    """The face coordinates of every pixel, float32 (S, S).
+
+    u runs right and v down; the face's middle is (0, 0) and its chin lies at v = 1.
+
+    Attributes:
+        u, v: coordinates on a face seen from the front.
+        turned: u as the yaw moves it.
+        head: negative inside the head's outline.
+        pixel: how far a soft edge reaches, in face units.
+        scale: pixels in a face unit.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    turned: np.ndarray
+    head: np.ndarray
+    pixel: float
+    scale: float
+
+
+def draw_strands(person: Traits, grid: Grid, rng: np.random.Generator) -> np.ndarray:
+    """Draw noise that runs along the hair, from the parting outwards, (S, S)."""
+    across, along = grid.u - person.hair_part * 0.5, grid.v + 1.1
+    radius = np.hypot(across, along)
+    angle = np.arctan2(across, along) / (2 * np.pi) + 0.5
+    angle = angle + 0.04 * person.hair_wave * np.sin(9 * radius)
+    table = rng.standard_normal((360, 14), dtype=np.float32)
+    table = 0.6 * table + 1.2 * ndimage.gaussian_filter1d(table, 3, axis=0, mode="wrap")
+    return ndimage.map_coordinates(
+        table, [angle * 360, radius * 5], order=1, mode="grid-wrap"
+    )
+
+
+def colour_hair(
+    person: Traits, shot: Traits, grid: Grid, strands: np.ndarray
 ) -> np.ndarray:
+    """Colour the hair: lighter and darker strands and a band of gloss (S, S, 3)."""
+    base = blend(HAIRS, person.hair)
+    radius = np.hypot(grid.u - person.hair_part * 0.5, grid.v + 1.1)
+    gloss = bump(radius - 0.45, grid.u - 0.3 * shot.light_right, 0.16, 0.5)
+    light = 0.75 + 0.22 * strands + 0.7 * gloss * (1 + 0.4 * strands)
+    return base * np.clip(light, 0.2, 2.5)[..., None]
+
+
+def cover_back_hair(person: Traits, grid: Grid, strands: np.ndarray) -> np.ndarray:
+    """Cover the hair behind the head, down to the length that the person wears."""
+    wide = person.head_width + person.hair_side + 0.05 * np.clip(grid.v, 0, 2)
+    wide = wide + 0.02 * strands + person.hair_wave * 0.1 * np.sin(7 * grid.v)
+    top = np.clip(-grid.v / (1.02 + person.hair_top), 0, None) ** 2.2
+    outline = (grid.u / wide) ** 2 + top - 1 + 0.03 * strands
+    end = grid.v - person.hair_length - 0.05 * strands
+    return cover(np.maximum(outline * 0.4, end), 2 * grid.pixel)
+
+
+def cover_fringe(person: Traits, grid: Grid, strands: np.ndarray) -> np.ndarray:
+    """Cover the hair in front of the forehead and down the temples."""
+    offset = np.abs(grid.turned) / person.head_width
+    lean = 0.25 * np.sign(person.hair_part) * grid.turned
+    line = person.hairline + person.temple * (offset**2) ** 2 + lean + 0.035 * strands
+    line = np.minimum(line, person.hair_length + 0.2)
+    wide = person.head_width + person.hair_side + 0.02 * strands
+    top = np.clip(-grid.v / (1.02 + person.hair_top), 0, None) ** 2.2
+    outline = (grid.u / wide) ** 2 + top - 1 + 0.04 * strands
+    return cover(np.maximum(outline * 0.4, grid.v - line), 2 * grid.pixel)
+
+
+def draw_body(image: np.ndarray, person: Traits, shot: Traits, grid: Grid) -> None:
+    """Draw neck and clothes below the head, in place."""
+    tone = blend(SKINS, person.skin) * (0.6 + 0.3 * shot.ambient)
+    neck = np.maximum(np.abs(grid.u) - 0.6 * person.head_width, 0.3 - grid.v)
+    shadow = 0.75 + 0.25 * np.clip(grid.v - 0.8, 0, 1)
+    paint(image, tone * shadow[..., None], cover(neck, grid.pixel))
+    collar = 1.28 - 0.25 * np.clip(np.abs(grid.u) - 0.3, 0, 0.3) + 0.4 * grid.u**2 * 0.4
+    hue = 2 * np.pi * (shot.cloth * 7 % 1 + np.array([0, 1 / 3, 2 / 3]))
+    colour = np.clip(shot.cloth + 0.25 * np.cos(hue), 0.05, 0.95)
+    folds = 0.85 + 0.1 * np.sin(9 * grid.u + 4 * grid.v + 6 * shot.cloth)
+    paint(image, colour * folds[..., None], cover(collar - grid.v, grid.pixel))
+
+
+def draw_skin(person: Traits, grid: Grid, rng: np.random.Generator) -> np.ndarray:
     """Draw bare skin with blotches, pores, freckles, blush, beard and lines.
 
     Returns: float32 (S, S, 3), the colour before any light falls on it.
@@ -39,35 +120,23 @@ def draw_skin(
         cheek = bump(grid.turned - side * 0.38, grid.v - 0.25, 0.22, 0.2)
         paint(skin, tone * [1.0, 0.72, 0.7], person.ruddy * cheek)
         fold = side * grid.turned - 0.2 - 0.25 * (grid.v - 0.3)
-        paint(
-            skin,
-            tone * 0.72,
-            0.35 * person.lines * bump(fold, grid.v - 0.42, 0.02, 0.12),
-        )
-        bag = (
-            grid.v
-            - person.eye_y
-            - 0.11
-            + 0.6 * (grid.turned - side * person.eye_x) ** 2
-        )
-        near = bump(grid.turned - side * person.eye_x, bag, 0.12, 0.025)
+        line = bump(fold, grid.v - 0.42, 0.02, 0.12)
+        paint(skin, tone * 0.72, 0.35 * person.lines * line)
+        across = grid.turned - side * person.eye_x
+        bag = grid.v - person.eye_y - 0.11 + 0.6 * across**2
+        near = bump(across, bag, 0.12, 0.025)
         paint(skin, tone * 0.7, 0.4 * person.lines * near)
     spots = smooth_noise(rng, size, size / 80) > 1.1 - person.freckles
     area = max(0.0, person.freckles) * 2.5 * bump(grid.turned, grid.v - 0.15, 0.5, 0.3)
     paint(skin, tone * [0.75, 0.6, 0.5], spots * area)
     stubble = 1 + 0.5 * smooth_noise(rng, size, size / 130)
     jaw = cover(0.42 + 0.25 * np.cos(3 * grid.turned) - grid.v, 0.25)
-    paint(
-        skin,
-        blend(HAIRS, person.hair) * 0.8,
-        0.7 * max(0, person.beard) * jaw * stubble,
-    )
+    beard = 0.7 * max(0, person.beard) * jaw * stubble
+    paint(skin, blend(HAIRS, person.hair) * 0.8, beard)
     return skin
 
 
-def draw_features(
-    skin: np.ndarray, person: SimpleNamespace, shot: SimpleNamespace, grid
-) -> None:
+def draw_features(skin: np.ndarray, person: Traits, shot: Traits, grid: Grid) -> None:
     """Draw brows, eyes, nostrils, mouth and perhaps glasses onto the skin, in place."""
     for side in SIDES:
         _draw_brow(skin, person, grid, side)
@@ -78,7 +147,7 @@ def draw_features(
         _draw_glasses(skin, person, grid)
 
 
-def _draw_brow(skin: np.ndarray, person: SimpleNamespace, grid, side: int) -> None:
+def _draw_brow(skin: np.ndarray, person: Traits, grid: Grid, side: int) -> None:
     across = side * grid.turned - person.eye_x - 0.01
     along = across / (person.eye_width * 1.25)
     middle = person.eye_y - person.brow_gap + person.brow_arch * (along - 0.3) ** 2
@@ -88,7 +157,13 @@ def _draw_brow(skin: np.ndarray, person: SimpleNamespace, grid, side: int) -> No
     paint(skin, blend(HAIRS, person.hair) * 0.7, 0.85 * brow * (np.abs(along) < 1.15))
 
 
-def _draw_eye(skin, person: SimpleNamespace, shot, grid, side: int) -> None:
+def _draw_eye(
+    skin: np.ndarray,
+    person: Traits,
+    shot: Traits,
+    grid: Grid,
+    side: int,
+) -> None:
     across = grid.turned - side * person.eye_x
     height = grid.v - person.eye_y + person.eye_slant * side * across
     along = across / person.eye_width
@@ -115,7 +190,7 @@ def _draw_eye(skin, person: SimpleNamespace, shot, grid, side: int) -> None:
     paint(skin, tone * 0.5, 0.6 * cover(crease, 0.025) * (np.abs(along) < 1.0))
 
 
-def _draw_nose(skin: np.ndarray, person: SimpleNamespace, grid) -> None:
+def _draw_nose(skin: np.ndarray, person: Traits, grid: Grid) -> None:
     tone, below = blend(SKINS, person.skin), grid.v - person.nose_y
     for side in SIDES:
         across = grid.turned - side * 0.5 * person.nose_width
@@ -128,7 +203,7 @@ def _draw_nose(skin: np.ndarray, person: SimpleNamespace, grid) -> None:
     paint(skin, tone * 0.55, 0.5 * under)
 
 
-def _draw_mouth(skin, person: SimpleNamespace, shot: SimpleNamespace, grid) -> None:
+def _draw_mouth(skin: np.ndarray, person: Traits, shot: Traits, grid: Grid) -> None:
     tone = blend(SKINS, person.skin)
     along = grid.turned / person.mouth_width
     arc = np.clip(1 - along**2, 0, None)
@@ -151,7 +226,7 @@ def _draw_mouth(skin, person: SimpleNamespace, shot: SimpleNamespace, grid) -> N
     paint(skin, 0.86, teeth * (gap > 0.012) * inside)
 
 
-def _draw_glasses(skin: np.ndarray, person: SimpleNamespace, grid) -> None:
+def _draw_glasses(skin: np.ndarray, person: Traits, grid: Grid) -> None:
     frame = 0.08 if person.glasses > 0.9 else 0.35
     nearest = np.inf
     for side in SIDES:
@@ -163,7 +238,7 @@ def _draw_glasses(skin: np.ndarray, person: SimpleNamespace, grid) -> None:
     paint(skin, frame, 0.9 * cover(np.minimum(nearest, bridge) - 0.014, grid.pixel))
 
 
-def build_relief(person: SimpleNamespace, grid: SimpleNamespace) -> np.ndarray:
+def build_relief(person: Traits, grid: Grid) -> np.ndarray:
     """Compute the height of the face towards the viewer, in face units, (S, S)."""
     u, v = grid.turned, grid.v
     relief = 0.75 * np.sqrt(np.clip(-grid.head, 0, None) + 0.02)
@@ -183,9 +258,7 @@ def build_relief(person: SimpleNamespace, grid: SimpleNamespace) -> np.ndarray:
     return relief + 0.06 * brow + 0.07 * mouth - 0.04 * dip + 0.09 * chin
 
 
-def shade(
-    skin: np.ndarray, relief: np.ndarray, shot: SimpleNamespace, grid: SimpleNamespace
-) -> np.ndarray:
+def shade(skin: np.ndarray, relief: np.ndarray, shot: Traits, grid: Grid) -> np.ndarray:
     """Light the skin from one side: ambient, diffuse and a little gloss (S, S, 3)."""
     down, right = np.gradient(relief * grid.scale)
     side = shot.light_side
@@ -196,67 +269,8 @@ def shade(
     return skin * light[..., None] + (shot.gloss * facing**14)[..., None]
 
 
-def draw_strands(
-    person: SimpleNamespace, grid: SimpleNamespace, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw noise that runs along the hair, from the parting outwards, (S, S)."""
-    across, along = grid.u - person.hair_part * 0.5, grid.v + 1.1
-    radius = np.hypot(across, along)
-    angle = np.arctan2(across, along) / (2 * np.pi) + 0.5
-    angle = angle + 0.04 * person.hair_wave * np.sin(9 * radius)
-    table = rng.standard_normal((360, 14), dtype=np.float32)
-    table = 0.6 * table + 1.2 * ndimage.gaussian_filter1d(table, 3, axis=0, mode="wrap")
-    return ndimage.map_coordinates(
-        table, [angle * 360, radius * 5], order=1, mode="grid-wrap"
-    )
-
-
-def colour_hair(person, shot, grid: SimpleNamespace, strands: np.ndarray) -> np.ndarray:
-    """Colour the hair: lighter and darker strands and a band of gloss (S, S, 3)."""
-    base = blend(HAIRS, person.hair)
-    radius = np.hypot(grid.u - person.hair_part * 0.5, grid.v + 1.1)
-    gloss = bump(radius - 0.45, grid.u - 0.3 * shot.light_right, 0.16, 0.5)
-    light = 0.75 + 0.22 * strands + 0.7 * gloss * (1 + 0.4 * strands)
-    return base * np.clip(light, 0.2, 2.5)[..., None]
-
-
-def cover_back_hair(person, grid: SimpleNamespace, strands: np.ndarray) -> np.ndarray:
-    """Cover the hair behind the head, down to the length that the person wears."""
-    wide = person.head_width + person.hair_side + 0.05 * np.clip(grid.v, 0, 2)
-    wide = wide + 0.02 * strands + person.hair_wave * 0.1 * np.sin(7 * grid.v)
-    top = np.clip(-grid.v / (1.02 + person.hair_top), 0, None) ** 2.2
-    outline = (grid.u / wide) ** 2 + top - 1 + 0.03 * strands
-    end = grid.v - person.hair_length - 0.05 * strands
-    return cover(np.maximum(outline * 0.4, end), 2 * grid.pixel)
-
-
-def cover_fringe(person, grid: SimpleNamespace, strands: np.ndarray) -> np.ndarray:
-    """Cover the hair in front of the forehead and down the temples."""
-    offset = np.abs(grid.turned) / person.head_width
-    lean = 0.25 * np.sign(person.hair_part) * grid.turned
-    line = person.hairline + person.temple * (offset**2) ** 2 + lean + 0.035 * strands
-    line = np.minimum(line, person.hair_length + 0.2)
-    wide = person.head_width + person.hair_side + 0.02 * strands
-    top = np.clip(-grid.v / (1.02 + person.hair_top), 0, None) ** 2.2
-    outline = (grid.u / wide) ** 2 + top - 1 + 0.04 * strands
-    return cover(np.maximum(outline * 0.4, grid.v - line), 2 * grid.pixel)
-
-
-def cover_ears(person: SimpleNamespace, grid: SimpleNamespace) -> np.ndarray:
+def cover_ears(person: Traits, grid: Grid) -> np.ndarray:
     """Cover both ears."""
     across = np.abs(grid.u) - person.head_width - 0.01
     oval = np.hypot(across / 0.075, (grid.v - 0.02) / person.ear) - 1
     return cover(oval * 0.07, grid.pixel)
-
-
-def draw_body(image: np.ndarray, person, shot, grid: SimpleNamespace) -> None:
-    """Draw neck and clothes below the head, in place."""
-    tone = blend(SKINS, person.skin) * (0.6 + 0.3 * shot.ambient)
-    neck = np.maximum(np.abs(grid.u) - 0.6 * person.head_width, 0.3 - grid.v)
-    shadow = 0.75 + 0.25 * np.clip(grid.v - 0.8, 0, 1)
-    paint(image, tone * shadow[..., None], cover(neck, grid.pixel))
-    collar = 1.28 - 0.25 * np.clip(np.abs(grid.u) - 0.3, 0, 0.3) + 0.4 * grid.u**2 * 0.4
-    hue = 2 * np.pi * (shot.cloth * 7 % 1 + np.array([0, 1 / 3, 2 / 3]))
-    colour = np.clip(shot.cloth + 0.25 * np.cos(hue), 0.05, 0.95)
-    folds = 0.85 + 0.1 * np.sin(9 * grid.u + 4 * grid.v + 6 * shot.cloth)
-    paint(image, colour * folds[..., None], cover(collar - grid.v, grid.pixel))

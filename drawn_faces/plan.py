@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from files.atomic import save_json
-
 DATASETS = ("fakes_dataset", "synthetic_dataset")
 
-MANIFEST = "demo_datasets.json"
-
-RECIPE = 1  # to be raised when the drawing changes, so that older demo data is seen
+MARK = "made_by_make_demo_datasets"  # a file within, without which none is replaced
 
 
 class Picture(NamedTuple):
@@ -88,80 +83,34 @@ def _choose_donor(host: int, people: range, seed: int) -> int:
     return people[(host - people[0] + int(step)) % len(people)]
 
 
-def is_made(
-    data_root: Path, dataset: str, pictures: Sequence[Picture], settings: dict
-) -> bool:
-    """Tell whether a dataset of these settings lies there whole."""
-    if _read_manifest(data_root).get(dataset) != settings | {"recipe": RECIPE}:
-        return False
-    folder = data_root / dataset
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg")}
-    return there == {picture.path for picture in pictures}
-
-
-def refuse_foreign(data_root: Path, dataset: str, *, overwrite: bool) -> None:
-    """Raise ValueError where making a dataset would destroy what lies there.
-
-    Args:
-        data_root: the folder that holds the datasets.
-        dataset: its name.
-        overwrite: allow replacing what this script made, but nothing else.
-    """
-    folder = data_root / dataset
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if folder.is_symlink() or dataset not in _read_manifest(data_root):
+def check_replaceable(dataset_path: Path) -> None:
+    """Raise ValueError if there is a dataset that this module did not put there."""
+    if dataset_path.is_symlink() or (
+        dataset_path.exists() and not (dataset_path / MARK).is_file()
+    ):
         raise ValueError(
-            f"{folder} was not made by this script and is left alone: move it away or "
-            f"give another --data-root"
-        )
-    if not overwrite:
-        raise ValueError(
-            f"{folder} holds demo data of other settings, or was changed: give "
-            f"--overwrite to make it anew, or another --data-root"
+            f"{dataset_path} was not made by this script and is left alone: move it "
+            f"away or give another --data-root"
         )
 
 
 @contextmanager
-def publish(data_root: Path, dataset: str, settings: dict) -> Iterator[Path]:
+def publish(dataset_path: Path) -> Iterator[Path]:
     """Lend an empty folder that becomes the dataset if all goes well.
 
     Whenever it is interrupted, the dataset is afterwards there whole or not at all.
     """
-    final, growing, old = (
-        data_root / dataset,
-        data_root / f".{dataset}.partial",
-        data_root / f".{dataset}.old",
-    )
+    growing = dataset_path.with_name(f".{dataset_path.name}.partial")
+    old = dataset_path.with_name(f".{dataset_path.name}.old")
     shutil.rmtree(growing, ignore_errors=True)
     growing.mkdir(parents=True)
+    (growing / MARK).touch()
     try:
         yield growing
         shutil.rmtree(old, ignore_errors=True)
-        if final.exists():
-            final.rename(old)
-        _record(data_root, dataset, settings)
-        growing.rename(final)
+        if dataset_path.exists():
+            dataset_path.rename(old)
+        growing.rename(dataset_path)
     finally:
         shutil.rmtree(growing, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _record(data_root: Path, dataset: str, settings: dict) -> None:
-    """Write down how a dataset was made, beside it."""
-    made = _read_manifest(data_root) | {dataset: settings | {"recipe": RECIPE}}
-    save_json(made, data_root / MANIFEST)
-
-
-def _read_manifest(data_root: Path) -> dict:
-    """Read how the datasets were made; nothing is known where there is no file."""
-    path = data_root / MANIFEST
-    if not path.is_file():
-        return {}
-    try:
-        manifest = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}): remove it") from error
-    if not isinstance(manifest, dict):
-        raise ValueError(f"{path} is not a JSON object: remove it")
-    return manifest

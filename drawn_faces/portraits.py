@@ -1,21 +1,21 @@
 """Drawn portraits: people who differ, photographed in differing light and pose.
 
-A face is drawn in its own frame, where u runs right, v runs down, the middle of the
-face is (0, 0) and the chin lies at v = 1. Relief gives the shading; it is a sum of
-bells and no attempt at anatomy.
+A face is drawn in its own frame, `features.Grid`. Relief gives the shading; it is a
+sum of bells and no attempt at anatomy.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 from scipy import ndimage
 
 from drawn_faces.canvas import cover, draw_background, paint
 from drawn_faces.features import (
+    Grid,
+    Traits,
     build_relief,
     colour_hair,
     cover_back_hair,
@@ -98,16 +98,14 @@ class Face:
     landmarks: np.ndarray
 
 
-def sample_person(rng: np.random.Generator) -> SimpleNamespace:
+def sample_person(rng: np.random.Generator) -> Traits:
     """Draw the traits that stay with a person in every picture (PERSON_RANGES)."""
     person = _sample(rng, PERSON_RANGES)
     person.hair *= 1 - 0.6 * person.skin  # fair hair seldom goes with dark skin
     return person
 
 
-def sample_shot(
-    rng: np.random.Generator, *, pose_of: SimpleNamespace | None = None
-) -> SimpleNamespace:
+def sample_shot(rng: np.random.Generator, *, pose_of: Traits | None = None) -> Traits:
     """Draw the traits of one picture: pose, expression and light (SHOT_RANGES).
 
     Args:
@@ -122,18 +120,12 @@ def sample_shot(
     return shot
 
 
-def _sample(rng: np.random.Generator, ranges: dict) -> SimpleNamespace:
-    return SimpleNamespace(
-        **{name: rng.uniform(*ends) for name, ends in ranges.items()}
-    )
+def _sample(rng: np.random.Generator, ranges: dict[str, tuple[float, float]]) -> Traits:
+    return Traits(**{name: rng.uniform(*ends) for name, ends in ranges.items()})
 
 
 def draw_face(
-    person: SimpleNamespace,
-    shot: SimpleNamespace,
-    rng: np.random.Generator,
-    *,
-    size: int = 256,
+    person: Traits, shot: Traits, rng: np.random.Generator, *, size: int = 256
 ) -> Face:
     """Draw one portrait.
 
@@ -164,14 +156,12 @@ def draw_face(
     return Face(image, _cover_inner(person, grid), _place_landmarks(person, shot, size))
 
 
-def _build_grid(person: SimpleNamespace, shot: SimpleNamespace, size: int):
+def _build_grid(person: Traits, shot: Traits, size: int) -> Grid:
     """Compute the face coordinates of every pixel; `turned` follows the yaw."""
     scale = shot.scale * size
     ys, xs = np.mgrid[:size, :size].astype(np.float32)
-    right, down = (
-        (xs + 0.5) / scale - (0.5 + shot.shift_x) / shot.scale,
-        (ys + 0.5) / scale - (0.5 + shot.shift_y) / shot.scale,
-    )
+    right = (xs + 0.5) / scale - (0.5 + shot.shift_x) / shot.scale
+    down = (ys + 0.5) / scale - (0.5 + shot.shift_y) / shot.scale
     cosine, sine = math.cos(shot.tilt), math.sin(shot.tilt)
     u, v = cosine * right + sine * down, cosine * down - sine * right
     width = person.head_width
@@ -179,11 +169,10 @@ def _build_grid(person: SimpleNamespace, shot: SimpleNamespace, size: int):
     power = np.where(v < 0, 2.2, person.jaw)
     head = (u / width) ** 2 + np.abs(v) ** power - 1
     turned = u - 0.45 * shot.yaw * depth
-    pixel = 1.2 / scale
-    return SimpleNamespace(u=u, v=v, turned=turned, head=head, pixel=pixel, scale=scale)
+    return Grid(u, v, turned, head, pixel=1.2 / scale, scale=scale)
 
 
-def _place_landmarks(person: SimpleNamespace, shot: SimpleNamespace, size: int):
+def _place_landmarks(person: Traits, shot: Traits, size: int) -> np.ndarray:
     """Map eyes, nose and corners of the mouth from the face's frame to pixels."""
     points = np.array(
         [
@@ -202,7 +191,7 @@ def _place_landmarks(person: SimpleNamespace, shot: SimpleNamespace, size: int):
     return (points @ turn.T * shot.scale + middle) * size - 0.5
 
 
-def _cover_inner(person: SimpleNamespace, grid: SimpleNamespace) -> np.ndarray:
+def _cover_inner(person: Traits, grid: Grid) -> np.ndarray:
     """Cover the part of the face that a swap replaces: brows to chin."""
     top, bottom = person.eye_y - person.brow_gap - 0.09, person.mouth_y + 0.2
     middle, half = (top + bottom) / 2, (bottom - top) / 2

@@ -133,7 +133,7 @@ class RunFiles:
         if not has_checkpoint:
             self._save_checkpoint(trainer)
         self._save_history(trainer)  # if the run was killed before it could
-        batch = trainer.loaders["train"].state_dict()["batch"]
+        batch = trainer.loaders["train"].state_dict().get("batch", 0)
         _say(f"resumed after {trainer.epoch} epochs and {batch} batches")
 
     def after_batch(self, trainer: Any) -> None:

@@ -1,12 +1,20 @@
-"""Files of tensors read as data, and state dicts fitted to a model."""
+"""Files of tensors read as data, and state dicts fitted to a model.
+
+A file may come from a stranger. `torch.load(weights_only=True)` runs no code of it, but
+takes gigabytes, or the C stack, for a file of a few bytes: what it will read is looked
+at first, through torch's own reader. Not held off: an archive forged so that Python's
+`zipfile` sees other entries than torch may unpack to a thousand times its size.
+"""
 
 from __future__ import annotations
 
-import math
+import io
 import pickletools
 import re
+import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,20 +23,17 @@ from torch import Tensor, nn
 
 from files.atomic import write_atomically
 
-# What a dict of tensors is made of, as `module name`.
+# What dicts of dense tensors of real numbers are made of, as `module name`.
 SAFE_GLOBALS = re.compile(
     r"collections (OrderedDict|Counter)|__builtin__ set|builtins set"
     r"|torch\._utils _rebuild_(tensor|tensor_v2|parameter)"
-    r"|torch\.nn\.parameter Parameter"
-    r"|torch (Size|device|\w+Storage|u?int\d+|b?float\d+|bool)"
-    r"|torch\.storage (Typed|Untyped)Storage"
+    r"|torch (Double|Float|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)Storage"
+    r"|torch (Size|device|u?int\d+|b?float\d+|bool)"
 )
-
-UNSAFE_OPCODES = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
 
 MOST_TUPLES = 30_000  # a snapshot of XceptionBased has 8,000
 
-MOST_VALUES = 1_000_000
+MOST_LEVELS, MOST_VALUES = 32, 1_000_000  # of nesting; on one level
 
 NUM_LEGACY_PICKLES = 5  # magic number, version, system, value, names of the storages
 
@@ -37,7 +42,7 @@ class RefusedError(Exception):
     """A file holds what no checkpoint holds."""
 
 
-def save_tensors(value: Any, path: Path) -> None:
+def save_tensors(value: Any, path: str | Path) -> None:
     """Save tensors and plain Python values, atomically.
 
     Args:
@@ -56,7 +61,7 @@ def save_tensors(value: Any, path: Path) -> None:
         raise OSError(f"cannot write {path}: {reason}") from error
 
 
-def load_tensors(path: Path) -> Any:
+def load_tensors(path: str | Path) -> Any:
     """Load a file that `torch.save` wrote, to the CPU, as tensors and plain values.
 
     Raises:
@@ -68,9 +73,11 @@ def load_tensors(path: Path) -> Any:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"the file {path} {what}")
     try:
-        _check_archive(path)
-        value = torch.load(path, map_location="cpu", weights_only=True)
-        _check_size(value, {})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, about what it refuses anyway
+            _check_file(path)
+            value = torch.load(path, map_location="cpu", weights_only=True)
+        _check_nesting(value)
     except RefusedError as error:
         raise ValueError(f"refused to load {path}: {error}") from error
     # torch answers a damaged or hostile pickle with nearly any built-in error.
@@ -80,61 +87,54 @@ def load_tensors(path: Path) -> Any:
     return value
 
 
-def _check_archive(path: Path) -> None:
-    """Refuse an archive that unpacks to more than its size, or asks for odd objects.
+def _check_file(path: Path) -> None:
+    """Check the pickles that torch will read, in the container that it will see.
 
     Files of torch before 1.6 are no archives, but pickles with the tensors behind.
     """
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as handle:
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":  # by which torch tells them apart
+            file.seek(0)
             for _ in range(NUM_LEGACY_PICKLES):
-                _check_pickle(handle)
-        return
+                _check_pickle(file)
+            return
     with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise RefusedError("it unpacks to more than its size")
-        for entry in entries:
-            if entry.filename.endswith("data.pkl"):
-                with archive.open(entry) as handle:
-                    _check_pickle(handle)
+        sizes = [entry.file_size for entry in archive.infolist()]
+    if sum(sizes) > path.stat().st_size:
+        raise RefusedError("it unpacks to more than its size")
+    reader = torch._C.PyTorchFileReader(str(path))  # which finds DATA.PKL as well
+    _check_pickle(io.BytesIO(reader.get_record("data.pkl")))
 
 
-def _check_pickle(handle: IO[bytes]) -> None:
+def _check_pickle(file: IO[bytes]) -> None:
     """Refuse a pickle that asks for other objects than a dict of tensors needs.
 
-    `weights_only` runs no code, but it makes a `bytearray` of any size asked for, and
-    tuples nested deep enough to overflow the C stack when they are hashed.
+    Among torch's own are some that take any amount of memory, such as `bytearray`; and
+    tuples can be nested deep enough to overflow the C stack when they are hashed.
     """
     num_tuples = 0
-    for opcode, argument, _ in pickletools.genops(handle):
-        if opcode.name == "GLOBAL" and not SAFE_GLOBALS.fullmatch(argument):
-            raise RefusedError("it holds something other than tensors and plain values")
+    for opcode, argument, _ in pickletools.genops(file):
+        is_odd = opcode.name == "GLOBAL" and not SAFE_GLOBALS.fullmatch(argument)
         num_tuples += opcode.name.startswith("TUPLE")
-        if opcode.name in UNSAFE_OPCODES or num_tuples > MOST_TUPLES:
+        if is_odd or num_tuples > MOST_TUPLES:
             raise RefusedError("it holds something other than tensors and plain values")
 
 
-def _check_size(value: Any, sizes: dict[int, float]) -> float:
-    """Return how many values there are, each shared one counted as often as it occurs.
+def _check_nesting(value: Any) -> None:
+    """Refuse containers that hold each other deeper, or more often, than any use has.
 
-    Refuses what takes little room in the file and much more in the memory: a tensor
-    that repeats its numbers, and lists that hold each other many times over.
+    A small file can hold lists that would be endless when printed or copied.
     """
-    if isinstance(value, torch.Tensor):
-        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise RefusedError("it holds a tensor larger than its data")
-        return 1
-    if not isinstance(value, (dict, list, tuple, set)):
-        return 1
-    if id(value) not in sizes:
-        sizes[id(value)] = math.inf  # met again before it is known: it holds itself
-        children = (*value, *value.values()) if isinstance(value, dict) else value
-        size = 1 + sum(_check_size(child, sizes) for child in children)
-        if size > MOST_VALUES:
-            raise RefusedError("its values hold each other too many times over")
-        sizes[id(value)] = size
-    return sizes[id(value)]
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        containers = [v for v in level if isinstance(v, dict | list | tuple | set)]
+        if sum(map(len, containers)) > MOST_VALUES:
+            break
+        level = list(chain.from_iterable(containers))
+        level += chain(*(c.values() for c in containers if isinstance(c, dict)))
+        if not level:
+            return
+    raise RefusedError("its values hold each other too many times over")
 
 
 def load_model_state(model: nn.Module, state_dict: object) -> None:
@@ -145,14 +145,14 @@ def load_model_state(model: nn.Module, state_dict: object) -> None:
 
     Args:
         model: as `build_model` returns it.
-        state_dict: names to tensors; untrusted.
+        state_dict: names to tensors, as `load_tensors` returns it.
 
     Raises:
         ValueError: saying in one line which tensors do not fit, and for which model
             they seem to be.
     """
     own = model.state_dict()
-    given = canonical_state_dict(state_dict, own)
+    given = canonical_state_dict(state_dict)
     name = getattr(model, "name", type(model).__name__)
     _check_same_model(given, name)
     try:
@@ -175,15 +175,12 @@ def _check_same_model(given: Mapping[str, object], name: str) -> None:
         raise ValueError(f"these weights are for {owner}, not {name}")
 
 
-def canonical_state_dict(
-    state_dict: object, own: Mapping[str, Tensor]
-) -> dict[str, object]:
-    """Bring the spellings in use to the one that the model uses.
+def canonical_state_dict(state_dict: object) -> dict[str, object]:
+    """Bring the spellings in use to the one that the models use.
 
     Args:
-        state_dict: names to tensors; untrusted. `fc.*` becomes `last_linear.*`, a
-            `module.` prefix of all names goes, 2-D pointwise weights become 4-D.
-        own: the model's own state dict.
+        state_dict: names to tensors. `fc.*` becomes `last_linear.*`, a `module.` prefix
+            of all names goes, 2-D pointwise weights become 4-D.
 
     Raises:
         ValueError: when it is no dict with names, or two spellings collide.
@@ -198,9 +195,8 @@ def canonical_state_dict(
         name = name.removeprefix("module.") if wrapped else name
         name = re.sub(r"^fc\.", "last_linear.", name)
         if name in renamed:
-            raise ValueError(f"two tensors for {short_list([name])}")
-        target = own.get(name) if name.endswith("pointwise.weight") else None
-        if target is not None and target.ndim == 4 and _is_dense(value, ndim=2):
+            raise ValueError(f"two tensors for {_list_some([name])}")
+        if name.endswith("pointwise.weight") and getattr(value, "ndim", None) == 2:
             value = value[:, :, None, None]
         renamed[name] = value
     return renamed
@@ -208,12 +204,10 @@ def canonical_state_dict(
 
 def check_keys(given: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
     """Refuse (ValueError) names that lack or are too many; batch counters may lack."""
-    missing = [
-        key for key in own if key not in given and "num_batches_tracked" not in key
-    ]
-    unexpected = [key for key in given if key not in own]
+    missing = [k for k in own if k not in given and "num_batches_tracked" not in k]
+    unexpected = [k for k in given if k not in own]
     problems = [
-        f"{len(keys)} of {len(whole)} tensors {kind} ({short_list(keys)})"
+        f"{len(keys)} of {len(whole)} tensors {kind} ({_list_some(keys)})"
         for keys, whole, kind in (
             (missing, own, "missing"),
             (unexpected, given, "unexpected"),
@@ -228,8 +222,8 @@ def check_tensors(given: Mapping[str, object], own: Mapping[str, Tensor]) -> Non
     """Refuse (ValueError) what is no tensor, of another shape, or not finite."""
     for name, value in given.items():
         target = own[name]
-        if not _is_dense(value, target.ndim):
-            raise ValueError(f"{name} is no dense {target.ndim}-D tensor of numbers")
+        if not isinstance(value, Tensor) or value.ndim != target.ndim:
+            raise ValueError(f"{name} is no {target.ndim}-D tensor of numbers")
         if value.shape != target.shape:
             raise ValueError(
                 f"{name} has shape {tuple(value.shape)}, not {tuple(target.shape)}"
@@ -238,16 +232,7 @@ def check_tensors(given: Mapping[str, object], own: Mapping[str, Tensor]) -> Non
             raise ValueError(f"{name} holds NaN or infinite values")
 
 
-def _is_dense(value: object, ndim: int) -> bool:
-    """Sparse, quantised, complex and meta tensors have no place in these models."""
-    if not isinstance(value, Tensor) or value.layout != torch.strided:
-        return False
-    odd = value.is_quantized or value.is_complex() or value.is_meta
-    return not odd and value.ndim == ndim
-
-
-def short_list(names: Iterable[str]) -> str:
+def _list_some(names: list[str]) -> str:
     """Name the first three, each on one line and cut short."""
-    names = list(names)
     shown = ", ".join(name.encode("unicode_escape").decode()[:60] for name in names[:3])
     return shown if len(names) <= 3 else f"{shown}, ..."

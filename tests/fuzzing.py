@@ -1,6 +1,6 @@
 """Feed damaged files to the readers; run as a process of its own, which is measured.
 
-    python tests/fuzzing.py {images,tensors,snapshots,histories} COUNT SEED
+    PYTHONPATH=. python tests/fuzzing.py {images,tensors,snapshots,histories} COUNT SEED
 
 prints a JSON object: how many files were read, how many refused, the largest resident
 memory of the process, and the first of the failures: files that were neither read nor
@@ -9,6 +9,7 @@ refused with one line. A file that takes a minute ends the process with a traceb
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import io
 import json
@@ -22,7 +23,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from mutations import mutate, mutate_member
+from PIL import Image
+from torch import nn
+
+from files.history import CURVES, load_history, save_run
+from files.layout import SPLITS, name_run_files
+from files.run_files import RunFiles
+from files.tensors import load_tensors
+from loading import BatchLoader
+from loading.image_files import check_image_header, read_image
+from trainer import Trainer
 
 PROJECT = Path(__file__).resolve().parent.parent
 MOST_SECONDS = 60
@@ -78,9 +91,6 @@ IMAGE_KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def make_images() -> Seeds:
     """Make an image of each kind, its camera orientation given where there is one."""
-    import numpy as np
-    from PIL import Image
-
     pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 4), dtype=np.uint8)
     source = Image.fromarray(pixels)
     exif = Image.Exif()
@@ -104,8 +114,6 @@ def make_images() -> Seeds:
 
 def _convert(image: Any, mode: str) -> Any:
     """Convert an RGBA image to any mode."""
-    from PIL import Image
-
     if mode == "I;16":
         return Image.new("I;16", image.size, 40_000)
     if mode == "RGBA":
@@ -115,8 +123,6 @@ def _convert(image: Any, mode: str) -> Any:
 
 def read_image_file(path: Path) -> None:
     """Read an image, after its header, and check what comes out."""
-    from loading.image_files import check_image_header, read_image
-
     try:
         check_image_header(path)
     except ValueError as header_error:
@@ -128,8 +134,6 @@ def read_image_file(path: Path) -> None:
 
 def make_tensors() -> Seeds:
     """Make checkpoints of a tiny model, of both of torch's file formats."""
-    import torch
-
     content = {
         "model": {"fc.weight": torch.randn(3, 4), "fc.bias": torch.randn(3)},
         "half": torch.randn(5).bfloat16(),
@@ -146,64 +150,48 @@ def make_tensors() -> Seeds:
 
 def read_tensor_file(path: Path) -> None:
     """Load a file of tensors."""
-    from files.tensors import load_tensors
-
     load_tensors(path)
 
 
-def _make_trainer() -> Any:
-    """Build a trainer of a tiny model that has taken a step in its second epoch."""
-    import torch
-    from torch import nn
-
-    from trainer import Loaders, Trainer
-
-    model = nn.Linear(2, 2)
-    batches = [(torch.ones(2, 2), torch.tensor([0, 1]))] * 3
-    optimizer = torch.optim.Adam(model.parameters())
-    return Trainer(model, optimizer, Loaders(batches, batches, batches))
+def _make_trainer() -> Trainer:
+    """Build a trainer of a tiny model."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    samples = [(torch.ones(3, 2, 2), number % 2) for number in range(4)]
+    loaders = {
+        split: BatchLoader(samples, 2, training=split == "train") for split in SPLITS
+    }
+    return Trainer(model, torch.optim.Adam(model.parameters()), loaders)
 
 
-def _make_run_files(folder: Path) -> Any:
+def _make_run_files(folder: Path) -> RunFiles:
     """Build the files of a run in a folder."""
-    from files.layout import RunPaths
-    from files.run_files import RunFiles
-
-    paths = RunPaths.make("run", out_dir=folder, checkpoints_dir=folder)
-    run = {"run_id": "a", "model": "m", "dataset": "d", "optimizer": {"name": "Adam"}}
-    return RunFiles(paths, run, {"flags": {"lr": 0.1}, "data_fingerprint": "x"})
+    paths = name_run_files("d", "m", out_dir=folder, checkpoints_dir=folder)
+    details = {"flags": {"lr": 0.1}, "data_fingerprint": "x"}
+    return RunFiles(paths, {"run_id": "a"}, details, lambda logits, labels: {})
 
 
 def make_snapshots() -> Seeds:
-    """Make a snapshot."""
-    import contextlib
-
+    """Make the snapshot of a run of one epoch."""
     with tempfile.TemporaryDirectory() as name:
         files = _make_run_files(Path(name))
-        with contextlib.redirect_stdout(io.StringIO()):
-            _make_trainer().run(1, files)
-        return {"run_last.pt": files.paths.snapshot.read_bytes()}
+        _make_trainer().run(1, after_epoch=files.after_epoch)
+        return {files.paths.snapshot.name: files.paths.snapshot.read_bytes()}
 
 
 def read_snapshot(path: Path) -> None:
     """Go on from a snapshot for an epoch."""
-    import contextlib
-
-    files = _make_run_files(path.parent)
-    files.paths.history.unlink(missing_ok=True)
-    trainer = _make_trainer()
-    files.resume(trainer)
-    with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            trainer.run(trainer.epoch + 1)
-        except FloatingPointError as error:  # a wild weight or learning rate
-            raise ValueError(str(error)) from error
+    for other in set(path.parent.iterdir()) - {path}:
+        other.unlink()
+    files, trainer = _make_run_files(path.parent), _make_trainer()
+    try:
+        files.resume(trainer)
+        trainer.run(trainer.epoch + 1)
+    except FloatingPointError as error:  # a wild weight or learning rate
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def make_histories() -> Seeds:
     """Make a history of two runs, and one of the original exercise."""
-    from files.history import CURVES
-
     run = {curve: [0.25, 99.5, 3] for curve in CURVES}
     optimizer = {"name": "Adam", "params": {"lr": 0.001}}
     runs = [{"run_id": str(n), "optimizer": optimizer, **run} for n in range(2)]
@@ -220,8 +208,6 @@ def make_histories() -> Seeds:
 
 def read_history(path: Path) -> None:
     """Load a history, and add a run to it."""
-    from files.history import load_history, save_run
-
     run = load_history(path)[0]
     save_run({**run, "run_id": "new"}, path)
 
@@ -247,8 +233,7 @@ def fuzz(target: str, count: int, seed: int) -> dict[str, Any]:
             inside = zipfile.is_zipfile(io.BytesIO(seeds[name])) and rng.random() < 0.5
             change = mutate_member if inside else mutate
             data = change(seeds[name], seeds[rng.choice(names)], rng)
-            ending = rng.choice(names) if rng.random() < 0.1 else name
-            path = Path(folder) / ("run_last.pt" if target == "snapshots" else ending)
+            path = Path(folder) / (rng.choice(names) if rng.random() < 0.1 else name)
             path.write_bytes(data)
             result[_try(read, path, f"{number} {name}", result["failures"])] += 1
             path.unlink()
@@ -299,8 +284,9 @@ def _check_refusal(error: ValueError, name: str = "") -> None:
 
 def main() -> None:
     """Run the script."""
-    sys.path.insert(0, str(PROJECT))
-    print(json.dumps(fuzz(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    with contextlib.redirect_stdout(io.StringIO()):  # what a run says of itself
+        result = fuzz(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

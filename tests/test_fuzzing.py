@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
 import struct
 import subprocess
 import sys
-import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +15,9 @@ from typing import Any
 
 import fuzzing
 import pytest
-import torch
 from PIL import Image, PngImagePlugin
 
-from files.history import CURVES, load_history
-from files.run_files import load_snapshot
-from files.tensors import load_tensors, save_tensors
 from loading.image_files import check_image_header, read_image
-from models import SimpleNet
-from utils import load_checkpoint
 
 MOST_MIB = 2048
 TIMEOUT_S = 600
@@ -40,7 +32,7 @@ def run_apart(*arguments: str) -> dict[str, Any]:
         text=True,
         timeout=TIMEOUT_S,
         cwd=fuzzing.PROJECT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(fuzzing.PROJECT)},
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -68,187 +60,6 @@ def test_make_images_every_kind_is_read_undamaged(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         if not name.endswith(".eps"):  # a program: refused below
             assert read_image(tmp_path / name).mode == "RGB"
-
-
-# --- checkpoints ---------------------------------------------------------------------
-
-
-class Hostile:
-    """Its pickle calls a function when it is unpickled."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.call = (function, arguments)
-
-    def __reduce__(self) -> tuple[Callable[..., Any], Any]:
-        return self.call
-
-
-HOSTILE = {
-    "system": lambda path: Hostile(os.system, f"touch {path}"),
-    "open": lambda path: Hostile(open, str(path), "w"),
-    "eval": lambda path: Hostile(eval, f"open({str(path)!r}, 'w')"),
-    "popen": lambda path: Hostile(subprocess.Popen, ["touch", str(path)]),
-    "nested": lambda path: Hostile(torch.load, Hostile(os.system, f"touch {path}")),
-}
-
-
-def write_archive(path: Path, content: bytes) -> None:
-    """Write an archive as torch does, with a pickle of the caller's in it."""
-    buffer = io.BytesIO()
-    torch.save({"w": torch.arange(4.0)}, buffer)
-    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(path, "w") as target:
-        for entry in source.infolist():
-            is_pickle = entry.filename.endswith("data.pkl")
-            data = content if is_pickle else source.read(entry)
-            target.writestr(entry.filename, data)
-
-
-def write_zip(value: object, path: Path) -> None:
-    """Save as torch does today."""
-    torch.save(value, path)
-
-
-def write_legacy(value: object, path: Path) -> None:
-    """Save as torch did before 1.6."""
-    torch.save(value, path, _use_new_zipfile_serialization=False)
-
-
-def write_plain(value: object, path: Path) -> None:
-    """Save as Python does."""
-    path.write_bytes(pickle.dumps(value))
-
-
-@pytest.mark.parametrize("load", [load_tensors, load_checkpoint, load_snapshot])
-@pytest.mark.parametrize("write", [write_zip, write_legacy, write_plain])
-@pytest.mark.parametrize("name", HOSTILE)
-def test_load_hostile_pickle_is_refused_and_creates_no_file(
-    name: str, write: Callable, load: Callable, tmp_path: Path, one_line: Callable
-) -> None:
-    path, victim = tmp_path / "hostile.pt", tmp_path / "created"
-    value = {"model": {"fc3.weight": torch.ones(2)}, "x": HOSTILE[name](victim)}
-    write(value, path)
-    with pytest.raises(ValueError, match="refused to load") as error:
-        load(path)
-    assert str(path) in one_line(error)
-    assert not victim.exists()
-
-
-def encode_int(value: int) -> bytes:
-    """Return the opcode that pushes an integer."""
-    return b"\x8a\x08" + value.to_bytes(8, "little")
-
-
-LAUGHS = b"]q\x00" + b"".join(b"]q%c" % (i + 1) + b"h%ca" % i * 10 for i in range(40))
-GREEDY = {
-    "bytearray": (b"cbuiltins\nbytearray\n" + encode_int(1 << 33) + b"\x85R.", "other"),
-    "tensor": (b"ctorch\nTensor\n" + encode_int(1 << 40) + b"\x85\x81.", "other"),
-    "storage": (b"ctorch\nFloatStorage\n" + encode_int(1 << 40) + b"\x85R.", "damaged"),
-    "deep key": (b"}" + b")" + b"\x85" * 1_000_000 + b"K\x01s.", "other"),
-    "deep list": (b"]" * 100_000 + b"a" * 99_999 + b".", "damaged"),
-    "laughs": (LAUGHS + b".", "too many times"),
-    "itself": (b"]q\x00h\x00a.", "too many times"),
-    "memo": (b"h\xff.", "damaged"),
-    "empty": (b"", "damaged"),
-    "no stop": (b"}", "damaged"),
-}
-
-
-@pytest.mark.parametrize("name", GREEDY)
-def test_load_tensors_greedy_pickle_is_refused(
-    name: str, tmp_path: Path, one_line: Callable
-) -> None:
-    path = tmp_path / "greedy.pt"
-    content, reason = GREEDY[name]
-    write_archive(path, b"\x80\x02" + content)
-    with pytest.raises(ValueError, match="refused to load") as error:
-        load_tensors(path)
-    assert reason in one_line(error)
-
-
-def test_load_tensors_repeated_numbers_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "wide.pt"
-    save_tensors({"w": torch.zeros(1).expand(10**12)}, path)
-    with pytest.raises(ValueError, match="larger than its data"):
-        load_tensors(path)
-
-
-def test_load_tensors_compressed_archive_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.pt"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", b"\0" * 10**8)
-    with pytest.raises(ValueError, match="unpacks to more than its size"):
-        load_tensors(path)
-
-
-@pytest.mark.parametrize("shared", [1, 3])
-def test_load_tensors_shared_values_are_read(shared: int, tmp_path: Path) -> None:
-    weights, limits = torch.ones(3), [1, 2]
-    save_tensors([{"a": weights, "b": limits}] * shared, tmp_path / "x.pt")
-    assert len(load_tensors(tmp_path / "x.pt")) == shared
-
-
-CHECKPOINT_DAMAGES: dict[str, tuple[Callable[[dict], Any], str]] = {
-    "nan": (lambda s: s["fc3.bias"].fill_(float("nan")), "fc3.bias holds NaN"),
-    "infinite": (lambda s: s["fc2.bias"].fill_(float("inf")), "fc2.bias holds NaN"),
-    "shape": (lambda s: s.update({"fc3.bias": torch.ones(3)}), "has shape"),
-    "no tensor": (lambda s: s.update({"fc3.bias": "x"}), "no dense"),
-    "missing": (lambda s: s.pop("conv1.bias"), "1 of 12 tensors missing"),
-    "unexpected": (lambda s: s.update({"a\nb": torch.ones(1)}), "unexpected"),
-    "wide": (lambda s: s.update({"fc3.bias": torch.ones(1).expand(2)}), "larger"),
-}
-
-
-@pytest.fixture(scope="module")
-def simple_net_state() -> dict[str, torch.Tensor]:
-    """The weights of an untrained SimpleNet."""
-    return SimpleNet().state_dict()
-
-
-@pytest.mark.parametrize("name", CHECKPOINT_DAMAGES)
-def test_load_checkpoint_damaged_weights_are_refused(
-    name: str, simple_net_state: dict, tmp_path: Path, one_line: Callable
-) -> None:
-    path = tmp_path / "damaged.pt"
-    small = ("fc3.bias", "fc2.bias")
-    state = {k: v.clone() if k in small else v for k, v in simple_net_state.items()}
-    damage, reason = CHECKPOINT_DAMAGES[name]
-    damage(state)
-    torch.save({"model": state, "val_acc": 1.0, "test_acc": 1.0, "epoch": 1}, path)
-    with pytest.raises(ValueError, match=r"damaged\.pt") as error:
-        load_checkpoint(path)
-    assert reason in one_line(error)
-
-
-# --- histories -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"[" * 1_000_000,
-        b'{"a":' * 100_000,
-        b"[]",
-        b"null",
-        b'"x"',
-        b"\xff\xfe[]",
-        b"[1]",
-        b"[NaN]",
-        json.dumps([{c: [10**400] for c in CURVES}]).encode(),
-        json.dumps([{c: [float("nan")] for c in CURVES}]).encode(),
-        json.dumps([{c: [True] for c in CURVES}]).encode(),
-        b'[{"train_loss": [' + b"9" * 10_000 + b"]}]",
-    ],
-    ids=range(13),
-)
-def test_load_history_broken_file_is_refused(
-    content: bytes, tmp_path: Path, one_line: Callable
-) -> None:
-    path = tmp_path / "history.json"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"history\.json") as error:
-        load_history(path)
-    one_line(error)
 
 
 # --- images --------------------------------------------------------------------------
@@ -329,7 +140,7 @@ def test_check_image_header_program_is_refused(tmp_path: Path) -> None:
 LARGEST = """
 import json, sys
 from pathlib import Path
-from image_reading import read_image
+from loading import read_image
 sys.path.append("tests")
 from fuzzing import get_peak_mib
 read_image(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Tests of demo_fakes.py: swaps, generator traces and the camera."""
+"""Swaps, generator traces and the camera."""
 
 from __future__ import annotations
 

@@ -1,19 +1,18 @@
-"""Tests of demo_plan.py: who is in which split, and datasets that appear whole."""
+"""Who is in which split, and datasets that appear whole or not at all."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from drawn_faces.plan import (
     DATASETS,
-    MANIFEST,
-    is_made,
+    MARK,
+    check_replaceable,
     plan_dataset,
     publish,
-    refuse_foreign,
 )
 
 SETTINGS = {"seed": 0, "images_per_class": 10, "size": 64}
@@ -24,15 +23,15 @@ def count_by_folder(pictures) -> Counter:
     return Counter(picture.path.rpartition("/")[0] for picture in pictures)
 
 
-def make(root, name="fakes_dataset", settings=SETTINGS) -> list:
-    """Publish a dataset of empty files."""
-    pictures = plan_dataset(name, **settings)
-    with publish(root, name, settings) as folder:
-        for picture in pictures:
-            path = folder / picture.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    return pictures
+def make(root: Path, content: str = "new") -> Path:
+    """Publish a dataset of one file."""
+    with publish(root / "faces") as folder:
+        (folder / "image.jpg").write_text(content)
+    return root / "faces"
+
+
+def list_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -95,92 +94,54 @@ def test_plan_dataset_other_seed_changes_donors():
     assert first != second
 
 
-def test_is_made_after_publish_is_true(tmp_path):
-    pictures = make(tmp_path)
-    assert is_made(tmp_path, "fakes_dataset", pictures, SETTINGS)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        MANIFEST,
-        "fakes_dataset",
-    ]
+def test_publish_new_dataset_is_there_alone(tmp_path):
+    path = make(tmp_path / "data")
+    assert list_names(path) == ["image.jpg", MARK]
+    assert list_names(tmp_path / "data") == ["faces"]
 
 
-def test_is_made_other_settings_or_changed_files_is_false(tmp_path):
-    pictures = make(tmp_path)
-    assert not is_made(tmp_path, "synthetic_dataset", pictures, SETTINGS)
-    assert not is_made(tmp_path, "fakes_dataset", pictures, SETTINGS | {"seed": 1})
-    extra = tmp_path / "fakes_dataset" / "train" / "real" / "mine.jpg"
-    extra.touch()
-    assert not is_made(tmp_path, "fakes_dataset", pictures, SETTINGS)
-    extra.unlink()
-    assert is_made(tmp_path, "fakes_dataset", pictures, SETTINGS)
-    (tmp_path / "fakes_dataset" / pictures[0].path).unlink()
-    assert not is_made(tmp_path, "fakes_dataset", pictures, SETTINGS)
+def test_publish_replaces_what_was_there(tmp_path):
+    (make(tmp_path, "old") / "more.jpg").touch()
+    assert (make(tmp_path) / "image.jpg").read_text() == "new"
+    assert list_names(tmp_path / "faces") == ["image.jpg", MARK]
+    assert list_names(tmp_path) == ["faces"]
 
 
 def test_publish_interrupted_leaves_nothing(tmp_path):
-    with (
-        pytest.raises(KeyboardInterrupt),
-        publish(tmp_path, "fakes_dataset", SETTINGS) as folder,
-    ):
+    with pytest.raises(KeyboardInterrupt), publish(tmp_path / "faces") as folder:
         (folder / "half.jpg").touch()
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
 
 
 def test_publish_interrupted_overwrite_keeps_the_old(tmp_path):
-    pictures = make(tmp_path)
-    with (
-        pytest.raises(OSError, match="disk full"),
-        publish(tmp_path, "fakes_dataset", SETTINGS),
-    ):
+    path = make(tmp_path, "old")
+    with pytest.raises(OSError, match="disk full"), publish(path):
         raise OSError("disk full")
-    assert is_made(tmp_path, "fakes_dataset", pictures, SETTINGS)
+    assert (path / "image.jpg").read_text() == "old"
+    assert list_names(tmp_path) == ["faces"]
 
 
 def test_publish_remains_of_a_killed_run_are_cleared(tmp_path):
-    for leftover in (".fakes_dataset.partial", ".fakes_dataset.old"):
+    for leftover in (".faces.partial", ".faces.old"):
         (tmp_path / leftover).mkdir()
         (tmp_path / leftover / "half.jpg").touch()
-    pictures = make(tmp_path)
-    assert is_made(tmp_path, "fakes_dataset", pictures, SETTINGS)
-    assert not list(tmp_path.glob(".*"))
+    assert list_names(make(tmp_path)) == ["image.jpg", MARK]
+    assert list_names(tmp_path) == ["faces"]
 
 
-def test_publish_second_dataset_keeps_the_record_of_the_first(tmp_path):
-    make(tmp_path)
-    make(tmp_path, "synthetic_dataset")
-    make(tmp_path)  # once more, over the first
-    assert sorted(json.loads((tmp_path / MANIFEST).read_text())) == sorted(DATASETS)
+def test_check_replaceable_nothing_there_or_its_own_passes(tmp_path):
+    check_replaceable(tmp_path / "faces")
+    check_replaceable(make(tmp_path))
 
 
-def test_refuse_foreign_nothing_there_passes(tmp_path):
-    refuse_foreign(tmp_path, "fakes_dataset", overwrite=False)
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_refuse_foreign_own_images_are_never_replaced(tmp_path, overwrite):
-    (tmp_path / "fakes_dataset").mkdir()
+def test_check_replaceable_somebodys_own_images_are_refused(tmp_path):
+    (tmp_path / "faces").mkdir()
     with pytest.raises(ValueError, match="not made by this script"):
-        refuse_foreign(tmp_path, "fakes_dataset", overwrite=overwrite)
+        check_replaceable(tmp_path / "faces")
 
 
-def test_refuse_foreign_link_to_elsewhere_is_never_replaced(tmp_path):
-    make(tmp_path)
-    (tmp_path / "fakes_dataset").rename(tmp_path / "elsewhere")
-    (tmp_path / "fakes_dataset").symlink_to(tmp_path / "elsewhere")
+def test_check_replaceable_link_to_elsewhere_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(make(tmp_path))
     with pytest.raises(ValueError, match="left alone"):
-        refuse_foreign(tmp_path, "fakes_dataset", overwrite=True)
-
-
-def test_refuse_foreign_demo_data_needs_overwrite(tmp_path):
-    make(tmp_path)
-    with pytest.raises(ValueError, match="--overwrite"):
-        refuse_foreign(tmp_path, "fakes_dataset", overwrite=False)
-    refuse_foreign(tmp_path, "fakes_dataset", overwrite=True)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "3"])
-def test_is_made_broken_manifest_names_the_file(tmp_path, text):
-    (tmp_path / MANIFEST).write_text(text)
-    with pytest.raises(ValueError, match=MANIFEST):
-        is_made(tmp_path, "fakes_dataset", [], SETTINGS)
+        check_replaceable(tmp_path / "link")

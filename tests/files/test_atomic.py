@@ -12,15 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from files.atomic import (
-    check_writable,
-    save_csv,
-    save_figure,
-    save_json,
-    write_atomically,
-)
+from files.atomic import check_writable, save_csv, save_json, write_atomically
 
-REPOSITORY = Path(files.__file__).parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def list_names(folder: Path) -> list[str]:
@@ -68,7 +62,7 @@ import resource, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-import files
+from files import atomic
 try:
     atomic.save_json(list(range(100_000)), Path(sys.argv[1]))
 except OSError as error:
@@ -89,6 +83,25 @@ def test_save_json_file_size_limit_leaves_the_old_file(tmp_path):
     assert result.stdout.strip() == "File too large"
     assert path.read_text() == "[1]"
     assert list_names(tmp_path) == ["file.json"]
+
+
+LEFTOVERS = {
+    "file": lambda place, other: place.write_bytes(b"half of a longer content"),
+    "link": lambda place, other: place.symlink_to(other),
+    "hard link": lambda place, other: place.hardlink_to(other),
+    "pipe": lambda place, other: os.mkfifo(place),  # to open it would wait for ever
+}
+
+
+@pytest.mark.parametrize("kind", LEFTOVERS)
+def test_write_atomically_what_has_the_temporary_name_goes(tmp_path, kind):
+    other = tmp_path / "other"
+    other.write_bytes(b"untouched")
+    LEFTOVERS[kind](tmp_path / ".file.tmp", other)
+    write_atomically(str(tmp_path / "file"), lambda handle: handle.write(b"new"))
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert other.read_bytes() == b"untouched"
+    assert list_names(tmp_path) == ["file", "other"]
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
@@ -131,13 +144,6 @@ def test_save_csv_awkward_names_keep_their_bytes(tmp_path):
     save_csv(iter(rows), tmp_path / "file.csv", header=["name", "n"])
     expected = b'name,n\n"a,b",1\n"say ""x""",2\n\xff.png,3\n'
     assert (tmp_path / "file.csv").read_bytes() == expected
-
-
-def test_save_figure_writes_a_png(tmp_path):
-    figures = pytest.importorskip("matplotlib.figure")
-    figure = figures.Figure(figsize=(1, 1))
-    save_figure(figure, tmp_path / "figure.png")
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_check_writable_missing_folder_leaves_nothing(tmp_path):

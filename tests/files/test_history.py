@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-import filelock
 import pytest
 
-from files import history
-from files.history import CURVES, load_history, save_run
-
-REPOSITORY = Path(history.__file__).parent
+from files.history import CURVES, get_best_epoch, load_history, save_run
 
 
 def make_run(run_id: str | None = None, num_epochs: int = 2) -> dict:
@@ -54,11 +47,17 @@ def make_bad_run(**changes: object) -> bytes:
         (b"", "not JSON"),
         (b"[{]", "not JSON"),
         (b"\xff\xfe", "not JSON"),
-        (b"[" * 200_000, "not JSON"),
+        (b"\xff\xfe[]", "not JSON"),
+        (b"[" * 1_000_000, "not JSON"),
+        (b'{"a":' * 100_000, "not JSON"),
+        (b'[{"train_loss": [' + b"9" * 10_000 + b"]}]", "not JSON"),
         (b"[]", "expected a list"),
         (b"3", "expected a list"),
+        (b"null", "expected a list"),
+        (b'"x"', "expected a list"),
         (b"[3]", "run 1"),
         (b"[{}]", "run 1"),
+        (b"[NaN]", "run 1"),
         (make_bad_run(val_acc="90"), "run 2 .*'val_acc'"),
         (make_bad_run(val_acc=[1, "2"]), "run 2 .*'val_acc'"),
         (make_bad_run(val_acc=[1, True]), "run 2 .*'val_acc'"),
@@ -67,6 +66,7 @@ def make_bad_run(**changes: object) -> bytes:
         (make_bad_run(val_acc=[1, 10**400]), "run 2 .*'val_acc'"),
         (make_bad_run(val_acc=[1.0]), "different lengths"),
     ],
+    ids=range(21),
 )
 def test_save_run_malformed_history_is_refused_and_left(
     tmp_path, content, reason, one_line
@@ -87,51 +87,16 @@ def test_save_run_old_file_keeps_its_runs_and_gets_one_more(tmp_path):
 
 
 def test_save_run_known_run_is_replaced_in_its_place(tmp_path):
-    path = tmp_path / "out" / "history.json"
+    path = str(tmp_path / "out" / "history.json")
     save_run(make_run("a", 1), path)
     save_run(make_run("b", 1), path)
     save_run(make_run("a", 2), path)
     assert load_history(path) == [make_run("a", 2), make_run("b", 1)]
 
 
-def test_save_run_locked_file_gives_up_with_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(history, "LOCK_TIMEOUT_S", 0.01)
-    path = tmp_path / "history.json"
-    with filelock.FileLock(tmp_path / ".history.json.lock"), pytest.raises(OSError):
-        save_run(make_run("a"), path)
-    assert not path.exists()
-
-
-SAVE_ONE = """
-import sys
-from pathlib import Path
-import history
-print("ready", flush=True)
-sys.stdin.readline()
-run = {"run_id": sys.argv[2], **{curve: [1.0] for curve in history.CURVES}}
-history.save_run(run, Path(sys.argv[1]))
-"""
-
-
-def test_save_run_twenty_processes_at_once_lose_no_record(tmp_path):
-    path = tmp_path / "history.json"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-B", "-c", SAVE_ONE, str(path), str(number)],
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(20)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:  # all are waiting for the word
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        process.communicate()
-        assert process.returncode == 0
-    runs = load_history(path)
-    assert sorted(int(run["run_id"]) for run in runs) == list(range(20))
+@pytest.mark.parametrize(
+    ("accuracies", "best"),
+    [([], 0), ([50.0], 1), ([50.0, 70.0, 60.0], 2), ([70.0, 80.0, 80.0], 2)],
+)
+def test_get_best_epoch_is_the_first_of_the_highest(accuracies, best):
+    assert get_best_epoch({"val_acc": accuracies}) == best

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pickle
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from files import imagenet_weights
-from files.imagenet_weights import download_weights, find_weights, load_backbone
+from files.imagenet_weights import find_weights, load_backbone
 
 
 class Backbone(nn.Module):
@@ -182,9 +183,6 @@ class Server:
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
         self.thread.start()
 
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}/{name}"
-
     def close(self) -> None:
         self.closing.set()
         self.http.shutdown()
@@ -192,23 +190,29 @@ class Server:
         self.thread.join()
 
 
+BODY = saved(original_state())
+DIGITS = hashlib.sha256(BODY).hexdigest()[:9]
+NAME = f"xception-{DIGITS}.pth"
+
+
 @pytest.fixture
 def server(monkeypatch):
+    """Serve the weights at `URL`, which leads here."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = Server()
+    server.files[NAME] = BODY
+    url = f"http://127.0.0.1:{server.http.server_port}/{NAME}"
+    monkeypatch.setattr(imagenet_weights, "URL", url)
+    monkeypatch.setattr(imagenet_weights, "SHA256_DIGITS", DIGITS)
     yield server
     server.close()
 
 
-BODY = saved(original_state())
-GOOD_NAME = f"xception-{hashlib.sha256(BODY).hexdigest()[:9]}.pth"
-WRONG_NAME = "xception-0123456789.pth"
-
-
-def test_find_weights_explicit_file_comes_before_everything(tmp_path):
+@pytest.mark.parametrize("kind", [str, Path])
+def test_find_weights_explicit_file_comes_before_everything(tmp_path, kind):
     path = tmp_path / "mine.pth"
     path.write_bytes(b"anything")
-    assert find_weights(path, cache_dir=tmp_path, mirrors=()) == path
+    assert find_weights(kind(path), cache_dir=tmp_path) == path
 
 
 def test_find_weights_explicit_file_missing_says_what_to_do(tmp_path):
@@ -218,108 +222,80 @@ def test_find_weights_explicit_file_missing_says_what_to_do(tmp_path):
 
 
 def test_find_weights_good_download_is_kept_and_used_again(server, tmp_path):
-    server.files[GOOD_NAME] = BODY
     cache = tmp_path / "deep" / "cache"
-    mirrors = [server.url(GOOD_NAME)]
-    first = find_weights(cache_dir=cache, mirrors=mirrors)
-    second = find_weights(cache_dir=cache, mirrors=mirrors)
-    assert first == second == cache / GOOD_NAME
+    first = find_weights(cache_dir=cache)
+    second = find_weights(cache_dir=cache)
+    assert first == second == cache / NAME
     assert first.read_bytes() == BODY
     assert len(server.requests) == 1
-    assert names_in(cache) == [GOOD_NAME]
+    assert names_in(cache) == [NAME]
     assert load_backbone(Backbone(), first).startswith("ImageNet weights: 7 tensors")
 
 
-def test_find_weights_default_cache_is_the_hub_folder(tmp_path, monkeypatch):
+def test_find_weights_default_cache_is_the_hub_folder(server, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(
-        imagenet_weights, "MIRRORS", (f"http://127.0.0.1:1/{GOOD_NAME}",)
-    )
-    (tmp_path / "checkpoints").mkdir()
-    path = tmp_path / "checkpoints" / GOOD_NAME
+    path = tmp_path / "checkpoints" / NAME
+    path.parent.mkdir()
     path.write_bytes(BODY)
     assert find_weights() == path
-
-
-def test_find_weights_first_mirror_down_the_next_is_tried(server, tmp_path):
-    server.files[GOOD_NAME] = BODY
-    mirrors = [server.url(f"gone/{GOOD_NAME}"), server.url(GOOD_NAME)]
-    assert find_weights(cache_dir=tmp_path, mirrors=mirrors).read_bytes() == BODY
-    assert len(server.requests) == 2
+    assert server.requests == []
 
 
 def test_find_weights_damaged_cache_is_downloaded_again(server, tmp_path):
-    server.files[GOOD_NAME] = BODY
-    (tmp_path / GOOD_NAME).write_bytes(BODY[:100])
-    path = find_weights(cache_dir=tmp_path, mirrors=[server.url(GOOD_NAME)])
-    assert path.read_bytes() == BODY
+    (tmp_path / NAME).write_bytes(BODY[:100])
+    assert find_weights(cache_dir=tmp_path).read_bytes() == BODY
 
 
-def test_find_weights_damaged_cache_and_no_mirror_is_named_not_used(server, tmp_path):
-    cached = tmp_path / GOOD_NAME
+def test_find_weights_damaged_cache_and_no_server_is_named_not_used(server, tmp_path):
+    cached = tmp_path / NAME
     cached.write_bytes(b"damaged")
+    server.files.clear()
     with pytest.raises(OSError, match="--weights FILE") as error:
-        find_weights(cache_dir=tmp_path, mirrors=[server.url(GOOD_NAME)])
+        find_weights(cache_dir=tmp_path)
     message = one_line(error)
     assert f"{cached}: SHA-256 starts with" in message
     assert "404" in message
+    assert cached.read_bytes() == b"damaged"
 
 
 FAILURES = {
-    "wrong hash": (WRONG_NAME, BODY, None, "not with 0123456789"),
-    "404": (GOOD_NAME, None, None, "HTTP Error 404"),
-    "cut": (GOOD_NAME, BODY[:500], len(BODY), f"cut after 500 of {len(BODY)} bytes"),
-    "no digits": ("xception.pth", BODY, None, "no SHA-256 digits"),
+    "wrong hash": (BODY[:-1] + b"?", None, f'hash value (expected "{DIGITS}"'),
+    "404": (None, None, "HTTP Error 404"),
+    "cut": (BODY[:500], len(BODY), f'hash value (expected "{DIGITS}"'),
 }
 
 
 @pytest.mark.parametrize("case", list(FAILURES))
 def test_find_weights_failed_download_leaves_nothing(case, server, tmp_path):
-    name, body, server.claimed_size, reason = FAILURES[case]
-    if body is not None:
-        server.files[name] = body
-    url = server.url(name)
+    body, server.claimed_size, reason = FAILURES[case]
+    server.files = {} if body is None else {NAME: body}
     with pytest.raises(OSError, match=r"no ImageNet weights: give --weights") as error:
-        find_weights(cache_dir=tmp_path, mirrors=[url])
+        find_weights(cache_dir=tmp_path)
     message = one_line(error)
-    assert url in message
+    assert f"{tmp_path / NAME}: not there; {imagenet_weights.URL}: " in message
     assert reason in message
     assert names_in(tmp_path) == []
 
 
 def test_find_weights_silent_server_times_out(server, tmp_path, monkeypatch):
     monkeypatch.setattr(imagenet_weights, "TIMEOUT_S", 0.2)
-    server.files[GOOD_NAME] = BODY[:500]
+    server.files[NAME] = BODY[:500]
     server.claimed_size = len(BODY)
     server.silent.set()
     with pytest.raises(OSError, match="timed out"):
-        find_weights(cache_dir=tmp_path, mirrors=[server.url(GOOD_NAME)])
+        find_weights(cache_dir=tmp_path)
     assert names_in(tmp_path) == []
+    assert socket.getdefaulttimeout() is None
 
 
-def test_find_weights_nobody_listens_says_each_thing_tried(server, tmp_path):
+def test_find_weights_nobody_listens_is_refused_in_a_line(server, tmp_path):
     server.close()
-    url = server.url(GOOD_NAME)
     with pytest.raises(OSError, match="refused") as error:
-        find_weights(cache_dir=tmp_path, mirrors=[url])
-    message = one_line(error)
-    assert f"{tmp_path / GOOD_NAME}: not there" in message
-    assert url in message
+        find_weights(cache_dir=tmp_path)
+    one_line(error)
 
 
-def test_download_weights_failure_keeps_the_file_that_was_there(server, tmp_path):
-    server.files[WRONG_NAME] = BODY
-    (tmp_path / WRONG_NAME).write_bytes(b"before")
-    with pytest.raises(ValueError, match="SHA-256 starts with"):
-        download_weights(server.url(WRONG_NAME), tmp_path)
-    assert (tmp_path / WRONG_NAME).read_bytes() == b"before"
-
-
-def test_mirrors_are_https_and_carry_hash_digits():
-    assert imagenet_weights.MIRRORS
-    for url in imagenet_weights.MIRRORS:
-        assert url.startswith("https://")
-        assert (
-            imagenet_weights._hash_digits(imagenet_weights._file_name(url))
-            == "43020ad28"
-        )
+def test_url_is_https_and_names_the_digits():
+    assert imagenet_weights.URL.startswith("https://")
+    assert imagenet_weights.URL.endswith("/xception-43020ad28.pth")
+    assert imagenet_weights.SHA256_DIGITS == "43020ad28"
