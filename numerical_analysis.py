@@ -17,16 +17,12 @@ from torch.utils.data import Dataset
 
 import command_line
 from faces_dataset import FacesDataset
-from files.atomic import check_writable, save_figure, save_json
+from files.atomic import check_writable, save_json
 from files.layout import MODEL_NAMES, SPLITS, default_checkpoint_path
 from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
 from metrics import (
-    Analysis,
-    Comparison,
     ScoreSet,
-    analyse,
-    compare_detectors,
     compute_fake_scores,
     find_leaks,
     groups_from_names,
@@ -34,8 +30,10 @@ from metrics import (
     save_score_set,
     tell_apart,
 )
+from metrics.analysis import Analysis, Comparison, analyse, compare_detectors
 from plots.curves import plot_det, plot_precision_recall, plot_roc
 from plots.scores import plot_confusion_matrix, plot_reliability, plot_score_histogram
+from plots.style import save_figure
 from plots.tables import format_comparison, format_report
 from trainer import compute_logits
 from utils import load_checkpoint, load_dataset

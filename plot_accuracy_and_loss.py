@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import command_line
-from files.atomic import check_writable, save_csv, save_figure
+from files.atomic import check_writable, save_csv
 from files.history import CURVES, get_best_epoch, load_history
 from files.layout import MODEL_NAMES, default_history_path
-from plots.style import GREY, escape_dollars
+from plots.style import GREY, escape_dollars, save_figure
 
 Run = Mapping[str, Any]
 

@@ -14,8 +14,8 @@ from PIL.Image import Image
 
 import command_line
 from faces_dataset import CLASS_NAMES, FAKE, REAL, SPLITS, FacesDataset
-from files.atomic import check_writable, save_figure, save_json
-from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars
+from files.atomic import check_writable, save_json
+from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars, save_figure
 from utils import list_datasets
 
 NUM_SAMPLES = 8  # of each class of each dataset

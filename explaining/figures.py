@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from files.atomic import save_figure, save_json, write_atomically
+from files.atomic import save_json, write_atomically
 from files.layout import CLASS_NAMES
-from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars
+from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars, save_figure
 
 Details = dict[str, Any]  # model, dataset, split, checkpoint, ...: into the JSON file
 

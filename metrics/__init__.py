@@ -9,12 +9,12 @@ against the same positive class its AUC is 1 - AUC.
 Start at `measures.py`, every metric by its name. `checks.py`: what is taken for scores
 and labels. `delong.py`, `bootstrap.py`: intervals and tests. `groups.py`: frames of one
 video. `calibration.py`: what is chosen on validation. `score_sets.py`: what a detector
-said of each image. `analysis.py`: all of it for one detector, and comparisons.
+said of each image. `analysis.py`: all of it for one detector, and comparisons; to be
+imported by its name, as it brings scikit-learn.
 """
 
 from __future__ import annotations
 
-from metrics.analysis import Analysis, Comparison, analyse, compare_detectors
 from metrics.bootstrap import (
     bootstrap_metrics,
     compute_logit_interval,
@@ -28,13 +28,9 @@ from metrics.measures import compute_metrics
 from metrics.score_sets import ScoreSet, load_score_set, save_score_set, tell_apart
 
 __all__ = [
-    "Analysis",
-    "Comparison",
     "ScoreSet",
-    "analyse",
     "bootstrap_metrics",
     "choose_operating_point",
-    "compare_detectors",
     "compute_delong_interval",
     "compute_fake_scores",
     "compute_logit_interval",

@@ -1,4 +1,4 @@
-"""Everything computed from one score set, and comparisons of several."""
+"""Everything computed from one score set, its ROC curve too, and comparisons."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.metrics import roc_curve
 
 from files.layout import FAKE, REAL
 from metrics.bootstrap import (
@@ -18,7 +19,7 @@ from metrics.bootstrap import (
     compute_proportion_interval,
     compute_roc_band,
 )
-from metrics.checks import index_groups
+from metrics.checks import check_scores_and_labels, index_groups
 from metrics.delong import (
     AucComparison,
     compute_delong_interval,
@@ -27,10 +28,8 @@ from metrics.delong import (
 from metrics.groups import compute_group_scores
 from metrics.measures import (
     ReliabilityBins,
-    RocCurve,
     compute_metrics,
     compute_reliability_bins,
-    compute_roc_curve,
 )
 from metrics.score_sets import ScoreSet
 
@@ -44,6 +43,14 @@ _LOGIT_METRICS = frozenset(
     {"auc", "average_precision", "precision", "f1", "accuracy"}
     | {"balanced_accuracy", "real_accuracy", "fake_accuracy"}
 )
+
+
+class RocCurve(NamedTuple):
+    """Points of a ROC curve from (0, 0) to (1, 1), each field (T,)."""
+
+    false_positive_rates: np.ndarray
+    true_positive_rates: np.ndarray
+    thresholds: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,23 @@ def analyse(scores: ScoreSet, *, num_resamples: int = 1000, seed: int = 0) -> An
             **_analyse_groups(scores, num_resamples, seed),
         },
     )
+
+
+def compute_roc_curve(fake_scores: ArrayLike, labels: ArrayLike) -> RocCurve:
+    """Compute every point of the ROC curve of P(fake), positive class fake.
+
+    Args:
+        fake_scores: (N,) finite numbers, higher is more fake.
+        labels: (N,) 0 (real) or 1 (fake).
+
+    Returns:
+        The points, a distinct score each after the origin at threshold infinity.
+
+    Raises:
+        ValueError: for input that `check_scores_and_labels` refuses.
+    """
+    scores, labels = check_scores_and_labels(fake_scores, labels)
+    return RocCurve(*roc_curve(labels, scores, drop_intermediate=False))
 
 
 def _describe(scores: ScoreSet, report: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import roc_curve
 
 from files.layout import FAKE
 from metrics.checks import check_scores_and_labels
@@ -316,31 +315,6 @@ def find_eer_threshold(samples: SortedSamples) -> float:
         return samples.get_middle(index)
     upper, lower = samples.thresholds[max(index - 1, 0)], samples.thresholds[index]
     return float(upper + fraction * (lower - upper))
-
-
-class RocCurve(NamedTuple):
-    """Points of a ROC curve from (0, 0) to (1, 1), each field (T,)."""
-
-    false_positive_rates: np.ndarray
-    true_positive_rates: np.ndarray
-    thresholds: np.ndarray
-
-
-def compute_roc_curve(fake_scores: ArrayLike, labels: ArrayLike) -> RocCurve:
-    """Compute every point of the ROC curve of P(fake), positive class fake.
-
-    Args:
-        fake_scores: (N,) finite numbers, higher is more fake.
-        labels: (N,) 0 (real) or 1 (fake).
-
-    Returns:
-        The points, a distinct score each after the origin at threshold infinity.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
-    """
-    scores, labels = check_scores_and_labels(fake_scores, labels)
-    return RocCurve(*roc_curve(labels, scores, drop_intermediate=False))
 
 
 class ReliabilityBins(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.special import ndtri
 
-from metrics import Analysis
+from metrics.analysis import Analysis
 from plots.style import (
     GREY,
     REAL_COLOR,

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from files.layout import CLASS_NAMES, FAKE, REAL
-from metrics import Analysis, compute_proportion_interval
+from metrics import compute_proportion_interval
+from metrics.analysis import Analysis
 from plots.style import (
     FAKE_COLOR,
     GREY,

@@ -6,9 +6,15 @@ and markers differ as well.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from files.atomic import write_atomically
+
+DPI = 150
 
 REAL_COLOR = "#0072B2"
 FAKE_COLOR = "#D55E00"
@@ -51,3 +57,8 @@ def finish_axes(
         frameon=False,
     )
     return axes
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Save a figure as PNG, whole or not at all."""
+    write_atomically(path, lambda handle: figure.savefig(handle, format="png", dpi=DPI))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from metrics import Analysis, Comparison
+from metrics.analysis import Analysis, Comparison
 
 _ROWS = {
     "auc": "AUC",

@@ -10,12 +10,12 @@ from PIL import Image
 
 import numerical_analysis
 from faces_dataset import FacesDataset, ResizeToTensor
-from files import atomic
 from hardware import Precision
 from loading.preprocessing import PUBLISHED, SYMMETRIC
 from metrics.delong import compute_delong_interval
 from metrics.measures import compute_metrics
 from metrics.score_sets import load_score_set
+from plots import style
 from utils import load_dataset
 
 FIGURES = (
@@ -68,7 +68,7 @@ class BrightnessDetector(torch.nn.Module):
 
 @pytest.fixture(autouse=True)
 def small_figures(monkeypatch):
-    monkeypatch.setattr(atomic, "FIGURE_DPI", 20)
+    monkeypatch.setattr(style, "DPI", 20)
 
 
 @pytest.fixture

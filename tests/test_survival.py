@@ -24,6 +24,7 @@ from survival import Launcher, make_argv, read_results
 from files import atomic
 from files.history import CURVES, save_run
 from files.tensors import save_tensors
+from plots.style import save_figure
 
 KILLS = 11  # for each number of workers
 SEEDS = {0: 1, 2: 2}
@@ -305,7 +306,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "history": lambda path: save_run(make_run("b", 5000), path),
     "json": lambda path: atomic.save_json(list(range(9000)), path),
     "csv": lambda path: atomic.save_csv([[n] for n in range(9000)], path, header=["n"]),
-    "figure": lambda path: atomic.save_figure(make_figure(), path),
+    "figure": lambda path: save_figure(make_figure(), path),
     "tensors": lambda path: save_tensors({"weights": torch.ones(9000)}, path),
     "many tensors": lambda path: save_tensors([torch.ones(1)] * 9000, path),
 }

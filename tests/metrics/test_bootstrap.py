@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metrics import bootstrap
+from metrics.analysis import compute_roc_curve
 from metrics.bootstrap import (
     bootstrap_metrics,
     compute_logit_interval,
@@ -11,7 +12,7 @@ from metrics.bootstrap import (
     compute_proportion_interval,
     compute_roc_band,
 )
-from metrics.measures import compute_metrics, compute_roc_curve
+from metrics.measures import compute_metrics
 
 LABELS = np.array([0, 1, 0, 1, 1, 0, 0])
 SCORES = np.array([0.2, 0.7, 0.5, 0.5, 0.9, 0.6, 0.1])

@@ -7,10 +7,10 @@ import pytest
 from scipy import optimize
 from sklearn import metrics as sk
 
+from metrics.analysis import compute_roc_curve
 from metrics.measures import (
     compute_metrics,
     compute_reliability_bins,
-    compute_roc_curve,
 )
 
 RNG = np.random.default_rng(0)

@@ -1,8 +1,9 @@
 """Texts of figures."""
 
 import pytest
+from matplotlib.figure import Figure
 
-from plots.style import build_title, format_with_interval
+from plots.style import build_title, format_with_interval, save_figure
 
 
 def test_build_title_dollars_start_no_formula():
@@ -25,3 +26,8 @@ def test_format_with_interval_shows_what_there_is(interval, percent, text):
     report = {"auc": 0.95, "auc_interval": interval}
 
     assert format_with_interval(report, "auc", percent=percent) == text
+
+
+def test_save_figure_writes_a_png(tmp_path):
+    save_figure(Figure(figsize=(1, 1)), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
