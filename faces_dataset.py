@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,23 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from files.layout import CLASS_NAMES, FAKE, REAL
-from loading import CompactNames, list_images, read_image, read_samples
+from files.layout import CLASS_NAMES, FAKE, REAL, SPLITS  # noqa: F401, handed on
+from loading import IMAGE_SIZE, list_images, read_image, read_samples
 
 
 class FacesDataset(Dataset):
     """Real and fake face images: real ones first by index, each class sorted by name.
 
-    Only the file names are held, compactly, so that a million images cost some tens
-    of megabytes and worker processes share them.
+    Only the file names are held, in one block of memory, so that a million images cost
+    some tens of megabytes and worker processes share them.
 
     Args:
         root_path: folder of one split, which holds the folders `real` and `fake`.
         transform: called with an upright RGB `PIL.Image`; what it returns is the
             sample. Without it the sample is the image itself.
         limit: use only the first `limit` images of each class.
-        exclude: names to leave out, as `real/NAME` or `fake/NAME`.
 
     Attributes:
-        real_image_names: sorted file names in `real/`.
-        fake_image_names: sorted file names in `fake/`.
         num_skipped_files: hidden files and files that are no images by their name.
 
     Raises:
@@ -46,16 +44,19 @@ class FacesDataset(Dataset):
         transform: Callable[[Image.Image], Any] | None = None,
         *,
         limit: int | None = None,
-        exclude: Collection[str] = (),
     ) -> None:
         self.root_path = Path(root_path)
         self.transform = transform
-        self.num_skipped_files = 0
-        self.real_image_names = self._list_class(REAL, limit, exclude)
-        self.fake_image_names = self._list_class(FAKE, limit, exclude)
+        listed = [list_images(self.root_path / name) for name in CLASS_NAMES]
+        self.num_skipped_files = sum(num_skipped for _, num_skipped in listed)
+        names = [names[:limit] for names, _ in listed]
+        self._labels = np.repeat([REAL, FAKE], [len(names[REAL]), len(names[FAKE])])
+        encoded = [os.fsencode(name) for name in names[REAL] + names[FAKE]]
+        self._names = np.array(encoded, dtype=np.bytes_)  # no name ends in a NUL
+        self._refuse_empty_class()
 
     def __len__(self) -> int:
-        return len(self.real_image_names) + len(self.fake_image_names)
+        return len(self._names)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         """Return the sample at `index` and its label (0 real, 1 fake).
@@ -75,59 +76,70 @@ class FacesDataset(Dataset):
         """Whether threads may read images: `ResizeToTensor` keeps no state."""
         return isinstance(self.transform, ResizeToTensor)
 
+    @property
+    def real_image_names(self) -> list[str]:
+        """The file names in `real/` that are in use, sorted; made anew when asked."""
+        return self._list_names(REAL)
+
+    @property
+    def fake_image_names(self) -> list[str]:
+        """The file names in `fake/` that are in use, sorted; made anew when asked."""
+        return self._list_names(FAKE)
+
     def get_path(self, index: int) -> Path:
         """Return the path of the image at `index`."""
-        label = self.get_label(index)
-        if label == REAL:
-            return self.root_path / CLASS_NAMES[REAL] / self.real_image_names[index]
-        position = index - len(self.real_image_names)
-        return self.root_path / CLASS_NAMES[FAKE] / self.fake_image_names[position]
+        folder = self.root_path / CLASS_NAMES[self.get_label(index)]
+        return folder / os.fsdecode(self._names[index])
 
     def get_label(self, index: int) -> int:
         """Return the label of the image at `index`, without reading it."""
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is not in 0 ... {len(self) - 1}")
-        return REAL if index < len(self.real_image_names) else FAKE
+        return int(self._labels[index])
 
     def get_labels(self) -> np.ndarray:
         """Return all labels: int64 (N,)."""
-        counts = [len(self.real_image_names), len(self.fake_image_names)]
-        return np.repeat([REAL, FAKE], counts)
+        return self._labels.copy()
 
-    def _list_class(
-        self, label: int, limit: int | None, exclude: Collection[str]
-    ) -> CompactNames:
-        """List one class's images and count what is skipped."""
-        folder = self.root_path / CLASS_NAMES[label]
-        names, num_skipped = list_images(folder)
-        if exclude:
-            names = [n for n in names if f"{CLASS_NAMES[label]}/{n}" not in exclude]
-        if not names:
-            raise ValueError(
-                f"no images in {folder}; put at least one image file "
-                "(.jpg, .png, ... as Pillow reads) there"
-            )
-        self.num_skipped_files += num_skipped
-        return CompactNames(names[:limit])
+    def drop(self, indices: Sequence[int]) -> FacesDataset:
+        """Return a copy without the images at `indices`.
+
+        Raises:
+            ValueError: a class has no image left.
+        """
+        rest = copy.copy(self)
+        rest._names = np.delete(self._names, indices)
+        rest._labels = np.delete(self._labels, indices)
+        rest._refuse_empty_class()
+        return rest
+
+    def _list_names(self, label: int) -> list[str]:
+        """Return one class's file names."""
+        return [os.fsdecode(name) for name in self._names[self._labels == label]]
+
+    def _refuse_empty_class(self) -> None:
+        """Raise ValueError if a class has no image."""
+        for label, name in enumerate(CLASS_NAMES):
+            if label not in self._labels:
+                raise ValueError(
+                    f"no images in {self.root_path / name}; put at least one image "
+                    "file (.jpg, .png, ... as Pillow reads) there"
+                )
 
 
 class ResizeToTensor:
-    """Turn a PIL image into uint8 (3, size, size), resized with antialiasing.
+    """Turn a PIL image into uint8 (3, 256, 256), resized with antialiasing.
 
-    The memory holds the pixels row by row, their channels side by side, as Pillow
-    decodes them and as the channels-last format wants them: no byte is moved twice.
-
-    Args:
-        size: height and width in pixels; the aspect ratio is not kept.
+    The aspect ratio is not kept. The memory holds the pixels row by row, their channels
+    side by side, as Pillow decodes them and as the channels-last format wants them: no
+    byte is moved twice.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-
     def __call__(self, image: Image.Image) -> torch.Tensor:
-        if image.size != (self.size, self.size):
-            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
-        pixels = torch.from_numpy(np.array(image))  # (size, size, 3)
+        if image.size != (IMAGE_SIZE, IMAGE_SIZE):
+            size = (IMAGE_SIZE, IMAGE_SIZE)
+            image = image.resize(size, Image.Resampling.BICUBIC)
+        pixels = torch.from_numpy(np.array(image))  # (256, 256, 3)
         return pixels.permute(2, 0, 1)
 
 
@@ -137,7 +149,7 @@ def compute_fingerprint(datasets: Mapping[str, FacesDataset]) -> str:
     for split, dataset in datasets.items():
         for names in (dataset.real_image_names, dataset.fake_image_names):
             digest.update(f"{split} {len(names)} ".encode())
-            digest.update(names.tobytes())
+            digest.update(b"\0".join(map(os.fsencode, names)))
     return digest.hexdigest()
 
 

@@ -18,8 +18,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from PIL import Image
+
 import command_line
+from faces_dataset import FacesDataset, ResizeToTensor
 from files.atomic import check_writable, save_json
+from loading import BatchLoader
 
 BATCH_SIZE = 32
 HEADER = ("files", "list s", "MB held", "first batch s", "MB a worker")
@@ -46,12 +50,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     if args.measure is not None:
         print(json.dumps(measure(args.measure)))
-        return 0
+        return
     check_writable(args.json.parent)
     rows = []
     print("{:>9}{:>9}{:>10}{:>15}{:>13}".format(*HEADER))
@@ -62,13 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("{:9}{:9.2f}{:10.1f}{:15.2f}{:13.1f}".format(*rows[-1].values()))
     save_json(rows, args.json)
     print(f"saved {args.json}")
-    return 0
 
 
 def make_files(folder: Path, num_files: int) -> None:
     """Make `num_files` files in real/ and fake/, all empty but one batch of each."""
-    from PIL import Image
-
     for name in ("real", "fake"):
         (folder / name).mkdir()
         numbers = range(num_files // 2)
@@ -97,12 +98,9 @@ def measure(folder: Path) -> dict[str, float]:
         the start of listing to the first batch; megabytes of a worker that it does
         not share with this process. Memory is 0 where the system does not tell.
     """
-    from faces_dataset import FacesDataset, ResizeToTensor
-    from loading import BatchLoader
-
     before = read_memory("self", "Private")
     start = time.perf_counter()
-    dataset = FacesDataset(folder, ResizeToTensor(256))
+    dataset = FacesDataset(folder, ResizeToTensor())
     listed = time.perf_counter()
     held = read_memory("self", "Private") - before
     loader = BatchLoader(dataset, BATCH_SIZE, workers=1)

@@ -1,13 +1,18 @@
-"""Describe the machine that numbers come from."""
+"""The machine that numbers come from, and what it could do at best."""
 
 from __future__ import annotations
 
 import os
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+
+SIZES = (512, 1024, 2048, 4096)  # of square matrices
+OPERATIONS_A_TRIAL = {"cpu": 2e10, "cuda": 5e12}
 
 
 def describe_machine() -> dict[str, Any]:
@@ -33,6 +38,65 @@ def describe_machine() -> dict[str, Any]:
     return described
 
 
+def count_forward_flops(model: nn.Module, images: torch.Tensor) -> tuple[int, int]:
+    """Count what convolutions and linear layers must do, from their shapes.
+
+    A multiplication and an addition count as two. `torch.utils.flop_counter` will not
+    do: it counts the backward pass of grouped convolutions several times over.
+
+    Args:
+        model: on the device of the images.
+        images: float32 (N, 3, H, W).
+
+    Returns:
+        Operations of a forward pass, and those of the first layer among them.
+    """
+    counts: list[int] = []
+
+    def count(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        # Each output value is a product with one row (filter) of the weights.
+        counts.append(2 * output.numel() * layer.weight[0].numel())
+
+    hooks = [
+        layer.register_forward_hook(count)
+        for layer in model.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
+    try:
+        with torch.no_grad():
+            model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(counts), counts[0]
+
+
+def count_task_flops(model: nn.Module, images: torch.Tensor) -> dict[str, int]:
+    """Count the operations that each task needs for a batch.
+
+    Returns:
+        train: forward, gradients of the layers' inputs (but the images) and weights;
+        eval: forward; saliency: forward and gradients of the inputs.
+    """
+    forward, first_layer = count_forward_flops(model, images)
+    return {
+        "train": 3 * forward - first_layer,
+        "eval": forward,
+        "saliency": 2 * forward,
+    }
+
+
+def measure_matmul_speed(dtype: torch.dtype, device: torch.device) -> float:
+    """Return the best speed of square matrix products, in operations a second."""
+    return max(_measure_size(size, dtype, device) for size in SIZES)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def _read_field(path: Path, name: str) -> str:
     """Return the first value called `name` in a file of `name: value` lines."""
     if not path.exists():
@@ -42,3 +106,21 @@ def _read_field(path: Path, name: str) -> str:
         if key.strip() == name:
             return value.strip()
     return ""
+
+
+def _measure_size(size: int, dtype: torch.dtype, device: torch.device) -> float:
+    """Return the best speed of three trials at one size."""
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    operations = 2 * size**3
+    allowed = OPERATIONS_A_TRIAL.get(device.type, 2e10)
+    repetitions = max(1, int(allowed / operations))
+    seconds = []
+    left @ right
+    for _ in range(3):
+        synchronise(device)
+        start = time.perf_counter()
+        for _ in range(repetitions):
+            left @ right
+        synchronise(device)
+        seconds.append((time.perf_counter() - start) / repetitions)
+    return operations / min(seconds)

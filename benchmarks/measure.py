@@ -1,4 +1,8 @@
-"""Measure one setting in a fresh process: a JSON object on stdin, one on stdout."""
+"""Measure one setting in a fresh process: a JSON object on stdin, one on stdout.
+
+A setting is a row of the table: the textbook way, a lever alone, or the suite's
+defaults, whole or without one of their parts.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import textbook
 import torch
-from flops import count_task_flops, measure_matmul_speed, synchronise
-from settings import Setting
+from machine import count_task_flops, measure_matmul_speed, synchronise
 from torch import nn
 
 from faces_dataset import FacesDataset, ResizeToTensor
@@ -24,16 +28,89 @@ from hardware import (
     Precision,
     choose_device,
     choose_precision,
-    choose_workers,
     keep_large_blocks,
 )
-from loading import BatchLoader
+from loading import IMAGE_SIZE, BatchLoader
 from models import build_model
 from saliency_map import compute_mean_saliency_maps
-from trainer import Loaders, Trainer
+from trainer import Batches, Trainer
 from utils import build_optimizer
 
+TASKS = ("train", "eval", "saliency")
 LR = 1e-5  # small: random models must not diverge in a few steps
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table.
+
+    Attributes:
+        label: the row's name.
+        suite: the suite's own loops, not the textbook's.
+        loader: textbook (a PIL image at a time), suite (bytes, normalised by the
+            batch) or tensors (ready-made ones, what a perfect data path would give).
+        precision: of the forward pass, as of `--precision`.
+        channels_last: memory format of model and images.
+        fused: the optimizer updates all parameters in one pass.
+        workers: processes that read images; None: as the suite chooses.
+        compiled: through `torch.compile`.
+        kernels: XceptionBased may run fused (`hardware/fast_xception.py`), SimpleNet
+            pool its own way (`models.MaxPool2x2`).
+        blocks: large blocks of memory are kept between batches.
+    """
+
+    label: str
+    suite: bool = False
+    loader: str = "textbook"
+    precision: str = "fp32"
+    channels_last: bool = False
+    fused: bool = False
+    workers: int | None = 0
+    compiled: bool = False
+    kernels: bool = False
+    blocks: bool = False
+
+
+TEXTBOOK = Setting("textbook")
+DEFAULTS = Setting(
+    "suite",
+    True,
+    "suite",
+    precision="auto",
+    channels_last=True,
+    fused=True,
+    workers=None,
+    kernels=True,
+    blocks=True,
+)
+
+
+def list_settings(
+    model: str, task: str, *, workers: int, quick: bool = False, compiled: bool = False
+) -> list[Setting]:
+    """List the settings that a task is measured in, the textbook's first."""
+    on_tensors = replace(DEFAULTS, label="suite, ready tensors", loader="tensors")
+    variants = [replace(DEFAULTS, label="suite, fp32", precision="fp32")]
+    if compiled:
+        variants.append(replace(DEFAULTS, label="suite, compiled", compiled=True))
+    if quick:
+        return [TEXTBOOK, DEFAULTS, *variants, on_tensors]
+    levers = [
+        replace(TEXTBOOK, label="channels_last alone", channels_last=True),
+        replace(TEXTBOOK, label="reduced precision alone", precision="auto"),
+        replace(TEXTBOOK, label="batch normalising alone", loader="suite"),
+        replace(TEXTBOOK, label="large blocks kept alone", blocks=True),
+        replace(TEXTBOOK, label=f"{workers} workers alone", workers=workers),
+    ]
+    variants.append(
+        replace(DEFAULTS, label=f"suite, {workers} workers", workers=workers)
+    )
+    if task == "train":
+        levers.append(replace(TEXTBOOK, label="fused optimizer alone", fused=True))
+    if model == "XceptionBased" or task == "eval":
+        unfused = replace(DEFAULTS, label="suite, PyTorch's kernels", kernels=False)
+        variants.append(unfused)
+    return [TEXTBOOK, *levers, DEFAULTS, *variants, on_tensors]
 
 
 class Contiguous:
@@ -63,7 +140,7 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     """Measure a task's time for an image and the process's peak memory.
 
     Args:
-        model_name: a key of `models.MODELS`.
+        model_name: one of `MODEL_NAMES`.
         task: train, eval or saliency.
         setting: how.
         job: `folder` of the images, `batch_size`, `limit` (images of a class).
@@ -76,16 +153,15 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
         keep_large_blocks()
     precision = choose_precision(setting.precision, device)
     model = build_network(model_name, setting, device)
-    size = model.preprocessing.size
-    flops = count_task_flops(model, torch.zeros(1, 3, size, size, device=device))
+    image = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE, device=device)
+    flops = count_task_flops(model, image)
     loader = build_loader(model, setting, job, training=task == "train", device=device)
     if setting.channels_last:
         model = model.to(memory_format=torch.channels_last)
     if setting.compiled:
         model = torch.compile(model)
     run = build_run(model, task, setting, precision)
-    warm_up(run, loader)
-    num_images = sum(len(labels) for _, labels in loader)  # workers, cache: started
+    num_images = warm_up(run, loader)
     synchronise(device)
     start = time.perf_counter()
     run(loader)
@@ -122,24 +198,23 @@ def build_loader(
     """Build the batches that a setting asks for."""
     folder, limit = Path(job["folder"]), job["limit"]
     preprocessing, batch_size = model.preprocessing, job["batch_size"]
-    workers = choose_workers(setting.workers, device)
     if setting.loader == "textbook":
         return textbook.build_textbook_loader(
             folder,
             preprocessing,
             batch_size=batch_size,
             training=training,
-            workers=workers,
+            workers=setting.workers,
             limit=limit,
         )
-    dataset = FacesDataset(folder, ResizeToTensor(preprocessing.size), limit=limit)
+    dataset = FacesDataset(folder, ResizeToTensor(), limit=limit)
     loader = BatchLoader(
         dataset,
         batch_size,
         preprocessing,
         device=device,
         training=training,
-        workers=workers,
+        workers=setting.workers,
     )
     if setting.loader == "tensors":
         return list(loader)
@@ -158,8 +233,7 @@ def build_run(
     if not setting.fused:
         optimizer = torch.optim.Adam(model.parameters(), lr=LR)
     if setting.suite:
-        trainer = Trainer(model, optimizer, Loaders([], [], []), precision=precision)
-        return _bind(trainer, task)
+        return lambda batches: run_suite(batches, task, model, optimizer, precision)
     device = next(model.parameters()).device
     network = InPrecision(model, precision)
 
@@ -175,10 +249,35 @@ def build_run(
     return run
 
 
-def warm_up(run: Callable[[Iterable[Any]], object], loader: Iterable[Any]) -> None:
-    """Run one batch of each class, so that nothing is done for the first time."""
-    images, labels = next(iter(loader))
+def run_suite(
+    batches: Batches,
+    task: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: Precision,
+) -> None:
+    """Train or evaluate with the trainer's own loops."""
+    trainer = Trainer(model, optimizer, {"train": batches}, precision=precision)
+    if task == "train":
+        trainer.train_one_epoch()
+    else:
+        trainer.evaluate_model_on_dataloader(batches)
+
+
+def warm_up(run: Callable[[Iterable[Any]], object], loader: Batches) -> int:
+    """Read all images and run the last batch, so that nothing is new when it counts.
+
+    Its labels are made to hold both classes.
+
+    Returns:
+        The number of images.
+    """
+    num_images = 0
+    for batch in loader:
+        num_images += len(batch[1])
+    images, labels = batch
     run([(images, torch.arange(len(labels), device=labels.device) % 2)])
+    return num_images
 
 
 def get_peak_bytes(device: torch.device) -> int:
@@ -191,18 +290,6 @@ def get_peak_bytes(device: torch.device) -> int:
         return 1024 * int(line.split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def _bind(trainer: Trainer, task: str) -> Callable[[Iterable[Any]], object]:
-    """Return the trainer's own loop as a function of the batches."""
-    if task == "eval":
-        return trainer.evaluate_model_on_dataloader
-
-    def train(batches: Iterable[Any]) -> None:
-        trainer.loaders.train, trainer.batch = batches, 0
-        trainer.train_one_epoch()
-
-    return train
 
 
 def _formatted(batches: Iterable[Any], setting: Setting) -> Iterator[Any]:

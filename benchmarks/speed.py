@@ -7,6 +7,7 @@ else the machine does hits all of them alike. Times are medians over the turns.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -20,7 +21,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from settings import TASKS, list_settings
+from machine import describe_machine
+from measure import TASKS, list_settings
+from sample_images import make_sample_images
 
 import command_line
 from files.atomic import check_writable, save_json
@@ -76,53 +79,38 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     check_writable(args.json.parent)
-    from machine import describe_machine
-    from sample_images import make_sample_images
-
     limit = -(-args.batches * args.batch_size // 2)
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.data_root
         if folder is None:
             folder = Path(temporary) / "images"
             make_sample_images(folder, limit)
-        job = {
-            "folder": str(folder.absolute()),
-            "limit": limit,
-            "batch_size": args.batch_size,
-        }
-        report = {
-            "machine": describe_machine(),
-            "repeats": args.repeats,
-            "images_a_turn": 2 * limit,
-            **job,
-            "matmul": [],
-            "rows": [],
-        }
+        job = {"folder": str(folder.absolute()), "limit": limit}
+        job |= {"batch_size": args.batch_size}
+        report = {"machine": describe_machine(), "repeats": args.repeats}
+        report |= {"images_a_turn": 2 * limit, **job, "matmul": [], "rows": []}
         print("; ".join(f"{k} {v}" for k, v in report["machine"].items()))
-        for model in args.models:
-            for task in args.tasks:
-                settings = list_settings(
-                    model,
-                    task,
-                    workers=args.workers,
-                    quick=args.quick,
-                    compiled=args.compile,
-                )
-                jobs = [
-                    {**job, "model": model, "task": task, "setting": asdict(setting)}
-                    for setting in settings
-                ]
-                turns = list(take_turns(jobs, args.repeats, report["matmul"]))
-                rows = summarise(jobs, turns, report["matmul"])
-                report["rows"] += rows
-                print_table(f"{model}, {task}", rows)
-                save_json(report, args.json)
+        for model, task in itertools.product(args.models, args.tasks):
+            settings = list_settings(
+                *(model, task),
+                workers=args.workers,
+                quick=args.quick,
+                compiled=args.compile,
+            )
+            jobs = [
+                {**job, "model": model, "task": task, "setting": asdict(setting)}
+                for setting in settings
+            ]
+            turns = list(take_turns(jobs, args.repeats, report["matmul"]))
+            rows = summarise(jobs, turns, report["matmul"])
+            report["rows"] += rows
+            print_table(f"{model}, {task}", rows)
+            save_json(report, args.json)
     print(f"\nsaved {args.json}")
-    return 0
 
 
 def take_turns(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -11,9 +10,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from faces_dataset import FacesDataset
-from loading import Preprocessing
-
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+from loading import IMAGE_SIZE, Preprocessing
+from trainer import Batches
 
 
 def build_textbook_loader(
@@ -26,14 +24,13 @@ def build_textbook_loader(
     limit: int | None = None,
 ) -> DataLoader:
     """Build a loader that crops, flips, converts and normalises each PIL image."""
-    size = preprocessing.size
     augmentation = [
-        transforms.RandomCrop(size, padding=4),
+        transforms.RandomCrop(IMAGE_SIZE, padding=4),
         transforms.RandomHorizontalFlip(),
     ]
     transform = transforms.Compose(
         [
-            transforms.Resize((size, size)),
+            transforms.Resize((IMAGE_SIZE, IMAGE_SIZE)),
             *(augmentation if training else []),
             transforms.ToTensor(),
             transforms.Normalize(preprocessing.mean, preprocessing.std),

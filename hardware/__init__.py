@@ -12,7 +12,6 @@ from hardware.device import (
     Precision,
     choose_device,
     choose_precision,
-    choose_workers,
     keep_large_blocks,
     prepare_device,
 )
@@ -22,7 +21,6 @@ __all__ = [
     "Precision",
     "choose_device",
     "choose_precision",
-    "choose_workers",
     "keep_large_blocks",
     "prepare_device",
 ]

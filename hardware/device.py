@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,24 +10,26 @@ from dataclasses import dataclass
 import torch
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_CPU = torch.device("cpu")
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
 class Precision:
-    """The arithmetic of the forward pass on one kind of device.
+    """Where a model runs, and the arithmetic of its forward pass.
 
     Attributes:
         name: fp32, bf16 or fp16.
-        device_type: cpu, cuda or mps.
+        device: that the model and its batches are on.
     """
 
     name: str = "fp32"
-    device_type: str = "cpu"
+    device: torch.device = _CPU
 
     def autocast(self) -> AbstractContextManager:
         """Return a context in which layers run in this precision (fp32: unchanged)."""
         return torch.autocast(
-            self.device_type,
+            self.device.type,
             dtype=DTYPES[self.name],
             enabled=self.name != "fp32",
             cache_enabled=torch.is_grad_enabled(),
@@ -36,7 +37,7 @@ class Precision:
 
     def make_scaler(self) -> torch.amp.GradScaler:
         """Return a gradient scaler, which does nothing unless fp16 needs it."""
-        return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
+        return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
 
 
 def prepare_device(name: str = "auto") -> torch.device:
@@ -91,32 +92,7 @@ def choose_precision(name: str, device: torch.device) -> Precision:
             name = "fp16" if device.type == "cuda" else "fp32"
     if name == "fp16" and device.type == "cpu":
         raise ValueError("fp16 is for GPUs; on a CPU the precision is fp32 or bf16")
-    return Precision(name, device.type)
-
-
-def choose_workers(requested: int | None, device: torch.device) -> int:
-    """Return how many processes read images: as requested, or as suits the machine.
-
-    A CPU that trains has no core to spare for other processes; a GPU needs several to
-    keep it fed.
-    """
-    if requested is not None:
-        return requested
-    return 0 if device.type == "cpu" else min(8, max((os.cpu_count() or 2) - 1, 1))
-
-
-def _has_native_bf16(device: torch.device) -> bool:
-    """Say whether the device multiplies bfloat16 in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu":
-        # torch has no public name for these two questions.
-        questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, name, lambda: False)() for name in questions)
-    return False
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+    return Precision(name, device)
 
 
 def keep_large_blocks() -> bool:
@@ -137,3 +113,14 @@ def keep_large_blocks() -> bool:
     if mallopt is None:  # musl
         return False
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def _has_native_bf16(device: torch.device) -> bool:
+    """Say whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        # torch has no public name for these two questions.
+        questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, name, lambda: False)() for name in questions)
+    return False

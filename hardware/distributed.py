@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -64,12 +64,29 @@ def wrap(model: nn.Module) -> nn.Module:
 
 def sum_over_processes(values: Sequence[float]) -> list[float]:
     """Return the elementwise sums of every process's `values`."""
-    return [sum(column) for column in zip(*_gather(values), strict=True)]
+    if not _is_on():
+        return list(values)
+    sums = torch.tensor(values, dtype=torch.float64, device=_get_device())
+    dist.all_reduce(sums)
+    return sums.tolist()
 
 
 def maximum(values: Sequence[int]) -> list[int]:
     """Return the elementwise largest of every process's `values`."""
-    return [max(column) for column in zip(*_gather(values), strict=True)]
+    if not _is_on():
+        return list(values)
+    largest = torch.tensor(values, device=_get_device())
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return largest.tolist()
+
+
+def gather(rows: Tensor) -> Tensor:
+    """Return every process's rows, which may differ in number, one after the other."""
+    if not _is_on():
+        return rows
+    everyones = [rows] * get_world_size()
+    dist.all_gather_object(everyones, rows)
+    return torch.cat(everyones)
 
 
 def average_buffers(model: nn.Module) -> None:
@@ -87,13 +104,9 @@ def share_buffers(model: nn.Module) -> None:
             dist.broadcast(buffer, src=0)
 
 
-def _gather(values: Sequence[float]) -> list[Sequence[float]]:
-    """Return every process's `values`."""
-    if not _is_on():
-        return [values]
-    everyones: list[Sequence[float]] = [()] * get_world_size()
-    dist.all_gather_object(everyones, list(values))
-    return everyones
+def _get_device() -> torch.device:
+    """Return where the group's tensors must be."""
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
 def _is_on() -> bool:

@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Iterable
 
 import torch
-from pretrainedmodels.models.xception import Block, SeparableConv2d, Xception
 from torch import Tensor, nn
 
 from hardware import kernels
+from hardware.device import Precision
 from hardware.fused_layers import (
     norm_max_pool,
     norm_relu,
@@ -20,6 +20,7 @@ from hardware.fused_layers import (
 
 with warnings.catch_warnings():  # old code: its warnings are not the user's
     warnings.simplefilter("ignore")
+    from pretrainedmodels.models.xception import Block, SeparableConv2d, Xception
 
 
 class FastXception(Xception):
@@ -48,6 +49,12 @@ class FastXception(Xception):
         tail = (self.conv3, self.bn3, self.relu, self.conv4, self.bn4, self.relu)
         features = _run_chain(tail, features)  # (N, 2048, H / 32, W / 32)
         return self.last_linear(features.mean(dim=(2, 3)))
+
+    def describe_kernels(self, precision: Precision) -> str | None:
+        """Say whose kernels it runs on; None where the suite has none of its own."""
+        if precision != Precision("bf16") or self._compiled_call_impl is not None:
+            return None
+        return kernels.describe_kernels()
 
     def _is_whole(self) -> bool:
         """Say whether all layers are Xception's own, float32, and nobody hooked one."""

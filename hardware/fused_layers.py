@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from hardware.kernels import run
 
-FEW_PIXELS = 4096
+FEW_PIXELS = 4096  # for PyTorch's gradient of the weights of a 1 x 1 convolution
 
 
 class Affine(NamedTuple):

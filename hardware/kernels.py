@@ -17,13 +17,9 @@ from pathlib import Path
 import torch
 
 SOURCE = Path(__file__).with_name("kernels.c")
-
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512bf16", "fma")
-
 FLAGS = ("-O3", "-fopenmp", "-shared", "-fPIC", *(f"-m{name}" for name in INSTRUCTIONS))
-
 COMPILERS = ("cc", "gcc", "clang")  # after the one that $CC names
-
 NO_COMPILER = "no C compiler; gcc would make it faster"
 
 

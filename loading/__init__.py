@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from loading.batches import BatchLoader
 from loading.image_files import (
-    CompactNames,
     check_images,
     describe_bad_images,
     list_images,
     read_image,
     read_samples,
 )
-from loading.preprocessing import PUBLISHED, SYMMETRIC, Preprocessing
+from loading.preprocessing import IMAGE_SIZE, PUBLISHED, SYMMETRIC, Preprocessing
 
 __all__ = [
+    "IMAGE_SIZE",
     "PUBLISHED",
     "SYMMETRIC",
     "BatchLoader",
-    "CompactNames",
     "Preprocessing",
     "check_images",
     "describe_bad_images",

@@ -8,24 +8,19 @@ alone: not of the number of workers, of what ran before, or of where a run resum
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hardware import distributed
+from loading.preprocessing import Preprocessing
 
 CROP_PADDING = 4  # pixels on each side, as published
 
 _ORDER, _AUGMENTATION = 0, 1  # separate random streams of one seed
-
-
-class Normaliser(Protocol):
-    """What turns uint8 images into a model's input (`models.Preprocessing`)."""
-
-    def normalise(self, images: torch.Tensor) -> torch.Tensor: ...
 
 
 class BatchLoader:
@@ -39,24 +34,33 @@ class BatchLoader:
         device: where the batches go.
         seed: of the order and the augmentation.
         training: shuffle, crop and flip.
-        workers: processes that read images; 0 reads in this process.
+        workers: processes that read images; 0 reads in this process, None chooses
+            what suits the device.
+
+    Attributes:
+        epoch, batch: where the next iteration begins when training: an epoch that was
+            left halfway goes on. Without training, every iteration is the whole.
+        batch_indices: int64 (n,), the samples of the batch that was given last.
+        share: the weight of their mean loss in that of all processes' batch.
 
     Yields:
         images float32 (N, 3, H, W) in channels-last memory format, and labels
         int64 (N,), both on the device. With several processes each gets its share of
-        every batch, so that together they see each sample exactly once.
+        every batch, so that together they see each sample exactly once. A process
+        that gets none keeps step with a stand-in: of share 0 in training, without its
+        label in evaluation.
     """
 
     def __init__(
         self,
         dataset: Dataset,
         batch_size: int,
-        preprocessing: Normaliser | None = None,
+        preprocessing: Preprocessing | None = None,
         *,
         device: torch.device | str = "cpu",
         seed: int = 0,
         training: bool = False,
-        workers: int = 0,
+        workers: int | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -65,9 +69,11 @@ class BatchLoader:
         self.seed = seed
         self.training = training
         self.epoch = 0
-        self.first_batch = 0
+        self.batch = 0
         self.batch_indices = np.empty(0, dtype=np.int64)
         self.share = 1.0
+        if workers is None:
+            workers = _choose_workers(self.device)
         self._loader = DataLoader(
             dataset,
             batch_sampler=_BatchSampler(self),
@@ -83,11 +89,6 @@ class BatchLoader:
         """Return the number of batches of an epoch."""
         return -(-len(self.dataset) // self.batch_size)
 
-    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
-        """Choose the epoch, and the batch that the next iteration starts with."""
-        self.epoch = epoch
-        self.first_batch = first_batch
-
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         crops = self._draw_augmentation() if self.training else None
         # The loader's sampler runs ahead of the batches; this is a second iteration.
@@ -101,7 +102,21 @@ class BatchLoader:
                     images = crop_and_flip(images, crops[self.batch_indices])
                 if self.preprocessing is not None:
                     images = self.preprocessing.normalise(images)
+            if self.training:
+                self.batch += 1
+            elif not self.share:
+                labels = labels[:0]
             yield images.contiguous(memory_format=torch.channels_last), labels
+        if self.training:
+            self.epoch, self.batch = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position: the epoch and the batch that comes next."""
+        return {"epoch": self.epoch, "batch": self.batch}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go to a position that `state_dict` returned."""
+        self.epoch, self.batch = state["epoch"], state["batch"]
 
     def list_batches(self) -> Iterator[tuple[np.ndarray, float]]:
         """List what this process gets of each batch that is left in the epoch.
@@ -115,7 +130,7 @@ class BatchLoader:
         if self.training:
             order = _make_generator(self.seed, self.epoch, _ORDER).permutation(order)
         rank, num_processes = distributed.get_rank(), distributed.get_world_size()
-        for batch in range(self.first_batch, len(self)):
+        for batch in range(self.batch, len(self)):
             everyones = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             indices = everyones[rank::num_processes]
             share = len(indices) * num_processes / len(everyones)
@@ -179,6 +194,15 @@ def crop_and_flip(images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         crop = source[:, top : top + height, left : left + width]
         image.copy_(crop.flip(-1) if mirrored else crop)
     return result
+
+
+def _choose_workers(device: torch.device) -> int:
+    """Return how many processes read images.
+
+    A CPU that trains has no core to spare for other processes; a GPU needs several to
+    keep it fed.
+    """
+    return 0 if device.type == "cpu" else min(8, max((os.cpu_count() or 2) - 1, 1))
 
 
 def _leave_process_group(worker: int) -> None:

@@ -8,10 +8,10 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,8 +19,17 @@ from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from faces_dataset import FacesDataset
-from files.layout import CLASS_NAMES
+MOST_FOR_AUTO = 100_000  # checking more headers would delay the first batch
+CHUNK = 1024  # images that are handed to the checking threads at once
+NUM_SHOWN = 10  # bad images that an error names
+SLOW = 0.003  # seconds; below, threads cost more than they gain
+MAX_THREADS = 4  # each may hold an image of full size: 72 MB at 24 megapixels
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# What Pillow only warns of either raises a clear error here or does not matter.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def list_images(folder: Path) -> tuple[list[str], int]:
@@ -53,60 +62,6 @@ def list_images(folder: Path) -> tuple[list[str], int]:
     return names, num_skipped
 
 
-class CompactNames(Sequence[str]):
-    """A read-only list of file names in two arrays rather than a million objects.
-
-    Worker processes that are forked read it without copying it: no reference counts
-    are touched.
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        encoded = [os.fsencode(name) for name in names]
-        self._bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
-        self._ends = np.cumsum(lengths)
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        position = range(len(self))[index]
-        start = self._ends[position - 1] if position else 0
-        return os.fsdecode(self._bytes[start : self._ends[position]].tobytes())
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[i] for i in range(len(self)))
-
-    def tobytes(self) -> bytes:
-        """Return all names and where each ends, as bytes: equal names, equal bytes."""
-        return self._ends.tobytes() + self._bytes.tobytes()
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or isinstance(other, str):
-            return NotImplemented
-        return list(self) == list(other)
-
-    __hash__ = None
-
-    def __repr__(self) -> str:
-        ends = f", {self[0]!r} ... {self[-1]!r}" if len(self) else ""
-        return f"<{len(self)} names{ends}>"
-
-
-BAND_HEIGHT = 256  # rows of a deep image that are converted at a time
-
-T = TypeVar("T")
-
-# What Pillow only warns of either raises a clear error here or does not matter.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
 def read_image(path: Path) -> Image.Image:
     """Read an image file of any format and mode as an upright RGB image.
 
@@ -125,7 +80,7 @@ def check_image_header(path: Path) -> None:
     _read(path, lambda image: image.size)
 
 
-def _read(path: Path, use: Callable[[Image.Image], T]) -> T:
+def _read(path: Path, use: Callable[[Image.Image], Result]) -> Result:
     """Open an image and use it; turn whatever goes wrong into one clear ValueError."""
     try:
         if not path.is_file():  # a pipe would make the reader wait for ever
@@ -171,29 +126,20 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scale_deep_grey(image: Image.Image) -> Image.Image:
-    """Bring 16-bit integers, or floats in [0, 1] (else in [0, 255]), to 8 bits.
-
-    A band of rows at a time: the whole as float64 would take gigabytes.
-    """
-    brightest = max((float(g.max()) for g in _read_bands(image)), default=0.0)
+    """Bring 16-bit integers, or floats in [0, 1] (else in [0, 255]), to 8 bits."""
+    grey = np.asarray(image).astype(np.float32)
+    np.nan_to_num(grey, copy=False)
+    np.maximum(grey, 0, out=grey)
+    brightest = grey.max(initial=0)
     factor, divisor = 1, 1
     if image.mode == "F":
         factor = 255 if brightest <= 1 else 1
     elif image.mode != "I" or brightest > 255:  # "I" may hold 8, 16 or 32 bits
         factor, divisor = 255, 65535 if brightest <= 65535 else 2**32 - 1
-    scaled = Image.new("L", image.size)
-    for number, grey in enumerate(_read_bands(image)):
-        pixels = np.clip(np.rint(grey * factor / divisor), 0, 255).astype(np.uint8)
-        scaled.paste(Image.fromarray(pixels), (0, number * BAND_HEIGHT))
-    return scaled
-
-
-def _read_bands(image: Image.Image) -> Iterator[np.ndarray]:
-    """Yield the rows of a grey image, some at a time, as finite float64 (n, W)."""
-    for top in range(0, image.height, BAND_HEIGHT):
-        bottom = min(top + BAND_HEIGHT, image.height)
-        band = image.crop((0, top, image.width, bottom))
-        yield np.nan_to_num(np.asarray(band).astype(np.float64))
+    grey *= factor
+    grey /= divisor
+    np.minimum(np.rint(grey, out=grey), 255, out=grey)
+    return Image.fromarray(grey.astype(np.uint8))
 
 
 def _describe_reading_error(path: Path, error: Exception) -> str:
@@ -215,27 +161,21 @@ def _describe_reading_error(path: Path, error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-MOST_FOR_AUTO = 100_000  # opening more headers than this would delay the first batch
-
-CHUNK = 1024
-
-NUM_SHOWN = 10
-
-
 class BadImage(NamedTuple):
-    """An image that cannot be read: `real/NAME` or `fake/NAME`, and why."""
+    """An image that cannot be read: its index in the dataset, its file, and why."""
 
-    name: str
+    index: int
+    path: Path
     reason: str
 
 
 def check_images(
-    datasets: Mapping[str, FacesDataset], check: str = "auto"
+    datasets: Mapping[str, Dataset], check: str = "auto"
 ) -> dict[str, list[BadImage]]:
     """Find the unreadable images of each split.
 
     Args:
-        datasets: by split.
+        datasets: by split; each has a length and `get_path(index)`.
         check: header opens every file and reads its header; full decodes all of it;
             none does nothing; auto is header for up to 100,000 images, none above.
 
@@ -276,7 +216,7 @@ def describe_bad_images(bad: Mapping[str, Sequence[BadImage]]) -> str:
 
 
 def _find_bad_images(
-    dataset: FacesDataset, read: Callable[[Path], object]
+    dataset: Dataset, read: Callable[[Path], object]
 ) -> Iterator[BadImage | None]:
     """Read every image on a few threads; yield, in order, what is wrong with it."""
 
@@ -285,23 +225,13 @@ def _find_bad_images(
         try:
             read(path)
         except ValueError as error:
-            name = f"{CLASS_NAMES[dataset.get_label(index)]}/{path.name}"
-            return BadImage(name, str(error))
+            return BadImage(index, path, str(error))
         return None
 
     indices = iter(range(len(dataset)))
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
         while chunk := list(itertools.islice(indices, CHUNK)):
             yield from pool.map(check, chunk)
-
-
-SLOW = 0.003  # seconds; below, threads cost more than they gain
-
-MAX_THREADS = 4  # each may hold an image of full size: 72 MB at 24 megapixels
-
-Item = TypeVar("Item")
-
-Result = TypeVar("Result")
 
 
 def map_in_threads(

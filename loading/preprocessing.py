@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-MAX_IMAGE_SIZE = 4096  # checkpoints come from strangers: bounds what they may ask for
+IMAGE_SIZE = 256  # height and width of what every model takes, in pixels
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a model expects of its images: square size, channel means and deviations.
+    """What a model expects of its images: the channels' means and deviations.
 
     Args:
-        size: height and width in pixels.
         mean: per RGB channel, for values in [0, 1].
         std: per RGB channel, for values in [0, 1], positive.
     """
 
-    size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -49,16 +47,16 @@ class Preprocessing:
         floats = images.to(torch.float32)  # first pass; the second one is in place
         return torch.addcmul(factors[1], floats, factors[0], out=floats)
 
-    def to_dict(self) -> dict[str, object]:
-        """Return plain Python values for a checkpoint: size, mean, std."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return plain Python values for a checkpoint: mean, std."""
+        return {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, value: object) -> Preprocessing:
         """Rebuild the preprocessing from a checkpoint's plain values.
 
         Args:
-            value: as `to_dict` wrote it; untrusted; keys of later versions are ignored.
+            value: as `to_dict` wrote it; untrusted; other keys are ignored.
 
         Raises:
             ValueError: naming the entry that is missing or out of range.
@@ -67,47 +65,31 @@ class Preprocessing:
             raise ValueError(
                 f"preprocessing must be a dict, got {type(value).__name__}"
             )
-        missing = [name for name in ("size", "mean", "std") if name not in value]
-        if missing:
-            raise ValueError(f"preprocessing lacks {', '.join(missing)}")
-        size = value["size"]
-        in_range = type(size) is int and 1 <= size <= MAX_IMAGE_SIZE
-        if not in_range:
-            raise ValueError(
-                f"preprocessing size must be an integer from 1 to {MAX_IMAGE_SIZE}, "
-                f"got {_shown(size)}"
-            )
-        mean, std = (_three_numbers(value[name], name) for name in ("mean", "std"))
-        if min(std) < 1e-6:
-            raise ValueError(f"preprocessing std must be positive, got {list(std)}")
-        return cls(size, mean, std)
+        return cls(
+            mean=_take_three(value, "mean", lowest=-1000),
+            std=_take_three(value, "std", lowest=1e-6),
+        )
 
 
 # Scales bytes to [-1, 1], as Xception's ImageNet weights were trained.
-SYMMETRIC = Preprocessing(256, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+SYMMETRIC = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 # CIFAR-10's statistics, which the original exercise used for both models: SimpleNet's
 # published recipe, and what old checkpoints (they store none) were trained with.
-PUBLISHED = Preprocessing(
-    256, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)
-)
+PUBLISHED = Preprocessing(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 
 
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _shown(value: object) -> str:
-    """A stranger's value on one line, cut short."""
-    return " ".join(repr(value)[:60].split())
-
-
-def _three_numbers(value: object, name: str) -> tuple[float, float, float]:
-    """Check one number a channel; bool is an int to Python, but not to us."""
-    plain = isinstance(value, list | tuple) and len(value) == 3
-    if not plain or not all(type(item) in (int, float) for item in value):
-        raise ValueError(f"preprocessing {name} must be 3 numbers, got {_shown(value)}")
-    if not all(abs(item) <= 1000 for item in value):  # refuses NaN and infinity too
-        raise ValueError(f"preprocessing {name} out of range: {_shown(value)}")
-    first, second, third = map(float, value)
-    return first, second, third
+def _take_three(
+    value: Mapping[str, object], name: str, *, lowest: float
+) -> tuple[float, float, float]:
+    """Return one number a channel; NaN is not in the range, and a bool no number."""
+    items = value.get(name)
+    if (
+        not isinstance(items, list | tuple)
+        or len(items) != 3
+        or not all(type(i) in (int, float) and lowest <= i <= 1000 for i in items)
+    ):
+        raise ValueError(
+            f"preprocessing {name} must be 3 numbers from {lowest} to 1000"
+        )
+    return tuple(map(float, items))

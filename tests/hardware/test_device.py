@@ -1,13 +1,19 @@
-"""Which device and arithmetic are chosen, and what is refused."""
+"""Which device and arithmetic are chosen, what is refused, how a CPU is prepared."""
 
 from __future__ import annotations
 
-import os
+import ctypes
+import sys
 
 import pytest
 import torch
 
-from hardware.device import Precision, choose_device, choose_precision, choose_workers
+from hardware.device import (
+    Precision,
+    choose_device,
+    choose_precision,
+    keep_large_blocks,
+)
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
@@ -74,13 +80,13 @@ def test_choose_precision_auto_takes_what_is_natively_fast(
     machine, device, bf16, expected
 ):
     machine(num_gpus=1, mps=True, bf16=bf16)
-    assert choose_precision("auto", device) == Precision(expected, device.type)
+    assert choose_precision("auto", device) == Precision(expected, device)
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
 def test_choose_precision_named_one_is_taken(machine, name):
     machine()
-    assert choose_precision(name, CPU) == Precision(name, "cpu")
+    assert choose_precision(name, CPU) == Precision(name)
 
 
 def test_choose_precision_fp16_on_a_cpu_is_refused():
@@ -93,34 +99,48 @@ def test_choose_precision_fp16_on_a_cpu_is_refused():
 )
 def test_autocast_layers_run_in_the_precision(name, dtype):
     layer = torch.nn.Linear(2, 2)
-    with Precision(name, "cpu").autocast():
+    with Precision(name, CPU).autocast():
         assert layer(torch.ones(1, 2)).dtype == dtype
     assert layer(torch.ones(1, 2)).dtype == torch.float32
 
 
 @pytest.mark.parametrize(("name", "enabled"), [("fp32", False), ("bf16", False)])
 def test_make_scaler_scales_only_for_fp16(name, enabled):
-    scaler = Precision(name, "cpu").make_scaler()
+    scaler = Precision(name, CPU).make_scaler()
     assert scaler.is_enabled() == enabled
     loss = torch.tensor(2.0)
     assert scaler.scale(loss) is loss
-    assert Precision("fp16", "cpu").make_scaler().is_enabled()
+    assert Precision("fp16", CPU).make_scaler().is_enabled()
 
 
-@pytest.mark.parametrize(
-    ("requested", "device", "cores", "expected"),
-    [
-        (None, CPU, 16, 0),
-        (None, CUDA, 16, 8),
-        (None, CUDA, 4, 3),
-        (None, CUDA, 1, 1),
-        (None, CUDA, None, 1),
-        (5, CPU, 2, 5),
-        (0, CUDA, 16, 0),
-    ],
-)
-def test_choose_workers_as_requested_or_as_suits(
-    monkeypatch, requested, device, cores, expected
-):
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert choose_workers(requested, device) == expected
+class Library:
+    """A C library whose `mallopt` notes what it is asked for."""
+
+    def __init__(self, answer: int) -> None:
+        self.asked: list[tuple[int, int]] = []
+        self.answer = answer
+
+    def mallopt(self, option: int, value: int) -> int:
+        self.asked.append((option, value))
+        return self.answer
+
+
+@pytest.mark.parametrize(("answer", "done"), [(1, True), (0, False)])
+def test_keep_large_blocks_linux_asks_glibc(monkeypatch, answer, done):
+    library = Library(answer)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    assert keep_large_blocks() is done
+    assert library.asked[0] == (-4, 0)  # M_MMAP_MAX of glibc's malloc.h
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_keep_large_blocks_other_systems_are_left_alone(monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    assert keep_large_blocks() is False
+
+
+def test_keep_large_blocks_library_without_mallopt_is_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    assert keep_large_blocks() is False

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 from files.history import load_history
-from files.layout import RunPaths
+from files.layout import name_run_files
 from files.run_files import RunFiles
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
 from loading.batches import BatchLoader
-from trainer import Loaders, Trainer
+from trainer import Trainer
 from utils import build_optimizer
 
-TESTS = Path(__file__).parent
+HERE = Path(__file__).parent
 TIMEOUT_S = 60
 
 
@@ -48,15 +48,17 @@ def train(folder: Path) -> None:
     distributed.start(torch.device("cpu"))
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 5), nn.ReLU(), nn.Linear(5, 2))
-    loaders = Loaders(
-        BatchLoader(make_samples(9, 0), 4, Scale(), training=True),
-        BatchLoader(make_samples(5, 1), 4, Scale()),
-        BatchLoader(make_samples(2, 2), 4, Scale()),
-    )
+    loaders = {
+        "train": BatchLoader(make_samples(9, 0), 4, Scale(), training=True),
+        "val": BatchLoader(make_samples(5, 1), 4, Scale()),
+        "test": BatchLoader(make_samples(2, 2), 4, Scale()),
+    }
     optimizer = build_optimizer("SGD", model, lr=0.05, momentum=0.9)
     trainer = Trainer(model, optimizer, loaders)
-    paths = RunPaths.make("run", out_dir=folder, checkpoints_dir=folder)
-    trainer.run(2, RunFiles(paths, {"run_id": "a"}, {"flags": {}}))
+    paths = name_run_files("d", "m", out_dir=folder, checkpoints_dir=folder)
+    details = {"flags": {}, "data_fingerprint": ""}
+    files = RunFiles(paths, {}, details, lambda logits, labels: {})
+    trainer.run(2, after_batch=files.after_batch, after_epoch=files.after_epoch)
     end = {"model": model.state_dict(), "history": trainer.history}
     save_tensors(end, folder / f"end{distributed.get_rank()}.pt")
     distributed.stop()
@@ -79,11 +81,11 @@ def run_processes(code: str, num_processes: int) -> list[str]:
     processes = [
         subprocess.Popen(
             [sys.executable, "-B", "-c", f"import test_distributed as t; {code}"],
-            cwd=TESTS,
+            cwd=HERE,
             env={
                 **os.environ,
                 **common,
-                "PYTHONPATH": str(TESTS.parent),
+                "PYTHONPATH": str(HERE.parents[1]),
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
             },
@@ -118,10 +120,28 @@ def test_two_processes_train_as_one_does(tmp_path, capsys):
         for curve, values in expected["history"].items():
             assert end["history"][curve] == pytest.approx(values, rel=1e-5), curve
         torch.testing.assert_close(end["model"], expected["model"])
-    run = load_history(tmp_path / "two" / "run.json")[-1]
+    run = load_history(tmp_path / "two" / "d_m_Adam.json")[-1]
     assert run["train_loss"] == pytest.approx(expected["history"]["train_loss"])
-    checkpoint = load_tensors(tmp_path / "two" / "run.pt")
-    assert checkpoint["epoch"] == load_tensors(tmp_path / "one" / "run.pt")["epoch"]
+    checkpoint = load_tensors(tmp_path / "two" / "d_m_Adam.pt")
+    assert (
+        checkpoint["epoch"] == load_tensors(tmp_path / "one" / "d_m_Adam.pt")["epoch"]
+    )
+
+
+def exchange() -> None:
+    """Check, in one of two processes, what each gets of the other's numbers."""
+    distributed.start(torch.device("cpu"))
+    rank = distributed.get_rank()
+    assert distributed.sum_over_processes([rank + 0.25, 2**53]) == [1.5, 2**54]
+    assert distributed.maximum([rank, -rank]) == [1, 0]
+    rows = torch.full((rank, 2), float(rank))  # none of the first process
+    assert distributed.gather(rows).tolist() == [[1.0, 1.0]]
+    distributed.stop()
+
+
+@pytest.mark.slow
+def test_two_processes_exchange_numbers_and_rows():
+    assert run_processes("t.exchange()", 2) == ["", ""]
 
 
 @pytest.fixture
@@ -145,6 +165,7 @@ def test_start_under_torchrun_joins_the_group(lone_group):
     assert distributed.is_main()
     assert distributed.sum_over_processes([1, 2.5]) == [1, 2.5]
     assert distributed.maximum([3]) == [3]
+    assert distributed.gather(torch.ones(2)).tolist() == [1, 1]
 
 
 def test_wrap_in_a_group_gives_the_same_gradients(lone_group):
@@ -153,6 +174,7 @@ def test_wrap_in_a_group_gives_the_same_gradients(lone_group):
     assert network.module is model
     network(torch.tensor([[1.0, 2.0], [3.0, 5.0]])).pow(3).sum().backward()
     distributed.share_buffers(model)
+    distributed.average_buffers(model)
     assert model.weight.grad is not None
 
 
@@ -172,6 +194,7 @@ def test_alone_everything_is_a_no_op():
     assert distributed.wrap(model) is model
     assert distributed.sum_over_processes((1, 2)) == [1, 2]
     assert distributed.maximum([3]) == [3]
+    assert distributed.gather(torch.ones(2)).tolist() == [1, 1]
     assert (distributed.get_rank(), distributed.get_world_size()) == (0, 1)
     distributed.share_buffers(model)
     distributed.stop()

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hardware import kernels
+from hardware.device import Precision
 from models import build_plain_xception
 
 needs_kernels = pytest.mark.skipif(
@@ -47,7 +48,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         run(name, *args)
 
-    monkeypatch.setattr("fused.run", note)
+    monkeypatch.setattr("hardware.fused_layers.run", note)
     return names
 
 
@@ -158,3 +159,12 @@ def test_forward_any_head_is_fused(model, calls):
     model.last_linear = nn.Sequential(nn.Dropout(0.1), nn.Linear(2048, 2))
     compute_logits(model)
     assert calls
+
+
+def test_describe_kernels_only_of_bf16_on_a_cpu_and_not_compiled(model):
+    precision = Precision("bf16")
+    assert model.describe_kernels(precision) == kernels.describe_kernels()
+    assert model.describe_kernels(Precision("fp32")) is None
+    assert model.describe_kernels(Precision("bf16", torch.device("cuda"))) is None
+    model.compile()
+    assert model.describe_kernels(precision) is None

@@ -278,7 +278,7 @@ def test_pointwise_equals_the_convolution_and_its_gradients():
 
 
 def test_pointwise_many_pixels_are_left_to_the_layer(monkeypatch):
-    monkeypatch.setattr("fused._Pointwise", None)
+    monkeypatch.setattr("hardware.fused_layers._Pointwise", None)
     conv = nn.Conv2d(1, 2, 1, bias=False).bfloat16()
     features = torch.ones(1, 1, 65, 64).bfloat16()
     assert torch.equal(pointwise(features, conv), conv(features))

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import distributed
 from loading.batches import BatchLoader, collate, crop_and_flip
+from loading.preprocessing import Preprocessing
 
-
-class Halve:
-    """A preprocessing that shows where it was applied."""
-
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        return images.float() / 2
+# Shows where it was applied: halves.
+HALVE = Preprocessing(mean=(0.0, 0.0, 0.0), std=(2 / 255, 2 / 255, 2 / 255))
 
 
 def make_samples(num_samples: int, size: int = 12) -> list[tuple[torch.Tensor, int]]:
@@ -43,13 +41,22 @@ def assert_equal_batches(first: list, second: list) -> None:
         assert torch.equal(labels, other_labels)
 
 
+def make_loader(
+    samples: Dataset, batch_size: int, *, epoch: int = 0, batch: int = 0, seed: int = 0
+) -> BatchLoader:
+    """A training loader at a position."""
+    loader = BatchLoader(samples, batch_size, seed=seed, training=True)
+    loader.load_state_dict({"epoch": epoch, "batch": batch})
+    return loader
+
+
 @pytest.fixture
 def dataset(faces_root) -> FacesDataset:
-    return FacesDataset(faces_root / "train", ResizeToTensor(16))
+    return FacesDataset(faces_root / "train", ResizeToTensor())
 
 
 def test_batch_loader_evaluation_gives_every_sample_in_order(dataset):
-    loader = BatchLoader(dataset, 4, Halve())
+    loader = BatchLoader(dataset, 4, HALVE)
     batches = as_list(loader)
     assert len(loader) == len(batches) == 3
     assert [len(labels) for _, labels in batches] == [4, 4, 1]
@@ -60,22 +67,21 @@ def test_batch_loader_evaluation_gives_every_sample_in_order(dataset):
 
 
 def test_batch_loader_batches_are_channels_last_on_the_device(dataset):
-    images, labels = next(iter(BatchLoader(dataset, 4, Halve(), training=True)))
+    images, labels = next(iter(BatchLoader(dataset, 4, HALVE, training=True)))
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
 
 
 def test_batch_loader_training_sees_each_sample_once_an_epoch():
     loader = BatchLoader(make_samples(23), 5, training=True)
-    for epoch in range(3):
-        loader.set_epoch(epoch)
+    for _ in range(3):
         seen = [loader.batch_indices.tolist() for _ in loader]
         assert sorted(index for indices in seen for index in indices) == list(range(23))
         assert [len(indices) for indices in seen] == [5, 5, 5, 5, 3]
 
 
 def test_batch_loader_training_is_crop_and_flip_of_the_chosen_samples(dataset):
-    loader = BatchLoader(dataset, 4, Halve(), seed=3, training=True)
+    loader = BatchLoader(dataset, 4, HALVE, seed=3, training=True)
     draws = loader._draw_augmentation()
     assert draws.min() == 0
     assert draws[:, :2].max() <= 8
@@ -88,55 +94,92 @@ def test_batch_loader_training_is_crop_and_flip_of_the_chosen_samples(dataset):
         assert torch.equal(labels, expected_labels)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+IGNORE_FORK = pytest.mark.filterwarnings(
+    "ignore:.*fork.*:DeprecationWarning",
+    "ignore:This DataLoader will create:UserWarning",
+)
+
+
+@IGNORE_FORK
 def test_batch_loader_workers_change_nothing(dataset):
     """Two epochs, one of them from its middle, with 0 and with 2 workers."""
     results = []
     for workers in (0, 2):
-        loader = BatchLoader(
-            dataset, 2, Halve(), seed=5, training=True, workers=workers
-        )
+        loader = BatchLoader(dataset, 2, HALVE, seed=5, training=True, workers=workers)
         batches = as_list(loader)
-        loader.set_epoch(1, first_batch=2)
+        loader.load_state_dict({"epoch": 1, "batch": 2})
         batches += as_list(loader)
         results.append(batches)
     assert_equal_batches(*results)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
-def test_batch_loader_with_workers_left_halfway_starts_anew(dataset):
-    loader = BatchLoader(dataset, 2, seed=5, training=True, workers=1)
-    next(iter(loader))
-    loader.set_epoch(1)
-    expected = BatchLoader(dataset, 2, seed=5, training=True)
-    expected.set_epoch(1)
-    assert_equal_batches(as_list(loader), as_list(expected))
+@IGNORE_FORK
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batch_loader_left_halfway_goes_on_there(dataset, workers):
+    loader = BatchLoader(dataset, 2, seed=5, training=True, workers=workers)
+    first = next(iter(loader))
+    assert loader.state_dict() == {"epoch": 0, "batch": 1}
+    whole = as_list(BatchLoader(dataset, 2, seed=5, training=True))
+    assert_equal_batches([first, *loader], whole)
 
 
-@pytest.mark.parametrize(("seed", "epoch"), [(0, 1), (1, 0)])
+def test_batch_loader_training_position_advances_before_each_batch():
+    loader = BatchLoader(make_samples(5), 2, training=True)
+    assert loader.state_dict() == {"epoch": 0, "batch": 0}
+    positions = [(loader.epoch, loader.batch) for _ in loader]
+    assert positions == [(0, 1), (0, 2), (0, 3)]
+    assert loader.state_dict() == {"epoch": 1, "batch": 0}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("epoch", [0, 1])
 def test_batch_loader_other_seed_or_epoch_gives_others(seed, epoch):
     samples = make_samples(16)
-    base = BatchLoader(samples, 16, training=True)
-    other = BatchLoader(samples, 16, seed=seed, training=True)
-    other.set_epoch(epoch)
-    assert not np.array_equal(base._draw_augmentation(), other._draw_augmentation())
-    [*base], [*other_batches] = base, other
-    assert not torch.equal(base[0][0], other_batches[0][0])
-    again = BatchLoader(samples, 16, seed=seed, training=True)
-    again.set_epoch(epoch)
-    assert_equal_batches(other_batches, [*again])
+    base = as_list(make_loader(samples, 16))
+    batches = as_list(make_loader(samples, 16, seed=seed, epoch=epoch))
+    assert torch.equal(base[0][0], batches[0][0]) == ((seed, epoch) == (0, 0))
+    assert_equal_batches(
+        batches, as_list(make_loader(samples, 16, seed=seed, epoch=epoch))
+    )
 
 
-@pytest.mark.parametrize("first_batch", [0, 1, 4, 5])
-def test_batch_loader_resumed_epoch_is_exactly_the_tail(first_batch):
+@pytest.mark.parametrize("batch", [0, 1, 4, 5])
+def test_batch_loader_resumed_epoch_is_exactly_the_tail(batch):
     samples = make_samples(23)
-    whole = BatchLoader(samples, 5, seed=1, training=True)
-    whole.set_epoch(2)
-    rest = BatchLoader(samples, 5, seed=1, training=True)
-    rest.set_epoch(2, first_batch)
-    assert_equal_batches(as_list(whole)[first_batch:], as_list(rest))
+    whole = make_loader(samples, 5, epoch=2, seed=1)
+    rest = make_loader(samples, 5, epoch=2, batch=batch, seed=1)
+    assert_equal_batches(as_list(whole)[batch:], as_list(rest))
+    assert rest.state_dict() == {"epoch": 3, "batch": 0}
+
+
+def test_batch_loader_evaluation_keeps_no_position():
+    loader = BatchLoader(make_samples(5), 2)
+    next(iter(loader))
+    assert loader.state_dict() == {"epoch": 0, "batch": 0}
+    assert len(as_list(loader)) == 3
+    assert len(as_list(loader)) == 3
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "expected"),
+    [
+        ("cpu", 16, 0),
+        ("cuda", 16, 8),
+        ("cuda", 4, 3),
+        ("cuda", 1, 1),
+        ("cuda", None, 1),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_batch_loader_without_a_wish_takes_the_workers_that_suit(
+    monkeypatch, device, cores, expected
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    loaders = (
+        BatchLoader(make_samples(1), 1, device=device, workers=workers)
+        for workers in (None, 5)
+    )
+    assert [loader._loader.num_workers for loader in loaders] == [expected, 5]
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -151,7 +194,7 @@ def test_batch_loader_leaves_global_random_states_alone(training):
 @pytest.mark.parametrize("training", [False, True])
 def test_batch_loader_float_samples_pass_as_they_are(training):
     samples = [(image.float() - 100, label) for image, label in make_samples(4)]
-    loader = BatchLoader(samples, 4, Halve(), training=training)
+    loader = BatchLoader(samples, 4, HALVE, training=training)
     images, labels = next(iter(loader))
     for image, label, index in zip(images, labels, loader.batch_indices, strict=True):
         assert torch.equal(image, samples[index][0])
@@ -226,6 +269,15 @@ def test_list_batches_evaluation_counts_every_sample_once(
         index for parts in everyones for part, share in parts if share for index in part
     ]
     assert sorted(counted) == list(range(num_samples))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_loader_process_without_a_sample_gets_a_stand_in(monkeypatch, training):
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 1)
+    loader = BatchLoader(make_samples(3), 2, training=training)
+    shares = [(len(images), len(labels), loader.share) for images, labels in loader]
+    assert shares == [(1, 1, 1.0), (1, int(training), 0.0)]
 
 
 @pytest.mark.parametrize(

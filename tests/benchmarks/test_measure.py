@@ -1,0 +1,69 @@
+"""Every setting of every task is measured, and none is listed twice."""
+
+from __future__ import annotations
+
+import measure
+import pytest
+import torch
+from measure import DEFAULTS, TASKS, TEXTBOOK, Setting, list_settings
+from sample_images import make_sample_images
+from torch import nn
+
+from models import MaxPool2x2
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("model", ["SimpleNet", "XceptionBased"])
+def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(model, task):
+    settings = list_settings(model, task, workers=2, compiled=True)
+    assert settings[0] == TEXTBOOK
+    assert DEFAULTS in settings
+    assert len({setting.label for setting in settings}) == len(settings)
+    if model == "XceptionBased" or task == "eval":
+        assert {s.kernels for s in settings if s.suite} == {True, False}
+    quick = list_settings(model, task, workers=2, quick=True)
+    assert [(s.suite, s.precision, s.loader) for s in quick] == [
+        (False, "fp32", "textbook"),
+        (True, "auto", "suite"),
+        (True, "fp32", "suite"),
+        (True, "auto", "tensors"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    folder = tmp_path_factory.mktemp("data") / "images"
+    make_sample_images(folder, 1)
+    return {"folder": str(folder), "limit": 1, "batch_size": 2}
+
+
+def test_build_network_runs_as_pytorch_does_where_kernels_are_off():
+    plain, own = (
+        measure.build_network("SimpleNet", setting, torch.device("cpu"))
+        for setting in (TEXTBOOK, DEFAULTS)
+    )
+    assert type(plain.pool) is nn.MaxPool2d
+    assert type(own.pool) is MaxPool2x2
+    xception = measure.build_network("XceptionBased", TEXTBOOK, torch.device("cpu"))
+    assert not xception.fuse
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "setting",
+    [
+        TEXTBOOK,
+        DEFAULTS,
+        Setting("suite", True, "suite", channels_last=True),
+        Setting("tensors", True, "tensors", channels_last=True, fused=True),
+        Setting("levers", loader="suite", precision="bf16"),
+        Setting("format", channels_last=True),
+    ],
+    ids=lambda setting: setting.label,
+)
+def test_measure_gives_the_time_of_an_image(task, setting, job):
+    result = measure.measure("SimpleNet", task, setting, job)
+    assert result["seconds"] > 0
+    assert result["images"] == 2
+    assert result["flops"] > 3e8
+    assert result["peak_bytes"] > 1e7

@@ -1,0 +1,60 @@
+"""The table's ratios are those within a turn, and a failed measurement says why."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import speed
+import torch
+from sample_images import make_sample_images
+
+MATMUL = {"fp32": 1e9, "bf16": 4e9}
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    folder = tmp_path_factory.mktemp("data") / "images"
+    make_sample_images(folder, 1)
+    return {"folder": str(folder), "limit": 1, "batch_size": 2}
+
+
+def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, capsys):
+    results = iter(
+        [MATMUL, *make_results(8, 2, 5, 4), MATMUL, *make_results(6, 1, 5, 3)]
+    )
+    monkeypatch.setattr(speed, "run_job", lambda job: next(results))
+    path = tmp_path / "out" / "benchmark.json"
+    flags = ["--models", "SimpleNet", "--tasks", "eval", "--quick", "--repeats", "2"]
+    flags += ["--batches", "1", "--batch-size", "2", "--json", str(path)]
+    speed.main(flags)
+    report = json.loads(path.read_text())
+    textbook, suite, *_ = report["rows"]
+    assert textbook["times_textbook"] == 1
+    assert textbook["ms_an_image"] == pytest.approx(7000)
+    assert suite["times_textbook"] == pytest.approx((8 / 2 + 6 / 1) / 2)
+    assert suite["share_of_matmul"] == pytest.approx(3e9 / 1.5 / 4e9)
+    assert report["machine"]["torch"] == torch.__version__
+    assert "SimpleNet, eval" in capsys.readouterr().out
+
+
+def make_results(*seconds: float) -> list[dict]:
+    return [
+        {
+            "seconds": value,
+            "images": 2,
+            "peak_bytes": 10**6,
+            "precision": "bf16" if place else "fp32",
+            "flops": 3e9,
+        }
+        for place, value in enumerate(seconds)
+    ]
+
+
+@pytest.mark.slow
+def test_run_job_in_a_fresh_process_measures_or_says_why_not(job):
+    setting = {"label": "textbook"}
+    task = {**job, "model": "SimpleNet", "task": "eval", "setting": setting}
+    assert speed.run_job(task)["seconds"] > 0
+    with pytest.raises(ValueError, match=r"textbook failed: .*no folder"):
+        speed.run_job({**task, "folder": "/no/such/folder"})

@@ -1,0 +1,24 @@
+"""The kernels can be deleted: a single line outside their files imports them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+KERNELS = ("fast_xception", "fused_layers", "kernels")
+IMPORT = re.compile(
+    rf"^\s*(?:from|import) hardware\b.*\b(?:{'|'.join(KERNELS)})\b", re.M
+)
+
+
+def test_kernels_are_imported_once_by_the_model_and_nowhere_else():
+    rooms = [path.parent for path in PROJECT.glob("*/__init__.py")]
+    files = [path for folder in (PROJECT, *rooms) for path in folder.glob("*.py")]
+    importers = [
+        path.relative_to(PROJECT).as_posix()
+        for path in files
+        if path.stem not in KERNELS
+        for _ in IMPORT.findall(path.read_text())
+    ]
+    assert sorted(importers) == ["models.py"]

@@ -1,0 +1,324 @@
+"""Which files are images, how each kind becomes upright RGB, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from faces_dataset import FacesDataset
+from loading import image_files
+from loading.image_files import (
+    MOST_FOR_AUTO,
+    BadImage,
+    check_images,
+    describe_bad_images,
+    list_images,
+    map_in_threads,
+    read_image,
+)
+
+ORANGE = (200, 100, 50)
+
+
+def test_list_images_other_files_are_counted(tmp_path):
+    names = ["b.PNG", "a.jpeg", "10.webp", "9.jpg", "寿.bmp", os.fsdecode(b"\xff.gif")]
+    others = [".hidden.png", "notes.txt", "jpg", "Thumbs.db", "a.png.part", "s.pdf"]
+    for name in names + others:
+        (tmp_path / name).touch()
+    listed, num_skipped = list_images(tmp_path)
+    assert listed == sorted(names)
+    assert num_skipped == len(others)
+
+
+def make_grey(mode: str, dtype: str, value: float) -> Image.Image:
+    image = Image.fromarray(np.full((4, 6), value, dtype))
+    assert image.mode == mode
+    return image
+
+
+def make_palette(*, transparent: bool) -> Image.Image:
+    image = Image.new("P", (6, 4), 1)
+    image.putpalette([0, 0, 0, *ORANGE])
+    if transparent:
+        image.info["transparency"] = 1
+    return image
+
+
+IMAGES = {  # name of the file: the image, what to expect of its pixels
+    "grey.png": (Image.new("L", (6, 4), 77), (77, 77, 77)),
+    "grey.jpg": (Image.new("L", (6, 4), 77), (77, 77, 77)),
+    "clear_grey.png": (Image.new("LA", (6, 4), (77, 0)), (255, 255, 255)),
+    "half_grey.png": (Image.new("LA", (6, 4), (0, 128)), (127, 127, 127)),
+    "palette.png": (make_palette(transparent=False), ORANGE),
+    "palette.bmp": (make_palette(transparent=False), ORANGE),
+    "palette.gif": (make_palette(transparent=False), ORANGE),
+    "clear_palette.png": (make_palette(transparent=True), (255, 255, 255)),
+    "rgb.png": (Image.new("RGB", (6, 4), ORANGE), ORANGE),
+    "rgb.bmp": (Image.new("RGB", (6, 4), ORANGE), ORANGE),
+    "rgb.tiff": (Image.new("RGB", (6, 4), ORANGE), ORANGE),
+    "rgba.png": (Image.new("RGBA", (6, 4), (*ORANGE, 255)), ORANGE),
+    "clear_rgba.png": (Image.new("RGBA", (6, 4), (*ORANGE, 0)), (255, 255, 255)),
+    "deep_grey.png": (make_grey("I;16", "uint16", 25700), (100, 100, 100)),
+    "deep_grey.tiff": (make_grey("I;16", "uint16", 25700), (100, 100, 100)),
+    "int8_in_int32.tiff": (make_grey("I", "int32", 100), (100, 100, 100)),
+    "int16_in_int32.tiff": (make_grey("I", "int32", 25700), (100, 100, 100)),
+    "negative_int32.tiff": (make_grey("I", "int32", -5), (0, 0, 0)),
+    "unit_float.tiff": (make_grey("F", "float32", 0.4), (102, 102, 102)),
+    "byte_float.tiff": (make_grey("F", "float32", 102.2), (102, 102, 102)),
+    "nan_float.tiff": (make_grey("F", "float32", np.nan), (0, 0, 0)),
+    "cmyk.tiff": (Image.new("CMYK", (6, 4), (0, 255, 255, 0)), (255, 0, 0)),
+    "cmyk.jpg": (Image.new("CMYK", (6, 4), (0, 255, 255, 0)), (255, 0, 0)),
+    "one_bit.png": (Image.new("1", (6, 4), 1), (255, 255, 255)),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_read_image_every_mode_becomes_rgb(tmp_path, name):
+    image, expected = IMAGES[name]
+    image.save(tmp_path / name)
+    result = read_image(tmp_path / name)
+    assert (result.mode, result.size) == ("RGB", (6, 4))
+    pixels = np.asarray(result).astype(int)
+    tolerance = 3 if name.endswith(".jpg") else 0
+    assert abs(pixels - expected).max() <= tolerance
+
+
+def test_read_image_deep_grey_ramp_keeps_its_contrast(tmp_path):
+    ramp = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    pixels = np.asarray(read_image(tmp_path / "ramp.png"))
+    np.testing.assert_array_equal(pixels[..., 0].ravel(), np.arange(256))
+
+
+@pytest.mark.parametrize("extension", ["gif", "webp", "png", "tiff"])
+def test_read_image_animation_gives_the_first_frame(tmp_path, extension):
+    frames = [Image.new("RGB", (16, 16), c) for c in ("red", "blue", "lime")]
+    path = tmp_path / f"film.{extension}"
+    options = {"lossless": True} if extension == "webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+    assert read_image(path).getpixel((8, 8)) == (255, 0, 0)
+
+
+ROTATIONS = {  # EXIF orientation: where the stored image's top left corner belongs
+    1: (0, 0),
+    2: (0, -1),
+    3: (-1, -1),
+    4: (-1, 0),
+    5: (0, 0),
+    6: (0, -1),
+    7: (-1, -1),
+    8: (-1, 0),
+}
+
+
+@pytest.mark.parametrize(("orientation", "corner"), ROTATIONS.items())
+def test_read_image_exif_orientation_is_applied(tmp_path, orientation, corner):
+    image = Image.new("RGB", (32, 16), "black")
+    image.paste("white", (0, 0, 8, 8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "turned.jpg", exif=exif, quality=100)
+    result = np.asarray(read_image(tmp_path / "turned.jpg"))
+    assert result.shape == ((16, 32, 3) if orientation <= 4 else (32, 16, 3))
+    corners = {at: result[at].mean() for at in [(0, 0), (0, -1), (-1, 0), (-1, -1)]}
+    assert max(corners, key=corners.get) == corner
+
+
+def test_read_image_wrong_extension_is_read_by_its_content(tmp_path):
+    Image.new("RGB", (6, 4), ORANGE).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    assert read_image(tmp_path / "a.jpg").getpixel((0, 0)) == ORANGE
+
+
+def write_noise(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def cut_in_half(path: Path) -> None:
+    write_noise(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+BAD_FILES = {
+    "cut.jpg": (cut_in_half, "truncated"),
+    "cut.png": (cut_in_half, "truncated|broken"),
+    "empty.jpg": (lambda path: path.touch(), "the file is empty"),
+    "text.jpg": (lambda path: path.write_text("no image"), "not an image"),
+    "folder.jpg": (lambda path: path.mkdir(), "it is a folder"),
+    "link.jpg": (lambda path: path.symlink_to("nowhere"), "a broken link"),
+    "none.jpg": (lambda path: None, "there is no such file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_read_image_bad_file_is_refused_by_name(tmp_path, name, one_line):
+    make, reason = BAD_FILES[name]
+    make(tmp_path / name)
+    with pytest.raises(ValueError, match=reason) as error:
+        read_image(tmp_path / name)
+    assert str(tmp_path / name) in one_line(error)
+
+
+def test_read_image_postscript_is_not_handed_to_another_program(tmp_path):
+    Image.new("RGB", (6, 4), ORANGE).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match="not an image file that Pillow knows"):
+        read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("limit", [1000, 3000])  # the error's bound, the warning's
+def test_read_image_decompression_bomb_is_refused(
+    tmp_path, monkeypatch, one_line, limit
+):
+    Image.new("RGB", (64, 64)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(ValueError, match="too many pixels") as error:
+        read_image(tmp_path / "bomb.png")
+    assert "bomb.png" in one_line(error)
+
+
+def test_read_image_unreadable_permissions_are_named(tmp_path, monkeypatch):
+    write_noise(tmp_path / "a.png")
+
+    def refuse(path, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Image, "open", refuse)  # root may read everything
+    with pytest.raises(ValueError, match="permission denied; replace or remove"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.fixture
+def datasets(own_faces_root: Path) -> dict[str, FacesDataset]:
+    """Two splits; in training an image is empty and another cut behind its header."""
+    (own_faces_root / "train/real/01.png").write_bytes(b"")
+    cut = own_faces_root / "train/fake/02.png"
+    cut.write_bytes(cut.read_bytes()[:45])
+    return {split: FacesDataset(own_faces_root / split) for split in ("train", "val")}
+
+
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [("none", []), ("header", [1]), ("auto", [1]), ("full", [1, 7])],
+)
+def test_check_images_finds_what_the_check_looks_for(datasets, check, expected):
+    found = check_images(datasets, check)
+    assert [image.index for image in found.get("train", [])] == expected
+    assert "val" not in found
+    for index, path, reason in found.get("train", []):
+        assert path == datasets["train"].get_path(index)
+        assert str(path) in reason
+
+
+def test_check_images_auto_passes_over_large_collections(datasets, monkeypatch):
+    monkeypatch.setattr(image_files, "MOST_FOR_AUTO", 13)
+    assert check_images(datasets, "auto") == {}
+    assert MOST_FOR_AUTO >= 10_000
+
+
+def test_describe_bad_images_counts_all_and_names_the_first(datasets):
+    assert describe_bad_images(check_images(datasets)) == (
+        "1 of the images cannot be read: "
+        f"{datasets['train'].get_path(1)}: the file is empty"
+    )
+    many = [BadImage(n, Path(f"{n}.png"), f"reason {n}") for n in range(17)]
+    line = describe_bad_images({"train": many[:9], "val": many[9:]})
+    assert line.startswith("17 of the images cannot be read: reason 0; reason 1;")
+    assert line.endswith("reason 9; and 7 more")
+
+
+@pytest.fixture
+def two_threads():
+    """Two threads on any machine."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(num_threads)
+
+
+def note_size(sizes: list[int]) -> Callable[[int], ThreadPoolExecutor]:
+    """Make pools that tell their size."""
+
+    def build(size: int) -> ThreadPoolExecutor:
+        sizes.append(size)
+        return ThreadPoolExecutor(size)
+
+    return build
+
+
+def get_thread(_: int) -> int:
+    return threading.get_ident()
+
+
+@pytest.mark.parametrize("slow", [-1.0, 60.0])
+def test_map_in_threads_keeps_the_order(slow, two_threads, monkeypatch):
+    monkeypatch.setattr(image_files, "SLOW", slow)
+    assert map_in_threads(lambda n: n * n, range(50)) == [n * n for n in range(50)]
+    assert map_in_threads(lambda n: n, []) == []
+
+
+def test_map_in_threads_of_quick_items_stays_in_this_thread(two_threads, monkeypatch):
+    monkeypatch.setattr(image_files, "SLOW", 60.0)
+    assert set(map_in_threads(get_thread, range(9))) == {threading.get_ident()}
+
+
+def test_map_in_threads_leaves_this_thread_after_the_first_slow_item(
+    two_threads, monkeypatch
+):
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
+    first, *others = map_in_threads(get_thread, range(9))
+    assert first == threading.get_ident()
+    assert first not in others
+
+
+def test_map_in_threads_uses_at_most_four_and_no_more_than_torch(monkeypatch):
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
+    for torch_threads, expected in ((3, 3), (64, 4)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda n=torch_threads: n)
+        sizes = []
+        monkeypatch.setattr(image_files, "ThreadPoolExecutor", note_size(sizes))
+        assert map_in_threads(abs, range(9)) == list(range(9))
+        assert sizes == [expected]
+
+
+def test_map_in_threads_calls_two_at_once(two_threads, monkeypatch):
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
+    both = threading.Barrier(2)
+
+    def meet(number: int) -> int:
+        return number if number == 0 else both.wait(timeout=20) + 1
+
+    assert sorted(map_in_threads(meet, range(3))) == [0, 1, 2]
+
+
+def test_map_in_threads_with_one_thread_stays_in_it(two_threads, monkeypatch):
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
+    torch.set_num_threads(1)  # as in a worker process
+    assert set(map_in_threads(get_thread, range(9))) == {threading.get_ident()}
+
+
+def test_map_in_threads_raises_the_first_items_error(two_threads, monkeypatch):
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
+    later_failed = threading.Event()
+
+    def fail(number: int) -> int:
+        if number == 1:
+            later_failed.wait(timeout=20)
+        if number == 2:
+            later_failed.set()
+        if number:
+            raise ValueError(f"item {number}")
+        return number
+
+    with pytest.raises(ValueError, match="item 1"):
+        map_in_threads(fail, range(4))
