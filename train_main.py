@@ -261,12 +261,6 @@ def describe_used_kernels(trainer: Trainer) -> str | None:
     return describe(trainer.precision)
 
 
-def say(text: str) -> None:
-    """Print, in the main process only."""
-    if distributed.is_main():
-        print(text, flush=True)
-
-
 def print_start(
     recipe: Recipe,
     trainer: Trainer,
@@ -275,25 +269,33 @@ def print_start(
 ) -> None:
     """Print what is going to be trained, on what, where."""
     for split, names in skipped.items():
-        say(f"left out of {split}: {len(names)} unreadable images ({names[0]}, ...)")
+        distributed.say(
+            f"left out of {split}: {len(names)} unreadable images ({names[0]}, ...)"
+        )
     for split, dataset in datasets.items():
-        say(describe_split(split, dataset))
+        distributed.say(describe_split(split, dataset))
     model = trainer.model
-    say(f"model: {recipe.model}, {get_nof_parameters(model):,} trainable parameters")
+    distributed.say(
+        f"model: {recipe.model}, {get_nof_parameters(model):,} trainable parameters"
+    )
     if hasattr(model, "weights_source"):
-        say(model.weights_source)
+        distributed.say(model.weights_source)
     num_processes = distributed.get_world_size()
     shared = f", {num_processes} processes" if num_processes > 1 else ""
-    say(f"device: {trainer.device}{shared}, precision: {trainer.precision.name}")
+    distributed.say(
+        f"device: {trainer.device}{shared}, precision: {trainer.precision.name}"
+    )
     if used := describe_used_kernels(trainer):
-        say(f"kernels between the matrix products: {used}")
+        distributed.say(f"kernels between the matrix products: {used}")
     if steps := recipe.count_warmup_steps(len(trainer.loaders["train"])):
-        say(f"the learning rate grows to {recipe.lr:g} in the first {steps} steps")
+        distributed.say(
+            f"the learning rate grows to {recipe.lr:g} in the first {steps} steps"
+        )
 
 
 def print_interruption(interruption: InterruptedRunError, paths: RunPaths) -> None:
     """Print how to go on."""
-    say(
+    distributed.say(
         f"stopped by {interruption}; saved {paths.snapshot}; "
         "to go on, repeat the command with --resume"
     )
@@ -302,7 +304,7 @@ def print_interruption(interruption: InterruptedRunError, paths: RunPaths) -> No
 def print_end(trainer: Trainer, files: RunFiles) -> None:
     """Print the best epoch's results and where the files are."""
     best, paths = files.best, files.paths
-    say(
+    distributed.say(
         f"best validation accuracy {best['val_acc']:.2f} % in epoch {best['epoch']} of "
         f"{trainer.epoch}; test accuracy then {best['test_acc']:.2f} %"
     )
@@ -310,18 +312,18 @@ def print_end(trainer: Trainer, files: RunFiles) -> None:
     share = max(fake_share, 1 - fake_share)
     if share >= ONE_CLASS_SHARE:
         answer = CLASS_NAMES[FAKE if fake_share > 0.5 else REAL]
-        say(
+        distributed.say(
             f"warning: the model answers {answer!r} to {100 * share:.0f} % of the "
             "validation images: it has not learnt to tell the classes apart"
         )
-    say(
+    distributed.say(
         f"threshold {best['threshold']:.4f} ({best['threshold_policy']}), "
         f"temperature {best['temperature']:.3f}"
     )
     for path in files.set_aside or ():
-        say(f"kept an earlier run's file as {path}")
+        distributed.say(f"kept an earlier run's file as {path}")
     for path in (paths.history, paths.checkpoint, paths.snapshot):
-        say(f"wrote {path}")
+        distributed.say(f"wrote {path}")
 
 
 if __name__ == "__main__":

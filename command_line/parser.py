@@ -78,7 +78,6 @@ def number_type(
 
 
 positive_int = number_type(int, lambda n: n >= 1, "a whole number of at least 1")
-
 non_negative_int = number_type(int, lambda n: n >= 0, "a whole number of at least 0")
 
 positive_float = number_type(

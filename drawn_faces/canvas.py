@@ -28,7 +28,6 @@ HAIRS = np.array(
 )
 
 IRISES = np.array([[0.20, 0.12, 0.07], [0.35, 0.25, 0.12], [0.30, 0.42, 0.50]])
-
 SIDES = (-1, 1)  # of a face: left and right in the picture
 
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 DATASETS = ("fakes_dataset", "synthetic_dataset")
-
 MARK = "made_by_make_demo_datasets"  # a file within, without which none is replaced
 
 

@@ -17,9 +17,7 @@ from files.layout import CLASS_NAMES
 from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars, save_figure
 
 Details = dict[str, Any]  # model, dataset, split, checkpoint, ...: into the JSON file
-
 PAIRS_PER_ROW = 6
-
 _COLORS = (REAL_COLOR, FAKE_COLOR)  # by label
 _BRIGHTEST_PERCENTILE = 99  # a few extreme pixels would leave the rest black
 

@@ -24,7 +24,6 @@ URL = (
 )
 
 TIMEOUT_S = 30.0  # of silence, not of the whole download
-
 WHAT_TO_DO = "give --weights FILE, or --from-scratch to train without"
 
 

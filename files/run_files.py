@@ -134,7 +134,7 @@ class RunFiles:
             self._save_checkpoint(trainer)
         self._save_history(trainer)  # if the run was killed before it could
         batch = trainer.loaders["train"].state_dict().get("batch", 0)
-        _say(f"resumed after {trainer.epoch} epochs and {batch} batches")
+        distributed.say(f"resumed after {trainer.epoch} epochs and {batch} batches")
 
     def after_batch(self, trainer: Any) -> None:
         """Save a snapshot when it is time to, or when a signal came, and stop then.
@@ -169,7 +169,7 @@ class RunFiles:
         self._save_history(trainer)
         seconds = time.monotonic() - self._epoch_began
         self._epoch_began = time.monotonic()
-        _say(f"{_describe_epoch(trainer)} ({seconds:.0f} s)")
+        distributed.say(f"{_describe_epoch(trainer)} ({seconds:.0f} s)")
 
     def _save_snapshot(self, trainer: Any, *, holds_best: bool = False) -> None:
         """Save all that is needed to go on from here.
@@ -315,12 +315,6 @@ def get_versions() -> dict[str, str]:
     """Return the versions that a result may depend on."""
     packages = ("torch", "torchvision", "numpy", "pillow")
     return {"python": platform.python_version(), **{p: version(p) for p in packages}}
-
-
-def _say(text: str) -> None:
-    """Print, in the main process only."""
-    if distributed.is_main():
-        print(text, flush=True)
 
 
 def _add_number(path: Path, number: int) -> Path:

@@ -32,9 +32,7 @@ SAFE_GLOBALS = re.compile(
 )
 
 MOST_TUPLES = 30_000  # a snapshot of XceptionBased has 8,000
-
 MOST_LEVELS, MOST_VALUES = 32, 1_000_000  # of nesting; on one level
-
 NUM_LEGACY_PICKLES = 5  # magic number, version, system, value, names of the storages
 
 

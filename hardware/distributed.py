@@ -31,6 +31,12 @@ def is_main() -> bool:
     return get_rank() == 0
 
 
+def say(text: str) -> None:
+    """Print, in the main process only."""
+    if is_main():
+        print(text, flush=True)
+
+
 def start(device: torch.device) -> torch.device:
     """Join the processes that `torchrun` started, if it did.
 

@@ -19,7 +19,6 @@ from hardware import distributed
 from loading.preprocessing import Preprocessing
 
 CROP_PADDING = 4  # pixels on each side, as published
-
 _ORDER, _AUGMENTATION = 0, 1  # separate random streams of one seed
 
 

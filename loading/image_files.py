@@ -24,7 +24,6 @@ CHUNK = 1024  # images that are handed to the checking threads at once
 NUM_SHOWN = 10  # bad images that an error names
 SLOW = 0.003  # seconds; below, threads cost more than they gain
 MAX_THREADS = 4  # each may hold an image of full size: 72 MB at 24 megapixels
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

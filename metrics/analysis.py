@@ -35,7 +35,6 @@ from metrics.score_sets import ScoreSet
 
 # Dense near 0 and 1, where a DET curve looks closely.
 _ENDS = np.geomspace(1e-4, 0.1, 100)
-
 _BAND_FPRS = np.unique(np.concatenate([_ENDS, np.linspace(0, 1, 201), 1 - _ENDS]))
 
 # Where intervals on the logit scale covered better than percentiles did.

@@ -46,7 +46,6 @@ class ScoreSet:
 
 
 HEADER = ("path", "label", "score", "group")
-
 _LABELS = {"0": REAL, "1": FAKE, "0.0": REAL, "1.0": FAKE, "real": REAL, "fake": FAKE}
 
 

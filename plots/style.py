@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from files.atomic import write_atomically
 
 DPI = 150
-
 REAL_COLOR = "#0072B2"
 FAKE_COLOR = "#D55E00"
 GREY = "#666666"
