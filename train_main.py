@@ -125,6 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with files.watch(args.checkpoint_minutes):
             if args.resume:
                 files.resume(trainer)
+            else:
+                files.start_anew()
             trainer.run(args.epochs, files.after_batch, files.after_epoch)
     except InterruptedRunError as interruption:
         print_interruption(interruption, paths)
@@ -320,8 +322,6 @@ def print_end(trainer: Trainer, files: RunFiles) -> None:
         f"threshold {best['threshold']:.4f} ({best['threshold_policy']}), "
         f"temperature {best['temperature']:.3f}"
     )
-    for path in files.set_aside or ():
-        distributed.say(f"kept an earlier run's file as {path}")
     for path in (paths.history, paths.checkpoint, paths.snapshot):
         distributed.say(f"wrote {path}")
 

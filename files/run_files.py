@@ -56,7 +56,6 @@ class RunFiles:
 
     Attributes:
         best: the checkpoint's entries beside the model and `details`; empty at first.
-        set_aside: where the files went that were here before this run.
     """
 
     def __init__(
@@ -70,7 +69,6 @@ class RunFiles:
         self.run = {"run_id": uuid.uuid4().hex, **run}
         self.details = {"format_version": FORMAT_VERSION, **details}
         self.best: dict[str, Any] = {}
-        self.set_aside: list[Path] | None = None  # nothing was written yet
         self._describe_best = describe_best
         self._interval_s = 0.0
         self._saved_at = self._epoch_began = time.monotonic()
@@ -98,6 +96,16 @@ class RunFiles:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def start_anew(self) -> None:
+        """Rename an earlier run's files, whatever became of it, and say so.
+
+        The checkpoint goes first: killed in between, none stands beside a snapshot of
+        another run.
+        """
+        if distributed.is_main():
+            for path in set_aside([self.paths.checkpoint, self.paths.snapshot]):
+                distributed.say(f"kept an earlier run's file as {path}")
+
     def resume(self, trainer: Any) -> None:
         """Bring a new trainer to where the snapshot's run stopped.
 
@@ -123,7 +131,6 @@ class RunFiles:
             raise ValueError(
                 f"cannot resume from {path}: it is damaged ({error})"
             ) from error
-        self.set_aside = []
         if not has_checkpoint and not snapshot.get("holds_best"):
             raise ValueError(
                 f"cannot resume from {path}: {self.paths.checkpoint} is not the best "
@@ -184,7 +191,6 @@ class RunFiles:
                 "last checkpoints are kept; try a lower learning rate or --grad-clip 1"
             )
         if distributed.is_main():
-            self._make_room()
             snapshot = {"run": self.run, "best": self.best, "holds_best": holds_best}
             snapshot |= {**self.details, "trainer": state}
             save_tensors(snapshot, self.paths.snapshot)
@@ -212,15 +218,6 @@ class RunFiles:
         content = load_tensors(self.paths.checkpoint)
         wanted = {key: self.best[key] for key in ("run_id", "epoch")}
         return isinstance(content, dict) and wanted.items() <= content.items()
-
-    def _make_room(self) -> None:
-        """Rename another run's files before the first of this run's takes their name.
-
-        The checkpoint goes first: killed in between, none stands beside a snapshot of
-        another run.
-        """
-        if self.set_aside is None:
-            self.set_aside = set_aside([self.paths.checkpoint, self.paths.snapshot])
 
     def _note(self, number: int, frame: object) -> None:
         """Remember a signal; let a second one act as it would."""

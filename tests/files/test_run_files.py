@@ -220,19 +220,19 @@ def test_watch_second_run_of_the_name_is_refused(tmp_path, one_line):
         pass
 
 
-def list_names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if path.suffix == ".pt"}
-
-
-def test_run_new_run_sets_an_earlier_ones_files_aside(make_trainer, tmp_path):
+def test_start_anew_keeps_earlier_runs_under_other_names(
+    make_trainer, tmp_path, capsys
+):
     run(make_trainer(), 1, make_files(tmp_path))
     before = make_files(tmp_path).paths.checkpoint.read_bytes()
     for number, run_id in ((1, "b"), (2, "c")):
+        capsys.readouterr()
         files = make_files(tmp_path, run_id)
-        assert len(list_names(tmp_path)) == 2 * number  # nothing is moved yet
+        files.start_anew()
+        printed = capsys.readouterr().out
+        for name in (f"d_m_o.{number}.pt", f"d_m_o_last.{number}.pt"):
+            assert f"kept an earlier run's file as {tmp_path / name}" in printed
         run(make_trainer(), 1, files)
-        names = [f"d_m_o.{number}.pt", f"d_m_o_last.{number}.pt"]
-        assert [path.name for path in files.set_aside] == names
     assert (tmp_path / "d_m_o.1.pt").read_bytes() == before
     assert load_tensors(tmp_path / "d_m_o_last.2.pt")["run"]["run_id"] == "b"
 
@@ -242,7 +242,10 @@ def test_resume_goes_on_without_setting_aside(make_trainer, tmp_path):
     trainer, files = make_trainer(), make_files(tmp_path, "b")
     files.resume(trainer)
     run(trainer, 2, files)
-    assert list_names(tmp_path) == {"d_m_o.pt", "d_m_o_last.pt"}
+    assert {path.name for path in tmp_path.glob("*.pt")} == {
+        "d_m_o.pt",
+        "d_m_o_last.pt",
+    }
 
 
 def test_resume_lost_or_foreign_best_checkpoint_is_rebuilt(make_trainer, tmp_path):
