@@ -64,7 +64,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-
     precision = choose_precision(args.precision, prepare_device(args.device))
     path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
     model = load_checkpoint(path, args.model, precision.device)

@@ -53,13 +53,7 @@ class Row:
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        default=Path("datasets"),
-        metavar="DIR",
-        help="folder that holds the datasets, NAME/{train,val,test}/{real,fake}/",
-    )
+    command_line.add_data_root_flag(parser)
     parser.add_argument(
         "--limit",
         type=command_line.positive_int,

@@ -35,18 +35,23 @@ def add_data_flags(
         metavar="NAME",
         help="folder under --data-root: fakes_dataset, synthetic_dataset or your own",
     )
+    add_data_root_flag(parser)
+    parser.add_argument(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="use only the first N images of each class and split, for a quick trial",
+    )
+
+
+def add_data_root_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --data-root."""
     parser.add_argument(
         "--data-root",
         type=Path,
         default=Path("datasets"),
         metavar="DIR",
         help="folder that holds the datasets, NAME/{train,val,test}/{real,fake}/",
-    )
-    parser.add_argument(
-        "--limit",
-        type=positive_int,
-        metavar="N",
-        help="use only the first N images of each class and split, for a quick trial",
     )
 
 
