@@ -250,11 +250,13 @@ def hold_lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Unlike flock's, this lock is not handed on to worker processes, which
+            # outlive a killed run by seconds.
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its last holder may have removed it since it was opened here.
             mine = os.fstat(handle.fileno())
             is_held = path.exists() and os.path.samestat(mine, path.stat())
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
             is_held = False
         except OSError:  # a network drive without locks
             is_held = True

@@ -7,6 +7,7 @@ status, which a signal hits as it would hit one from a shell.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -167,7 +168,11 @@ def history_path(folder: Path) -> Path:
 
 def list_temporary_files(folder: Path) -> set[tuple[Path, int]]:
     """List what is being written, or killed writers have left, each with its time."""
-    return {(path, path.stat().st_mtime_ns) for path in folder.glob("*/.*.tmp")}
+    found = set()
+    for path in folder.glob("*/.*.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # it has got its name by now
+            found.add((path, path.stat().st_mtime_ns))
+    return found
 
 
 def read_results(folder: Path) -> dict[str, Any]:

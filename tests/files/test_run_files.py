@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,16 +210,36 @@ def test_resume_without_a_snapshot_says_so(make_trainer, tmp_path, one_line):
     one_line(error)
 
 
-def test_watch_second_run_of_the_name_is_refused(tmp_path, one_line):
-    with make_files(tmp_path).watch():
+HOLD_LOCK = """
+import os, sys, time
+from pathlib import Path
+from files.run_files import hold_lock
+with hold_lock(Path(sys.argv[1])):
+    worker = os.fork()
+    if worker:
+        print(worker, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_watch_second_run_is_refused_until_the_first_is_killed(tmp_path, one_line):
+    files = make_files(tmp_path)
+    command = [sys.executable, "-c", HOLD_LOCK, str(files.paths.lock)]
+    project = Path(run_files.__file__).parents[1]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE) as holder:
+        worker = int(holder.stdout.readline())
         with (
             pytest.raises(ValueError, match="another training holds") as error,
-            make_files(tmp_path).watch(),
+            files.watch(),
         ):
             pass
         one_line(error)
-    with make_files(tmp_path).watch():
-        pass
+        holder.kill()
+        holder.wait()
+        with files.watch():  # although the first run's worker process lives on
+            pass
+        os.kill(worker, signal.SIGKILL)
+    assert not files.paths.lock.exists()
 
 
 def test_start_anew_keeps_earlier_runs_under_other_names(
