@@ -117,8 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         skip_bad_images=args.skip_bad_images,
     )
     model = build_model(recipe, device, args.weights, resume=args.resume)
-    loaders = build_loaders(recipe, datasets, model, args.workers)
-    trainer = build_trainer(recipe, model, loaders, precision, args.epochs)
+    loaders = build_loaders(recipe, datasets, model, workers=args.workers)
+    trainer = build_trainer(recipe, model, loaders, precision, epochs=args.epochs)
     files = build_run_files(recipe, datasets, skipped, trainer, paths)
     print_start(recipe, trainer, datasets, skipped)
     try:
@@ -129,10 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 files.start_anew()
             trainer.run(args.epochs, files.after_batch, files.after_epoch)
     except InterruptedRunError as interruption:
-        print_interruption(interruption, paths)
         return interruption.status
-    finally:
-        distributed.stop()
     print_end(trainer, files)
     return 0
 
@@ -158,6 +155,7 @@ def build_loaders(
     recipe: Recipe,
     datasets: Mapping[str, FacesDataset],
     model: nn.Module,
+    *,
     workers: int | None,
 ) -> dict[str, BatchLoader]:
     """Build the batches of every split, on the model's device."""
@@ -180,6 +178,7 @@ def build_trainer(
     model: nn.Module,
     loaders: Mapping[str, BatchLoader],
     precision: Precision,
+    *,
     epochs: int,
 ) -> Trainer:
     """Put together what trains."""
@@ -293,14 +292,6 @@ def print_start(
         distributed.say(
             f"the learning rate grows to {recipe.lr:g} in the first {steps} steps"
         )
-
-
-def print_interruption(interruption: InterruptedRunError, paths: RunPaths) -> None:
-    """Print how to go on."""
-    distributed.say(
-        f"stopped by {interruption}; saved {paths.snapshot}; "
-        "to go on, repeat the command with --resume"
-    )
 
 
 def print_end(trainer: Trainer, files: RunFiles) -> None:

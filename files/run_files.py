@@ -154,6 +154,10 @@ class RunFiles:
         if stop or is_due:
             self._save_snapshot(trainer)
         if stop:
+            distributed.say(
+                f"stopped by {signal.Signals(stop).name}; saved {self.paths.snapshot}; "
+                "to go on, repeat the command with --resume"
+            )
             raise InterruptedRunError(stop)
 
     def after_epoch(self, trainer: Any) -> None:

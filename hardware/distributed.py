@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 
@@ -38,7 +39,7 @@ def say(text: str) -> None:
 
 
 def start(device: torch.device) -> torch.device:
-    """Join the processes that `torchrun` started, if it did.
+    """Join the processes that `torchrun` started, if it did, until this one ends.
 
     Returns:
         This process's own device: its GPU, or the CPU.
@@ -49,6 +50,7 @@ def start(device: torch.device) -> torch.device:
         device = torch.device("cuda", get_local_rank())
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    atexit.register(stop)
     return device
 
 
