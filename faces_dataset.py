@@ -144,7 +144,7 @@ class ResizeToTensor:
 
 
 def compute_fingerprint(datasets: Mapping[str, FacesDataset]) -> str:
-    """Return a hash of all file names: other data give another one."""
+    """Return a hash of all file names: others give another one."""
     digest = hashlib.sha256()
     for split, dataset in datasets.items():
         for names in (dataset.real_image_names, dataset.fake_image_names):

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 import command_line
 from explaining.figures import GradCam, save_grad_cam, save_mean_maps
-from explaining.maps import (
+from explaining.mean_maps import (
     compute_mean_maps,
     left_as_it_is,
     make_displayable,

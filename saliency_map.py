@@ -13,7 +13,7 @@ from torch.utils.data import Subset
 
 import command_line
 from explaining.figures import Pair, save_mean_maps, save_pairs
-from explaining.maps import (
+from explaining.mean_maps import (
     compute_mean_maps,
     left_as_it_is,
     make_displayable,
@@ -180,7 +180,7 @@ def compute_mean_saliency_maps(
 ) -> np.ndarray:
     """Average the gradient saliency maps of all real and of all fake images.
 
-    Args, Returns and Raises: as for `explaining.maps.compute_mean_maps` and
+    Args, Returns and Raises: as for `explaining.mean_maps.compute_mean_maps` and
     `compute_gradient_saliency_maps`.
     """
     compute_maps = partial(

@@ -87,7 +87,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command_line.add_model_flag(parser)
     command_line.add_compute_flags(parser)
     command_line.add_recipe_flags(parser)
-    command_line.add_small_set_flags(parser)
+    command_line.add_tuning_flags(parser)
     command_line.add_file_flags(parser)
     args = parser.parse_args(argv)
     if args.weights and (args.from_scratch or args.model == "SimpleNet"):
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check=args.check_images,
         skip_bad_images=args.skip_bad_images,
     )
-    model = build_model(recipe, device, args.weights, resume=args.resume)
+    model = prepare_model(recipe, device, args.weights, resume=args.resume)
     loaders = build_loaders(recipe, datasets, model, workers=args.workers)
     trainer = build_trainer(recipe, model, loaders, precision, epochs=args.epochs)
     files = build_run_files(recipe, datasets, skipped, trainer, paths)
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build_model(
+def prepare_model(
     recipe: Recipe, device: torch.device, weights: Path | None, *, resume: bool
 ) -> nn.Module:
     """Build the model to train; one that is resumed takes its weights from there."""

@@ -1,7 +1,6 @@
 """The loops: train a classifier, score batches, measure it after every epoch.
 
-The trainer is abstract: it knows no model by name, no dataset and no file. Who wants to
-write some between the steps hands two functions to `run`.
+Who wants to write files between the steps hands two functions to `run`.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class PlainBatches:
         return {}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Take no position."""
+        """Do nothing: there is no position to go to."""
 
     def describe_batch(self) -> str:
         """Return no names: nobody knows them."""
@@ -99,7 +98,7 @@ class PlainBatches:
 
 
 def do_nothing(trainer: Trainer) -> None:
-    """Hear of a batch or an epoch."""
+    """Do nothing: what is called after batches and epochs if nobody says what."""
 
 
 class Trainer:

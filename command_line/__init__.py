@@ -17,7 +17,7 @@ from command_line.flags import (
     add_model_flag,
     add_recipe_flags,
     add_seed_flag,
-    add_small_set_flags,
+    add_tuning_flags,
 )
 from command_line.parser import (
     Parser,
@@ -41,7 +41,7 @@ __all__ = [
     "add_model_flag",
     "add_recipe_flags",
     "add_seed_flag",
-    "add_small_set_flags",
+    "add_tuning_flags",
     "fraction",
     "non_negative_int",
     "number_type",

@@ -182,7 +182,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_small_set_flags(parser: argparse.ArgumentParser) -> None:
+def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
     """Add what goes beyond the published recipe."""
     group = parser.add_argument_group("beyond the published recipe")
     group.add_argument(

@@ -1,5 +1,5 @@
-"""What saliency maps and Grad-CAM share; start at `maps.py`.
+"""What saliency maps and Grad-CAM share; start at `mean_maps.py`.
 
-`maps.py`: a model made ready for maps and left as it was; mean maps.
+`mean_maps.py`: a model made ready for maps and left as it was; the mean of many maps.
 `figures.py`: maps beside, over and without their images, saved with their numbers.
 """

@@ -1,4 +1,4 @@
-"""Where everything lies and what it is called: classes, splits, a run's files."""
+"""What things are called: classes, splits, models, and a run's files and where."""
 
 from __future__ import annotations
 

@@ -44,7 +44,10 @@ class InterruptedRunError(Exception):
 class RunFiles:
     """Write a run's files while it trains, and stop it cleanly on a signal.
 
-    `after_batch` and `after_epoch` are what `Trainer.run` takes.
+    `after_batch` and `after_epoch` are what `Trainer.run` takes. A checkpoint holds
+    `model` (the state dict) and what is in `best` (`val_acc`, `test_acc`, `epoch`,
+    `run_id`, `threshold`, ...) and in `details` (`model_name`, `preprocessing`, `flags`,
+    ...). A snapshot holds `details`, `run`, `best` and the trainer's state.
 
     Args:
         paths: where the files go.

@@ -1,6 +1,7 @@
 """From image files to batches on the device; start at `batches.py`.
 
-`image_files.py`: list, read and check images. `preprocessing.py`: what a model expects.
+`image_files.py`: list, read and check images. `augmentation.py`: how training images
+are changed. `preprocessing.py`: what a model expects.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hardware import distributed
+from loading.augmentation import augment, draw_augmentation
 from loading.preprocessing import Preprocessing
 
-CROP_PADDING = 4  # pixels on each side, as published
 _ORDER, _AUGMENTATION = 0, 1  # separate random streams of one seed
 
 
@@ -89,7 +89,9 @@ class BatchLoader:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        crops = self._draw_augmentation() if self.training else None
+        if self.training:
+            generator = _make_generator(self.seed, self.epoch, _AUGMENTATION)
+            draws = draw_augmentation(len(self.dataset), generator)
         # The loader's sampler runs ahead of the batches; this is a second iteration.
         for place, batch in zip(self.list_batches(), self._loader, strict=True):
             self.batch_indices, self.share = place
@@ -97,8 +99,8 @@ class BatchLoader:
             images = images.to(self.device, non_blocking=True)
             labels = labels.to(self.device, non_blocking=True)
             if images.dtype == torch.uint8:
-                if crops is not None:
-                    images = crop_and_flip(images, crops[self.batch_indices])
+                if self.training:
+                    images = augment(images, draws[self.batch_indices])
                 if self.preprocessing is not None:
                     images = self.preprocessing.normalise(images)
             if self.training:
@@ -145,12 +147,6 @@ class BatchLoader:
             return ""
         return ", ".join(str(get_path(index)) for index in self.batch_indices)
 
-    def _draw_augmentation(self) -> np.ndarray:
-        """Draw every sample's crop offset and flip: int64 (len(dataset), 3)."""
-        generator = _make_generator(self.seed, self.epoch, _AUGMENTATION)
-        high = [2 * CROP_PADDING + 1, 2 * CROP_PADDING + 1, 2]
-        return generator.integers(0, high, size=(len(self.dataset), 3))
-
 
 class _BatchSampler:
     """Give a DataLoader, at each iteration, the batches of the epoch then chosen."""
@@ -171,28 +167,6 @@ def collate(samples: Sequence[tuple[Any, int]]) -> tuple[torch.Tensor, torch.Ten
     images = torch.stack([image.permute(1, 2, 0) for image, _ in samples])
     labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
     return images.permute(0, 3, 1, 2), labels
-
-
-def crop_and_flip(images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
-    """Cut each image from its zero-padded self and mirror some, as published.
-
-    Args:
-        images: (N, C, H, W).
-        draws: int64 (N, 3), a row per image: the crop's top and left edge in 0 ... 8
-            within the image padded by 4 pixels, and whether it is mirrored (0 or 1).
-
-    Returns:
-        images of the same shape and dtype, in channels-last memory format.
-    """
-    height, width = images.shape[2:]
-    padded = torch.nn.functional.pad(images, [CROP_PADDING] * 4)
-    result = torch.empty_like(images, memory_format=torch.channels_last)
-    for image, source, (top, left, mirrored) in zip(
-        result, padded, draws.tolist(), strict=True
-    ):
-        crop = source[:, top : top + height, left : left + width]
-        image.copy_(crop.flip(-1) if mirrored else crop)
-    return result
 
 
 def _choose_workers(device: torch.device) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import os
 import sys
 import time
@@ -86,7 +87,7 @@ def _read(path: Path, use: Callable[[Image.Image], Result]) -> Result:
             raise OSError("it is no file")
         with Image.open(path, formats=_get_formats()) as image:
             width, height = image.size
-            if width * height > Image.MAX_IMAGE_PIXELS:
+            if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
                 raise Image.DecompressionBombError(f"{width} x {height} pixels")
             return use(image)
     # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.

@@ -7,10 +7,11 @@ false positive is a real image called fake. Rates and accuracies are fractions i
 against the same positive class its AUC is 1 - AUC.
 
 Start at `measures.py`, every metric by its name. `checks.py`: what is taken for scores
-and labels. `delong.py`, `bootstrap.py`: intervals and tests. `groups.py`: frames of one
-video. `calibration.py`: what is chosen on validation. `score_sets.py`: what a detector
-said of each image. `analysis.py`: all of it for one detector, and comparisons; to be
-imported by its name, as it brings scikit-learn.
+and labels. `delong.py`, `bootstrap.py`: intervals and tests. `roc.py`: the ROC curve
+and its band. `groups.py`: frames of one video. `operating_point.py`: threshold and
+temperature, chosen on validation. `score_sets.py`: what a detector said of each image.
+`analysis.py`: all of it for one detector, and comparisons; to be imported by its name,
+as it brings scikit-learn.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from metrics.bootstrap import (
     compute_percentile_interval,
     compute_proportion_interval,
 )
-from metrics.calibration import choose_operating_point, compute_fake_scores
 from metrics.delong import compute_delong_interval
 from metrics.groups import find_leaks, groups_from_names
 from metrics.measures import compute_metrics
+from metrics.operating_point import choose_operating_point, compute_fake_scores
 from metrics.score_sets import ScoreSet, load_score_set, save_score_set, tell_apart
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Everything computed from one score set, its ROC curve too, and comparisons."""
+"""Everything computed from one score set, and comparisons of several."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import roc_curve
 
 from files.layout import FAKE, REAL
 from metrics.bootstrap import (
@@ -17,9 +16,8 @@ from metrics.bootstrap import (
     compute_logit_interval,
     compute_percentile_interval,
     compute_proportion_interval,
-    compute_roc_band,
 )
-from metrics.checks import check_scores_and_labels, index_groups
+from metrics.checks import index_groups
 from metrics.delong import (
     AucComparison,
     compute_delong_interval,
@@ -31,6 +29,7 @@ from metrics.measures import (
     compute_metrics,
     compute_reliability_bins,
 )
+from metrics.roc import RocCurve, compute_roc_band, compute_roc_curve
 from metrics.score_sets import ScoreSet
 
 # Dense near 0 and 1, where a DET curve looks closely.
@@ -42,14 +41,6 @@ _LOGIT_METRICS = frozenset(
     {"auc", "average_precision", "precision", "f1", "accuracy"}
     | {"balanced_accuracy", "real_accuracy", "fake_accuracy"}
 )
-
-
-class RocCurve(NamedTuple):
-    """Points of a ROC curve from (0, 0) to (1, 1), each field (T,)."""
-
-    false_positive_rates: np.ndarray
-    true_positive_rates: np.ndarray
-    thresholds: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -109,23 +100,6 @@ def analyse(scores: ScoreSet, *, num_resamples: int = 1000, seed: int = 0) -> An
             **_analyse_groups(scores, num_resamples, seed),
         },
     )
-
-
-def compute_roc_curve(fake_scores: ArrayLike, labels: ArrayLike) -> RocCurve:
-    """Compute every point of the ROC curve of P(fake), positive class fake.
-
-    Args:
-        fake_scores: (N,) finite numbers, higher is more fake.
-        labels: (N,) 0 (real) or 1 (fake).
-
-    Returns:
-        The points, a distinct score each after the origin at threshold infinity.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
-    """
-    scores, labels = check_scores_and_labels(fake_scores, labels)
-    return RocCurve(*roc_curve(labels, scores, drop_intermediate=False))
 
 
 def _describe(scores: ScoreSet, report: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from metrics.checks import check_scores_and_labels, index_groups
 from metrics.measures import (
     SortedSamples,
     compute_weighted_metrics,
-    cumulate_positives,
     sort_samples,
 )
 
@@ -57,58 +56,17 @@ def bootstrap_metrics(
     samples = sort_samples(scores, labels)
     chunks = [
         compute_weighted_metrics(samples, weights, threshold)
-        for weights in _resample(samples, groups, num_resamples, seed)
+        for weights in resample(samples, groups, num_resamples, seed)
     ]
     return {
         name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]
     }
 
 
-def compute_roc_band(
-    fake_scores: ArrayLike,
-    labels: ArrayLike,
-    fprs: ArrayLike,
-    *,
-    groups: ArrayLike | None = None,
-    num_resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the bootstrap's pointwise band of the ROC curve.
-
-    Args:
-        fake_scores: (N,) finite numbers, higher is more fake.
-        labels: (N,) 0 (real) or 1 (fake).
-        fprs: (F,) false-positive rates in [0, 1] to give the band at.
-        groups, num_resamples, seed: as in `bootstrap_metrics`.
-        confidence: coverage of each point of the band, not of the whole curve.
-
-    Returns:
-        The lowest and highest TPR, each (F,).
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
-    """
-    scores, labels = check_scores_and_labels(fake_scores, labels)
-    samples = sort_samples(scores, labels)
-    rows = [
-        _read_tprs(fp_row, tp_row, np.asarray(fprs))
-        for weights in _resample(samples, groups, num_resamples, seed)
-        for fp_row, tp_row in zip(*cumulate_positives(samples, weights), strict=True)
-    ]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.stack(rows), [tail, 1 - tail], axis=0)
-    return low, high
-
-
-def _read_tprs(fp: np.ndarray, tp: np.ndarray, fprs: np.ndarray) -> np.ndarray:
-    num_points = np.searchsorted(fp, fprs * fp[-1] + 1e-9, side="right")
-    return np.where(num_points > 0, tp[np.maximum(num_points - 1, 0)], 0.0) / tp[-1]
-
-
-def _resample(
+def resample(
     samples: SortedSamples, groups: ArrayLike | None, num_resamples: int, seed: int
 ) -> Iterator[np.ndarray]:
+    """Yield weightings of sorted samples (chunk, N), as `draw_bootstrap_weights`."""
     group_index = index_groups(groups, samples.order.size)[samples.order]
     labels = np.where(samples.is_fake, FAKE, REAL)
     return draw_bootstrap_weights(labels, group_index, num_resamples, seed)

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import distributed
-from loading.batches import BatchLoader, collate, crop_and_flip
+from loading.augmentation import augment, draw_augmentation
+from loading.batches import BatchLoader, collate
 from loading.preprocessing import Preprocessing
 
 # Shows where it was applied: halves.
@@ -80,16 +81,13 @@ def test_batch_loader_training_sees_each_sample_once_an_epoch():
         assert [len(indices) for indices in seen] == [5, 5, 5, 5, 3]
 
 
-def test_batch_loader_training_is_crop_and_flip_of_the_chosen_samples(dataset):
+def test_batch_loader_training_augments_the_chosen_samples(dataset):
     loader = BatchLoader(dataset, 4, HALVE, seed=3, training=True)
-    draws = loader._draw_augmentation()
-    assert draws.min() == 0
-    assert draws[:, :2].max() <= 8
-    assert set(draws[:, 2].tolist()) <= {0, 1}
+    draws = draw_augmentation(len(dataset), np.random.default_rng([3, 0, 1]))
     for images, labels in loader:
         samples = [dataset[index] for index in loader.batch_indices]
         plain, expected_labels = collate(samples)
-        expected = crop_and_flip(plain, draws[loader.batch_indices])
+        expected = augment(plain, draws[loader.batch_indices])
         assert torch.equal(images, expected.float() / 2)
         assert torch.equal(labels, expected_labels)
 
@@ -278,27 +276,3 @@ def test_batch_loader_process_without_a_sample_gets_a_stand_in(monkeypatch, trai
     loader = BatchLoader(make_samples(3), 2, training=training)
     shares = [(len(images), len(labels), loader.share) for images, labels in loader]
     assert shares == [(1, 1, 1.0), (1, int(training), 0.0)]
-
-
-@pytest.mark.parametrize(
-    ("draw", "rows", "columns", "mirrored"),
-    [
-        ((4, 4, 0), range(0, 3), range(0, 5), False),
-        ((4, 4, 1), range(0, 3), range(0, 5), True),
-        ((0, 4, 0), range(-4, -1), range(0, 5), False),
-        ((5, 3, 0), range(1, 4), range(-1, 4), False),
-        ((8, 8, 1), range(4, 7), range(4, 9), True),
-    ],
-)
-def test_crop_and_flip_known_answer(draw, rows, columns, mirrored):
-    image = np.arange(1, 16, dtype=np.uint8).reshape(3, 5)
-    expected = [
-        [image[r, c] if 0 <= r < 3 and 0 <= c < 5 else 0 for c in columns] for r in rows
-    ]
-    expected = np.array(expected)[:, ::-1] if mirrored else np.array(expected)
-    images = torch.from_numpy(image).expand(1, 3, 3, 5)
-    result = crop_and_flip(images, np.array([draw]))
-    assert result.shape == (1, 3, 3, 5)
-    assert result.dtype == torch.uint8
-    for channel in result[0]:
-        np.testing.assert_array_equal(channel.numpy(), expected)

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 
 from metrics import bootstrap
-from metrics.analysis import compute_roc_curve
 from metrics.bootstrap import (
     bootstrap_metrics,
     compute_logit_interval,
     compute_percentile_interval,
     compute_proportion_interval,
-    compute_roc_band,
 )
 from metrics.measures import compute_metrics
 
@@ -62,34 +60,6 @@ def test_draw_bootstrap_weights_in_chunks_yields_every_resample(monkeypatch):
     chunks = list(bootstrap.draw_bootstrap_weights(LABELS, np.arange(7), 9, 0))
 
     assert [len(chunk) for chunk in chunks] == [4, 4, 1]
-
-
-def test_compute_roc_band_holds_the_curve():
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 200)
-    scores = rng.normal(size=400) + labels
-    fprs = np.linspace(0.05, 0.9, 10)
-
-    low, high = compute_roc_band(scores, labels, fprs, num_resamples=200)
-
-    roc = compute_roc_curve(scores, labels)
-    steps = np.searchsorted(roc.false_positive_rates, fprs + 1e-12, side="right") - 1
-    tprs = roc.true_positive_rates[steps]
-    assert ((low <= tprs) & (tprs <= high)).all()
-    assert (np.diff(low) >= 0).all()
-    assert (high - low < 0.3).all()
-
-
-def test_compute_roc_band_perfect_scores_is_the_corner():
-    low, high = compute_roc_band([0, 0, 1, 1], [0, 0, 1, 1], [0, 0.5, 1])
-
-    assert low.tolist() == high.tolist() == [1, 1, 1]
-
-
-def test_compute_roc_band_inverted_scores_starts_at_zero():
-    low, high = compute_roc_band([1, 1, 0, 0], [0, 0, 1, 1], [0, 0.5, 1])
-
-    assert low.tolist() == high.tolist() == [0, 0, 1]
 
 
 def test_compute_percentile_interval_is_the_middle_of_the_values():

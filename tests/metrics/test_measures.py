@@ -7,11 +7,11 @@ import pytest
 from scipy import optimize
 from sklearn import metrics as sk
 
-from metrics.analysis import compute_roc_curve
 from metrics.measures import (
     compute_metrics,
     compute_reliability_bins,
 )
+from metrics.roc import compute_roc_curve
 
 RNG = np.random.default_rng(0)
 
@@ -101,14 +101,6 @@ def test_compute_metrics_degenerate_scores_are_defined(scores, expected):
 def test_compute_metrics_nan_threshold_is_refused():
     with pytest.raises(ValueError, match="threshold"):
         compute_metrics([0.1, 0.9], [0, 1], float("nan"))
-
-
-def test_compute_roc_curve_ties_become_one_point():
-    roc = compute_roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0])
-
-    np.testing.assert_array_equal(roc.false_positive_rates, [0, 0, 0.5, 1])
-    np.testing.assert_array_equal(roc.true_positive_rates, [0, 0.5, 1, 1])
-    np.testing.assert_array_equal(roc.thresholds, [np.inf, 0.9, 0.5, 0.1])
 
 
 def test_compute_metrics_reordered_samples_change_nothing():

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.calibration import (
+from metrics.measures import compute_metrics
+from metrics.operating_point import (
     OperatingPoint,
     choose_operating_point,
     choose_threshold,
     compute_fake_scores,
     fit_temperature,
 )
-from metrics.measures import compute_metrics
 
 
 def make_logits(margins):

@@ -9,7 +9,7 @@ import torch
 from map_models import Linear, Normed, make_images
 from torch import Tensor, nn
 
-from explaining.maps import compute_mean_maps, left_as_it_is, make_displayable
+from explaining.mean_maps import compute_mean_maps, left_as_it_is, make_displayable
 from files.layout import FAKE, REAL
 from grad_cam_analysis import compute_grad_cam_maps
 from saliency_map import compute_gradient_saliency_maps
