@@ -46,8 +46,8 @@ class RunFiles:
 
     `after_batch` and `after_epoch` are what `Trainer.run` takes. A checkpoint holds
     `model` (the state dict) and what is in `best` (`val_acc`, `test_acc`, `epoch`,
-    `run_id`, `threshold`, ...) and in `details` (`model_name`, `preprocessing`, `flags`,
-    ...). A snapshot holds `details`, `run`, `best` and the trainer's state.
+    `run_id`, `threshold`, ...) and in `details` (`model_name`, `preprocessing`,
+    `flags`, ...). A snapshot holds `details`, `run`, `best` and the trainer's state.
 
     Args:
         paths: where the files go.

@@ -36,8 +36,8 @@ def compute_metrics(
         called real and fake) and, as fractions, `auc`, `average_precision`,
         `eer` and `eer_threshold`, `tpr_at_fpr_0.01`, `tpr_at_fpr_0.001`, `accuracy`,
         `balanced_accuracy`, `real_accuracy` (specificity), `fake_accuracy` (recall,
-        sensitivity), `precision`, `f1`, `mcc` in [-1, 1], `log_loss` in nats, `brier`, `ece` (15 equal bins of the
-        score), `d_prime` (distance of the classes' mean scores in root mean square
+        sensitivity), `precision`, `f1`, `mcc` in [-1, 1], `log_loss` in nats, `brier`,
+        `ece` (15 equal bins of the score), `d_prime` (distance of the classes' mean scores in root mean square
         standard deviations). `notes` says in words why a value is None.
 
     Raises:
