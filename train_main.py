@@ -53,7 +53,7 @@ Files of an earlier run of the same name are renamed, not replaced."""
 
 @dataclass(frozen=True)
 class Recipe:
-    """The flags that define a run: with the same ones and data, the same weights."""
+    """The flags that define a run, with the precision and the ImageNet weights."""
 
     dataset: str
     limit: int | None
@@ -120,13 +120,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     loaders = build_loaders(recipe, datasets, model, workers=args.workers)
     trainer = build_trainer(recipe, model, loaders, precision, epochs=args.epochs)
     files = build_run_files(recipe, datasets, skipped, trainer, paths)
-    print_start(recipe, trainer, datasets, skipped)
     try:
         with files.watch(args.checkpoint_minutes):
             if args.resume:
                 files.resume(trainer)
             else:
                 files.start_anew()
+            print_start(recipe, trainer, datasets, skipped)
             trainer.run(args.epochs, files.after_batch, files.after_epoch)
     except InterruptedRunError as interruption:
         return interruption.status
@@ -270,9 +270,7 @@ def print_start(
 ) -> None:
     """Print what is going to be trained, on what, where."""
     for split, names in skipped.items():
-        distributed.say(
-            f"left out of {split}: {len(names)} unreadable images ({names[0]}, ...)"
-        )
+        distributed.say(f"left out of {split}, unreadable: {', '.join(names[:10])}")
     for split, dataset in datasets.items():
         distributed.say(describe_split(split, dataset))
     model = trainer.model
@@ -288,7 +286,8 @@ def print_start(
     )
     if used := describe_used_kernels(trainer):
         distributed.say(f"kernels between the matrix products: {used}")
-    if steps := recipe.count_warmup_steps(len(trainer.loaders["train"])):
+    steps = recipe.count_warmup_steps(len(trainer.loaders["train"]))
+    if steps and not trainer.epoch:
         distributed.say(
             f"the learning rate grows to {recipe.lr:g} in the first {steps} steps"
         )
@@ -297,9 +296,10 @@ def print_start(
 def print_end(trainer: Trainer, files: RunFiles) -> None:
     """Print the best epoch's results and where the files are."""
     best, paths = files.best, files.paths
+    num_epochs = len(trainer.history["val_acc"])
     distributed.say(
         f"best validation accuracy {best['val_acc']:.2f} % in epoch {best['epoch']} of "
-        f"{trainer.epoch}; test accuracy then {best['test_acc']:.2f} %"
+        f"{num_epochs}; test accuracy then {best['test_acc']:.2f} %"
     )
     fake_share = best["val_fake_share"]
     share = max(fake_share, 1 - fake_share)

@@ -185,6 +185,7 @@ class Trainer:
             self.recalibrate_batch_norm()
             self._record([*self.totals.compute_means(), *self.validate(), *self.test()])
             after_epoch(self)
+        self.after_batch = do_nothing
         return self.history
 
     def train_one_epoch(self) -> tuple[float, float]:
@@ -200,6 +201,8 @@ class Trainer:
         self.model.train()
         batches = self.loaders["train"]
         done = batches.state_dict().get("batch", 0)
+        if not done:  # else the epoch's totals were restored with its position
+            self.totals = Totals()
         for images, labels in self._watch(batches, "train", done=done):
             with self.precision.autocast():
                 logits = self.network(images)
@@ -283,9 +286,14 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was called, down to the last bit."""
+        """Go back to where `state_dict` was called, down to the last bit.
+
+        Raises:
+            ValueError: the optimizer's moments are not of the parameters' shapes.
+        """
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self._check_moments()
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
         self.loaders["train"].load_state_dict(state["batches"])
@@ -303,7 +311,7 @@ class Trainer:
         """Hand out batches under a progress bar, and tell when each is finished."""
         bar = tqdm(
             batches,
-            desc=f"epoch {self.epoch + 1} {what}",
+            desc=f"epoch {len(self.history['val_acc']) + 1} {what}",
             initial=done,
             leave=False,
             dynamic_ncols=True,
@@ -322,6 +330,14 @@ class Trainer:
                 f"{names and f' ({names})'}; the last checkpoints are kept; try a "
                 "lower learning rate or --grad-clip 1"
             )
+
+    def _check_moments(self) -> None:
+        """Refuse moments of other shapes: a fused step would write beyond them."""
+        for parameter, moments in self.optimizer.state.items():
+            shapes = {n: m.shape for n, m in moments.items() if isinstance(m, Tensor)}
+            shapes.pop("step", None)
+            if any(shape != parameter.shape for shape in shapes.values()):
+                raise ValueError(f"the optimizer holds other shapes: {shapes}")
 
     def _clip_gradients(self) -> None:
         """Bound the norm of the gradients, if so wished."""

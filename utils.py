@@ -19,7 +19,7 @@ from loading import PUBLISHED, Preprocessing, check_images, describe_bad_images
 from models import build_model
 
 DEFAULT_THRESHOLD = 0.5
-WARMUP_STEPS = 100
+MOST_WARMUP_STEPS = 100
 LARGEST_NUMBER = 1e6  # that a checkpoint may hold for a threshold or a temperature
 
 
@@ -251,11 +251,11 @@ def build_scheduler(
 def choose_warmup(steps_an_epoch: int) -> int:
     """Return in how many steps the learning rate grows where nobody said it.
 
-    Full steps from the first one on leave SimpleNet's last convolution dead on small
-    sets, in a plain loop as well (docs/results.md). Two epochs of them, at most 100:
-    a large set hardly notices.
+    Full steps from the first one on often leave SimpleNet's last convolution dead on
+    small sets, in a plain loop as well (docs/results.md). An epoch of growing ones, at
+    most 100, keeps it alive; a large set hardly notices.
     """
-    return min(WARMUP_STEPS, 2 * steps_an_epoch)
+    return min(MOST_WARMUP_STEPS, steps_an_epoch)
 
 
 def build_criterion(class_weights: str, labels: np.ndarray) -> nn.Module:

@@ -196,7 +196,7 @@ def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
         type=non_negative_int,
         metavar="STEPS",
         help="optimizer steps in which the learning rate first grows to --lr; 0 begins "
-        "with all of it, as published (default: two epochs' steps, at most 100)",
+        "with all of it, as published (default: those of an epoch, at most 100)",
     )
     group.add_argument(
         "--weight-decay",

@@ -41,7 +41,7 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
     if not isinstance(runs, list) or not runs:
         raise ValueError(f"{path} is no history: expected a list of training runs")
     for number, run in enumerate(runs, start=1):
-        _check_run(run, f"run {number} of {path}")
+        check_run(run, f"run {number} of {path}")
     return runs
 
 
@@ -70,7 +70,7 @@ def get_best_epoch(history: Mapping[str, Sequence[float]]) -> int:
     return accuracies.index(max(accuracies)) + 1 if accuracies else 0
 
 
-def _check_run(run: Any, where: str) -> None:
+def check_run(run: Any, where: str) -> None:
     """Raise ValueError unless a run holds six curves of numbers of one length."""
     if not isinstance(run, dict):
         raise ValueError(f"{where} is no history: expected a JSON object")

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from files.history import get_best_epoch, save_run
+from files.history import check_run, get_best_epoch, load_history, save_run
 from files.layout import RunPaths
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
@@ -81,7 +81,7 @@ class RunFiles:
     def watch(self, minutes: float = 10.0) -> Iterator[None]:
         """Hold the run's name, and note SIGINT and SIGTERM instead of dying of them.
 
-        A second signal kills.
+        The same signal again kills.
 
         Args:
             minutes: how often a snapshot is saved within an epoch; 0 only at its end.
@@ -104,7 +104,12 @@ class RunFiles:
 
         The checkpoint goes first: killed in between, none stands beside a snapshot of
         another run.
+
+        Raises:
+            ValueError: the history to add this run to is none.
         """
+        if self.paths.history.exists():
+            load_history(self.paths.history)
         if distributed.is_main():
             for path in set_aside([self.paths.checkpoint, self.paths.snapshot]):
                 distributed.say(f"kept an earlier run's file as {path}")
@@ -126,6 +131,7 @@ class RunFiles:
                 "the run started with"
             )
         try:
+            check_run(snapshot["trainer"]["history"], "its history")
             trainer.load_state_dict(snapshot["trainer"])
             self.run, self.best = snapshot["run"], dict(snapshot["best"])
             has_checkpoint = not self.best or self._has_checkpoint()
@@ -220,10 +226,11 @@ class RunFiles:
 
     def _has_checkpoint(self) -> bool:
         """Say whether the checkpoint is the one that this run wrote last."""
-        if not self.paths.checkpoint.exists():
-            return False
-        content = load_tensors(self.paths.checkpoint)
         wanted = {key: self.best[key] for key in ("run_id", "epoch")}
+        try:
+            content = load_tensors(self.paths.checkpoint)
+        except (FileNotFoundError, ValueError):  # lost, or damaged
+            return False
         return isinstance(content, dict) and wanted.items() <= content.items()
 
     def _note(self, number: int, frame: object) -> None:
@@ -251,31 +258,35 @@ def hold_lock(path: Path) -> Iterator[None]:
     Raises:
         ValueError: another process holds it.
     """
-    if fcntl is None or not distributed.is_main():
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as handle:
-        try:
-            # Unlike flock's, this lock is not handed on to worker processes, which
-            # outlive a killed run by seconds.
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its last holder may have removed it since it was opened here.
-            mine = os.fstat(handle.fileno())
-            is_held = path.exists() and os.path.samestat(mine, path.stat())
-        except (BlockingIOError, PermissionError):
-            is_held = False
-        except OSError:  # a network drive without locks
-            is_held = True
-        if not is_held:
+    with contextlib.ExitStack() as stack:
+        is_held = not distributed.is_main() or _take_lock(path, stack)
+        if distributed.maximum([int(not is_held)])[0]:  # all processes refuse together
             raise ValueError(
                 f"another training holds {path}: wait for its end, or name another "
-                "--checkpoints-dir"
+                "--checkpoints-dir and --out-dir"
             )
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        yield
+
+
+def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
+    """Lock a file until the stack is left, which removes it; say if that worked."""
+    if fcntl is None:
+        return True
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = stack.enter_context(path.open("ab"))
+    try:
+        # Unlike flock's, this lock is not handed on to worker processes, which outlive
+        # a killed run by seconds.
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its last holder may have removed it since it was opened here.
+        is_held = os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except (BlockingIOError, PermissionError, FileNotFoundError):
+        is_held = False
+    except OSError:  # a network drive without locks
+        is_held = True
+    if is_held:
+        stack.callback(path.unlink, missing_ok=True)
+    return is_held
 
 
 def load_snapshot(path: Path) -> dict[str, Any]:

@@ -33,9 +33,9 @@ def is_main() -> bool:
 
 
 def say(text: str) -> None:
-    """Print, in the main process only."""
+    """Print, in the main process only, file names that are no text as well."""
     if is_main():
-        print(text, flush=True)
+        print(text.encode(errors="backslashreplace").decode(), flush=True)
 
 
 def start(device: torch.device) -> torch.device:
@@ -43,10 +43,18 @@ def start(device: torch.device) -> torch.device:
 
     Returns:
         This process's own device: its GPU, or the CPU.
+
+    Raises:
+        ValueError: there are more processes than GPUs.
     """
     if "LOCAL_RANK" not in os.environ:
         return device
     if device.type == "cuda":
+        if get_local_rank() >= torch.cuda.device_count():
+            raise ValueError(
+                f"there are {torch.cuda.device_count()} GPUs; start as many processes "
+                "at most (torchrun --nproc-per-node)"
+            )
         device = torch.device("cuda", get_local_rank())
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

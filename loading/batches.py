@@ -173,9 +173,10 @@ def _choose_workers(device: torch.device) -> int:
     """Return how many processes read images.
 
     A CPU that trains has no core to spare for other processes; a GPU needs several to
-    keep it fed.
+    keep it fed, and shares the cores with the machine's other GPUs.
     """
-    return 0 if device.type == "cpu" else min(8, max((os.cpu_count() or 2) - 1, 1))
+    cores = (os.cpu_count() or 2) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return 0 if device.type == "cpu" else min(8, max(cores - 1, 1))
 
 
 def _leave_process_group(worker: int) -> None:

@@ -37,8 +37,9 @@ def compute_metrics(
         `eer` and `eer_threshold`, `tpr_at_fpr_0.01`, `tpr_at_fpr_0.001`, `accuracy`,
         `balanced_accuracy`, `real_accuracy` (specificity), `fake_accuracy` (recall,
         sensitivity), `precision`, `f1`, `mcc` in [-1, 1], `log_loss` in nats, `brier`,
-        `ece` (15 equal bins of the score), `d_prime` (distance of the classes' mean scores in root mean square
-        standard deviations). `notes` says in words why a value is None.
+        `ece` (15 equal bins of the score), `d_prime` (distance of the classes' mean
+        scores in root mean square standard deviations). `notes` says in words why a
+        value is None.
 
     Raises:
         ValueError: for input that `check_scores_and_labels` refuses, or a threshold

@@ -86,6 +86,7 @@ def test_main_under_torchrun_gives_the_numbers_of_one_process(faces_root, tmp_pa
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         assert done.returncode == 0, done.stderr
+        assert done.stdout.count("wrote ") == 3  # only the first process speaks
         history_path, checkpoint_path, _ = get_files(tmp_path / name)
         (record,) = load_history(history_path)
         records.append(record)
@@ -237,11 +238,11 @@ def test_main_warmup_by_default_and_none_when_so_asked(
     tiny_model, faces_root, tmp_path, capsys
 ):
     train(faces_root, tmp_path)
-    assert "grows to 0.01 in the first 10 steps" in capsys.readouterr().out
+    assert "grows to 0.01 in the first 5 steps" in capsys.readouterr().out
     train(faces_root, tmp_path, "--warmup", "0")
     assert "steps" not in capsys.readouterr().out
     runs = load_history(get_files(tmp_path)[0])
-    assert [run["warmup_steps"] for run in runs] == [10, 0]
+    assert [run["warmup_steps"] for run in runs] == [5, 0]
 
 
 def test_main_model_that_answers_one_class_is_told(
@@ -317,6 +318,19 @@ def test_main_unwritable_folder_is_refused_first(faces_root, tmp_path, flag, one
         train(faces_root, tmp_path, flag, str(tmp_path / "file" / "sub"))
     one_line(error)
     assert list_files(tmp_path) == {"file"}
+
+
+def test_main_history_that_is_none_is_refused_before_training(
+    tiny_model, faces_root, tmp_path, one_line
+):
+    train(faces_root, tmp_path)
+    history_path, *others = get_files(tmp_path)
+    before = [path.read_bytes() for path in others]
+    history_path.write_text("[]")
+    with pytest.raises(ValueError, match="is no history") as error:
+        train(faces_root, tmp_path)
+    one_line(error)
+    assert [path.read_bytes() for path in others] == before
 
 
 def test_main_bad_weights_file_is_refused(faces_root, tmp_path, one_line):

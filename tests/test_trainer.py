@@ -131,6 +131,13 @@ def test_train_one_epoch_equals_the_textbook_loop(tiny_net):
         torch.testing.assert_close(value, expected.state_dict()[key])
 
 
+def test_train_one_epoch_twice_counts_each_epoch_by_itself(tiny_net):
+    trainer = make_trainer(tiny_net())
+    trainer.train_one_epoch()
+    trainer.train_one_epoch()
+    assert trainer.totals.num_samples == 7
+
+
 def test_evaluate_changes_nothing(tiny_net):
     trainer = make_trainer(tiny_net())
     trainer.train_one_epoch()

@@ -303,8 +303,8 @@ def test_build_criterion_balanced_weighs_each_class_the_same():
     assert criterion(LOGITS, LABELS).item() == pytest.approx(expected / sum(weights))
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(47, 94), (4, 8), (338, 100)])
-def test_choose_warmup_is_two_epochs_at_most_a_hundred_steps(steps, expected):
+@pytest.mark.parametrize(("steps", "expected"), [(47, 47), (4, 4), (338, 100)])
+def test_choose_warmup_is_an_epoch_at_most_a_hundred_steps(steps, expected):
     assert choose_warmup(steps) == expected
 
 

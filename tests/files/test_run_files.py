@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,21 @@ def test_resume_other_run_is_refused(make_trainer, tmp_path, changes, reason, on
     assert trainer.epoch == 0
 
 
+def change_history(snapshot: dict[str, Any], values: list[Any]) -> dict[str, Any]:
+    history = {**snapshot["trainer"]["history"], "val_acc": values}
+    return {**snapshot, "trainer": {**snapshot["trainer"], "history": history}}
+
+
+def change_moments(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """A moment of another shape: a fused step would write beyond it."""
+    snapshot["trainer"]["optimizer"]["state"][0]["momentum_buffer"] = torch.zeros(1)
+    return snapshot
+
+
 DAMAGES = {
+    "history's values": lambda s: change_history(s, ["x"]),
+    "history's lengths": lambda s: change_history(s, [50.0, 50.0]),
+    "moments": change_moments,
     "list": lambda s: ["no", "dict"],
     "keys": lambda s: {"model": {}},
     "version": lambda s: {**s, "format_version": 99},
@@ -276,7 +291,8 @@ def test_resume_lost_or_foreign_best_checkpoint_is_rebuilt(make_trainer, tmp_pat
     path = files.paths.checkpoint
     expected = load_tensors(path)
     foreign = {**expected, "run_id": "other"}
-    for replace in (path.unlink, lambda: save_tensors(foreign, path)):
+    damage = partial(path.write_bytes, b"")
+    for replace in (path.unlink, partial(save_tensors, foreign, path), damage):
         replace()
         make_files(tmp_path, "b").resume(make_trainer())
         rebuilt = load_tensors(path)
