@@ -221,6 +221,22 @@ def test_load_tensors_greedy_pickle_is_refused(name, tmp_path, one_line):
     assert reason in one_line(error)
 
 
+def test_load_tensors_storage_larger_than_its_record_is_refused(tmp_path, one_line):
+    path = tmp_path / "greedy.pt"
+    save_tensors(torch.ones(10), path)
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in content if name.endswith("data.pkl"))
+    assert b"K\x0a" in content[name]  # ten values ...
+    content[name] = content[name].replace(b"K\x0a", b"J\x00\x00\x10\x00")  # a million
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in content.items():
+            archive.writestr(member, data)
+    with pytest.raises(ValueError, match="damaged") as error:
+        load_tensors(path)
+    one_line(error)
+
+
 def make_legacy(content: bytes) -> bytes:
     """Make a file of torch before 1.6, with a pickle of the caller's in it."""
     buffer = io.BytesIO()
