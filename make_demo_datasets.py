@@ -111,15 +111,15 @@ def draw_picture(picture: Picture) -> bytes:
     return photograph(image, camera)
 
 
-def save_picture(folder: Path, picture: Picture) -> None:
+def save_picture(folder: str | Path, picture: Picture) -> None:
     """Draw one image and write it below `folder`."""
-    path = folder / picture.path
+    path = Path(folder) / picture.path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(draw_picture(picture))
 
 
 def save_pictures(
-    pictures: Sequence[Picture], folder: Path, *, workers: int = 1
+    pictures: Sequence[Picture], folder: str | Path, *, workers: int = 1
 ) -> None:
     """Draw all pictures below `folder`, in several processes where it pays."""
     name, total = pictures[0].dataset, len(pictures)

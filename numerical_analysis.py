@@ -307,7 +307,10 @@ def _set_threshold(
 
 
 def save_all(
-    analyses: Sequence[Analysis], folder: Path, *, keep: Sequence[Path] = ()
+    analyses: Sequence[Analysis],
+    folder: str | Path,
+    *,
+    keep: Sequence[str | Path] = (),
 ) -> list[Path]:
     """Print the tables and save numbers, scores and figures.
 
@@ -323,7 +326,8 @@ def save_all(
         ValueError: an output would replace one of `keep`.
         OSError: a file cannot be written.
     """
-    kept = {path.resolve() for path in keep}
+    folder = Path(folder)
+    kept = {Path(path).resolve() for path in keep}
     for analysis in analyses:
         path = folder / f"{analysis.scores.name}_scores.csv"
         if path.resolve() in kept:

@@ -86,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"wrote {path}\nwrote {path.with_suffix('.json')}")
 
 
-def choose_rows(data_root: Path, seed: int, *, limit: int | None = None) -> list[Row]:
+def choose_rows(
+    data_root: str | Path, seed: int, *, limit: int | None = None
+) -> list[Row]:
     """Choose random images of both classes of every dataset under `data_root`.
 
     They are of the training split, or of the next one that a dataset has.

@@ -99,7 +99,7 @@ class Verdict(NamedTuple):
         fake_score: P(fake).
     """
 
-    path: Path
+    path: str | Path
     name: str
     fake_score: float
 
@@ -111,7 +111,7 @@ def check_is_file_name(path: Path) -> None:
     check_writable(path.parent)
 
 
-def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def find_images(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     """Replace folders by the images that are directly in them, sorted by name.
 
     Returns:
@@ -119,7 +119,7 @@ def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
         sentence that says so.
     """
     files, failures = [], []
-    for path in paths:
+    for path in map(Path, paths):
         if not path.is_dir():
             files.append(path)
             continue
@@ -135,7 +135,7 @@ def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def judge_images(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     model: nn.Module,
     precision: Precision,
     *,
@@ -188,7 +188,7 @@ class ImageFiles(Dataset):
     reads_in_threads = True
     __getitems__ = read_samples  # a `DataLoader` asks for a batch so
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path]) -> None:
         self.paths = paths
         self.transform = ResizeToTensor()
 
@@ -202,7 +202,7 @@ class ImageFiles(Dataset):
             return torch.zeros(3, IMAGE_SIZE, IMAGE_SIZE, dtype=torch.uint8), 1
 
 
-def describe_failure(path: Path) -> str:
+def describe_failure(path: str | Path) -> str:
     """Say why a file could not be read, by reading it once more."""
     try:
         read_image(path)

@@ -82,8 +82,9 @@ def _choose_donor(host: int, people: range, seed: int) -> int:
     return people[(host - people[0] + int(step)) % len(people)]
 
 
-def check_replaceable(dataset_path: Path) -> None:
+def check_replaceable(dataset_path: str | Path) -> None:
     """Raise ValueError if there is a dataset that this module did not put there."""
+    dataset_path = Path(dataset_path)
     if dataset_path.is_symlink() or (
         dataset_path.exists() and not (dataset_path / MARK).is_file()
     ):
@@ -94,11 +95,12 @@ def check_replaceable(dataset_path: Path) -> None:
 
 
 @contextmanager
-def publish(dataset_path: Path) -> Iterator[Path]:
+def publish(dataset_path: str | Path) -> Iterator[Path]:
     """Lend an empty folder that becomes the dataset if all goes well.
 
     Whenever it is interrupted, the dataset is afterwards there whole or not at all.
     """
+    dataset_path = Path(dataset_path)
     growing = dataset_path.with_name(f".{dataset_path.name}.partial")
     old = dataset_path.with_name(f".{dataset_path.name}.old")
     shutil.rmtree(growing, ignore_errors=True)

@@ -70,7 +70,7 @@ class GradCam:
     label: int
 
 
-def save_pairs(start: Path, pairs: Sequence[Pair], details: Details) -> None:
+def save_pairs(start: str | Path, pairs: Sequence[Pair], details: Details) -> None:
     """Save image-map pairs as `START_saliency_maps_and_images_pairs` .png and .json.
 
     Args:
@@ -94,7 +94,7 @@ def save_pairs(start: Path, pairs: Sequence[Pair], details: Details) -> None:
 
 
 def save_mean_maps(
-    start: Path,
+    start: str | Path,
     mean_maps: np.ndarray,
     counts: Mapping[str, int],
     details: Details,
@@ -124,7 +124,11 @@ def save_mean_maps(
 
 
 def save_grad_cam(
-    start: Path, example: GradCam, path: Path, fake_score: float, details: Details
+    start: str | Path,
+    example: GradCam,
+    path: str | Path,
+    fake_score: float,
+    details: Details,
 ) -> None:
     """Save one image's Grad-CAM as `START_{Real,Fake}_Image_grad_cam` .png and .json.
 
@@ -135,7 +139,7 @@ def save_grad_cam(
         fake_score: P(fake).
         details: as for `save_pairs`.
     """
-    title = f"{_describe(details)}: {path.name}, P(fake) = {fake_score:.3f}"
+    title = f"{_describe(details)}: {Path(path).name}, P(fake) = {fake_score:.3f}"
     numbers = {
         **details,
         "path": str(path),

@@ -35,11 +35,12 @@ def name_run_files(
     model: str,
     optimizer: str = OPTIMIZER_NAMES[0],
     *,
-    out_dir: Path = OUT_DIR,
-    checkpoints_dir: Path = CHECKPOINTS_DIR,
+    out_dir: str | Path = OUT_DIR,
+    checkpoints_dir: str | Path = CHECKPOINTS_DIR,
 ) -> RunPaths:
     """Return where train_main.py keeps the files of such a run."""
     name = f"{dataset}_{model}_{optimizer}"
+    out_dir, checkpoints_dir = Path(out_dir), Path(checkpoints_dir)
     return RunPaths(
         history=out_dir / f"{name}.json",
         checkpoint=checkpoints_dir / f"{name}.pt",

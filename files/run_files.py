@@ -252,14 +252,14 @@ def set_aside(paths: list[Path]) -> list[Path]:
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
+def hold_lock(path: str | Path) -> Iterator[None]:
     """Keep a file locked; the system releases the lock when the process dies.
 
     Raises:
         ValueError: another process holds it.
     """
     with contextlib.ExitStack() as stack:
-        is_held = not distributed.is_main() or _take_lock(path, stack)
+        is_held = not distributed.is_main() or _take_lock(Path(path), stack)
         if distributed.maximum([int(not is_held)])[0]:  # all processes refuse together
             raise ValueError(
                 f"another training holds {path}: wait for its end, or name another "
@@ -289,13 +289,14 @@ def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
     return is_held
 
 
-def load_snapshot(path: Path) -> dict[str, Any]:
+def load_snapshot(path: str | Path) -> dict[str, Any]:
     """Load a snapshot that `RunFiles` saved.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: the file is damaged or is no snapshot.
     """
+    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"there is no snapshot {path} to go on from; leave --resume out to start"

@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def list_images(folder: Path) -> tuple[list[str], int]:
+def list_images(folder: str | Path) -> tuple[list[str], int]:
     """List a folder's images by their names, without opening them.
 
     Returns:
@@ -62,7 +62,7 @@ def list_images(folder: Path) -> tuple[list[str], int]:
     return names, num_skipped
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: str | Path) -> Image.Image:
     """Read an image file of any format and mode as an upright RGB image.
 
     The first frame of an animation is taken, the camera's orientation applied, 16-bit
@@ -72,12 +72,12 @@ def read_image(path: Path) -> Image.Image:
         ValueError: the file cannot be read, is truncated, or has more pixels than
             Pillow holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`).
     """
-    return _read(path, lambda image: _to_rgb(ImageOps.exif_transpose(image)))
+    return _read(Path(path), lambda image: _to_rgb(ImageOps.exif_transpose(image)))
 
 
-def check_image_header(path: Path) -> None:
+def check_image_header(path: str | Path) -> None:
     """Raise ValueError, as `read_image` does, if a file does not begin as an image."""
-    _read(path, lambda image: image.size)
+    _read(Path(path), lambda image: image.size)
 
 
 def _read(path: Path, use: Callable[[Image.Image], Result]) -> Result:

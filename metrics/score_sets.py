@@ -50,7 +50,7 @@ _LABELS = {"0": REAL, "1": FAKE, "0.0": REAL, "1.0": FAKE, "real": REAL, "fake":
 
 
 def load_score_set(
-    path: Path,
+    path: str | Path,
     *,
     dataset: str | None = None,
     model: str = "",
@@ -135,7 +135,7 @@ def _read_score(row: Mapping[str, Any], column: str, place: str) -> float:
     return score
 
 
-def save_score_set(scores: ScoreSet, path: Path) -> None:
+def save_score_set(scores: ScoreSet, path: str | Path) -> None:
     """Save paths, labels, scores and groups; `load_score_set` reads the same numbers.
 
     Raises:

@@ -18,6 +18,7 @@ from loading import image_files
 from loading.image_files import (
     MOST_FOR_AUTO,
     BadImage,
+    check_image_header,
     check_images,
     describe_bad_images,
     list_images,
@@ -322,3 +323,10 @@ def test_map_in_threads_raises_the_first_items_error(two_threads, monkeypatch):
 
     with pytest.raises(ValueError, match="item 1"):
         map_in_threads(fail, range(4))
+
+
+def test_readers_take_a_path_as_text(faces_root):
+    folder = faces_root / "val" / "real"
+    names, _ = list_images(str(folder))
+    assert read_image(str(folder / names[0])).mode == "RGB"
+    check_image_header(str(folder / names[0]))
