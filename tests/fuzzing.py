@@ -100,10 +100,10 @@ def make_images() -> Seeds:
         image = _convert(source, mode)
         if options.get("save_all"):
             options = {**options, "append_images": [image.rotate(90)]}
-        kind = (
-            options.get("format")
-            or Image.registered_extensions()[name[name.rfind(".") :]]
-        )
+        extension = name[name.rfind(".") :]
+        kind = options.get("format") or Image.registered_extensions().get(extension)
+        if kind is None:  # AVIF is known from Pillow 11.3 on
+            continue
         handle = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # some formats are on their way out

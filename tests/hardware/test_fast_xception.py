@@ -161,6 +161,7 @@ def test_forward_any_head_is_fused(model, calls):
     assert calls
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # 2.10's own
 def test_describe_kernels_only_of_bf16_on_a_cpu_and_not_compiled(model):
     precision = Precision("bf16")
     assert model.describe_kernels(precision) == kernels.describe_kernels()
