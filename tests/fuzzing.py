@@ -102,7 +102,7 @@ def make_images() -> Seeds:
             options = {**options, "append_images": [image.rotate(90)]}
         extension = name[name.rfind(".") :]
         kind = options.get("format") or Image.registered_extensions().get(extension)
-        if kind is None:  # AVIF is known from Pillow 11.3 on
+        if kind not in Image.SAVE:  # AVIF and QOI, before Pillow 11.3
             continue
         handle = io.BytesIO()
         with warnings.catch_warnings():
