@@ -23,6 +23,7 @@ from files.history import CURVES, get_best_epoch
 from hardware import Precision, distributed
 
 Batches = Iterable[tuple[Tensor, Tensor]]
+MOST_STEPS = 1e12  # of an optimizer: more come from a damaged file
 
 
 @dataclass
@@ -289,10 +290,13 @@ class Trainer:
         """Go back to where `state_dict` was called, down to the last bit.
 
         Raises:
-            ValueError: the optimizer's moments are not of the parameters' shapes.
+            ValueError: the optimizer's state is of other settings, or does not fit.
         """
         self.model.load_state_dict(state["model"])
+        settings = self._list_settings()
         self.optimizer.load_state_dict(state["optimizer"])
+        if self._list_settings() != settings:
+            raise ValueError("the optimizer had other settings")
         self._check_moments()
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
@@ -331,13 +335,20 @@ class Trainer:
                 "lower learning rate or --grad-clip 1"
             )
 
+    def _list_settings(self) -> list[dict[str, Any]]:
+        """Return what the optimizer was built with: all but what a step changes."""
+        changing = ("params", "lr")
+        groups = self.optimizer.param_groups
+        return [{k: v for k, v in g.items() if k not in changing} for g in groups]
+
     def _check_moments(self) -> None:
-        """Refuse moments of other shapes: a fused step would write beyond them."""
+        """Refuse moments that do not fit: a fused step would write beyond them."""
         for parameter, moments in self.optimizer.state.items():
-            shapes = {n: m.shape for n, m in moments.items() if isinstance(m, Tensor)}
-            shapes.pop("step", None)
-            if any(shape != parameter.shape for shape in shapes.values()):
-                raise ValueError(f"the optimizer holds other shapes: {shapes}")
+            tensors = {n: m for n, m in moments.items() if isinstance(m, Tensor)}
+            if not 0 <= float(tensors.pop("step", 0)) < MOST_STEPS:
+                raise ValueError("the optimizer's number of steps is none")
+            if any(m.shape != parameter.shape for m in tensors.values()):
+                raise ValueError("the optimizer's moments have other shapes")
 
     def _clip_gradients(self) -> None:
         """Bound the norm of the gradients, if so wished."""

@@ -189,7 +189,13 @@ def change_moments(snapshot: dict[str, Any]) -> dict[str, Any]:
     return snapshot
 
 
+def change_settings(snapshot: dict[str, Any]) -> dict[str, Any]:
+    snapshot["trainer"]["optimizer"]["param_groups"][0]["momentum"] = -3.0
+    return snapshot
+
+
 DAMAGES = {
+    "settings": change_settings,
     "history's values": lambda s: change_history(s, ["x"]),
     "history's lengths": lambda s: change_history(s, [50.0, 50.0]),
     "moments": change_moments,
