@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
 from metrics import compute_fake_scores
 from trainer import compute_logits
-from utils import load_checkpoint, load_dataset
+from utils import load_checkpoint, load_dataset, refuse_broken_scores
 
 LAYER = "conv3"  # SimpleNet's last convolution, XceptionBased's last but one
 
@@ -82,10 +83,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     for index in choose_one_of_each_class(dataset.get_labels(), args.seed):
         sample, label = dataset[index]
+        path = dataset.get_path(index)
+        fake_score = compute_fake_score(sample, path, model, precision)
         example = explain_sample(sample, label, model)
-        fake_score = compute_fake_score(sample, model, precision)
         numbers = {**details, "precision": precision.name, "seed": args.seed}
-        save_grad_cam(start, example, dataset.get_path(index), fake_score, numbers)
+        save_grad_cam(start, example, path, fake_score, numbers)
 
     if args.whole_set:
         options = {"device": precision.device, "workers": args.workers}
@@ -102,11 +104,14 @@ def choose_one_of_each_class(labels: np.ndarray, seed: int) -> list[int]:
     return [int(generator.choice(indices)) for indices in classes]
 
 
-def compute_fake_score(sample: Tensor, model: nn.Module, precision: Precision) -> float:
-    """Compute P(fake) of a sample uint8 (3, H, W)."""
+def compute_fake_score(
+    sample: Tensor, path: Path, model: nn.Module, precision: Precision
+) -> float:
+    """Compute P(fake) of a sample uint8 (3, H, W); refuse (ValueError) no number."""
     images = model.preprocessing.normalise(sample[None])
     batches = [(images, torch.tensor([REAL]))]  # nobody looks at the label
     logits, _ = compute_logits(model, batches, precision)
+    refuse_broken_scores(logits, lambda index: path)
     return compute_fake_scores(logits, model.temperature).item()
 
 

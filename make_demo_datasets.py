@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_writable(args.data_root)
     for name, path in paths.items():
         if name not in missing:
-            print(f"{path}: already there; --overwrite would make it anew")
+            command_line.say(f"{path}: already there; --overwrite would make it anew")
             continue
         pictures = plan_dataset(
             name,
@@ -156,10 +156,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         with publish(path) as folder:
             save_pictures(pictures, folder, workers=args.workers)
-        print(f"{path}: {len(pictures)} images, made")
+        command_line.say(f"{path}: {len(pictures)} images, made")
     root = shlex.quote(str(args.data_root))
     where = "" if args.data_root == Path("datasets") else f" --data-root {root}"
-    print(f"next: python train_main.py -d fakes_dataset -m SimpleNet{where}")
+    command_line.say(f"next: python train_main.py -d fakes_dataset -m SimpleNet{where}")
 
 
 if __name__ == "__main__":

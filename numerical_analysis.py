@@ -36,7 +36,7 @@ from plots.scores import plot_confusion_matrix, plot_reliability, plot_score_his
 from plots.style import save_figure
 from plots.tables import format_comparison, format_report
 from trainer import compute_logits
-from utils import load_checkpoint, load_dataset
+from utils import load_checkpoint, load_dataset, refuse_broken_scores
 
 EPILOG = """examples:
   python numerical_analysis.py -m SimpleNet -d fakes_dataset \\
@@ -202,6 +202,9 @@ def get_soft_scores_and_true_labels(
         Real scores, fake scores (float64 (N,), the softmax of the logits divided by
         the model's temperature; they sum to 1) and true labels (int64 (N,)), in the
         dataset's order.
+
+    Raises:
+        ValueError: a score is not finite; the message names the image.
     """
     precision = precision or choose_precision("auto", next(model.parameters()).device)
     batches = BatchLoader(
@@ -213,6 +216,7 @@ def get_soft_scores_and_true_labels(
     )
     batches = command_line.progress(batches, "score")
     logits, labels = compute_logits(model, batches, precision)
+    refuse_broken_scores(logits, getattr(dataset, "get_path", "image {}".format))
     temperature = getattr(model, "temperature", 1.0)  # an untrained model has none
     fake_scores = compute_fake_scores(logits, temperature)
     real_scores = compute_fake_scores(logits.flip(1), temperature)

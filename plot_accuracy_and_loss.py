@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = zip(epochs, *(run[curve] for curve in CURVES), strict=True)
     save_csv(rows, numbers_path, header=["epoch", *CURVES])
     for written in (losses_path, accuracies_path, numbers_path):
-        print(f"wrote {written}")
+        command_line.say(f"wrote {written}")
 
 
 def choose_run(runs: Sequence[Run], number: int | None, path: Path) -> Run:

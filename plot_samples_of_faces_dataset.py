@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for row in rows
     ]
     save_json({"seed": args.seed, "rows": numbers}, path.with_suffix(".json"))
-    print(f"wrote {path}\nwrote {path.with_suffix('.json')}")
+    command_line.say(f"wrote {path}", f"wrote {path.with_suffix('.json')}")
 
 
 def choose_rows(

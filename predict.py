@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 import command_line
 from faces_dataset import CLASS_NAMES, FAKE, REAL, ResizeToTensor
-from files.atomic import check_writable, save_csv
+from files.atomic import check_output, save_csv
 from hardware import Precision, choose_precision, prepare_device
 from loading import IMAGE_SIZE, BatchLoader, list_images, read_image, read_samples
 from metrics import compute_fake_scores
@@ -64,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     precision = choose_precision(args.precision, prepare_device(args.device))
     model = load_checkpoint(args.checkpoint_path, device=precision.device)
-    if args.csv is not None:
-        check_is_file_name(args.csv)
     files, failures = find_images(args.paths)
+    if args.csv is not None:
+        check_output(args.csv, [args.checkpoint_path, *files])
     verdicts, unreadable = judge_images(
         files,
         model,
@@ -77,16 +77,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     failures += unreadable
 
     for failure in failures:
-        print(make_printable(failure), file=sys.stderr)
+        command_line.say(failure, file=sys.stderr)
     for verdict in verdicts:
-        print(format_verdict(verdict))
+        command_line.say(format_verdict(verdict))
     if verdicts:
-        print(summarise(verdicts, model))
+        command_line.say(summarise(verdicts, model))
     if args.csv is not None:
         rows = [(*verdict, model.threshold) for verdict in verdicts]
         header = ["path", "verdict", "fake_score", "threshold"]
         save_csv(rows, args.csv, header=header)
-        print(f"wrote {args.csv}")
+        command_line.say(f"wrote {args.csv}")
     return 1 if failures else 0
 
 
@@ -102,13 +102,6 @@ class Verdict(NamedTuple):
     path: str | Path
     name: str
     fake_score: float
-
-
-def check_is_file_name(path: Path) -> None:
-    """Raise ValueError or OSError when no file can be written there."""
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; --csv takes the name of a file")
-    check_writable(path.parent)
 
 
 def find_images(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
@@ -152,8 +145,8 @@ def judge_images(
         workers: processes that read images; None chooses what suits the device.
 
     Returns:
-        In the order of `paths`: a verdict on each image that can be read, and for each
-        of the others a sentence that says why it cannot.
+        In the order of `paths`: a verdict on each image that can be read and scored,
+        and for each of the others a sentence that says why it cannot.
     """
     if not paths:
         return [], []
@@ -166,13 +159,16 @@ def judge_images(
     )
     batches = command_line.progress(loader, "judge")
     logits, are_unreadable = compute_logits(model, batches, precision)
+    have_scores = logits.isfinite().all(dim=1)
+    logits[~have_scores] = 0
     fake_scores = compute_fake_scores(logits, model.temperature)
+    columns = are_unreadable.tolist(), have_scores.tolist(), fake_scores.tolist()
     verdicts, failures = [], []
-    for path, is_unreadable, fake_score in zip(
-        paths, are_unreadable.tolist(), fake_scores.tolist(), strict=True
-    ):
+    for path, is_unreadable, has_score, fake_score in zip(paths, *columns, strict=True):
         if is_unreadable:
             failures.append(describe_failure(path))
+        elif not has_score:
+            failures.append(f"the model gives {path} no finite score")
         else:
             label = FAKE if fake_score >= model.threshold else REAL
             verdicts.append(Verdict(path, CLASS_NAMES[label], fake_score))
@@ -213,8 +209,7 @@ def describe_failure(path: str | Path) -> str:
 
 def format_verdict(verdict: Verdict) -> str:
     """Return a verdict as a line."""
-    path = make_printable(str(verdict.path))
-    return f"{verdict.name}  P(fake)={verdict.fake_score:.3f}  {path}"
+    return f"{verdict.name}  P(fake)={verdict.fake_score:.3f}  {verdict.path}"
 
 
 def summarise(verdicts: Sequence[Verdict], model: nn.Module) -> str:
@@ -228,12 +223,6 @@ def summarise(verdicts: Sequence[Verdict], model: nn.Module) -> str:
         f"{num_fake} fake, {len(verdicts) - num_fake} real by {model.name}; "
         f"called fake from P(fake) = {model.threshold:.4g} on ({source})"
     )
-
-
-def make_printable(text: str) -> str:
-    """Escape what a file name may hold and a terminal cannot show on one line."""
-    escaped = text.encode("utf-8", "backslashreplace").decode()
-    return escaped.replace("\n", "\\n").replace("\r", "\\r")
 
 
 if __name__ == "__main__":

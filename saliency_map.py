@@ -26,7 +26,7 @@ from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
 from metrics import compute_fake_scores
 from trainer import Batches, compute_logits
-from utils import load_checkpoint, load_dataset
+from utils import load_checkpoint, load_dataset, refuse_broken_scores
 
 NUM_PAIRS = 36
 
@@ -119,6 +119,7 @@ def compute_pairs(
     loader = BatchLoader(
         Subset(dataset, indices), batch_size, device=precision.device, workers=0
     )
+    paths = [str(dataset.get_path(index)) for index in indices]
     pairs = []
     for samples, labels in loader:  # uint8 (B, 3, H, W), to be shown as they are
         images = model.preprocessing.normalise(samples)
@@ -126,10 +127,11 @@ def compute_pairs(
             images, labels, model, precision=precision
         )
         logits, _ = compute_logits(model, [(images, labels)], precision)
+        batch_paths = paths[len(pairs) : len(pairs) + len(labels)]
+        refuse_broken_scores(logits, batch_paths.__getitem__)
         fake_scores = compute_fake_scores(logits, model.temperature)
         columns = maps.cpu().numpy(), labels.tolist(), fake_scores.tolist()
-        for sample, *results in zip(samples, *columns, strict=True):
-            path = str(dataset.get_path(indices[len(pairs)]))
+        for path, sample, *results in zip(batch_paths, samples, *columns, strict=True):
             pairs.append(Pair(path, make_displayable(sample, model), *results))
     return pairs
 

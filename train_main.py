@@ -53,12 +53,13 @@ Files of an earlier run of the same name are renamed, not replaced."""
 
 @dataclass(frozen=True)
 class Recipe:
-    """The flags that define a run, with the precision and the ImageNet weights."""
+    """The flags that, with the precision, define a run."""
 
     dataset: str
     limit: int | None
     model: str
     from_scratch: bool
+    weights: Path | None
     optimizer: str
     lr: float
     momentum: float
@@ -116,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check=args.check_images,
         skip_bad_images=args.skip_bad_images,
     )
-    model = prepare_model(recipe, device, args.weights, resume=args.resume)
+    model = prepare_model(recipe, device, resume=args.resume)
     loaders = build_loaders(recipe, datasets, model, workers=args.workers)
     trainer = build_trainer(recipe, model, loaders, precision, epochs=args.epochs)
     files = build_run_files(recipe, datasets, skipped, trainer, paths)
@@ -126,7 +127,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 files.resume(trainer)
             else:
                 files.start_anew()
+            files.run["epochs"] = args.epochs  # asked for; they may have grown
             print_start(recipe, trainer, datasets, skipped)
+            if len(trainer.history["val_acc"]) >= args.epochs:
+                command_line.say("nothing to train: a larger --epochs would go on")
             trainer.run(args.epochs, files.after_batch, files.after_epoch)
     except InterruptedRunError as interruption:
         return interruption.status
@@ -134,14 +138,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def prepare_model(
-    recipe: Recipe, device: torch.device, weights: Path | None, *, resume: bool
-) -> nn.Module:
+def prepare_model(recipe: Recipe, device: torch.device, *, resume: bool) -> nn.Module:
     """Build the model to train; one that is resumed takes its weights from there."""
     model = load_model(
         recipe.model,
         device,
-        weights_path=None if resume else weights,
+        weights_path=None if resume else recipe.weights,
         from_scratch=recipe.from_scratch or resume,
     )
     if resume:
@@ -217,7 +219,8 @@ def build_run_files(
     paths: RunPaths,
 ) -> RunFiles:
     """Put together what writes the run's history, checkpoints and snapshots."""
-    flags = {**asdict(recipe), "precision": trainer.precision.name}
+    weights = recipe.weights and recipe.weights.name  # its folder may change
+    flags = {**asdict(recipe), "weights": weights, "precision": trainer.precision.name}
     params = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "SGD":
         params["momentum"] = recipe.momentum
@@ -226,6 +229,7 @@ def build_run_files(
         "dataset": recipe.dataset,
         "optimizer": {"name": recipe.optimizer, "params": params},
         "flags": flags,
+        "weights_source": getattr(trainer.model, "weights_source", None),
         "warmup_steps": recipe.count_warmup_steps(len(trainer.loaders["train"])),
         "data": {split: count_classes(data) for split, data in datasets.items()},
         "skipped_images": {split: list(names) for split, names in skipped.items()},
@@ -253,7 +257,7 @@ def build_run_files(
             "val_fake_share": point.fake_share,
         }
 
-    return RunFiles(paths, run, details, describe_best)
+    return RunFiles(paths, run, details, describe_best, command_line.say)
 
 
 def describe_used_kernels(trainer: Trainer) -> str | None:
@@ -270,25 +274,25 @@ def print_start(
 ) -> None:
     """Print what is going to be trained, on what, where."""
     for split, names in skipped.items():
-        distributed.say(f"left out of {split}, unreadable: {', '.join(names[:10])}")
+        command_line.say(f"left out of {split}, unreadable: {', '.join(names[:10])}")
     for split, dataset in datasets.items():
-        distributed.say(describe_split(split, dataset))
+        command_line.say(describe_split(split, dataset))
     model = trainer.model
-    distributed.say(
+    command_line.say(
         f"model: {recipe.model}, {get_nof_parameters(model):,} trainable parameters"
     )
     if hasattr(model, "weights_source"):
-        distributed.say(model.weights_source)
+        command_line.say(model.weights_source)
     num_processes = distributed.get_world_size()
     shared = f", {num_processes} processes" if num_processes > 1 else ""
-    distributed.say(
+    command_line.say(
         f"device: {trainer.device}{shared}, precision: {trainer.precision.name}"
     )
     if used := describe_used_kernels(trainer):
-        distributed.say(f"kernels between the matrix products: {used}")
+        command_line.say(f"kernels between the matrix products: {used}")
     steps = recipe.count_warmup_steps(len(trainer.loaders["train"]))
     if steps and not trainer.epoch:
-        distributed.say(
+        command_line.say(
             f"the learning rate grows to {recipe.lr:g} in the first {steps} steps"
         )
 
@@ -297,7 +301,7 @@ def print_end(trainer: Trainer, files: RunFiles) -> None:
     """Print the best epoch's results and where the files are."""
     best, paths = files.best, files.paths
     num_epochs = len(trainer.history["val_acc"])
-    distributed.say(
+    command_line.say(
         f"best validation accuracy {best['val_acc']:.2f} % in epoch {best['epoch']} of "
         f"{num_epochs}; test accuracy then {best['test_acc']:.2f} %"
     )
@@ -305,16 +309,16 @@ def print_end(trainer: Trainer, files: RunFiles) -> None:
     share = max(fake_share, 1 - fake_share)
     if share >= ONE_CLASS_SHARE:
         answer = CLASS_NAMES[FAKE if fake_share > 0.5 else REAL]
-        distributed.say(
+        command_line.say(
             f"warning: the model answers {answer!r} to {100 * share:.0f} % of the "
             "validation images: it has not learnt to tell the classes apart"
         )
-    distributed.say(
+    command_line.say(
         f"threshold {best['threshold']:.4f} ({best['threshold_policy']}), "
         f"temperature {best['temperature']:.3f}"
     )
     for path in (paths.history, paths.checkpoint, paths.snapshot):
-        distributed.say(f"wrote {path}")
+        command_line.say(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from faces_dataset import FacesDataset, ResizeToTensor
 from files.layout import MODEL_NAMES, OPTIMIZER_NAMES, SPLITS
+from files.run_files import check_entries
 from files.tensors import load_model_state, load_tensors
 from loading import PUBLISHED, Preprocessing, check_images, describe_bad_images
 from models import build_model
 
 DEFAULT_THRESHOLD = 0.5
 MOST_WARMUP_STEPS = 100
-LARGEST_NUMBER = 1e6  # that a checkpoint may hold for a threshold or a temperature
 
 
 def seed_everything(seed: int) -> None:
@@ -156,14 +157,15 @@ def load_checkpoint(
     if not isinstance(state, dict):
         raise ValueError(f"{path} is no checkpoint: it has no entry 'model'")
     try:
+        check_entries(content)
         model = build_model(_get_model_name(content, model_name), from_scratch=True)
         load_model_state(model, state)
         if "preprocessing" in content:
             model.preprocessing = Preprocessing.from_dict(content["preprocessing"])
         else:  # the original exercise used one for both models, and stored none
             model.preprocessing = PUBLISHED
-        model.temperature = _get_number(content, "temperature", 1.0)
-        model.threshold = _get_number(content, "threshold", DEFAULT_THRESHOLD)
+        model.temperature = float(content.get("temperature", 1))
+        model.threshold = float(content.get("threshold", DEFAULT_THRESHOLD))
         if model.temperature <= 0:
             raise ValueError(f"its temperature is {model.temperature}")
     except ValueError as error:
@@ -171,6 +173,23 @@ def load_checkpoint(
     model.checkpoint_path = path
     model.details = {key: value for key, value in content.items() if key != "model"}
     return model.eval().to(device, memory_format=torch.channels_last)
+
+
+def refuse_broken_scores(logits: Tensor, get_name: Callable[[int], object]) -> None:
+    """Raise ValueError that names the first image whose logits are not finite.
+
+    Finite weights can be large enough for that.
+
+    Args:
+        logits: (N, 2).
+        get_name: from 0 ... N - 1 to what the image is called.
+    """
+    broken = (~logits.isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if broken:
+        raise ValueError(
+            f"the model gives {len(broken)} of {len(logits)} images no finite score, "
+            f"the first is {get_name(broken[0])}: its weights are of no use"
+        )
 
 
 def get_nof_parameters(model: nn.Module) -> int:
@@ -281,16 +300,8 @@ def _get_model_name(content: dict[str, Any], wanted: str | None) -> str:
     if name is None:  # the original exercise: told by the names of its tensors
         is_simple = any("fc3." in str(key) for key in content["model"])
         name = MODEL_NAMES[0] if is_simple else MODEL_NAMES[1]
-    if not isinstance(name, str) or name not in MODEL_NAMES:
+    if name not in MODEL_NAMES:
         raise ValueError(f"its model is {name!r:.60}, none of {', '.join(MODEL_NAMES)}")
     if wanted not in (None, name):
         raise ValueError(f"it is of {name}, not {wanted}")
     return name
-
-
-def _get_number(content: dict[str, Any], key: str, default: float) -> float:
-    """Return a stored finite number, or the default where there is none."""
-    value = content.get(key, default)
-    if type(value) not in (int, float) or not abs(value) <= LARGEST_NUMBER:
-        raise ValueError(f"its {key} is {value!r:.60}")
-    return float(value)

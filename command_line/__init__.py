@@ -1,6 +1,6 @@
 """What the command lines share; start at `parser.py`.
 
-`parser.py`: the parser, the types of its values, errors as one line, the progress bar.
+`parser.py`: the parser, the types of its values; lines, errors and progress as shown.
 `flags.py`: the flags that several scripts take, and those of a training.
 """
 
@@ -27,6 +27,7 @@ from command_line.parser import (
     positive_int,
     progress,
     run,
+    say,
 )
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "positive_int",
     "progress",
     "run",
+    "say",
 ]

@@ -1,4 +1,4 @@
-"""The parser, the types of its values, errors as one line, and the progress bar."""
+"""The parser, the types of its values, and what is shown: lines, errors, progress."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 USER_ERROR_STATUS = 2
+
+# torch's errors that no line of the suite's is to blame for, and what to do.
+FOREIGN_ERRORS = (
+    (
+        r"DataLoader (worker|timed out)",
+        "a process that reads images ended or hangs; --workers 0 reads without",
+    ),
+    (
+        r"gloo|NCCL|Connection (reset|closed)",
+        "another process of this training ended; --resume goes on from the snapshot",
+    ),
+    (r"out of memory|can't allocate memory", "a smaller --batch-size needs less"),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +51,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line on stderr and exit with status 2."""
-        self.exit(USER_ERROR_STATUS, f"{self.prog}: error: {message} (see --help)\n")
+        line = make_printable(f"{self.prog}: error: {message} (see --help)")
+        self.exit(USER_ERROR_STATUS, f"{line}\n")
 
 
 class _HelpFormatter(
@@ -106,7 +120,6 @@ def progress(
     iterable: Iterable[T], description: str, *, total: int | None = None
 ) -> Iterable[T]:
     """Show a progress bar on a terminal, and nothing when stderr is a file."""
-
     return tqdm(
         iterable,
         desc=description,
@@ -115,6 +128,30 @@ def progress(
         dynamic_ncols=True,
         disable=not sys.stderr.isatty(),
     )
+
+
+def make_printable(text: str) -> str:
+    """Escape what a terminal would obey or could not show on one line.
+
+    File names, and what stands in a stranger's file, may hold such characters: a line
+    break or an escape sequence could forge the lines around them.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def say(*lines: str, file: TextIO | None = None) -> None:
+    """Print each text as one line that a terminal can show, at once.
+
+    Whatever the suite prints goes through here.
+
+    Args:
+        lines: what to print.
+        file: default stdout.
+    """
+    for line in lines:
+        print(make_printable(line), file=file, flush=True)
 
 
 def describe_error(error: BaseException) -> str:
@@ -129,9 +166,18 @@ def describe_error(error: BaseException) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
+def describe_foreign_error(error: RuntimeError) -> str | None:
+    """Return what to tell the user of one of `FOREIGN_ERRORS`, None for another."""
+    for pattern, advice in FOREIGN_ERRORS:
+        if re.search(pattern, str(error)):
+            return f"{advice} ({describe_error(error)[:200]})"
+    return None
+
+
 def run(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
     """Run a script's `main` and turn a user's mistake into one line and status 2."""
     program = Path(sys.argv[0]).name
+    sys.stdout.reconfigure(errors="backslashreplace")  # it may not be UTF-8
     try:
         status = main(None)
         sys.stdout.flush()
@@ -139,9 +185,15 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
+        say(f"{program}: interrupted", file=sys.stderr)
         status = 130
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"{program}: error: {describe_error(error)}", file=sys.stderr)
+        say(f"{program}: error: {describe_error(error)}", file=sys.stderr)
+        status = USER_ERROR_STATUS
+    except RuntimeError as error:
+        description = describe_foreign_error(error)
+        if description is None:
+            raise
+        say(f"{program}: error: {description}", file=sys.stderr)
         status = USER_ERROR_STATUS
     sys.exit(status)

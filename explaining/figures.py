@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import command_line
 from files.atomic import save_json, write_atomically
 from files.layout import CLASS_NAMES
 from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars, save_figure
@@ -120,7 +121,7 @@ def save_mean_maps(
     _save(f"{start}_mean_{kind}_maps", figure, {**details, "classes": classes})
     array_path = Path(f"{start}_mean_{kind}_maps.npy")
     write_atomically(array_path, lambda handle: np.save(handle, mean_maps))
-    print(f"wrote {array_path}")
+    command_line.say(f"wrote {array_path}")
 
 
 def save_grad_cam(
@@ -234,6 +235,6 @@ def _summarise(values: np.ndarray) -> dict[str, float]:
 def _save(start: str, figure: Figure, numbers: Details) -> None:
     """Save a figure and its numbers beside it, and say where."""
     save_figure(figure, Path(f"{start}.png"))
-    print(f"wrote {start}.png")
+    command_line.say(f"wrote {start}.png")
     save_json(numbers, Path(f"{start}.json"))
-    print(f"wrote {start}.json")
+    command_line.say(f"wrote {start}.json")

@@ -83,7 +83,7 @@ def compute_mean_maps(
         float32 (2, H, W), real first, summed in float64.
 
     Raises:
-        ValueError: a class has no image.
+        ValueError: a class has no image, or a map is not finite.
     """
     sums, counts = [0.0, 0.0], [0, 0]
     for images, labels in batches:
@@ -96,4 +96,7 @@ def compute_mean_maps(
         if not count:
             raise ValueError(f"no {name} image to average the maps of")
     means = [total / count for total, count in zip(sums, counts, strict=True)]
-    return torch.stack(means).float().numpy()
+    mean_maps = torch.stack(means).float()
+    if not mean_maps.isfinite().all():
+        raise ValueError("a map is not finite: the model's weights are of no use")
+    return mean_maps.numpy()

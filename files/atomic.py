@@ -26,9 +26,11 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         write: called with a binary file open for writing.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full.
+        OSError: the folder cannot be written, the disk is full, or something that is
+            no file has the name.
     """
     path = Path(path)
+    refuse_what_is_no_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
@@ -44,6 +46,13 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
             error.filename = str(path)  # so that the message says which file
         raise
     _sync_folder(path.parent)
+
+
+def refuse_what_is_no_file(path: Path) -> None:
+    """Raise OSError if a folder, a device or a pipe has the name of a file to write."""
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise OSError(f"cannot write {path}: it is {what}; name another file")
 
 
 def save_json(value: Any, path: str | Path) -> None:
@@ -62,14 +71,38 @@ def save_json(value: Any, path: str | Path) -> None:
 def save_csv(
     rows: Iterable[Sequence[Any]], path: str | Path, *, header: Sequence[str]
 ) -> None:
-    """Save rows under a header as CSV (UTF-8), atomically."""
+    """Save rows under a header as CSV (UTF-8), atomically.
+
+    A text that a spreadsheet would take for a formula is written after an apostrophe.
+    """
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows(map(_quote_formula, row) for row in rows)
     # A file name that is not valid UTF-8 keeps its bytes.
     content = buffer.getvalue().encode("utf-8", "surrogateescape")
     write_atomically(path, lambda handle: handle.write(content))
+
+
+def _quote_formula(cell: Any) -> Any:
+    """Return a cell that no spreadsheet computes."""
+    is_formula = isinstance(cell, str) and cell.startswith(tuple("=+-@\t\r"))
+    return f"'{cell}" if is_formula else cell
+
+
+def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise if a file cannot be written, or would replace one of the inputs.
+
+    Scripts call it before the work whose result they will save; it leaves nothing.
+
+    Raises:
+        ValueError: it is one of the inputs.
+        OSError: the folder cannot be written, or the name is not a file's.
+    """
+    refuse_what_is_no_file(path)
+    if path.exists() and any(p.exists() and path.samefile(p) for p in inputs):
+        raise ValueError(f"{path} is an input, not to be written over: name another")
+    check_writable(path.parent)
 
 
 def check_writable(folder: str | Path) -> None:

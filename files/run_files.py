@@ -27,10 +27,22 @@ except ImportError:  # Windows
     fcntl = None
 
 FORMAT_VERSION = 2
+LARGEST_NUMBER = 1e6  # that a checkpoint may hold
+
+# What a checkpoint says beside its model; one of the original exercise says less.
+ENTRIES: dict[str, type] = {
+    **dict.fromkeys(("val_acc", "test_acc", "val_fake_share"), float),
+    **dict.fromkeys(("temperature", "threshold"), float),
+    **dict.fromkeys(("epoch", "format_version"), int),
+    **dict.fromkeys(("run_id", "model_name", "dataset", "threshold_policy"), str),
+    **dict.fromkeys(("preprocessing", "flags", "versions"), dict),
+    "data_fingerprint": str,
+    "class_names": list,
+}
 
 
-class InterruptedRunError(Exception):
-    """A signal asked the run to stop; it stopped after saving a snapshot.
+class InterruptedRunError(KeyboardInterrupt):
+    """A signal stopped the run.
 
     Attributes:
         status: the exit status that the system's convention asks for.
@@ -56,6 +68,7 @@ class RunFiles:
             `flags` and `data_fingerprint` must be the same on resumption.
         describe_best: from validation's logits (N, 2) and labels (N,) to what the
             checkpoint says of them: plain values, such as a threshold.
+        say: prints a line.
 
     Attributes:
         best: the checkpoint's entries beside the model and `details`; empty at first.
@@ -67,12 +80,14 @@ class RunFiles:
         run: dict[str, Any],
         details: dict[str, Any],
         describe_best: Callable[[torch.Tensor, torch.Tensor], dict[str, Any]],
+        say: Callable[[str], None] = print,
     ) -> None:
         self.paths = paths
         self.run = {"run_id": uuid.uuid4().hex, **run}
         self.details = {"format_version": FORMAT_VERSION, **details}
         self.best: dict[str, Any] = {}
         self._describe_best = describe_best
+        self._say = say
         self._interval_s = 0.0
         self._saved_at = self._epoch_began = time.monotonic()
         self._signal = 0
@@ -112,7 +127,7 @@ class RunFiles:
             load_history(self.paths.history)
         if distributed.is_main():
             for path in set_aside([self.paths.checkpoint, self.paths.snapshot]):
-                distributed.say(f"kept an earlier run's file as {path}")
+                self._say(f"kept an earlier run's file as {path}")
 
     def resume(self, trainer: Any) -> None:
         """Bring a new trainer to where the snapshot's run stopped.
@@ -132,6 +147,7 @@ class RunFiles:
             )
         try:
             check_run(snapshot["trainer"]["history"], "its history")
+            check_entries(snapshot["best"])
             trainer.load_state_dict(snapshot["trainer"])
             self.run, self.best = snapshot["run"], dict(snapshot["best"])
             has_checkpoint = not self.best or self._has_checkpoint()
@@ -150,7 +166,7 @@ class RunFiles:
             self._save_checkpoint(trainer)
         self._save_history(trainer)  # if the run was killed before it could
         batch = trainer.loaders["train"].state_dict().get("batch", 0)
-        distributed.say(f"resumed after {trainer.epoch} epochs and {batch} batches")
+        self._say(f"resumed after {trainer.epoch} epochs and {batch} batches")
 
     def after_batch(self, trainer: Any) -> None:
         """Save a snapshot when it is time to, or when a signal came, and stop then.
@@ -163,7 +179,7 @@ class RunFiles:
         if stop or is_due:
             self._save_snapshot(trainer)
         if stop:
-            distributed.say(
+            self._say(
                 f"stopped by {signal.Signals(stop).name}; saved {self.paths.snapshot}; "
                 "to go on, repeat the command with --resume"
             )
@@ -189,7 +205,7 @@ class RunFiles:
         self._save_history(trainer)
         seconds = time.monotonic() - self._epoch_began
         self._epoch_began = time.monotonic()
-        distributed.say(f"{_describe_epoch(trainer)} ({seconds:.0f} s)")
+        self._say(f"{_describe_epoch(trainer)} ({seconds:.0f} s)")
 
     def _save_snapshot(self, trainer: Any, *, holds_best: bool = False) -> None:
         """Save all that is needed to go on from here.
@@ -234,9 +250,18 @@ class RunFiles:
         return isinstance(content, dict) and wanted.items() <= content.items()
 
     def _note(self, number: int, frame: object) -> None:
-        """Remember a signal; let a second one act as it would."""
+        """Remember a signal and say that it was heard; the same again stops now."""
         self._signal = number
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, stop_at_once)
+        if distributed.is_main():
+            name = signal.Signals(number).name
+            # A handler must not use the buffered streams.
+            os.write(2, f"\n{name}: saving after this step; again stops now\n".encode())
+
+
+def stop_at_once(number: int, frame: object) -> None:
+    """Handle a signal by raising InterruptedRunError."""
+    raise InterruptedRunError(number)
 
 
 def set_aside(paths: list[Path]) -> list[Path]:
@@ -312,6 +337,23 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
             f"not {FORMAT_VERSION}; leave --resume out to start anew"
         )
     return snapshot
+
+
+def check_entries(content: dict[str, Any]) -> None:
+    """Raise ValueError unless what a checkpoint says is of the types in `ENTRIES`."""
+    for name, kind in ENTRIES.items():
+        value = content.get(name, kind())
+        if kind in (int, float):
+            fits = type(value) in (int, kind) and abs(value) <= LARGEST_NUMBER
+        else:
+            fits = type(value) is kind
+        if not fits:
+            raise ValueError(f"its {name} is {describe(value)}, no {kind.__name__}")
+
+
+def describe(value: object) -> str:
+    """Return a value's beginning on one line."""
+    return " ".join(reprlib.repr(value).split())[:60]
 
 
 def check_same_flags(stored: dict[str, Any], given: dict[str, Any]) -> None:

@@ -54,8 +54,10 @@ def save_tensors(value: Any, path: str | Path) -> None:
     try:
         write_atomically(path, lambda handle: torch.save(value, handle))
     except RuntimeError as error:
-        # torch's writer reports a full disk as a wrong position in the file.
-        reason = error.__context__ if isinstance(error.__context__, OSError) else error
+        # torch's writer reports whatever stopped it as a wrong position in the file.
+        reason = error.__context__ or error
+        if not isinstance(reason, Exception):  # Ctrl-C
+            raise reason from None
         raise OSError(f"cannot write {path}: {reason}") from error
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -32,14 +34,10 @@ def is_main() -> bool:
     return get_rank() == 0
 
 
-def say(text: str) -> None:
-    """Print, in the main process only, file names that are no text as well."""
-    if is_main():
-        print(text.encode(errors="backslashreplace").decode(), flush=True)
-
-
 def start(device: torch.device) -> torch.device:
     """Join the processes that `torchrun` started, if it did, until this one ends.
+
+    From then on only the main process prints.
 
     Returns:
         This process's own device: its GPU, or the CPU.
@@ -59,6 +57,8 @@ def start(device: torch.device) -> torch.device:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     atexit.register(stop)
+    if not is_main():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115, stays open
     return device
 
 

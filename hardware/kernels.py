@@ -19,6 +19,7 @@ import torch
 SOURCE = Path(__file__).with_name("kernels.c")
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512bf16", "fma")
 FLAGS = ("-O3", "-fopenmp", "-shared", "-fPIC", *(f"-m{name}" for name in INSTRUCTIONS))
+DIGEST_SIZE = 32
 COMPILERS = ("cc", "gcc", "clang")  # after the one that $CC names
 NO_COMPILER = "no C compiler; gcc would make it faster"
 
@@ -86,15 +87,32 @@ def _load_or_compile() -> ctypes.CDLL:
     content = SOURCE.read_bytes() + " ".join(FLAGS).encode()
     name = f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
     path = SOURCE.parent / "__pycache__" / name
-    with contextlib.suppress(OSError):  # none yet, damaged, or another system's
-        return ctypes.CDLL(str(path))
+    with contextlib.suppress(OSError):  # none yet, or another system's
+        if _is_whole(path):  # a damaged library can end the process
+            return ctypes.CDLL(str(path))
     folder = _make_writable(path.parent)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         compiled = _compile(Path(temporary) / name)
         library = ctypes.CDLL(str(compiled))
         if folder:
+            with compiled.open("ab") as file:
+                file.write(_compute_digest(compiled.read_bytes()))
             compiled.replace(path)  # at once: others may be compiling too
     return library
+
+
+def _is_whole(path: Path) -> bool:
+    """Say whether a library ends in the SHA-256 of the rest, as it was kept.
+
+    Raises:
+        OSError: there is none.
+    """
+    content = path.read_bytes()
+    return _compute_digest(content[:-DIGEST_SIZE]) == content[-DIGEST_SIZE:]
+
+
+def _compute_digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _make_writable(folder: Path) -> Path | None:

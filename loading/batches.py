@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 from hardware import distributed
 from loading.augmentation import augment, draw_augmentation
 from loading.preprocessing import Preprocessing
+
+SHARED_MEMORY = Path("/dev/shm")  # through which Linux's workers pass their batches
+PREFETCHED = 2  # batches that each worker prepares
+PATIENCE_S = 600  # without a batch, after which the workers are held for lost
 
 _ORDER, _AUGMENTATION = 0, 1  # separate random streams of one seed
 
@@ -35,6 +40,9 @@ class BatchLoader:
         training: shuffle, crop and flip.
         workers: processes that read images; 0 reads in this process, None chooses
             what suits the device.
+
+    Raises:
+        ValueError: the workers need more shared memory than there is.
 
     Attributes:
         epoch, batch: where the next iteration begins when training: an epoch that was
@@ -71,8 +79,7 @@ class BatchLoader:
         self.batch = 0
         self.batch_indices = np.empty(0, dtype=np.int64)
         self.share = 1.0
-        if workers is None:
-            workers = _choose_workers(self.device)
+        workers = _fit_into_shared_memory(workers, dataset, batch_size, self.device)
         self._loader = DataLoader(
             dataset,
             batch_sampler=_BatchSampler(self),
@@ -80,6 +87,8 @@ class BatchLoader:
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
             persistent_workers=workers > 0,
+            prefetch_factor=PREFETCHED if workers else None,
+            timeout=PATIENCE_S if workers else 0,
             worker_init_fn=_leave_process_group,
             generator=torch.Generator(),  # leave the global random state alone
         )
@@ -177,6 +186,31 @@ def _choose_workers(device: torch.device) -> int:
     """
     cores = (os.cpu_count() or 2) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return 0 if device.type == "cpu" else min(8, max(cores - 1, 1))
+
+
+def _fit_into_shared_memory(
+    wanted: int | None, dataset: Dataset, batch_size: int, device: torch.device
+) -> int:
+    """Return how many workers to start; with too little memory they would hang.
+
+    Raises:
+        ValueError: so many were asked for, and their batches do not fit.
+    """
+    workers = _choose_workers(device) if wanted is None else wanted
+    if not workers or not SHARED_MEMORY.is_dir():
+        return workers
+    system = os.statvfs(SHARED_MEMORY)
+    free = system.f_bavail * system.f_frsize
+    batch = batch_size * dataset[0][0].nbytes
+    fitting = max(free // batch - 1, 0) // PREFETCHED  # one batch is in use
+    if wanted is None or wanted <= fitting:
+        return min(workers, fitting)
+    needed = (PREFETCHED * wanted + 1) * batch
+    raise ValueError(
+        f"{wanted} workers pass {needed / 1e6:.0f} MB of images through "
+        f"{SHARED_MEMORY}, where {free / 1e6:.0f} MB are free: give --workers "
+        f"{fitting}, or more of it (docker run --shm-size=1g)"
+    )
 
 
 def _leave_process_group(worker: int) -> None:

@@ -6,13 +6,16 @@ import functools
 import itertools
 import math
 import os
+import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,8 +28,15 @@ CHUNK = 1024  # images that are handed to the checking threads at once
 NUM_SHOWN = 10  # bad images that an error names
 SLOW = 0.003  # seconds; below, threads cost more than they gain
 MAX_THREADS = 4  # each may hold an image of full size: 72 MB at 24 megapixels
+LARGE = 24_000_000  # pixels; images of more are read one at a time
+MOST_SCANS = 20  # of a JPEG of the most pixels; a smaller one may have more
+BYTES_OF_SCAN = 10  # at least
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_large_image = threading.Lock()
+_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")  # but for stuffing, restarts
+_END_OF_IMAGE, _START_OF_SCAN = b"\xd9", b"\xda"
 
 # What Pillow only warns of either raises a clear error here or does not matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -69,8 +79,9 @@ def read_image(path: str | Path) -> Image.Image:
     and floating-point greys scaled to 8 bits, and transparency laid over white.
 
     Raises:
-        ValueError: the file cannot be read, is truncated, or has more pixels than
-            Pillow holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`).
+        ValueError: the file cannot be read, is truncated, has more pixels than Pillow
+            holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`), or is a JPEG that asks for
+            hundreds of passes over them.
     """
     return _read(Path(path), lambda image: _to_rgb(ImageOps.exif_transpose(image)))
 
@@ -80,22 +91,62 @@ def check_image_header(path: str | Path) -> None:
     _read(Path(path), lambda image: image.size)
 
 
+def check_image_pixels(path: str | Path) -> None:
+    """Raise ValueError, as `read_image` does, if a file cannot be decoded."""
+    _read(Path(path), lambda image: image.load())
+
+
 def _read(path: Path, use: Callable[[Image.Image], Result]) -> Result:
     """Open an image and use it; turn whatever goes wrong into one clear ValueError."""
     try:
         if not path.is_file():  # a pipe would make the reader wait for ever
             raise OSError("it is no file")
         with Image.open(path, formats=_get_formats()) as image:
-            width, height = image.size
-            if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
-                raise Image.DecompressionBombError(f"{width} x {height} pixels")
-            return use(image)
+            _refuse_bomb(image)
+            with _large_image if math.prod(image.size) > LARGE else nullcontext():
+                return use(image)
     # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.
     except Exception as error:
         reason = _describe_reading_error(path, error)
         raise ValueError(
             f"cannot read the image {path}: {reason}; replace or remove it"
         ) from error
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    """Refuse a file that asks for more work than its pixels deserve."""
+    width, height = image.size
+    most_pixels = Image.MAX_IMAGE_PIXELS or math.inf
+    if width * height > most_pixels:
+        raise Image.DecompressionBombError(f"{width} x {height} pixels")
+    if image.format in ("JPEG", "MPO"):
+        most_scans = MOST_SCANS * most_pixels / (width * height)
+        num_scans = _count_scans(image.fp, most_scans)
+        if num_scans > most_scans:
+            raise ValueError(f"{width} x {height} pixels in {num_scans} scans")
+
+
+def _count_scans(file: IO[bytes], most: float) -> int:
+    """Count how often a JPEG goes over its pixels, if that may be more than `most`.
+
+    A usual one does so once or ten times; but a scan can be empty, and each makes the
+    decoder pass over the whole image.
+    """
+    if file.seek(0, os.SEEK_END) <= BYTES_OF_SCAN * most:
+        return 0
+    file.seek(0)
+    data = file.read()
+    if data.count(b"\xff" + _START_OF_SCAN) <= most:
+        return 0
+    # Exactly: what looks like one may stand in a preview, or a video behind the image.
+    num_scans, position = 0, 2
+    while marker := _JPEG_MARKER.search(data, position):
+        position = marker.end()
+        if marker[1] == _END_OF_IMAGE:
+            break
+        num_scans += marker[1] == _START_OF_SCAN
+        position += int.from_bytes(data[position : position + 2], "big")
+    return num_scans
 
 
 @functools.cache
@@ -187,7 +238,7 @@ def check_images(
         check = "header" if num_images <= MOST_FOR_AUTO else "none"
     if check == "none":
         return {}
-    read = check_image_header if check == "header" else read_image
+    read = check_image_header if check == "header" else check_image_pixels
     bad: dict[str, list[BadImage]] = {}
     with tqdm(
         total=num_images,

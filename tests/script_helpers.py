@@ -25,6 +25,13 @@ def make_checkpoint(path: Path, **entries: object) -> Path:
     return path
 
 
+def make_broken_checkpoint(path: Path) -> Path:
+    """Write a checkpoint whose finite weights give no finite score."""
+    model = build_model("SimpleNet")
+    torch.nn.init.constant_(model.fc3.weight, 3e38)
+    return make_checkpoint(path, model=model.state_dict())
+
+
 def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run one of the project's scripts in a process of its own."""
     return subprocess.run(

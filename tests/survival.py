@@ -304,7 +304,10 @@ def serve() -> None:
     import sklearn.metrics  # noqa: F401
     import torch
 
+    import train_main  # noqa: F401
+
     torch.set_num_threads(1)
+    torch.optim.Adam([torch.zeros(1)])  # the first one imports for two seconds
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

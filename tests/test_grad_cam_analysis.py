@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from map_models import Normed, OneConvolution, make_images
-from script_helpers import make_checkpoint, run_script
+from script_helpers import make_broken_checkpoint, make_checkpoint, run_script
 from torch import Tensor, nn
 
 import grad_cam_analysis
@@ -199,3 +199,14 @@ def test_script_with_a_damaged_checkpoint_exits_with_one_line_and_status_2(
     assert result.stderr.startswith("grad_cam_analysis.py: error: ")
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_main_score_that_is_not_finite_names_the_image(faces_root, tmp_path, one_line):
+    checkpoint = make_broken_checkpoint(tmp_path / "broken.pt")
+    figures = tmp_path / "figures"
+
+    with pytest.raises(ValueError, match=r"no finite score.*test/real/0") as error:
+        grad_cam_analysis.main(make_flags(faces_root, checkpoint, figures))
+
+    one_line(error)
+    assert not figures.exists()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from script_helpers import make_broken_checkpoint
 
 import numerical_analysis
 from faces_dataset import FacesDataset, ResizeToTensor
@@ -16,7 +17,7 @@ from metrics.delong import compute_delong_interval
 from metrics.measures import compute_metrics
 from metrics.score_sets import load_score_set
 from plots import style
-from utils import load_dataset
+from utils import load_checkpoint, load_dataset
 
 FIGURES = (
     "roc_curve",
@@ -357,3 +358,15 @@ def test_main_files_of_one_name_are_refused(tmp_path):
         numerical_analysis.main(
             ["--from-scores", *inputs, "--figures-dir", str(tmp_path)]
         )
+
+
+def test_get_soft_scores_score_that_is_not_finite_names_the_image(
+    faces_root, tmp_path, one_line
+):
+    model = load_checkpoint(make_broken_checkpoint(tmp_path / "broken.pt"))
+    dataset = load_dataset("faces", "test", data_root=faces_root.parent)
+
+    with pytest.raises(ValueError, match=r"5 of 5 images no .*real/00\.png") as error:
+        numerical_analysis.get_soft_scores_and_true_labels(dataset, model)
+
+    one_line(error)

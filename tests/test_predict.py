@@ -133,6 +133,8 @@ def test_judge_images_reads_side_by_side(workers, faces_root, model, monkeypatch
     )
     assert [verdict.path for verdict in verdicts] == paths
     processes = {process for process, _ in list(readers)}
+    if workers:  # the loader itself reads one, to know the size
+        processes.remove(os.getpid())
     assert len(processes) == (workers or 1)
     assert workers or len(readers) == 3  # the first is read alone, then in two threads
 
@@ -200,8 +202,40 @@ def test_summarise_says_the_threshold_and_where_it_comes_from(entries, expected,
     )
 
 
-def test_make_printable_escapes_line_breaks_and_undecodable_bytes():
-    assert predict.make_printable("a\nb\udcff é") == "a\\nb\\udcff é"
+def test_main_file_name_cannot_forge_a_line(checkpoint, tmp_path, capsys):
+    path = tmp_path / "a\x1b[1A\x1b[2K\nreal  P(fake)=0.001  b.png"
+    Image.new("RGB", (9, 9)).save(path)
+
+    predict.main(["-cpp", str(checkpoint), str(path)])
+
+    lines, _ = read_lines(capsys)
+    assert len(lines) == 2  # the verdict and the summary
+    assert all(line.isprintable() for line in lines)
+
+
+def test_judge_images_score_that_is_not_finite_is_a_failure(model, faces_root):
+    paths = sorted((faces_root / "test" / "fake").iterdir())
+    nn.init.constant_(model.fc3.weight, 3e38)
+
+    verdicts, failures = judge_images(paths, model, FP32)
+
+    assert verdicts == []
+    assert failures == [f"the model gives {path} no finite score" for path in paths]
+
+
+@pytest.mark.parametrize("name", ["net.pt", "face.png"])
+def test_main_csv_never_replaces_an_input(name, tmp_path, capsys):
+    checkpoint = make_checkpoint(tmp_path / "net.pt")
+    Image.new("RGB", (9, 9)).save(tmp_path / "face.png")
+    before = (tmp_path / name).read_bytes()
+
+    with pytest.raises(ValueError, match="is an input"):
+        predict.main(
+            ["-cpp", str(checkpoint), str(tmp_path), "--csv", str(tmp_path / name)]
+        )
+
+    assert (tmp_path / name).read_bytes() == before
+    assert read_lines(capsys) == ([], [])
 
 
 def test_main_with_only_unreadable_paths_names_each_on_a_line(
@@ -224,7 +258,8 @@ def test_main_with_only_unreadable_paths_names_each_on_a_line(
     [
         (["-cpp", "missing.pt"], "there is no checkpoint missing.pt"),
         (["--csv", "/dev/null/x.csv"], "cannot write to the folder /dev/null"),
-        (["--csv", "."], "is a folder; --csv takes the name of a file"),
+        (["--csv", "/dev/null"], "cannot write /dev/null: it is no regular file"),
+        (["--csv", "."], r"cannot write \.: it is a folder"),
         (["--device", "abacus"], "no device is called 'abacus'"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from map_models import Linear, Normed, OneConvolution, make_images
-from script_helpers import make_checkpoint, run_script
+from script_helpers import make_broken_checkpoint, make_checkpoint, run_script
 
 import saliency_map
 from faces_dataset import FAKE, REAL
@@ -217,3 +217,14 @@ def test_script_without_checkpoint_exits_with_one_line_and_status_2(
         "train_main.py writes one, checkpoints/DATASET_MODEL_OPTIMIZER.pt\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_main_score_that_is_not_finite_names_the_image(faces_root, tmp_path, one_line):
+    checkpoint = make_broken_checkpoint(tmp_path / "broken.pt")
+    figures = tmp_path / "figures"
+
+    with pytest.raises(ValueError, match=r"no finite score.*real/00\.png") as error:
+        saliency_map.main(make_flags(faces_root, checkpoint, figures))
+
+    one_line(error)
+    assert not figures.exists()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,36 @@ def test_main_under_torchrun_gives_the_numbers_of_one_process(faces_root, tmp_pa
     for curve in CURVES:
         assert records[1][curve] == pytest.approx(records[0][curve], rel=1e-4), curve
     assert policies[0] == policies[1]  # both chose on the whole validation split
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="another system")
+def test_main_under_torchrun_lost_process_is_one_line(faces_root, tmp_path):
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2"]
+    flags = ("-e", "10000", "--checkpoint-minutes", "0.0001", "--workers", "0")
+    arguments = make_arguments(faces_root, tmp_path, *flags)
+    process = subprocess.Popen(
+        [sys.executable, *launcher, str(Path(train_main.__file__)), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while not get_files(tmp_path)[2].exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    (second,) = [
+        int(child)
+        for child in children.split()
+        if b"\0RANK=1\0" in Path(f"/proc/{child}/environ").read_bytes()
+    ]
+    os.kill(second, signal.SIGKILL)
+    error = process.communicate(timeout=120)[1]
+    ours = [line for line in error.splitlines() if line.startswith("train_main.py: ")]
+    assert len(ours) == 1
+    assert "another process of this training ended; --resume goes on" in ours[0]
+    assert "[rank0]" not in error  # how torch prefixes a traceback
 
 
 def test_main_writes_the_files_of_the_reference(
@@ -219,6 +251,23 @@ def test_main_resume_with_the_weights_flag_repeated_goes_on(
     train(faces_root, tmp_path, *more, "-e", "2", "--resume")
     assert asked[0] == (weights, False)
     assert all(path is None and random for path, random in asked[1:])
+    with pytest.raises(
+        ValueError, match=r"--weights was 'weights.pth', is now 'o.pth'"
+    ):
+        train(faces_root, tmp_path, *more[:-1], "o.pth", "-e", "2", "--resume")
+
+
+def test_main_resume_of_a_finished_run_says_that_nothing_is_left(
+    tiny_model, faces_root, tmp_path, capsys
+):
+    train(faces_root, tmp_path)
+    assert "nothing to train" not in capsys.readouterr().out
+    before = [path.read_bytes() for path in get_files(tmp_path)]
+    assert train(faces_root, tmp_path, "--resume") == 0
+    assert "nothing to train: a larger --epochs would go on" in capsys.readouterr().out
+    assert [path.read_bytes() for path in get_files(tmp_path)] == before
+    train(faces_root, tmp_path, "--resume", "-e", "2")
+    assert load_history(get_files(tmp_path)[0])[0]["epochs"] == 2
 
 
 def test_main_without_resume_keeps_an_earlier_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from command_line.flags import PRECISIONS
 from command_line.parser import (
     USER_ERROR_STATUS,
     describe_error,
+    make_printable,
     non_negative_float,
     positive_float,
     seed,
@@ -175,12 +177,83 @@ def test_run_user_error_is_one_line_and_a_status(error, status, text, capsys):
     assert captured.err.count("\n") == 1
 
 
-def test_run_programming_error_keeps_its_traceback():
+@pytest.mark.parametrize("bug", [KeyError("a bug"), RuntimeError("a bug")])
+def test_run_programming_error_keeps_its_traceback(bug):
     def main(argv):
-        raise KeyError("a bug")
+        raise bug
 
-    with pytest.raises(KeyError):
+    with pytest.raises(type(bug)):
         command_line.run(main)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("DataLoader worker (pid 3) is killed by signal: Killed.", "--workers 0"),
+        ("DataLoader timed out after 600 seconds", "--workers 0"),
+        ("CUDA out of memory. Tried to allocate", "smaller --batch-size"),
+        ("[pair.cc:5] Connection reset by peer\nmore", "another process"),
+    ],
+)
+def test_run_error_of_torch_that_the_user_can_mend_is_one_line(text, advice, capsys):
+    def main(argv):
+        raise RuntimeError(text)
+
+    with pytest.raises(SystemExit) as exit_:
+        command_line.run(main)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert error.count("\n") == 1
+    assert advice in error
+
+
+HOSTILE = "real\x1b[2K\rfake\nx \u202ey \u2028z \udcff\t\x9b"
+
+
+def test_make_printable_leaves_nothing_that_a_terminal_obeys():
+    printable = make_printable(HOSTILE)
+    assert printable.isprintable()
+    assert printable.startswith("real\\x1b[2K\\rfake\\nx \\u202ey")
+    assert make_printable("Gesicht 顔 é.jpg") == "Gesicht 顔 é.jpg"
+
+
+def test_say_prints_each_text_as_one_line(capsys):
+    command_line.say(HOSTILE, "b")
+    first, second = capsys.readouterr().out.split("\n")[:-1]
+    assert first.isprintable()
+    assert second == "b"
+
+
+@pytest.mark.parametrize("error", [ValueError(HOSTILE), OSError(HOSTILE)])
+def test_run_error_of_a_hostile_name_is_printable(error, capsys):
+    def main(argv):
+        raise error
+
+    with pytest.raises(SystemExit):
+        command_line.run(main)
+    assert capsys.readouterr().err.rstrip("\n").isprintable()
+
+
+def test_parser_hostile_argument_is_printable(capsys):
+    parser = command_line.Parser("test")
+    parser.add_argument("--n", type=command_line.positive_int)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--n", HOSTILE])
+    assert capsys.readouterr().err.rstrip("\n").isprintable()
+
+
+def test_run_terminal_that_is_not_utf_8_prints_all_the_same():
+    program = (
+        "import command_line; command_line.run(lambda argv: command_line.say('顔é'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, b"\\u9854\\xe9\n")
 
 
 @pytest.mark.parametrize("status", [None, 0, 1])

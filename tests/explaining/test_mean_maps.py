@@ -110,3 +110,10 @@ def test_compute_mean_maps_without_one_class_raises():
 
     with pytest.raises(ValueError, match="no fake image"):
         compute_mean_maps(batches, lambda images, labels: images[:, 0])
+
+
+def test_compute_mean_maps_that_are_not_finite_raises():
+    batches = [(make_images(2), torch.tensor([REAL, FAKE]))]
+
+    with pytest.raises(ValueError, match="not finite"):
+        compute_mean_maps(batches, lambda images, labels: images[:, 0] * torch.inf)

@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from files.atomic import check_writable, save_csv, save_json, write_atomically
+from files.atomic import (
+    check_output,
+    check_writable,
+    save_csv,
+    save_json,
+    write_atomically,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -158,3 +164,58 @@ def test_check_writable_file_in_place_of_a_folder_is_refused(tmp_path, below, on
         check_writable(tmp_path / "file" / below)
     assert str(tmp_path / "file") in one_line(error)
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_write_atomically_reader_in_between_sees_the_old_file(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    seen = []
+
+    def write(handle):
+        handle.write(b"new")
+        handle.flush()
+        seen.append(path.read_bytes())
+
+    write_atomically(path, write)
+    assert (seen, path.read_bytes()) == ([b"old"], b"new")
+
+
+def test_write_atomically_makes_the_content_then_the_name_durable(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "file.bin"
+    synced = []
+
+    def fsync(descriptor):
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        synced.append((kind, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(path, lambda handle: handle.write(b"new"))
+    assert synced == [("file", False), ("folder", True)]
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe"])
+def test_write_atomically_what_is_no_file_is_refused_and_stays(tmp_path, what):
+    path = tmp_path / "name"
+    (path.mkdir if what == "folder" else lambda: os.mkfifo(path))()
+    with pytest.raises(OSError, match=r"cannot write .*name: it is (a|no)"):
+        write_atomically(path, lambda handle: handle.write(b"new"))
+    assert path.exists()
+    assert not path.is_file()
+
+
+def test_check_output_refuses_an_input_by_any_name(tmp_path):
+    source, link = tmp_path / "photo.jpg", tmp_path / "link.csv"
+    source.write_bytes(b"photo")
+    link.symlink_to(source)
+    check_output(tmp_path / "new.csv", [source, tmp_path / "missing.jpg"])
+    for path in (source, link, tmp_path / "." / "photo.jpg"):
+        with pytest.raises(ValueError, match="is an input"):
+            check_output(path, [source])
+
+
+def test_save_csv_text_that_looks_like_a_formula_is_quoted(tmp_path):
+    path = tmp_path / "file.csv"
+    save_csv([("=1+2", -0.5), ("@a", 1), ("a=b", -1)], path, header=["name", "n"])
+    assert path.read_text().splitlines()[1:] == ["'=1+2,-0.5", "'@a,1", "a=b,-1"]

@@ -18,7 +18,12 @@ import torch
 from files import run_files
 from files.history import get_best_epoch, load_history
 from files.layout import name_run_files
-from files.run_files import InterruptedRunError, RunFiles, load_snapshot
+from files.run_files import (
+    InterruptedRunError,
+    RunFiles,
+    check_entries,
+    load_snapshot,
+)
 from files.tensors import load_tensors, save_tensors
 from loading.batches import BatchLoader
 from trainer import Trainer
@@ -131,10 +136,48 @@ def test_run_signal_saves_a_snapshot_and_stops(make_trainer, tmp_path, number):
     assert record["run_id"] == "a"
 
 
-def test_watch_a_second_signal_kills(tmp_path):
-    with pytest.raises(KeyboardInterrupt), make_files(tmp_path).watch():
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watch_says_that_it_heard_a_signal_and_a_second_one_stops(
+    number, tmp_path, capfd
+):
+    with pytest.raises(InterruptedRunError) as error, make_files(tmp_path).watch():
+        os.kill(os.getpid(), number)
+        assert f"{signal.Signals(number).name}: saving" in capfd.readouterr().err
+        os.kill(os.getpid(), number)
+    assert error.value.status == 128 + number
+
+
+def test_after_epoch_writes_the_snapshot_before_what_it_can_restore(
+    make_trainer, tmp_path, monkeypatch
+):
+    files = make_files(tmp_path)
+    written = []
+    monkeypatch.setattr(
+        run_files, "save_tensors", lambda value, path: written.append(path)
+    )
+    monkeypatch.setattr(run_files, "save_run", lambda run, path: written.append(path))
+    run(make_trainer(), 1, files)
+    paths = files.paths
+    assert written == [paths.snapshot, paths.checkpoint, paths.history]
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ({"epoch": 1.0}, "its epoch is 1.0, no int"),
+        ({"epoch": True}, "its epoch is True, no int"),
+        ({"val_acc": float("nan")}, "its val_acc is nan, no float"),
+        ({"threshold": 10**400}, "its threshold is 1000"),
+        ({"threshold_policy": torch.ones(2, 2)}, "its threshold_policy is tensor"),
+        ({"flags": [1]}, r"its flags is \[1\], no dict"),
+        ({"run_id": b"a"}, "its run_id is b'a', no str"),
+    ],
+)
+def test_check_entries_another_type_is_refused(entry, complaint, one_line):
+    check_entries({"epoch": 1, "val_acc": 50, "threshold": 0.5, "other": {}})
+    with pytest.raises(ValueError, match=complaint) as error:
+        check_entries(entry)
+    one_line(error)
 
 
 @pytest.mark.parametrize(("minutes", "num_snapshots"), [(1.0, 9 + 1), (0, 1)])

@@ -402,3 +402,26 @@ def test_load_model_state_misfit_is_refused_and_model_unchanged(case, one_line):
     one_line(error)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_save_tensors_stopped_while_writing_stops(stop, tmp_path, monkeypatch):
+    def fsync(descriptor):
+        raise AssertionError("nothing was written whole")
+
+    def save(value, handle):
+        class Handle:
+            def write(self, data):
+                raise stop
+
+            def flush(self):
+                """Nothing is buffered."""
+
+        torch_save(value, Handle())
+
+    torch_save = torch.save
+    monkeypatch.setattr(torch, "save", save)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(stop):
+        save_tensors({"a": torch.zeros(10)}, tmp_path / "x.pt")
+    assert list(tmp_path.iterdir()) == []

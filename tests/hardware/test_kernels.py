@@ -94,14 +94,22 @@ def test_load_kernels_compiles_once_for_a_source(monkeypatch, fresh):
 
 
 @needs_kernels
-def test_load_kernels_damaged_library_is_compiled_anew(fresh):
+@pytest.mark.parametrize("damage", ["emptied", "cut", "changed"])
+def test_load_kernels_damaged_library_is_compiled_anew(fresh, damage):
     assert kernels.are_available()
     (library,) = (fresh / "__pycache__").iterdir()
+    whole = library.read_bytes()
+    middle = len(whole) // 2
+    damaged = {
+        "emptied": b"",
+        "cut": whole[:middle],
+        "changed": whole[:middle] + bytes(999) + whole[middle + 999 :],
+    }
     kernels.load_kernels.cache_clear()
     library.unlink()  # its old content is in use
-    library.write_bytes(b"")
+    library.write_bytes(damaged[damage])
     assert kernels.are_available()
-    assert library.stat().st_size > 0
+    assert library.read_bytes() == whole
 
 
 @needs_kernels

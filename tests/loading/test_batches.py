@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import distributed
+from loading import batches
 from loading.augmentation import augment, draw_augmentation
-from loading.batches import BatchLoader, collate
+from loading.batches import SHARED_MEMORY, BatchLoader, collate
 from loading.preprocessing import Preprocessing
 
 # Shows where it was applied: halves.
@@ -178,6 +184,67 @@ def test_batch_loader_without_a_wish_takes_the_workers_that_suit(
         for workers in (None, 5)
     )
     assert [loader._loader.num_workers for loader in loaders] == [expected, 5]
+
+
+def make_shared_memory(monkeypatch, free: int) -> None:
+    """Leaves so many bytes of shared memory free."""
+    sizes = {"f_bavail": free // 512, "f_frsize": 512}
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**sizes))
+
+
+@pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="another system")
+def test_batch_loader_workers_without_shared_memory_are_refused(monkeypatch, one_line):
+    samples = make_samples(8, size=32)  # 3,072 bytes each: 12 kB a batch
+    make_shared_memory(monkeypatch, 64_000)
+    BatchLoader(samples, 4, workers=2)  # five batches: four ahead, one in use
+    with pytest.raises(ValueError, match="give --workers 2, or more of it") as error:
+        BatchLoader(samples, 4, workers=3)
+    one_line(error)
+    BatchLoader(samples, 400, workers=0)
+
+
+DOCKER = f"mount -t tmpfs -o size=64m tmpfs {SHARED_MEMORY} && exec "
+LOAD = """
+import sys
+import torch
+from loading import BatchLoader
+samples = [(torch.zeros(3, 256, 256, dtype=torch.uint8), 0)] * 400
+try:
+    print(sum(len(labels) for _, labels in BatchLoader(samples, 128, workers=2)))
+except ValueError as error:
+    print(error)
+print(sum(len(labels) for _, labels in BatchLoader(samples, 32, workers=2)))
+"""
+
+
+@pytest.mark.slow
+def test_batch_loader_in_docker_memory_loads_or_says_so():
+    command = DOCKER + shlex.join([sys.executable, "-c", LOAD])
+    try:
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", command],
+            cwd=Path(batches.__file__).parents[1],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"nothing can be mounted here: {error}")
+    refusal, count = done.stdout.splitlines()
+    assert "2 workers pass 126 MB of images through /dev/shm, where 67 MB" in refusal
+    assert count == "400"
+
+
+@pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="another system")
+@pytest.mark.parametrize(("free", "workers"), [(64_000, 2), (12_000, 0)])
+def test_batch_loader_without_a_wish_fits_into_shared_memory(
+    monkeypatch, free, workers
+):
+    make_shared_memory(monkeypatch, free)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    loader = BatchLoader(make_samples(8, size=32), 4, device="cuda")
+    assert loader._loader.num_workers == workers
 
 
 @pytest.mark.parametrize("training", [False, True])

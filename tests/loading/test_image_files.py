@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,7 @@ from faces_dataset import FacesDataset
 from loading import image_files
 from loading.image_files import (
     MOST_FOR_AUTO,
+    MOST_SCANS,
     BadImage,
     check_image_header,
     check_images,
@@ -186,6 +189,55 @@ def test_read_image_decompression_bomb_is_refused(
     with pytest.raises(ValueError, match="too many pixels") as error:
         read_image(tmp_path / "bomb.png")
     assert "bomb.png" in one_line(error)
+
+
+def make_progressive_jpeg(num_more_scans: int, size: int = 512) -> bytes:
+    """A JPEG whose last scan, a few bytes, is there so many times more."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (size, size), ORANGE).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    last_scan = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + num_more_scans * last_scan + data[-2:]
+
+
+@pytest.mark.parametrize("read", [read_image, check_image_header])
+def test_read_image_jpeg_of_many_scans_is_refused(
+    tmp_path, monkeypatch, read, one_line
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 512 * 512)
+    path = tmp_path / "bomb.jpg"
+    path.write_bytes(make_progressive_jpeg(MOST_SCANS - 10))
+    read(path)
+    path.write_bytes(make_progressive_jpeg(MOST_SCANS - 9))
+    with pytest.raises(ValueError, match="512 x 512 pixels in 21 scans") as error:
+        read(path)
+    one_line(error)
+
+
+def test_read_image_video_behind_a_jpeg_counts_no_scans(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 512 * 512)
+    path = tmp_path / "motion.jpg"
+    path.write_bytes(make_progressive_jpeg(0) + b"\xff\xda" * 1000)
+    assert read_image(path).size == (512, 512)
+
+
+def test_read_image_large_images_are_read_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "LARGE", 10)
+    Image.new("RGB", (6, 4)).save(tmp_path / "large.png")
+    alive, most = 0, 0
+
+    def to_rgb(image: Image.Image) -> Image.Image:
+        nonlocal alive, most
+        alive += 1
+        most = max(most, alive)
+        time.sleep(0.02)
+        alive -= 1
+        return image
+
+    monkeypatch.setattr(image_files, "_to_rgb", to_rgb)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read_image, [tmp_path / "large.png"] * 8))
+    assert most == 1
 
 
 def test_read_image_unreadable_permissions_are_named(tmp_path, monkeypatch):
