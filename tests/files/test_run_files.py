@@ -254,6 +254,7 @@ DAMAGES = {
     "random": lambda s: {**s, "trainer": {**s["trainer"], "random": []}},
     "batches": lambda s: {**s, "trainer": {**s["trainer"], "batches": [1]}},
     "best": lambda s: {**s, "best": 3},
+    "best's types": lambda s: {**s, "best": {**s["best"], "threshold": "x"}},
     "best's names": lambda s: {**s, "best": {"epoch": 1}},
 }
 
