@@ -62,14 +62,18 @@ def save_json(value: Any, path: str | Path) -> None:
 def save_csv(
     rows: Iterable[Sequence[Any]], path: str | Path, *, header: Sequence[str]
 ) -> None:
-    """Save rows under a header as CSV (UTF-8), atomically."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    # A file name that is not valid UTF-8 keeps its bytes.
-    content = buffer.getvalue().encode("utf-8", "surrogateescape")
-    write_atomically(path, lambda handle: handle.write(content))
+    """Save rows under a header as CSV (UTF-8), atomically, a row at a time."""
+
+    def write(handle: BinaryIO) -> None:
+        # A file name that is not valid UTF-8 keeps its bytes.
+        options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        text = io.TextIOWrapper(handle, **options)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        text.detach()  # flushed, and the file left open
+
+    write_atomically(path, write)
 
 
 def check_writable(folder: str | Path) -> None:
