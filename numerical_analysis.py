@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+import torch
 from torch import nn
 from torch.utils.data import Dataset
 
 import command_line
-from faces_dataset import FacesDataset
-from files.atomic import check_writable, save_json
+from faces_dataset import FacesDataset, compute_fingerprint
+from files.atomic import check_writable
 from files.layout import MODEL_NAMES, SPLITS, default_checkpoint_path
+from files.provenance import describe_call, describe_file
+from files.run_files import get_versions
 from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
 from metrics import (
+    LOGIT_DIFFERENCE,
+    ScoreFormat,
     ScoreSet,
+    calibrate_on,
     compute_fake_scores,
     find_leaks,
     groups_from_names,
     load_score_set,
-    save_score_set,
+    subsets_from_names,
     tell_apart,
 )
-from metrics.analysis import Analysis, Comparison, analyse, compare_detectors
-from plots.curves import plot_det, plot_precision_recall, plot_roc
-from plots.scores import plot_confusion_matrix, plot_reliability, plot_score_histogram
-from plots.style import save_figure
-from plots.tables import format_comparison, format_report
+from metrics.analysis import analyse
+from metrics.likelihood_ratios import LlrCalibration
+from metrics.operating_point import compute_logit_differences
+from plots.reports import save_all
 from trainer import compute_logits
 from utils import load_checkpoint, load_dataset, refuse_broken_scores
 
@@ -43,26 +49,24 @@ EPILOG = """examples:
       -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
   python numerical_analysis.py -cpp A.pt B.pt -d fakes_dataset synthetic_dataset
   python numerical_analysis.py --from-scores scores.csv --group-column video
+  python numerical_analysis.py --from-scores test.csv --calibrate-on val.csv
 
 writes to --figures-dir, for each detector and dataset:
   DATASET_MODEL_{roc_curve,det_curve,precision_recall,score_histogram,reliability,
-                 confusion_matrix}.png
-  DATASET_MODEL_metrics.json    every number, with its interval
-  DATASET_MODEL_scores.csv      path, label, score, group
+                 confusion_matrix,tippett}.png
+  DATASET_MODEL_metrics.json    every number, with its interval, and where it is from
+  DATASET_MODEL_scores.csv      path, label, P(fake), group, logit difference,
+                                log-likelihood ratio, subset
+  DATASET_MODEL_subsets_det_curve.png, with --subset-by or --subset-column
 and for several comparison_{roc_curve,det_curve,precision_recall}.png and
-comparison_metrics.json."""
+comparison_metrics.{json,csv,md,tex}."""
 
-# By the end of the file's name; curves are of one detector or of several.
-CURVES = {
-    "roc_curve": plot_roc,
-    "det_curve": plot_det,
-    "precision_recall": plot_precision_recall,
-}
-PICTURES = {
-    "score_histogram": plot_score_histogram,
-    "reliability": plot_reliability,
-    "confusion_matrix": plot_confusion_matrix,
-}
+# Flags that say how files of scores are to be read.
+SCORE_FLAGS = [flag.name for flag in fields(ScoreFormat)]
+
+inner_fraction = command_line.number_type(
+    float, lambda v: 0 < v < 1, "a number between 0 and 1"
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -93,16 +97,31 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--threshold",
-        type=command_line.fraction,
+        type=command_line.number_type(float, math.isfinite, "a number"),
         metavar="T",
-        help="score from which on a sample is called fake (default: the checkpoint's, "
-        "chosen on validation; else 0.5)",
+        help="P(fake), or score where that is not known, from which on a sample is "
+        "called fake (default: the checkpoint's or that of --calibrate-on, chosen on "
+        "validation; else 0.5, or 0 for scores that are not P(fake))",
+    )
+    group.add_argument(
+        "--prevalence",
+        type=inner_fraction,
+        metavar="SHARE",
+        help="share of fakes where the detector is to be used: also say how many of "
+        "those called fake are, and called real (PPV, NPV)",
     )
     group.add_argument(
         "--group-by",
         metavar="REGEX",
         help="video or identity in the file name: the first parentheses, or the whole "
         "match; 'prefix' for what stands before '_'",
+    )
+    group.add_argument(
+        "--subset-by",
+        metavar="REGEX",
+        help="part of the data, such as the forgery method, in the path, folders "
+        "included: the first parentheses, or the whole match; each is measured by "
+        "itself, against all real samples where it has none",
     )
     group.add_argument(
         "--resamples",
@@ -115,47 +134,91 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("scores from elsewhere")
+    for flag, text in (
+        ("--from-scores", "CSV of scores to analyse instead of a checkpoint"),
+        (
+            "--calibrate-on",
+            "CSV of the same detector's scores of other samples, one for each of "
+            "--from-scores: chooses threshold, P(fake) and likelihood ratios",
+        ),
+    ):
+        group.add_argument(flag, type=Path, nargs="+", metavar="FILE", help=text)
     group.add_argument(
-        "--from-scores",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="CSV of scores to analyse instead of a checkpoint",
+        "--max-fpr",
+        type=command_line.fraction,
+        metavar="RATE",
+        help="with --calibrate-on: threshold at which at most this share of its real "
+        "samples is called fake (default: where both errors are equally frequent)",
     )
-    for name, default in (("score", "score"), ("label", "label"), ("group", None)):
+    group.add_argument(
+        "--fpr-confidence",
+        type=inner_fraction,
+        metavar="C",
+        help="with --max-fpr: be so sure that other real samples keep to it as well",
+    )
+    for name, default, text in (
+        ("score", "score", "scores; P(fake) where all are from 0 to 1"),
+        ("label", "label", "labels"),
+        ("path", None, "names of samples, '' for none (default: a usual one)"),
+        ("group", None, "video or identity"),
+        ("subset", None, "forgery method, compression or another part of the data"),
+    ):
         group.add_argument(
-            f"--{name}-column", default=default, metavar="NAME", help=f"{name} column"
+            f"--{name}-column", default=default, metavar="NAME", help=f"column: {text}"
         )
+    group.add_argument(
+        "--positive-label",
+        metavar="WORD",
+        help="label that means fake, the other one being real (default: 1, true, fake, "
+        "spoof and the like are fake; 0, false, real, bonafide, genuine are real)",
+    )
+    group.add_argument(
+        "--lower-is-fake",
+        action="store_true",
+        help="scores are higher for real samples: P(real), where all are from 0 to 1, "
+        "or turned round by a minus sign, which --threshold then counts with",
+    )
 
 
 def _check_combination(
     parser: argparse.ArgumentParser, args: argparse.Namespace
 ) -> None:
-    """End with one line and status 2 where flags exclude each other."""
-    if args.group_by and args.group_column:
-        parser.error("--group-by and --group-column exclude each other")
-    if args.group_column and not args.from_scores:
-        parser.error("--group-column goes with --from-scores")
-    if args.from_scores and (args.checkpoint_path or args.limit):
+    """End with one line and status 2 where flags exclude or need each other."""
+    for what in ("group", "subset"):
+        if getattr(args, f"{what}_by") and getattr(args, f"{what}_column"):
+            parser.error(f"--{what}-by and --{what}-column exclude each other")
+    if not args.from_scores:
+        for name in ("calibrate_on", *SCORE_FLAGS):
+            if getattr(args, name) != parser.get_default(name):
+                flag = f"--{name.replace('_', '-')}"
+                parser.error(f"{flag} goes with --from-scores")
+    elif args.checkpoint_path or args.limit:
         parser.error("--from-scores goes without --checkpoint-path and --limit")
     num_files = len(args.from_scores or ())
     if num_files and args.dataset and len(args.dataset) not in (1, num_files):
         parser.error("-d names one dataset, or one for each file of --from-scores")
+    if args.calibrate_on and len(args.calibrate_on) != num_files:
+        parser.error("--calibrate-on takes one file for each of --from-scores")
+    if args.max_fpr is not None and not args.calibrate_on:
+        parser.error("--max-fpr goes with --calibrate-on")
+    if args.fpr_confidence is not None and not args.max_fpr:
+        parser.error("--fpr-confidence goes with --max-fpr above 0")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     check_writable(args.figures_dir)
+    patterns = {"group_pattern": args.group_by, "subset_pattern": args.subset_by}
     if args.from_scores:
         score_sets = _load_score_sets(
             args.from_scores,
-            args.dataset or [None],
+            args.calibrate_on,
+            ScoreFormat(**{name: getattr(args, name) for name in SCORE_FLAGS}),
+            datasets=args.dataset,
+            policy={"max_fpr": args.max_fpr, "confidence": args.fpr_confidence},
             model=args.model or "",
-            score_column=args.score_column,
-            label_column=args.label_column,
-            group_column=args.group_column,
-            group_pattern=args.group_by,
+            **patterns,
         )
     else:
         names = args.dataset or ["fakes_dataset"]
@@ -164,20 +227,22 @@ def main(argv: Sequence[str] | None = None) -> None:
             {name: load_dataset(name, args.split, **options) for name in names},
             args.checkpoint_path,
             args.model,
-            group_pattern=args.group_by,
+            **patterns,
             batch_size=args.batch_size,
             precision=choose_precision(args.precision, prepare_device(args.device)),
             workers=args.workers,
         )
-        for name in names if args.group_by else ():
-            print(_describe_leaks(args.data_root / name, args.group_by))
+        if args.group_by:
+            _print_leaks([args.data_root / name for name in names], args.group_by)
     score_sets = _set_threshold(tell_apart(score_sets), args.threshold)
+    options = {"num_resamples": args.resamples, "seed": args.seed}
     analyses = [
-        analyse(scores, num_resamples=args.resamples, seed=args.seed)
+        analyse(scores, prevalence=args.prevalence, **options)
         for scores in command_line.progress(score_sets, "analyse")
     ]
-    for path in save_all(analyses, args.figures_dir, keep=args.from_scores or ()):
-        print(f"wrote {path}")
+    call = _describe_call(sys.argv[1:] if argv is None else argv)
+    for path in save_all(analyses, args.figures_dir, call):
+        command_line.say(f"wrote {path}")
 
 
 def get_soft_scores_and_true_labels(
@@ -206,6 +271,23 @@ def get_soft_scores_and_true_labels(
     Raises:
         ValueError: a score is not finite; the message names the image.
     """
+    options = {"precision": precision, "workers": workers}
+    logits, labels = _compute_logits(dataset, model, batch_size, **options)
+    temperature = getattr(model, "temperature", 1.0)  # an untrained model has none
+    fake_scores = compute_fake_scores(logits, temperature)
+    real_scores = compute_fake_scores(logits.flip(1), temperature)
+    return real_scores, fake_scores, labels.numpy()
+
+
+def _compute_logits(
+    dataset: Dataset,
+    model: nn.Module,
+    batch_size: int,
+    *,
+    precision: Precision | None,
+    workers: int | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits (N, 2) and labels (N,), in the dataset's order."""
     precision = precision or choose_precision("auto", next(model.parameters()).device)
     batches = BatchLoader(
         dataset,
@@ -217,10 +299,7 @@ def get_soft_scores_and_true_labels(
     batches = command_line.progress(batches, "score")
     logits, labels = compute_logits(model, batches, precision)
     refuse_broken_scores(logits, getattr(dataset, "get_path", "image {}".format))
-    temperature = getattr(model, "temperature", 1.0)  # an untrained model has none
-    fake_scores = compute_fake_scores(logits, temperature)
-    real_scores = compute_fake_scores(logits.flip(1), temperature)
-    return real_scores, fake_scores, labels.numpy()
+    return logits, labels
 
 
 def _score_datasets(
@@ -253,25 +332,49 @@ def _score_dataset(
     model: nn.Module,
     *,
     group_pattern: str | None,
+    subset_pattern: str | None,
     **options: Any,
 ) -> ScoreSet:
     """Score one split with a detector that `load_checkpoint` returned."""
     paths = _list_paths(dataset)
     groups = groups_from_names(paths, group_pattern)
-    _, fake_scores, labels = get_soft_scores_and_true_labels(dataset, model, **options)
+    subsets = subsets_from_names(paths, dataset.get_labels(), subset_pattern)
+    logits, labels = _compute_logits(dataset, model, **options)
+    differences = compute_logit_differences(logits)
+    calibration, llr_source = _get_llr_calibration(model)
     source = "default, the checkpoint holds none"
     if "threshold" in model.details:
         source = "chosen on validation, in the checkpoint"
     return ScoreSet(
         dataset=name,
         model=model.name,
-        fake_scores=fake_scores,
-        labels=labels,
+        scores=differences,
+        labels=labels.numpy(),
+        fake_scores=compute_fake_scores(logits, model.temperature),
+        llrs=calibration.compute_llrs(differences),
         paths=paths,
         groups=groups,
+        subsets=subsets,
         threshold=model.threshold,
         threshold_source=source,
+        llr_source=llr_source,
+        score_name=LOGIT_DIFFERENCE,
         detector=model.checkpoint_path.stem,
+        provenance={
+            "inputs": [describe_file(model.checkpoint_path)],
+            "file_names_sha256": compute_fingerprint({name: dataset}),
+        },
+    )
+
+
+def _get_llr_calibration(model: nn.Module) -> tuple[LlrCalibration, str]:
+    """Return a checkpoint's calibration of likelihood ratios and where it is from."""
+    stored = [model.details.get(f"llr_{name}") for name in LlrCalibration._fields]
+    if all(type(value) is float and math.isfinite(value) for value in stored):
+        return LlrCalibration(*stored), "chosen on validation, in the checkpoint"
+    return (
+        LlrCalibration(1 / model.temperature, 0.0),
+        "logit difference over temperature: the checkpoint holds no calibration",
     )
 
 
@@ -279,26 +382,59 @@ def _list_paths(dataset: FacesDataset) -> list[str]:
     return [str(dataset.get_path(index)) for index in range(len(dataset))]
 
 
-def _describe_leaks(folder: Path, group_pattern: str) -> str:
-    """Say which groups the splits in a folder share, by the names of all files."""
-    splits = [split for split in SPLITS if (folder / split).is_dir()]
-    paths = {split: _list_paths(FacesDataset(folder / split)) for split in splits}
-    leaks = find_leaks(
-        {split: groups_from_names(paths[split], group_pattern) for split in splits}
-    )
-    if not leaks:
-        return f"{folder.name}: no group is in more than one split"
-    return "\n".join(f"{folder.name}: LEAK, {leak}" for leak in leaks)
+def _print_leaks(folders: Sequence[Path], group_pattern: str) -> None:
+    """Say which groups the splits in each folder share, by the names of all files."""
+    for folder in folders:
+        splits = [split for split in SPLITS if (folder / split).is_dir()]
+        paths = {split: _list_paths(FacesDataset(folder / split)) for split in splits}
+        leaks = find_leaks(
+            {split: groups_from_names(paths[split], group_pattern) for split in splits}
+        )
+        for leak in leaks:
+            command_line.say(f"{folder.name}: LEAK, {leak}")
+        if not leaks:
+            command_line.say(f"{folder.name}: no group is in more than one split")
 
 
 def _load_score_sets(
-    paths: Sequence[Path], datasets: Sequence[str | None], **options: Any
+    paths: Sequence[Path],
+    validation_paths: Sequence[Path] | None,
+    score_format: ScoreFormat,
+    *,
+    datasets: Sequence[str] | None,
+    policy: Mapping[str, float | None],
+    **options: Any,
 ) -> list[ScoreSet]:
-    """Load files of scores of one dataset, or of one each."""
-    return [
-        load_score_set(path, dataset=name, **options)
-        for path, name in zip(paths, cycle(datasets), strict=False)
+    """Load files of scores of one dataset, or of one each, and calibrate them."""
+    score_sets = [
+        load_score_set(path, score_format, dataset=name, **options)
+        for path, name in zip(paths, cycle(datasets or [None]), strict=False)
     ]
+    if validation_paths is None:
+        return score_sets
+    score_format = replace(score_format, group_column=None, subset_column=None)
+    calibrated = []
+    for scores, path in zip(score_sets, validation_paths, strict=True):
+        validation = load_score_set(path, score_format)
+        _check_other_samples(scores, validation)
+        calibrated.append(calibrate_on(scores, validation, **policy))
+    return calibrated
+
+
+def _check_other_samples(scores: ScoreSet, validation: ScoreSet) -> None:
+    """Refuse (ValueError) to calibrate on the same file, and say what is in both."""
+    (judged,), (given,) = scores.provenance["inputs"], validation.provenance["inputs"]
+    if judged["sha256"] == given["sha256"]:
+        raise ValueError(
+            f"{given['path']} holds the scores to be analysed: calibrate on other "
+            "samples"
+        )
+    num_common = len(set(scores.paths or ()) & set(validation.paths or ()))
+    if num_common:
+        command_line.say(
+            f"LEAK: {num_common} samples of {judged['path']} are in {given['path']} "
+            "too, by their names: what is calibrated on them looks better than it is"
+        )
 
 
 def _set_threshold(
@@ -306,90 +442,19 @@ def _set_threshold(
 ) -> Sequence[ScoreSet]:
     if threshold is None:
         return score_sets
+    if not 0 <= threshold <= 1 and any(s.fake_scores is not None for s in score_sets):
+        raise ValueError(
+            f"--threshold {threshold:g} is one of P(fake), which is from 0 to 1"
+        )
     changes = {"threshold": threshold, "threshold_source": "given by --threshold"}
     return [replace(scores, **changes) for scores in score_sets]
 
 
-def save_all(
-    analyses: Sequence[Analysis],
-    folder: str | Path,
-    *,
-    keep: Sequence[str | Path] = (),
-) -> list[Path]:
-    """Print the tables and save numbers, scores and figures.
-
-    Args:
-        analyses: one detector, or several to compare as well.
-        folder: where everything goes.
-        keep: files that were read and must not be written over.
-
-    Returns:
-        What was written, in that order.
-
-    Raises:
-        ValueError: an output would replace one of `keep`.
-        OSError: a file cannot be written.
-    """
-    folder = Path(folder)
-    kept = {Path(path).resolve() for path in keep}
-    for analysis in analyses:
-        path = folder / f"{analysis.scores.name}_scores.csv"
-        if path.resolve() in kept:
-            raise ValueError(
-                f"{path} was read and would be written over: "
-                "choose another --figures-dir"
-            )
-    paths = []
-    for analysis in analyses:
-        print(format_report(analysis), end="\n\n")
-        paths += _save_analysis(analysis, folder)
-    if len(analyses) > 1:
-        comparisons = compare_detectors(analyses)
-        print(format_comparison(analyses, comparisons), end="\n\n")
-        paths += _save_comparison(analyses, comparisons, folder)
-    return paths
-
-
-def _save_analysis(analysis: Analysis, folder: Path) -> list[Path]:
-    name = analysis.scores.name
-    paths = [folder / f"{name}_metrics.json", folder / f"{name}_scores.csv"]
-    save_json(analysis.report, paths[0])
-    save_score_set(analysis.scores, paths[1])
-    paths += _save_figures(CURVES, [analysis], folder, name)
-    return paths + _save_figures(PICTURES, analysis, folder, name)
-
-
-def _save_comparison(
-    analyses: Sequence[Analysis], comparisons: Sequence[Comparison], folder: Path
-) -> list[Path]:
-    detectors = [{"title": a.scores.title, **a.report} for a in analyses]
-    tests = []
-    for a, b, test in comparisons:
-        numbers = {  # NaN: no variance to test by
-            name: None if np.isnan(value) else value
-            for name, value in test._asdict().items()
-        }
-        tests.append({"first": a.scores.title, "second": b.scores.title, **numbers})
-    path = folder / "comparison_metrics.json"
-    save_json({"detectors": detectors, "paired_delong_tests": tests}, path)
-    return [path, *_save_figures(CURVES, analyses, folder, "comparison")]
-
-
-def _save_figures(
-    plots: Mapping[str, Callable[[Axes, Any], Axes]],
-    analysed: Analysis | Sequence[Analysis],
-    folder: Path,
-    name: str,
-) -> list[Path]:
-    """Save each plot as {name}_{what}.png."""
-    paths = []
-    for what, plot in plots.items():
-        # Not pyplot: no global list keeps the figure alive, no display is looked for.
-        figure = Figure(figsize=(6.8, 6.8), layout="constrained")
-        plot(figure.add_subplot(), analysed)
-        paths.append(folder / f"{name}_{what}.png")
-        save_figure(figure, paths[-1])
-    return paths
+def _describe_call(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what ran, when, and the versions that numbers may depend on."""
+    packages = ("scipy", "scikit-learn", "matplotlib")
+    versions = {**get_versions(), **{name: version(name) for name in packages}}
+    return describe_call(Path(__file__).name, arguments, versions)
 
 
 if __name__ == "__main__":

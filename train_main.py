@@ -73,6 +73,7 @@ class Recipe:
     recalibrate_bn: int
     compile: bool
     max_fpr: float | None
+    fpr_confidence: float | None
 
     def count_warmup_steps(self, steps_an_epoch: int) -> int:
         """Return in how many steps the learning rate grows to `lr`."""
@@ -90,7 +91,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command_line.add_recipe_flags(parser)
     command_line.add_tuning_flags(parser)
     command_line.add_file_flags(parser)
+    parser.add_argument(
+        "--fpr-confidence",
+        type=command_line.fraction,
+        metavar="C",
+        help="with --max-fpr: keep to it, with this confidence, on all real images, "
+        "not only on those of the validation split",
+    )
     args = parser.parse_args(argv)
+    if args.fpr_confidence is not None and not args.max_fpr:
+        parser.error("--fpr-confidence goes with --max-fpr above 0")
     if args.weights and (args.from_scratch or args.model == "SimpleNet"):
         parser.error("--weights goes with -m XceptionBased and without --from-scratch")
     return args
@@ -248,9 +258,16 @@ def build_run_files(
     }
 
     def describe_best(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-        point = choose_operating_point(logits, labels, recipe.max_fpr)
+        point = choose_operating_point(
+            logits, labels, recipe.max_fpr, fpr_confidence=recipe.fpr_confidence
+        )
         return {
             "temperature": point.temperature,
+            "temperature_interval": point.temperature_interval,
+            "log_losses": [point.log_loss_before, point.log_loss_after],
+            "calibration_notes": list(point.notes),
+            "llr_slope": point.llr_slope,
+            "llr_intercept": point.llr_intercept,
             "threshold": point.threshold,
             "threshold_policy": f"{point.policy} on {point.num_samples} validation "
             "images",
@@ -317,6 +334,13 @@ def print_end(trainer: Trainer, files: RunFiles) -> None:
         f"threshold {best['threshold']:.4f} ({best['threshold_policy']}), "
         f"temperature {best['temperature']:.3f}"
     )
+    if "log_losses" in best:  # not in snapshots of earlier versions
+        before, after = best["log_losses"]
+        distributed.say(
+            f"validation log loss {before:.4f} before, {after:.4f} after calibration"
+        )
+        for note in best["calibration_notes"]:
+            distributed.say(f"note: {note}")
     for path in (paths.history, paths.checkpoint, paths.snapshot):
         command_line.say(f"wrote {path}")
 

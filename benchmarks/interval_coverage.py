@@ -1,181 +1,263 @@
-"""How often do the suite's 95 % intervals hold the truth? A simulation that says.
+"""How often do the suite's 95 % intervals hold the truth, and its tests raise alarms?
 
-Real scores are drawn from N(0, 1) and fake ones from N(m, 1), squashed into [0, 1];
-then AUC, EER and the other true values are known from m. With --frames F the samples
-come in groups of F that share half of their variance, as frames of a video do.
+A simulation that says. Every interval that the analysis prints is made as the analysis
+makes it, on samples whose truth is known: scores are log-likelihood ratios, normal
+(binormal) or with heavy tails (Student's t, three degrees of freedom), rounded to have
+ties, unbalanced, or in groups that share half of their variance as frames of a video
+do. The size of a test is how often it is below 5 % where there is nothing to find.
 
-    python benchmarks/interval_coverage.py --json out/interval_coverage.json
+    python benchmarks/interval_coverage.py --out out/coverage --minutes 15
+
+Repetitions of all set-ups are done in turn, and kept in OUT.json: the same command goes
+on from there, until --repetitions are done. OUT.md is the table so far.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections import defaultdict
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy import integrate, special, stats
+from scipy import special, stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import command_line
 from files.atomic import save_json
-from metrics import bootstrap_metrics, compute_delong_interval, compute_metrics
-from metrics import compute_logit_interval as get_logit
-from metrics import compute_percentile_interval as get_percentiles
+from metrics.cells import Samples, check_samples
+from metrics.delong import compute_paired_delong_test
+from metrics.error_rates import describe_point
+from metrics.measures import MAX_FPRS, compute_tpr_at_fpr, measure
+from metrics.operating_point import choose_threshold
+from metrics.report import compute_report
 
-METHODS = (
-    "AUC DeLong, logit",
-    "AUC DeLong, plain",
-    "AUC bootstrap",
-    "EER bootstrap",
-    "accuracy bootstrap",
-    "AP bootstrap",
-    "TPR@1% bootstrap",
+PREVALENCE = 0.01
+TESTS = ("ECE test", "paired DeLong", "FPR above its promise")
+_BATCH = 20  # repetitions between two savings
+_NUM_TRUTH = 400_000  # samples of each class that the true values are measured on
+_NP_RATE, _NP_CONFIDENCE = 0.05, 0.95
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is drawn: so many real and fake samples, with this AUC if binormal."""
+
+    num_real: int
+    num_fake: int
+    auc: float
+    kind: str = "normal"  # or "t3", "ties"
+    frames: int = 1
+
+    @property
+    def name(self) -> str:
+        """Its row in the table."""
+        frames = f", groups of {self.frames}" if self.frames > 1 else ""
+        return f"{self.num_real}/{self.num_fake}, {self.auc:g}, {self.kind}{frames}"
+
+
+SETUPS = (
+    *(Setup(n, n, auc) for n in (50, 100, 200, 1000) for auc in (0.7, 0.9, 0.97)),
+    Setup(100, 100, 0.9, "t3"),
+    Setup(1000, 1000, 0.9, "t3"),
+    Setup(100, 100, 0.9, "ties"),
+    Setup(1000, 1000, 0.9, "ties"),
+    Setup(200, 25, 0.9),
+    Setup(1000, 25, 0.97),
+    Setup(1000, 100, 0.9),
+    Setup(150, 150, 0.9, "normal", 10),
+    Setup(1000, 1000, 0.9, "normal", 10),
+    Setup(2000, 2000, 0.97, "normal", 10),
 )
 
 
-def get_true_values(auc: float) -> dict[str, float]:
-    """Return the metrics of the binormal model with this AUC, classes alike in size."""
-    shift = np.sqrt(2) * stats.norm.ppf(auc)
-    cuts = np.linspace(shift + 9, -9, 200_001)
-    recalls, false_rates = stats.norm.sf(cuts - shift), stats.norm.sf(cuts)
-    precisions = recalls / (recalls + false_rates)
-    return {
-        "auc": auc,
-        "eer": stats.norm.sf(shift / 2),
-        "accuracy": stats.norm.cdf(shift / 2),
-        "average_precision": float(integrate.trapezoid(precisions, recalls)),
-        "tpr_at_fpr_0.01": stats.norm.sf(stats.norm.isf(0.01) - shift),
-    }
+def draw_noise(
+    setup: Setup, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw what a score varies by (size,), and the numbers of its groups."""
+    groups = np.arange(size) // setup.frames
+    if setup.kind == "t3":
+        return rng.standard_t(3, size=size), groups
+    noise = rng.normal(size=size)
+    if setup.frames > 1:
+        shared = rng.normal(size=groups.max() + 1)[groups]
+        noise = np.sqrt(0.5) * (noise + shared)
+    return noise, groups
 
 
 def draw_samples(
-    num_a_class: int, auc: float, frames: int, *, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Draw scores (2N,), labels (2N,) and, for frames > 1, groups (2N,)."""
-    shift = np.sqrt(2) * stats.norm.ppf(auc)
-    labels = np.repeat([0, 1], num_a_class)
-    values = rng.normal(size=labels.size)
-    groups = None
-    if frames > 1:
-        groups = np.arange(labels.size) // frames
-        common = rng.normal(size=groups.max() + 1)[groups]
-        values = np.sqrt(0.5) * (values + common)
-    return special.expit(values + shift * (labels - 0.5)), labels, groups
+    setup: Setup, rng: np.random.Generator, sizes: Sequence[int] | None = None
+) -> tuple[Samples, np.ndarray | None]:
+    """Draw samples, with calibrated scores if they are normal, and their groups."""
+    num_real, num_fake = sizes or (setup.num_real, setup.num_fake)
+    shift = np.sqrt(2) * stats.norm.ppf(setup.auc)
+    labels = np.repeat([0, 1], [num_real, num_fake])
+    parts = [draw_noise(setup, size, rng) for size in (num_real, num_fake)]
+    values = np.concatenate([part[0] for part in parts]) + shift * (labels - 0.5)
+    if setup.kind == "ties":
+        values = np.round(4 * values) / 4
+    groups = np.concatenate([parts[0][1], parts[1][1] + parts[0][1].max() + 1])
+    llrs = shift * values
+    prior = np.log(num_fake / num_real)
+    fake_scores = special.expit(llrs + prior)
+    samples = check_samples(llrs, labels, 0.5, fake_scores=fake_scores, llrs=llrs)
+    return samples, groups if setup.frames > 1 else None
 
 
-def compute_intervals(
-    scores: np.ndarray,
-    labels: np.ndarray,
+def compute_truth(setup: Setup) -> dict[str, float]:
+    """Measure the true values on a great many samples of the same share of fakes."""
+    share = setup.num_fake / (setup.num_real + setup.num_fake)
+    sizes = (round(2 * _NUM_TRUTH * (1 - share)), round(2 * _NUM_TRUTH * share))
+    single = replace(setup, frames=1)
+    samples, _ = draw_samples(single, np.random.default_rng(0), sizes)
+    point = describe_point(samples, samples.called_fake, prevalence=PREVALENCE)
+    tprs = {
+        f"tpr_at_fpr_{rate:g}": compute_tpr_at_fpr(samples.in_order, rate)
+        for rate in MAX_FPRS
+    }
+    if setup.kind == "ties":  # between scores a rate is reached on a straight line
+        fp, tp = (np.append(0, of) for of in samples.in_order.count_positives())
+        tprs = {
+            f"tpr_at_fpr_{rate:g}": np.interp(rate * fp[-1], fp, tp) / tp[-1]
+            for rate in MAX_FPRS
+        }
+    return measure(samples) | point | tprs
+
+
+def check_intervals(
+    setup: Setup, truth: dict[str, float], seed: int, num_resamples: int
+) -> dict[str, bool]:
+    """Return which intervals of one drawing hold the truth, which tests give alarm."""
+    rng = np.random.default_rng([seed, *setup.name.encode()])  # its own noise
+    samples, groups = draw_samples(setup, rng)
+    report = compute_report(
+        samples, groups, num_resamples=num_resamples, seed=seed, prevalence=PREVALENCE
+    )
+    report |= report["operating_points"][0]
+    checks = {
+        name.removesuffix("_interval"): bool(interval[0] <= value <= interval[1])
+        for name, interval in report.items()
+        if name.endswith("_interval") and interval is not None
+        for value in [truth[name.removesuffix("_interval")]]
+    }
+    if setup.kind == "normal":  # the others' scores are not calibrated
+        checks["ECE test"] = report["ece_p_value"] < 0.05
+    return checks | check_tests(setup, samples, groups, rng)
+
+
+def check_tests(
+    setup: Setup,
+    samples: Samples,
     groups: np.ndarray | None,
-    *,
-    num_resamples: int,
-    seed: int,
-) -> dict[str, tuple[str, tuple[float, float] | None]]:
-    """Return method -> (metric, interval), None where there is no interval."""
-    metrics = compute_metrics(scores, labels)
-    delong = compute_delong_interval(scores, labels, groups=groups)
-    margin = stats.norm.ppf(0.975) * delong.standard_error
-    resampled = bootstrap_metrics(
-        scores, labels, groups=groups, num_resamples=num_resamples, seed=seed
+    rng: np.random.Generator,
+) -> dict[str, bool]:
+    """Return which of the other tests and promises fail."""
+    # Two detectors of this AUC that find the same images hard: they share half of
+    # their noise's variance.
+    shift = np.sqrt(2) * stats.norm.ppf(setup.auc)
+    signal = shift**2 * (samples.labels - 0.5)
+    own, other, common = (
+        drawn.scores - signal
+        for drawn in (samples, *(draw_samples(setup, rng)[0] for _ in range(2)))
     )
-    bootstrap = {
-        "auc": get_logit(resampled["auc"], metrics["auc"]),
-        "eer": get_percentiles(resampled["eer"]),
-        "accuracy": get_logit(resampled["accuracy"], metrics["accuracy"]),
-        "average_precision": get_logit(
-            resampled["average_precision"], metrics["average_precision"]
-        ),
-        "tpr_at_fpr_0.01": get_percentiles(resampled["tpr_at_fpr_0.01"]),
-    }
-    return dict(
-        zip(
-            METHODS,
-            [
-                ("auc", (delong.low, delong.high)),
-                ("auc", (delong.auc - margin, delong.auc + margin)),
-                *bootstrap.items(),
-            ],
-            strict=True,
+    rows = [signal + np.sqrt(0.5) * (noise + common) for noise in (own, other)]
+    test = compute_paired_delong_test(*rows, samples.labels, groups=groups)
+    checks = {"paired DeLong": bool(test.p_value < 0.05)}
+    # 59 real samples are the fewest that this promise can be made with.
+    if setup.kind == "normal" and groups is None and setup.num_real >= 59:
+        threshold = choose_threshold(
+            samples.scores, samples.labels, _NP_RATE, confidence=_NP_CONFIDENCE
         )
-    )
+        true_fpr = stats.norm.sf(threshold / shift + shift / 2)
+        checks["FPR above its promise"] = bool(true_fpr > _NP_RATE)
+    return checks
 
 
-def measure_coverage(
-    num_a_class: int,
-    auc: float,
-    frames: int = 1,
-    *,
-    repetitions: int = 1000,
-    num_resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, float | None]:
-    """Return method -> share of repetitions whose interval holds the true value."""
-    truths = get_true_values(auc)
-    hits = defaultdict(list)
-    title = f"n={num_a_class} AUC={auc} frames={frames}"
-    for repetition in command_line.progress(range(repetitions), title):
-        rng = np.random.default_rng([seed, repetition])
-        samples = draw_samples(num_a_class, auc, frames, rng=rng)
-        intervals = compute_intervals(
-            *samples, num_resamples=num_resamples, seed=repetition
-        )
-        for method, (metric, interval) in intervals.items():
-            if interval is not None:
-                hits[method].append(interval[0] <= truths[metric] <= interval[1])
-    return {
-        method: float(np.mean(hits[method])) if hits[method] else None
-        for method in METHODS
-    }
+def add_repetitions(
+    results: dict[str, Any], setup: Setup, count: int, num_resamples: int
+) -> None:
+    """Draw some more samples of a set-up and count what holds in `results`."""
+    row = results.setdefault(setup.name, {"repetitions": 0, "counts": {}})
+    truth = row.setdefault("truth", None) or compute_truth(setup)
+    row["truth"] = {k: v for k, v in truth.items() if isinstance(v, float)}
+    for _ in range(count):
+        checks = check_intervals(setup, truth, row["repetitions"], num_resamples)
+        row["repetitions"] += 1
+        for name, holds in checks.items():
+            held, total = row["counts"].get(name, (0, 0))
+            row["counts"][name] = (held + holds, total + 1)
+
+
+def format_table(results: dict[str, Any]) -> str:
+    """Return the lowest and highest share of each interval and test, in Markdown."""
+    names = sorted({name for row in results.values() for name in row["counts"]})
+    names = [n for n in names if n not in TESTS] + [n for n in TESTS if n in names]
+    lines = [
+        "| interval or test | least | most | outside 93 to 98 % (tests: 3 to 7 %) |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name in names:
+        bounds = (0.03, 0.07) if name in TESTS else (0.93, 0.98)
+        shares = {
+            setup: held / total
+            for setup, row in results.items()
+            for held, total in [row["counts"].get(name, (0, 0))]
+            if total
+        }
+        outside = [
+            f"{setup}: {100 * share:.1f}"
+            for setup, share in shares.items()
+            if not bounds[0] <= share <= bounds[1]
+        ]
+        ends = min(shares.values()), max(shares.values())
+        cells = [name, *(f"{100 * end:.1f} %" for end in ends), "; ".join(outside)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = command_line.Parser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repetitions", type=command_line.positive_int, default=1000)
-    parser.add_argument("--resamples", type=command_line.positive_int, default=1000)
     parser.add_argument(
-        "--sizes",
+        "--repetitions",
         type=command_line.positive_int,
-        nargs="+",
-        default=[50, 200, 700],
-        help="samples in each class",
+        default=1000,
+        help="of each set-up",
     )
-    parser.add_argument("--aucs", type=float, nargs="+", default=[0.7, 0.9, 0.97])
+    parser.add_argument("--resamples", type=command_line.positive_int, default=400)
     parser.add_argument(
-        "--frames", type=command_line.positive_int, default=1, help="samples in a group"
+        "--minutes", type=float, default=15.0, help="stop then, to be gone on with"
     )
-    parser.add_argument("--json", type=Path, help="file for the numbers")
-    parser.add_argument("--seed", type=command_line.non_negative_int, default=0)
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/interval_coverage"), metavar="OUT"
+    )
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print a table of coverages and save it where asked."""
+    """Go on with the repetitions, and print and save the table so far."""
     args = parse_args(argv)
-    print("  n/class   AUC" + "".join(f"{method:>20}" for method in METHODS))
-    rows = []
-    for size in args.sizes:
-        for auc in args.aucs:
-            coverage = measure_coverage(
-                size,
-                auc,
-                args.frames,
-                repetitions=args.repetitions,
-                num_resamples=args.resamples,
-                seed=args.seed,
-            )
-            cells = ("-" if v is None else f"{v:.1%}" for v in coverage.values())
-            print(f"{size:9d} {auc:5.2f}" + "".join(f"{c:>20}" for c in cells))
-            sys.stdout.flush()
-            rows.append({"n": size, "auc": auc, "frames": args.frames, **coverage})
-    if args.json:
-        settings = {"repetitions": args.repetitions, "resamples": args.resamples}
-        save_json({"settings": settings, "coverage": rows}, args.json)
-        print(args.json)
+    json_path, table_path = (args.out.with_suffix(end) for end in (".json", ".md"))
+    results = json.loads(json_path.read_text()) if json_path.exists() else {}
+    end = time.monotonic() + 60 * args.minutes
+    while time.monotonic() < end:
+        setup = min(SETUPS, key=lambda s: results.get(s.name, {}).get("repetitions", 0))
+        done = results.get(setup.name, {}).get("repetitions", 0)
+        if done >= args.repetitions:
+            break
+        count = min(_BATCH, args.repetitions - done)
+        add_repetitions(results, setup, count, args.resamples)
+        save_json(results, json_path)
+    table = format_table(results)
+    table_path.write_text(table, encoding="utf-8")
+    print(table)
+    print(f"{min(row['repetitions'] for row in results.values())} repetitions or more")
+    print(f"wrote {json_path} and {table_path}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from command_line.flags import (
 from command_line.parser import (
     Parser,
     fraction,
+    make_printable,
     non_negative_int,
     number_type,
     positive_int,
@@ -44,6 +45,7 @@ __all__ = [
     "add_seed_flag",
     "add_tuning_flags",
     "fraction",
+    "make_printable",
     "non_negative_int",
     "number_type",
     "positive_int",

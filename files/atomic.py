@@ -71,17 +71,21 @@ def save_json(value: Any, path: str | Path) -> None:
 def save_csv(
     rows: Iterable[Sequence[Any]], path: str | Path, *, header: Sequence[str]
 ) -> None:
-    """Save rows under a header as CSV (UTF-8), atomically.
+    """Save rows under a header as CSV (UTF-8), atomically, a row at a time.
 
     A text that a spreadsheet would take for a formula is written after an apostrophe.
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(map(_quote_formula, row) for row in rows)
-    # A file name that is not valid UTF-8 keeps its bytes.
-    content = buffer.getvalue().encode("utf-8", "surrogateescape")
-    write_atomically(path, lambda handle: handle.write(content))
+
+    def write(handle: BinaryIO) -> None:
+        # A file name that is not valid UTF-8 keeps its bytes.
+        options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        text = io.TextIOWrapper(handle, **options)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(map(_quote_formula, row) for row in rows)
+        text.detach()  # flushed, and the file left open
+
+    write_atomically(path, write)
 
 
 def _quote_formula(cell: Any) -> Any:

@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from files.layout import FAKE, REAL
-from metrics.bootstrap import (
-    bootstrap_metrics,
-    compute_logit_interval,
-    compute_percentile_interval,
-    compute_proportion_interval,
-)
+from metrics.calibration import ReliabilityBins, compute_reliability_bins
+from metrics.cells import Samples, check_samples
 from metrics.checks import index_groups
-from metrics.delong import (
-    AucComparison,
-    compute_delong_interval,
-    compute_paired_delong_test,
-)
+from metrics.delong import AucComparison, compute_paired_delong_test
 from metrics.groups import compute_group_scores
-from metrics.measures import (
-    ReliabilityBins,
-    compute_metrics,
-    compute_reliability_bins,
-)
+from metrics.report import compute_report
 from metrics.roc import RocCurve, compute_roc_band, compute_roc_curve
 from metrics.score_sets import ScoreSet
-
-# Dense near 0 and 1, where a DET curve looks closely.
-_ENDS = np.geomspace(1e-4, 0.1, 100)
-_BAND_FPRS = np.unique(np.concatenate([_ENDS, np.linspace(0, 1, 201), 1 - _ENDS]))
-
-# Where intervals on the logit scale covered better than percentiles did.
-_LOGIT_METRICS = frozenset(
-    {"auc", "average_precision", "precision", "f1", "accuracy"}
-    | {"balanced_accuracy", "real_accuracy", "fake_accuracy"}
-)
 
 
 @dataclass(frozen=True)
@@ -52,8 +28,9 @@ class Analysis:
     band_fprs: np.ndarray  # (F,)
     band_low: np.ndarray  # (F,) lowest TPR
     band_high: np.ndarray  # (F,) highest TPR
-    bins: ReliabilityBins
+    bins: ReliabilityBins | None  # None where scores are no probabilities
     report: dict[str, Any]  # as saved in the JSON file
+    subsets: Sequence[Analysis] = ()  # of each of the samples' subsets
 
     @property
     def sizes(self) -> str:
@@ -63,19 +40,30 @@ class Analysis:
 
 
 class Comparison(NamedTuple):
-    """Two detectors that judged the same samples, and the test of AUC(a) - AUC(b)."""
+    """Two detectors, and the test of AUC(a) - AUC(b) on the samples of both."""
 
     a: Analysis
     b: Analysis
-    test: AucComparison
+    test: AucComparison | None  # None: could not be tested, and `note` says why
+    num_common: int = 0
+    holm_p_value: float | None = None  # corrected for the number of tests
+    note: str = ""
 
 
-def analyse(scores: ScoreSet, *, num_resamples: int = 1000, seed: int = 0) -> Analysis:
-    """Compute the report, curves and bands of one score set.
+def analyse(
+    scores: ScoreSet,
+    *,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    prevalence: float | None = None,
+) -> Analysis:
+    """Compute the report, curves and bands of one score set, and of its subsets.
 
     Args:
         scores: what to analyse; with groups, intervals are by group.
         num_resamples, seed: of the bootstrap.
+        prevalence: share of fakes where the detector is to be used, in (0, 1), for
+            the predictive values; None leaves these out.
 
     Returns:
         The numbers, drawing and saving nothing.
@@ -83,22 +71,44 @@ def analyse(scores: ScoreSet, *, num_resamples: int = 1000, seed: int = 0) -> An
     Raises:
         ValueError: for scores or labels that cannot be measured.
     """
-    samples = scores.fake_scores, scores.labels
-    options = {"num_resamples": num_resamples, "seed": seed}
-    report = compute_report(*samples, scores.threshold, groups=scores.groups, **options)
-    band = compute_roc_band(*samples, _BAND_FPRS, groups=scores.groups, **options)
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise ValueError(f"prevalence must lie between 0 and 1, got {prevalence:g}")
+    options = {
+        "num_resamples": num_resamples,
+        "seed": seed,
+        "prevalence": prevalence,
+    }
+    analysis = _analyse_whole(scores, **options)
+    subsets = [_analyse_whole(part, **options) for part in _split_subsets(scores)]
+    return replace(analysis, subsets=subsets)
+
+
+def _analyse_whole(scores: ScoreSet, *, seed: int, **options: Any) -> Analysis:
+    samples = check_samples(
+        scores.scores,
+        scores.labels,
+        scores.threshold,
+        fake_scores=scores.fake_scores,
+        llrs=scores.llrs,
+    )
+    group_index = None
+    if scores.groups is not None:
+        group_index = index_groups(scores.groups, scores.labels.size)
+    curve = compute_roc_curve(samples.scores, samples.labels)
+    band = compute_roc_band(samples, curve, group_index, seed=seed)
+    bins = None
+    if samples.fake_scores is not None:
+        bins = compute_reliability_bins(samples.fake_scores, samples.labels)
+    report = compute_report(samples, group_index, seed=seed, **options)
+    report |= _analyse_groups(scores, samples, seed=seed, **options)
     return Analysis(
         scores=scores,
-        roc=compute_roc_curve(*samples),
-        band_fprs=_BAND_FPRS,
-        band_low=band[0],
-        band_high=band[1],
-        bins=compute_reliability_bins(*samples),
-        report={
-            **_describe(scores, report),
-            **report,
-            **_analyse_groups(scores, num_resamples, seed),
-        },
+        roc=curve,
+        band_fprs=band.false_positive_rates,
+        band_low=band.low,
+        band_high=band.high,
+        bins=bins,
+        report={**_describe(scores, report), **report},
     )
 
 
@@ -113,148 +123,123 @@ def _describe(scores: ScoreSet, report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _analyse_groups(scores: ScoreSet, num_resamples: int, seed: int) -> dict[str, Any]:
+def _analyse_groups(
+    scores: ScoreSet, samples: Samples, **options: Any
+) -> dict[str, Any]:
     """Metrics of the groups' mean scores, where every group has one label."""
     if scores.groups is None:
         return {}
     try:
-        grouped = compute_group_scores(scores.fake_scores, scores.labels, scores.groups)
+        grouped = compute_group_scores(samples.judged, samples.labels, scores.groups)
+        means = grouped.fake_scores
+        group_samples = check_samples(
+            means,
+            grouped.labels,
+            samples.threshold,
+            fake_scores=None if samples.fake_scores is None else means,
+        )
     except ValueError as error:  # an answer, not a failure: say why there is none
         return {"group_level": None, "group_level_note": str(error)}
-    report = compute_report(
-        grouped.fake_scores,
-        grouped.labels,
-        scores.threshold,
-        num_resamples=num_resamples,
-        seed=seed,
-    )
-    return {"group_level": report}
+    return {"group_level": compute_report(group_samples, **options)}
+
+
+def _split_subsets(scores: ScoreSet) -> list[ScoreSet]:
+    """Return each subset by itself: of one class only, against all of the other."""
+    if scores.subsets is None:
+        return []
+    names = np.asarray(scores.subsets)
+    parts = []
+    for name in sorted(set(scores.subsets) - {""}):
+        chosen = names == name
+        missing = set(np.unique(scores.labels)) - set(np.unique(scores.labels[chosen]))
+        for label in missing:
+            chosen |= scores.labels == label
+        if not chosen.all():  # else it is the whole
+            parts.append(_choose(scores, np.flatnonzero(chosen), name))
+    return parts
+
+
+def _choose(scores: ScoreSet, places: np.ndarray, name: str) -> ScoreSet:
+    """Return some of the samples, as a detector's named part."""
+    columns = {
+        column: None if values is None else [values[place] for place in places]
+        for column in ("paths", "groups")
+        for values in [getattr(scores, column)]
+    }
+    arrays = {
+        column: None if values is None else values[places]
+        for column in ("scores", "labels", "fake_scores", "llrs")
+        for values in [getattr(scores, column)]
+    }
+    detector = ", ".join(filter(None, (scores.detector, name)))
+    return replace(scores, **columns, **arrays, subsets=None, detector=detector)
 
 
 def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
-    """Test each pair of detectors that judged the same samples.
+    """Test each pair of detectors on the samples that both judged.
 
     Args:
-        analyses: any number; pairs on different samples are left out.
+        analyses: any number.
 
     Returns:
-        The pairs, each with its paired DeLong test, by group where the first of the
-        two has groups.
+        All pairs. Samples are joined by their names, whatever their order; each pair
+        has its paired DeLong test, by group where the first of the two has groups,
+        and the p-value corrected by Holm for all the tests that were made. A pair that
+        cannot be tested says why.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
-    return [
-        Comparison(
-            a,
-            b,
-            compute_paired_delong_test(
-                a.scores.fake_scores,
-                b.scores.fake_scores,
-                a.scores.labels,
-                groups=a.scores.groups,
-            ),
-        )
-        for a, b in combinations(analyses, 2)
-        if _judge_same_samples(a.scores, b.scores)
+    pairs = [_compare(a, b) for a, b in combinations(analyses, 2)]
+    tested = [
+        number
+        for number, pair in enumerate(pairs)
+        if pair.test is not None and np.isfinite(pair.test.p_value)
     ]
+    p_values = correct_by_holm([pairs[number].test.p_value for number in tested])
+    for number, p_value in zip(tested, p_values, strict=True):
+        pairs[number] = pairs[number]._replace(holm_p_value=p_value)
+    return pairs
 
 
-def _judge_same_samples(a: ScoreSet, b: ScoreSet) -> bool:
-    return list(a.paths) == list(b.paths) and np.array_equal(a.labels, b.labels)
+def correct_by_holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values that keep the chance of any false alarm, each up to 1."""
+    order = np.argsort(p_values)
+    factors = np.arange(len(p_values), 0, -1)
+    corrected = np.maximum.accumulate(np.asarray(p_values)[order] * factors)
+    result = np.empty(len(p_values))
+    result[order] = np.minimum(corrected, 1.0)
+    return result.tolist()
 
 
-def compute_report(
-    fake_scores: ArrayLike,
-    labels: ArrayLike,
-    threshold: float = 0.5,
-    *,
-    groups: ArrayLike | None = None,
-    num_resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Compute every metric with its 95 % confidence interval.
-
-    Args:
-        fake_scores, labels, threshold: as for `compute_metrics`.
-        groups: (N,) names; samples of one group, such as the frames of a video, are
-            drawn together and so count once in every interval.
-        num_resamples, seed: of the bootstrap.
-
-    Returns:
-        The values of `compute_metrics`, and beside each NAME a NAME_interval, [low,
-        high] or None: for `auc` DeLong's, for all others a bootstrap's: percentiles,
-        or on the logit scale for accuracies and averages near 1. An accuracy of 0 or 1
-        has its exact (Clopper-Pearson) interval over samples or groups; other metrics
-        whose resamples show no spread have None. `intervals` says how they were made.
-
-    Raises:
-        ValueError: as for `compute_metrics`, or groups of another length.
-    """
-    report = compute_metrics(fake_scores, labels, threshold)
-    delong = compute_delong_interval(fake_scores, labels, groups=groups)
-    resampled = bootstrap_metrics(
-        fake_scores,
-        labels,
-        threshold,
-        groups=groups,
-        num_resamples=num_resamples,
-        seed=seed,
+def _compare(a: Analysis, b: Analysis) -> Comparison:
+    for scores in (a.scores, b.scores):
+        if scores.paths is None:
+            note = f"not tested: the samples of {scores.title} have no names to pair by"
+            return Comparison(a, b, None, note=note)
+    lookup = {path: place for place, path in enumerate(b.scores.paths)}
+    places_a = [i for i, path in enumerate(a.scores.paths) if path in lookup]
+    places_b = [lookup[a.scores.paths[i]] for i in places_a]
+    num_common = len(places_a)
+    labels = a.scores.labels[places_a]
+    if not num_common:
+        return Comparison(a, b, None, note="not tested: no sample is in both")
+    num_conflicts = np.count_nonzero(labels != b.scores.labels[places_b])
+    if num_conflicts:
+        note = f"not tested: {num_conflicts} of {num_common} common samples are "
+        note += "real for one and fake for the other"
+        return Comparison(a, b, None, num_common, note=note)
+    if np.unique(labels).size < 2:
+        note = f"not tested: the {num_common} common samples are of one class"
+        return Comparison(a, b, None, num_common, note=note)
+    groups = a.scores.groups and [a.scores.groups[i] for i in places_a]
+    test = compute_paired_delong_test(
+        a.scores.scores[places_a], b.scores.scores[places_b], labels, groups=groups
     )
-    num_units = _count_units(labels, groups)
-    intervals = {
-        name: _compute_interval(name, values, report[name], num_units)
-        for name, values in resampled.items()
-    }
-    intervals["auc"] = (delong.low, delong.high)
-    report["notes"] += _explain_missing_intervals(report, intervals)
-    for name, interval in intervals.items():
-        report[f"{name}_interval"] = list(interval) if interval else None
-    report["auc_standard_error"] = (
-        delong.standard_error if np.isfinite(delong.standard_error) else None
-    )
-    report["num_groups"] = None if groups is None else num_units["accuracy"]
-    report["intervals"] = {
-        "confidence": 0.95,
-        **dict.fromkeys(sorted(_LOGIT_METRICS), "stratified bootstrap, logit scale"),
-        "others": "stratified bootstrap, percentiles",
-        "auc": delong.method,
-        "unit": "sample" if groups is None else "group",
-        "num_resamples": num_resamples,
-        "seed": seed,
-    }
-    return report
+    return Comparison(a, b, test, num_common, note=_describe_common(a, b, num_common))
 
 
-def _count_units(labels: ArrayLike, groups: ArrayLike | None) -> dict[str, int]:
-    """Independent draws behind each accuracy: samples, or groups of samples."""
-    label_array = np.asarray(labels)
-    index = index_groups(groups, label_array.size)
-    return {
-        "accuracy": np.unique(index).size,
-        "real_accuracy": np.unique(index[label_array == REAL]).size,
-        "fake_accuracy": np.unique(index[label_array == FAKE]).size,
-    }
-
-
-def _compute_interval(
-    name: str, values: np.ndarray, estimate: float | None, num_units: dict[str, int]
-) -> tuple[float, float] | None:
-    if estimate is None:
-        return None
-    if name in num_units and estimate in (0.0, 1.0):  # and so is every resample
-        trials = num_units[name]
-        return compute_proportion_interval(int(estimate) * trials, trials)
-    if name in _LOGIT_METRICS:
-        return compute_logit_interval(values, estimate)
-    return compute_percentile_interval(values)
-
-
-def _explain_missing_intervals(
-    report: dict[str, Any], intervals: dict[str, tuple[float, float] | None]
-) -> list[str]:
-    names = [
-        name
-        for name, interval in intervals.items()
-        if interval is None and report[name] is not None
-    ]
-    if not names:
-        return []
-    return [f"no interval, the samples show no usable spread: {', '.join(names)}"]
+def _describe_common(a: Analysis, b: Analysis, num_common: int) -> str:
+    sizes = a.scores.labels.size, b.scores.labels.size
+    if sizes == (num_common, num_common):
+        return ""
+    return f"tested on the {num_common} samples in both, of {sizes[0]} and {sizes[1]}"

@@ -64,10 +64,11 @@ def index_groups(groups: ArrayLike | None, num_samples: int) -> np.ndarray:
     """Number the groups 0, 1, ... (N,); without groups each sample is its own."""
     if groups is None:
         return np.arange(num_samples)
-    names = np.asarray(groups)
-    if names.shape != (num_samples,):
+    names = groups.tolist() if isinstance(groups, np.ndarray) else list(groups)
+    if len(names) != num_samples:
         raise ValueError(
-            f"one group a sample is needed: {num_samples} scores, "
-            f"groups of shape {names.shape}"
+            f"one group a sample is needed: {num_samples} scores, {len(names)} groups"
         )
-    return np.unique(names, return_inverse=True)[1]
+    # Not np.unique: of a million texts it takes seconds, a table takes a tenth.
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    return np.fromiter(map(numbers.__getitem__, names), dtype=np.intp, count=len(names))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from files.layout import FAKE
 from metrics.checks import check_scores_and_labels
 
 # What stands before the first underscore of a file name: 'video7' in 'video7_031.png'.
@@ -34,7 +35,8 @@ class Leak(NamedTuple):
 
     def __str__(self) -> str:
         """Say it, with the first five names."""
-        names = ", ".join(self.groups[:5]) + (", ..." if self.groups[5:] else "")
+        shown = (n if n.isprintable() else repr(n) for n in self.groups[:5])
+        names = ", ".join(shown) + (", ..." if self.groups[5:] else "")
         splits = f"{self.split_a} and {self.split_b}"
         return f"{len(self.groups)} groups are in both {splits}: {names}"
 
@@ -58,25 +60,58 @@ def groups_from_names(
     """
     if pattern is None:
         return None
-    if pattern == "prefix":
-        pattern = PREFIX_PATTERN
+    compiled = _compile(PREFIX_PATTERN if pattern == "prefix" else pattern, "group")
+    file_names = [Path(name).name for name in names]
+    groups = [_find_first(compiled, name) for name in file_names]
+    if "" in groups:
+        name = file_names[groups.index("")]
+        raise ValueError(
+            f"group pattern {pattern!r} finds no group in the name {name!r}"
+        )
+    return groups
+
+
+def subsets_from_names(
+    names: Sequence[str], labels: ArrayLike, pattern: str | None = None
+) -> list[str] | None:
+    """Take each sample's subset, such as a forgery method, out of its path.
+
+    Args:
+        names: paths; folders are searched as well.
+        labels: (N,) 0 (real) or 1 (fake).
+        pattern: a regular expression, as for `groups_from_names`.
+
+    Returns:
+        A subset for each name, '' for real samples of none; None without a pattern.
+
+    Raises:
+        ValueError: for a broken pattern, or one that does not match a fake's path.
+    """
+    if pattern is None:
+        return None
+    compiled = _compile(pattern, "subset")
+    subsets = [_find_first(compiled, name) for name in names]
+    for name, label, subset in zip(names, labels, subsets, strict=True):
+        if label == FAKE and not subset:
+            raise ValueError(
+                f"subset pattern {pattern!r} finds no subset in the path {name!r}"
+            )
+    return subsets
+
+
+def _compile(pattern: str, what: str) -> re.Pattern[str]:
     try:
-        compiled = re.compile(pattern)
+        return re.compile(pattern)
     except re.error as error:
         raise ValueError(
-            f"group pattern {pattern!r} is no regular expression: {error}"
+            f"{what} pattern {pattern!r} is no regular expression: {error}"
         ) from None
-    return [_match_group(compiled, Path(name).name) for name in names]
 
 
-def _match_group(pattern: re.Pattern[str], name: str) -> str:
-    match = pattern.search(name)
-    group = match and match.group(1 if pattern.groups else 0)
-    if not group:
-        raise ValueError(
-            f"group pattern {pattern.pattern!r} finds no group in the name {name!r}"
-        )
-    return group
+def _find_first(pattern: re.Pattern[str], text: str) -> str:
+    """Return what the first parentheses match, or all of it; '' for no match."""
+    match = pattern.search(text)
+    return (match and match.group(1 if pattern.groups else 0)) or ""
 
 
 def compute_group_scores(

@@ -7,23 +7,30 @@ so an interval always belongs to the number that stands beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.layout import FAKE
-from metrics.checks import check_scores_and_labels
+from files.layout import FAKE, REAL
+from metrics.calibration import compute_ece
+from metrics.cells import (
+    Cells,
+    Samples,
+    SortedSamples,
+    build_cells,
+    check_samples,
+    sort_samples,
+)
+from metrics.likelihood_ratios import compute_min_cllr
 
 MAX_FPRS = (0.01, 0.001)
-NUM_CALIBRATION_BINS = 15
 
 
 def compute_metrics(
     fake_scores: ArrayLike, labels: ArrayLike, threshold: float = 0.5
 ) -> dict[str, Any]:
-    """Compute every metric, without intervals.
+    """Compute every metric of scores that are probabilities, without intervals.
 
     Args:
         fake_scores: (N,) probabilities of 'fake'.
@@ -31,142 +38,137 @@ def compute_metrics(
         threshold: a score at or above it is called fake.
 
     Returns:
+        As `measure`.
+
+    Raises:
+        ValueError: for input that `check_samples` refuses.
+    """
+    samples = check_samples(fake_scores, labels, threshold, fake_scores=fake_scores)
+    return measure(samples)
+
+
+def measure(samples: Samples) -> dict[str, Any]:
+    """Compute every metric, without intervals.
+
+    Args:
+        samples: what was judged.
+
+    Returns:
         Plain Python values, ready for JSON. `num_samples`, `num_real`, `num_fake`,
         `threshold`, `confusion_matrix` (counts; rows true real and fake, columns
         called real and fake) and, as fractions, `auc`, `average_precision`,
-        `eer` and `eer_threshold`, `tpr_at_fpr_0.01`, `tpr_at_fpr_0.001`, `accuracy`,
-        `balanced_accuracy`, `real_accuracy` (specificity), `fake_accuracy` (recall,
-        sensitivity), `precision`, `f1`, `mcc` in [-1, 1], `log_loss` in nats, `brier`,
-        `ece` (15 equal bins of the score), `d_prime` (distance of the classes' mean
-        scores in root mean square standard deviations). `notes` says in words why a
-        value is None.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses, or a threshold
-            that is not a number.
+        `eer` and `eer_threshold` (on the scale of `threshold`), `tpr_at_fpr_0.01`,
+        `tpr_at_fpr_0.001`, `accuracy`, `balanced_accuracy`, `real_accuracy`
+        (specificity), `fake_accuracy` (recall, sensitivity), `precision`, `f1`, `mcc`
+        in [-1, 1], `d_prime` (distance of the classes' mean scores in root mean square
+        standard deviations) and `min_cllr` in bits. Of P(fake): `log_loss` in nats,
+        `brier`, `ece` (15 equal bins of the score); of log-likelihood ratios: `cllr`
+        in bits; None without these. `notes` says in words why another value is None.
     """
-    scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
-    if np.isnan(threshold):
-        raise ValueError("the threshold is not a number")
-    samples = sort_samples(scores, labels)
-    decisions = count_decisions(samples, samples.once, threshold)
-    values = compute_weighted_metrics(samples, samples.once, threshold)
-    num_fake = int(labels.sum())
+    cells = build_cells(samples)
+    values = compute_weighted_metrics(cells, cells.counts[:, None].astype(np.float64))
+    num_real, num_fake = (int(count) for count in cells.counts.sum(axis=1))
+    confusion = np.zeros((2, 2), dtype=int)
+    np.add.at(confusion, (samples.labels, samples.called_fake.astype(int)), 1)
+    judged = samples.in_order
+    if samples.judged is not samples.scores:
+        judged = sort_samples(samples.judged, samples.labels)
     metrics: dict[str, Any] = {
-        "num_samples": int(scores.size),
-        "num_real": int(scores.size - num_fake),
+        "num_samples": num_real + num_fake,
+        "num_real": num_real,
         "num_fake": num_fake,
-        "threshold": float(threshold),
-        "confusion_matrix": np.reshape(decisions, (2, 2)).astype(int).tolist(),
-        "eer_threshold": find_eer_threshold(samples),
+        "threshold": samples.threshold,
+        "confusion_matrix": confusion.tolist(),
+        "eer_threshold": find_eer_threshold(judged),
+        "log_loss": None,
+        "brier": None,
+        "ece": None,
+        "cllr": None,
     }
     for name, (value,) in values.items():
         metrics[name] = float(value) if np.isfinite(value) else None
+    if samples.fake_scores is not None:
+        metrics["ece"] = compute_ece(samples.fake_scores, samples.labels)
+    for rate in MAX_FPRS:
+        tpr = compute_tpr_at_fpr(samples.in_order, rate)
+        metrics[f"tpr_at_fpr_{rate:g}"] = tpr
     metrics["notes"] = _explain_missing(metrics)
     return metrics
 
 
 def _explain_missing(metrics: dict[str, Any]) -> list[str]:
     notes = [
-        f"tpr_at_fpr_{max_fpr:g}: {metrics['num_real']} real samples are too few, a "
-        f"false-positive rate of {max_fpr:.1%} needs at least {round(1 / max_fpr)}"
-        for max_fpr in MAX_FPRS
-        if metrics[f"tpr_at_fpr_{max_fpr:g}"] is None
+        explain_too_few(rate, f"{metrics['num_real']} real samples")
+        for rate in MAX_FPRS
+        if metrics[f"tpr_at_fpr_{rate:g}"] is None
     ]
     if metrics["d_prime"] is None:
         notes.append("d_prime: infinite, within each class all scores are equal")
     return notes
 
 
-@dataclass(frozen=True)
-class SortedSamples:
-    """Scores from the most to the least fake, and what is true of each."""
-
-    order: np.ndarray  # (N,) which sample stands at each place
-    scores: np.ndarray  # (N,) descending
-    is_fake: np.ndarray  # bool (N,)
-    block_ends: np.ndarray  # (B,) last place of each run of equal scores
-
-    @property
-    def once(self) -> np.ndarray:
-        """The weighting that counts each sample once, (1, N)."""
-        return np.ones((1, self.scores.size))
-
-    @property
-    def thresholds(self) -> np.ndarray:
-        """The distinct scores, (B,), descending."""
-        return self.scores[self.block_ends]
-
-    def get_middle(self, index: int) -> float:
-        """Return the threshold half-way from distinct score `index` to the next."""
-        lower = self.thresholds[min(index + 1, self.thresholds.size - 1)]
-        return float((self.thresholds[index] + lower) / 2)
-
-
-def sort_samples(scores: np.ndarray, labels: np.ndarray) -> SortedSamples:
-    """Sort checked scores."""
-    order = np.argsort(-scores, kind="stable")
-    return SortedSamples(
-        order=order,
-        scores=scores[order],
-        is_fake=labels[order] == FAKE,
-        block_ends=np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1),
+def explain_too_few(max_fpr: float, given: str) -> str:
+    """Say why there is no TPR at a false-positive rate."""
+    return (
+        f"tpr_at_fpr_{max_fpr:g}: {given} are too few, a false-positive rate of "
+        f"{max_fpr:.1%} needs at least {round(1 / max_fpr)}"
     )
 
 
 def compute_weighted_metrics(
-    samples: SortedSamples, weights: np.ndarray, threshold: float
+    cells: Cells, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Compute every metric for every row of weights.
+    """Compute the metrics that have bootstrap intervals, for every row of weights.
 
     Args:
-        samples: N samples.
-        weights: (R, N) whole numbers, in the order of the sorted samples.
-        threshold: a score at or above it is called fake.
+        cells: C cells of samples.
+        weights: (2, R, C) how many real and fake samples each cell counts for.
 
     Returns:
-        Metric name -> (R,) values; NaN where n is too small to say.
+        Metric name -> (R,) values; NaN where the samples do not say.
     """
-    fp, tp = cumulate_positives(samples, weights)
-    return {
+    fp, tp = cumulate_positives(cells, weights)
+    num_real, num_fake = fp[:, -1], tp[:, -1]
+    real = _average(cells, weights, REAL)
+    fake = _average(cells, weights, FAKE)
+    metrics = {
         "auc": _compute_auc(fp, tp),
         "average_precision": _compute_average_precision(fp, tp),
         "eer": _compute_eer(fp, tp),
-        **{
-            f"tpr_at_fpr_{rate:g}": _compute_tpr_at_fpr(fp, tp, rate)
-            for rate in MAX_FPRS
-        },
-        **_compute_decision_metrics(*count_decisions(samples, weights, threshold)),
-        **_compute_probability_metrics(samples, weights),
-        "d_prime": _compute_d_prime(samples, weights),
+        **compute_decision_metrics(
+            real["called_fake"], 1 - fake["called_fake"], num_real, num_fake
+        ),
+        "d_prime": _compute_d_prime(cells, real, fake),
+        "min_cllr": compute_min_cllr(fp, tp),
     }
+    for name, quantity in (("log_loss", "log_loss"), ("brier", "squared_error")):
+        if quantity in cells.names:
+            total = num_real * real[quantity] + num_fake * fake[quantity]
+            metrics[name] = total / (num_real + num_fake)
+    if "llr_cost" in cells.names:
+        metrics["cllr"] = (real["llr_cost"] + fake["llr_cost"]) / 2
+    return metrics
 
 
-def count_decisions(
-    samples: SortedSamples, weights: np.ndarray, threshold: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return true negatives, false positives, false negatives and true positives.
-
-    Args: as for `compute_weighted_metrics`. Each count is (R,), fake is positive.
-    """
-    is_fake, called_fake = samples.is_fake, samples.scores >= threshold
-    tn = weights @ (~is_fake & ~called_fake)
-    fp = weights @ (~is_fake & called_fake)
-    fn = weights @ (is_fake & ~called_fake)
-    tp = weights @ (is_fake & called_fake)
-    return tn, fp, fn, tp
+def _average(cells: Cells, weights: np.ndarray, label: int) -> dict[str, np.ndarray]:
+    """Return each quantity's mean (R,) over the samples of one class."""
+    sums = weights[label] @ cells.means[label]  # (R, Q)
+    means = sums / weights[label].sum(axis=1, keepdims=True)
+    return dict(zip(cells.names, means.T, strict=True))
 
 
-def _compute_decision_metrics(
-    tn: np.ndarray, fp: np.ndarray, fn: np.ndarray, tp: np.ndarray
+def compute_decision_metrics(
+    fpr: np.ndarray, fnr: np.ndarray, num_real: np.ndarray, num_fake: np.ndarray
 ) -> dict[str, np.ndarray]:
-    real_accuracy, fake_accuracy = tn / (tn + fp), tp / (tp + fn)
+    """Compute what follows from both error rates and the classes' sizes, all (R,)."""
+    fp, fn = fpr * num_real, fnr * num_fake
+    tn, tp = num_real - fp, num_fake - fn
     mcc_scale = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     return {
-        "accuracy": (tp + tn) / (tp + tn + fp + fn),
-        "balanced_accuracy": (real_accuracy + fake_accuracy) / 2,
-        "real_accuracy": real_accuracy,
-        "fake_accuracy": fake_accuracy,
+        "accuracy": (tp + tn) / (num_real + num_fake),
+        "balanced_accuracy": 1 - (fpr + fnr) / 2,
+        "real_accuracy": 1 - fpr,
+        "fake_accuracy": 1 - fnr,
         "precision": _divide_or_zero(tp, tp + fp),
         "f1": _divide_or_zero(2 * tp, 2 * tp + fp + fn),
         "mcc": _divide_or_zero(tp * tn - fp * fn, mcc_scale),
@@ -178,81 +180,34 @@ def _divide_or_zero(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarra
     return np.where(denominator > 0, numerator / np.maximum(denominator, 1e-300), 0.0)
 
 
-def _compute_probability_metrics(
-    samples: SortedSamples, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Log loss, Brier score and expected calibration error.
-
-    Source: Guo et al. 2017, eq. 3, for the calibration error. Deviation: bins of
-    P(fake), the score itself, not of the confidence in whichever class was predicted.
-    """
-    scores, is_fake = samples.scores, samples.is_fake
-    # As scikit-learn's log_loss: a certain and wrong score costs -log(2.2e-16) = 36.
-    eps = np.finfo(np.float64).eps
-    clipped = np.clip(scores, eps, 1 - eps)
-    losses = -np.log(np.where(is_fake, clipped, 1 - clipped))
-    errors = scores - is_fake
-    in_bin = assign_bins(scores)[:, None] == np.arange(NUM_CALIBRATION_BINS)
-    bin_errors = weights @ (errors[:, None] * in_bin)  # (R, bins)
-    num_samples = weights.sum(axis=1)
-    return {
-        "log_loss": weights @ losses / num_samples,
-        "brier": weights @ errors**2 / num_samples,
-        "ece": np.abs(bin_errors).sum(axis=1) / num_samples,
-    }
-
-
-def assign_bins(scores: np.ndarray) -> np.ndarray:
-    """Number the equal-width bin of each score: [0, 1/n), ..., [1 - 1/n, 1]."""
-    # Divided, not spaced: 3 / 15 is the same number as the literal 0.2.
-    inner_edges = np.arange(1, NUM_CALIBRATION_BINS) / NUM_CALIBRATION_BINS
-    return np.searchsorted(inner_edges, scores, side="right")
-
-
-def _compute_d_prime(samples: SortedSamples, weights: np.ndarray) -> np.ndarray:
-    is_fake = samples.is_fake
-    fake_median, fake_offset, fake_variance = _compute_moments(
-        samples, weights, is_fake
-    )
-    real_median, real_offset, real_variance = _compute_moments(
-        samples, weights, ~is_fake
-    )
-    gap = (fake_median - real_median) + fake_offset - real_offset
-    variance = (fake_variance + real_variance) / 2
+def _compute_d_prime(
+    cells: Cells, real: dict[str, np.ndarray], fake: dict[str, np.ndarray]
+) -> np.ndarray:
+    gap = cells.median_gap + fake["offset"] - real["offset"]
+    variances = [
+        np.maximum(of["squared_offset"] - of["offset"] ** 2, 0.0) for of in (real, fake)
+    ]
     with np.errstate(divide="ignore", invalid="ignore"):
-        d_prime = gap / np.sqrt(np.maximum(variance, 0.0))
+        d_prime = gap / np.sqrt((variances[REAL] + variances[FAKE]) / 2)
     return np.where(gap == 0, 0.0, d_prime)
 
 
-def _compute_moments(
-    samples: SortedSamples, weights: np.ndarray, chosen: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """A class's median score, what its mean (R,) lies above it, its variance (R,)."""
-    # Taken from a score of the class itself, mean and variance cannot cancel badly.
-    median = float(np.median(samples.scores[chosen]))
-    offsets = np.where(chosen, samples.scores - median, 0.0)
-    count = weights @ chosen
-    mean = weights @ offsets / count
-    return median, mean, weights @ offsets**2 / count - mean**2
-
-
 def cumulate_positives(
-    samples: SortedSamples, weights: np.ndarray
+    cells: Cells, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count what is called fake at each distinct score.
 
     Args:
-        samples: N samples with B distinct scores.
-        weights: (R, N) whole numbers, in the order of the sorted samples.
+        cells: C cells with B distinct scores.
+        weights: (2, R, C) whole numbers.
 
     Returns:
         False and true positives, each (R, B).
     """
-    tp = np.cumsum(weights * samples.is_fake, axis=1)
-    fp = np.cumsum(weights, axis=1) - tp
-    if samples.block_ends.size == weights.shape[1]:
+    fp, tp = np.cumsum(weights, axis=2)
+    if cells.block_ends.size == weights.shape[2]:
         return fp, tp
-    return fp[:, samples.block_ends], tp[:, samples.block_ends]
+    return fp[:, cells.block_ends], tp[:, cells.block_ends]
 
 
 def _compute_auc(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
@@ -268,11 +223,14 @@ def _compute_average_precision(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
     return (steps * tp / called_fake).sum(axis=1) / tp[:, -1]
 
 
-def _compute_tpr_at_fpr(fp: np.ndarray, tp: np.ndarray, max_fpr: float) -> np.ndarray:
-    allowed = max_fpr * fp[:, -1] + 1e-9  # 0.29 * 100 is 28.999999999999996
-    num_points = (fp <= allowed[:, None]).sum(axis=1)
-    rates = _take_before(tp, num_points) / tp[:, -1]
-    return np.where(allowed >= 1, rates, np.nan)
+def compute_tpr_at_fpr(samples: SortedSamples, max_fpr: float) -> float | None:
+    """Return the best TPR within a false-positive rate; None of too few samples."""
+    fp, tp = samples.count_positives()
+    allowed = max_fpr * fp[-1] + 1e-9  # 0.29 * 100 is 28.999999999999996
+    if allowed < 1:
+        return None
+    num_points = np.searchsorted(fp, allowed, side="right")
+    return float(tp[num_points - 1] / tp[-1]) if num_points else 0.0
 
 
 def _compute_eer(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
@@ -310,43 +268,9 @@ def find_eer_threshold(samples: SortedSamples) -> float:
     Where the crossing is itself a ROC point, every threshold down to the next score
     gives the same decisions, and the middle is returned: 0.5 for real 0.1, fake 0.9.
     """
-    crossing = _find_eer_crossing(*cumulate_positives(samples, samples.once))
-    (index,), (fraction,) = crossing
+    fp, tp = samples.count_positives()
+    (index,), (fraction,) = _find_eer_crossing(fp[None], tp[None])
     if fraction == 1.0:
         return samples.get_middle(index)
     upper, lower = samples.thresholds[max(index - 1, 0)], samples.thresholds[index]
     return float(upper + fraction * (lower - upper))
-
-
-class ReliabilityBins(NamedTuple):
-    """Non-empty bins of the scores, lowest first, each field of shape (bins,)."""
-
-    mean_scores: np.ndarray
-    fake_fractions: np.ndarray
-    counts: np.ndarray
-
-
-def compute_reliability_bins(
-    fake_scores: ArrayLike, labels: ArrayLike
-) -> ReliabilityBins:
-    """Bin P(fake) and compare each bin's mean score with its share of fakes.
-
-    Args:
-        fake_scores: (N,) probabilities of 'fake'.
-        labels: (N,) 0 (real) or 1 (fake).
-
-    Returns:
-        The bins that hold samples, of 15 of equal width over [0, 1], closed below;
-        the last holds 1 too.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
-    """
-    scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
-    bins = assign_bins(scores)
-    counts = np.bincount(bins)
-    filled = counts > 0
-    counts = counts[filled]
-    score_sums = np.bincount(bins, scores)[filled]
-    fake_counts = np.bincount(bins, labels == FAKE)[filled]
-    return ReliabilityBins(score_sums / counts, fake_counts / counts, counts)

@@ -1,4 +1,4 @@
-"""What is chosen on validation: a temperature and a threshold, the operating point."""
+"""What is chosen on validation: temperature, likelihood ratios and a threshold."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special, stats
 
 from files.layout import FAKE, REAL
+from metrics.calibration import Calibration, choose_calibration
+from metrics.cells import SortedSamples, sort_samples
 from metrics.checks import check_scores_and_labels
-from metrics.measures import cumulate_positives, find_eer_threshold, sort_samples
-
-_TEMPERATURE_RANGE = (0.05, 20.0)
+from metrics.likelihood_ratios import fit_llr_calibration
+from metrics.measures import find_eer_threshold
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class OperatingPoint:
         policy: how the threshold was chosen.
         fake_share: the share of images whose larger logit says 'fake'.
         num_samples: how many images were scored.
+        llr_slope, llr_intercept: the line from logit differences (fake's less real's)
+            to log-likelihood ratios, natural logarithm.
+        temperature_interval: 95 % interval of the temperature that fits best.
+        bias: added to the scaled logit difference.
+    log_loss_before, log_loss_after: without and with temperature and bias, nats.
+        notes: sentences on what the fit met, such as a bound.
     """
 
     temperature: float
@@ -32,34 +39,80 @@ class OperatingPoint:
     policy: str
     fake_share: float
     num_samples: int
+    llr_slope: float
+    llr_intercept: float
+    temperature_interval: tuple[float, float]
+    log_loss_before: float
+    log_loss_after: float
+    bias: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def choose_operating_point(
-    logits: ArrayLike, labels: ArrayLike, max_fpr: float | None = None
+    logits: ArrayLike,
+    labels: ArrayLike,
+    max_fpr: float | None = None,
+    *,
+    fpr_confidence: float | None = None,
+    with_bias: bool = False,
 ) -> OperatingPoint:
-    """Choose temperature and threshold: on validation, never on the test split.
+    """Choose all that is chosen on validation: never on the test split.
 
     Args:
         logits: (N, 2), real first.
         labels: (N,) 0 (real) or 1 (fake).
-        max_fpr: as for `choose_threshold`.
+        max_fpr, fpr_confidence: as for `choose_threshold`.
+        with_bias: as for `choose_calibration`.
 
     Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
+        ValueError: as `choose_threshold`.
     """
-    temperature = fit_temperature(logits, labels)
-    fake_scores = compute_fake_scores(logits, temperature)
+    differences, labels = check_scores_and_labels(
+        compute_logit_differences(logits), labels
+    )
+    choice = choose_calibration(differences, labels, with_bias=with_bias)
+    calibration = choice.calibration
+    line = fit_llr_calibration(differences, labels)
+    fake_scores = compute_fake_scores(logits, *calibration)
     return OperatingPoint(
-        temperature=temperature,
-        threshold=choose_threshold(fake_scores, labels, max_fpr),
-        policy="eer" if max_fpr is None else f"fpr={max_fpr:g}",
-        fake_share=float(np.mean(_get_margins(logits) > 0)),
-        num_samples=len(fake_scores),
+        temperature=calibration.temperature,
+        threshold=choose_threshold(
+            fake_scores, labels, max_fpr, confidence=fpr_confidence
+        ),
+        policy=describe_policy(max_fpr, fpr_confidence),
+        fake_share=float(np.mean(differences > 0)),
+        num_samples=differences.size,
+        llr_slope=line.slope,
+        llr_intercept=line.intercept,
+        temperature_interval=choice.temperature_interval,
+        log_loss_before=_average_loss(Calibration(), differences, labels),
+        log_loss_after=_average_loss(calibration, differences, labels),
+        bias=calibration.bias,
+        notes=choice.notes,
     )
 
 
+def _average_loss(
+    calibration: Calibration, differences: np.ndarray, labels: np.ndarray
+) -> float:
+    return float(calibration.compute_losses(differences, labels).mean())
+
+
+def describe_policy(max_fpr: float | None, confidence: float | None) -> str:
+    """Return a threshold policy's name: 'eer', 'fpr=0.01' or with its confidence."""
+    if max_fpr is None:
+        return "eer"
+    if confidence is None:
+        return f"fpr={max_fpr:g}"
+    return f"fpr<={max_fpr:g} with confidence {confidence:g}"
+
+
 def choose_threshold(
-    fake_scores: ArrayLike, labels: ArrayLike, max_fpr: float | None = None
+    fake_scores: ArrayLike,
+    labels: ArrayLike,
+    max_fpr: float | None = None,
+    *,
+    confidence: float | None = None,
 ) -> float:
     """Choose the score from which on a sample is called fake: on validation only.
 
@@ -67,21 +120,39 @@ def choose_threshold(
         fake_scores: (N,) validation scores, after temperature where one is used.
         labels: (N,) 0 (real) or 1 (fake).
         max_fpr: None where both errors are equally frequent, or the largest share of
-            real samples called fake, in [0, 1), with which to find the most fakes.
+            these real samples called fake, in [0, 1), with which to find the most
+            fakes. Of other real samples about half the time a larger share is.
+        confidence: with `max_fpr`, how sure to be that the share of all real samples
+            there are keeps to it as well, in (0, 1).
 
     Returns:
-        The threshold, to be used as `fake_score >= threshold`. With `max_fpr` it lies
-        half-way to the next lower score. Below 1 / (real samples) no false positive
-        is allowed; where nothing is then left to call fake, the threshold is just
-        above the highest score.
+        The threshold, to be used as `fake_score >= threshold`, half-way between two
+        scores. With `max_fpr` below 1 / (real samples) no false positive is allowed;
+        where nothing is left to call fake, the threshold is just above the highest
+        score.
 
     Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
+        ValueError: for input that `check_scores_and_labels` refuses, or too few real
+            samples for this rate and confidence.
+
+    Source: with `confidence` Tong, Feng & Li 2018, the Neyman-Pearson umbrella.
     """
     samples = sort_samples(*check_scores_and_labels(fake_scores, labels))
     if max_fpr is None:
         return find_eer_threshold(samples)
-    (fp,), (tp,) = cumulate_positives(samples, samples.once)
+    if confidence is None:
+        return find_fpr_threshold(samples, max_fpr)
+    num_real = int(np.count_nonzero(~samples.is_fake))
+    num_allowed = count_allowed_false_positives(num_real, max_fpr, confidence)
+    return find_fpr_threshold(samples, num_allowed / num_real)
+
+
+def find_fpr_threshold(samples: SortedSamples, max_fpr: float) -> float:
+    """Return the threshold that finds the most fakes within a share of real samples.
+
+    Half-way to the next lower score; just above all where nothing can be found.
+    """
+    fp, tp = samples.count_positives()
     allowed = fp <= max_fpr * fp[-1] + 1e-9
     if not (allowed & (tp > 0)).any():
         return float(np.nextafter(samples.thresholds[0], np.inf))
@@ -89,62 +160,65 @@ def choose_threshold(
     return samples.get_middle(index)
 
 
-def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
-    """Fit the temperature that makes validation scores most likely.
+def count_allowed_false_positives(
+    num_real: int, max_fpr: float, confidence: float
+) -> int:
+    """Return how many of these real samples may lie at or above the threshold.
 
-    Args:
-        logits: (N, 2), real first.
-        labels: (N,) 0 (real) or 1 (fake).
-
-    Returns:
-        The temperature with the least log loss, within [0.05, 20]. Logits with every
-        sample on its right side would ask for a temperature of zero, certainty that
-        no finite set can vouch for: they are left alone, with 1.0.
+    The true FPR of a threshold just above the (k + 1)-th highest of n real scores
+    exceeds a rate with the probability that Bin(n, rate) is at most k.
 
     Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
-
-    Source: Guo et al. 2017, section 4.2, temperature scaling.
+        ValueError: even a threshold above them all does not promise it.
     """
-    margins, labels = check_scores_and_labels(_get_margins(logits), labels)
-    right_margins = np.where(labels == FAKE, margins, -margins)
-    if (right_margins > 0).all():
-        return 1.0
+    if not (0 < max_fpr < 1 and 0 < confidence < 1):
+        raise ValueError(
+            f"rate and confidence must lie between 0 and 1, got {max_fpr:g} and "
+            f"{confidence:g}"
+        )
+    allowed = int(stats.binom.ppf(1 - confidence, num_real, max_fpr))
+    if stats.binom.cdf(allowed, num_real, max_fpr) > 1 - confidence:
+        allowed -= 1
+    if allowed < 0:
+        needed = int(np.ceil(np.log1p(-confidence) / np.log1p(-max_fpr)))
+        raise ValueError(
+            f"{num_real} real images are too few to keep the false-positive rate at "
+            f"{max_fpr:g} with confidence {confidence:g}: at least {needed} are needed"
+        )
+    return allowed
 
-    def compute_log_loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0, -right_margins / np.exp(log_temperature)).mean())
 
-    # In 1 / T the loss is convex, so in log T it has one minimum.
-    result = optimize.minimize_scalar(
-        compute_log_loss,
-        bounds=np.log(_TEMPERATURE_RANGE),
-        method="bounded",
-        options={"xatol": 1e-8},
-    )
-    return float(np.exp(result.x))
-
-
-def compute_fake_scores(logits: ArrayLike, temperature: float = 1.0) -> np.ndarray:
+def compute_fake_scores(
+    logits: ArrayLike, temperature: float = 1.0, bias: float = 0.0
+) -> np.ndarray:
     """Turn logits into P(fake).
 
     Args:
         logits: (N, 2), real first.
         temperature: divides the logits; above 1 makes scores less sure.
+        bias: added to fake's logit after that.
 
     Returns:
-        float64 (N,) probabilities. Their order, and so the AUC and the EER, does not
-        depend on the temperature.
+        float64 (N,) probabilities. From a difference of about 37 on they are 1.0,
+        and their order is lost: rank by `compute_logit_differences`.
 
     Raises:
         ValueError: for another shape, or a temperature that is not positive.
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature must be a positive number, got {temperature}")
-    return special.expit(_get_margins(logits) / temperature)
+    return special.expit(compute_logit_differences(logits) / temperature + bias)
 
 
-def _get_margins(logits: ArrayLike) -> np.ndarray:
-    """By how much fake's logit exceeds real's, float64 (N,)."""
+def compute_logit_differences(logits: ArrayLike) -> np.ndarray:
+    """Return by how much fake's logit exceeds real's, float64 (N,).
+
+    Args:
+        logits: (N, 2), real first.
+
+    Raises:
+        ValueError: for another shape.
+    """
     array = np.asarray(logits, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 2:
         raise ValueError(f"logits must have shape (N, 2), got {array.shape}")

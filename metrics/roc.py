@@ -1,4 +1,4 @@
-"""The ROC curve's points, and the band that resampling gives it."""
+"""The ROC curve's points, and the band around it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_curve
 
-from metrics.bootstrap import resample
+from metrics.cells import Samples
 from metrics.checks import check_scores_and_labels
-from metrics.measures import cumulate_positives, sort_samples
+from metrics.error_rates import compute_tpr_intervals
+
+# Dense near 0 and 1, where a DET curve looks closely.
+_ENDS = np.geomspace(1e-4, 0.1, 60)
+_BAND_FPRS = np.unique(np.concatenate([_ENDS, np.linspace(0, 1, 101), 1 - _ENDS]))
+_MAX_CURVE_FPRS = 500  # of more, the band is given between the curve's own points
 
 
 class RocCurve(NamedTuple):
@@ -21,11 +26,19 @@ class RocCurve(NamedTuple):
     thresholds: np.ndarray
 
 
-def compute_roc_curve(fake_scores: ArrayLike, labels: ArrayLike) -> RocCurve:
-    """Compute every point of the ROC curve of P(fake), positive class fake.
+class RocBand(NamedTuple):
+    """Lowest and highest TPR at false-positive rates, each field (F,)."""
+
+    false_positive_rates: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def compute_roc_curve(scores: ArrayLike, labels: ArrayLike) -> RocCurve:
+    """Compute every point of the ROC curve, positive class fake.
 
     Args:
-        fake_scores: (N,) finite numbers, higher is more fake.
+        scores: (N,) finite numbers, higher is more fake.
         labels: (N,) 0 (real) or 1 (fake).
 
     Returns:
@@ -34,47 +47,50 @@ def compute_roc_curve(fake_scores: ArrayLike, labels: ArrayLike) -> RocCurve:
     Raises:
         ValueError: for input that `check_scores_and_labels` refuses.
     """
-    scores, labels = check_scores_and_labels(fake_scores, labels)
+    scores, labels = check_scores_and_labels(scores, labels)
     return RocCurve(*roc_curve(labels, scores, drop_intermediate=False))
 
 
 def compute_roc_band(
-    fake_scores: ArrayLike,
-    labels: ArrayLike,
-    fprs: ArrayLike,
+    samples: Samples,
+    curve: RocCurve,
+    group_index: np.ndarray | None = None,
     *,
-    groups: ArrayLike | None = None,
-    num_resamples: int = 1000,
-    confidence: float = 0.95,
     seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the bootstrap's pointwise band of the ROC curve.
+) -> RocBand:
+    """Compute the pointwise 95 % band of the ROC curve.
 
     Args:
-        fake_scores: (N,) finite numbers, higher is more fake.
-        labels: (N,) 0 (real) or 1 (fake).
-        fprs: (F,) false-positive rates in [0, 1] to give the band at.
-        groups, num_resamples, seed: as in `bootstrap_metrics`.
-        confidence: coverage of each point of the band, not of the whole curve.
+        samples: what was judged.
+        curve: their ROC curve.
+        group_index: (N,) the number of each sample's group.
+        seed: of the draws.
 
     Returns:
-        The lowest and highest TPR, each (F,).
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
+        The intervals of `compute_tpr_intervals` at rates dense near 0 and 1 and, of
+        curves of few points, at those; widened where the curve itself, drawn with
+        straight lines between its points, leaves them.
     """
-    scores, labels = check_scores_and_labels(fake_scores, labels)
-    samples = sort_samples(scores, labels)
-    rows = [
-        _read_tprs(fp_row, tp_row, np.asarray(fprs))
-        for weights in resample(samples, groups, num_resamples, seed)
-        for fp_row, tp_row in zip(*cumulate_positives(samples, weights), strict=True)
-    ]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.stack(rows), [tail, 1 - tail], axis=0)
-    return low, high
+    own = np.unique(curve.false_positive_rates)
+    fprs = np.union1d(_BAND_FPRS, own) if own.size <= _MAX_CURVE_FPRS else _BAND_FPRS
+    low, high = compute_tpr_intervals(samples, fprs, group_index, seed=seed)
+    rates = curve.false_positive_rates, curve.true_positive_rates
+    foot, top = _read_curve(*rates, fprs)
+    low, high = np.minimum(low, foot), np.maximum(high, top)
+    # As rising as the curve is, whatever the draws' own chance.
+    low = np.minimum.accumulate(low[::-1])[::-1]
+    return RocBand(fprs, low, np.maximum.accumulate(high))
 
 
-def _read_tprs(fp: np.ndarray, tp: np.ndarray, fprs: np.ndarray) -> np.ndarray:
-    num_points = np.searchsorted(fp, fprs * fp[-1] + 1e-9, side="right")
-    return np.where(num_points > 0, tp[np.maximum(num_points - 1, 0)], 0.0) / tp[-1]
+def _read_curve(
+    fpr: np.ndarray, tpr: np.ndarray, fprs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the curve's lowest and highest TPR at each rate: they differ on rises."""
+    between = np.interp(fprs, fpr, tpr)
+    first = np.searchsorted(fpr, fprs, side="left")
+    last = np.searchsorted(fpr, fprs, side="right") - 1
+    is_point = fpr[np.minimum(first, fpr.size - 1)] == fprs
+    return (
+        np.where(is_point, tpr[np.minimum(first, fpr.size - 1)], between),
+        np.where(is_point, tpr[last], between),
+    )

@@ -1,35 +1,73 @@
-"""What a detector said of each image, and what is true; from CSV and to CSV."""
+"""What a detector said of each image, and what is true."""
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from scipy import special
 
-from files.atomic import save_csv
-from files.layout import FAKE, REAL
-from metrics.groups import groups_from_names
+from files.layout import FAKE
+from metrics.likelihood_ratios import fit_llr_calibration
+from metrics.operating_point import choose_threshold, describe_policy
+
+# What scores can be, by `ScoreSet.score_name`.
+PROBABILITY = "P(fake)"
+LOGIT_DIFFERENCE = "logit difference"
+RAW_SCORE = "score"
+_LEAST_P = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
 class ScoreSet:
-    """What a detector said about each sample, and what is true."""
+    """What a detector said about each sample, and what is true.
+
+    Attributes:
+        dataset, model: what was judged, by what.
+        scores: float64 (N,), what samples are ranked by, higher is more fake: from a
+            checkpoint fake's logit minus real's, from elsewhere as given.
+        labels: (N,) 0 real, 1 fake.
+        fake_scores: float64 (N,) P(fake); None where the scores are no probabilities
+            and nothing calibrates them.
+        llrs: float64 (N,) calibrated log-likelihood ratios, fake over real, natural
+            log; None where no calibration is known.
+        paths: (N,) what names each sample; None: nothing can be paired by name.
+        groups: (N,) what belongs together; None: each sample on its own.
+        subsets: (N,) the part of the data that a sample is of, such as a forgery
+            method; None for no parts.
+        threshold: of `fake_scores` where there are some, else of `scores`.
+        threshold_source, llr_source: where these come from, in words.
+        unit: what the samples are called.
+        detector: told apart by this where model and dataset are equal.
+        score_name: what `scores` are: P(fake), logit difference or score.
+        provenance: what the scores were made from, for the JSON file.
+    """
 
     dataset: str
     model: str
-    fake_scores: np.ndarray  # (N,) P(fake)
-    labels: np.ndarray  # (N,) 0 real, 1 fake
-    paths: Sequence[str]  # (N,) what names each sample
-    groups: Sequence[str] | None = None  # (N,) or None: each sample on its own
+    scores: np.ndarray
+    labels: np.ndarray
+    fake_scores: np.ndarray | None
+    llrs: np.ndarray | None = None
+    paths: Sequence[str] | None = None
+    groups: Sequence[str] | None = None
+    subsets: Sequence[str] | None = None
     threshold: float = 0.5
     threshold_source: str = "default"
     unit: str = "images"
-    detector: str = ""  # told apart by this where model and dataset are equal
+    detector: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    llr_source: str = ""
+    score_name: str = PROBABILITY
+
+    @property
+    def called_fake(self) -> np.ndarray:
+        """Which samples are called fake: bool (N,)."""
+        judged = self.scores if self.fake_scores is None else self.fake_scores
+        return judged >= self.threshold
 
     @property
     def name(self) -> str:
@@ -45,106 +83,62 @@ class ScoreSet:
         return f"{self.model}{detector} on {self.dataset}"
 
 
-HEADER = ("path", "label", "score", "group")
-_LABELS = {"0": REAL, "1": FAKE, "0.0": REAL, "1.0": FAKE, "real": REAL, "fake": FAKE}
-
-
-def load_score_set(
-    path: str | Path,
+def calibrate_on(
+    scores: ScoreSet,
+    validation: ScoreSet,
     *,
-    dataset: str | None = None,
-    model: str = "",
-    score_column: str = "score",
-    label_column: str = "label",
-    group_column: str | None = None,
-    group_pattern: str | None = None,
+    max_fpr: float | None = None,
+    confidence: float | None = None,
 ) -> ScoreSet:
-    """Load scores that this suite, or any other program, wrote.
+    """Choose threshold, P(fake) and likelihood ratios by a detector's other scores.
 
     Args:
-        path: CSV file with a header line, UTF-8. A sample is named by the column
-            'path', else by the number of its line.
-        dataset, model: what to call it; by default after the file.
-        score_column: P(fake).
-        label_column: 0 or 'real', 1 or 'fake'.
-        group_column: what belongs together; None for no groups.
-        group_pattern: takes groups out of the column 'path' instead.
+        scores: what is to be analysed.
+        validation: the same detector's scores of other samples.
+        max_fpr, confidence: of the threshold, as for `choose_threshold`; by default
+            both errors are equally frequent.
 
     Returns:
-        The samples, in the file's order, with the threshold 0.5.
+        The scores, with log-likelihood ratios from a logistic regression on the
+        validation scores (on their log odds where these are all P(fake) there is), and
+        P(fake) for as many fakes among the samples as there are in validation.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a column is missing or a value is none (the message names the
-            line), or the pattern finds no group.
+        ValueError: for scores that cannot be measured, or too few real samples for
+            the threshold that is asked for.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no scores file {path}")
-    wanted = [score_column, label_column, *filter(None, [group_column])]
-    paths, labels, scores, groups = [], [], [], []
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    try:
-        _check_columns(reader.fieldnames or [], wanted, path)
-        for row in reader:
-            place = f"{path}, line {reader.line_num}"
-            paths.append(row.get("path") or str(reader.line_num))
-            labels.append(_read_label(row, label_column, place))
-            scores.append(_read_score(row, score_column, place))
-            groups.append(row[group_column] if group_column else "")
-    except csv.Error as error:
-        raise ValueError(f"{path} is no CSV file: {error}") from error
-    if not scores:
-        raise ValueError(f"{path} holds no scores, only a header")
-    return ScoreSet(
-        dataset=dataset or path.stem,
-        model=model,
-        fake_scores=np.array(scores),
-        labels=np.array(labels),
-        paths=paths,
-        groups=groups if group_column else groups_from_names(paths, group_pattern),
-        unit="samples",
-        detector=path.stem,
+    is_probability = {scores.score_name, validation.score_name} == {PROBABILITY}
+    scale = _compute_log_odds if is_probability else np.asarray
+    labels = validation.labels
+    line = fit_llr_calibration(scale(validation.scores), labels)
+    num_fake = np.count_nonzero(labels == FAKE)
+    prior = np.log(num_fake / (labels.size - num_fake))
+    llrs = line.compute_llrs(scale(scores.scores))
+    validation_llrs = line.compute_llrs(scale(validation.scores))
+    threshold = choose_threshold(
+        special.expit(validation_llrs + prior), labels, max_fpr, confidence=confidence
+    )
+    where = f"{validation.detector} ({labels.size} {validation.unit})"
+    return replace(
+        scores,
+        fake_scores=special.expit(llrs + prior),
+        llrs=llrs,
+        threshold=threshold,
+        threshold_source=f"{describe_policy(max_fpr, confidence)} on {where}",
+        llr_source=f"calibrated on {where}",
+        score_name=RAW_SCORE if is_probability else scores.score_name,
+        provenance={
+            **scores.provenance,
+            "calibrated_on": validation.provenance["inputs"],
+            "llr_slope": line.slope,
+            "llr_intercept": line.intercept,
+        },
     )
 
 
-def _check_columns(found: Sequence[str], wanted: Sequence[str], path: Path) -> None:
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise ValueError(
-            f"{path} has no column {missing[0]!r}; it has {', '.join(found) or 'none'}"
-        )
-
-
-def _read_label(row: Mapping[str, Any], column: str, place: str) -> int:
-    text = (row[column] or "").strip().lower()
-    if text not in _LABELS:
-        raise ValueError(f"{place}: label {text!r} is not 0, 1, real or fake")
-    return _LABELS[text]
-
-
-def _read_score(row: Mapping[str, Any], column: str, place: str) -> float:
-    text = row[column] or ""
-    try:
-        score = float(text)
-    except ValueError:
-        score = np.nan
-    if not 0 <= score <= 1:
-        raise ValueError(f"{place}: score {text!r} is no probability in [0, 1]")
-    return score
-
-
-def save_score_set(scores: ScoreSet, path: str | Path) -> None:
-    """Save paths, labels, scores and groups; `load_score_set` reads the same numbers.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    labels, fake_scores = scores.labels.tolist(), scores.fake_scores.tolist()
-    groups = scores.groups or [""] * len(scores.paths)
-    rows = zip(scores.paths, labels, fake_scores, groups, strict=True)
-    save_csv(rows, path, header=HEADER)
+def _compute_log_odds(fake_scores: np.ndarray) -> np.ndarray:
+    """Return log odds, finite also where float32 rounds P(fake) to 0 or 1."""
+    return special.logit(np.clip(fake_scores, _LEAST_P, 1 - _LEAST_P))
 
 
 def tell_apart(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:

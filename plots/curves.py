@@ -3,184 +3,301 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from scipy.special import ndtri
+from matplotlib.axis import Axis
+from matplotlib.ticker import PercentFormatter
+from scipy.special import expit, ndtri
 
 from metrics.analysis import Analysis
 from plots.style import (
     GREY,
-    REAL_COLOR,
+    PALE_COLOR,
     build_title,
-    escape_dollars,
     finish_axes,
+    finish_comparison,
+    format_percent,
     format_with_interval,
+    get_line_style,
+    wrap_title,
 )
 
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINE_STYLES = ("-", "--", "-.", ":")
-_BAND_ALPHA = 0.2
-_MAX_BANDS = 3  # more would hide the curves
+# From FPR and TPR (T,) of a detector to where they are drawn, x and y (T,).
+Place = Callable[[np.ndarray, np.ndarray, Analysis], tuple[np.ndarray, np.ndarray]]
+
+_LOW_FPR = 0.01
+_LOG_TICKS = (0.0001, 0.001, 0.01, 0.1, 1)
 _DET_TICKS = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999, 0.9999)
+_MAX_ZOOMED_EER = 0.4  # a worse detector needs more of a DET figure than its corner
+_LEGEND_WIDTH = 40  # characters
+_FRACTIONS = expit(np.linspace(-9, 9, 31))  # of a line, dense at its ends
 _FALSE_POSITIVES = "False-positive rate (real called fake)"
 _TRUE_POSITIVES = "True-positive rate (fake called fake)"
 _FALSE_NEGATIVES = "False-negative rate (fake called real)"
 
 
 def plot_roc(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
-    """Draw ROC curves; for a single detector also its P(real), band and marks.
+    """Draw ROC curves, and below them the same curves with small FPRs stretched.
+
+    A single detector also has its P(real) and its marked points.
 
     Args:
-        axes: where to draw.
+        axes: where to draw; the stretched panel hangs below them.
         analyses: one detector, or several to overlay.
 
     Returns:
         The same axes.
     """
-    for index, analysis in enumerate(analyses):
-        style = _get_style(index)
-        rates = analysis.roc.false_positive_rates, analysis.roc.true_positive_rates
-        band = analysis.band_fprs, analysis.band_low, analysis.band_high
-        if len(analyses) <= _MAX_BANDS:
-            axes.fill_between(*band, color=style["color"], alpha=_BAND_ALPHA, lw=0)
-        label = _label_curve(analysis, len(analyses), "AUC", "auc")
-        axes.plot(*rates, **style, label=label)
+    edge = _find_edge(analyses, "num_real")
+    stretched = axes.inset_axes((0, -0.71, 1, 0.46))
+    labels = _label_curves(analyses, "AUC", "auc")
+    panels = {
+        axes: lambda fpr, tpr, _: (fpr, tpr),
+        stretched: lambda fpr, tpr, _: (np.maximum(fpr, edge), tpr),
+    }
+    for panel, place in panels.items():
+        _draw_curves(panel, analyses, place, labels)
+        if len(analyses) == 1:
+            _mark_points(panel, analyses[0], place, "TPR")
+        panel.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        panel.set_ylabel(_TRUE_POSITIVES if panel is axes else "True-positive rate")
+        rates = np.linspace(0, 1, 1001)
+        panel.plot(rates, rates, color=GREY, ls=":", label="chance", zorder=1)
     if len(analyses) == 1:
         auc = analyses[0].report["auc_of_real_score"]
-        mirrored = 1 - rates[0], 1 - rates[1]
-        axes.plot(*mirrored, color=REAL_COLOR, ls="--", label=f"P(real): AUC {auc:.3f}")
-        _mark_points(axes, analyses[0], lambda fpr, fnr: (fpr, 1 - fnr))
-    axes.plot([0, 1], [0, 1], color=GREY, ls=":", label="chance")
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axes.set(xlabel=_FALSE_POSITIVES, ylabel=_TRUE_POSITIVES)
-    return _finish_curves(axes, "ROC", analyses)
+        _draw_real_score(axes, analyses[0], panels[axes], f"P(real): AUC {auc:.3f}")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=_FALSE_POSITIVES)
+    axes.set_aspect("equal")
+    _set_log_axis(stretched, edge)
+    return _finish_curves(axes, "ROC", analyses, legend_top=-0.87)
+
+
+def _set_log_axis(axes: Axes, edge: float) -> None:
+    ticks = [rate for rate in _LOG_TICKS if rate > 1.5 * edge]
+    labels = ["0", *map(_format_tick, ticks)]
+    axes.set(xscale="log", xlim=(0.9 * edge, 1.1), ylim=(-0.04, 1.04))
+    axes.xaxis.set_ticks([edge, *ticks], labels=labels)
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.set_xlabel("False-positive rate (logarithmic)")
 
 
 def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     """Draw detection error trade-offs on normal-deviate axes labelled in percent.
 
-    Rates are clipped, on a copy, to half an error: a rate of 0 has no normal deviate.
+    A rate of 0 has no normal deviate: it is drawn at half an error of the largest
+    class, where the axis says 0. What is straight between two points of the ROC curve
+    is bent here.
 
-    Args and Returns: as for `plot_roc`.
+    Args:
+        axes: where to draw.
+        analyses: one detector, or several to overlay, such as one detector's subsets.
+
+    Returns:
+        The same axes.
 
     Source: Martin et al. 1997, "The DET curve in assessment of detection task
     performance".
     """
-    counts = [a.report[key] for a in analyses for key in ("num_real", "num_fake")]
-    smallest = 0.5 / max(2, *counts)
+    edges = _find_edge(analyses, "num_real"), _find_edge(analyses, "num_fake")
 
-    def to_deviates(rates: np.ndarray | float) -> np.ndarray:
-        return ndtri(np.clip(rates, smallest, 1 - smallest))
+    def place(
+        fpr: np.ndarray, tpr: np.ndarray, _: Analysis
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return _to_deviates(fpr, edges[0]), _to_deviates(1 - tpr, edges[1])
 
-    for index, analysis in enumerate(analyses):
-        style = _get_style(index)
-        fpr = to_deviates(analysis.roc.false_positive_rates)
-        fnr = to_deviates(1 - analysis.roc.true_positive_rates)
-        band = analysis.band_fprs, 1 - analysis.band_high, 1 - analysis.band_low
-        if len(analyses) <= _MAX_BANDS:
-            band = map(to_deviates, band)
-            axes.fill_between(*band, color=style["color"], alpha=_BAND_ALPHA, lw=0)
-        label = _label_curve(analysis, len(analyses), "EER", "eer", percent=True)
-        axes.plot(fpr, fnr, **style, label=label)
+    _draw_curves(axes, analyses, place, _label_curves(analyses, "EER", "eer"))
+    worst_eer = max(analysis.report["eer"] for analysis in analyses)
+    zoomed = len(analyses) > 1 and worst_eer <= _MAX_ZOOMED_EER
+    rates = ndtri([max(edges), 1 - max(edges)])
+    axes.plot(rates, rates, color=GREY, lw=0.8, label="FPR = FNR", zorder=1)
     if len(analyses) == 1:
-        eer = 1 - analyses[0].report["eer"]
-        axes.plot(
-            -fpr, -fnr, color=REAL_COLOR, ls="--", label=f"P(real): EER {eer:.1%}"
-        )
-        _mark_points(axes, analyses[0], lambda *rates: map(to_deviates, rates))
-    limit = -ndtri(smallest)
-    axes.plot([-limit, limit], [limit, -limit], color=GREY, ls=":", label="chance")
-    _set_deviate_ticks(axes, limit)
-    edge_note = "\n(no errors, and nothing but errors, are drawn on the edges)"
-    axes.set(xlabel=_FALSE_POSITIVES + edge_note, ylabel=_FALSE_NEGATIVES)
-    axes.set_aspect("equal")
+        eer = format_percent(1 - analyses[0].report["eer"])
+        _mark_points(axes, analyses[0], place, "FNR")
+        _draw_real_score(axes, analyses[0], place, f"P(real): EER {eer}")
+    if not zoomed:
+        axes.plot(rates, -rates, color=GREY, ls=":", label="chance", zorder=1)
+    for axis, edge in zip((axes.xaxis, axes.yaxis), edges, strict=True):
+        _set_deviate_axis(axis, edge, 0.5 if zoomed else 1 - edge)
+    axes.set(xlabel=_FALSE_POSITIVES, ylabel=_FALSE_NEGATIVES, box_aspect=1)
     return _finish_curves(axes, "DET", analyses, legend_top=-0.22)
 
 
-def _set_deviate_ticks(axes: Axes, limit: float) -> None:
-    ticks = [rate for rate in _DET_TICKS if abs(ndtri(rate)) <= limit + 0.05]
-    labels = [f"{100 * rate:g} %" for rate in ticks]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(ndtri(ticks), labels=labels)
-    axes.tick_params(axis="x", labelrotation=45)
-    axes.set(xlim=(-1.04 * limit, 1.04 * limit), ylim=(-1.04 * limit, 1.04 * limit))
+def _to_deviates(rates: np.ndarray, edge: float) -> np.ndarray:
+    return ndtri(np.clip(rates, edge, 1 - edge))
+
+
+def _set_deviate_axis(axis: Axis, edge: float, highest: float) -> None:
+    """Let an axis reach from no errors to `highest`, its edges labelled 0 and 100 %."""
+    low, high = ndtri(edge), ndtri(highest)
+    margin = 0.05 * (high - low)
+    ends = {low: "0"} if highest == 0.5 else {low: "0", high: "100 %"}
+    between = {
+        ndtri(rate): _format_tick(rate)
+        for rate in _DET_TICKS
+        if all(abs(ndtri(rate) - end) > 1.4 * margin for end in ends)
+    }
+    ticks = {place: text for place, text in (ends | between).items() if place <= high}
+    axis.set_ticks(list(ticks), labels=list(ticks.values()))
+    axis.set_tick_params(labelrotation=45 if axis.axis_name == "x" else 0)
+    axis.axes.set(**{f"{axis.axis_name}lim": (low - margin, high + margin)})
 
 
 def plot_precision_recall(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     """Draw precision over recall of the fakes, and the precision of guessing.
 
-    Args and Returns: as for `plot_roc`.
+    Recall steps from threshold to threshold, so that the area below the steps is the
+    average precision. The band is the ROC curve's at the samples' share of fakes.
+
+    Args and Returns: as for `plot_det`.
+
+    Source: Davis and Goadrich 2006, "The relationship between precision-recall and
+    ROC curves", for the band.
     """
-    for index, analysis in enumerate(analyses):
-        report = analysis.report
-        fakes = analysis.roc.true_positive_rates[1:] * report["num_fake"]
-        reals = analysis.roc.false_positive_rates[1:] * report["num_real"]
-        recalls = np.r_[0, analysis.roc.true_positive_rates[1:]]
-        precisions = fakes / (fakes + reals)
-        style = _get_style(index)
-        label = _label_curve(analysis, len(analyses), "AP", "average_precision")
-        axes.plot(recalls, np.r_[precisions[0], precisions], **style, label=label)
-        share = report["num_fake"] / report["num_samples"]
-        axes.axhline(share, color=style["color"], ls=":", lw=1)
-    if len(analyses) == 1:
-        point = report["fake_accuracy"], report["precision"]
-        axes.plot(
-            *point, "s", color="black", label=f"threshold {report['threshold']:.3g}"
-        )
-    axes.plot([], [], color=GREY, ls=":", lw=1, label="chance: share of fakes")
+    labels = _label_curves(analyses, "AP", "average_precision")
+    _draw_curves(axes, analyses, _to_precision_recall, labels, steps=True)
+    shares = sorted({_get_fake_share(analysis) for analysis in analyses})
+    for share in shares:
+        axes.axhline(share, color=GREY, ls=":", zorder=1)
+    values = " to ".join(map(format_percent, sorted({shares[0], shares[-1]})))
+    axes.plot([], [], color=GREY, ls=":", label=f"chance: {values} are fake")
+    if len(analyses) == 1 and analyses[0].scores.called_fake.any():
+        _mark_threshold(axes, analyses[0], _to_precision_recall)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set(xlabel="Recall (fakes found)", ylabel="Precision (found that are fake)")
     return _finish_curves(axes, "Precision-recall", analyses)
 
 
-def _get_style(index: int) -> dict[str, Any]:
-    """Return the line style of the detector drawn as number `index`."""
-    line_style = LINE_STYLES[index % len(LINE_STYLES)]
-    return {"color": COLORS[index % len(COLORS)], "ls": line_style, "lw": 2}
+def _get_fake_share(analysis: Analysis) -> float:
+    return analysis.report["num_fake"] / analysis.report["num_samples"]
 
 
-def _label_curve(
-    analysis: Analysis, num_detectors: int, area: str, metric: str, **options: Any
-) -> str:
-    """Return a curve's entry in the legend: whose it is, and its number."""
-    value = format_with_interval(analysis.report, metric, **options)
-    if num_detectors == 1:
-        return f"P(fake): {area} {value}"
-    title = escape_dollars(analysis.scores.title)
-    return f"{title}, n = {analysis.report['num_samples']}:\n    {area} {value}"
+def _to_precision_recall(
+    fpr: np.ndarray, tpr: np.ndarray, analysis: Analysis
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return recall and precision, which starts at 1 before anything is called fake."""
+    share = _get_fake_share(analysis)
+    called_fake = share * tpr + (1 - share) * fpr
+    right = np.where(called_fake > 0, share * tpr, 1)
+    return tpr, right / np.where(called_fake > 0, called_fake, 1)
 
 
-def _mark_points(
-    axes: Axes, analysis: Analysis, place: Callable[[float, float], object]
+def _find_edge(analyses: Sequence[Analysis], count: str) -> float:
+    """Return half an error of the largest class, in place of a rate of 0."""
+    return 0.5 / max(2, *(analysis.report[count] for analysis in analyses))
+
+
+def _draw_curves(
+    axes: Axes,
+    analyses: Sequence[Analysis],
+    place: Place,
+    labels: Sequence[str],
+    *,
+    steps: bool = False,
 ) -> None:
-    """Mark the EER, the threshold in use and TPR at FPR 1 %, given (FPR, FNR)."""
+    """Draw each detector's band and curve; in steps, or straight in rates."""
+    for index, analysis in enumerate(analyses):
+        style = get_line_style(index)
+        alpha = 0.22 / len(analyses) ** 0.5
+        outline = _outline_band(analysis, place)
+        axes.fill(*outline, color=style["color"], alpha=alpha, lw=0)
+        rates = analysis.roc[:2]
+        if steps:
+            x, y = place(*rates, analysis)
+            y[0] = y[1]  # the first step reaches back to where nothing is called fake
+            style["drawstyle"] = "steps-pre"
+        else:
+            x, y = place(*_fill_in_slopes(*rates), analysis)
+        axes.plot(x, y, **style, label=labels[index])
+
+
+def _outline_band(analysis: Analysis, place: Place) -> np.ndarray:
+    """Return the corners of a band: x and y (2, T), along its low and back its high."""
+    low, high = (
+        np.array(place(*_fill_in_slopes(analysis.band_fprs, tprs), analysis))
+        for tprs in (analysis.band_low, analysis.band_high)
+    )
+    return np.hstack([low, high[:, ::-1]])
+
+
+def _fill_in_slopes(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return FPRs and TPRs (T,) with more points where the curve slopes.
+
+    There real and fake samples share a score: the curve is straight in rates, and bent
+    where those are stretched. Slopes too short to be seen stay as they are.
+    """
+    rises, runs = np.diff(tpr), np.diff(fpr)
+    slopes = np.flatnonzero((rises > 0) & (runs > 0) & (rises + runs > 1e-4))
+    index = np.arange(fpr.size)
+    positions = np.sort(np.r_[index, np.add.outer(slopes, _FRACTIONS).ravel()])
+    return np.interp(positions, index, fpr), np.interp(positions, index, tpr)
+
+
+def _draw_real_score(axes: Axes, analysis: Analysis, place: Place, label: str) -> None:
+    """Draw the curve of P(real): the same turned by 180 degrees, and pale."""
+    fpr, tpr = _fill_in_slopes(*analysis.roc[:2])
+    turned = place(1 - fpr, 1 - tpr, analysis)
+    axes.plot(*turned, color=PALE_COLOR, lw=1.2, label=label, zorder=1.5)
+
+
+def _mark_points(axes: Axes, analysis: Analysis, place: Place, name: str) -> None:
+    """Mark the EER, the threshold in use, and what FPR 1 % allows (as TPR or FNR)."""
+    report, roc = analysis.report, analysis.roc
+    eer = report["eer"]
+    _mark(axes, place(eer, 1 - eer, analysis), "o", 11, f"EER {format_percent(eer)}")
+    _mark_threshold(axes, analysis, place)
+    tpr = report[f"tpr_at_fpr_{_LOW_FPR:g}"]
+    if tpr is not None:
+        last = np.searchsorted(roc.false_positive_rates, _LOW_FPR + 1e-12, "right") - 1
+        point = place(roc.false_positive_rates[last], tpr, analysis)
+        rate = format_percent(tpr if name == "TPR" else 1 - tpr)
+        _mark(axes, point, "D", 4.5, f"{name} {rate} at FPR 1 %")
+
+
+def _mark_threshold(axes: Axes, analysis: Analysis, place: Place) -> None:
     report = analysis.report
-    eer, low_fpr = report["eer"], report["tpr_at_fpr_0.01"]
-    used = 1 - report["real_accuracy"], 1 - report["fake_accuracy"]
-    marks = [("o", (eer, eer), f"EER {eer:.1%}")]
-    marks += [("s", used, f"threshold {report['threshold']:.3g}")]
-    if low_fpr is not None:
-        marks += [("D", (0.01, 1 - low_fpr), f"TPR {low_fpr:.1%} at FPR 1 %")]
-    for marker, rates, label in marks:
-        axes.plot(
-            *place(*rates),
-            marker,
-            color="black",
-            mfc="none",
-            ms=8,
-            mew=1.6,
-            label=label,
-        )
+    fpr, tpr = 1 - report["real_accuracy"], report["fake_accuracy"]
+    label = f"threshold {report['threshold']:.3g}"
+    _mark(axes, place(fpr, tpr, analysis), "s", 7.5, label)
+
+
+def _mark(
+    axes: Axes, point: tuple[float, float], marker: str, size: float, label: str
+) -> None:
+    """Mark a point; hollow and of different sizes, marks do not hide each other."""
+    look = {"color": "black", "mfc": "none", "mew": 1.3, "ls": "none", "zorder": 3}
+    axes.plot(*point, marker=marker, ms=size, label=label, **look)
+
+
+def _label_curves(analyses: Sequence[Analysis], area: str, metric: str) -> list[str]:
+    """Return the legend's entries: whose curve it is, and its number."""
+    numbers = [
+        f"{area} {format_with_interval(a.report, metric, percent=metric == 'eer')}"
+        for a in analyses
+    ]
+    if len(analyses) == 1:
+        return [f"P(fake): {numbers[0]}"]
+    names = [f"{a.scores.title}, n = {a.report['num_samples']}" for a in analyses]
+    return [
+        f"{wrap_title(name, _LEGEND_WIDTH)}\n{number}"
+        for name, number in zip(names, numbers, strict=True)
+    ]
+
+
+def _format_tick(rate: float) -> str:
+    return f"{100 * rate:g} %"
 
 
 def _finish_curves(
-    axes: Axes, kind: str, analyses: Sequence[Analysis], **options: Any
+    axes: Axes, kind: str, analyses: Sequence[Analysis], *, legend_top: float = -0.16
 ) -> Axes:
     if len(analyses) > 1:
-        title = f"{kind} of {len(analyses)} detectors\npositive class: fake"
-        return finish_axes(axes, title, columns=1, **options)
+        title = f"{kind} curves\npositive class: fake"
+        return finish_comparison(axes, title)
     (analysis,) = analyses
     title = build_title(kind, analysis.scores.title, analysis.sizes)
-    return finish_axes(axes, title, **options)
+    return finish_axes(axes, title, legend_top=legend_top)

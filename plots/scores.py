@@ -1,26 +1,37 @@
-"""Score histogram, reliability diagram and confusion matrix of one detector."""
+"""Histogram, reliability, likelihood ratios and confusion matrix of one detector."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.ticker import PercentFormatter
 
 from files.layout import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
 from metrics.analysis import Analysis
+from metrics.score_sets import ScoreSet
 from plots.style import (
     FAKE_COLOR,
     GREY,
     REAL_COLOR,
     build_title,
     finish_axes,
+    format_percent,
     format_with_interval,
 )
 
+_NUM_BINS = 40
+_MIN_JOINED = 10  # samples; the share of fewer says little
+_CLASS_COLORS = {REAL: REAL_COLOR, FAKE: FAKE_COLOR}
+
 
 def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
-    """Draw how the scores of each class are spread, each class as a whole of 100 %.
+    """Draw how many samples of each class have which score, few of them visible too.
+
+    A bin ends at the threshold, so that each bin lies on one side of it.
 
     Args:
         axes: where to draw.
@@ -30,71 +41,170 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
         The same axes.
     """
     scores = analysis.scores
-    edges = np.linspace(0, 1, 41)
-    for label, color, hatch in ((REAL, REAL_COLOR, "//"), (FAKE, FAKE_COLOR, "")):
-        chosen = scores.fake_scores[scores.labels == label]
-        shares = np.histogram(chosen, edges)[0] / chosen.size * 100
-        name = f"{CLASS_NAMES[label]} (n = {chosen.size})"
+    threshold = _place_threshold(scores)
+    edges = _build_edges(scores.scores, threshold)
+    errors = {REAL: "false alarms", FAKE: "missed"}
+    for label, hatch in ((REAL, "////"), (FAKE, "")):
+        chosen = scores.labels == label
+        counts = np.histogram(scores.scores[chosen], edges)[0]
+        num_wrong = np.count_nonzero(chosen & (scores.called_fake != (label == FAKE)))
+        name = f"{CLASS_NAMES[label]}, n = {counts.sum()}: {num_wrong} {errors[label]}"
+        color = _CLASS_COLORS[label]
         colors = {"facecolor": to_rgba(color, 0.35), "edgecolor": color}
-        axes.stairs(shares, edges, fill=True, **colors, lw=1.5, hatch=hatch, label=name)
-    threshold = analysis.report["threshold"]
-    axes.axvline(threshold, color="black", ls="--", label=f"threshold {threshold:.3g}")
-    axes.set(
-        xlim=(-0.02, 1.02), xlabel="Score P(fake)", ylabel="Share of the class (%)"
+        axes.stairs(counts, edges, fill=True, **colors, lw=1.2, hatch=hatch, label=name)
+    text = f"threshold {scores.threshold:.3g}"
+    axes.axvline(threshold, color="black", ls="--", lw=1.2, label=text)
+    axes.set(yscale="log", ylim=(0.6, None), xlabel=f"Score: {scores.score_name}")
+    axes.set_ylabel(f"Number of {scores.unit} (logarithmic)")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    return finish_axes(axes, _build_title("Scores by true class", analysis), columns=1)
+
+
+def _place_threshold(scores: ScoreSet) -> float:
+    """Return where in `scores` the decision changes: between the samples beside it."""
+    called_fake = scores.called_fake
+    real_side, fake_side = scores.scores[~called_fake], scores.scores[called_fake]
+    if not real_side.size:
+        return float(fake_side.min())
+    if not fake_side.size:
+        return float(real_side.max())
+    return float((real_side.max() + fake_side.min()) / 2)
+
+
+def _build_edges(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Return edges of bins from the lowest to the highest score, one at the threshold.
+
+    The bins are equal but for the first and the last, which end where the scores do.
+    """
+    low, high = scores.min(), scores.max()
+    if low == high:
+        return np.array([low, low + 1])
+    width = (high - low) / _NUM_BINS
+    first, last = (
+        np.floor((low - threshold) / width),
+        np.ceil((high - threshold) / width),
     )
-    return finish_axes(axes, _build_title("Scores by true class", analysis))
+    return np.clip(threshold + width * np.arange(first, last + 1), low, high)
 
 
 def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:
-    """Draw the share of fakes in each bin of the score, with exact 95 % intervals.
+    """Draw the share of fakes in each bin of P(fake), with exact 95 % intervals.
 
-    Args and Returns: as for `plot_score_histogram`.
+    Bins of fewer than ten samples are hollow, and no line joins them. Samples in groups
+    get no intervals, as exact ones are of independent samples.
+
+    Args and Returns: as for `plot_score_histogram`; `analysis` has `bins`.
     """
-    bins, report = analysis.bins, analysis.report
-    fakes = np.rint(bins.fake_fractions * bins.counts).astype(int)
-    intervals = [
-        compute_proportion_interval(*pair)
-        for pair in zip(fakes, bins.counts, strict=True)
-    ]
-    errors = np.abs(np.transpose(intervals) - bins.fake_fractions)
-    shares = bins.counts / bins.counts.sum()
-    axes.bar(
-        bins.mean_scores, shares, 0.03, color="#BBBBBB", label="share of the samples"
-    )
+    counts, unit = analysis.bins.counts, analysis.scores.unit
     axes.plot([0, 1], [0, 1], color=GREY, ls=":", label="perfectly calibrated")
-    axes.errorbar(
-        bins.mean_scores,
-        bins.fake_fractions,
-        errors,
-        fmt="o-",
-        color=FAKE_COLOR,
-        capsize=3,
-        label=f"ECE {format_with_interval(report, 'ece')}",
+    joined = counts >= _MIN_JOINED
+    if joined.any():
+        label = f"bins of {_describe_counts(counts[joined])} {unit}"
+        _draw_bins(axes, analysis, joined, fmt="o-", label=label)
+    if not joined.all():
+        label = f"bins of fewer than {_MIN_JOINED} {unit}"
+        _draw_bins(axes, analysis, ~joined, fmt="o", mfc="white", label=label)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+    axes.set_xlabel(f"Mean score P(fake) of the bin\n{_describe_ece(analysis.report)}")
+    axes.set_ylabel("Share that is fake")
+    title = _build_title("Reliability", analysis)
+    return finish_axes(axes, title, legend_top=-0.22, columns=1)
+
+
+def _draw_bins(axes: Axes, analysis: Analysis, chosen: np.ndarray, **look: str) -> None:
+    scores, shares, counts = (values[chosen] for values in analysis.bins)
+    errors = None
+    if analysis.scores.groups is None:
+        fakes = np.rint(shares * counts)
+        intervals = map(compute_proportion_interval, fakes, counts)
+        errors = np.abs(np.transpose(list(intervals)) - shares)
+    common = {"color": FAKE_COLOR, "capsize": 3, "ms": 5, "lw": 1.2}
+    axes.errorbar(scores, shares, errors, **common, **look)
+
+
+def _describe_counts(counts: np.ndarray) -> str:
+    fewest, most = counts.min(), counts.max()
+    return f"{fewest}" if fewest == most else f"{fewest} to {most}"
+
+
+def _describe_ece(report: dict[str, Any]) -> str:
+    floor, p_value = report["ece_noise_floor"], report["ece_p_value"]
+    return f"ECE {report['ece']:.3f}; by chance alone {floor:.3f}, p = {p_value:.2g}"
+
+
+def plot_tippett(axes: Axes, analysis: Analysis) -> Axes:
+    """Draw which share of each class has a likelihood ratio above each value.
+
+    At an LR of 1 what the curve of the fakes has lost, and what is left of the real
+    samples' curve, is evidence that misleads.
+
+    Args and Returns: as for `plot_score_histogram`; the scores have `llrs`.
+
+    Source: Evett and Buckleton 1996, "Statistical analysis of STR data", after Tippett
+    et al. 1968.
+    """
+    scores, report = analysis.scores, analysis.report
+    log_ratios = scores.llrs / np.log(10)
+    reach = 1.05 * max(1.0, np.abs(log_ratios).max())
+    for label, dashes in ((FAKE, "-"), (REAL, (0, (5, 1.5)))):
+        chosen = np.sort(log_ratios[scores.labels == label])
+        above = 1 - np.arange(chosen.size + 1) / chosen.size
+        look = {"color": _CLASS_COLORS[label], "ls": dashes, "lw": 1.8}
+        steps = np.r_[-reach, chosen, reach], np.r_[above, 0]
+        axes.step(*steps, where="post", **look, label=_describe_misled(chosen, label))
+    axes.axvline(0, color=GREY, ls=":", label="LR 1: no evidence")
+    for name, text in (("cllr", "Cllr"), ("min_cllr", "minCllr")):
+        label = f"{text} {format_with_interval(report, name)}"
+        axes.plot([], [], " ", label=label)
+    axes.set(xlim=(-reach, reach), ylim=(-0.02, 1.02))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set_xlabel("log10 of the likelihood ratio (LR), fake over real")
+    axes.set_ylabel(f"Share of {scores.unit} with a greater LR")
+    return finish_axes(axes, _build_title("Tippett plot", analysis), columns=1)
+
+
+def _describe_misled(log_ratios: np.ndarray, label: int) -> str:
+    misled, side = (
+        (log_ratios < 0, "below") if label == FAKE else (log_ratios > 0, "above")
     )
-    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-    axes.set(xlabel="Mean score P(fake) of the bin", ylabel="Share that is fake")
-    return finish_axes(axes, _build_title("Reliability", analysis))
+    share = format_percent(float(np.mean(misled)))
+    return f"{CLASS_NAMES[label]}, n = {log_ratios.size}: {share} have an LR {side} 1"
 
 
 def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
-    """Draw counts of true against called class, shaded by the share of the true class.
+    """Draw counts and rates of true against called class, shaded by the rate.
 
     Args and Returns: as for `plot_score_histogram`.
     """
-    counts = np.array(analysis.report["confusion_matrix"])
+    report = analysis.report
+    counts = np.array(report["confusion_matrix"])
     shares = counts / counts.sum(axis=1, keepdims=True)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
-        text = f"{counts[row, column]}\n{share:.1%} of {CLASS_NAMES[row]}"
+        rate = _describe_rate(report, row, column)
+        text = f"{counts[row, column]:,}\n{rate}"
         color = "white" if share > 0.55 else "black"
-        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=13)
-    axes.set_xticks([0, 1], [f"called {name}" for name in CLASS_NAMES])
-    axes.set_yticks([0, 1], [f"true {name}" for name in CLASS_NAMES])
-    threshold = analysis.report["threshold"]
-    axes.set_xlabel(f"called fake from a score of {threshold:.3g} on")
-    accuracy = format_with_interval(analysis.report, "accuracy")
-    axes.set_title(_build_title(f"Accuracy {accuracy}", analysis), fontsize=11)
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=10)
+    axes.set_xticks([0, 1], CLASS_NAMES)
+    axes.set_yticks([0, 1], CLASS_NAMES, rotation=90, va="center")
+    accuracy = format_with_interval(report, "accuracy", percent=True)
+    threshold = f"fake from {report['threshold']:.3g} on"
+    axes.set_xlabel(f"Called class ({threshold})\naccuracy {accuracy}")
+    axes.set_ylabel("True class")
+    axes.set_title(_build_title("Confusion matrix", analysis), fontsize=10)
     return axes
+
+
+def _describe_rate(report: dict[str, Any], row: int, column: int) -> str:
+    """Return a cell's rate with its name and interval: 'FPR 5.1 %' above '[...]'."""
+    name = (("TNR", "FPR"), ("FNR", "TPR"))[row][column]
+    accuracy = ("real_accuracy", "fake_accuracy")[row]
+    rate, interval = report[accuracy], report[f"{accuracy}_interval"]
+    if row != column:
+        rate, interval = 1 - rate, interval and [1 - end for end in interval[::-1]]
+    rates = {"rate": rate, "rate_interval": interval}
+    text = f"{name} {format_with_interval(rates, 'rate', percent=True)}"
+    return text.replace(" [", "\n[")
 
 
 def _build_title(kind: str, analysis: Analysis) -> str:

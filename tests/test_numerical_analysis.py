@@ -1,5 +1,6 @@
 """The analysis script: from scores, from checkpoints, comparisons."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import expit
 from script_helpers import make_broken_checkpoint
 
 import numerical_analysis
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import Precision
 from loading.preprocessing import PUBLISHED, SYMMETRIC
-from metrics.delong import compute_delong_interval
-from metrics.measures import compute_metrics
-from metrics.score_sets import load_score_set
-from plots import style
+from metrics.delong import compute_delong_interval, compute_paired_delong_test
+from metrics.score_files import ScoreFormat, load_score_set
+from metrics.score_sets import LOGIT_DIFFERENCE
+from plots import reports, style
 from utils import load_checkpoint, load_dataset
 
 FIGURES = (
@@ -27,6 +29,7 @@ FIGURES = (
     "reliability",
     "confusion_matrix",
 )
+LLR_LINE = {"llr_slope": 0.5, "llr_intercept": 0.25}
 
 
 def write_scores(path, seed=0, num_samples=60):
@@ -69,22 +72,22 @@ class BrightnessDetector(torch.nn.Module):
 
 @pytest.fixture(autouse=True)
 def small_figures(monkeypatch):
-    monkeypatch.setattr(style, "DPI", 20)
+    monkeypatch.setattr(style, "PLOT_DPI", 20)
 
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    monkeypatch.setattr(numerical_analysis, "CURVES", {})
-    monkeypatch.setattr(numerical_analysis, "PICTURES", {})
+    monkeypatch.setattr(reports, "CURVES", {})
+    monkeypatch.setattr(reports, "PICTURES", {})
 
 
 @pytest.fixture
 def detectors(monkeypatch):
-    """Load a brightness detector from any path; 'odd' ones hold a threshold."""
+    """Load a brightness detector from any file; 'odd' ones hold what was chosen."""
 
     def load(path, model_name=None, device="cpu"):
         model = BrightnessDetector().to(device).eval()
-        model.details = {"threshold": 0.7} if "odd" in path.stem else {}
+        model.details = {"threshold": 0.7, **LLR_LINE} if "odd" in path.stem else {}
         model.threshold = model.details.get("threshold", 0.5)
         model.checkpoint_path = path
         return model
@@ -106,6 +109,12 @@ def data_root(tmp_path):
     return tmp_path / "data"
 
 
+def write_checkpoint(path):
+    """Write a file that stands for a checkpoint, and return its SHA-256."""
+    path.write_bytes(b"weights")
+    return hashlib.sha256(b"weights").hexdigest()
+
+
 def test_main_from_scores_writes_everything_and_the_metrics_agree(tmp_path, capsys):
     scores, labels = write_scores(tmp_path / "mine.csv")
     out = tmp_path / "figures"
@@ -113,12 +122,11 @@ def test_main_from_scores_writes_everything_and_the_metrics_agree(tmp_path, caps
     run("--from-scores {0}/mine.csv --figures-dir {1}", tmp_path, out)
 
     report = load_json(out / "mine_metrics.json")
-    expected = compute_metrics(scores, labels)
-    for name, value in expected.items():
-        assert report[name] == value or name == "notes", name
-    low, high = compute_delong_interval(scores, labels)[1:3]
+    auc, low, high = compute_delong_interval(scores, labels)[:3]
+    assert report["auc"] == auc
     assert report["auc_interval"] == [low, high]
-    assert report["auc_of_real_score"] == 1 - expected["auc"]
+    assert report["auc_of_real_score"] == 1 - auc
+    assert report["accuracy"] == np.mean((scores >= 0.5) == labels)
     np.testing.assert_array_equal(
         load_score_set(out / "mine_scores.csv").fake_scores, scores
     )
@@ -126,26 +134,115 @@ def test_main_from_scores_writes_everything_and_the_metrics_agree(tmp_path, caps
     for path in out.iterdir():
         assert str(path) in printed
     assert {p.name for p in out.glob("*.png")} == {f"mine_{f}.png" for f in FIGURES}
-    assert f"{expected['auc']:.4f}   [{low:.4f}, {high:.4f}]" in printed
+    assert f"{auc:.4f}   [{low:.4f}, {high:.4f}]" in printed
+
+
+def test_main_provenance_says_command_versions_date_and_files(tmp_path, no_figures):
+    path = tmp_path / "mine.csv"
+    write_scores(path)
+
+    run("--from-scores {0} --figures-dir {1} --resamples 9", path, tmp_path)
+
+    provenance = load_json(tmp_path / "mine_metrics.json")["provenance"]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert provenance["inputs"] == [{"path": str(path), "sha256": digest}]
+    assert provenance["command"].endswith(f"--figures-dir {tmp_path} --resamples 9")
+    assert provenance["versions"]["numpy"] == np.__version__
+    assert provenance["date"].endswith("+00:00")
+
+
+def test_main_calibrate_on_chooses_all_there_is_to_choose(tmp_path, no_figures, capsys):
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    for name in ("test", "val"):
+        distances = 5 - 2 * labels + rng.normal(size=400)
+        words = np.where(labels, "spoof", "bonafide")
+        lines = [f"{name}{i};{words[i]};{distances[i]}" for i in range(400)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id;key;dist", *lines]))
+
+    run(
+        "--from-scores {0}/test.csv --calibrate-on {0}/val.csv --lower-is-fake "
+        "--score-column dist --label-column key --path-column id --prevalence 0.01 "
+        "--resamples 50 --max-fpr 0.05 --figures-dir {0}",
+        tmp_path,
+    )
+
+    report = load_json(tmp_path / "test_metrics.json")
+    assert report["threshold_source"] == "fpr=0.05 on val (400 samples)"
+    assert report["real_accuracy"] == pytest.approx(0.95, abs=0.04)
+    # Normal scores two deviations apart: AUC 0.92, Cllr 0.57 as far as calibrated.
+    assert report["auc"] == pytest.approx(0.92, abs=0.03)
+    assert report["cllr"] == pytest.approx(0.54, abs=0.1)
+    assert report["provenance"]["calibrated_on"][0]["path"].endswith("val.csv")
+    saved = load_score_set(tmp_path / "test_scores.csv")
+    assert saved.paths[:2] == ["test0", "test1"]
+    assert np.corrcoef(saved.scores, labels)[0, 1] > 0.6
+    assert saved.llrs.min() < 0 < saved.llrs.max()
+    printed = capsys.readouterr().out
+    assert "called fake that are (PPV)" in printed
+    assert "likelihood ratios (calibrated on val (400 samples))" in printed
+
+
+def test_main_calibrate_on_shared_names_are_reported_as_a_leak(
+    tmp_path, no_figures, capsys
+):
+    for seed, name in enumerate(("test", "val")):
+        write_scores(tmp_path / f"{name}.csv", seed)
+
+    run(
+        "--from-scores {0}/test.csv --calibrate-on {0}/val.csv --figures-dir {0} "
+        "--group-column video --resamples 9",
+        tmp_path,
+    )
+
+    assert "LEAK: 60 samples of" in capsys.readouterr().out
+
+
+def test_main_calibrate_on_the_scores_to_analyse_is_refused(tmp_path):
+    for name in ("test", "copy"):
+        write_scores(tmp_path / f"{name}.csv")
+
+    with pytest.raises(ValueError, match=r"copy.csv holds the scores to be analysed"):
+        run(
+            "--from-scores {0}/test.csv --calibrate-on {0}/copy.csv --figures-dir {0}",
+            tmp_path,
+        )
+
+
+def test_main_subsets_are_measured_by_themselves(tmp_path, no_figures, capsys):
+    rows = "".join(f"real/{i}.png,0.{i},0\n" for i in range(1, 7))
+    rows += "".join(f"{m}/{i}.png,0.{i + 1},1\n" for m in "ab" for i in range(3, 8))
+    (tmp_path / "mine.csv").write_text("path,score,label\n" + rows)
+
+    run(
+        "--from-scores {0}/mine.csv --subset-by ^([ab])/ --resamples 9 "
+        "--figures-dir {0}",
+        tmp_path,
+    )
+
+    subsets = load_json(tmp_path / "mine_metrics.json")["subsets"]
+    sizes = {n: (r["num_real"], r["num_fake"]) for n, r in subsets.items()}
+    assert sizes == {"a": (6, 5), "b": (6, 5)}
+    assert "subset    real   fake  AUC" in capsys.readouterr().out
 
 
 def test_main_groups_by_column_and_by_name_agree(tmp_path, no_figures, capsys):
     path = tmp_path / "mine.csv"
     write_scores(path)
-    reports = []
+    measured = []
     for flags in (["--group-column", "video"], ["--group_by", "prefix"]):
         command = ["--from-scores", str(path), "--figures-dir", str(tmp_path), *flags]
         numerical_analysis.main([*command, "--resamples", "50"])
-        reports.append(load_json(tmp_path / "mine_metrics.json"))
+        measured.append(load_json(tmp_path / "mine_metrics.json"))
 
-    assert reports[0] == reports[1]
-    assert reports[0]["num_groups"] == 20
-    assert reports[0]["group_level"]["num_samples"] == 20
+    by_column, by_name = ({**r, "provenance": None} for r in measured)
+    assert by_column == by_name
+    assert by_column["num_groups"] == 20
+    assert by_column["group_level"]["num_samples"] == 20
     assert "intervals by group: 20 groups" in capsys.readouterr().out
-    assert (
-        load_score_set(tmp_path / "mine_scores.csv", group_column="group").groups[3]
-        == "v1"
-    )
+    score_format = ScoreFormat(group_column="group")
+    saved = load_score_set(tmp_path / "mine_scores.csv", score_format)
+    assert saved.groups[3] == "v1"
 
 
 def test_main_mixed_groups_say_that_they_have_no_label(tmp_path, no_figures, capsys):
@@ -178,34 +275,52 @@ def test_main_several_files_are_compared_and_tested(tmp_path, capsys):
     (test,) = comparison["paired_delong_tests"]
     assert (test["first"], test["second"]) == tuple(titles)
     assert 0 < test["p_value"] <= 1
-    assert "(paired DeLong)" in capsys.readouterr().out
+    assert "AUCs compared by 1 paired DeLong tests" in capsys.readouterr().out
     assert (out / "comparison_roc_curve.png").exists()
     assert (out / "faces_SimpleNet_a_metrics.json").exists()
 
 
-def test_main_equal_rankings_of_other_samples_are_not_paired(tmp_path, no_figures):
-    write_scores(tmp_path / "a.csv", num_samples=30)
-    write_scores(tmp_path / "b.csv", num_samples=36)
-    inputs = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
-    flags = ["--figures-dir", str(tmp_path), "--resamples", "9"]
+def test_main_files_in_other_order_are_joined_by_name(tmp_path, no_figures):
+    scores, labels = write_scores(tmp_path / "a.csv")
+    others, _ = write_scores(tmp_path / "b.csv", seed=1)
+    header, *lines = (tmp_path / "b.csv").read_text().splitlines()
+    (tmp_path / "b.csv").write_text("\n".join([header, *lines[::-1]]))
+
+    run("--from-scores {0}/a.csv {0}/b.csv --figures-dir {0} --resamples 9", tmp_path)
+
+    (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
+    joined = compute_paired_delong_test(scores, others, labels)
+    assert test["num_common"] == 60
+    assert test["p_value"] == pytest.approx(joined.p_value, rel=1e-9)
+
+
+def test_main_files_of_some_common_samples_are_tested_on_these(
+    tmp_path, no_figures, capsys
+):
+    write_scores(tmp_path / "a.csv", num_samples=60)
+    write_scores(tmp_path / "b.csv", seed=1, num_samples=60)
+    lines = (tmp_path / "b.csv").read_text().splitlines()
+    (tmp_path / "b.csv").write_text("\n".join([lines[0], *lines[11:]]))
+
+    run("--from-scores {0}/a.csv {0}/b.csv --figures-dir {0} --resamples 9", tmp_path)
+
+    (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
+    assert test["num_common"] == 50
+    assert "tested on the 50 samples in both" in capsys.readouterr().out
+
+
+def test_main_files_without_names_are_not_paired(tmp_path, no_figures, capsys):
+    for name in "ab":
+        write_scores(tmp_path / f"{name}.csv")
+    inputs = [str(tmp_path / f"{name}.csv") for name in "ab"]
+    flags = ["--path-column", "", "--figures-dir", str(tmp_path), "--resamples", "9"]
 
     numerical_analysis.main(["--from-scores", *inputs, *flags])
 
-    comparison = load_json(tmp_path / "comparison_metrics.json")
-    assert comparison["paired_delong_tests"] == []
-
-
-def test_main_perfect_against_inverted_saves_null_not_nan(tmp_path, no_figures):
-    for name, scores in (("a", (0.1, 0.9)), ("b", (0.9, 0.1))):
-        lines = "".join(f"{scores[i % 2]},{i % 2}\n" for i in range(6))
-        (tmp_path / f"{name}.csv").write_text("score,label\n" + lines)
-    inputs = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
-    flags = ["--figures-dir", str(tmp_path), "--resamples", "9"]
-
-    numerical_analysis.main(["--from-scores", *inputs, *flags])
-
-    comparison = load_json(tmp_path / "comparison_metrics.json")
-    assert comparison["paired_delong_tests"][0]["p_value"] is None
+    (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
+    assert test["num_common"] == 0
+    assert "no names to pair by" in test["note"]
+    assert "no names to pair by" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 9])
@@ -231,12 +346,14 @@ def test_get_soft_scores_and_true_labels_any_batch_size_is_the_softmax_in_order(
 
 def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, capsys):
     out = tmp_path / "figures"
+    digest = write_checkpoint(tmp_path / "some.pt")
 
     run(
-        "-m SimpleNet -cpp some.pt -d faces --data_root {0} --figures-dir {1} "
+        "-m SimpleNet -cpp {2}/some.pt -d faces --data_root {0} --figures-dir {1} "
         "--resamples 20 --precision fp32",
         data_root,
         out,
+        tmp_path,
     )
 
     report = load_json(out / "faces_SimpleNet_metrics.json")
@@ -249,6 +366,12 @@ def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, c
     )
     np.testing.assert_allclose(columns.fake_scores, fake_scores, atol=0.02)
     np.testing.assert_array_equal(columns.labels, labels)
+    assert columns.score_name == LOGIT_DIFFERENCE
+    np.testing.assert_allclose(columns.fake_scores, expit(columns.scores))
+    # No calibration in the checkpoint: the logit difference over temperature 1.
+    np.testing.assert_array_equal(columns.llrs, columns.scores)
+    assert "the checkpoint holds no calibration" in report["llr_source"]
+    assert report["provenance"]["inputs"][0]["sha256"] == digest
     assert columns.paths[0].endswith("test/real/realt0_0.png")
     for name in FIGURES:
         assert (out / f"faces_SimpleNet_{name}.png").stat().st_size > 0
@@ -257,34 +380,40 @@ def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, c
 def test_main_stored_threshold_and_several_checkpoints(
     tmp_path, no_figures, data_root, detectors, capsys
 ):
+    for name in ("even", "odd"):
+        write_checkpoint(tmp_path / f"{name}.pt")
+
     run(
-        "-cpp even.pt odd.pt -d faces --split val --data-root {0} --figures-dir {1} "
-        "--resamples 9 --limit 4 --group-by prefix",
+        "-cpp {1}/even.pt {1}/odd.pt -d faces --split val --data-root {0} "
+        "--figures-dir {1} --resamples 9 --limit 4 --group-by prefix",
         data_root,
         tmp_path,
     )
 
-    reports = {
-        name: json.loads(
-            (tmp_path / f"faces_SimpleNet_{name}_metrics.json").read_text()
-        )
+    even, odd = (
+        load_json(tmp_path / f"faces_SimpleNet_{name}_metrics.json")
         for name in ("even", "odd")
-    }
-    assert reports["odd"]["threshold"] == 0.7
-    assert "chosen on validation" in reports["odd"]["threshold_source"]
-    assert reports["even"]["threshold"] == 0.5
-    assert reports["even"]["num_samples"] == 8
-    assert reports["even"]["num_groups"] == 4
+    )
+    assert odd["threshold"] == 0.7
+    assert "chosen on validation" in odd["threshold_source"]
+    assert odd["llr_source"] == "chosen on validation, in the checkpoint"
+    scores = load_score_set(tmp_path / "faces_SimpleNet_odd_scores.csv")
+    np.testing.assert_allclose(scores.llrs, 0.5 * scores.scores + 0.25)
+    assert even["threshold"] == 0.5
+    assert even["num_samples"] == 8
+    assert even["num_groups"] == 4
     printed = capsys.readouterr().out
-    assert "p = 1 (paired DeLong)" in printed
+    assert "AUCs compared by 1 paired DeLong tests" in printed
     assert "faces: no group is in more than one split" in printed
 
 
 def test_main_shared_groups_are_reported_as_a_leak(
     tmp_path, no_figures, data_root, detectors, capsys
 ):
+    write_checkpoint(tmp_path / "some.pt")
+
     run(
-        r"-cpp some.pt -d faces --group-by (\d)_ --data-root {0} --figures-dir {1} "
+        r"-cpp {1}/some.pt -d faces --group-by (\d)_ --data-root {0} --figures-dir {1} "
         "--resamples 9 --threshold 0.6",
         data_root,
         tmp_path,
@@ -322,6 +451,15 @@ def test_main_without_checkpoint_takes_the_one_of_the_training(
         (["--from-scores", "a", "--limit", "3"], "goes without"),
         (["--from-scores", "a", "b", "c", "-d", "x", "y"], "one for each file"),
         (["--resamples", "0"], "at least 1"),
+        (["--subset-by", "x", "--subset-column", "y"], "exclude each other"),
+        (["--path-column", ""], "--path-column goes with --from-scores"),
+        (["--lower-is-fake"], "--lower-is-fake goes with --from-scores"),
+        (["--calibrate-on", "v"], "--calibrate-on goes with --from-scores"),
+        (["--from-scores", "a", "b", "--calibrate-on", "v"], "one file for each"),
+        (["--from-scores", "a", "--max-fpr", "0.1"], "goes with --calibrate-on"),
+        (["--fpr-confidence", "0.9"], "goes with --max-fpr"),
+        (["--threshold", "nan"], "expected a number, got 'nan'"),
+        (["--prevalence", "1"], "expected a number between 0 and 1"),
     ],
 )
 def test_parse_args_contradiction_ends_in_one_line(flags, message, capsys):
@@ -358,6 +496,31 @@ def test_main_files_of_one_name_are_refused(tmp_path):
         numerical_analysis.main(
             ["--from-scores", *inputs, "--figures-dir", str(tmp_path)]
         )
+
+
+@pytest.mark.parametrize("threshold", ["1.5", "-0.1"])
+def test_main_threshold_that_is_no_probability_is_refused(tmp_path, threshold):
+    write_scores(tmp_path / "mine.csv")
+
+    with pytest.raises(ValueError, match=f"--threshold {threshold} is one of P"):
+        run(
+            "--from-scores {0}/mine.csv --figures-dir {0} --threshold={1}",
+            tmp_path,
+            threshold,
+        )
+
+
+def test_main_threshold_of_scores_that_only_rank_may_be_any(tmp_path, no_figures):
+    (tmp_path / "mine.csv").write_text("score,label\n-3,0\n7,1\n-1,0\n2,1\n")
+
+    run(
+        "--from-scores {0}/mine.csv --figures-dir {0} --threshold=-2 --resamples 9",
+        tmp_path,
+    )
+
+    report = load_json(tmp_path / "mine_metrics.json")
+    assert (report["real_accuracy"], report["fake_accuracy"]) == (0.5, 1.0)
+    assert report["log_loss"] is None
 
 
 def test_get_soft_scores_score_that_is_not_finite_names_the_image(

@@ -1,99 +1,161 @@
-"""Reports with intervals, and comparisons: sure of as much as the samples say."""
-
-import json
+"""One detector analysed whole and in parts, and several compared sample by sample."""
 
 import numpy as np
 import pytest
 
-from metrics.analysis import analyse, compare_detectors, compute_report
+from metrics.analysis import analyse, compare_detectors, correct_by_holm
+from metrics.delong import compute_paired_delong_test
 from metrics.score_sets import ScoreSet
 
-
-def draw_scores(num_samples):
-    rng = np.random.default_rng(0)
-    labels = (rng.random(num_samples) < 0.35).astype(int)
-    noise = rng.normal(size=num_samples)
-    return 1 / (1 + np.exp(-(noise + 1.5 * (labels - 0.5)))), labels
-
-
-def test_compare_detectors_pairs_only_judges_of_the_same_samples():
-    scores, labels = draw_scores(40)
-    paths = [str(number) for number in range(40)]
-    score_sets = [
-        ScoreSet("faces", "first", scores, labels, paths),
-        ScoreSet("faces", "second", 1 - scores, labels, paths),
-        ScoreSet("others", "first", scores, labels, paths[::-1]),
-    ]
-    analyses = [analyse(score_set, num_resamples=5) for score_set in score_sets]
-
-    (comparison,) = compare_detectors(analyses)
-
-    assert (comparison.a, comparison.b) == (analyses[0], analyses[1])
-    auc = analyses[0].report["auc"]
-    assert comparison.test.difference == pytest.approx(2 * auc - 1)
+RNG = np.random.default_rng(0)
+LABELS = np.repeat([0, 1], 20)
+SCORES = RNG.normal(size=40) + 1.5 * LABELS
+OTHERS = RNG.normal(size=40) + 1.5 * LABELS
+PATHS = [f"{number}.png" for number in range(40)]
 
 
-def test_compute_report_has_a_json_interval_for_every_metric():
-    scores, labels = draw_scores(150)
-
-    report = compute_report(scores, labels, num_resamples=200)
-
-    json.dumps(report, allow_nan=False)
-    for name in ("auc", "eer", "accuracy", "f1", "mcc", "log_loss", "ece", "d_prime"):
-        low, high = report[f"{name}_interval"]
-        assert low < report[name] < high, name
-    assert report["tpr_at_fpr_0.001_interval"] is None
-    assert report["num_groups"] is None
-    assert report["intervals"]["unit"] == "sample"
+def make_set(scores=SCORES, labels=LABELS, paths=PATHS, **options):
+    fake_scores = 1 / (1 + np.exp(-scores))
+    return ScoreSet("faces", "net", scores, labels, fake_scores, paths=paths, **options)
 
 
-def test_compute_report_same_seed_gives_same_numbers():
-    scores, labels = draw_scores(80)
-
-    reports = [
-        compute_report(scores, labels, num_resamples=50, seed=s) for s in (1, 1, 2)
-    ]
-
-    assert reports[0] == reports[1]
-    assert reports[0]["eer_interval"] != reports[2]["eer_interval"]
+def compare(*score_sets):
+    return compare_detectors([analyse(s, num_resamples=5) for s in score_sets])
 
 
-def test_compute_report_perfect_scores_claim_no_certainty():
-    report = compute_report(
-        [0.1] * 30 + [0.9] * 20, [0] * 30 + [1] * 20, num_resamples=20
-    )
+def test_analyse_ranks_by_scores_where_probabilities_saturate():
+    scores = np.array([40.0, 50.0, 60.0, 70.0])
+    score_set = ScoreSet("d", "m", scores, np.array([0, 0, 1, 1]), np.ones(4))
 
-    # 20 separate pairs, all in order: 0.025 ** (1 / 20).
-    assert report["auc_interval"] == [pytest.approx(0.8316, abs=1e-4), 1.0]
-    # Clopper-Pearson for 50 of 50, 30 of 30 and 20 of 20.
-    for name, trials in (("", 50), ("real_", 30), ("fake_", 20)):
-        low, high = report[f"{name}accuracy_interval"]
-        assert (low, high) == (pytest.approx(0.025 ** (1 / trials)), 1.0)
-    assert report["eer_interval"] is None
-    assert any(note.startswith("no interval") for note in report["notes"])
+    analysis = analyse(score_set, num_resamples=5)
+
+    assert analysis.report["auc"] == 1.0
+    assert analysis.roc.thresholds[1:].tolist() == [70, 60, 50, 40]
+    assert analysis.bins.counts.tolist() == [4]
 
 
-def test_compute_report_groups_count_once():
-    scores, labels = draw_scores(60)
-    copies = {"fake_scores": np.repeat(scores, 10), "labels": np.repeat(labels, 10)}
-    groups = np.repeat(np.arange(60), 10)
+def test_analyse_scores_without_probabilities_have_no_bins():
+    score_set = ScoreSet("d", "m", SCORES, LABELS, None, threshold=1.0)
 
-    single = compute_report(scores, labels)
-    grouped = compute_report(**copies, groups=groups)
-    naive = compute_report(**copies)
+    analysis = analyse(score_set, num_resamples=5)
 
-    # Ten copies of each image are no new knowledge.
-    np.testing.assert_allclose(grouped["auc_interval"], single["auc_interval"])
-    np.testing.assert_allclose(
-        grouped["accuracy_interval"], single["accuracy_interval"], atol=0.01
-    )
-    assert np.ptp(naive["auc_interval"]) < 0.5 * np.ptp(single["auc_interval"])
-    assert grouped["num_groups"] == 60
-    assert grouped["intervals"]["unit"] == "group"
+    assert analysis.bins is None
+    assert analysis.report["threshold"] == 1.0
 
 
-def test_compute_report_one_sample_a_class_is_defined():
-    report = compute_report([0.3, 0.6], [0, 1], num_resamples=10)
+def test_analyse_subsets_borrow_the_class_they_lack():
+    subsets = ["", *["camera"] * 19, *["swap"] * 10, *["morph"] * 10]
 
-    assert report["auc_interval"] == [pytest.approx(0.025), 1.0]
-    assert report["auc_standard_error"] is None
+    analysis = analyse(make_set(subsets=subsets, detector="a"), num_resamples=5)
+
+    sizes = {s.scores.detector: s.sizes for s in analysis.subsets}
+    assert sizes == {
+        "a, camera": "19 real and 20 fake images",
+        "a, morph": "20 real and 10 fake images",
+        "a, swap": "20 real and 10 fake images",
+    }
+    (swap,) = [s for s in analysis.subsets if "swap" in s.scores.title]
+    chosen = np.r_[:30]
+    pairs = SCORES[20:30, None] > SCORES[:20]
+    assert swap.report["auc"] == pytest.approx(pairs.mean())
+    assert swap.scores.paths == [PATHS[place] for place in chosen]
+
+
+def test_analyse_one_subset_of_all_is_no_part():
+    analysis = analyse(make_set(subsets=["all"] * 40), num_resamples=5)
+
+    assert not analysis.subsets
+
+
+def test_analyse_group_scores_of_pure_groups_are_measured():
+    groups = [f"video{number // 4}" for number in range(40)]
+
+    analysis = analyse(make_set(groups=groups), num_resamples=5)
+
+    assert analysis.report["group_level"]["num_samples"] == 10
+    assert analysis.report["num_groups"] == 10
+
+
+def test_analyse_mixed_groups_have_no_group_scores():
+    analysis = analyse(make_set(groups=["one"] * 40), num_resamples=5)
+
+    assert analysis.report["group_level"] is None
+    assert "both real and fake" in analysis.report["group_level_note"]
+
+
+@pytest.mark.parametrize("prevalence", [0, 1, -0.1, np.nan])
+def test_analyse_bad_prevalence_is_refused(prevalence):
+    with pytest.raises(ValueError, match="prevalence must lie between 0 and 1"):
+        analyse(make_set(), prevalence=prevalence)
+
+
+def test_compare_detectors_joins_by_name_whatever_the_order():
+    order = RNG.permutation(40)
+    shuffled = make_set(OTHERS[order], LABELS[order], [PATHS[i] for i in order])
+
+    (comparison,) = compare(make_set(), shuffled)
+
+    expected = compute_paired_delong_test(SCORES, OTHERS, LABELS)
+    assert comparison.test == pytest.approx(expected)
+    assert (comparison.num_common, comparison.note) == (40, "")
+    assert comparison.holm_p_value == pytest.approx(expected.p_value)
+
+
+def test_compare_detectors_tests_on_the_common_samples_and_says_so():
+    part = make_set(OTHERS[5:], LABELS[5:], PATHS[5:])
+
+    (comparison,) = compare(make_set(), part)
+
+    expected = compute_paired_delong_test(SCORES[5:], OTHERS[5:], LABELS[5:])
+    assert comparison.test == pytest.approx(expected)
+    assert comparison.note == "tested on the 35 samples in both, of 40 and 35"
+
+
+@pytest.mark.parametrize(
+    ("other", "note"),
+    [
+        (make_set(OTHERS, paths=None), "have no names to pair by"),
+        (make_set(OTHERS, paths=[f"x{p}" for p in PATHS]), "no sample is in both"),
+        (make_set(OTHERS, 1 - LABELS), "40 of 40 common samples are real for one"),
+        (
+            make_set(OTHERS, paths=PATHS[:20] + [f"x{p}" for p in PATHS[20:]]),
+            "the 20 common samples are of one class",
+        ),
+    ],
+    ids=["no names", "disjoint", "labels", "one class"],
+)
+def test_compare_detectors_untestable_pair_says_why(other, note):
+    (comparison,) = compare(make_set(), other)
+
+    assert (comparison.test, comparison.holm_p_value) == (None, None)
+    assert note in comparison.note
+
+
+def test_compare_detectors_groups_of_the_first_count():
+    groups = [f"video{number // 4}" for number in range(40)]
+
+    (comparison,) = compare(make_set(groups=groups), make_set(OTHERS))
+
+    expected = compute_paired_delong_test(SCORES, OTHERS, LABELS, groups=groups)
+    assert comparison.test == pytest.approx(expected)
+
+
+def test_correct_by_holm_four_tests_by_hand():
+    # Sorted .01 .02 .03 .04: times 4, 3, 2, 1 gives .04 .06 .06 .04, never falling.
+    corrected = correct_by_holm([0.04, 0.01, 0.03, 0.02])
+
+    assert corrected == pytest.approx([0.06, 0.04, 0.06, 0.06])
+
+
+def test_correct_by_holm_stays_within_one():
+    assert correct_by_holm([0.7, 0.9]) == [1.0, 1.0]
+    assert correct_by_holm([]) == []
+
+
+def test_compare_detectors_three_equal_detectors_are_corrected_together():
+    comparisons = compare(make_set(), make_set(OTHERS), make_set(SCORES + OTHERS))
+
+    raw = [comparison.test.p_value for comparison in comparisons]
+    corrected = [comparison.holm_p_value for comparison in comparisons]
+    assert corrected == pytest.approx(correct_by_holm(raw))
+    assert min(corrected) == pytest.approx(min(1, 3 * min(raw)))

@@ -2,7 +2,13 @@
 
 import pytest
 
-from metrics.groups import Leak, compute_group_scores, find_leaks, groups_from_names
+from metrics.groups import (
+    Leak,
+    compute_group_scores,
+    find_leaks,
+    groups_from_names,
+    subsets_from_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,27 @@ def test_groups_from_names_bad_pattern_is_refused(pattern, message):
         groups_from_names(["folder_xyz/a_1.png"], pattern)
 
 
+@pytest.mark.parametrize("pattern", [r"DF|NT", r"^(\w*)/c", None])
+def test_subsets_from_names_searches_folders_and_lets_real_ones_be_of_none(pattern):
+    names = ["real/1.png", "DF/c23/1.png", "NT/c23/1.png"]
+
+    subsets = subsets_from_names(names, [0, 1, 1], pattern)
+
+    assert subsets == (["", "DF", "NT"] if pattern else None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("[", "subset pattern .* no regular expression"),
+        ("DF", "in the path 'NT/1.png'"),
+    ],
+)
+def test_subsets_from_names_bad_pattern_is_refused(pattern, message):
+    with pytest.raises(ValueError, match=message):
+        subsets_from_names(["real/1.png", "DF/1.png", "NT/1.png"], [0, 1, 1], pattern)
+
+
 def test_compute_group_scores_is_the_mean_of_the_frames():
     grouped = compute_group_scores(
         [0.2, 0.4, 0.9, 0.5], [0, 0, 1, 1], ["b", "b", "a", "a"]
@@ -60,3 +87,9 @@ def test_find_leaks_shared_groups_are_named_by_pair():
     assert leaks == [Leak("train", "test", ("a", "b"))]
     assert str(leaks[0]) == "2 groups are in both train and test: a, b"
     assert find_leaks({"train": ["a"], "test": ["b"]}) == []
+
+
+def test_leak_names_are_shown_printable():
+    assert "both train and val: 'a\\x1b[31m', b" in str(
+        Leak("train", "val", ("a\x1b[31m", "b"))
+    )

@@ -7,10 +7,8 @@ import pytest
 from scipy import optimize
 from sklearn import metrics as sk
 
-from metrics.measures import (
-    compute_metrics,
-    compute_reliability_bins,
-)
+from metrics.cells import check_samples
+from metrics.measures import compute_metrics, measure
 from metrics.roc import compute_roc_curve
 
 RNG = np.random.default_rng(0)
@@ -155,14 +153,27 @@ def test_compute_metrics_eer_equals_a_root_of_the_interpolated_curve(seed):
     assert eer == pytest.approx(np.interp(root, place, fpr))
 
 
-def test_compute_reliability_bins_hand_made_table():
-    # Bins of width 1/15: 0.2 opens the fourth, 1.0 closes the last.
-    scores, labels = [0.19, 0.2, 0.24, 0.95, 1.0], [0, 1, 0, 1, 1]
+def test_measure_ranks_by_scores_that_saturated_probabilities_cannot():
+    # As P(fake) all four are 1.0; as logit differences they are in order.
+    samples = check_samples(
+        [40.0, 50.0, 60.0, 70.0], [0, 0, 1, 1], fake_scores=np.ones(4)
+    )
 
-    bins = compute_reliability_bins(scores, labels)
+    computed = measure(samples)
 
-    np.testing.assert_allclose(bins.mean_scores, [0.19, 0.22, 0.975])
-    np.testing.assert_allclose(bins.fake_fractions, [0, 0.5, 1])
-    np.testing.assert_array_equal(bins.counts, [1, 2, 2])
-    ece = compute_metrics(scores, labels)["ece"]
-    assert ece == pytest.approx((0.19 + 2 * 0.28 + 2 * 0.025) / 5)
+    assert (computed["auc"], computed["eer"]) == (1.0, 0.0)
+    assert computed["confusion_matrix"] == [[0, 2], [0, 2]]
+    assert computed["accuracy"] == 0.5
+
+
+def test_measure_scores_without_probabilities_have_none_of_theirs():
+    samples = check_samples([-3.0, 2.0, 7.0], [0, 1, 1], 2.5, llrs=[-1.0, 0.0, 2.0])
+
+    computed = measure(samples)
+
+    assert computed["confusion_matrix"] == [[1, 0], [1, 1]]
+    assert [computed[name] for name in ("log_loss", "brier", "ece")] == [None] * 3
+    # Costs in bits: real log2(1 + 1/e); fakes 1 and log2(1 + e**-2).
+    fake_cost = (1 + np.log2(1 + np.exp(-2))) / 2
+    expected = (np.log2(1 + np.exp(-1)) + fake_cost) / 2
+    assert computed["cllr"] == pytest.approx(expected)

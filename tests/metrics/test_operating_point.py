@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
+from metrics.calibration import choose_calibration
+from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.measures import compute_metrics
 from metrics.operating_point import (
     OperatingPoint,
     choose_operating_point,
     choose_threshold,
     compute_fake_scores,
-    fit_temperature,
+    count_allowed_false_positives,
 )
 
 
@@ -19,23 +22,55 @@ def make_logits(margins):
     return np.outer(margins, [-0.5, 0.5])
 
 
-@pytest.mark.parametrize(("max_fpr", "policy"), [(None, "eer"), (0.25, "fpr=0.25")])
-def test_choose_operating_point_is_of_the_calibrated_scores(max_fpr, policy):
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize(
+    ("options", "policy"),
+    [
+        ({}, "eer"),
+        ({"max_fpr": 0.25}, "fpr=0.25"),
+        (
+            {"max_fpr": 0.25, "fpr_confidence": 0.9},
+            "fpr<=0.25 with confidence 0.9",
+        ),
+    ],
+)
+def test_choose_operating_point_is_of_the_calibrated_scores(options, policy, with_bias):
     rng = np.random.default_rng(2)
-    labels = rng.integers(0, 2, 50)
-    logits = torch.tensor(make_logits(5 * rng.normal(size=50) + 6 * labels - 3))
+    labels = rng.integers(0, 2, 200)
+    margins = 5 * rng.normal(size=200) + 6 * labels + 2
+    logits = torch.tensor(make_logits(margins))
 
-    point = choose_operating_point(logits.float(), torch.tensor(labels), max_fpr)
+    point = choose_operating_point(
+        logits, torch.tensor(labels), **options, with_bias=with_bias
+    )
 
-    temperature = fit_temperature(logits.float(), labels)
-    scores = compute_fake_scores(logits.float(), temperature)
-    assert temperature != 1
+    choice = choose_calibration(margins, labels, with_bias=with_bias)
+    temperature, bias = choice.calibration
+    assert temperature > 1
+    assert (bias != 0) == with_bias
+    scores = compute_fake_scores(logits, temperature, bias)
+    losses = [
+        compute_metrics(of, labels)["log_loss"]
+        for of in (compute_fake_scores(logits), scores)
+    ]
+    line = fit_llr_calibration(margins, labels)
     assert point == OperatingPoint(
         temperature=temperature,
-        threshold=choose_threshold(scores, labels, max_fpr),
+        threshold=choose_threshold(
+            scores,
+            labels,
+            options.get("max_fpr"),
+            confidence=options.get("fpr_confidence"),
+        ),
         policy=policy,
-        fake_share=np.mean(scores > 0.5),
-        num_samples=50,
+        fake_share=np.mean(margins > 0),
+        num_samples=200,
+        llr_slope=pytest.approx(line.slope),
+        llr_intercept=pytest.approx(line.intercept),
+        temperature_interval=pytest.approx(choice.temperature_interval),
+        log_loss_before=pytest.approx(losses[0]),
+        log_loss_after=pytest.approx(losses[1]),
+        bias=bias,
     )
 
 
@@ -69,43 +104,51 @@ def test_choose_threshold_max_fpr_with_a_real_on_top_calls_nothing_fake():
     assert 0.9 < chosen < 0.9001
 
 
-def test_fit_temperature_overconfident_logits_are_brought_back():
-    rng = np.random.default_rng(0)
-    honest = rng.normal(scale=2, size=20_000)
-    labels = (rng.random(honest.size) < 1 / (1 + np.exp(-honest))).astype(int)
-
-    fitted = fit_temperature(make_logits(3 * honest), labels)
-
-    assert fitted == pytest.approx(3, rel=0.05)
-
-
-def test_fit_temperature_minimises_the_log_loss():
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 2, 200)
-    logits = make_logits(4 * (rng.normal(size=200) + labels - 0.5))
-
-    best = fit_temperature(logits, labels)
-
-    losses = [
-        compute_metrics(compute_fake_scores(logits, t), labels)["log_loss"]
-        for t in (best / 1.05, best, best * 1.05)
-    ]
-    assert losses[1] < min(losses[0], losses[2])
-
-
 @pytest.mark.parametrize(
-    ("margins", "temperature"), [([-1, -2, 1, 2], 1.0), ([1, 2, -1, -2], 20.0)]
+    ("num_real", "max_fpr", "confidence", "allowed"),
+    # (1 - rate) ** n is the chance that none of n lies above: 0.95 ** 59 = 0.0485.
+    [(59, 0.05, 0.95, 0), (100, 0.05, 0.95, 1), (45, 0.05, 0.9, 0), (2, 0.5, 0.75, 0)],
 )
-def test_fit_temperature_no_finite_optimum_is_defined(margins, temperature):
-    fitted = fit_temperature(make_logits(margins), [0, 0, 1, 1])
+def test_count_allowed_false_positives_is_the_umbrellas(
+    num_real, max_fpr, confidence, allowed
+):
+    counted = count_allowed_false_positives(num_real, max_fpr, confidence)
 
-    assert fitted == pytest.approx(temperature, rel=1e-4)
+    assert counted == allowed
+    at_most = [stats.binom.cdf(k, num_real, max_fpr) for k in (counted, counted + 1)]
+    assert at_most[0] <= 1 - confidence + 1e-12 < at_most[1]
+
+
+def test_count_allowed_false_positives_too_few_says_how_many_are_needed():
+    with pytest.raises(ValueError, match="58 real images are too few .* 59 are needed"):
+        count_allowed_false_positives(58, 0.05, 0.95)
+
+
+@pytest.mark.parametrize(("rate", "confidence"), [(0, 0.9), (0.1, 1), (0.1, np.nan)])
+def test_count_allowed_false_positives_bad_levels_are_refused(rate, confidence):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        count_allowed_false_positives(100, rate, confidence)
+
+
+def test_choose_threshold_with_confidence_keeps_its_promise():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [200, 50])
+    broken = {None: 0, 0.9: 0}
+    for _ in range(300):
+        scores = rng.normal(size=250) + 2 * labels
+        for confidence in broken:
+            threshold = choose_threshold(scores, labels, 0.05, confidence=confidence)
+            broken[confidence] += stats.norm.sf(threshold) > 0.05
+
+    assert broken[None] > 100  # the empirical policy: every other time
+    assert broken[0.9] <= 40  # 30 expected
 
 
 def test_compute_fake_scores_is_the_softmax_of_scaled_logits():
     scores = compute_fake_scores([[1.0, 3.0], [0.0, 0.0], [2000.0, 0.0]], 2.0)
 
     np.testing.assert_allclose(scores, [1 / (1 + np.exp(-1)), 0.5, 0])
+    assert compute_fake_scores([[1.0, 3.0]], 2.0, -1.0) == 0.5
 
 
 @pytest.mark.parametrize("temperature", [0, -1, np.nan, np.inf])

@@ -1,52 +1,58 @@
-"""Scores as CSV: there and back, other programs' files, and what is refused."""
+"""What a detector said: what it is called, what is called fake, and calibration."""
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
-from metrics.score_sets import ScoreSet, load_score_set, save_score_set, tell_apart
-
-
-def write(tmp_path, text):
-    path = tmp_path / "scores.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-@pytest.mark.parametrize("groups", [None, ["a", "b,c"]])
-def test_save_score_set_then_load_gives_the_same_numbers(tmp_path, groups):
-    scores, labels = np.array([0.1, 1 / 3]), np.array([0, 1])
-    paths = ["x/é,1.png", "2.png"]
-    path = tmp_path / "scores.csv"
-
-    save_score_set(ScoreSet("faces", "", scores, labels, paths, groups), path)
-    loaded = load_score_set(path, group_column=groups and "group")
-
-    assert (loaded.paths, loaded.groups) == (paths, groups)
-    np.testing.assert_array_equal(loaded.labels, labels)
-    np.testing.assert_array_equal(loaded.fake_scores, scores)
+from metrics.likelihood_ratios import fit_llr_calibration
+from metrics.score_sets import (
+    LOGIT_DIFFERENCE,
+    PROBABILITY,
+    RAW_SCORE,
+    ScoreSet,
+    calibrate_on,
+    tell_apart,
+)
 
 
-def test_load_score_set_is_named_by_its_file_unless_told(tmp_path):
-    path = write(tmp_path, "path,score,label\nv1_0.png,0.5,0\nv2_0.png,0.5,1\n")
-
-    unnamed = load_score_set(path, group_pattern="prefix")
-    named = load_score_set(path, dataset="faces", model="SimpleNet")
-
-    assert (unnamed.dataset, unnamed.model, unnamed.groups) == (
-        "scores",
-        "",
-        ["v1", "v2"],
-    )
-    assert unnamed.title == "scores (scores)"
-    assert named.title == "SimpleNet (scores) on faces"
-    assert named.name == "faces_SimpleNet_scores"
+def make(dataset="faces", detector="d", **options):
+    empty = np.empty(0)
+    columns = {"scores": empty, "labels": empty, "fake_scores": None, **options}
+    return ScoreSet(dataset, "m", **columns, detector=detector)
 
 
-def test_tell_apart_names_the_detector_only_where_needed(tmp_path):
-    def make(dataset, detector):
-        empty = np.empty(0)
-        return ScoreSet(dataset, "m", empty, empty, [], detector=detector)
+def draw(seed, num_real=300, num_fake=100):
+    """Scores whose log-likelihood ratio is 2 * score, normal around -1 and 1."""
+    labels = np.repeat([0, 1], [num_real, num_fake])
+    noise = np.random.default_rng(seed).normal(size=labels.size)
+    return 2 * labels - 1 + noise, labels
 
+
+def make_drawn(seed, **options):
+    scores, labels = draw(seed)
+    columns = {"scores": scores, "labels": labels, "score_name": RAW_SCORE}
+    provenance = {"inputs": [f"{seed}.csv"]}
+    return make(**{**columns, "provenance": provenance, **options})
+
+
+def test_score_set_name_and_title_say_what_it_is_of():
+    named = make(detector="v")
+
+    assert named.name == "faces_m_v"
+    assert named.title == "m (v) on faces"
+
+
+@pytest.mark.parametrize(
+    ("fake_scores", "called"),
+    [(None, [True, False]), (np.array([0.4, 0.5]), [False, True])],
+)
+def test_called_fake_judges_by_probability_where_there_is_one(fake_scores, called):
+    scores = make(scores=np.array([0.5, 0.2]), fake_scores=fake_scores)
+
+    assert scores.called_fake.tolist() == called
+
+
+def test_tell_apart_names_the_detector_only_where_needed():
     named = tell_apart([make("a", "x"), make("a", "y"), make("b", "x")])
 
     assert [scores.name for scores in named] == ["a_m_x", "a_m_y", "b_m"]
@@ -54,41 +60,72 @@ def test_tell_apart_names_the_detector_only_where_needed(tmp_path):
         tell_apart([make("a", "x"), make("a", "x")])
 
 
-def test_load_score_set_other_columns_and_words_are_understood(tmp_path):
-    path = write(tmp_path, "\ufefftruth,id, p\nFake,7,0.75\nreal,8,1e-3\n")
+def test_calibrate_on_normal_scores_finds_their_likelihood_ratio():
+    scores = make_drawn(1)
 
-    loaded = load_score_set(path, score_column="p", label_column="truth")
+    calibrated = calibrate_on(scores, make_drawn(2, detector="val", unit="samples"))
 
-    assert loaded.labels.tolist() == [1, 0]
-    assert loaded.fake_scores.tolist() == [0.75, 0.001]
-    assert loaded.paths == ["2", "3"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "no column 'score'; it has none"),
-        ("a,b\n1,2\n", "no column 'score'; it has a, b"),
-        ("score\n0.1\n", "no column 'label'"),
-        ("score,label\n", "holds no scores, only a header"),
-        ("score,label\n0.5,0\nhigh,1\n", "line 3: score 'high' is no probability"),
-        ("score,label\n1.5,0\n", "line 2: score '1.5' is no probability"),
-        ("score,label\nnan,0\n", "score 'nan'"),
-        ("score,label\n0.5,2\n", "line 2: label '2' is not 0, 1, real or fake"),
-        ("score,label\n0.5\n", "line 2: label '' is not"),
-        ("score,label\n" + "1" * 200_000 + ",1\n", "is no CSV file"),
-    ],
-)
-def test_load_score_set_bad_file_is_refused_by_line(tmp_path, text, message):
-    with pytest.raises(ValueError, match=message):
-        load_score_set(write(tmp_path, text))
+    # Within the scatter of 100 fakes, the true line is 2 * score.
+    np.testing.assert_allclose(calibrated.llrs, 2 * scores.scores, atol=1.5)
+    # As many fakes as in validation: prior odds of 1 to 3.
+    np.testing.assert_allclose(
+        logit(calibrated.fake_scores) + np.log(3), calibrated.llrs
+    )
+    np.testing.assert_array_equal(calibrated.scores, scores.scores)
+    assert calibrated.threshold_source == "eer on val (400 samples)"
+    assert calibrated.llr_source == "calibrated on val (400 samples)"
+    assert calibrated.provenance["inputs"] == ["1.csv"]
+    assert calibrated.provenance["calibrated_on"] == ["2.csv"]
 
 
-def test_load_score_set_missing_group_column_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no column 'video'"):
-        load_score_set(write(tmp_path, "score,label\n0.5,1\n"), group_column="video")
+def test_calibrate_on_by_default_both_errors_are_equally_frequent():
+    scores = make_drawn(1)
+
+    errors = calibrate_on(scores, scores).called_fake != scores.labels
+
+    assert errors[:300].mean() == pytest.approx(errors[300:].mean(), abs=0.01)
 
 
-def test_load_score_set_missing_file_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no scores file"):
-        load_score_set(tmp_path / "none.csv")
+def test_calibrate_on_max_fpr_calls_that_share_of_real_ones_fake():
+    scores = make_drawn(1)
+
+    calibrated = calibrate_on(scores, scores, max_fpr=0.1)
+
+    assert 20 < calibrated.called_fake[:300].sum() <= 30
+    assert "0.1" in calibrated.threshold_source
+
+
+def test_calibrate_on_too_few_real_samples_for_the_confidence_is_refused():
+    scores = make_drawn(1)
+
+    with pytest.raises(ValueError, match="real"):
+        calibrate_on(scores, scores, max_fpr=0.001, confidence=0.95)
+
+
+def test_calibrate_on_probabilities_fits_their_log_odds():
+    scores, labels = draw(1)
+    fake_scores = expit(3 * scores)
+    options = {"scores": fake_scores, "fake_scores": fake_scores}
+    given = make_drawn(1, **options, score_name=PROBABILITY)
+
+    calibrated = calibrate_on(given, given)
+
+    line = fit_llr_calibration(3 * scores, labels)
+    np.testing.assert_allclose(calibrated.llrs, line.compute_llrs(3 * scores))
+    np.testing.assert_array_equal(calibrated.scores, fake_scores)
+
+
+def test_calibrate_on_saturated_probabilities_stays_finite():
+    labels = np.array([0, 0, 1, 1])
+    certain = np.array([0.0, 1.0, 0.0, 1.0])
+    given = make_drawn(
+        1, scores=certain, fake_scores=certain, labels=labels, score_name=PROBABILITY
+    )
+
+    assert np.isfinite(calibrate_on(given, given).llrs).all()
+
+
+def test_calibrate_on_logit_differences_keeps_their_name():
+    scores = make_drawn(1, score_name=LOGIT_DIFFERENCE)
+
+    assert calibrate_on(scores, scores).score_name == LOGIT_DIFFERENCE

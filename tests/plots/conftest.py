@@ -1,5 +1,7 @@
 """Analyses of made-up detectors, and axes to draw them on."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -7,30 +9,41 @@ from matplotlib.figure import Figure
 from scipy.special import expit
 
 from metrics.analysis import Analysis, analyse
-from metrics.score_sets import ScoreSet
+from metrics.score_sets import LOGIT_DIFFERENCE, ScoreSet
 
 
 def _make_analysis(
-    kind: str = "good", num_real: int = 60, num_fake: int = 40, **options: str
+    kind: str = "good",
+    num_real: int = 60,
+    num_fake: int = 40,
+    *,
+    prevalence: float | None = None,
+    **options: Any,
 ) -> Analysis:
     labels = np.repeat([0, 1], [num_real, num_fake])
     noise = np.random.default_rng(0).normal(size=labels.size)
     signs = 2 * labels - 1
-    scores = {
-        "good": expit(noise + signs),
-        "random": expit(noise),
-        "perfect": expit(noise + 20 * signs),
-        "inverted": expit(noise - 20 * signs),
-        "constant": np.full(labels.size, 0.5),
+    logits = {
+        "good": noise + signs,
+        "random": noise,
+        "perfect": noise + 20 * signs,
+        "inverted": noise - 20 * signs,
+        "constant": np.zeros(labels.size),
+        "tied": np.round(noise + signs),  # few scores, each of both classes
     }[kind]
-    paths = [f"{index}.png" for index in range(labels.size)]
-    scores = ScoreSet("faces", "SimpleNet", scores, labels, paths, **options)
-    return analyse(scores, num_resamples=20)
+    columns = {
+        "fake_scores": expit(logits),
+        "llrs": 2 * logits,  # of the good detector, exactly
+        "paths": [f"{index}.png" for index in range(labels.size)],
+        "score_name": LOGIT_DIFFERENCE,
+    }
+    scores = ScoreSet("faces", "SimpleNet", logits, labels, **{**columns, **options})
+    return analyse(scores, num_resamples=20, prevalence=prevalence)
 
 
 @pytest.fixture
 def make_analysis():
-    """Analyses a good, random, perfect, inverted or constant detector."""
+    """Analyses a good, random, perfect, inverted, constant or tied detector."""
     return _make_analysis
 
 

@@ -2,13 +2,24 @@
 
 import copy
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from plots.scores import plot_confusion_matrix, plot_reliability, plot_score_histogram
+from metrics.calibration import ReliabilityBins
+from plots.scores import (
+    plot_confusion_matrix,
+    plot_reliability,
+    plot_score_histogram,
+    plot_tippett,
+)
 
-PLOTS = [plot_score_histogram, plot_reliability, plot_confusion_matrix]
+PLOTS = [plot_score_histogram, plot_reliability, plot_confusion_matrix, plot_tippett]
+
+
+def get_legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -42,25 +53,132 @@ def test_plot_picture_returns_its_axes_and_changes_no_input(plot, make_analysis,
     np.testing.assert_equal(analysis.band_low, before.band_low)
 
 
-def test_plot_score_histogram_each_class_is_a_hundred_percent(make_analysis, axes):
-    plot_score_histogram(axes, make_analysis())
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 1.0])
+def test_plot_score_histogram_bins_beside_the_threshold_hold_the_errors(
+    threshold, make_analysis, axes
+):
+    analysis = make_analysis(threshold=threshold)
+    (_, false_alarms), (missed, _) = analysis.report["confusion_matrix"]
 
-    assert [p.get_data().values.sum() for p in axes.patches] == pytest.approx(
-        [100, 100]
-    )
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert legend[:2] == ["real (n = 60)", "fake (n = 40)"]
+    plot_score_histogram(axes, analysis)
 
-
-def test_plot_confusion_matrix_shows_counts_and_shares(make_analysis, axes):
-    analysis = make_analysis("perfect")
-
-    plot_confusion_matrix(axes, analysis)
-
-    texts = [text.get_text() for text in axes.texts]
-    assert texts == [
-        "60\n100.0% of real",
-        "0\n0.0% of real",
-        "0\n0.0% of fake",
-        "40\n100.0% of fake",
+    line = axes.lines[0].get_xdata()[0]
+    real, fake = (patch.get_data() for patch in axes.patches)
+    assert real.values.sum() == 60 and fake.values.sum() == 40
+    right, left = real.edges[:-1] >= line - 1e-9, fake.edges[1:] <= line + 1e-9
+    if 0 < threshold < 1:  # else a side is empty, and the line is at the last sample
+        assert real.values[right].sum() == false_alarms
+        assert fake.values[left].sum() == missed
+    assert get_legend(axes) == [
+        f"real, n = 60: {false_alarms} false alarms",
+        f"fake, n = 40: {missed} missed",
+        f"threshold {threshold:.3g}",
     ]
+
+
+def test_plot_score_histogram_draws_what_samples_are_ranked_by(make_analysis, axes):
+    analysis = make_analysis("perfect")  # P(fake) is 0 or 1, logit differences are not
+
+    plot_score_histogram(axes, analysis)
+
+    filled = axes.patches[1].get_data().values > 0
+    assert np.count_nonzero(filled) > 2
+    edges = axes.patches[0].get_data().edges
+    assert [edges[0], edges[-1]] == [
+        analysis.scores.scores.min(),
+        analysis.scores.scores.max(),
+    ]
+    assert axes.get_xlabel() == "Score: logit difference"
+    assert axes.get_yscale() == "log"
+
+
+def test_plot_reliability_small_bins_are_hollow_and_joined_by_no_line(
+    make_analysis, axes
+):
+    bins = ReliabilityBins(
+        np.array([0.1, 0.4, 0.6, 0.9]),
+        np.array([0.0, 0.5, 1.0, 1.0]),
+        np.array([20, 12, 3, 40]),
+    )
+
+    plot_reliability(axes, replace(make_analysis(), bins=bins))
+
+    joined, hollow = (container.lines[0] for container in axes.containers)
+    np.testing.assert_equal(joined.get_xdata(), [0.1, 0.4, 0.9])
+    assert joined.get_linestyle() == "-"
+    np.testing.assert_equal(hollow.get_xdata(), [0.6])
+    assert hollow.get_linestyle() == "None"
+    assert "bins of 12 to 40 images" in get_legend(axes)
+    assert "bins of fewer than 10 images" in get_legend(axes)
+    (low, _), *_ = hollow_segments(axes, 1)
+    assert low[1] == pytest.approx(0.025 ** (1 / 3))  # exact, for 3 of 3
+
+
+def hollow_segments(axes, number):
+    """Return the interval lines of a container: [[x, low], [x, high]] each."""
+    return axes.containers[number].lines[2][0].get_segments()
+
+
+def test_plot_reliability_samples_in_groups_have_no_intervals(make_analysis, axes):
+    groups = [f"video {index // 5}" for index in range(100)]
+
+    plot_reliability(axes, make_analysis(groups=groups))
+
+    assert axes.containers[0].lines[2] == ()
+
+
+def test_plot_reliability_names_what_chance_alone_gives(make_analysis, axes):
+    analysis = make_analysis()
+    report = {**analysis.report, "ece": 0.1, "ece_noise_floor": 0.05}
+
+    plot_reliability(axes, replace(analysis, report={**report, "ece_p_value": 0.012}))
+
+    assert "ECE 0.100; by chance alone 0.050, p = 0.012" in axes.get_xlabel()
+
+
+def test_plot_tippett_steps_down_at_each_ratio(make_analysis, axes):
+    analysis = make_analysis("good", 1, 2)
+    llrs = np.log([0.1, 0.01, 1000.0])  # a real one, and two fakes, one of them misled
+    scores = replace(analysis.scores, llrs=llrs)
+
+    plot_tippett(axes, replace(analysis, scores=scores))
+
+    fake, real = axes.lines[:2]
+    np.testing.assert_allclose(fake.get_xdata(), [-3.15, -2, 3, 3.15])
+    np.testing.assert_allclose(fake.get_ydata(), [1, 0.5, 0, 0])
+    np.testing.assert_allclose(real.get_xdata(), [-3.15, -1, 3.15])
+    np.testing.assert_allclose(real.get_ydata(), [1, 0, 0])
+    assert fake.get_drawstyle() == "steps-post"
+    assert get_legend(axes)[:2] == [
+        "fake, n = 2: 50.0 % have an LR below 1",
+        "real, n = 1: 0.0 % have an LR above 1",
+    ]
+
+
+def test_plot_tippett_names_cllr_and_min_cllr(make_analysis, axes):
+    analysis = make_analysis()
+    report = {**analysis.report, "cllr": 0.5, "cllr_interval": [0.4, 0.6]}
+
+    plot_tippett(axes, replace(analysis, report={**report, "min_cllr_interval": None}))
+
+    assert get_legend(axes)[-2:] == [
+        "Cllr 0.500 [0.400, 0.600]",
+        f"minCllr {report['min_cllr']:.3f}",
+    ]
+
+
+def test_plot_confusion_matrix_shows_counts_and_named_rates(make_analysis, axes):
+    analysis = make_analysis("perfect")
+    report = {**analysis.report, "real_accuracy_interval": [0.94, 1.0]}
+    report["fake_accuracy_interval"] = None
+
+    plot_confusion_matrix(axes, replace(analysis, report=report))
+
+    assert [text.get_text() for text in axes.texts] == [
+        "60\nTNR 100.0 %\n[94.0 %, 100.0 %]",
+        "0\nFPR 0.0 %\n[0.0 %, 6.0 %]",
+        "0\nFNR 0.0 %",
+        "40\nTPR 100.0 %",
+    ]
+    assert axes.get_ylabel() == "True class"
+    assert axes.get_xlabel().startswith("Called class (fake from 0.5 on)")

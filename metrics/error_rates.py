@@ -1,0 +1,266 @@
+"""Error rates at a threshold, TPR at an FPR: intervals that assume no distribution.
+
+Groups, such as the frames of a video, count for as many independent samples as the
+spread between the groups allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from files.layout import FAKE, REAL
+from metrics.cells import Samples
+from metrics.likelihood_ratios import compute_min_cllr
+
+NUM_DRAWS = 4000
+_CONFIDENCE = 0.95
+_NUM_WORTH_RATES = 25  # rates at which grouped samples are weighed, others in between
+
+
+class Proportion(NamedTuple):
+    """Hits among independent trials; of grouped samples as many as they are worth."""
+
+    num_hits: float
+    num_trials: float
+
+    @property
+    def share(self) -> float:
+        """The proportion itself."""
+        return self.num_hits / self.num_trials
+
+
+def compute_proportion_interval(
+    num_hits: float, num_trials: float, confidence: float = _CONFIDENCE
+) -> tuple[float, float]:
+    """Return the exact interval of a proportion (Clopper & Pearson 1934).
+
+    Args:
+        num_hits, num_trials: whole, or effective numbers of grouped samples.
+        confidence: the least coverage.
+    """
+    tail = (1 - confidence) / 2
+    num_misses = num_trials - num_hits
+    low = stats.beta.ppf(tail, num_hits, num_misses + 1) if num_hits > 0 else 0.0
+    high = stats.beta.ppf(1 - tail, num_hits + 1, num_misses) if num_misses > 0 else 1.0
+    return float(low), float(high)
+
+
+def count_hits(hits: np.ndarray, group_index: np.ndarray | None = None) -> Proportion:
+    """Count hits and trials, and with groups what they are worth.
+
+    Args:
+        hits: bool (n,).
+        group_index: (n,) the number of each sample's group.
+
+    Returns:
+        With groups the same share of as many trials as would spread like the groups
+        do, but never more than there are samples. Where all samples agree, the groups
+        are counted.
+
+    Source: Korn & Graubard 1998, the effective sample size with degrees of freedom.
+    """
+    share, num_samples = float(hits.mean()), hits.size
+    if group_index is None:
+        return Proportion(float(hits.sum()), float(num_samples))
+    num_groups = np.count_nonzero(np.bincount(group_index))
+    sums = np.bincount(group_index, hits - share)  # 0 for groups of the other class
+    spread = sums @ sums
+    if num_groups < 2 or share in (0.0, 1.0) or spread == 0:
+        return Proportion(share * num_groups, float(num_groups))
+    variance = num_groups / (num_groups - 1) * spread / num_samples**2
+    tails = [stats.t.ppf(0.975, n - 1) for n in (num_samples, num_groups)]
+    trials = share * (1 - share) / variance * (tails[0] / tails[1]) ** 2
+    trials = float(np.clip(trials, 1, num_samples))
+    return Proportion(share * trials, trials)
+
+
+def compute_tpr_intervals(
+    samples: Samples,
+    fprs: ArrayLike,
+    group_index: np.ndarray | None = None,
+    *,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute 95 % intervals of the TPR at false-positive rates.
+
+    Of n real scores K ~ Bin(n, FPR) lie above the threshold that has this FPR. So K is
+    drawn; x fakes lie above the K-th real score, and TPR ~ Beta(x + 1/2, m - x + 1/2)
+    of m fakes. Both the threshold's chance and the fakes' are in it.
+
+    Args:
+        samples: what was judged.
+        fprs: (F,) rates in [0, 1].
+        group_index: (N,) the number of each sample's group; n and m are then what the
+            samples are worth at this FPR by `count_hits`.
+        seed: of the draws.
+
+    Returns:
+        Lowest and highest TPR, each (F,).
+
+    Source:
+        The order statistics' exact distribution, with Jeffreys' prior for the fakes.
+        Between tied scores the ROC curve is followed along its straight lines.
+    """
+    rates = np.asarray(fprs, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    fp, tp = samples.in_order.count_positives()
+    fp, tp = np.append(0, fp), np.append(0, tp)
+    num_real, num_fake = _count_worth(samples, rates, group_index)
+    num_above = rng.binomial(num_real, rates, size=(NUM_DRAWS, rates.size))
+    # A trifle less: where the curve rises, the fakes above the K-th real, not below.
+    places = num_above / num_real * fp[-1] - 1e-9
+    hits = np.interp(places, fp, tp) / tp[-1] * num_fake
+    tprs = rng.beta(hits + 0.5, num_fake - hits + 0.5)
+    low, high = np.quantile(
+        tprs, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2], axis=0
+    )
+    return low, high
+
+
+def _count_worth(
+    samples: Samples, fprs: np.ndarray, group_index: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many independent real and fake samples there are at each rate, (F,) each."""
+    is_fake = samples.labels == FAKE
+    if group_index is None:
+        sizes = np.count_nonzero(~is_fake), np.count_nonzero(is_fake)
+        return np.full(fprs.size, sizes[REAL]), np.full(fprs.size, sizes[FAKE])
+    grid = np.unique(np.quantile(fprs, np.linspace(0, 1, _NUM_WORTH_RATES)))
+    reals = np.sort(samples.scores[~is_fake])[::-1]
+    places = np.clip(np.ceil(grid * reals.size).astype(int), 1, reals.size) - 1
+    worth = [
+        [
+            count_hits(samples.scores[chosen] >= threshold, group_index[chosen])
+            for threshold in reals[places]
+        ]
+        for chosen in (~is_fake, is_fake)
+    ]
+    real, fake = (np.interp(fprs, grid, [of.num_trials for of in row]) for row in worth)
+    return np.maximum(np.rint(real), 1).astype(int), fake
+
+
+class SeparationBounds(NamedTuple):
+    """What error rates are still possible where no score is on the wrong side."""
+
+    fpr: float
+    fnr: float
+
+    @property
+    def eer(self) -> float:
+        """The largest equal error rate."""
+        return max(self.fpr, self.fnr)
+
+    def compute_min_cllr(self) -> float:
+        """Return the largest minCllr: of the curve with this one corner."""
+        fp, tp = np.array([[self.fpr, 1.0]]), np.array([[1 - self.fnr, 1.0]])
+        return float(compute_min_cllr(fp, tp)[0])
+
+    def compute_average_precision(self, share_fake: float) -> float:
+        """Return the least average precision: no fake found before `fpr` is reached.
+
+        The integral of the precision over the recall r, r / (r + c), where c is the
+        false-positive rate times the odds of 'real': `fpr` until 1 - `fnr` of the
+        fakes are found, and 1 for the rest.
+        """
+        odds = (1 - share_fake) / share_fake
+        found = 1 - self.fnr
+
+        def integrate(low: float, high: float, fpr: float) -> float:
+            c = fpr * odds
+            return high - low - c * np.log((high + c) / (low + c))
+
+        return float(integrate(0, found, self.fpr) + integrate(found, 1, 1.0))
+
+
+def bound_separated(num_real: int, num_fake: int) -> SeparationBounds:
+    """Bound the error rates of a detector that separated all samples.
+
+    Args:
+        num_real, num_fake: independent samples, or groups of samples.
+
+    Returns:
+        Bounds that hold together: classes separate only if, at any threshold, all real
+        samples lie below it or all fakes above, so that
+        (1 - FPR)**n_real + (1 - FNR)**n_fake is at least 2.5 %, one side of a 95 %
+        interval.
+    """
+    return SeparationBounds(
+        *(compute_proportion_interval(0, n, 0.975)[1] for n in (num_real, num_fake))
+    )
+
+
+def describe_point(
+    samples: Samples,
+    called_fake: np.ndarray,
+    group_index: np.ndarray | None = None,
+    *,
+    prevalence: float | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compute what an operator asks of a threshold, each with a 95 % interval.
+
+    Args:
+        samples: what was judged.
+        called_fake: bool (N,), the verdicts.
+        group_index: (N,) the number of each sample's group.
+        prevalence: share of fakes where the detector is to be used, in (0, 1).
+        seed: of the draws behind `ppv` and `npv`.
+
+    Returns:
+        `fpr`, `fnr` and, with a prevalence, `ppv` (how many of the samples called fake
+        are) and `npv` (of those called real), else None; NAME_interval beside each:
+        Clopper & Pearson's for the rates, percentiles of both rates' Jeffreys draws
+        for the values. A value that no sample tells, as nothing is called so, is None.
+    """
+    is_fake = samples.labels == FAKE
+    rates = [
+        count_hits(wrong, None if group_index is None else group_index[chosen])
+        for chosen, wrong in (
+            (~is_fake, called_fake[~is_fake]),
+            (is_fake, ~called_fake[is_fake]),
+        )
+    ]
+    point: dict[str, Any] = {}
+    for name, rate in zip(("fpr", "fnr"), rates, strict=True):
+        point[name] = rate.share
+        point[f"{name}_interval"] = list(compute_proportion_interval(*rate))
+    point |= dict.fromkeys(("ppv", "ppv_interval", "npv", "npv_interval"))
+    if prevalence is not None:
+        point |= _compute_predictive_values(rates, prevalence, seed)
+    return point
+
+
+def _compute_predictive_values(
+    rates: Sequence[Proportion], prevalence: float, seed: int
+) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    drawn = [
+        rng.beta(rate.num_hits + 0.5, rate.num_trials - rate.num_hits + 0.5, NUM_DRAWS)
+        for rate in rates
+    ]
+    found = _divide_predictive(*(rate.share for rate in rates), prevalence)
+    values = {}
+    for name, value, draws in zip(
+        ("ppv", "npv"), found, _divide_predictive(*drawn, prevalence), strict=True
+    ):
+        values[name] = float(value) if np.isfinite(value) else None
+        values[f"{name}_interval"] = np.quantile(draws, [0.025, 0.975]).tolist()
+    return values
+
+
+def _divide_predictive(
+    fpr: ArrayLike, fnr: ArrayLike, prevalence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bayes' rule: how likely 'fake' is where it is said, and 'real' where that is."""
+    fpr, fnr = np.asarray(fpr), np.asarray(fnr)
+    right_fake, right_real = prevalence * (1 - fnr), (1 - prevalence) * (1 - fpr)
+    with np.errstate(invalid="ignore"):
+        return (
+            right_fake / (right_fake + (1 - prevalence) * fpr),
+            right_real / (right_real + prevalence * fnr),
+        )

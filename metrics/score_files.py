@@ -1,0 +1,395 @@
+"""Scores from CSV and to CSV: those of this suite, and those of any other detector."""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from sys import intern
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from files.atomic import save_csv
+from files.layout import CLASS_NAMES, FAKE, REAL
+from files.provenance import describe_file
+from metrics.groups import groups_from_names, subsets_from_names
+from metrics.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
+
+HEADER = ("path", "label", "score", "group", "logit_difference", "llr", "subset")
+# What stands for `logit_difference` where the scores are another program's.
+RAW_COLUMN = "raw_score"
+_OWN_NUMBERS = {"logit_difference", RAW_COLUMN, "llr"}
+# Columns that name the samples, by what other programs call them.
+USUAL_PATH_COLUMNS = ("path", "filepath", "imagepath", "imgpath", "file", "filename")
+USUAL_PATH_COLUMNS += ("imagefile", "imagename", "image", "img", "name", "utterance")
+SEPARATORS = (",", ";", "\t")
+
+_REAL_WORDS = ("0", "0.0", "false", "real", "bonafide", "bona-fide", "bona fide")
+_REAL_WORDS += ("bona_fide", "genuine", "authentic", "pristine", "original")
+_FAKE_WORDS = ("1", "1.0", "true", "fake", "deepfake", "spoof", "spoofed", "attack")
+_FAKE_WORDS += ("forged", "manipulated", "synthetic", "generated")
+_LABELS = dict.fromkeys(_REAL_WORDS, REAL) | dict.fromkeys(_FAKE_WORDS, FAKE)
+
+
+@dataclass(frozen=True)
+class ScoreFormat:
+    """How a file of scores is to be read.
+
+    Attributes:
+        score_column, label_column: what they are called.
+        path_column: what names the samples; None looks for the usual names, an empty
+            text leaves the samples without names.
+        group_column: what belongs together; None for no groups.
+        subset_column: what part of the data a sample is of; None for no parts.
+        positive_label: the label that means fake; the file's other one means real.
+            None reads the words in use: real, bonafide, genuine, false, 0 against
+            fake, spoof, true, 1 and the like.
+        lower_is_fake: scores are higher for real samples.
+    """
+
+    score_column: str = "score"
+    label_column: str = "label"
+    path_column: str | None = None
+    group_column: str | None = None
+    subset_column: str | None = None
+    positive_label: str | None = None
+    lower_is_fake: bool = False
+
+
+class _Table(NamedTuple):
+    """The columns of a file that are read, as text."""
+
+    path: Path
+    cells: dict[str, list[str]]
+    lines: array[int]  # where each row ends
+    path_column: str | None
+    is_own: bool  # written by `save_score_set`
+    has_decimal_commas: bool
+
+    def refuse(self, index: int, what: str) -> ValueError:
+        """Return the error to raise for a row."""
+        return ValueError(f"{self.path}, line {self.lines[index]}: {what}")
+
+
+def load_score_set(
+    path: str | Path,
+    score_format: ScoreFormat = ScoreFormat(),
+    *,
+    dataset: str | None = None,
+    model: str = "",
+    group_pattern: str | None = None,
+    subset_pattern: str | None = None,
+) -> ScoreSet:
+    """Load scores that this suite, or any other program, wrote.
+
+    Args:
+        path: CSV file with a header line, UTF-8, its columns separated by comma,
+            semicolon (then numbers may have a decimal comma) or tab.
+        score_format: which columns it has and what they mean.
+        dataset, model: what to call it; by default after the file.
+        group_pattern, subset_pattern: take groups or subsets out of the samples'
+            names, as `groups_from_names` and `subsets_from_names` do.
+
+    Returns:
+        The samples, in the file's order. Scores that all lie in [0, 1] are P(fake)
+        (P(real) with `lower_is_fake`), and the threshold is 0.5. Others are ranked
+        by only, and the threshold is 0. Files of `save_score_set` give back all that
+        was saved.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing or named twice, a row has another number of
+            cells, a value is none, or a name stands twice (the message names the
+            line); a pattern finds nothing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no scores file {path}")
+    table = _read_table(path, score_format)
+    labels = _read_labels(table, score_format)
+    scores = _read_scores(table, score_format)
+    names = _read_names(table, labels)
+    if names is None and (group_pattern or subset_pattern):
+        raise ValueError(
+            f"{path}: no column names the samples, so no pattern can be looked for in "
+            "their names; say which one does with --path-column"
+        )
+    groups = groups_from_names(names, group_pattern)
+    if score_format.group_column:
+        groups = _read_words(table, score_format.group_column)
+    subsets = subsets_from_names(names, labels, subset_pattern)
+    if score_format.subset_column:
+        subsets = _read_subsets(table, score_format.subset_column, labels)
+    return ScoreSet(
+        dataset=dataset or path.stem,
+        model=model,
+        labels=labels,
+        **scores,
+        paths=names,
+        groups=groups,
+        subsets=subsets,
+        unit="samples",
+        detector=path.stem,
+        provenance={"inputs": [describe_file(path)]},
+    )
+
+
+def _read_table(path: Path, score_format: ScoreFormat) -> _Table:
+    """Read the columns that are asked for, every row with as many cells as names."""
+    # No newline is translated: one within a quoted name stays what it is.
+    with path.open(
+        encoding="utf-8-sig", errors="surrogateescape", newline=""
+    ) as handle:
+        try:
+            header, dialect = _read_header(handle.readline())
+            _check_header(header, score_format, path)
+            table = _Table(
+                path,
+                {},
+                array("q"),
+                path_column=_find_path_column(header, score_format),
+                is_own=_is_own(header, score_format),
+                has_decimal_commas=dialect["delimiter"] == ";",
+            )
+            _read_rows(csv.reader(handle, **dialect), header, table, score_format)
+        except csv.Error as error:
+            raise ValueError(f"{path} is no CSV file: {error}") from error
+    if not table.lines:
+        raise ValueError(f"{path} holds no scores, only a header")
+    return table
+
+
+def _read_header(line: str) -> tuple[list[str], dict[str, Any]]:
+    """Take the names of the columns, and how cells are written, out of a first line."""
+    headers = {s: next(csv.reader([line], delimiter=s), []) for s in SEPARATORS}
+    separator = max(headers, key=lambda separator: len(headers[separator]))
+    header = headers[separator]
+    # Spaces behind separators are no part of names where the header has some.
+    has_spaces = any(name.startswith(" ") for name in header)
+    dialect = {"delimiter": separator, "skipinitialspace": has_spaces, "strict": True}
+    return [name.strip() for name in header], dialect
+
+
+def _check_header(header: Sequence[str], score_format: ScoreFormat, path: Path) -> None:
+    """Refuse (ValueError) a header that lacks a column or names one twice."""
+    known = f"it has {', '.join(map(repr, header)) or 'none'}"
+    for name in filter(None, header):
+        if header.count(name) > 1:
+            raise ValueError(f"{path}, line 1: the column {name!r} stands twice")
+    for name in _list_asked_columns(score_format):
+        if name not in header:
+            raise ValueError(f"{path} has no column {name!r}; {known}")
+
+
+def _list_asked_columns(score_format: ScoreFormat) -> list[str]:
+    return [
+        score_format.score_column,
+        score_format.label_column,
+        *filter(None, [score_format.path_column]),
+        *filter(None, [score_format.group_column, score_format.subset_column]),
+    ]
+
+
+def _find_path_column(header: Sequence[str], score_format: ScoreFormat) -> str | None:
+    """Return the column that names the samples: the one asked for, or a usual one."""
+    if score_format.path_column is not None:
+        return score_format.path_column or None
+    plain = {name.lower().replace("_", "").replace("-", ""): name for name in header}
+    return next((plain[name] for name in USUAL_PATH_COLUMNS if name in plain), None)
+
+
+def _is_own(header: Sequence[str], score_format: ScoreFormat) -> bool:
+    """Say whether a file is of this suite, and its scores are asked for as they are."""
+    names = {RAW_COLUMN if name not in header else name for name in HEADER}
+    is_plain = score_format.score_column == "score" and not score_format.lower_is_fake
+    return is_plain and names <= set(header)
+
+
+def _read_rows(
+    rows: Any, header: Sequence[str], table: _Table, score_format: ScoreFormat
+) -> None:
+    """Put the cells of a reader's rows into a table."""
+    names = [*_list_asked_columns(score_format), *filter(None, [table.path_column])]
+    if table.is_own:
+        names += _OWN_NUMBERS & set(header)
+    many = {table.path_column, score_format.score_column} | _OWN_NUMBERS
+    columns = [
+        # Words that many rows share are kept once.
+        (header.index(name), table.cells.setdefault(name, []), name not in many)
+        for name in dict.fromkeys(names)
+    ]
+    for row in rows:
+        if not row:  # an empty line
+            continue
+        table.lines.append(rows.line_num + 1)
+        if len(row) != len(header):
+            raise table.refuse(
+                -1, f"{len(row)} cells, but the header names {len(header)} columns"
+            )
+        for index, cells, is_shared in columns:
+            cells.append(intern(row[index]) if is_shared else row[index])
+
+
+def _read_labels(table: _Table, score_format: ScoreFormat) -> np.ndarray:
+    """Return the labels (N,), told by the words in use or by the positive one."""
+    texts = table.cells[score_format.label_column]
+    words = {text: text.strip().lower() for text in dict.fromkeys(texts)}
+    meanings = _LABELS
+    if score_format.positive_label is not None:
+        meanings = _tell_by_positive_label(words, score_format.positive_label, table)
+    labels = {text: meanings.get(word, -1) for text, word in words.items()}
+    unknown = next((text for text, label in labels.items() if label < 0), None)
+    if unknown is not None:
+        raise table.refuse(
+            texts.index(unknown),
+            f"label {unknown!r:.60} is not 0, 1, real, fake or the like: name the one "
+            "that means fake with --positive-label",
+        )
+    return np.fromiter(map(labels.__getitem__, texts), np.int64, len(texts))
+
+
+def _tell_by_positive_label(
+    words: Mapping[str, str], positive: str, table: _Table
+) -> dict[str, int]:
+    """Return what the two labels of a file mean, one of which is the positive one."""
+    found, meant = set(words.values()), positive.strip().lower()
+    if meant not in found or len(found) > 2:
+        raise ValueError(
+            f"{table.path}: --positive-label {positive!r} goes with two labels, itself "
+            f"and another; there are {', '.join(map(repr, sorted(words)[:5]))}"
+        )
+    return {word: FAKE if word == meant else REAL for word in found}
+
+
+def _read_scores(table: _Table, score_format: ScoreFormat) -> dict[str, Any]:
+    """Return what a `ScoreSet` knows of its samples' scores."""
+    scores = _read_numbers(table, score_format.score_column)
+    ranking = -scores if score_format.lower_is_fake else scores
+    if scores.min() < 0 or scores.max() > 1:
+        return {
+            "scores": ranking,
+            "fake_scores": None,
+            "score_name": RAW_SCORE,
+            "threshold": 0.0,
+            "threshold_source": "default; arbitrary, as the scores are no "
+            "probabilities: --calibrate-on or --threshold choose one",
+        }
+    if score_format.lower_is_fake:
+        # Ranked by the scores as they are: 1 - 1e-20 is 1.
+        return {"scores": ranking, "fake_scores": 1 - scores, "score_name": RAW_SCORE}
+    saved = _read_own_scores(table) if table.is_own else {}
+    return {"scores": scores, "fake_scores": scores, **saved}
+
+
+def _read_own_scores(table: _Table) -> dict[str, Any]:
+    """Return the raw scores and likelihood ratios that this suite had saved."""
+    saved: dict[str, Any] = {}
+    names = {"logit_difference": LOGIT_DIFFERENCE, RAW_COLUMN: RAW_SCORE}
+    for column, name in names.items():
+        if any(table.cells.get(column, ())):
+            saved |= {"scores": _read_numbers(table, column), "score_name": name}
+    if any(table.cells["llr"]):
+        saved |= {"llrs": _read_numbers(table, "llr"), "llr_source": "read from file"}
+    return saved
+
+
+def _read_numbers(table: _Table, column: str) -> np.ndarray:
+    """Return a column's finite numbers, float64 (N,)."""
+    texts = table.cells[column]
+    if table.has_decimal_commas:
+        texts = [text.replace(",", ".") for text in texts]
+    numbers = np.fromiter(map(_to_number, texts), np.float64, len(texts))
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if bad.size:
+        index = int(bad[0])
+        text = table.cells[column][index]
+        raise table.refuse(index, f"{column} {text!r:.60} is no finite number")
+    return numbers
+
+
+def _to_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def _read_names(table: _Table, labels: np.ndarray) -> list[str] | None:
+    """Return what names each sample, no name twice; None where nothing does."""
+    if table.path_column is None or not any(table.cells[table.path_column]):
+        return None
+    names = _read_words(table, table.path_column)
+    if len(set(names)) == len(names):
+        return names
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        other = first.setdefault(name, index)
+        if other != index:
+            break
+    raise table.refuse(index, _describe_repetition(table, labels, other, index))
+
+
+def _describe_repetition(
+    table: _Table, labels: np.ndarray, first: int, second: int
+) -> str:
+    """Say of two rows of one name what is wrong with that."""
+    name, line = table.cells[table.path_column][second], table.lines[first]
+    what = f"{table.path_column} {name!r:.200} stands in line {line} already"
+    if labels[first] != labels[second]:
+        what += f", there {CLASS_NAMES[labels[first]]}, here the other"
+    return f"{what}; a sample counts once (--path-column names another column, '' none)"
+
+
+def _read_words(table: _Table, column: str) -> list[str]:
+    """Return a column's texts, none of them empty."""
+    words = table.cells[column]
+    if not all(words):
+        raise table.refuse(words.index(""), f"the column {column!r} is empty")
+    return words
+
+
+def _read_subsets(table: _Table, column: str, labels: np.ndarray) -> list[str]:
+    """Return a column's texts, none of a fake's empty; real samples may have none."""
+    subsets = table.cells[column]
+    for index, (subset, label) in enumerate(zip(subsets, labels, strict=True)):
+        if label == FAKE and not subset:
+            raise table.refuse(index, f"the column {column!r} is empty at a fake")
+    return subsets
+
+
+def save_score_set(scores: ScoreSet, path: str | Path) -> None:
+    """Save all that is known of each sample; `load_score_set` reads the same numbers.
+
+    The column `score` is P(fake), or the score where there is none. The column
+    `logit_difference` is called `raw_score` where the scores are another program's,
+    and is empty where P(fake) is all there is.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    is_raw = scores.score_name == RAW_SCORE and scores.fake_scores is not None
+    header = [RAW_COLUMN if is_raw and n == "logit_difference" else n for n in HEADER]
+    is_known = scores.score_name == LOGIT_DIFFERENCE or is_raw
+    columns = (
+        scores.paths,
+        scores.labels,
+        scores.scores if scores.fake_scores is None else scores.fake_scores,
+        scores.groups,
+        scores.scores if is_known else None,
+        scores.llrs,
+        scores.subsets,
+    )
+    cells = [
+        repeat("", len(scores.labels)) if column is None else _to_list(column)
+        for column in columns
+    ]
+    save_csv(zip(*cells, strict=True), path, header=header)
+
+
+def _to_list(column: Sequence[Any] | np.ndarray) -> Sequence[Any]:
+    """Return Python's own numbers, which are written so that nothing is lost."""
+    return column.tolist() if isinstance(column, np.ndarray) else column

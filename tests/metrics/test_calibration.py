@@ -1,0 +1,198 @@
+"""Reliability by hand, and the noise of a calibrated detector's calibration error."""
+
+import numpy as np
+import pytest
+
+from metrics.calibration import (
+    Calibration,
+    choose_calibration,
+    compute_calibration_test,
+    compute_ece,
+    compute_reliability_bins,
+    fit_calibration,
+)
+
+
+def test_compute_ece_hand_made_table():
+    # Bins of width 1/15: 0.2 opens the fourth, 1.0 closes the last.
+    scores, labels = np.array([0.19, 0.2, 0.24, 0.95, 1.0]), np.array([0, 1, 0, 1, 1])
+
+    assert compute_ece(scores, labels) == pytest.approx(
+        (0.19 + 2 * 0.28 + 2 * 0.025) / 5
+    )
+
+
+def test_compute_reliability_bins_two_bins_by_hand():
+    scores = np.arange(20) / 20
+    labels = np.r_[np.zeros(8), np.ones(2), np.ones(9), 0]
+
+    bins = compute_reliability_bins(scores, labels)
+
+    np.testing.assert_allclose(bins.mean_scores, [0.225, 0.725])
+    np.testing.assert_allclose(bins.fake_fractions, [0.2, 0.9])
+    np.testing.assert_array_equal(bins.counts, [10, 10])
+
+
+@pytest.mark.parametrize("num_samples", [2, 15, 25, 151, 3000])
+@pytest.mark.parametrize("decimals", [1, 8])
+def test_compute_reliability_bins_hold_ten_samples_and_cut_no_ties(
+    num_samples, decimals
+):
+    rng = np.random.default_rng(0)
+    scores = rng.random(num_samples).round(decimals)
+    labels = np.r_[0, 1, rng.integers(0, 2, num_samples - 2)]
+
+    bins = compute_reliability_bins(scores, labels)
+
+    assert bins.counts.sum() == num_samples
+    assert bins.counts.min() >= min(10, num_samples)
+    assert 1 <= bins.counts.size <= 15
+    assert (np.diff(bins.mean_scores) > 0).all()
+    ends = np.cumsum(bins.counts)[:-1]
+    ordered = np.sort(scores)
+    assert (ordered[ends] > ordered[ends - 1]).all()
+
+
+def draw_calibrated(num_samples, seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.beta(1, 2, num_samples)
+    return scores, (rng.random(num_samples) < scores).astype(int)
+
+
+def test_compute_calibration_test_one_certain_score_by_hand():
+    # Two scores of 1/2 in one bin: its sum of errors is -1, 0 or 1, in 1 : 2 : 1. So
+    # the error per sample is 1/2 or 0, each half of the time.
+    test = compute_calibration_test([0.5, 0.5], [0, 1], num_draws=20_000)
+
+    assert test.noise_floor == pytest.approx(0.25, abs=0.01)
+    assert test.p_value == 1.0  # the ECE is 0, any draw is as large
+
+
+@pytest.mark.parametrize("num_samples", [60, 25_000])
+def test_compute_calibration_test_calibrated_scores_alarm_in_one_of_twenty(num_samples):
+    p_values = [
+        compute_calibration_test(
+            *draw_calibrated(num_samples, seed), num_draws=100, seed=seed
+        ).p_value
+        for seed in range(200)
+    ]
+
+    assert 2 <= np.sum(np.array(p_values) < 0.05) <= 19  # 10 expected
+
+
+def test_compute_calibration_test_overconfident_scores_are_found():
+    scores, labels = draw_calibrated(500, 0)
+    sharpened = scores**3 / (scores**3 + (1 - scores) ** 3)
+
+    assert compute_calibration_test(sharpened, labels).p_value < 0.01
+
+
+def test_compute_calibration_test_groups_of_copies_keep_the_size():
+    alarms = {"grouped": 0, "naive": 0}
+    for seed in range(100):
+        scores, labels = (np.repeat(of, 10) for of in draw_calibrated(80, seed))
+        groups = np.repeat(np.arange(80), 10)
+        options = {"num_draws": 200, "seed": seed}
+        grouped = compute_calibration_test(
+            scores, labels, group_index=groups, **options
+        )
+        alarms["grouped"] += grouped.p_value < 0.05
+        naive = compute_calibration_test(scores, labels, **options)
+        alarms["naive"] += naive.p_value < 0.05
+
+    assert alarms["grouped"] <= 10
+    assert alarms["naive"] >= 90
+
+
+def draw_logits(num_samples, temperature, bias=0.0, seed=0):
+    """Logit differences that `temperature` and `bias` calibrate, and labels."""
+    rng = np.random.default_rng(seed)
+    log_odds = 2 * rng.normal(size=num_samples)
+    labels = (rng.random(num_samples) < 1 / (1 + np.exp(-log_odds))).astype(int)
+    return temperature * (log_odds - bias), labels
+
+
+def test_fit_calibration_overconfident_logits_are_brought_back():
+    differences, labels = draw_logits(20_000, 3.0)
+
+    assert fit_calibration(differences, labels).temperature == pytest.approx(
+        3, rel=0.05
+    )
+
+
+def test_fit_calibration_biased_logits_are_brought_back():
+    differences, labels = draw_logits(20_000, 2.0, -1.5)
+
+    fitted = fit_calibration(differences, labels, with_bias=True)
+
+    assert fitted == pytest.approx((2.0, -1.5), rel=0.05)
+
+
+def test_fit_calibration_nearly_minimises_the_log_loss():
+    differences, labels = draw_logits(300, 0.5)
+
+    best = fit_calibration(differences, labels).temperature
+
+    losses = [
+        Calibration(t).compute_losses(differences, labels).mean()
+        for t in (best / 1.2, best, best * 1.2)
+    ]
+    assert losses[1] < min(losses[0], losses[2])
+
+
+def test_fit_calibration_one_image_on_the_other_side_moves_next_to_nothing():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    differences = np.where(labels == 1, 1, -1) * np.abs(2 * rng.normal(size=200))
+    separable, not_quite = differences.copy(), differences.copy()
+    separable[0], not_quite[0] = -1e-9, 1e-9
+
+    temperatures = [
+        fit_calibration(of, labels).temperature for of in (separable, not_quite)
+    ]
+
+    assert temperatures[0] == pytest.approx(temperatures[1], rel=1e-4)
+    assert 0.1 < temperatures[0] < 0.5
+
+
+@pytest.mark.parametrize("num_samples", [3, 50, 500])
+def test_choose_calibration_calibrated_logits_keep_temperature_one(num_samples):
+    kept = 0
+    for seed in range(10):
+        differences, labels = draw_logits(num_samples, 1.0, seed=seed)
+        labels[:2] = 0, 1
+        choice = choose_calibration(differences, labels, with_bias=True)
+        kept += choice.calibration == Calibration(1.0, 0.0)
+
+    assert kept >= 8
+
+
+@pytest.mark.parametrize("bias", [0.0, -1.5])
+def test_choose_calibration_takes_what_gains_beyond_chance(bias):
+    differences, labels = draw_logits(1000, 3.0, bias)
+
+    choice = choose_calibration(differences, labels, with_bias=True)
+
+    assert choice.calibration.temperature == pytest.approx(3, rel=0.2)
+    assert choice.calibration.bias == pytest.approx(bias, abs=0.4)
+    assert (choice.calibration.bias == 0) == (bias == 0)
+    low, high = choice.temperature_interval
+    assert 2.2 < low < choice.calibration.temperature < high < 4.2
+    assert not choice.notes
+
+
+def test_choose_calibration_collapsed_logits_hit_the_bound_and_say_so():
+    labels = np.tile([0, 1], 50)
+    differences = np.random.default_rng(0).normal(scale=30, size=100)
+
+    choice = choose_calibration(differences, labels)
+
+    assert choice.calibration.temperature == pytest.approx(20)
+    assert "at its bound, 20" in choice.notes[0]
+
+
+def test_choose_calibration_equal_logits_say_nothing():
+    choice = choose_calibration(np.zeros(10), np.tile([0, 1], 5))
+
+    assert choice.calibration == Calibration(1.0, 0.0)
+    assert choice.temperature_interval == (0.05, 20.0)

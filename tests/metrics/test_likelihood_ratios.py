@@ -1,0 +1,167 @@
+"""Likelihood ratios: costs worked out by hand, and fits with known answers."""
+
+import numpy as np
+import pytest
+from scipy import special
+from sklearn.isotonic import IsotonicRegression
+
+from metrics.likelihood_ratios import (
+    LlrCalibration,
+    compute_cllr,
+    compute_cross_fitted_cllr,
+    compute_min_cllr,
+    describe_cllr,
+    draw_in_targets,
+    fit_llr_calibration,
+)
+
+
+def cumulate(scores, labels):
+    order = np.argsort(-np.asarray(scores))
+    is_fake = np.asarray(labels)[order]
+    return np.cumsum(1 - is_fake)[None], np.cumsum(is_fake)[None]
+
+
+def test_compute_cllr_four_ratios_by_hand():
+    # Ratios: fakes 3 and 1, reals 1/3 and 3. Costs in bits: fakes log2(1 + 1/3) and 1,
+    # reals log2(1 + 1/3) and log2(1 + 3) = 2.
+    llrs = np.log([3, 1, 1 / 3, 3])
+    costs = (np.log2(4 / 3) + 1) / 2, (np.log2(4 / 3) + 2) / 2
+
+    assert compute_cllr(llrs, [1, 1, 0, 0]) == pytest.approx(np.mean(costs))
+
+
+@pytest.mark.parametrize("num_fake", [1, 5])
+def test_compute_cllr_no_evidence_costs_one_bit_whatever_the_share(num_fake):
+    labels = np.r_[np.zeros(3), np.ones(num_fake)]
+
+    assert compute_cllr(np.zeros(labels.size), labels) == pytest.approx(1)
+
+
+def test_compute_cllr_misleading_evidence_costs_more_than_none():
+    assert compute_cllr([5.0, -5.0], [0, 1]) > 7
+    assert compute_cllr([-800.0, 800.0], [0, 1]) == 0
+
+
+def test_compute_min_cllr_four_samples_by_hand():
+    # Falling: fake, real, fake, real. The middle two violate the order and are pooled
+    # to one half: they cost one bit each, the outer two nothing.
+    fp, tp = cumulate([4, 3, 2, 1], [1, 0, 1, 0])
+
+    assert compute_min_cllr(fp, tp) == pytest.approx([0.5])
+
+
+@pytest.mark.parametrize(("labels", "expected"), [([0, 0, 1, 1], 0), ([1, 1, 0, 0], 1)])
+def test_compute_min_cllr_perfect_is_zero_and_inverted_one(labels, expected):
+    fp, tp = cumulate([1, 2, 3, 4], labels)
+
+    assert compute_min_cllr(fp, tp) == pytest.approx([expected])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_compute_min_cllr_equals_scikit_learns_isotonic_regression(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.r_[0, 1, rng.integers(0, 2, 80)]
+    scores = rng.normal(size=82) + labels
+    weights = np.where(labels == 1, 1 / labels.sum(), 1 / (1 - labels).sum())
+    posteriors = IsotonicRegression().fit(scores, labels, weights).predict(scores)
+    llrs = special.logit(posteriors).clip(-700, 700)
+
+    fp, tp = cumulate(scores, labels)
+
+    assert compute_min_cllr(fp, tp)[0] == pytest.approx(compute_cllr(llrs, labels))
+
+
+def test_compute_cross_fitted_cllr_two_folds_by_hand():
+    # Falling: two fakes, two reals, each fold one of each. By the other's fake above
+    # its real, set off by one real above and one fake below, all is one half.
+    counts = np.array([[0, 0, 1, 1], [1, 1, 0, 0]])
+    folds = [
+        np.array([[0, 0, 1, 0], [1, 0, 0, 0]]),
+        np.array([[0, 0, 0, 1], [0, 1, 0, 0]]),
+    ]
+
+    assert compute_cross_fitted_cllr(counts, folds) == pytest.approx(1)
+
+
+def test_compute_cross_fitted_cllr_lies_above_the_truth_that_min_cllr_is_below():
+    rng = np.random.default_rng(0)
+    resubstituted, cross_fitted = [], []
+    for _ in range(30):
+        labels = np.repeat([0, 1], 50)
+        scores = rng.normal(size=100) + 2 * labels
+        fp, tp = cumulate(scores, labels)
+        resubstituted.append(compute_min_cllr(fp, tp)[0])
+        is_fake = labels[np.argsort(-scores)]
+        counts = np.stack([1 - is_fake, is_fake])
+        parts = [counts * (np.arange(100) % 5 == fold) for fold in range(5)]
+        cross_fitted.append(compute_cross_fitted_cllr(counts, parts))
+
+    # The truth by a great many samples of these two normal distributions.
+    scores = rng.normal(size=(2, 200_000)) + np.array([[0], [2]])
+    labels = np.repeat([0, 1], 200_000)
+    truth = compute_cllr((2 * scores - 2).ravel(), labels)
+    assert np.mean(resubstituted) < truth - 0.03
+    assert np.mean(cross_fitted) > truth + 0.03
+
+
+def test_compute_cross_fitted_cllr_class_in_one_fold_is_nan():
+    counts = np.array([[0, 1], [1, 0]])
+
+    assert np.isnan(compute_cross_fitted_cllr(counts, [counts]))
+
+
+def test_draw_in_targets_are_platts():
+    assert draw_in_targets(np.array([0, 1, 1])) == pytest.approx([1 / 3, 3 / 4, 3 / 4])
+
+
+@pytest.mark.parametrize("share_fake", [0.5, 0.05])
+def test_fit_llr_calibration_of_normal_scores_is_their_ratio_whatever_the_share(
+    share_fake,
+):
+    rng = np.random.default_rng(0)
+    labels = (rng.random(40_000) < share_fake).astype(int)
+    # Of N(1, 2**2) against N(4, 2**2): llr = (4 - 1) / 4 * (score - 2.5).
+    scores = 2 * rng.normal(size=labels.size) + 1 + 3 * labels
+
+    line = fit_llr_calibration(scores, labels)
+
+    assert line == pytest.approx((0.75, -1.875), abs=0.1)
+    assert line.compute_llrs([2.5]) == pytest.approx([0], abs=0.1)
+
+
+def test_fit_llr_calibration_separable_classes_stay_within_the_odds_of_their_number():
+    scores, labels = np.repeat([-1.0, 1.0], 50), np.repeat([0, 1], 50)
+
+    llrs = fit_llr_calibration(scores, labels).compute_llrs([-1, 1])
+
+    assert llrs == pytest.approx([-np.log(51), np.log(51)], rel=1e-3)
+
+
+def test_fit_llr_calibration_equal_scores_are_no_evidence():
+    assert fit_llr_calibration([2.0, 2.0, 2.0], [0, 1, 1]) == LlrCalibration(0, 0)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_fit_llr_calibration_scale_of_scores_does_not_matter(scale):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    scores = rng.normal(size=200) + labels
+
+    plain, scaled = (fit_llr_calibration(s, labels) for s in (scores, scale * scores))
+
+    assert scaled.slope * scale == pytest.approx(plain.slope, rel=1e-4)
+    assert scaled.intercept == pytest.approx(plain.intercept, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("cllr", "words"),
+    [
+        (1.02, "worse than no evidence"),
+        (0.9, "hardly better"),
+        (0.25, "75% of the way"),
+    ],
+)
+def test_describe_cllr_says_what_it_is_worth(cllr, words):
+    assert words in describe_cllr(cllr, 0.2)
+    assert describe_cllr(None, 0.2) is None

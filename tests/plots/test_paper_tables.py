@@ -1,0 +1,72 @@
+"""Tables to paste: values at their places, and names that break no markup."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from metrics.analysis import Comparison
+from plots import paper_tables
+from plots.paper_tables import build_csv, format_latex, format_markdown
+
+NUMBERS = ("auc", "eer", "tpr_at_fpr_0.01", "accuracy", "cllr", "min_cllr")
+TEST = SimpleNamespace(difference=0.02, low=-0.01, high=0.05, p_value=0.0361)
+
+
+def make_stub(title):
+    report = dict.fromkeys([*NUMBERS, *(f"{name}_interval" for name in NUMBERS)])
+    report |= {"auc": 0.9, "auc_interval": [0.8, 0.95], "num_real": 6, "num_fake": 4}
+    return SimpleNamespace(scores=SimpleNamespace(title=title), report=report)
+
+
+@pytest.fixture
+def compared():
+    a, b = make_stub("Net_1 on x"), make_stub("a|b 50%")
+    pairs = [
+        Comparison(a, b, TEST, 10, 0.0722),
+        Comparison(b, a, None, note="no names"),
+    ]
+    return [a, b], pairs
+
+
+def test_build_csv_has_interval_ends_and_empty_cells(compared):
+    header, rows = build_csv(compared[0])
+
+    first = dict(zip(header, rows[0], strict=True))
+    assert first["detector"] == "Net_1 on x"
+    assert (first["num_real"], first["num_fake"]) == (6, 4)
+    assert (first["auc"], first["auc_low"], first["auc_high"]) == (0.9, 0.8, 0.95)
+    assert (first["cllr"], first["cllr_low"]) == ("", "")
+
+
+def test_format_markdown_is_two_tables(compared):
+    detectors, tests = format_markdown(*compared).strip().split("\n\n")
+
+    lines = detectors.splitlines()
+    assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
+    assert lines[2].startswith(r"| Net\_1 on x | 6 | 4 | 0.900 \[0.800, 0.950] | - |")
+    assert lines[3].startswith(r"| a\|b 50% |")
+    assert tests.splitlines()[2] == (
+        r"| Net\_1 on x | a\|b 50% | 10 | +0.020 \[-0.010, +0.050] | 0.0361 | 0.0722 "
+        "|  |"
+    )
+    assert tests.splitlines()[3].endswith("| 0 | - | - | - | no names |")
+
+
+def test_format_latex_is_two_tabulars(compared):
+    text = format_latex(*compared)
+
+    assert text.count(r"\begin{tabular}{lllllllll}") == 1  # nine columns
+    assert text.count(r"\begin{tabular}{lllllll}") == 1
+    assert r"Net\_1 on x & 6 & 4 & 0.900 [0.800, 0.950] & - & - & - & - & - \\" in text
+    assert r"a|b 50\% & 6 & 4" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("a\\b", r"a\textbackslash{}b"),
+        ("{~^}", r"\{\textasciitilde{}\textasciicircum{}\}"),
+    ],
+)
+def test_escape_latex_keeps_what_it_wrote(text, escaped):
+    assert paper_tables._escape_latex(text) == escaped
