@@ -1,5 +1,10 @@
-# make demo: set up, make the demo data, train, draw every figure   (a few minutes)
-# make test: set up, lint, run every test with coverage
+## make setup    install what the suite uses into .venv
+## make demo     set up, draw faces, train, measure, explain; names the figures
+## make test     set up, lint, run every test with coverage
+## make quick    the tests without the slow ones
+## make lint     the code's form, and that every import points down
+## make bench    how fast is it? (about an hour)
+## make clean    remove what demo and tests have written
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -8,24 +13,28 @@ RUN = cd $(DEMO) && ../$(PY) ..
 CHECKPOINT := checkpoints/fakes_dataset_SimpleNet_Adam.pt
 COVERAGE := --cov --cov-report=term --cov-report=json:.coverage.json
 
-.PHONY: help setup demo test lint quick bench clean
+.PHONY: help setup demo test quick lint bench clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^## //p' Makefile
 
 # Installed again only when a requirements file changes.
 $(VENV)/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed (make PYTHON=python3.12 ...)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@echo "installing PyTorch and the rest into $(VENV): up to 3 GB to download"
+	$(PY) -m pip install --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 setup: $(VENV)/installed
 
 demo: setup
 	@mkdir -p $(DEMO)
+	$(RUN)/make_demo_datasets.py --data-root first --images-per-class 20
+	$(RUN)/plot_samples_of_faces_dataset.py --data-root first
+	@echo; echo "The first figure: $(DEMO)/figures/datasets_samples.png"
+	@echo "Now 3,720 more faces are drawn and a detector is trained: some minutes."; echo
 	$(RUN)/make_demo_datasets.py
-	$(RUN)/plot_samples_of_faces_dataset.py
 	$(RUN)/train_main.py -d fakes_dataset -m SimpleNet -lr 0.001 -b 32 -e 5 -o Adam
 	$(RUN)/plot_accuracy_and_loss.py -m SimpleNet -j out/fakes_dataset_SimpleNet_Adam.json -d fakes_dataset
 	$(RUN)/numerical_analysis.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
@@ -34,17 +43,17 @@ demo: setup
 	$(RUN)/predict.py -cpp $(CHECKPOINT) $$(ls datasets/fakes_dataset/test/*/*.jpg | sed -n '1p;$$p')
 	@echo; echo "Done. Open these:"; ls $(DEMO)/figures/*.png
 
-lint: setup
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(PY) tests/check_house.py
-
 test: lint
 	$(PY) -m pytest $(COVERAGE)
 	$(PY) tests/check_coverage.py .coverage.json
 
 quick: setup
 	$(PY) -m pytest -m "not slow"
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) tests/check_house.py
 
 bench: setup
 	$(PY) benchmarks/speed.py

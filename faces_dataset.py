@@ -58,8 +58,15 @@ class FacesDataset(Dataset):
     def __len__(self) -> int:
         return len(self._names)
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {name}" for name, n in count_classes(self).items())
+        return f"FacesDataset({str(self.root_path)!r}: {counts})"
+
     def __getitem__(self, index: int) -> tuple[Any, int]:
         """Return the sample at `index` and its label (0 real, 1 fake).
+
+        Args:
+            index: from 0 on, or from -1 on backwards, as in a list.
 
         Raises:
             IndexError: `index` is out of range.
@@ -93,8 +100,10 @@ class FacesDataset(Dataset):
 
     def get_label(self, index: int) -> int:
         """Return the label of the image at `index`, without reading it."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"index {index} is not in 0 ... {len(self) - 1}")
+        if not -len(self) <= index < len(self):
+            raise IndexError(
+                f"index {index} is not in {-len(self)} ... {len(self) - 1}"
+            )
         return int(self._labels[index])
 
     def get_labels(self) -> np.ndarray:

@@ -1,11 +1,10 @@
-"""Draw where a detector sees a class, by Grad-CAM: a real image and a fake one."""
+"""Draw where a detector sees a class, by Grad-CAM: real images and fake ones."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,34 +15,58 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import command_line
-from explaining.figures import GradCam, save_grad_cam, save_mean_maps
+from explaining.figures import Kind, save_mean_maps, save_sections
 from explaining.mean_maps import (
     compute_mean_maps,
     left_as_it_is,
     make_displayable,
     prepare_images,
 )
-from faces_dataset import FAKE, REAL, count_classes
+from explaining.subjects import (
+    add_subject_flags,
+    check_subject_flags,
+    draw_pictures,
+    explain_groups,
+    explain_image,
+    judge_images,
+    open_images,
+    rank_images,
+)
+from faces_dataset import CLASS_NAMES, count_classes
 from files.atomic import check_writable
 from files.layout import default_checkpoint_path
-from hardware import Precision, choose_precision, prepare_device
+from hardware import choose_precision, prepare_device
 from loading import BatchLoader
-from metrics import compute_fake_scores
-from trainer import compute_logits
-from utils import load_checkpoint, load_dataset, refuse_broken_scores
+from utils import load_checkpoint
 
 LAYER = "conv3"  # SimpleNet's last convolution, XceptionBased's last but one
+NUM_IMAGES = 12  # half of them of each class
 
-EPILOG = """example:
+GRAD_CAM = Kind(
+    name="grad_cam",
+    draw=partial(show_cam_on_image, use_rgb=True),
+    title=f"mean Grad-CAM at {LAYER} of",
+    unit="mean of maps that each fill 0 to 1",
+    legend=f"Grad-CAM at layer {LAYER} of",
+    scale="red: the map's maximum; blue: 0; line: half the maximum",
+    empty=f"little or nothing in {LAYER} speaks for",
+    has_outline=True,
+)
+
+EPILOG = """examples:
   python grad_cam_analysis.py -m XceptionBased -d synthetic_dataset \\
+      -cp checkpoints/synthetic_dataset_XceptionBased_Adam.pt
+  python grad_cam_analysis.py -m XceptionBased --image photo.jpg \\
       -cp checkpoints/synthetic_dataset_XceptionBased_Adam.pt
 
 writes, to the folder of figures, each with its numbers in a .json beside it:
-  DATASET_MODEL_Real_Image_grad_cam.png   a random real test image and its map
-  DATASET_MODEL_Fake_Image_grad_cam.png   a random fake test image and its map
+  DATASET_MODEL_Real_Image_grad_cam.png   real test images and their maps
+  DATASET_MODEL_Fake_Image_grad_cam.png   fake test images and their maps
   DATASET_MODEL_mean_grad_cam_maps.png    with --whole-set; the maps also as .npy
+or, with --image:
+  MODEL_PICTURE_grad_cam_map.png          each picture and its map
 
-Grad-CAM is computed in float32; --precision is that of the scores in the titles."""
+Grad-CAM is computed in float32; --precision is that of the scores."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -52,6 +75,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command_line.add_data_flags(parser)
     command_line.add_model_flag(parser)
     command_line.add_checkpoint_flag(parser)
+    add_subject_flags(parser)
     command_line.add_compute_flags(parser, batch_size=8)
     command_line.add_figures_flag(parser)
     parser.add_argument(
@@ -59,7 +83,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="also draw the mean map of all real and of all fake test images",
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    check_subject_flags(parser, args)
+    if args.image and args.whole_set:
+        parser.error("--whole-set needs a dataset: leave out --image")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -68,51 +96,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     precision = choose_precision(args.precision, prepare_device(args.device))
     path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
     model = load_checkpoint(path, args.model, precision.device)
-    dataset = load_dataset(
-        args.dataset, "test", data_root=args.data_root, limit=args.limit
-    )
+    where = {"data_root": args.data_root, "limit": args.limit}
+    images = open_images(args.image, args.dataset, **where)
     check_writable(args.figures_dir)
-    start = args.figures_dir / f"{args.dataset}_{args.model}"
-    details = {
-        "model": args.model,
-        "dataset": args.dataset,
-        "split": "test",
-        "checkpoint": str(path),
-        "layer": LAYER,
-    }
+    options = {"device": precision.device, "workers": args.workers}
+    loader = BatchLoader(images, args.batch_size, model.preprocessing, **options)
+    subjects = judge_images(loader, model, precision, target=args.target)
+    compute_maps = partial(compute_grad_cam_maps, model=model)
+    explain = partial(explain_image, subjects, compute_maps=compute_maps, kind=GRAD_CAM)
+    details = {**subjects.describe(), "layer": LAYER}
+    if args.image:
+        draw_pictures(
+            subjects, explain, GRAD_CAM, folder=args.figures_dir, details=details
+        )
+        return
 
-    for index in choose_one_of_each_class(dataset.get_labels(), args.seed):
-        sample, label = dataset[index]
-        path = dataset.get_path(index)
-        fake_score = compute_fake_score(sample, path, model, precision)
-        example = explain_sample(sample, label, model)
-        numbers = {**details, "precision": precision.name, "seed": args.seed}
-        save_grad_cam(start, example, path, fake_score, numbers)
+    start = args.figures_dir / f"{args.dataset}_{args.model}"
+    details = {"dataset": args.dataset, "split": "test", **details}
+    groups = rank_images(subjects, args.choose, args.seed)
+    sections = explain_groups(groups, NUM_IMAGES // len(groups), explain)
+    numbers = {**details, "choose": args.choose, "seed": args.seed}
+    for label, name in enumerate(CLASS_NAMES):
+        of_class = [section for section in sections if section.label == label]
+        name = f"{start}_{name.capitalize()}_Image_grad_cam"
+        save_sections(name, of_class, GRAD_CAM, numbers)
 
     if args.whole_set:
-        options = {"device": precision.device, "workers": args.workers}
-        loader = BatchLoader(dataset, args.batch_size, model.preprocessing, **options)
         batches = command_line.progress(loader, "Grad-CAM")
-        maps = compute_mean_maps(batches, partial(compute_grad_cam_maps, model=model))
-        save_mean_maps(start, maps, count_classes(dataset), details, kind="grad_cam")
-
-
-def choose_one_of_each_class(labels: np.ndarray, seed: int) -> list[int]:
-    """Choose the index of a random real and of a random fake sample of `labels`."""
-    generator = np.random.default_rng(seed)
-    classes = (np.flatnonzero(labels == label) for label in (REAL, FAKE))
-    return [int(generator.choice(indices)) for indices in classes]
-
-
-def compute_fake_score(
-    sample: Tensor, path: Path, model: nn.Module, precision: Precision
-) -> float:
-    """Compute P(fake) of a sample uint8 (3, H, W); refuse (ValueError) no number."""
-    images = model.preprocessing.normalise(sample[None])
-    batches = [(images, torch.tensor([REAL]))]  # nobody looks at the label
-    logits, _ = compute_logits(model, batches, precision)
-    refuse_broken_scores(logits, lambda index: path)
-    return compute_fake_scores(logits, model.temperature).item()
+        maps = compute_mean_maps(batches, compute_maps, subjects.targets)
+        counts = count_classes(images)
+        save_mean_maps(start, maps, counts, kind=GRAD_CAM, details=details)
 
 
 def get_grad_cam_visualization(
@@ -130,25 +143,15 @@ def get_grad_cam_visualization(
 
     Returns:
         The map as colours over the image, uint8 (H, W, 3), RGB, and the image's label.
+
+    Raises:
+        ValueError: as `compute_grad_cam_maps`.
     """
     index = int(torch.randint(len(test_dataset), (), generator=generator))
-    example = explain_sample(*test_dataset[index], model)
-    return example.overlay, example.label
-
-
-def explain_sample(sample: Tensor, label: int, model: nn.Module) -> GradCam:
-    """Compute one sample's Grad-CAM map of its true class, and lay it over the image.
-
-    Args:
-        sample: (3, H, W), uint8, or float and normalised.
-        label: its true class.
-        model: from images to logits (B, 2), with a layer `conv3`.
-    """
-    label = int(label)
+    sample, label = test_dataset[index]
     (cam,) = compute_grad_cam_maps(sample[None], [label], model).numpy()
     image = make_displayable(sample, model)
-    overlay = show_cam_on_image(image, cam, use_rgb=True)
-    return GradCam(image, cam, overlay, label)
+    return show_cam_on_image(image, cam, use_rgb=True), int(label)
 
 
 def compute_grad_cam_maps(
@@ -174,7 +177,8 @@ def compute_grad_cam_maps(
         float32 (B, H, W) in [0, 1], on the CPU.
 
     Raises:
-        ValueError: the samples are uint8 and the model has no `preprocessing`.
+        ValueError: the samples are uint8 and the model has no `preprocessing`; or it
+            has one, and they are floats in [0, 1], which nobody has normalised.
 
     Source: Selvaraju et al. 2017, Grad-CAM, equations 1 and 2, by the package grad-cam.
         Each image's map is rescaled to fill [0, 1] (maps of different images do not

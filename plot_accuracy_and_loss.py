@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,19 @@ _STYLES = {
     "val": ("validation", "#D55E00", "--", "s"),
     "test": ("test", "#009E73", "-.", "^"),
 }
+
+# flag, its default, how a title says another value
+_RECIPE = (
+    ("batch_size", None, "batch size {}"),
+    ("lr_schedule", "constant", "{} schedule"),
+    ("momentum", 0, "momentum {}"),
+    ("weight_decay", 0, "weight decay {}"),
+    ("class_weights", "none", "{} class weights"),
+    ("grad_clip", None, "gradient norm at most {}"),
+    ("recalibrate_bn", 0, "batch norm recalibrated on {} batches"),
+    ("limit", None, "first {} images of each class"),
+    ("seed", None, "seed {}"),
+)
 
 EPILOG = """example:
   python plot_accuracy_and_loss.py -m SimpleNet -d fakes_dataset \\
@@ -133,14 +148,15 @@ def build_accuracies_figure(run: Run, title: str) -> Figure:
 
 
 def _make_figure(run: Run, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(escape_dollars(f"{title}\n{describe_run(run)}"))
+    recipe = textwrap.fill(describe_run(run), 80)
+    axes.set_title(escape_dollars(f"{title}\n{recipe}"), fontsize=11)
     return figure, axes
 
 
 def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
-    """Draw a quantity's three curves, and mark the epoch of the best checkpoint.
+    """Draw a quantity's three curves, chance, and the epoch of the best checkpoint.
 
     Args:
         axes: where to draw.
@@ -162,6 +178,8 @@ def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
             marker=marker,
             ms=6 if num_epochs <= 40 else 0,
         )
+    for height, label in describe_chance(run, quantity):
+        axes.axhline(height, color=GREY, ls="--", lw=1, label=label)
     best = get_best_epoch(run)
     axes.axvline(
         best,
@@ -174,12 +192,12 @@ def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
     margin = max(0.5, 0.02 * num_epochs)
     axes.set(xlim=(1 - margin, num_epochs + margin), xlabel="epoch")
     axes.grid(alpha=0.25)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
     return axes
 
 
 def describe_run(run: Run) -> str:
-    """Return what a run records of its recipe: optimizer, learning rate, epochs."""
+    """Return what a run records of its recipe: optimizer, learning rate, epochs, ..."""
     num_epochs = len(run["val_acc"])
     parts = [f"{num_epochs} epoch{'s' if num_epochs > 1 else ''}"]
     optimizer = run.get("optimizer")
@@ -189,17 +207,54 @@ def describe_run(run: Run) -> str:
         optimizer = optimizer.get("name")
     if isinstance(optimizer, str):
         parts = [optimizer, *parts]
+    if run.get("warmup_steps"):
+        parts.append(f"warm-up of {run['warmup_steps']} steps")
+    flags = run.get("flags")
+    flags = flags if isinstance(flags, Mapping) else {}
+    for flag, default, text in _RECIPE:
+        if flags.get(flag, default) not in (default, None):
+            parts.append(text.format(flags[flag]))
     return ", ".join(parts)
+
+
+def describe_chance(run: Run, quantity: str) -> list[tuple[float, str]]:
+    """Return what a detector reaches that knows nothing of its image.
+
+    Args:
+        run: a run of a history file.
+        quantity: loss or acc.
+
+    Returns:
+        Values and what to call them. The accuracy is that of answering a split's
+        larger class; splits of other proportions have other ones. It is 50 % where
+        the run does not record how many images there are.
+    """
+    if quantity == "loss":
+        return [(math.log(2), "chance: P(fake) = 0.5 for all, 0.693")]
+    splits: dict[float, list[str]] = {}
+    for split, (name, *_) in _STYLES.items():
+        if counts := _get_counts(run, split):
+            share = 100 * max(counts) / sum(counts)
+            splits.setdefault(share, []).append(name)
+    return [
+        (share, f"chance, one answer for all: {share:.1f} % ({', '.join(names)})")
+        for share, names in splits.items()
+    ] or [(50.0, "chance: 50 %")]
 
 
 def _count_images(run: Run, split: str) -> str:
     """Return ` (n = 1500)` where a run records how many images its splits have."""
+    counts = _get_counts(run, split)
+    return f" (n = {sum(counts)})" if counts else ""
+
+
+def _get_counts(run: Run, split: str) -> list[int]:
+    """Return how many images of each class a split has, nothing if not recorded."""
     data = run.get("data")
     counts = data.get(split) if isinstance(data, Mapping) else None
     if not isinstance(counts, Mapping):
-        return ""
-    numbers = [number for number in counts.values() if type(number) is int]
-    return f" (n = {sum(numbers)})"
+        return []
+    return [number for number in counts.values() if type(number) is int and number > 0]
 
 
 def _find_rate(params: Any) -> float | None:

@@ -129,7 +129,7 @@ def _choose_row(dataset: FacesDataset, label: int, name: str, seed: int) -> Row:
 
 def build_figure(rows: Sequence[Row]) -> Figure:
     """Draw the rows below each other, each under its dataset and class."""
-    size = 1.5 * NUM_SAMPLES, 1.78 * len(rows) + 0.4
+    size = 1.1 * NUM_SAMPLES, 1.38 * len(rows) + 0.4
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle("Random images of each dataset")
     strips = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]

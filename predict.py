@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,12 @@ EPILOG = """example:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
 
 prints a line for each image: verdict, P(fake), path. Images that cannot be read are
-named on stderr, the others are still judged, and the exit status is 1."""
+named on stderr, the others are still judged, and the exit status is 1. Of a folder
+those files are judged whose names end as an image's (.jpg, .png, ...); its subfolders
+are not entered: name them too, as in folder/*/."""
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)  # a `Path` keeps one slash of two
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,9 +40,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "paths",
         type=Path,
-        nargs="+",
+        nargs="*",
         metavar="PATH",
         help="image, or folder of images (those directly in it, sorted by name)",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="name the files and subfolders of a folder that are passed over",
     )
     parser.add_argument(
         "-cpp",
@@ -55,7 +67,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="also write path, verdict, fake_score and threshold to this file",
     )
     command_line.add_compute_flags(parser, seed=False)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not args.paths:
+        parser.error("no PATH: name images or folders (standard input is not read)")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     precision = choose_precision(args.precision, prepare_device(args.device))
     model = load_checkpoint(args.checkpoint_path, device=precision.device)
-    files, failures = find_images(args.paths)
+    files, failures, passed_over = find_images(args.paths)
     if args.csv is not None:
         check_output(args.csv, [args.checkpoint_path, *files])
     verdicts, unreadable = judge_images(
@@ -76,7 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     failures += unreadable
 
-    for failure in failures:
+    notes = describe_passed_over(passed_over, verbose=args.verbose)
+    for failure in notes + failures:
         command_line.say(failure, file=sys.stderr)
     for verdict in verdicts:
         command_line.say(format_verdict(verdict))
@@ -104,27 +120,50 @@ class Verdict(NamedTuple):
     fake_score: float
 
 
-def find_images(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
+def find_images(
+    paths: Sequence[str | Path],
+) -> tuple[list[Path], list[str], list[Path]]:
     """Replace folders by the images that are directly in them, sorted by name.
 
     Returns:
-        The image files, in the order given, and for each folder that gives none a
-        sentence that says so.
+        The image files, in the order given; for each folder that gives none a sentence
+        that says so; and what else is in the folders.
     """
-    files, failures = [], []
+    files, failures, passed_over = [], [], []
     for path in map(Path, paths):
         if not path.is_dir():
             files.append(path)
             continue
         try:
             names, _ = list_images(path)
+            others = sorted({entry.name for entry in path.iterdir()} - set(names))
         except OSError as error:
             failures.append(f"cannot list {path}: {error.strerror}")
             continue
         files += [path / name for name in names]
+        passed_over += [path / name for name in others]
         if not names:
             failures.append(f"there is no image in the folder {path}")
-    return files, failures
+    return files, failures, passed_over
+
+
+def describe_passed_over(paths: Sequence[Path], *, verbose: bool) -> list[str]:
+    """Say how much in the folders is not judged, or name each."""
+    subfolders = [path for path in paths if path.is_dir()]
+    if verbose:
+        return [
+            f"passed over: {path}{' (a subfolder)' if path in subfolders else ''}"
+            for path in paths
+        ]
+    counts = [
+        f"{count} {what}{'s' if count > 1 else ''}"
+        for count, what in (
+            (len(paths) - len(subfolders), "file"),
+            (len(subfolders), "subfolder"),
+        )
+        if count
+    ]
+    return [f"passed over: {' and '.join(counts)} (-v names them)"] if paths else []
 
 
 def judge_images(
@@ -199,7 +238,23 @@ class ImageFiles(Dataset):
 
 
 def describe_failure(path: str | Path) -> str:
-    """Say why a file could not be read, by reading it once more."""
+    """Say why a file could not be read, and what to do, by reading it once more."""
+    suffix = Path(path).suffix.lower()
+    if str(path) == "-":
+        return "standard input (-) cannot be judged: save the image and give its path"
+    if ADDRESS.match(str(path)):
+        address = str(path).replace(":/", "://", 1)
+        return f"{address} is an address: download the image first and give its path"
+    if suffix in VIDEO_SUFFIXES:
+        return (
+            f"{path} is a video: save its frames as images first, for instance with "
+            "ffmpeg -i VIDEO -vf fps=1 frame_%04d.png"
+        )
+    if suffix == ".pdf":
+        return (
+            f"{path} is a PDF: take the images out of it first, for instance with "
+            "pdfimages -png PDF image"
+        )
     try:
         read_image(path)
     except ValueError as error:

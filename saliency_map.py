@@ -1,4 +1,4 @@
-"""Draw which pixels move a detector's score: 36 images with maps, and mean maps."""
+"""Draw which pixels move a detector's score: images with maps, and mean maps."""
 
 from __future__ import annotations
 
@@ -9,40 +9,56 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Subset
 
 import command_line
-from explaining.figures import Pair, save_mean_maps, save_pairs
-from explaining.mean_maps import (
-    compute_mean_maps,
-    left_as_it_is,
-    make_displayable,
-    prepare_images,
+from explaining.figures import Kind, color_map, save_mean_maps, save_sections
+from explaining.mean_maps import compute_mean_maps, left_as_it_is, prepare_images
+from explaining.subjects import (
+    add_subject_flags,
+    check_subject_flags,
+    draw_pictures,
+    explain_groups,
+    explain_image,
+    judge_images,
+    open_images,
+    rank_images,
 )
-from faces_dataset import FAKE, REAL, FacesDataset, count_classes
+from faces_dataset import count_classes
 from files.atomic import check_writable
 from files.layout import default_checkpoint_path
 from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
-from metrics import compute_fake_scores
-from trainer import Batches, compute_logits
-from utils import load_checkpoint, load_dataset, refuse_broken_scores
+from trainer import Batches
+from utils import load_checkpoint
 
 NUM_PAIRS = 36
+PAIRS_NAME = "saliency_maps_and_images_pairs"
+
+SALIENCY = Kind(
+    name="saliency",
+    draw=color_map,
+    title="mean saliency of",
+    unit="mean |d score / d pixel|, pixels normalised",
+    legend="saliency (largest |gradient| over channels) of",
+    scale="each map on its own scale, its brightest 1 % white",
+    empty="few pixels or none move the score of",
+)
 
 # Keeps pixel gradients within float16's range; divided out again in float32.
 _FP16_SCALE = 1024.0
 
-EPILOG = """example:
+EPILOG = """examples:
   python saliency_map.py -m SimpleNet -d fakes_dataset \\
       -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
+  python saliency_map.py -m SimpleNet --image photo.jpg \\
+      -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
 
-writes, to the folder of figures:
-  DATASET_MODEL_saliency_maps_and_images_pairs.png   36 random test images, their maps
-  DATASET_MODEL_saliency_maps_and_images_pairs.json  which images; their scores
+writes, to the folder of figures, each with its numbers in a .json beside it:
+  DATASET_MODEL_saliency_maps_and_images_pairs.png   up to 36 test images, their maps
   DATASET_MODEL_mean_saliency_maps.png               mean map of all real, of all fake
-  DATASET_MODEL_mean_saliency_maps.json              how many images; the maps' ranges
-  DATASET_MODEL_mean_saliency_maps.npy               float32 (2, H, W), real first"""
+  DATASET_MODEL_mean_saliency_maps.npy               float32 (2, H, W), real first
+or, with --image:
+  MODEL_PICTURE_saliency_map.png                     each picture and its map"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,9 +67,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command_line.add_data_flags(parser)
     command_line.add_model_flag(parser)
     command_line.add_checkpoint_flag(parser)
+    add_subject_flags(parser)
     command_line.add_compute_flags(parser)
     command_line.add_figures_flag(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    check_subject_flags(parser, args)
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -62,78 +81,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     precision = choose_precision(args.precision, prepare_device(args.device))
     path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
     model = load_checkpoint(path, args.model, precision.device)
-    dataset = load_dataset(
-        args.dataset, "test", data_root=args.data_root, limit=args.limit
-    )
+    where = {"data_root": args.data_root, "limit": args.limit}
+    images = open_images(args.image, args.dataset, **where)
     check_writable(args.figures_dir)
-    start = args.figures_dir / f"{args.dataset}_{args.model}"
-    details = {
-        "model": args.model,
-        "dataset": args.dataset,
-        "split": "test",
-        "checkpoint": str(path),
-        "precision": precision.name,
-    }
-
-    indices = choose_indices(dataset.get_labels(), args.seed)
-    pairs = compute_pairs(dataset, indices, model, precision, args.batch_size)
-    save_pairs(start, pairs, {**details, "seed": args.seed})
-
-    loader = BatchLoader(
-        dataset,
-        args.batch_size,
-        model.preprocessing,
-        device=precision.device,
-        workers=args.workers,
+    options = {"device": precision.device, "workers": args.workers}
+    loader = BatchLoader(images, args.batch_size, model.preprocessing, **options)
+    subjects = judge_images(loader, model, precision, target=args.target)
+    compute_maps = partial(
+        compute_gradient_saliency_maps, model=model, precision=precision
     )
-    batches = command_line.progress(loader, "saliency")
-    mean_maps = compute_mean_saliency_maps(batches, model, precision=precision)
-    save_mean_maps(start, mean_maps, count_classes(dataset), details)
-
-
-def choose_indices(labels: np.ndarray, seed: int, num: int = NUM_PAIRS) -> list[int]:
-    """Choose random samples, half of them of each class where there are enough.
-
-    Args:
-        labels: int (N,), 0 real, 1 fake.
-        seed: of the choice.
-        num: how many to choose, or fewer where there are not so many.
-
-    Returns:
-        Indices into the dataset, increasing.
-    """
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    real, fake = (shuffled[labels[shuffled] == label] for label in (REAL, FAKE))
-    num_real = max(min(num // 2, len(real)), min(num - len(fake), len(real)))
-    return sorted([*real[:num_real].tolist(), *fake[: num - num_real].tolist()])
-
-
-def compute_pairs(
-    dataset: FacesDataset,
-    indices: Sequence[int],
-    model: nn.Module,
-    precision: Precision,
-    batch_size: int,
-) -> list[Pair]:
-    """Compute the chosen samples' saliency maps and scores."""
-    loader = BatchLoader(
-        Subset(dataset, indices), batch_size, device=precision.device, workers=0
-    )
-    paths = [str(dataset.get_path(index)) for index in indices]
-    pairs = []
-    for samples, labels in loader:  # uint8 (B, 3, H, W), to be shown as they are
-        images = model.preprocessing.normalise(samples)
-        maps = compute_gradient_saliency_maps(
-            images, labels, model, precision=precision
+    explain = partial(explain_image, subjects, compute_maps=compute_maps, kind=SALIENCY)
+    details = subjects.describe()
+    if args.image:
+        draw_pictures(
+            subjects, explain, SALIENCY, folder=args.figures_dir, details=details
         )
-        logits, _ = compute_logits(model, [(images, labels)], precision)
-        batch_paths = paths[len(pairs) : len(pairs) + len(labels)]
-        refuse_broken_scores(logits, batch_paths.__getitem__)
-        fake_scores = compute_fake_scores(logits, model.temperature)
-        columns = maps.cpu().numpy(), labels.tolist(), fake_scores.tolist()
-        for path, sample, *results in zip(batch_paths, samples, *columns, strict=True):
-            pairs.append(Pair(path, make_displayable(sample, model), *results))
-    return pairs
+        return
+
+    start = args.figures_dir / f"{args.dataset}_{args.model}"
+    details = {"dataset": args.dataset, "split": "test", **details}
+    groups = rank_images(subjects, args.choose, args.seed)
+    sections = explain_groups(groups, NUM_PAIRS // len(groups), explain)
+    numbers = {**details, "choose": args.choose, "seed": args.seed}
+    save_sections(f"{start}_{PAIRS_NAME}", sections, SALIENCY, numbers)
+
+    batches = command_line.progress(loader, "saliency")
+    mean_maps = compute_mean_maps(batches, compute_maps, subjects.targets)
+    counts = count_classes(images)
+    save_mean_maps(start, mean_maps, counts, kind=SALIENCY, details=details)
 
 
 def compute_gradient_saliency_maps(
@@ -160,7 +135,8 @@ def compute_gradient_saliency_maps(
         of the score's gradient with respect to the normalised image.
 
     Raises:
-        ValueError: the samples are uint8 and the model has no `preprocessing`.
+        ValueError: the samples are uint8 and the model has no `preprocessing`; or it
+            has one, and they are floats in [0, 1], which nobody has normalised.
 
     Source: Simonyan et al. 2014, Deep Inside Convolutional Networks, section 3.1; the
         score is the class's logit, before the softmax, as there.

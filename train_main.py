@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,10 @@ from utils import (
 )
 
 ONE_CLASS_SHARE = 0.98  # from here on, "nearly every image" gets one answer
+ONE_CLASS_CURES = (
+    "a longer --warmup, a lower -lr, another --seed, or for XceptionBased "
+    "--recalibrate-bn 12 (docs/results.md)"
+)
 EPILOG = """examples:
   python train_main.py -d fakes_dataset -m SimpleNet -lr 0.001 -b 32 -e 5 -o Adam
   python train_main.py -d synthetic_dataset -m XceptionBased -lr 0.001 -b 32 -e 2
@@ -48,7 +55,8 @@ writes:
   checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch by validation accuracy
   checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from
 
-Files of an earlier run of the same name are renamed, not replaced."""
+With --name WORD they are called DATASET_MODEL_OPTIMIZER_WORD. An earlier run's
+checkpoint and snapshot of the same name are renamed, not replaced."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = Recipe(**{flag.name: getattr(args, flag.name) for flag in fields(Recipe)})
     paths = name_run_files(
         *(args.dataset, args.model, args.optimizer),
+        name=args.name,
         out_dir=args.out_dir,
         checkpoints_dir=args.checkpoints_dir,
     )
@@ -141,10 +150,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print_start(recipe, trainer, datasets, skipped)
             if len(trainer.history["val_acc"]) >= args.epochs:
                 command_line.say("nothing to train: a larger --epochs would go on")
-            trainer.run(args.epochs, files.after_batch, files.after_epoch)
+            trainer.run(args.epochs, files.after_batch, partial(finish_epoch, files))
     except InterruptedRunError as interruption:
         return interruption.status
-    print_end(trainer, files)
+    print_end(trainer, files, args.data_root)
     return 0
 
 
@@ -278,7 +287,7 @@ def build_run_files(
 
 
 def describe_used_kernels(trainer: Trainer) -> str | None:
-    """Say whose kernels run between the matrix products, where a model has its own."""
+    """Say whose kernels run beside the matrix products, where a model has its own."""
     describe = getattr(trainer.model, "describe_kernels", lambda precision: None)
     return describe(trainer.precision)
 
@@ -306,7 +315,7 @@ def print_start(
         f"device: {trainer.device}{shared}, precision: {trainer.precision.name}"
     )
     if used := describe_used_kernels(trainer):
-        command_line.say(f"kernels between the matrix products: {used}")
+        command_line.say(f"kernels of batch norm, ReLU and pooling: {used}")
     steps = recipe.count_warmup_steps(len(trainer.loaders["train"]))
     if steps and not trainer.epoch:
         command_line.say(
@@ -314,25 +323,31 @@ def print_start(
         )
 
 
-def print_end(trainer: Trainer, files: RunFiles) -> None:
-    """Print the best epoch's results and where the files are."""
+def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
+    """Save an epoch; after the first, say what helps a model that answers one class."""
+    files.after_epoch(trainer)
+    answer = describe_one_class(files.best["val_fake_share"])
+    if trainer.epoch == 1 and answer:
+        command_line.say(
+            f"{answer}; if the next epochs do not change it, try {ONE_CLASS_CURES}"
+        )
+
+
+def print_end(trainer: Trainer, files: RunFiles, data_root: Path) -> None:
+    """Print the best epoch's results and where the files are, earlier ones too."""
     best, paths = files.best, files.paths
     num_epochs = len(trainer.history["val_acc"])
     command_line.say(
         f"best validation accuracy {best['val_acc']:.2f} % in epoch {best['epoch']} of "
         f"{num_epochs}; test accuracy then {best['test_acc']:.2f} %"
     )
-    fake_share = best["val_fake_share"]
-    share = max(fake_share, 1 - fake_share)
-    if share >= ONE_CLASS_SHARE:
-        answer = CLASS_NAMES[FAKE if fake_share > 0.5 else REAL]
-        command_line.say(
-            f"warning: the model answers {answer!r} to {100 * share:.0f} % of the "
-            "validation images: it has not learnt to tell the classes apart"
-        )
+    if answer := describe_one_class(best["val_fake_share"]):
+        command_line.say(f"{answer}: it has not learnt to tell the classes apart")
     command_line.say(
         f"threshold {best['threshold']:.4f} ({best['threshold_policy']}), "
-        f"temperature {best['temperature']:.3f}"
+        f"temperature {best['temperature']:.3f}",
+        "the accuracies above are those of the larger logit; the other scripts call an "
+        "image fake from the threshold on, so that theirs differ",
     )
     if "log_losses" in best:  # not in snapshots of earlier versions
         before, after = best["log_losses"]
@@ -343,6 +358,28 @@ def print_end(trainer: Trainer, files: RunFiles) -> None:
             distributed.say(f"note: {note}")
     for path in (paths.history, paths.checkpoint, paths.snapshot):
         command_line.say(f"wrote {path}")
+    for path in files.kept.values():
+        command_line.say(f"kept from an earlier run: {path}")
+    if earlier := files.kept.get(paths.checkpoint):
+        script = Path(sys.argv[0]).with_name("numerical_analysis.py")
+        command = [script, "-cpp", earlier, paths.checkpoint]
+        command += ["-d", files.run["dataset"], "--data-root", data_root]
+        command_line.say(
+            "a --name of its own keeps a run apart; to compare both: "
+            f"python {shlex.join(map(str, command))}"
+        )
+
+
+def describe_one_class(fake_share: float) -> str | None:
+    """Say it where nearly all validation images get one answer, else return None."""
+    share = max(fake_share, 1 - fake_share)
+    if share < ONE_CLASS_SHARE:
+        return None
+    answer = CLASS_NAMES[FAKE if fake_share > 0.5 else REAL]
+    return (
+        f"warning: the model answers {answer!r} to {100 * share:.0f} % of the "
+        "validation images"
+    )
 
 
 if __name__ == "__main__":

@@ -70,21 +70,32 @@ class PlainBatches:
     resumable besides.
 
     Args:
-        loader: yields images (N, 3, H, W) and labels int64 (N,).
-        device: where the batches go.
+        loader: yields images (N, 3, H, W) and labels int64 (N,). Images of uint8, as
+            `load_dataset` gives them, are normalised; floats are taken as they are.
+        model: says where the batches go, and in `preprocessing` how to normalise.
     """
 
     share = 1.0  # of the mean loss in that of all processes' batch
 
-    def __init__(self, loader: Batches, device: torch.device) -> None:
-        self._loader, self._device = loader, device
+    def __init__(self, loader: Batches, model: nn.Module) -> None:
+        self._loader, self._model = loader, model
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        device = next(self._model.parameters()).device
+        preprocessing = getattr(self._model, "preprocessing", None)
         for images, labels in self._loader:
-            yield images.to(self._device), labels.to(self._device)
+            images = images.to(device)
+            if images.dtype == torch.uint8:
+                if preprocessing is None:
+                    raise ValueError(
+                        "the images are uint8, and the model has no `preprocessing` to "
+                        "normalise them: give it one, or the loader normalised floats"
+                    )
+                images = preprocessing.normalise(images)
+            yield images, labels.to(device)
 
     def state_dict(self) -> dict[str, int]:
         """Return no position: an epoch begins anew."""
@@ -110,7 +121,8 @@ class Trainer:
         optimizer: over the model's parameters.
         loaders: under train, val and test the splits' batches of images (N, 3, H, W)
             and labels int64 (N,). Plain `DataLoader`s will do; with
-            `loading.BatchLoader`s a run is repeatable and can go on from any step.
+            `loading.BatchLoader`s images are augmented besides, and a run is repeatable
+            and can go on from any step.
         criterion: from logits and labels to the mean loss; default cross-entropy.
         precision: arithmetic of the forward pass; default float32.
         scheduler: stepped after every optimizer step; default a constant rate.
@@ -141,12 +153,7 @@ class Trainer:
         self.network = distributed.wrap(model)  # the model itself in a lone process
         self.optimizer = optimizer
         self.device = next(model.parameters()).device
-        self.loaders = {
-            split: batches
-            if hasattr(batches, "share")
-            else PlainBatches(batches, self.device)
-            for split, batches in loaders.items()
-        }
+        self.loaders = {split: self._adopt(b) for split, b in loaders.items()}
         self.criterion = criterion or nn.CrossEntropyLoss()
         self.precision = precision or Precision("fp32", self.device)
         self.scaler = self.precision.make_scaler()
@@ -204,7 +211,8 @@ class Trainer:
         done = batches.state_dict().get("batch", 0)
         if not done:  # else the epoch's totals were restored with its position
             self.totals = Totals()
-        for images, labels in self._watch(batches, "train", done=done):
+        what = f"epoch {self.epoch + 1} train"
+        for images, labels in self._watch(batches, what, done=done):
             with self.precision.autocast():
                 logits = self.network(images)
                 loss = self.criterion(logits, labels)
@@ -232,19 +240,21 @@ class Trainer:
         Raises:
             ValueError: the data loader gives no batch.
         """
-        return self._measure(*self._score(dataloader))
+        return self._measure(*self._score(self._adopt(dataloader), "evaluate"))
 
     def validate(self) -> tuple[float, float]:
         """Return mean loss and accuracy in percent on the validation split.
 
         The logits are kept: a threshold can be chosen from them.
         """
-        self.val_logits, self.val_labels = self._score(self.loaders["val"])
+        scored = self._score(self.loaders["val"], f"epoch {self.epoch} val")
+        self.val_logits, self.val_labels = scored
         return self._measure(self.val_logits, self.val_labels)
 
     def test(self) -> tuple[float, float]:
         """Return mean loss and accuracy in percent on the test split."""
-        return self.evaluate_model_on_dataloader(self.loaders["test"])
+        scored = self._score(self.loaders["test"], f"epoch {self.epoch} test")
+        return self._measure(*scored)
 
     def recalibrate_batch_norm(self) -> None:
         """Measure the batch-norm statistics anew on the first `bn_batches` batches.
@@ -309,13 +319,19 @@ class Trainer:
         if len(state["cuda_random"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda_random"])
 
+    def _adopt(self, batches: Batches) -> Batches:
+        """Wrap what is no `loading.BatchLoader`."""
+        if hasattr(batches, "share"):
+            return batches
+        return PlainBatches(batches, self.model)
+
     def _watch(
         self, batches: Batches, what: str, *, done: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Hand out batches under a progress bar, and tell when each is finished."""
         bar = tqdm(
             batches,
-            desc=f"epoch {len(self.history['val_acc']) + 1} {what}",
+            desc=what,
             initial=done,
             leave=False,
             dynamic_ncols=True,
@@ -356,10 +372,10 @@ class Trainer:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.grad_clip)
 
-    def _score(self, batches: Batches) -> tuple[Tensor, Tensor]:
+    def _score(self, batches: Batches, what: str) -> tuple[Tensor, Tensor]:
         """Return a split's logits and labels, of all processes together."""
         distributed.share_buffers(self.model)
-        batches = self._watch(batches, "evaluate")
+        batches = self._watch(batches, what)
         logits, labels = compute_logits(self.model, batches, self.precision)
         return distributed.gather(logits), distributed.gather(labels)
 

@@ -32,9 +32,16 @@ def seed_everything(seed: int) -> None:
 
 
 def load_dataset(
-    name: str, split: str, *, data_root: str | Path, limit: int | None = None
+    name: str,
+    split: str,
+    *,
+    data_root: str | Path = "datasets",
+    limit: int | None = None,
 ) -> FacesDataset:
     """Open one split of a dataset, its images as uint8 tensors (3, 256, 256).
+
+    What a model expects of them is its `preprocessing`, which normalises a batch;
+    `BatchLoader` and `Trainer` do it by themselves.
 
     Args:
         name: the dataset's folder under `data_root`.
@@ -154,6 +161,12 @@ def load_checkpoint(
         )
     content = load_tensors(path)
     state = content.get("model") if isinstance(content, dict) else None
+    if isinstance(content, dict) and isinstance(content.get("trainer"), dict):
+        best = path.with_name(path.name.replace("_last", ""))
+        raise ValueError(
+            f"{path} is the snapshot that train_main.py --resume goes on from; the "
+            f"checkpoint, the model of the best epoch, is {best}"
+        )
     if not isinstance(state, dict):
         raise ValueError(f"{path} is no checkpoint: it has no entry 'model'")
     try:

@@ -12,6 +12,7 @@ from command_line.parser import (
     non_negative_int,
     positive_float,
     positive_int,
+    run_name,
     seed,
 )
 from files.layout import CHECKPOINTS_DIR, MODEL_NAMES, OPTIMIZER_NAMES, OUT_DIR
@@ -245,6 +246,13 @@ def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
 def add_file_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags on what is written, and on going on from it."""
     group = parser.add_argument_group("files")
+    group.add_argument(
+        "--name",
+        type=run_name,
+        metavar="WORD",
+        help="a word at the end of the files' names, to keep several runs apart: "
+        "DATASET_MODEL_OPTIMIZER_WORD.pt, ...",
+    )
     group.add_argument(
         "--check-images",
         choices=("auto", "none", "header", "full"),

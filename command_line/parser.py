@@ -116,6 +116,16 @@ def dataset_name(text: str) -> str:
     return name
 
 
+def run_name(text: str) -> str:
+    """Take a word that goes into file names and cannot be taken for another file's."""
+    is_word = re.fullmatch(r"[A-Za-z0-9_-]+", text)
+    if not is_word or text == "last" or text.endswith("_last"):  # the snapshot's name
+        raise argparse.ArgumentTypeError(
+            f"expected letters, digits, - and _, and no 'last' at the end, got {text!r}"
+        )
+    return text
+
+
 def progress(
     iterable: Iterable[T], description: str, *, total: int | None = None
 ) -> Iterable[T]:

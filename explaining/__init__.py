@@ -1,5 +1,6 @@
-"""What saliency maps and Grad-CAM share; start at `mean_maps.py`.
+"""What saliency maps and Grad-CAM share; start at `subjects.py`.
 
+`subjects.py`: which images are explained: a split's most telling ones, or the user's.
 `mean_maps.py`: a model made ready for maps and left as it was; the mean of many maps.
 `figures.py`: maps beside, over and without their images, saved with their numbers.
 """

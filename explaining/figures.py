@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,217 +14,259 @@ from matplotlib.figure import Figure
 
 import command_line
 from files.atomic import save_json, write_atomically
-from files.layout import CLASS_NAMES
+from files.layout import CLASS_NAMES, FAKE, REAL
 from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars, save_figure
 
 Details = dict[str, Any]  # model, dataset, split, checkpoint, ...: into the JSON file
 PAIRS_PER_ROW = 6
-_COLORS = (REAL_COLOR, FAKE_COLOR)  # by label
+UNKNOWN = -1  # label of an image whose true class nobody knows
+_COLORS = {REAL: REAL_COLOR, FAKE: FAKE_COLOR, UNKNOWN: "black"}
+NEARLY_EMPTY = 1e-3  # mean over maximum: one of conv3's cells and nothing else
 _BRIGHTEST_PERCENTILE = 99  # a few extreme pixels would leave the rest black
 
-# kind of map -> what titles call its mean, and what its colour bar measures
-_KINDS = {
-    "saliency": (
-        "mean saliency of the true class",
-        "mean |d score / d pixel|, pixels normalised",
-    ),
-    "grad_cam": (
-        "mean Grad-CAM of the true class",
-        "mean of maps that each fill 0 to 1",
-    ),
-}
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of map is drawn, and what figures say of it.
+
+    Attributes:
+        name: in the names of files.
+        draw: from an image (H, W, 3) and its map to a picture (H, W, 3).
+        title: of its mean, before the class.
+        unit: what the mean's colour bar measures.
+        legend: what the picture beside each image shows, before the class.
+        scale: how its colours are to be read.
+        empty: what a map with nothing or little in it means, before the class.
+        has_outline: whether a line runs around the upper half of the map's values.
+    """
+
+    name: str
+    draw: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    title: str
+    unit: str
+    legend: str
+    scale: str
+    empty: str
+    has_outline: bool = False
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its saliency map.
+    """An image, its map, and what the detector says of it.
 
     Attributes:
         path: where the image is.
         image: float32 (H, W, 3) in [0, 1].
         map: float32 (H, W), not negative.
-        label: the image's true class.
+        picture: the map in colours (H, W, 3), as floats in [0, 1] or as bytes.
+        label: the image's true class, or `UNKNOWN`.
+        verdict: the class that it is called.
+        target: the class whose score the map explains.
         fake_score: P(fake).
     """
 
     path: str
     image: np.ndarray
     map: np.ndarray
+    picture: np.ndarray
     label: int
+    verdict: int
+    target: int
     fake_score: float
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see in the map, or hardly anything."""
+        return bool(self.map.mean() <= NEARLY_EMPTY * self.map.max())
 
 
 @dataclass(frozen=True)
-class GradCam:
-    """One image's explanation.
+class Section:
+    """Pairs under one heading: all of one class, and why they are shown."""
 
-    Attributes:
-        image: float32 (H, W, 3) in [0, 1], RGB.
-        map: float32 (H, W) in [0, 1].
-        overlay: uint8 (H, W, 3), RGB, the map as colours over the image.
-        label: the image's true class, which the map is of.
-    """
-
-    image: np.ndarray
-    map: np.ndarray
-    overlay: np.ndarray
+    heading: str
     label: int
+    pairs: Sequence[Pair]
 
 
-def save_pairs(start: str | Path, pairs: Sequence[Pair], details: Details) -> None:
-    """Save image-map pairs as `START_saliency_maps_and_images_pairs` .png and .json.
+def save_sections(
+    start: str | Path, sections: Sequence[Section], kind: Kind, details: Details
+) -> None:
+    """Save pairs of a split, section by section, as `START.png` and `START.json`.
 
     Args:
-        start: figures folder and the beginning of the file name.
-        pairs: what to draw, in order.
+        start: the files' names, less their extensions.
+        sections: what to draw, in order.
+        kind: of the maps.
         details: what the JSON file says besides.
     """
-    title = f"{_describe(details)}: {len(pairs)} random images"
+    title = f"{_describe(details)}\n{_describe_threshold(details)}"
     samples = [
-        {
-            "path": pair.path,
-            "label": pair.label,
-            "fake_score": pair.fake_score,
-            "map": _summarise(pair.map),
-        }
-        for pair in pairs
+        {"why": section.heading, **_summarise_pair(pair)}
+        for section in sections
+        for pair in section.pairs
     ]
-    numbers = {**details, "samples": samples}
-    figure = build_pairs_figure(pairs, title)
-    _save(f"{start}_saliency_maps_and_images_pairs", figure, numbers)
+    figure = build_pairs_figure(sections, title, kind, details["class"])
+    _save(str(start), figure, {**details, "samples": samples})
+
+
+def save_picture(start: str | Path, pair: Pair, kind: Kind, details: Details) -> None:
+    """Save one picture's explanation as `START.png` and `START.json`.
+
+    Args: as for `save_sections`.
+    """
+    name = f"{details['model']}: {Path(pair.path).name}"
+    title = f"{name}\n{_describe_threshold(details)}"
+    section = Section("", pair.label, [pair])
+    figure = build_pairs_figure([section], title, kind, CLASS_NAMES[pair.target])
+    _save(str(start), figure, {**details, **_summarise_pair(pair)})
 
 
 def save_mean_maps(
     start: str | Path,
     mean_maps: np.ndarray,
     counts: Mapping[str, int],
-    details: Details,
     *,
-    kind: str = "saliency",
+    kind: Kind,
+    details: Details,
 ) -> None:
     """Save the classes' mean maps as `START_mean_KIND_maps` .png, .json and .npy.
 
     Args:
-        start: as for `save_pairs`.
+        start: figures folder and the beginning of the file name.
         mean_maps: float32 (2, H, W), real first.
         counts: how many images of each class, by its name, are behind them.
-        details: as for `save_pairs`.
-        kind: saliency or grad_cam.
+        kind: of the maps.
+        details: as for `save_sections`.
     """
-    name, unit = _KINDS[kind]
-    title = f"{_describe(details)}: {name}"
+    title = f"{_describe(details)}:\n{kind.title} {_name_target(details['class'])}"
     classes = {
         class_name: {"n": counts[class_name], "map": _summarise(mean_map)}
         for class_name, mean_map in zip(CLASS_NAMES, mean_maps, strict=True)
     }
-    figure = build_mean_maps_figure(mean_maps, counts, title, unit)
-    _save(f"{start}_mean_{kind}_maps", figure, {**details, "classes": classes})
-    array_path = Path(f"{start}_mean_{kind}_maps.npy")
+    figure = build_mean_maps_figure(mean_maps, counts, title, kind.unit)
+    name = f"{start}_mean_{kind.name}_maps"
+    _save(name, figure, {**details, "classes": classes})
+    array_path = Path(f"{name}.npy")
     write_atomically(array_path, lambda handle: np.save(handle, mean_maps))
     command_line.say(f"wrote {array_path}")
 
 
-def save_grad_cam(
-    start: str | Path,
-    example: GradCam,
-    path: str | Path,
-    fake_score: float,
-    details: Details,
-) -> None:
-    """Save one image's Grad-CAM as `START_{Real,Fake}_Image_grad_cam` .png and .json.
+def build_pairs_figure(
+    sections: Sequence[Section], title: str, kind: Kind, target: str
+) -> Figure:
+    """Draw sections of pairs below each other, each under its heading.
 
     Args:
-        start: as for `save_pairs`.
-        example: what to draw.
-        path: where its image is.
-        fake_score: P(fake).
-        details: as for `save_pairs`.
+        sections: what to draw, in order.
+        title: of the figure.
+        kind: of the maps.
+        target: whose score they explain: true, predicted, real or fake.
     """
-    title = f"{_describe(details)}: {Path(path).name}, P(fake) = {fake_score:.3f}"
-    numbers = {
-        **details,
-        "path": str(path),
-        "label": example.label,
-        "fake_score": fake_score,
-        "map": _summarise(example.map),
-    }
-    name = f"{start}_{CLASS_NAMES[example.label].capitalize()}_Image_grad_cam"
-    _save(name, build_grad_cam_figure(example, title), numbers)
-
-
-def build_pairs_figure(pairs: Sequence[Pair], title: str) -> Figure:
-    """Draw a grid of pairs, six in a row."""
-    num_rows = -(-len(pairs) // PAIRS_PER_ROW)
-    figure = Figure(figsize=(18, 1.62 * num_rows + 1), layout="constrained")
-    grid = figure.subplots(num_rows, PAIRS_PER_ROW, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, pair in zip(grid.flat, pairs, strict=False):
-        plot_pair(axes, pair)
-    figure.suptitle(
-        f"{escape_dollars(title)}\nleft: image; right: saliency of its true class "
-        "(largest |gradient| over channels, each map on its own scale)",
-        fontsize=13,
-    )
+    longest = max(len(section.pairs) for section in sections)
+    most = 2 if kind.has_outline else PAIRS_PER_ROW  # what is under colours needs room
+    num_columns = min(most, longest)
+    width = max(7.2, 2.2 * num_columns)
+    num_rows = [-(-len(section.pairs) // num_columns) for section in sections]
+    heights = [0.2 + n * (width / num_columns / 2 + 0.2) for n in num_rows]
+    figure = Figure(figsize=(width, sum(heights) + 0.8), layout="constrained")
+    strips = figure.subfigures(len(sections), 1, height_ratios=heights, squeeze=False)
+    for strip, section, rows in zip(strips[:, 0], sections, num_rows, strict=True):
+        color = _COLORS[section.label]
+        strip.suptitle(section.heading, color=color, fontsize=10, x=0.01, ha="left")
+        cells = list(strip.subplots(rows, num_columns, squeeze=False).flat)
+        for axes in cells:
+            axes.set_axis_off()
+        for axes, pair in zip(cells, section.pairs, strict=False):
+            plot_pair(axes, pair, kind)
+    figure.suptitle(escape_dollars(title), fontsize=11)
+    legend = f"right: {kind.legend} {_name_target(target)}\n{kind.scale}"
+    figure.supxlabel(legend, fontsize=9)
     return figure
 
 
-def plot_pair(axes: Axes, pair: Pair) -> Axes:
-    """Draw an image and, to its right, its map; the brightest 1 % are white."""
-    brightest = np.percentile(pair.map, _BRIGHTEST_PERCENTILE) or 1.0
-    scaled = np.clip(pair.map / brightest, 0, 1)
-    colored = matplotlib.colormaps["inferno"](scaled)[..., :3]  # (H, W, 3)
-    axes.imshow(np.concatenate([pair.image, colored], axis=1))
-    axes.set_axis_off()
-    flat = "" if pair.map.any() else ",  gradient 0"  # a network of dead ReLUs
+def plot_pair(axes: Axes, pair: Pair, kind: Kind) -> Axes:
+    """Draw an image and, to its right, its map; frame it where the verdict is wrong."""
+    picture = pair.picture / 255 if pair.picture.dtype == np.uint8 else pair.picture
+    axes.imshow(np.concatenate([pair.image, picture], axis=1))
+    height, width = pair.map.shape
+    if kind.has_outline and pair.map.any():
+        columns = np.arange(width) + width
+        for color, line_width in (("black", 2.2), ("white", 1)):
+            axes.contour(
+                columns,
+                np.arange(height),
+                pair.map,
+                levels=[pair.map.max() / 2],
+                colors=color,
+                linewidths=line_width,
+            )
+    is_wrong = pair.label not in (UNKNOWN, pair.verdict)
+    axes.set_axis_on()
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=is_wrong, linewidth=3)
+    title = f"called {CLASS_NAMES[pair.verdict]}, P(fake) {pair.fake_score:.3f}"
     axes.set_title(
-        f"{CLASS_NAMES[pair.label]},  P(fake) = {pair.fake_score:.2f}{flat}",
-        fontsize=10,
+        f"✗ {title}" if is_wrong else title,
+        fontsize=9,
         color=_COLORS[pair.label],
+        weight="bold" if is_wrong else "normal",
     )
+    if pair.is_empty:
+        axes.set_xlabel(f"{kind.empty} '{CLASS_NAMES[pair.target]}'", fontsize=9)
     return axes
+
+
+def color_map(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
+    """Turn a map (H, W) into colours float (H, W, 3), its brightest 1 % white."""
+    brightest = np.percentile(saliency, _BRIGHTEST_PERCENTILE) or 1.0
+    scaled = np.clip(saliency / brightest, 0, 1)
+    return matplotlib.colormaps["inferno"](scaled)[..., :3]
 
 
 def build_mean_maps_figure(
     mean_maps: np.ndarray, counts: Mapping[str, int], title: str, unit: str
 ) -> Figure:
-    """Draw the mean maps of real and of fake images, each on its own scale."""
-    figure = Figure(figsize=(11.5, 5), layout="constrained")
-    for label, axes in enumerate(figure.subplots(1, 2)):
-        mean_map, name = mean_maps[label], CLASS_NAMES[label]
-        brightest = np.percentile(mean_map, 99.9) or 1.0
-        picture = axes.imshow(mean_map, cmap="inferno", vmin=0, vmax=brightest)
-        bar = figure.colorbar(picture, ax=axes, fraction=0.046, extend="max")
-        bar.set_label(unit)
+    """Draw the mean maps of real and of fake images on one scale."""
+    figure = Figure(figsize=(7.2, 3.7), layout="constrained")
+    cells = figure.subplots(1, 2)
+    brightest = np.percentile(mean_maps, 99.9) or 1.0
+    for label, axes in enumerate(cells):
+        name = CLASS_NAMES[label]
+        picture = axes.imshow(mean_maps[label], cmap="inferno", vmin=0, vmax=brightest)
         axes.set_title(f"{name} images, n = {counts[name]}", color=_COLORS[label])
-        axes.set(xlabel="column in pixels", ylabel="row in pixels")
-    figure.suptitle(escape_dollars(title))
-    return figure
-
-
-def build_grad_cam_figure(example: GradCam, title: str) -> Figure:
-    """Draw an image, its Grad-CAM map, and the map laid over the image."""
-    figure = Figure(figsize=(13, 4.6), layout="constrained")
-    name = CLASS_NAMES[example.label]
-    left, middle, right = figure.subplots(1, 3)
-    left.imshow(example.image)
-    left.set_title(f"image (true class: {name})", color=_COLORS[example.label])
-    picture = middle.imshow(example.map, cmap="jet", vmin=0, vmax=1)
-    what = "what" if example.map.any() else "nothing in this layer"
-    middle.set_title(f"Grad-CAM: {what} speaks for '{name}'")
-    right.imshow(example.overlay)
-    right.set_title("map over image")
-    for axes in (left, middle, right):
         axes.set_axis_off()
-    bar = figure.colorbar(picture, ax=right, fraction=0.046)
-    bar.set_label("relative weight, 1 = this image's strongest")
-    figure.suptitle(escape_dollars(title))
+    bar = figure.colorbar(picture, ax=cells, fraction=0.046, extend="max")
+    bar.set_label(unit, fontsize=9)
+    figure.suptitle(escape_dollars(title), fontsize=11)
     return figure
 
 
 def _describe(details: Details) -> str:
     """Return the beginning of every title."""
     return f"{details['model']} on {details['dataset']}, {details['split']} split"
+
+
+def _describe_threshold(details: Details) -> str:
+    """Return which images are called fake."""
+    return f"called fake where P(fake) is at least {details['threshold']:.3f}"
+
+
+def _name_target(target: str) -> str:
+    """Return whose score a map explains: true, predicted, real or fake."""
+    return f"the {target} class" if target not in CLASS_NAMES else f"'{target}'"
+
+
+def _summarise_pair(pair: Pair) -> Details:
+    """Return what the JSON file says of one image."""
+    return {
+        "path": pair.path,
+        "label": None if pair.label == UNKNOWN else pair.label,
+        "verdict": pair.verdict,
+        "fake_score": pair.fake_score,
+        "explained_class": pair.target,
+        "map": _summarise(pair.map),
+    }
 
 
 def _summarise(values: np.ndarray) -> dict[str, float]:

@@ -41,13 +41,22 @@ def prepare_images(samples: Tensor, model: nn.Module) -> Tensor:
     """Return a normalised copy on the model's device that collects gradients.
 
     Raises:
-        ValueError: the samples are uint8 and the model has no `preprocessing`.
+        ValueError: the samples are uint8 and the model has no `preprocessing`; or it
+            has one, and they are floats in [0, 1], which nobody has normalised: the
+            darker half of a normalised image is negative.
     """
     images = samples.detach().to(next(model.parameters()).device)
+    preprocessing = getattr(model, "preprocessing", None)
     if images.dtype == torch.uint8:
-        if getattr(model, "preprocessing", None) is None:
+        if preprocessing is None:
             raise ValueError("uint8 samples need a model that has a `preprocessing`")
-        images = model.preprocessing.normalise(images)
+        images = preprocessing.normalise(images)
+    elif preprocessing is not None and images.min() >= 0 and images.max() <= 1:
+        raise ValueError(
+            "float samples must be normalised as the model expects, and these lie in "
+            "[0, 1]; hand them over as uint8, which is normalised for you, or as "
+            "(pixels - mean) / std with the mean and std of model.preprocessing"
+        )
     return images.clone().requires_grad_()
 
 
@@ -71,13 +80,16 @@ def make_displayable(sample: Tensor, model: nn.Module) -> np.ndarray:
 
 
 def compute_mean_maps(
-    batches: Batches, compute_maps: Callable[[Tensor, Tensor], Tensor]
+    batches: Batches,
+    compute_maps: Callable[[Tensor, Tensor], Tensor],
+    targets: np.ndarray | None = None,
 ) -> np.ndarray:
     """Average the maps of all real and of all fake images.
 
     Args:
         batches: yields images (B, 3, H, W) and labels int (B,).
-        compute_maps: from such a batch to maps (B, H, W).
+        compute_maps: from images and the classes to explain to maps (B, H, W).
+        targets: int (N,), the class that each map explains; default the labels.
 
     Returns:
         float32 (2, H, W), real first, summed in float64.
@@ -85,9 +97,13 @@ def compute_mean_maps(
     Raises:
         ValueError: a class has no image, or a map is not finite.
     """
-    sums, counts = [0.0, 0.0], [0, 0]
+    sums, counts, start = [0.0, 0.0], [0, 0], 0
     for images, labels in batches:
-        maps, labels = compute_maps(images, labels).cpu(), labels.cpu()
+        classes = labels
+        if targets is not None:
+            classes = torch.from_numpy(targets[start : start + len(labels)])
+        start += len(labels)
+        maps, labels = compute_maps(images, classes).cpu(), labels.cpu()
         for label in (REAL, FAKE):
             of_class = maps[labels == label]
             sums[label] = sums[label] + of_class.sum(dim=0, dtype=torch.float64)

@@ -35,17 +35,18 @@ def name_run_files(
     model: str,
     optimizer: str = OPTIMIZER_NAMES[0],
     *,
+    name: str | None = None,
     out_dir: str | Path = OUT_DIR,
     checkpoints_dir: str | Path = CHECKPOINTS_DIR,
 ) -> RunPaths:
-    """Return where train_main.py keeps the files of such a run."""
-    name = f"{dataset}_{model}_{optimizer}"
+    """Return where train_main.py keeps the files of such a run (`name`: its --name)."""
+    stem = "_".join(filter(None, (dataset, model, optimizer, name)))
     out_dir, checkpoints_dir = Path(out_dir), Path(checkpoints_dir)
     return RunPaths(
-        history=out_dir / f"{name}.json",
-        checkpoint=checkpoints_dir / f"{name}.pt",
-        snapshot=checkpoints_dir / f"{name}_last.pt",
-        lock=checkpoints_dir / f".{name}.lock",
+        history=out_dir / f"{stem}.json",
+        checkpoint=checkpoints_dir / f"{stem}.pt",
+        snapshot=checkpoints_dir / f"{stem}_last.pt",
+        lock=checkpoints_dir / f".{stem}.lock",
     )
 
 

@@ -72,6 +72,7 @@ class RunFiles:
 
     Attributes:
         best: the checkpoint's entries beside the model and `details`; empty at first.
+        kept: from the names of an earlier run's files to those that they have now.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class RunFiles:
         self.run = {"run_id": uuid.uuid4().hex, **run}
         self.details = {"format_version": FORMAT_VERSION, **details}
         self.best: dict[str, Any] = {}
+        self.kept: dict[Path, Path] = {}
         self._describe_best = describe_best
         self._say = say
         self._interval_s = 0.0
@@ -126,8 +128,9 @@ class RunFiles:
         if self.paths.history.exists():
             load_history(self.paths.history)
         if distributed.is_main():
-            for path in set_aside([self.paths.checkpoint, self.paths.snapshot]):
-                self._say(f"kept an earlier run's file as {path}")
+            self.kept = set_aside([self.paths.checkpoint, self.paths.snapshot])
+        for path in self.kept.values():
+            self._say(f"kept an earlier run's file as {path}")
 
     def resume(self, trainer: Any) -> None:
         """Bring a new trainer to where the snapshot's run stopped.
@@ -264,16 +267,17 @@ def stop_at_once(number: int, frame: object) -> None:
     raise InterruptedRunError(number)
 
 
-def set_aside(paths: list[Path]) -> list[Path]:
+def set_aside(paths: list[Path]) -> dict[Path, Path]:
     """Rename files from NAME.pt to NAME.1.pt, with the first number that is free.
 
     Returns:
-        The new names of those that were there.
+        From the old to the new name of those that were there.
     """
     number = 1
     while any(_add_number(path, number).exists() for path in paths):
         number += 1
-    return [path.rename(_add_number(path, number)) for path in paths if path.exists()]
+    there = [path for path in paths if path.exists()]
+    return {path: path.rename(_add_number(path, number)) for path in there}
 
 
 @contextlib.contextmanager
@@ -287,8 +291,8 @@ def hold_lock(path: str | Path) -> Iterator[None]:
         is_held = not distributed.is_main() or _take_lock(Path(path), stack)
         if distributed.maximum([int(not is_held)])[0]:  # all processes refuse together
             raise ValueError(
-                f"another training holds {path}: wait for its end, or name another "
-                "--checkpoints-dir and --out-dir"
+                f"another training holds {path}: wait for its end, or give this one a "
+                "--name"
             )
         yield
 

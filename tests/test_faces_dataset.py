@@ -69,10 +69,22 @@ def test_faces_dataset_transform_makes_the_sample(faces_root):
     assert dataset[4] == ((24, 24), FAKE)
 
 
-@pytest.mark.parametrize("index", [-1, 5])
+@pytest.mark.parametrize("index", [-6, 5])
 def test_faces_dataset_index_out_of_range_is_an_index_error(faces_root, index):
-    with pytest.raises(IndexError, match=rf"{index} is not in 0 ... 4"):
+    with pytest.raises(IndexError, match=rf"{index} is not in -5 ... 4"):
         FacesDataset(faces_root / "val")[index]
+
+
+@pytest.mark.parametrize("index", [-1, -2, -5])
+def test_faces_dataset_negative_index_counts_from_the_end(faces_root, index):
+    dataset = FacesDataset(faces_root / "val")
+    assert dataset[index] == dataset[5 + index]
+    assert dataset.get_path(index) == dataset.get_path(5 + index)
+
+
+def test_faces_dataset_repr_says_folder_and_classes(faces_root):
+    root = faces_root / "val"
+    assert repr(FacesDataset(root)) == f"FacesDataset('{root}': 3 real, 2 fake)"
 
 
 def test_faces_dataset_limit_takes_the_first_of_each_class(faces_root):

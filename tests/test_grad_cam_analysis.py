@@ -16,6 +16,7 @@ import grad_cam_analysis
 from faces_dataset import FAKE, REAL
 from grad_cam_analysis import compute_grad_cam_maps, get_grad_cam_visualization
 from loading import Preprocessing
+from models import build_model
 
 
 def make_image_for_cam() -> Tensor:
@@ -119,16 +120,6 @@ def make_flags(root: Path, checkpoint: Path, figures: Path, *more: str) -> list[
     return [*flags, "--figures-dir", str(figures), "-m", "SimpleNet", *more]
 
 
-def test_choose_one_of_each_class_is_random_and_follows_the_seed():
-    labels = np.repeat([0, 1], [20, 10])
-
-    choices = [grad_cam_analysis.choose_one_of_each_class(labels, s) for s in range(9)]
-
-    assert all(real < 20 <= fake < 30 for real, fake in choices)
-    assert len({tuple(choice) for choice in choices}) > 5
-    assert choices[3] == grad_cam_analysis.choose_one_of_each_class(labels, 3)
-
-
 def test_main_writes_a_figure_of_each_class_and_its_numbers(
     faces_root, checkpoint, tmp_path, capsys
 ):
@@ -143,11 +134,54 @@ def test_main_writes_a_figure_of_each_class_and_its_numbers(
     assert sorted(map(str, tmp_path.iterdir())) == sorted(names)
     for label, name in enumerate(("real", "fake")):
         numbers = json.loads(Path(names[2 * label + 1]).read_text())
-        assert numbers["label"] == label
-        assert Path(numbers["path"]).parent.name == name
-        assert 0 < numbers["fake_score"] < 1
         assert numbers["layer"] == "conv3"
-        assert numbers["map"]["max"] == pytest.approx(1, abs=1e-3)
+        folders = [Path(s["path"]).parent.name for s in numbers["samples"]]
+        assert folders == [name] * (2 + label)
+        for sample in numbers["samples"]:
+            assert sample["label"] == sample["explained_class"] == label
+            assert 0 < sample["fake_score"] < 1
+            assert sample["why"].startswith(name)
+            assert sample["map"]["max"] == pytest.approx(1, abs=1e-3)
+
+
+def test_main_with_images_draws_each_and_says_which_class(
+    faces_root, checkpoint, tmp_path
+):
+    images = [str(faces_root / "test" / "fake" / f"{n:02}.png") for n in (0, 1)]
+    flags = ["-cp", str(checkpoint), "--figures-dir", str(tmp_path), "--class", "real"]
+
+    grad_cam_analysis.main([*flags, "--image", *images])
+
+    for number, image in enumerate(images):
+        start = f"{tmp_path}/SimpleNet_{number:02}_grad_cam_map"
+        assert Path(f"{start}.png").exists()
+        numbers = json.loads(Path(f"{start}.json").read_text())
+        assert numbers["path"] == image
+        assert numbers["explained_class"] == REAL
+        assert numbers["layer"] == "conv3"
+
+
+def test_main_where_all_maps_are_empty_says_so_under_them(faces_root, tmp_path):
+    model = build_model("SimpleNet")
+    torch.nn.init.zeros_(model.conv3.weight)
+    torch.nn.init.constant_(model.conv3.bias, -1)  # dead: no gradient reaches it
+    path = make_checkpoint(tmp_path / "dead.pt", model=model.state_dict())
+
+    grad_cam_analysis.main(make_flags(faces_root, path, tmp_path / "figures"))
+
+    start = tmp_path / "figures" / "faces_SimpleNet_Fake_Image_grad_cam"
+    numbers = json.loads(start.with_suffix(".json").read_text())
+    assert [sample["map"]["max"] for sample in numbers["samples"]] == [0, 0]
+    assert "(passed over, nearly empty maps: 1)" in numbers["samples"][0]["why"]
+
+
+@pytest.mark.parametrize("flags", [["--whole-set"], ["--class", "true"]])
+def test_main_with_image_and_what_needs_a_dataset_exits_with_status_2(flags, capsys):
+    with pytest.raises(SystemExit) as error:
+        grad_cam_analysis.main(["--image", "a.png", *flags])
+
+    assert error.value.code == 2
+    assert "needs a dataset" in capsys.readouterr().err
 
 
 def test_main_with_whole_set_writes_the_mean_maps_too(faces_root, checkpoint, tmp_path):

@@ -14,6 +14,7 @@ import plot_accuracy_and_loss
 from plot_accuracy_and_loss import (
     build_accuracies_figure,
     build_losses_figure,
+    describe_chance,
     describe_run,
     plot_curves,
 )
@@ -50,6 +51,38 @@ def test_plot_curves_draws_each_split_over_the_epochs_and_marks_the_best():
         "best validation accuracy: 60.00 %,\nepoch 2; test there 2.00 %"
     )
     assert axes.get_xlabel() == "epoch"
+
+
+def test_plot_curves_draws_chance_of_each_quantity():
+    data = {"train": {"real": 5, "fake": 5}, "test": {"real": 6, "fake": 2}}
+    run = make_run(data=data)
+
+    accuracies, losses = (
+        plot_curves(Figure().subplots(), run, quantity) for quantity in ("acc", "loss")
+    )
+
+    assert [line.get_ydata()[0] for line in accuracies.lines[3:5]] == [50, 75]
+    assert losses.lines[3].get_ydata()[0] == pytest.approx(0.693147, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (None, [(50, "chance: 50 %")]),
+        ({"train": 3, "test": {"real": "6"}}, [(50, "chance: 50 %")]),
+        (
+            {split: {"real": 2, "fake": 1} for split in ("train", "val", "test")},
+            [
+                (
+                    pytest.approx(66.6667, abs=1e-3),
+                    "chance, one answer for all: 66.7 % (training, validation, test)",
+                )
+            ],
+        ),
+    ],
+)
+def test_describe_chance_takes_the_larger_class_where_counts_are_known(data, expected):
+    assert describe_chance(make_run(data=data), "acc") == expected
 
 
 @pytest.mark.parametrize("num_epochs", [1, 2, 7, 300])
@@ -105,6 +138,23 @@ def test_figures_say_model_data_recipe_units_and_sizes():
 )
 def test_describe_run_tells_what_is_recorded(optimizer, expected):
     assert describe_run(make_run(optimizer=optimizer)) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (
+            {"batch_size": 32, "lr_schedule": "cosine", "momentum": 0.9, "seed": 0},
+            ", batch size 32, cosine schedule, momentum 0.9, seed 0",
+        ),
+        ({"lr_schedule": "constant", "grad_clip": None, "weight_decay": 0.0}, ""),
+        ("no mapping", ""),
+    ],
+)
+def test_describe_run_tells_flags_that_are_not_the_default(flags, expected):
+    run = make_run(flags=flags, warmup_steps=38)
+
+    assert describe_run(run) == f"3 epochs, warm-up of 38 steps{expected}"
 
 
 @pytest.mark.parametrize(("number", "num_epochs"), [(None, 3), (1, 1), (2, 2), (3, 3)])

@@ -151,10 +151,52 @@ def test_find_images_replaces_folders_by_their_sorted_images(tmp_path):
     (tmp_path / "empty").mkdir()
     one = tmp_path / "one.png"
 
-    files, failures = find_images([one, tmp_path / "in", tmp_path / "empty"])
+    files, failures, others = find_images([one, tmp_path / "in", tmp_path / "empty"])
 
     assert files == [one, tmp_path / "in" / "a.JPG", tmp_path / "in" / "b.png"]
     assert failures == [f"there is no image in the folder {tmp_path}/empty"]
+    assert [path.name for path in others] == [".hidden.png", "deeper", "notes.txt"]
+    assert predict.describe_passed_over(others, verbose=False) == [
+        "passed over: 2 files and 1 subfolder (-v names them)"
+    ]
+    assert predict.describe_passed_over(others, verbose=True) == [
+        f"passed over: {tmp_path}/in/.hidden.png",
+        f"passed over: {tmp_path}/in/deeper (a subfolder)",
+        f"passed over: {tmp_path}/in/notes.txt",
+    ]
+
+
+def test_describe_passed_over_nothing_says_nothing():
+    assert predict.describe_passed_over([], verbose=False) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("https://example.org/a.jpg", "https://example.org/a.jpg is an address: down"),
+        ("clip.MP4", "clip.MP4 is a video: save its frames"),
+        ("paper.pdf", "paper.pdf is a PDF: take the images out"),
+        ("-", "standard input (-) cannot be judged"),
+        ("none.png", "cannot read the image none.png: there is no such file"),
+    ],
+)
+def test_describe_failure_says_what_to_do(path, advice):
+    assert predict.describe_failure(Path(path)).startswith(advice)
+
+
+def test_main_without_a_path_says_what_it_takes(checkpoint, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        predict.main(["-cpp", str(checkpoint)])
+    assert exit_.value.code == 2
+    (line,) = read_lines(capsys)[1]
+    assert "name images or folders (standard input is not read)" in line
+
+
+def test_main_counts_what_it_passes_over(own_faces_root, checkpoint, capsys):
+    folder = own_faces_root / "test" / "fake"
+    (folder / "clip.mp4").touch()
+    assert predict.main(["-cpp", str(checkpoint), str(folder)]) == 0
+    assert read_lines(capsys)[1] == ["passed over: 1 file (-v names them)"]
 
 
 def test_main_prints_a_line_an_image_and_writes_the_csv(

@@ -105,54 +105,6 @@ def make_flags(root: Path, checkpoint: Path, figures: Path, *more: str) -> list[
     return [*flags, "--figures-dir", str(figures), "-m", "SimpleNet", *more]
 
 
-@pytest.mark.parametrize(
-    ("num_real", "num_fake", "expected"),
-    [(100, 50, (18, 18)), (100, 3, (33, 3)), (4, 100, (4, 32)), (2, 3, (2, 3))],
-)
-def test_choose_indices_takes_both_classes_as_far_as_there_are_enough(
-    num_real, num_fake, expected
-):
-    labels = np.repeat([0, 1], [num_real, num_fake])
-
-    indices = saliency_map.choose_indices(labels, seed=4)
-
-    assert indices == sorted(set(indices))
-    assert tuple(np.bincount(labels[indices], minlength=2)) == expected
-
-
-def test_choose_indices_follows_the_seed():
-    labels = np.repeat([0, 1], [200, 100])
-
-    first = saliency_map.choose_indices(labels, seed=0)
-
-    assert first == saliency_map.choose_indices(labels, seed=0)
-    assert first != saliency_map.choose_indices(labels, seed=1)
-
-
-@pytest.mark.parametrize("batch_size", [2, 50])
-def test_compute_pairs_reads_each_image_once_and_keeps_the_order(
-    batch_size, faces_root, checkpoint, monkeypatch
-):
-    dataset = load_dataset("faces", "test", data_root=faces_root.parent)
-    model, indices, read = load_checkpoint(checkpoint), [0, 2, 4], []
-    transform = dataset.transform
-    monkeypatch.setattr(
-        dataset, "transform", lambda image: read.append(1) or transform(image)
-    )
-
-    pairs = saliency_map.compute_pairs(dataset, indices, model, Precision(), batch_size)
-
-    assert len(read) == len(indices)
-    assert [pair.path for pair in pairs] == [str(dataset.get_path(i)) for i in indices]
-    for index, pair in zip(indices, pairs, strict=True):
-        sample, label = dataset[index]
-        (alone,) = compute_gradient_saliency_maps(sample[None], [label], model)
-        np.testing.assert_allclose(pair.map, alone.numpy(), rtol=1e-4, atol=1e-8)
-        assert np.array_equal(255 * pair.image, sample.permute(1, 2, 0).numpy())
-        assert pair.label == label
-        assert 0 < pair.fake_score < 1
-
-
 def test_main_writes_figures_and_the_numbers_beside_them(
     faces_root, checkpoint, tmp_path, capsys
 ):
@@ -172,14 +124,62 @@ def test_main_writes_figures_and_the_numbers_beside_them(
     assert sorted(map(str, tmp_path.iterdir())) == sorted(names)
     pairs, means = (json.loads(Path(names[i]).read_text()) for i in (1, 3))
     mean_maps = np.load(names[4])
-    assert [s["label"] for s in pairs["samples"]] == [0, 0, 1, 1, 1]
-    assert pairs["samples"][2]["path"] == str(faces_root / "test" / "fake" / "00.png")
+    samples = sorted(pairs["samples"], key=lambda sample: sample["path"])
+    assert [s["label"] for s in samples] == [1, 1, 1, 0, 0]  # each once
+    assert samples[0]["path"] == str(faces_root / "test" / "fake" / "00.png")
+    for sample in samples:
+        is_fake = sample["fake_score"] >= pairs["threshold"]
+        assert sample["verdict"] == is_fake
+        assert ("worst errors" in sample["why"]) == (sample["label"] != is_fake)
     assert pairs["precision"] == "fp32"
+    assert pairs["class"] == "true"
     assert [means["classes"][name]["n"] for name in ("real", "fake")] == [2, 3]
     assert mean_maps.shape == (2, 256, 256)
     assert means["classes"]["fake"]["map"]["max"] == mean_maps[1].max() > 0
-    highest = [s["map"]["mean"] for s in pairs["samples"]]
-    np.testing.assert_allclose(np.mean(highest[:2]), mean_maps[0].mean(), rtol=1e-4)
+    means_of_real = [s["map"]["mean"] for s in samples[3:]]
+    np.testing.assert_allclose(np.mean(means_of_real), mean_maps[0].mean(), rtol=1e-4)
+
+
+def test_main_chooses_at_random_where_asked_and_explains_one_class(
+    faces_root, checkpoint, tmp_path
+):
+    more = "--choose", "random", "--class", "fake", "--seed", "4", "--precision", "fp32"
+
+    saliency_map.main(make_flags(faces_root, checkpoint, tmp_path, *more))
+
+    start = tmp_path / "faces_SimpleNet_saliency_maps_and_images_pairs"
+    numbers = json.loads(start.with_suffix(".json").read_text())
+    reasons = [sample["why"] for sample in numbers["samples"]]
+    assert reasons == ["real, random: 2 of 2"] * 2 + ["fake, random: 3 of 3"] * 3
+    assert {sample["explained_class"] for sample in numbers["samples"]} == {FAKE}
+    assert (numbers["choose"], numbers["seed"]) == ("random", 4)
+    mean_maps = np.load(tmp_path / "faces_SimpleNet_mean_saliency_maps.npy")
+    means_of_real = [sample["map"]["mean"] for sample in numbers["samples"][:2]]
+    np.testing.assert_allclose(np.mean(means_of_real), mean_maps[0].mean(), rtol=1e-4)
+
+
+def test_main_with_image_explains_it_without_a_dataset(
+    faces_root, checkpoint, tmp_path, capsys
+):
+    image = faces_root / "test" / "fake" / "00.png"
+    flags = ["-cpp", str(checkpoint), "--figures-dir", str(tmp_path)]
+    flags += ["--precision", "fp32"]
+
+    saliency_map.main([*flags, "--data-root", "none", "--image", str(image)])
+
+    start = f"{tmp_path}/SimpleNet_00_saliency_map"
+    assert capsys.readouterr().out == f"wrote {start}.png\nwrote {start}.json\n"
+    numbers = json.loads(Path(f"{start}.json").read_text())
+    assert numbers["path"] == str(image)
+    assert numbers["label"] is None
+    assert numbers["explained_class"] == numbers["verdict"]
+    assert numbers["class"] == "predicted"
+    model = load_checkpoint(checkpoint)
+    sample = load_dataset("faces", "test", data_root=faces_root.parent)[2][0]
+    (expected,) = compute_gradient_saliency_maps(
+        sample[None], [numbers["verdict"]], model
+    )
+    assert numbers["map"]["max"] == pytest.approx(expected.max().item())
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,7 @@ def test_main_writes_figures_and_the_numbers_beside_them(
         (["--data-root", "missing"], "there is no dataset 'faces' under missing"),
         (["--figures-dir", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--device", "abacus"], "no device is called 'abacus'"),
+        (["--image", "missing.jpg"], "cannot read the image missing.jpg"),
     ],
 )
 def test_main_with_bad_input_says_so_and_writes_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from conftest import TinyNet
 
 import models
+import numerical_analysis
 import train_main
 import utils
 from files.history import CURVES, load_history
@@ -283,6 +285,40 @@ def test_main_without_resume_keeps_an_earlier_run(
     assert all(f"kept an earlier run's file as {path}" in printed for path in kept)
 
 
+@pytest.mark.slow
+def test_main_kept_files_come_last_with_a_command_that_works(
+    tiny_model, faces_root, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "argv", ["train_main.py"])
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        train(faces_root, tmp_path)
+    *_, checkpoint, snapshot, advice = capsys.readouterr().out.splitlines()
+    kept = tmp_path / "checkpoints" / f"{NAME}.1.pt"
+    assert checkpoint == f"kept from an earlier run: {kept}"
+    assert snapshot.endswith(f"{NAME}_last.1.pt")
+    script, *arguments = shlex.split(advice.partition("python ")[2])
+    assert script == "numerical_analysis.py"
+    numerical_analysis.main([*arguments, "--resamples", "20"])
+    assert f"faces_SimpleNet_{NAME}.1_metrics.json" in capsys.readouterr().out
+
+
+def test_main_name_keeps_runs_apart(tiny_model, faces_root, tmp_path, capsys):
+    for word in ("a", "b-2"):
+        train(faces_root, tmp_path, "--name", word)
+    assert "kept" not in capsys.readouterr().out
+    assert list_files(tmp_path) == {
+        f"{folder}/{NAME}_{word}{end}"
+        for word in ("a", "b-2")
+        for folder, end in (
+            ("out", ".json"),
+            ("checkpoints", ".pt"),
+            ("checkpoints", "_last.pt"),
+        )
+    }
+    assert train(faces_root, tmp_path, "--name", "a", "--resume", "-e", "2") == 0
+
+
 def test_main_warmup_by_default_and_none_when_so_asked(
     tiny_model, faces_root, tmp_path, capsys
 ):
@@ -301,8 +337,28 @@ def test_main_model_that_answers_one_class_is_told(
     torch.nn.init.constant_(model.head.bias, 0)
     model.head.bias.data[1] = 9
     monkeypatch.setattr(utils, "build_model", lambda *_, **__: model)
-    train(faces_root, tmp_path, "-lr", "1e-9")
-    assert "answers 'fake' to 100 % of the validation" in capsys.readouterr().out
+    train(faces_root, tmp_path, "-lr", "1e-9", "-e", "2")
+    lines = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if "answers 'fake' to 100 % of the valid" in line]
+    assert len(told) == 2
+    number = next(i for i, line in enumerate(lines) if line.startswith("epoch 1:"))
+    assert lines[number + 1] == told[0]  # before the second epoch
+    assert "try a longer --warmup, a lower -lr, another --seed" in told[0]
+    assert "it has not learnt" in told[1]
+    assert any("accuracies above are those of the larger" in x for x in lines)
+
+
+@pytest.mark.parametrize(
+    ("fake_share", "told"),
+    [(0.0, "'real' to 100 %"), (0.02, "'real' to 98 %"), (0.99, "'fake' to 99 %")],
+)
+def test_describe_one_class_nearly_all_images_alike_is_said(fake_share, told):
+    assert told in train_main.describe_one_class(fake_share)
+
+
+@pytest.mark.parametrize("fake_share", [0.03, 0.5, 0.97])
+def test_describe_one_class_else_says_nothing(fake_share):
+    assert train_main.describe_one_class(fake_share) is None
 
 
 def test_main_resume_without_a_snapshot_is_refused(
@@ -330,6 +386,7 @@ def test_main_resume_without_a_snapshot_is_refused(
         ["--grad-clip", "0"],
         ["--max-fpr", "eer"],
         ["--max-fpr", "2"],
+        ["--name", "a/b"],
         ["--unknown"],
     ],
     ids=" ".join,

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
+import trainer as trainer_module
 from files.history import CURVES
 from hardware.device import Precision
 from loading.batches import BatchLoader
@@ -188,6 +189,60 @@ def test_run_plain_data_loaders_and_own_criterion_will_do(tiny_net):
         CURVES, 2
     )
     assert history["val_loss"] == history["test_loss"]
+
+
+class Normalising(nn.Module):
+    """A network that says how its images are normalised."""
+
+    preprocessing = Scale()
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images)
+
+
+def test_run_plain_data_loaders_of_bytes_equal_normalised_floats(tiny_net):
+    samples = make_samples(6)
+    floats = [(Scale().normalise(image), label) for image, label in samples]
+    histories, means = [], []
+    for data in (samples, floats):
+        loaders = dict.fromkeys(("train", "val", "test"), DataLoader(data, 4))
+        model = Normalising(tiny_net())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        trainer = Trainer(model, optimizer, loaders)
+        histories.append(trainer.run(2))
+        means.append(trainer.evaluate_model_on_dataloader(loaders["val"]))
+    assert histories[0] == histories[1]
+    assert means[0] == means[1]
+    assert means[0][1] == histories[0]["val_acc"][-1]
+
+
+def test_run_plain_data_loaders_of_bytes_need_a_preprocessing(tiny_net):
+    loaders = dict.fromkeys(("train", "val", "test"), DataLoader(make_samples(4), 4))
+    model = nn.Sequential(tiny_net())
+    trainer = Trainer(model, torch.optim.SGD(model.parameters(), lr=0.1), loaders)
+    with pytest.raises(ValueError, match="has no `preprocessing` to normalise them"):
+        trainer.run(1)
+
+
+def test_run_progress_bars_say_split_and_epoch(tiny_net, monkeypatch):
+    shown = []
+
+    def note(batches: Any, *, desc: str, **_: Any) -> Any:
+        shown.append(desc)
+        return batches
+
+    monkeypatch.setattr(trainer_module, "tqdm", note)
+    trainer = make_trainer(tiny_net())
+    trainer.run(2)
+    trainer.evaluate_model_on_dataloader(trainer.loaders["test"])
+    assert shown == [
+        *("epoch 1 train", "epoch 1 val", "epoch 1 test"),
+        *("epoch 2 train", "epoch 2 val", "epoch 2 test", "evaluate"),
+    ]
 
 
 def test_run_eight_images_are_learnt_by_heart(tiny_net):

@@ -334,3 +334,11 @@ def test_seed_everything_same_seed_gives_the_same_numbers(own_random_state):
 @pytest.mark.parametrize("seed", [0, 2**32, 2**63 - 1])
 def test_seed_everything_takes_every_seed_that_the_flag_allows(seed, own_random_state):
     seed_everything(seed)
+
+
+def test_load_checkpoint_snapshot_says_what_it_is(tmp_path, one_line):
+    path = tmp_path / "d_m_o_last.pt"
+    save_tensors({"trainer": {"model": {}}, "run": {}}, path)
+    with pytest.raises(ValueError, match="is the snapshot that train_main") as error:
+        load_checkpoint(path)
+    assert one_line(error).endswith(f"best epoch, is {tmp_path}/d_m_o.pt")

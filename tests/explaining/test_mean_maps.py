@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from map_models import Linear, Normed, make_images
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from explaining.mean_maps import compute_mean_maps, left_as_it_is, make_displayable
 from files.layout import FAKE, REAL
 from grad_cam_analysis import compute_grad_cam_maps
+from loading import Preprocessing
 from saliency_map import compute_gradient_saliency_maps
 
 MapFunction = Callable[..., Tensor]
@@ -103,6 +105,35 @@ def test_compute_mean_maps_sums_each_class_in_float64():
 
     assert mean_maps.dtype == "float32"
     assert mean_maps.flatten().tolist() == [torch.tensor((2**24 + 2) / 3).item(), 2.0]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+def test_compute_mean_maps_gives_each_image_its_target(batch_size):
+    labels, targets = torch.tensor([0, 0, 1, 1]), np.array([1, 0, 1, 1])
+    images = make_images(4)
+    batches = zip(images.split(batch_size), labels.split(batch_size), strict=True)
+
+    def compute_maps(images: Tensor, classes: Tensor) -> Tensor:
+        return classes.view(-1, 1, 1).float()
+
+    mean_maps = compute_mean_maps(batches, compute_maps, targets)
+
+    assert mean_maps.flatten().tolist() == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.2, 0.7), (0, 0)])
+def test_maps_of_floats_that_nobody_normalised_are_refused(low, high, compute_maps):
+    model = Normed()
+    model.preprocessing = Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    images = torch.linspace(low, high, 48).view(1, 3, 4, 4)
+
+    with pytest.raises(ValueError, match="must be normalised"):
+        compute_maps(images, [0], model)
+
+    compute_maps(images - low - 0.01, [0], model)
+    compute_maps(images - high + 1.01, [0], model)
+    model.preprocessing = None  # nobody knows what it expects
+    compute_maps(images, [0], model)
 
 
 def test_compute_mean_maps_without_one_class_raises():

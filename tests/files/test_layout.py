@@ -14,6 +14,15 @@ def test_name_run_files_are_those_in_use():
     assert paths.history == Path("out/d_m_o.json")
     assert paths.checkpoint == Path("cp/d_m_o.pt")
     assert paths.snapshot == Path("cp/d_m_o_last.pt")
+    assert paths.lock == Path("cp/.d_m_o.lock")
+
+
+def test_name_run_files_word_comes_last():
+    paths = name_run_files("d", "m", "o", name="w")
+    assert paths.history == Path("out/d_m_o_w.json")
+    assert paths.checkpoint == Path("checkpoints/d_m_o_w.pt")
+    assert paths.snapshot == Path("checkpoints/d_m_o_w_last.pt")
+    assert paths.lock == Path("checkpoints/.d_m_o_w.lock")
 
 
 def test_default_paths_are_of_adam():
