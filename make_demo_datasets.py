@@ -2,7 +2,7 @@
 
 fakes_dataset: the inner face of one drawn person planted into another's picture.
 synthetic_dataset: drawn faces with the periodic traces of a GAN's up-sampling.
-File names begin with the person's number: numerical_analysis.py --group-by '^[0-9]+'.
+File names begin with the person's number: numerical_analysis.py --group-by prefix.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         "--group-by",
         metavar="REGEX",
         help="video or identity in the file name: the first parentheses, or the whole "
-        "match; 'prefix' for what stands before '_'",
+        "match; 'prefix' for what stands before '_' or the ending",
     )
     group.add_argument(
         "--subset-by",
@@ -264,8 +264,8 @@ def get_soft_scores_and_true_labels(
         workers: processes that read images; default as suits the device.
 
     Returns:
-        Real scores, fake scores (float64 (N,), the softmax of the logits divided by
-        the model's temperature; they sum to 1) and true labels (int64 (N,)), in the
+        Real scores, fake scores (float64 (N,), the softmax of the logits, calibrated
+        as the model says; they sum to 1) and true labels (int64 (N,)), in the
         dataset's order.
 
     Raises:
@@ -274,8 +274,9 @@ def get_soft_scores_and_true_labels(
     options = {"precision": precision, "workers": workers}
     logits, labels = _compute_logits(dataset, model, batch_size, **options)
     temperature = getattr(model, "temperature", 1.0)  # an untrained model has none
-    fake_scores = compute_fake_scores(logits, temperature)
-    real_scores = compute_fake_scores(logits.flip(1), temperature)
+    bias = getattr(model, "logit_bias", 0.0)
+    fake_scores = compute_fake_scores(logits, temperature, bias)
+    real_scores = compute_fake_scores(logits.flip(1), temperature, -bias)
     return real_scores, fake_scores, labels.numpy()
 
 
@@ -350,7 +351,7 @@ def _score_dataset(
         model=model.name,
         scores=differences,
         labels=labels.numpy(),
-        fake_scores=compute_fake_scores(logits, model.temperature),
+        fake_scores=compute_fake_scores(logits, model.temperature, model.logit_bias),
         llrs=calibration.compute_llrs(differences),
         paths=paths,
         groups=groups,
@@ -370,7 +371,7 @@ def _score_dataset(
 def _get_llr_calibration(model: nn.Module) -> tuple[LlrCalibration, str]:
     """Return a checkpoint's calibration of likelihood ratios and where it is from."""
     stored = [model.details.get(f"llr_{name}") for name in LlrCalibration._fields]
-    if all(type(value) is float and math.isfinite(value) for value in stored):
+    if None not in stored:
         return LlrCalibration(*stored), "chosen on validation, in the checkpoint"
     return (
         LlrCalibration(1 / model.temperature, 0.0),

@@ -200,7 +200,7 @@ def judge_images(
     logits, are_unreadable = compute_logits(model, batches, precision)
     have_scores = logits.isfinite().all(dim=1)
     logits[~have_scores] = 0
-    fake_scores = compute_fake_scores(logits, model.temperature)
+    fake_scores = compute_fake_scores(logits, model.temperature, model.logit_bias)
     columns = are_unreadable.tolist(), have_scores.tolist(), fake_scores.tolist()
     verdicts, failures = [], []
     for path, is_unreadable, has_score, fake_score in zip(paths, *columns, strict=True):

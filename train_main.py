@@ -272,7 +272,8 @@ def build_run_files(
         )
         return {
             "temperature": point.temperature,
-            "temperature_interval": point.temperature_interval,
+            "temperature_interval": list(point.temperature_interval),
+            "logit_bias": point.bias,
             "log_losses": [point.log_loss_before, point.log_loss_after],
             "calibration_notes": list(point.notes),
             "llr_slope": point.llr_slope,
@@ -345,17 +346,18 @@ def print_end(trainer: Trainer, files: RunFiles, data_root: Path) -> None:
         command_line.say(f"{answer}: it has not learnt to tell the classes apart")
     command_line.say(
         f"threshold {best['threshold']:.4f} ({best['threshold_policy']}), "
-        f"temperature {best['temperature']:.3f}",
+        f"temperature {best['temperature']:.3f}, "
+        f"bias {best.get('logit_bias', 0):.3f}",
         "the accuracies above are those of the larger logit; the other scripts call an "
         "image fake from the threshold on, so that theirs differ",
     )
     if "log_losses" in best:  # not in snapshots of earlier versions
         before, after = best["log_losses"]
-        distributed.say(
+        command_line.say(
             f"validation log loss {before:.4f} before, {after:.4f} after calibration"
         )
         for note in best["calibration_notes"]:
-            distributed.say(f"note: {note}")
+            command_line.say(f"note: {note}")
     for path in (paths.history, paths.checkpoint, paths.snapshot):
         command_line.say(f"wrote {path}")
     for path in files.kept.values():

@@ -146,8 +146,9 @@ def load_checkpoint(
     Returns:
         The model in evaluation mode, with `name` and `preprocessing`; `threshold`, the
         P(fake) from which on the verdict is 'fake'; `temperature`, what the logits are
-        divided by before the softmax; `checkpoint_path`; and `details`, the file's
-        other entries (`val_acc`, `epoch`, `flags`, ...).
+        divided by before the softmax; `logit_bias`, what is then added to fake's;
+        `checkpoint_path`; and `details`, the file's other entries (`val_acc`, `epoch`,
+        `flags`, ...).
 
     Raises:
         FileNotFoundError: there is no such file; the message says how to make one.
@@ -178,6 +179,7 @@ def load_checkpoint(
         else:  # the original exercise used one for both models, and stored none
             model.preprocessing = PUBLISHED
         model.temperature = float(content.get("temperature", 1))
+        model.logit_bias = float(content.get("logit_bias", 0))
         model.threshold = float(content.get("threshold", DEFAULT_THRESHOLD))
         if model.temperature <= 0:
             raise ValueError(f"its temperature is {model.temperature}")

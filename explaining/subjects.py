@@ -161,7 +161,7 @@ def judge_images(
     batches = command_line.progress(loader, "score")
     logits, _ = compute_logits(model, batches, precision)
     refuse_broken_scores(logits, loader.dataset.get_path)
-    fake_scores = compute_fake_scores(logits, model.temperature)
+    fake_scores = compute_fake_scores(logits, model.temperature, model.logit_bias)
     labels = loader.dataset.get_labels()
     verdicts = np.where(fake_scores >= model.threshold, FAKE, REAL)
     target = target or ("predicted" if UNKNOWN in labels else "true")

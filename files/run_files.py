@@ -27,17 +27,19 @@ except ImportError:  # Windows
     fcntl = None
 
 FORMAT_VERSION = 2
-LARGEST_NUMBER = 1e6  # that a checkpoint may hold
+LARGEST_NUMBER = 1e30  # that a checkpoint may hold
 
 # What a checkpoint says beside its model; one of the original exercise says less.
 ENTRIES: dict[str, type] = {
     **dict.fromkeys(("val_acc", "test_acc", "val_fake_share"), float),
-    **dict.fromkeys(("temperature", "threshold"), float),
+    **dict.fromkeys(("temperature", "logit_bias", "threshold"), float),
+    **dict.fromkeys(("llr_slope", "llr_intercept"), float),
     **dict.fromkeys(("epoch", "format_version"), int),
     **dict.fromkeys(("run_id", "model_name", "dataset", "threshold_policy"), str),
     **dict.fromkeys(("preprocessing", "flags", "versions"), dict),
     "data_fingerprint": str,
-    "class_names": list,
+    **dict.fromkeys(("class_names", "temperature_interval"), list),
+    **dict.fromkeys(("log_losses", "calibration_notes"), list),
 }
 
 

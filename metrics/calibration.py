@@ -206,15 +206,12 @@ class CalibrationChoice:
     notes: tuple[str, ...]
 
 
-def choose_calibration(
-    differences: ArrayLike, labels: ArrayLike, *, with_bias: bool = False
-) -> CalibrationChoice:
+def choose_calibration(differences: ArrayLike, labels: ArrayLike) -> CalibrationChoice:
     """Fit temperature, and bias, and take them if they gain on images left out.
 
     Args:
         differences: (N,) by how much fake's logit exceeds real's.
         labels: (N,) 0 (real) or 1 (fake).
-        with_bias: consider a bias beside the temperature.
 
     Returns:
         The simplest of temperature 1, a temperature, a temperature with a bias that no
@@ -228,15 +225,14 @@ def choose_calibration(
     differences, labels = check_scores_and_labels(differences, labels)
     chosen = Calibration()
     losses = chosen.compute_losses(differences, labels)
-    candidates = (False, True)[: 1 + with_bias]
-    for biased in candidates if np.bincount(labels).min() > 1 else ():
+    for biased in (False, True) if np.bincount(labels).min() > 1 else ():
         left_out_losses = _cross_validate(differences, labels, with_bias=biased)
         gains = losses - left_out_losses
         if np.mean(gains) > 1.645 * np.std(gains) / np.sqrt(gains.size):
             chosen = fit_calibration(differences, labels, with_bias=biased)
             losses = left_out_losses
-    fitted = fit_calibration(differences, labels, with_bias=with_bias)
-    interval = _compute_temperature_interval(fitted, differences, with_bias)
+    fitted = fit_calibration(differences, labels, with_bias=True)
+    interval = _compute_temperature_interval(fitted, differences)
     return CalibrationChoice(chosen, interval, _explain_bound(fitted))
 
 
@@ -294,12 +290,12 @@ def fit_calibration(
 
 
 def _compute_temperature_interval(
-    fitted: Calibration, differences: np.ndarray, with_bias: bool
+    fitted: Calibration, differences: np.ndarray
 ) -> tuple[float, float]:
     """Return the normal interval of log temperature, by the curvature at its best."""
     scaled = differences / fitted.temperature
     scores = special.expit(scaled + fitted.bias)
-    slopes = np.stack([-scaled, np.ones_like(scaled)])[: 1 + with_bias]
+    slopes = np.stack([-scaled, np.ones_like(scaled)])
     curvature = slopes * (scores * (1 - scores)) @ slopes.T
     # Where the scores tell nothing there is no curvature: anything is possible.
     variance = np.linalg.pinv(curvature)[0, 0] or np.inf

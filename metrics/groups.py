@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from files.layout import FAKE
 from metrics.checks import check_scores_and_labels
 
-# What stands before the first underscore of a file name: 'video7' in 'video7_031.png'.
-PREFIX_PATTERN = r"^([^_]+)_"
+# 'video7' in 'video7_031.png', and all of a name without an underscore but its ending.
+PREFIX_PATTERN = r"^([^_]+?)(?:_|\.[^.]*$|$)"
 
 
 class GroupScores(NamedTuple):
@@ -50,7 +50,7 @@ def groups_from_names(
         names: file names or paths; folders are left out of the match.
         pattern: a regular expression, searched in the name. The group is what its
             first parentheses match, or the whole match where it has none;
-            'prefix' stands for what comes before the first '_'.
+            'prefix' stands for what comes before the first '_', else the ending.
 
     Returns:
         A group for each name; None without a pattern: each sample on its own.

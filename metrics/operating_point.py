@@ -30,7 +30,7 @@ class OperatingPoint:
             to log-likelihood ratios, natural logarithm.
         temperature_interval: 95 % interval of the temperature that fits best.
         bias: added to the scaled logit difference.
-    log_loss_before, log_loss_after: without and with temperature and bias, nats.
+        log_loss_before, log_loss_after: without and with temperature and bias, nats.
         notes: sentences on what the fit met, such as a bound.
     """
 
@@ -54,7 +54,6 @@ def choose_operating_point(
     max_fpr: float | None = None,
     *,
     fpr_confidence: float | None = None,
-    with_bias: bool = False,
 ) -> OperatingPoint:
     """Choose all that is chosen on validation: never on the test split.
 
@@ -62,7 +61,6 @@ def choose_operating_point(
         logits: (N, 2), real first.
         labels: (N,) 0 (real) or 1 (fake).
         max_fpr, fpr_confidence: as for `choose_threshold`.
-        with_bias: as for `choose_calibration`.
 
     Raises:
         ValueError: as `choose_threshold`.
@@ -70,7 +68,7 @@ def choose_operating_point(
     differences, labels = check_scores_and_labels(
         compute_logit_differences(logits), labels
     )
-    choice = choose_calibration(differences, labels, with_bias=with_bias)
+    choice = choose_calibration(differences, labels)
     calibration = choice.calibration
     line = fit_llr_calibration(differences, labels)
     fake_scores = compute_fake_scores(logits, *calibration)

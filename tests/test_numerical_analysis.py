@@ -59,7 +59,7 @@ class BrightnessDetector(torch.nn.Module):
 
     name = "SimpleNet"
     preprocessing = PUBLISHED
-    temperature = 1.0
+    temperature, logit_bias = 1.0, 0.0
 
     def __init__(self):
         super().__init__()
@@ -328,7 +328,7 @@ def test_get_soft_scores_and_true_labels_any_batch_size_is_the_softmax_in_order(
     faces_root, tiny_net, batch_size
 ):
     model = tiny_net()
-    model.preprocessing, model.temperature = SYMMETRIC, 0.5
+    model.preprocessing, model.temperature, model.logit_bias = SYMMETRIC, 0.5, 0.75
     dataset = FacesDataset(faces_root / "train", ResizeToTensor())
 
     scores = numerical_analysis.get_soft_scores_and_true_labels(
@@ -339,7 +339,8 @@ def test_get_soft_scores_and_true_labels_any_batch_size_is_the_softmax_in_order(
     images = torch.stack([dataset[index][0] for index in range(9)])
     with torch.no_grad():
         logits = model.eval()(images / 127.5 - 1)
-    np.testing.assert_allclose(scores[:2], (logits / 0.5).softmax(dim=1).T, rtol=1e-4)
+    expected = (logits / 0.5 + torch.tensor([0, 0.75])).softmax(dim=1)
+    np.testing.assert_allclose(scores[:2], expected.T, rtol=1e-4)
     np.testing.assert_allclose(scores[0] + scores[1], 1, rtol=1e-15)
     assert scores[2].tolist() == [0] * 5 + [1] * 4
 

@@ -161,7 +161,7 @@ def test_choose_calibration_calibrated_logits_keep_temperature_one(num_samples):
     for seed in range(10):
         differences, labels = draw_logits(num_samples, 1.0, seed=seed)
         labels[:2] = 0, 1
-        choice = choose_calibration(differences, labels, with_bias=True)
+        choice = choose_calibration(differences, labels)
         kept += choice.calibration == Calibration(1.0, 0.0)
 
     assert kept >= 8
@@ -171,7 +171,7 @@ def test_choose_calibration_calibrated_logits_keep_temperature_one(num_samples):
 def test_choose_calibration_takes_what_gains_beyond_chance(bias):
     differences, labels = draw_logits(1000, 3.0, bias)
 
-    choice = choose_calibration(differences, labels, with_bias=True)
+    choice = choose_calibration(differences, labels)
 
     assert choice.calibration.temperature == pytest.approx(3, rel=0.2)
     assert choice.calibration.bias == pytest.approx(bias, abs=0.4)

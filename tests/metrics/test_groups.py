@@ -40,6 +40,12 @@ def test_groups_from_names_bad_pattern_is_refused(pattern, message):
         groups_from_names(["folder_xyz/a_1.png"], pattern)
 
 
+def test_groups_from_names_prefix_without_underscore_is_all_but_the_ending():
+    names = ["test/00144.jpg", "a.b_1.png", "plain"]
+
+    assert groups_from_names(names, "prefix") == ["00144", "a.b", "plain"]
+
+
 @pytest.mark.parametrize("pattern", [r"DF|NT", r"^(\w*)/c", None])
 def test_subsets_from_names_searches_folders_and_lets_real_ones_be_of_none(pattern):
     names = ["real/1.png", "DF/c23/1.png", "NT/c23/1.png"]

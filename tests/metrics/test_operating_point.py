@@ -22,7 +22,6 @@ def make_logits(margins):
     return np.outer(margins, [-0.5, 0.5])
 
 
-@pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize(
     ("options", "policy"),
     [
@@ -34,20 +33,18 @@ def make_logits(margins):
         ),
     ],
 )
-def test_choose_operating_point_is_of_the_calibrated_scores(options, policy, with_bias):
+def test_choose_operating_point_is_of_the_calibrated_scores(options, policy):
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 2, 200)
     margins = 5 * rng.normal(size=200) + 6 * labels + 2
     logits = torch.tensor(make_logits(margins))
 
-    point = choose_operating_point(
-        logits, torch.tensor(labels), **options, with_bias=with_bias
-    )
+    point = choose_operating_point(logits, torch.tensor(labels), **options)
 
-    choice = choose_calibration(margins, labels, with_bias=with_bias)
+    choice = choose_calibration(margins, labels)
     temperature, bias = choice.calibration
     assert temperature > 1
-    assert (bias != 0) == with_bias
+    assert bias != 0
     scores = compute_fake_scores(logits, temperature, bias)
     losses = [
         compute_metrics(of, labels)["log_loss"]
