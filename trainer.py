@@ -9,7 +9,7 @@ import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -107,6 +107,10 @@ class PlainBatches:
     def describe_batch(self) -> str:
         """Return no names: nobody knows them."""
         return ""
+
+
+class _RehearsalOverError(Exception):
+    """Ends a rehearsal after its step."""
 
 
 def do_nothing(trainer: Trainer) -> None:
@@ -278,6 +282,21 @@ class Trainer:
         """Say whether the last measured epoch has the best validation accuracy."""
         return get_best_epoch(self.history) == len(self.history["val_acc"])
 
+    def rehearse(self) -> None:
+        """Take a step from a state that was loaded, and that is to be loaded again.
+
+        Only a step shows whether it can be gone on from: an optimizer or a schedule
+        takes nearly anything from a damaged file, and fails when it is used.
+        """
+
+        def stop(trainer: Trainer) -> None:
+            raise _RehearsalOverError
+
+        self.after_batch = stop
+        with suppress(_RehearsalOverError):
+            self.train_one_epoch()
+        self.after_batch = do_nothing
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that training depends on, as tensors and plain values.
 
@@ -313,6 +332,8 @@ class Trainer:
         self.loaders["train"].load_state_dict(state["batches"])
         self.history = {curve: list(state["history"][curve]) for curve in CURVES}
         self.epoch = state["epoch"]
+        if self.epoch - len(self.history["val_acc"]) not in (0, 1):
+            raise ValueError("its epochs are not those of its history")
         # The main process holds what all had counted.
         self.totals = Totals(**state["totals"]) if distributed.is_main() else Totals()
         torch.set_rng_state(state["random"])
@@ -363,8 +384,10 @@ class Trainer:
             tensors = {n: m for n, m in moments.items() if isinstance(m, Tensor)}
             if not 0 <= float(tensors.pop("step", 0)) < MOST_STEPS:
                 raise ValueError("the optimizer's number of steps is none")
-            if any(m.shape != parameter.shape for m in tensors.values()):
-                raise ValueError("the optimizer's moments have other shapes")
+            for moment in tensors.values():
+                is_whole = moment.untyped_storage().nbytes() >= moment.nbytes
+                if moment.shape != parameter.shape or not is_whole:
+                    raise ValueError("the optimizer's moments have other shapes")
 
     def _clip_gradients(self) -> None:
         """Bound the norm of the gradients, if so wished."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import reprlib
@@ -144,24 +145,24 @@ class RunFiles:
         """
         path = self.paths.snapshot
         snapshot = load_snapshot(path)
-        check_same_flags(snapshot["flags"], self.details["flags"])
+        check_same_flags(snapshot["flags"], self.details["flags"], path)
         if snapshot.get("data_fingerprint") != self.details["data_fingerprint"]:
             raise ValueError(
                 f"cannot resume from {path}: the dataset's files are not those that "
                 "the run started with"
             )
         try:
-            check_run(snapshot["trainer"]["history"], "its history")
-            check_entries(snapshot["best"])
-            trainer.load_state_dict(snapshot["trainer"])
-            self.run, self.best = snapshot["run"], dict(snapshot["best"])
+            self._take_over(snapshot, trainer)
             has_checkpoint = not self.best or self._has_checkpoint()
-        # torch's loaders answer a damaged state with nearly any built-in error.
+        except FloatingPointError:  # the next step would spoil the weights
+            raise
+        # torch answers a damaged state with nearly any built-in error.
         except Exception as error:
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ValueError(
-                f"cannot resume from {path}: it is damaged ({error})"
+                f"cannot resume from {path}: it is damaged ({reason})"
             ) from error
-        if not has_checkpoint and not snapshot.get("holds_best"):
+        if not has_checkpoint and snapshot.get("holds_best") is not True:
             raise ValueError(
                 f"cannot resume from {path}: {self.paths.checkpoint} is not the best "
                 f"checkpoint of this run (epoch {self.best['epoch']}); put that back, "
@@ -172,6 +173,17 @@ class RunFiles:
         self._save_history(trainer)  # if the run was killed before it could
         batch = trainer.loaders["train"].state_dict().get("batch", 0)
         self._say(f"resumed after {trainer.epoch} epochs and {batch} batches")
+
+    def _take_over(self, snapshot: dict[str, Any], trainer: Any) -> None:
+        """Load a snapshot; one that cannot be gone on from raises any error here."""
+        check_run(snapshot["trainer"]["history"], "its history")
+        check_entries(snapshot["best"])
+        self.run, self.best = snapshot["run"], dict(snapshot["best"])
+        check_entries({"run_id": self.run["run_id"]})
+        json.dumps(self.run, allow_nan=False)  # as the history will hold it
+        trainer.load_state_dict(snapshot["trainer"])
+        trainer.rehearse()
+        trainer.load_state_dict(load_snapshot(self.paths.snapshot)["trainer"])
 
     def after_batch(self, trainer: Any) -> None:
         """Save a snapshot when it is time to, or when a signal came, and stop then.
@@ -362,17 +374,19 @@ def describe(value: object) -> str:
     return " ".join(reprlib.repr(value).split())[:60]
 
 
-def check_same_flags(stored: dict[str, Any], given: dict[str, Any]) -> None:
+def check_same_flags(
+    stored: dict[str, Any], given: dict[str, Any], path: Path
+) -> None:
     """Raise ValueError when a run is to be resumed with other flags than it had."""
     different = [
         f"--{name.replace('_', '-')} was {reprlib.repr(stored.get(name))}, "
         f"is now {value!r}"
         for name, value in given.items()
-        if stored.get(name) != value
+        if type(stored.get(name)) is not type(value) or stored.get(name) != value
     ]
     if different:
         raise ValueError(
-            f"cannot resume with other flags: {'; '.join(different)}; "
+            f"cannot resume from {path} with other flags: {'; '.join(different)}; "
             "repeat the flags of the first call (only --epochs may grow)"
         )
 

@@ -125,8 +125,15 @@ class BatchLoader:
         return {"epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go to a position that `state_dict` returned."""
-        self.epoch, self.batch = state["epoch"], state["batch"]
+        """Go to a position that `state_dict` returned.
+
+        Raises:
+            ValueError: there is no such batch.
+        """
+        epoch, batch = state["epoch"], state["batch"]
+        if not (type(epoch) is type(batch) is int and epoch >= 0 <= batch <= len(self)):
+            raise ValueError(f"there is no batch {batch!r:.20} in epoch {epoch!r:.20}")
+        self.epoch, self.batch = epoch, batch
 
     def list_batches(self) -> Iterator[tuple[np.ndarray, float]]:
         """List what this process gets of each batch that is left in the epoch.

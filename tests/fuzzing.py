@@ -1,10 +1,14 @@
 """Feed damaged files to the readers; run as a process of its own, which is measured.
 
-    PYTHONPATH=. python tests/fuzzing.py {images,tensors,snapshots,histories} COUNT SEED
+    PYTHONPATH=. python tests/fuzzing.py TARGET COUNT SEED [FIRST]
 
-prints a JSON object: how many files were read, how many refused, the largest resident
-memory of the process, and the first of the failures: files that were neither read nor
-refused with one line. A file that takes a minute ends the process with a traceback.
+damages COUNT files of a target (`TARGETS`), from number FIRST (0) on; a number gives
+the same file whatever the others are (but for the addresses that torch's old format
+holds). It prints a JSON object: how many files were
+read, how many refused, the seconds of the slowest, the largest resident memory of the
+process, and the failures: files that were neither read nor refused with one line. A
+file that takes a minute ends the process with a traceback; the last number on stderr
+is its.
 """
 
 from __future__ import annotations
@@ -17,23 +21,35 @@ import random
 import resource
 import sys
 import tempfile
+import time
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
-from mutations import mutate, mutate_member
+from mutations import (
+    is_archive,
+    mutate,
+    mutate_json,
+    mutate_member,
+    mutate_records,
+    mutate_tensors,
+)
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
+import predict
+import utils
 from files.history import CURVES, load_history, save_run
+from files.imagenet_weights import load_backbone
 from files.layout import SPLITS, name_run_files
 from files.run_files import RunFiles
 from files.tensors import load_tensors
-from loading import BatchLoader
+from hardware import Precision
+from loading import PUBLISHED, BatchLoader
 from loading.image_files import check_image_header, read_image
 from trainer import Trainer
 
@@ -141,16 +157,96 @@ def make_tensors() -> Seeds:
         "flags": {"lr": 0.1, "name": "x", "limit": None, "betas": (0.9, 0.999)},
         "history": [1.0, 2.0],
     }
-    handles = {"zip.pt": io.BytesIO(), "legacy.pt": io.BytesIO()}
-    for name, handle in handles.items():
-        is_zip = name == "zip.pt"
-        torch.save(content, handle, _use_new_zipfile_serialization=is_zip)
-    return {name: handle.getvalue() for name, handle in handles.items()}
+    return _save_in_both_formats({"": content})
+
+
+def _save_in_both_formats(contents: dict[str, Any]) -> Seeds:
+    """Save values as torch does, and as it did before 1.6."""
+    seeds = {}
+    for name, content in contents.items():
+        for kind, is_zip in (("zip", True), ("legacy", False)):
+            handle = io.BytesIO()
+            torch.save(content, handle, _use_new_zipfile_serialization=is_zip)
+            seeds[f"{name}{kind}.pt"] = handle.getvalue()
+    return seeds
 
 
 def read_tensor_file(path: Path) -> None:
-    """Load a file of tensors."""
-    load_tensors(path)
+    """Load a file of tensors, and print it: nothing in it is endless."""
+    repr(load_tensors(path))
+
+
+class TinyNet(nn.Module):
+    """Stands for SimpleNet, whose files have 68 MB: two of its layers, made small."""
+
+    preprocessing = PUBLISHED
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.conv3 = nn.Conv2d(3, 2, 3, stride=64)
+        self.fc3 = nn.Linear(2, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute logits (N, 2)."""
+        return self.fc3(self.conv3(images).mean(dim=(2, 3)))
+
+
+def make_checkpoints() -> Seeds:
+    """Make a checkpoint with all its entries, and one of the original exercise."""
+    best = {"val_acc": 90.0, "test_acc": 80, "epoch": 1}
+    details = {
+        **{"format_version": 2, "run_id": "a", "model_name": "SimpleNet"},
+        **{"dataset": "d", "class_names": ["real", "fake"], "data_fingerprint": "x"},
+        **{"temperature": 1.5, "threshold": 0.4, "threshold_policy": "eer on 4"},
+        **{"val_fake_share": 0.5, "preprocessing": PUBLISHED.to_dict()},
+        **{"flags": {"lr": 0.1, "limit": None}, "versions": {"torch": "2.10"}},
+    }
+    old = {"model": TinyNet("SimpleNet").state_dict(), **best}
+    return _save_in_both_formats({"new_": {**old, **details}, "old_": old})
+
+
+def read_checkpoint(path: Path) -> None:
+    """Load a checkpoint and judge a black image, as predict.py does."""
+    with mock.patch.object(utils, "build_model", lambda name, **_: TinyNet(name)):
+        model = utils.load_checkpoint(path)
+    image = path.with_name("black.png")
+    Image.new("RGB", (8, 8)).save(image)
+    precision = Precision("fp32", torch.device("cpu"))
+    verdicts, lines = predict.judge_images([image], model, precision, workers=0)
+    for verdict in verdicts:
+        if not 0 <= verdict.fake_score <= 1:
+            raise AssertionError(f"the score is {verdict.fake_score}")
+        lines += [predict.format_verdict(verdict), predict.summarise(verdicts, model)]
+    for line in lines:
+        _check_line(line)
+
+
+class TinyXception(nn.Module):
+    """Stands for Xception: a layer of each kind, made small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(2)
+        self.pointwise = nn.Conv2d(2, 2, 1, bias=False)
+        self.last_linear = nn.Linear(2, 2)
+
+
+def make_weights() -> Seeds:
+    """Make the weights of a tiny Xception in the spellings that are read."""
+    state = TinyXception().state_dict()
+    names = {name: name.replace("last_linear.", "fc.") for name in state}
+    old = {f"module.{names[name]}": value.squeeze() for name, value in state.items()}
+    return _save_in_both_formats({"": state, "old_": {"state_dict": old}})
+
+
+def read_weights(path: Path) -> None:
+    """Load ImageNet weights."""
+    model = TinyXception()
+    load_backbone(model, path)
+    if not all(value.isfinite().all() for value in model.state_dict().values()):
+        raise AssertionError("a weight is not finite")
 
 
 def _make_trainer() -> Trainer:
@@ -179,15 +275,17 @@ def make_snapshots() -> Seeds:
 
 
 def read_snapshot(path: Path) -> None:
-    """Go on from a snapshot for an epoch."""
-    for other in set(path.parent.iterdir()) - {path}:
-        other.unlink()
+    """Go on from a snapshot for an epoch, and from what that saved."""
     files, trainer = _make_run_files(path.parent), _make_trainer()
     try:
         files.resume(trainer)
-        trainer.run(trainer.epoch + 1)
+        trainer.run(len(trainer.history["val_acc"]) + 1, after_epoch=files.after_epoch)
     except FloatingPointError as error:  # a wild weight or learning rate
         raise ValueError(f"{path.name}: {error}") from error
+    try:
+        _make_run_files(path.parent).resume(_make_trainer())
+    except ValueError as error:
+        raise AssertionError(f"then: {error}") from error
 
 
 def make_histories() -> Seeds:
@@ -207,39 +305,66 @@ def make_histories() -> Seeds:
 
 
 def read_history(path: Path) -> None:
-    """Load a history, and add a run to it."""
-    run = load_history(path)[0]
-    save_run({**run, "run_id": "new"}, path)
+    """Load a history, look at its curves as plots do, and add a run to it."""
+    runs = load_history(path)
+    for run in runs:
+        curves = np.array([run[curve] for curve in CURVES], dtype=np.float64)
+        if not np.isfinite(curves).all():
+            raise AssertionError("a number is not finite")
+    save_run({**runs[0], "run_id": "new"}, path)
 
 
-TARGETS: dict[str, tuple[Callable[[], Seeds], Callable[[Path], None]]] = {
-    "images": (make_images, read_image_file),
-    "tensors": (make_tensors, read_tensor_file),
-    "snapshots": (make_snapshots, read_snapshot),
-    "histories": (make_histories, read_history),
+def damage_bytes(data: bytes, other: bytes, rng: random.Random) -> bytes:
+    """Damage a file's bytes, in an archive half of the time those of its pickle."""
+    inside = is_archive(data) and rng.random() < 0.5
+    return (mutate_member if inside else mutate)(data, other, rng)
+
+
+def damage_archive(data: bytes, other: bytes, rng: random.Random) -> bytes:
+    """Damage an archive's records, or the values of a file that is none."""
+    return (mutate_records if is_archive(data) else mutate_tensors)(data, other, rng)
+
+
+class Target(NamedTuple):
+    """Files of a kind: how good ones are made, read, and damaged in one of the ways."""
+
+    make_seeds: Callable[[], Seeds]
+    read: Callable[[Path], None]
+    damages: tuple[Callable[[bytes, bytes, random.Random], bytes], ...]
+
+
+OF_VALUES = (mutate_tensors, mutate_tensors, damage_archive)
+TARGETS = {
+    "images": Target(make_images, read_image_file, (damage_bytes,)),
+    "tensors": Target(make_tensors, read_tensor_file, (damage_bytes, *OF_VALUES)),
+    "checkpoints": Target(make_checkpoints, read_checkpoint, OF_VALUES),
+    "weights": Target(make_weights, read_weights, OF_VALUES),
+    "snapshots": Target(make_snapshots, read_snapshot, (damage_bytes, *OF_VALUES)),
+    "histories": Target(make_histories, read_history, (damage_bytes, mutate_json)),
 }
 
 
-def fuzz(target: str, count: int, seed: int) -> dict[str, Any]:
+def fuzz(target: str, count: int, seed: int, first: int = 0) -> dict[str, Any]:
     """Damage files and read them; return what came of it."""
-    make_seeds, read = TARGETS[target]
-    rng = random.Random(seed)
+    make_seeds, read, damages = TARGETS[target]
+    torch.manual_seed(0)
     seeds = make_seeds()
     names = list(seeds)
-    result: dict[str, Any] = {"read": 0, "refused": 0, "failures": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(count):
-            name = names[number % len(names)]
-            inside = zipfile.is_zipfile(io.BytesIO(seeds[name])) and rng.random() < 0.5
-            change = mutate_member if inside else mutate
-            data = change(seeds[name], seeds[rng.choice(names)], rng)
+    result: dict[str, Any] = {"read": 0, "refused": 0, "failures": [], "slowest_s": 0.0}
+    for number in range(first, first + count):
+        print(number, file=sys.stderr)
+        rng = random.Random(f"{target} {seed} {number}")
+        name = names[number % len(names)]
+        damage = rng.choice(damages)
+        data = damage(seeds[name], seeds[rng.choice(names)], rng)
+        with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / (rng.choice(names) if rng.random() < 0.1 else name)
             path.write_bytes(data)
-            result[_try(read, path, f"{number} {name}", result["failures"])] += 1
-            path.unlink()
-    result["kinds"] = len(names)
-    result["max_rss_mib"] = get_peak_mib()
-    return result
+            what = f"{number} {name} {damage.__name__}"
+            start = time.monotonic()
+            result[_try(read, path, what, result["failures"])] += 1
+            result["slowest_s"] = max(result["slowest_s"], time.monotonic() - start)
+    return {**result, "kinds": len(names), "max_rss_mib": get_peak_mib()}
 
 
 def get_peak_mib() -> int:
@@ -277,15 +402,21 @@ def _try(
 
 def _check_refusal(error: ValueError, name: str = "") -> None:
     """Raise AssertionError unless a message is one line that names the file."""
-    text = str(error)
-    if len(text.splitlines()) != 1 or len(text) > MOST_CHARACTERS or name not in text:
-        raise AssertionError(f"unclear message {text!r}")
+    _check_line(str(error))
+    if name not in str(error):
+        raise AssertionError(f"the message {str(error)!r} does not name the file")
+
+
+def _check_line(text: str) -> None:
+    """Raise AssertionError unless a text can be shown as one line."""
+    if not 0 < len(text) <= MOST_CHARACTERS or not text.isprintable():
+        raise AssertionError(f"unclear line {text!r:.1500}")
 
 
 def main() -> None:
     """Run the script."""
     with contextlib.redirect_stdout(io.StringIO()):  # what a run says of itself
-        result = fuzz(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+        result = fuzz(sys.argv[1], *map(int, sys.argv[2:]))
     print(json.dumps(result))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import struct
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import fuzzing
+import mutations
 import pytest
+import torch
 from PIL import Image, PngImagePlugin
 
 from loading.image_files import check_image_header, read_image
@@ -39,17 +42,22 @@ def run_apart(*arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+COUNTS = {
+    "images": 1500,
+    "tensors": 600,
+    "checkpoints": 600,
+    "weights": 300,
+    "snapshots": 400,
+    "histories": 300,
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("target", "count"),
-    [("images", 2100), ("tensors", 600), ("snapshots", 200), ("histories", 300)],
-)
-def test_readers_damaged_files_are_read_or_refused_in_a_line(
-    target: str, count: int
-) -> None:
-    result = run_apart(str(WHO), target, str(count), "0")
+@pytest.mark.parametrize("target", fuzzing.TARGETS)
+def test_readers_damaged_files_are_read_or_refused_in_a_line(target: str) -> None:
+    result = run_apart(str(WHO), target, str(COUNTS[target]), "0")
     assert result["failures"] == []
-    assert result["read"] + result["refused"] == count
+    assert result["read"] + result["refused"] == COUNTS[target]
     assert result["read"] > 0
     assert result["max_rss_mib"] < MOST_MIB
 
@@ -60,6 +68,73 @@ def test_make_images_every_kind_is_read_undamaged(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         if not name.endswith(".eps"):  # a program: refused below
             assert read_image(tmp_path / name).mode == "RGB"
+
+
+@pytest.mark.parametrize("target", set(fuzzing.TARGETS) - {"images"})
+def test_targets_every_good_file_is_read_undamaged(target: str, tmp_path: Path) -> None:
+    make_seeds, read, _ = fuzzing.TARGETS[target]
+    for name, data in make_seeds().items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        if name not in ("deep.json", "numbers.json", "big.json"):  # hostile as they are
+            read(path)
+
+
+def fuzz_with(
+    read: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    count: int = 8,
+    first: int = 0,
+) -> dict[str, Any]:
+    """Damage histories and hand them to a reader."""
+    target = fuzzing.TARGETS["histories"]._replace(read=read)
+    monkeypatch.setitem(fuzzing.TARGETS, "histories", target)
+    return fuzzing.fuzz("histories", count, 0, first)
+
+
+@pytest.mark.parametrize(
+    ("error", "complaint"),
+    [
+        (TypeError("x"), "TypeError('x')"),
+        (ValueError("{path}: a\nb"), "unclear line"),
+        (ValueError("{path}: \x1b[2K"), "unclear line"),
+        (ValueError("{path}" + "x" * 1000), "unclear line"),
+        (ValueError("no"), "does not name the file"),
+    ],
+)
+def test_fuzz_reader_without_a_clear_line_fails(
+    error: Exception, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path) -> None:
+        raise type(error)(str(error).replace("{path}", str(path)))
+
+    result = fuzz_with(read, monkeypatch)
+    assert result["refused"] == len(result["failures"]) == 8
+    assert all(complaint in failure for failure in result["failures"])
+
+
+def test_fuzz_number_alone_is_the_same_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[bytes] = []
+
+    def read(path: Path) -> None:
+        files.append(path.read_bytes())
+
+    fuzz_with(read, monkeypatch, count=30)
+    fuzz_with(read, monkeypatch, count=10, first=20)
+    assert files[20:30] == files[30:]
+    assert len(set(files)) > 25
+
+
+def test_change_value_of_any_draw_can_be_saved_and_mostly_differs() -> None:
+    files = set()
+    for seed in range(300):
+        value = {"model": {"a": torch.ones(2, 3)}, "names": ["x", {"y": 0.5}]}
+        changed = mutations.change_value(value, random.Random(seed))
+        handle = io.BytesIO()
+        torch.save(changed, handle)
+        files.add(handle.getvalue())
+    assert len(files) > 200
 
 
 # --- images --------------------------------------------------------------------------

@@ -237,6 +237,14 @@ def change_settings(snapshot: dict[str, Any]) -> dict[str, Any]:
     return snapshot
 
 
+def edit(
+    snapshot: dict[str, Any], name: str, change: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
+    """Changes a part of the trainer's state in place."""
+    change(snapshot["trainer"][name])
+    return snapshot
+
+
 DAMAGES = {
     "settings": change_settings,
     "history's values": lambda s: change_history(s, ["x"]),
@@ -254,13 +262,24 @@ DAMAGES = {
     "random": lambda s: {**s, "trainer": {**s["trainer"], "random": []}},
     "batches": lambda s: {**s, "trainer": {**s["trainer"], "batches": [1]}},
     "best": lambda s: {**s, "best": 3},
+    "moment": lambda s: edit(
+        s, "optimizer", lambda o: o["state"][0].update(momentum_buffer=())
+    ),
+    "rate": lambda s: edit(s, "optimizer", lambda o: o["param_groups"][0].pop("lr")),
+    "schedule": lambda s: edit(s, "scheduler", lambda d: d.update(step=5)),
+    "rates": lambda s: edit(s, "scheduler", lambda d: d.update(base_lrs=["x"])),
+    "place": lambda s: edit(s, "batches", lambda d: d.update(epoch=[])),
+    "batch": lambda s: edit(s, "batches", lambda d: d.update(batch=4)),
+    "epoch": lambda s: {**s, "trainer": {**s["trainer"], "epoch": 7}},
+    "run": lambda s: {**s, "run": {**s["run"], "x": float("inf")}},
+    "lines": lambda s: edit(s, "totals", lambda d: d.update({"a\nb": 1})),
     "best's types": lambda s: {**s, "best": {**s["best"], "threshold": "x"}},
     "best's names": lambda s: {**s, "best": {"epoch": 1}},
 }
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_resume_damaged_snapshot_is_refused(make_trainer, tmp_path, name):
+def test_resume_damaged_snapshot_is_refused(make_trainer, tmp_path, name, one_line):
     files = make_files(tmp_path)
     run(make_trainer(), 1, files)
     snapshot = load_tensors(files.paths.snapshot)
