@@ -28,6 +28,7 @@ from files.run_files import InterruptedRunError, RunFiles, get_versions
 from hardware import Precision, choose_precision, distributed, prepare_device
 from loading import BatchLoader
 from metrics import choose_operating_point
+from metrics.operating_point import count_allowed_false_positives
 from trainer import Trainer
 from utils import (
     build_criterion,
@@ -99,13 +100,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command_line.add_recipe_flags(parser)
     command_line.add_tuning_flags(parser)
     command_line.add_file_flags(parser)
-    parser.add_argument(
-        "--fpr-confidence",
-        type=command_line.fraction,
-        metavar="C",
-        help="with --max-fpr: keep to it, with this confidence, on all real images, "
-        "not only on those of the validation split",
-    )
     args = parser.parse_args(argv)
     if args.fpr_confidence is not None and not args.max_fpr:
         parser.error("--fpr-confidence goes with --max-fpr above 0")
@@ -237,7 +231,14 @@ def build_run_files(
     trainer: Trainer,
     paths: RunPaths,
 ) -> RunFiles:
-    """Put together what writes the run's history, checkpoints and snapshots."""
+    """Put together what writes the run's history, checkpoints and snapshots.
+
+    Raises:
+        ValueError: too few real validation images for the confidence asked for.
+    """
+    if recipe.fpr_confidence is not None:
+        num_real = count_classes(datasets["val"])[CLASS_NAMES[REAL]]
+        count_allowed_false_positives(num_real, recipe.max_fpr, recipe.fpr_confidence)
     weights = recipe.weights and recipe.weights.name  # its folder may change
     flags = {**asdict(recipe), "weights": weights, "precision": trainer.precision.name}
     params = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}

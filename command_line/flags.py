@@ -238,8 +238,15 @@ def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
         type=fraction,
         metavar="RATE",
         help="choose the checkpoint's threshold so that at most this share of the "
-        "validation split's real images is called fake (default: where both errors are "
-        "equally frequent)",
+        "validation split's real images is called fake; of other real images it is "
+        "more every second time (default: where both errors are equally frequent)",
+    )
+    group.add_argument(
+        "--fpr-confidence",
+        type=fraction,
+        metavar="C",
+        help="with --max-fpr: keep to it, with this confidence, on all real images, "
+        "not only on those of the validation split",
     )
 
 

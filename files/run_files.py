@@ -374,9 +374,7 @@ def describe(value: object) -> str:
     return " ".join(reprlib.repr(value).split())[:60]
 
 
-def check_same_flags(
-    stored: dict[str, Any], given: dict[str, Any], path: Path
-) -> None:
+def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) -> None:
     """Raise ValueError when a run is to be resumed with other flags than it had."""
     different = [
         f"--{name.replace('_', '-')} was {reprlib.repr(stored.get(name))}, "

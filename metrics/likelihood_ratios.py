@@ -138,7 +138,7 @@ def _compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> float:
         fake_shares / totals, weights=totals, increasing=False
     ).x.clip(0, 1)  # rounding may leave it
     losses = special.xlogy(fake_shares, fitted) + special.xlogy(real_shares, 1 - fitted)
-    return float(-losses.sum() / (2 * np.log(2)))
+    return max(0.0, float(-losses.sum() / (2 * np.log(2))))
 
 
 def compute_cross_fitted_cllr(

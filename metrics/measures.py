@@ -103,15 +103,15 @@ def _explain_missing(metrics: dict[str, Any]) -> list[str]:
         if metrics[f"tpr_at_fpr_{rate:g}"] is None
     ]
     if metrics["d_prime"] is None:
-        notes.append("d_prime: infinite, within each class all scores are equal")
+        notes.append("d' is infinite: within each class all scores are equal")
     return notes
 
 
 def explain_too_few(max_fpr: float, given: str) -> str:
     """Say why there is no TPR at a false-positive rate."""
     return (
-        f"tpr_at_fpr_{max_fpr:g}: {given} are too few, a false-positive rate of "
-        f"{max_fpr:.1%} needs at least {round(1 / max_fpr)}"
+        f"no TPR at FPR {100 * max_fpr:g} %: {given} are too few, at least "
+        f"{round(1 / max_fpr)} are needed"
     )
 
 

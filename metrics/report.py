@@ -48,6 +48,7 @@ _METHODS = {
     "min_cllr": "stratified bootstrap, from the fitted to the cross-fitted value: wide",
     "operating_points": "Clopper-Pearson; ppv and npv: draws of both rates",
 }
+_HIGHEST = {"brier": 1.0, "min_cllr": 1.0}  # which a log scale does not know
 _POINT_FPRS = (0.1, *MAX_FPRS)
 # Of a class (benchmarks/interval_coverage.py). With 25 fakes an AUC of 0.97 was held by
 # 88 % of its intervals; with 100 a class average precision by 89 to 92 %.
@@ -115,7 +116,8 @@ def compute_report(
     )
     intervals |= _bound_perfect(report, units)
     for name, interval in intervals.items():
-        report[f"{name}_interval"] = None if interval is None else list(interval)
+        highest = _HIGHEST.get(name, np.inf)
+        report[f"{name}_interval"] = interval and [min(v, highest) for v in interval]
     report["notes"] += _explain_missing_intervals(report, resampled)
     report["notes"] += _warn(report, units, grouped=group_index is not None)
     return report | {
@@ -298,13 +300,18 @@ def _explain_missing_intervals(
         if num_undefined:
             total = resampled[name].size
             notes.append(
-                f"{name}: no interval, it is infinite in {num_undefined} of {total} "
-                "resamples"
+                f"{_name_in_words(name)} has no interval: it is infinite in "
+                f"{num_undefined} of {total} resamples"
             )
     flat = [name for name in missing if np.isfinite(resampled[name]).all()]
     if flat:
-        notes.append(f"no interval, the samples show no spread: {', '.join(flat)}")
+        names = ", ".join(map(_name_in_words, flat))
+        notes.append(f"no interval, the samples show no spread: {names}")
     return notes
+
+
+def _name_in_words(name: str) -> str:
+    return "d'" if name == "d_prime" else name.replace("_", " ")
 
 
 def _warn(report: dict[str, Any], units: Units, *, grouped: bool) -> list[str]:
@@ -314,6 +321,11 @@ def _warn(report: dict[str, Any], units: Units, *, grouped: bool) -> list[str]:
         notes.append(
             f"the AUC is well below 0.5 ({report['auc']:.3f}): are the labels or the "
             "direction of the scores swapped?"
+        )
+    elif report["auc_interval"][0] <= 0.5:
+        notes.append(
+            "the AUC's interval holds 0.5: these samples do not show that the detector "
+            "is better than chance"
         )
     if units.smaller < _FEW_UNITS:
         few = "groups" if grouped else "samples"
@@ -330,8 +342,8 @@ def _warn(report: dict[str, Any], units: Units, *, grouped: bool) -> list[str]:
     for rate in MAX_FPRS:
         if report[f"tpr_at_fpr_{rate:g}"] is not None and units.real * rate < 10:
             notes.append(
-                f"tpr_at_fpr_{rate:g}: too high on average, its threshold leaves "
-                f"{int(units.real * rate + 1e-9)} of {units.real} real samples above, "
-                "and more of others; the interval allows for that"
+                f"the TPR at FPR {100 * rate:g} % is too high on average: its cut "
+                f"leaves {int(units.real * rate + 1e-9)} of {units.real} real samples "
+                "above, and more of others; the interval allows for that"
             )
     return notes

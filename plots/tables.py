@@ -163,7 +163,7 @@ def _format_tests(
     comparisons: Sequence[Comparison], letter_of: dict[str, str]
 ) -> list[str]:
     num_tests = sum(comparison.test is not None for comparison in comparisons)
-    lines = ["", f"AUCs compared by {num_tests} paired DeLong tests"]
+    lines = ["", f"AUCs compared by paired DeLong tests: {num_tests}"]
     lines += [f"{'pair':<7}{'n':>9}  {'AUC differs by':<28}{'p':>9}{'p by Holm':>12}"]
     for comparison in comparisons:
         a, b = comparison.a.scores.title, comparison.b.scores.title

@@ -275,7 +275,7 @@ def test_main_several_files_are_compared_and_tested(tmp_path, capsys):
     (test,) = comparison["paired_delong_tests"]
     assert (test["first"], test["second"]) == tuple(titles)
     assert 0 < test["p_value"] <= 1
-    assert "AUCs compared by 1 paired DeLong tests" in capsys.readouterr().out
+    assert "AUCs compared by paired DeLong tests: 1" in capsys.readouterr().out
     assert (out / "comparison_roc_curve.png").exists()
     assert (out / "faces_SimpleNet_a_metrics.json").exists()
 
@@ -404,7 +404,7 @@ def test_main_stored_threshold_and_several_checkpoints(
     assert even["num_samples"] == 8
     assert even["num_groups"] == 4
     printed = capsys.readouterr().out
-    assert "AUCs compared by 1 paired DeLong tests" in printed
+    assert "AUCs compared by paired DeLong tests: 1" in printed
     assert "faces: no group is in more than one split" in printed
 
 

@@ -319,6 +319,30 @@ def test_main_name_keeps_runs_apart(tiny_model, faces_root, tmp_path, capsys):
     assert train(faces_root, tmp_path, "--name", "a", "--resume", "-e", "2") == 0
 
 
+def test_main_checkpoint_holds_what_was_chosen_on_validation(
+    tiny_model, faces_root, tmp_path, capsys
+):
+    train(faces_root, tmp_path, "--max-fpr", "0.3", "--fpr-confidence", "0.5")
+    assert "validation log loss" in capsys.readouterr().out
+    content = load_tensors(get_files(tmp_path)[1])
+    assert content["threshold_policy"].startswith("fpr<=0.3 with confidence 0.5 on 5")
+    low, high = content["temperature_interval"]
+    assert low < high
+    before, after = content["log_losses"]
+    assert after <= before
+    names = ("temperature", "logit_bias", "llr_slope", "llr_intercept")
+    assert all(type(content[name]) is float for name in names)
+
+
+def test_main_confidence_of_too_few_images_is_refused(
+    tiny_model, faces_root, tmp_path, one_line
+):
+    with pytest.raises(ValueError, match="3 real images are too few") as error:
+        train(faces_root, tmp_path, "--max-fpr", "0.01", "--fpr-confidence", "0.95")
+    one_line(error)
+    assert list_files(tmp_path) == set()  # before anything was trained
+
+
 def test_main_warmup_by_default_and_none_when_so_asked(
     tiny_model, faces_root, tmp_path, capsys
 ):

@@ -82,7 +82,7 @@ def test_compute_report_perfect_scores_claim_no_certainty():
         assert 0.5 < low < 1 == high, name
     assert 0.3 < report["min_cllr_interval"][1] < 0.9
     notes = " ".join(report["notes"])
-    assert "no interval, the samples show no spread: log_loss, brier, cllr" in notes
+    assert "no interval, the samples show no spread: log loss, brier, cllr" in notes
     assert "only 30 real and 20 fake samples" in notes
 
 
@@ -128,9 +128,25 @@ def test_compute_report_infinite_resamples_are_named_as_the_reason():
 
     assert report["d_prime_interval"] is None
     assert any(
-        note.startswith("d_prime: no interval, it is infinite in ")
+        note.startswith("d' has no interval: it is infinite in ")
         for note in report["notes"]
     )
+
+
+def test_compute_report_of_five_samples_stays_within_what_is_possible():
+    report = report_on([-2.0, 2.0, -1.0, 3.0, 2.5], [0, 0, 0, 1, 1])
+
+    assert report["brier_interval"][1] <= 1
+    assert report["min_cllr_interval"][1] <= 1
+
+
+def test_compute_report_auc_that_may_be_chance_is_said_in_words():
+    scores, labels = draw_scores(200)
+    noise = np.random.default_rng(0).normal(size=scores.size)
+
+    notes = [" ".join(report_on(of, labels)["notes"]) for of in (scores, noise)]
+
+    assert ["holds 0.5" in note for note in notes] == [False, True]
 
 
 def test_compute_report_inverted_scores_ask_whether_labels_are_swapped():

@@ -122,7 +122,7 @@ def test_format_comparison_is_a_table_and_a_line_for_each_test():
     assert lines[0] == "A: m (a) on x, 6 real and 4 fake"
     assert lines[4].split() == ["AUC", "EER", "accuracy", "Cllr"]
     assert lines[5].split() == ["A", "0.900", "[0.800,", "0.950]", "-", "-", "-"]
-    assert lines[9] == "AUCs compared by 1 paired DeLong tests"
+    assert lines[9] == "AUCs compared by paired DeLong tests: 1"
     assert lines[11].split() == [
         *("A", "-", "B", "10", "+0.0200", "[-0.0100,", "+0.0500]"),
         *("0.0361", "0.0722"),
