@@ -34,7 +34,7 @@ from explaining.subjects import (
 )
 from faces_dataset import CLASS_NAMES, count_classes
 from files.atomic import check_writable
-from files.layout import default_checkpoint_path
+from files.layout import MODEL_NAMES, default_checkpoint_path
 from hardware import choose_precision, prepare_device
 from loading import BatchLoader
 from utils import load_checkpoint
@@ -56,7 +56,7 @@ GRAD_CAM = Kind(
 EPILOG = """examples:
   python grad_cam_analysis.py -m XceptionBased -d synthetic_dataset \\
       -cp checkpoints/synthetic_dataset_XceptionBased_Adam.pt
-  python grad_cam_analysis.py -m XceptionBased --image photo.jpg \\
+  python grad_cam_analysis.py --image photo.jpg \\
       -cp checkpoints/synthetic_dataset_XceptionBased_Adam.pt
 
 writes, to the folder of figures, each with its numbers in a .json beside it:
@@ -73,7 +73,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_data_flags(parser)
-    command_line.add_model_flag(parser)
+    command_line.add_model_flag(parser, from_checkpoint=True)
     command_line.add_checkpoint_flag(parser)
     add_subject_flags(parser)
     command_line.add_compute_flags(parser, batch_size=8)
@@ -94,7 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     precision = choose_precision(args.precision, prepare_device(args.device))
-    path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
+    path = args.checkpoint_path or default_checkpoint_path(
+        args.dataset, args.model or MODEL_NAMES[0]
+    )
     model = load_checkpoint(path, args.model, precision.device)
     where = {"data_root": args.data_root, "limit": args.limit}
     images = open_images(args.image, args.dataset, **where)
@@ -111,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         return
 
-    start = args.figures_dir / f"{args.dataset}_{args.model}"
+    start = args.figures_dir / f"{args.dataset}_{model.name}"
     details = {"dataset": args.dataset, "split": "test", **details}
     groups = rank_images(subjects, args.choose, args.seed)
     sections = explain_groups(groups, NUM_IMAGES // len(groups), explain)

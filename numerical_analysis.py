@@ -74,12 +74,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_data_flags(parser, several=True)
     parser.set_defaults(dataset=None)  # scores from elsewhere are named by their file
-    parser.add_argument(
-        "-m",
-        "--model",
-        choices=MODEL_NAMES,
-        help="architecture that the checkpoints must be of (default: what they say)",
-    )
+    command_line.add_model_flag(parser, from_checkpoint=True)
     command_line.add_checkpoint_flag(parser, several=True)
     command_line.add_compute_flags(parser)
     command_line.add_figures_flag(parser)

@@ -25,7 +25,7 @@ from explaining.subjects import (
 )
 from faces_dataset import count_classes
 from files.atomic import check_writable
-from files.layout import default_checkpoint_path
+from files.layout import MODEL_NAMES, default_checkpoint_path
 from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
 from trainer import Batches
@@ -50,7 +50,7 @@ _FP16_SCALE = 1024.0
 EPILOG = """examples:
   python saliency_map.py -m SimpleNet -d fakes_dataset \\
       -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
-  python saliency_map.py -m SimpleNet --image photo.jpg \\
+  python saliency_map.py --image photo.jpg \\
       -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
 
 writes, to the folder of figures, each with its numbers in a .json beside it:
@@ -65,7 +65,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_data_flags(parser)
-    command_line.add_model_flag(parser)
+    command_line.add_model_flag(parser, from_checkpoint=True)
     command_line.add_checkpoint_flag(parser)
     add_subject_flags(parser)
     command_line.add_compute_flags(parser)
@@ -79,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     precision = choose_precision(args.precision, prepare_device(args.device))
-    path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
+    path = args.checkpoint_path or default_checkpoint_path(
+        args.dataset, args.model or MODEL_NAMES[0]
+    )
     model = load_checkpoint(path, args.model, precision.device)
     where = {"data_root": args.data_root, "limit": args.limit}
     images = open_images(args.image, args.dataset, **where)
@@ -98,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         return
 
-    start = args.figures_dir / f"{args.dataset}_{args.model}"
+    start = args.figures_dir / f"{args.dataset}_{model.name}"
     details = {"dataset": args.dataset, "split": "test", **details}
     groups = rank_images(subjects, args.choose, args.seed)
     sections = explain_groups(groups, NUM_PAIRS // len(groups), explain)

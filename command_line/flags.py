@@ -56,14 +56,17 @@ def add_data_root_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model_flag(parser: argparse.ArgumentParser) -> None:
-    """Add -m/--model."""
+def add_model_flag(
+    parser: argparse.ArgumentParser, *, from_checkpoint: bool = False
+) -> None:
+    """Add -m/--model; None, where it is not given, takes what a checkpoint says."""
+    says = " (default: what the checkpoint says)" if from_checkpoint else ""
     parser.add_argument(
         "-m",
         "--model",
         choices=MODEL_NAMES,
-        default=MODEL_NAMES[0],
-        help="the detector's architecture",
+        default=None if from_checkpoint else MODEL_NAMES[0],
+        help=f"the detector's architecture{says}",
     )
 
 
