@@ -174,8 +174,8 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
     counts = count_classes(dataset)
     num_real, num_fake = counts[CLASS_NAMES[REAL]], counts[CLASS_NAMES[FAKE]]
     line = (
-        f"{split}: {len(dataset)} images, {100 * num_fake / len(dataset):.1f} % fake, "
-        f"1 fake to {num_real / num_fake:.1f} real"
+        f"{split}: {len(dataset)} images, {num_real} real and {num_fake} fake "
+        f"({100 * num_fake / len(dataset):.1f} % fake)"
     )
     skipped = dataset.num_skipped_files
-    return f"{line} ({skipped} files that are no images skipped)" if skipped else line
+    return f"{line}; {skipped} other files or folders passed over" if skipped else line

@@ -223,6 +223,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.checkpoint_path,
             args.model,
             **patterns,
+            split=args.split,
             batch_size=args.batch_size,
             precision=choose_precision(args.precision, prepare_device(args.device)),
             workers=args.workers,
@@ -315,6 +316,7 @@ def _score_datasets(
     score_sets = []
     for path, names in pairs:
         model = load_checkpoint(path, model_name, precision.device)
+        command_line.say(f"checkpoint: {path}")
         score_sets += [
             _score_dataset(name, datasets[name], model, precision=precision, **options)
             for name in names
@@ -327,6 +329,7 @@ def _score_dataset(
     dataset: FacesDataset,
     model: nn.Module,
     *,
+    split: str,
     group_pattern: str | None,
     subset_pattern: str | None,
     **options: Any,
@@ -343,7 +346,8 @@ def _score_dataset(
         source = "chosen on validation, in the checkpoint"
     return ScoreSet(
         dataset=name,
-        model=model.name,
+        split=split,
+        model=model.title,
         scores=differences,
         labels=labels.numpy(),
         fake_scores=compute_fake_scores(logits, model.temperature, model.logit_bias),

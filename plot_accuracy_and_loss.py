@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 import command_line
 from files.atomic import check_writable, save_csv
 from files.history import CURVES, get_best_epoch, load_history
-from files.layout import MODEL_NAMES, default_history_path
+from files.layout import MODEL_NAMES, default_history_path, name_detector
 from plots.style import GREY, escape_dollars, save_figure
 
 Run = Mapping[str, Any]
@@ -89,8 +89,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_run(run, args.dataset, args.model, path)
     check_writable(args.figures_dir)
 
-    start = f"{args.dataset}_{args.model}"
-    title = f"{args.model} on {args.dataset}"
+    detector = name_detector(args.model, run.get("flags"))
+    start = f"{args.dataset}_{detector}"
+    title = f"{detector} on {args.dataset}"
     losses_path = args.figures_dir / f"{start}_losses_plot.png"
     accuracies_path = args.figures_dir / f"{start}_accuracies_plot.png"
     numbers_path = args.figures_dir / f"{start}_losses_and_accuracies.csv"
@@ -135,7 +136,7 @@ def build_losses_figure(run: Run, title: str) -> Figure:
     figure, axes = _make_figure(run, f"Loss of {title}")
     plot_curves(axes, run, "loss")
     axes.set_ylabel("mean cross-entropy (nats)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=1.05 * axes.get_ylim()[1])
     return figure
 
 

@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.dataset, args.model or MODEL_NAMES[0]
     )
     model = load_checkpoint(path, args.model, precision.device)
+    command_line.say(f"checkpoint: {path}")
     where = {"data_root": args.data_root, "limit": args.limit}
     images = open_images(args.image, args.dataset, **where)
     check_writable(args.figures_dir)
@@ -100,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         return
 
-    start = args.figures_dir / f"{args.dataset}_{model.name}"
+    start = args.figures_dir / f"{args.dataset}_{model.title}"
     details = {"dataset": args.dataset, "split": "test", **details}
     groups = rank_images(subjects, args.choose, args.seed)
     sections = explain_groups(groups, NUM_PAIRS // len(groups), explain)

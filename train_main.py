@@ -65,6 +65,7 @@ class Recipe:
     """The flags that, with the precision, define a run."""
 
     dataset: str
+    name: str | None
     limit: int | None
     model: str
     from_scratch: bool
@@ -114,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = Recipe(**{flag.name: getattr(args, flag.name) for flag in fields(Recipe)})
     paths = name_run_files(
         *(args.dataset, args.model, args.optimizer),
-        name=args.name,
+        name=recipe.name,
         out_dir=args.out_dir,
         checkpoints_dir=args.checkpoints_dir,
     )

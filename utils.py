@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from faces_dataset import FacesDataset, ResizeToTensor
-from files.layout import MODEL_NAMES, OPTIMIZER_NAMES, SPLITS
+from files.layout import MODEL_NAMES, OPTIMIZER_NAMES, SPLITS, name_detector
 from files.run_files import check_entries
 from files.tensors import load_model_state, load_tensors
 from loading import PUBLISHED, Preprocessing, check_images, describe_bad_images
@@ -144,7 +144,8 @@ def load_checkpoint(
         device: where the model goes.
 
     Returns:
-        The model in evaluation mode, with `name` and `preprocessing`; `threshold`, the
+        The model in evaluation mode, with `name`, `preprocessing` and `title` (its
+        name, and its run's if it has one); `threshold`, the
         P(fake) from which on the verdict is 'fake'; `temperature`, what the logits are
         divided by before the softmax; `logit_bias`, what is then added to fake's;
         `checkpoint_path`; and `details`, the file's other entries (`val_acc`, `epoch`,
@@ -185,6 +186,7 @@ def load_checkpoint(
             raise ValueError(f"its temperature is {model.temperature}")
     except ValueError as error:
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
+    model.title = name_detector(model.name, content.get("flags"))
     model.checkpoint_path = path
     model.details = {key: value for key, value in content.items() if key != "model"}
     return model.eval().to(device, memory_format=torch.channels_last)

@@ -59,6 +59,10 @@ def check_subject_flags(
     parser: argparse.ArgumentParser, args: argparse.Namespace
 ) -> None:
     """End with a usage error where nobody knows the true class that is asked for."""
+    if args.image and not args.checkpoint_path:
+        parser.error(
+            "--image goes with -cpp CHECKPOINT: which detector is to judge it?"
+        )
     if args.image and args.target == "true":
         parser.error(
             "--class true needs a dataset, whose folders say it; with --image give "
@@ -131,7 +135,7 @@ class Subjects:
     def describe(self) -> Details:
         """Return what titles and the JSON beside every figure say of the detector."""
         return {
-            "model": self.model.name,
+            "model": self.model.title,
             "checkpoint": str(self.model.checkpoint_path),
             "precision": self.precision.name,
             "threshold": self.model.threshold,
@@ -322,7 +326,7 @@ def draw_pictures(
         ValueError, OSError: as `name_pictures` does, before anything is written.
     """
     paths = [subjects.images.get_path(i) for i in range(len(subjects.images))]
-    starts = name_pictures(paths, folder / subjects.model.name, kind)
+    starts = name_pictures(paths, folder / subjects.model.title, kind)
     for index, start in enumerate(starts):
         save_picture(start, explain(index), kind, details)
 

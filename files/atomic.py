@@ -62,7 +62,10 @@ def save_json(value: Any, path: str | Path) -> None:
         ValueError: `value` holds NaN or an infinity, which JSON does not have.
         OSError: the file cannot be written.
     """
-    text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    try:
+        text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    except ValueError as error:
+        raise ValueError(f"cannot write {path}: {error}") from error
     # A file name that is not valid UTF-8 becomes JSON's own escape, \udcXX.
     content = text.encode(errors="backslashreplace")
     write_atomically(path, lambda handle: handle.write(content))

@@ -36,7 +36,9 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
     try:
         runs = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+        raise ValueError(
+            f"{path} is not JSON, as a history is: {str(error)[:100]}"
+        ) from error
     runs = [runs] if isinstance(runs, dict) else runs
     if not isinstance(runs, list) or not runs:
         raise ValueError(f"{path} is no history: expected a list of training runs")

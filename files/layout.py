@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,18 @@ def name_run_files(
         snapshot=checkpoints_dir / f"{stem}_last.pt",
         lock=checkpoints_dir / f".{stem}.lock",
     )
+
+
+def name_detector(model: str, flags: object) -> str:
+    """Return what figures call a detector: its model, and its run's --name if any.
+
+    Args:
+        model: its name.
+        flags: of the training, as a checkpoint or a history says; from a stranger.
+    """
+    word = flags.get("name") if isinstance(flags, dict) else None
+    is_word = isinstance(word, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,60}", word)
+    return f"{model}_{word}" if is_word else model
 
 
 def default_checkpoint_path(dataset: str, model: str) -> Path:

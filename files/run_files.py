@@ -149,7 +149,7 @@ class RunFiles:
         if snapshot.get("data_fingerprint") != self.details["data_fingerprint"]:
             raise ValueError(
                 f"cannot resume from {path}: the dataset's files are not those that "
-                "the run started with"
+                "the run started with; repeat its --data-root"
             )
         try:
             self._take_over(snapshot, trainer)

@@ -82,7 +82,7 @@ def load_tensors(path: str | Path) -> Any:
         raise ValueError(f"refused to load {path}: {error}") from error
     # torch answers a damaged or hostile pickle with nearly any built-in error.
     except Exception as error:
-        reason = f"it is damaged ({type(error).__name__})"
+        reason = f"it is damaged, or no file of torch ({type(error).__name__})"
         raise ValueError(f"refused to load {path}: {reason}") from error
     return value
 

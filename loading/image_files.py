@@ -108,9 +108,8 @@ def _read(path: Path, use: Callable[[Image.Image], Result]) -> Result:
     # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.
     except Exception as error:
         reason = _describe_reading_error(path, error)
-        raise ValueError(
-            f"cannot read the image {path}: {reason}; replace or remove it"
-        ) from error
+        cure = "; replace or remove it" if path.is_file() else ""
+        raise ValueError(f"cannot read the image {path}: {reason}{cure}") from error
 
 
 def _refuse_bomb(image: Image.Image) -> None:
@@ -198,7 +197,7 @@ def _describe_reading_error(path: Path, error: Exception) -> str:
     if not path.exists():
         return "a broken link" if path.is_symlink() else "there is no such file"
     if path.is_dir():
-        return "it is a folder"
+        return "it is a folder; name the images in it"
     if isinstance(
         error, (Image.DecompressionBombError, Image.DecompressionBombWarning)
     ):

@@ -18,6 +18,11 @@ from metrics.report import compute_report
 from metrics.roc import RocCurve, compute_roc_band, compute_roc_curve
 from metrics.score_sets import ScoreSet
 
+_VALIDATION_NOTE = (
+    "these images chose the epoch, the threshold and the calibration: the numbers are "
+    "better than on others"
+)
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -101,6 +106,9 @@ def _analyse_whole(scores: ScoreSet, *, seed: int, **options: Any) -> Analysis:
         bins = compute_reliability_bins(samples.fake_scores, samples.labels)
     report = compute_report(samples, group_index, seed=seed, **options)
     report |= _analyse_groups(scores, samples, seed=seed, **options)
+    notes = list(report["notes"])
+    if scores.split == "val":
+        notes.insert(0, _VALIDATION_NOTE)
     return Analysis(
         scores=scores,
         roc=curve,
@@ -108,13 +116,14 @@ def _analyse_whole(scores: ScoreSet, *, seed: int, **options: Any) -> Analysis:
         band_low=band.low,
         band_high=band.high,
         bins=bins,
-        report={**_describe(scores, report), **report},
+        report={**_describe(scores, report), **report, "notes": notes},
     )
 
 
 def _describe(scores: ScoreSet, report: dict[str, Any]) -> dict[str, Any]:
     return {
         "dataset": scores.dataset,
+        "split": scores.split or None,
         "model": scores.model,
         "detector": scores.detector or None,
         "positive_class": "fake",

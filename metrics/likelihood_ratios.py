@@ -198,7 +198,9 @@ def describe_cllr(cllr: float | None, min_cllr: float) -> str | None:
     elif cllr >= 0.8:
         verdict = "hardly better than no evidence (1)"
     else:
-        verdict = f"{1 - cllr:.0%} of the way from no evidence (1) to certainty (0)"
+        verdict = (
+            f"{100 * (1 - cllr):.0f} % of the way from no evidence (1) to certainty (0)"
+        )
     loss = cllr - min_cllr
     return (
         f"Cllr {cllr:.3f} is {verdict}; {loss:.3f} of it is lost by calibration, "

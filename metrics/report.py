@@ -259,9 +259,6 @@ def _describe_points(
 ) -> list[dict[str, Any]]:
     """Describe the threshold in use, and some chosen on the samples themselves."""
     in_use = "score" if samples.fake_scores is None else "P(fake)"
-    same = samples.fake_scores is not None and np.array_equal(
-        samples.scores, samples.fake_scores
-    )
     found = {"EER": find_eer_threshold(samples.in_order)}
     for rate in _POINT_FPRS:
         if units.real * rate > 1 - 1e-9:
@@ -269,7 +266,11 @@ def _describe_points(
     points = [("threshold in use", samples.threshold, in_use, samples.called_fake, "")]
     for name, threshold in found.items():
         called = samples.scores >= threshold
-        scale = "P(fake)" if same else "score"
+        place = _place_among_fake_scores(samples, threshold)
+        if place is not None and np.array_equal(samples.fake_scores >= place, called):
+            threshold, scale = place, "P(fake)"
+        else:  # where P(fake) cannot tell the scores apart
+            scale = "score"
         points.append((name, threshold, scale, called, _CHOSEN_HERE))
     return [
         {
@@ -283,6 +284,15 @@ def _describe_points(
         }
         for name, threshold, scale, called, chosen in points
     ]
+
+
+def _place_among_fake_scores(samples: Samples, threshold: float) -> float | None:
+    """Return the P(fake) that a score stands for, None where there is none."""
+    if samples.fake_scores is None:
+        return None
+    order = np.argsort(samples.scores)
+    columns = samples.scores[order], samples.fake_scores[order]
+    return float(np.interp(threshold, *columns))
 
 
 def _explain_missing_intervals(

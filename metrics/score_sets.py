@@ -59,6 +59,7 @@ class ScoreSet:
     threshold_source: str = "default"
     unit: str = "images"
     detector: str = ""
+    split: str = ""  # where it is known
     provenance: Mapping[str, Any] = field(default_factory=dict)
     llr_source: str = ""
     score_name: str = PROBABILITY
@@ -72,15 +73,17 @@ class ScoreSet:
     @property
     def name(self) -> str:
         """The start of file names: {dataset}_{model}, and the detector if needed."""
-        return "_".join(filter(None, (self.dataset, self.model, self.detector)))
+        dataset = f"{self.dataset}_val" if self.split == "val" else self.dataset
+        return "_".join(filter(None, (dataset, self.model, self.detector)))
 
     @property
     def title(self) -> str:
         """What titles and legends call it."""
         detector = f" ({self.detector})" if self.detector else ""
+        split = ", val split" if self.split == "val" else ""
         if not self.model:
-            return f"{self.dataset}{detector}"
-        return f"{self.model}{detector} on {self.dataset}"
+            return f"{self.dataset}{detector}{split}"
+        return f"{self.model}{detector} on {self.dataset}{split}"
 
 
 def calibrate_on(

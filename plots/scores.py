@@ -52,7 +52,8 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
         color = _CLASS_COLORS[label]
         colors = {"facecolor": to_rgba(color, 0.35), "edgecolor": color}
         axes.stairs(counts, edges, fill=True, **colors, lw=1.2, hatch=hatch, label=name)
-    text = f"threshold {scores.threshold:.3g}"
+    what = "score" if scores.fake_scores is None else "P(fake)"
+    text = f"threshold: {what} {scores.threshold:.3g}"
     axes.axvline(threshold, color="black", ls="--", lw=1.2, label=text)
     axes.set(yscale="log", ylim=(0.6, None), xlabel=f"Score: {scores.score_name}")
     axes.set_ylabel(f"Number of {scores.unit} (logarithmic)")

@@ -71,7 +71,7 @@ def _format_calibration_error(report: dict[str, Any]) -> str:
         return f"{start}   -"
     return (
         f"{start}   {report['ece_noise_floor']:.4f} is expected of calibrated scores, "
-        f"p = {report['ece_p_value']:.3g}"
+        f"p = {report['ece_p_value']:.2g}"
     )
 
 

@@ -206,9 +206,9 @@ def test_compute_fingerprint_tells_other_file_names_apart(own_faces_root):
 def test_describe_split_counts_the_classes_and_what_was_skipped(own_faces_root):
     root = own_faces_root / "val"
     assert count_classes(FacesDataset(root)) == {"real": 3, "fake": 2}
-    line = "val: 5 images, 40.0 % fake, 1 fake to 1.5 real"
+    line = "val: 5 images, 3 real and 2 fake (40.0 % fake)"
     assert describe_split("val", FacesDataset(root)) == line
     (root / "fake" / "notes.txt").touch()
     assert describe_split("val", FacesDataset(root)) == (
-        f"{line} (1 files that are no images skipped)"
+        f"{line}; 1 other files or folders passed over"
     )

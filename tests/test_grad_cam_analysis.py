@@ -130,7 +130,8 @@ def test_main_writes_a_figure_of_each_class_and_its_numbers(
         for kind in ("Real", "Fake")
         for extension in ("png", "json")
     ]
-    assert capsys.readouterr().out.split("\n") == [*(f"wrote {n}" for n in names), ""]
+    lines = [f"checkpoint: {checkpoint}", *(f"wrote {n}" for n in names)]
+    assert capsys.readouterr().out.splitlines() == lines
     assert sorted(map(str, tmp_path.iterdir())) == sorted(names)
     for label, name in enumerate(("real", "fake")):
         numbers = json.loads(Path(names[2 * label + 1]).read_text())
@@ -178,7 +179,7 @@ def test_main_where_all_maps_are_empty_says_so_under_them(faces_root, tmp_path):
 @pytest.mark.parametrize("flags", [["--whole-set"], ["--class", "true"]])
 def test_main_with_image_and_what_needs_a_dataset_exits_with_status_2(flags, capsys):
     with pytest.raises(SystemExit) as error:
-        grad_cam_analysis.main(["--image", "a.png", *flags])
+        grad_cam_analysis.main(["-cpp", "a.pt", "--image", "a.png", *flags])
 
     assert error.value.code == 2
     assert "needs a dataset" in capsys.readouterr().err

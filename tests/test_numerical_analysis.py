@@ -57,7 +57,7 @@ def load_json(path):
 class BrightnessDetector(torch.nn.Module):
     """Calls bright images fake."""
 
-    name = "SimpleNet"
+    name = title = "SimpleNet"
     preprocessing = PUBLISHED
     temperature, logit_bias = 1.0, 0.0
 
@@ -392,13 +392,13 @@ def test_main_stored_threshold_and_several_checkpoints(
     )
 
     even, odd = (
-        load_json(tmp_path / f"faces_SimpleNet_{name}_metrics.json")
+        load_json(tmp_path / f"faces_val_SimpleNet_{name}_metrics.json")
         for name in ("even", "odd")
     )
     assert odd["threshold"] == 0.7
     assert "chosen on validation" in odd["threshold_source"]
     assert odd["llr_source"] == "chosen on validation, in the checkpoint"
-    scores = load_score_set(tmp_path / "faces_SimpleNet_odd_scores.csv")
+    scores = load_score_set(tmp_path / "faces_val_SimpleNet_odd_scores.csv")
     np.testing.assert_allclose(scores.llrs, 0.5 * scores.scores + 0.25)
     assert even["threshold"] == 0.5
     assert even["num_samples"] == 8

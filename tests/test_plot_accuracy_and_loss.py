@@ -245,7 +245,7 @@ def test_script_with_malformed_json_exits_with_one_line_and_status_2(tmp_path):
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.startswith(
-        f"plot_accuracy_and_loss.py: error: {path} is not JSON: "
+        f"plot_accuracy_and_loss.py: error: {path} is not JSON, as a history is: "
     )
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == [path]

@@ -120,7 +120,8 @@ def test_main_writes_figures_and_the_numbers_beside_them(
         f"{start}_mean_saliency_maps.json",
         f"{start}_mean_saliency_maps.npy",
     ]
-    assert capsys.readouterr().out.split("\n") == [*(f"wrote {n}" for n in names), ""]
+    lines = [f"checkpoint: {checkpoint}", *(f"wrote {n}" for n in names)]
+    assert capsys.readouterr().out.splitlines() == lines
     assert sorted(map(str, tmp_path.iterdir())) == sorted(names)
     pairs, means = (json.loads(Path(names[i]).read_text()) for i in (1, 3))
     mean_maps = np.load(names[4])
@@ -168,7 +169,8 @@ def test_main_with_image_explains_it_without_a_dataset(
     saliency_map.main([*flags, "--data-root", "none", "--image", str(image)])
 
     start = f"{tmp_path}/SimpleNet_00_saliency_map"
-    assert capsys.readouterr().out == f"wrote {start}.png\nwrote {start}.json\n"
+    lines = [f"checkpoint: {checkpoint}", f"wrote {start}.png", f"wrote {start}.json"]
+    assert capsys.readouterr().out.splitlines() == lines
     numbers = json.loads(Path(f"{start}.json").read_text())
     assert numbers["path"] == str(image)
     assert numbers["label"] is None

@@ -100,7 +100,7 @@ def test_train_main_killed_at_random_moments_ends_as_undisturbed(
             folder,
             rng=rng,
             kills=KILLS - kills,
-            duration_s=duration_s,
+            duration_s=duration_s / 4,
         )
         assert survival.find_differences(read_results(folder), expected) == []
         assert survival.list_temporary_files(folder) == set()

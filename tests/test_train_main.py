@@ -157,8 +157,8 @@ def test_main_writes_the_files_of_the_reference(
     assert model.threshold == checkpoint["threshold"]
 
     lines = capsys.readouterr().out.splitlines()
-    assert "train: 9 images, 44.4 % fake, 1 fake to 1.2 real" in lines
-    assert "test: 5 images, 60.0 % fake, 1 fake to 0.7 real" in lines
+    assert "train: 9 images, 5 real and 4 fake (44.4 % fake)" in lines
+    assert "test: 5 images, 2 real and 3 fake (60.0 % fake)" in lines
     assert any("trainable parameters" in line for line in lines)
     assert any(line.startswith("device: cpu, precision: ") for line in lines)
     assert any(line.startswith("best validation accuracy") for line in lines)
@@ -170,7 +170,7 @@ def test_main_limit_takes_so_many_of_each_class(
     tiny_model, faces_root, tmp_path, capsys
 ):
     train(faces_root, tmp_path, "--limit", "1")
-    assert "train: 2 images, 50.0 % fake" in capsys.readouterr().out
+    assert "train: 2 images, 1 real and 1 fake" in capsys.readouterr().out
 
 
 def test_main_second_run_is_appended_to_the_history(tiny_model, faces_root, tmp_path):

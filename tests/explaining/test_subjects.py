@@ -11,6 +11,7 @@ import torch
 from conftest import make_image
 from script_helpers import make_checkpoint
 
+import command_line
 from explaining.figures import UNKNOWN, Kind, Pair, color_map
 from explaining.subjects import (
     Group,
@@ -219,13 +220,18 @@ def test_name_pictures_refuses_twins_and_inputs(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--image", "a.png", "--class", "true"], "--class true needs a dataset"),
+        (["--image", "a.png"], "--image goes with -cpp CHECKPOINT"),
+        (
+            ["-cpp", "a.pt", "--image", "a.png", "--class", "true"],
+            "--class true needs a dataset",
+        ),
         (["--image", "a.png", "--choose", "random"], "not allowed with"),
         (["--class", "false"], "invalid choice"),
     ],
 )
 def test_subject_flags_that_exclude_each_other_are_refused(flags, message, capsys):
     parser = argparse.ArgumentParser()
+    command_line.add_checkpoint_flag(parser)
     add_subject_flags(parser)
 
     with pytest.raises(SystemExit) as error:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from files.layout import default_checkpoint_path, default_history_path, name_run_files
+import pytest
+
+from files.layout import (
+    default_checkpoint_path,
+    default_history_path,
+    name_detector,
+    name_run_files,
+)
 
 
 def test_name_run_files_are_those_in_use():
@@ -28,3 +35,17 @@ def test_name_run_files_word_comes_last():
 def test_default_paths_are_of_adam():
     assert default_checkpoint_path("d", "m") == Path("checkpoints/d_m_Adam.pt")
     assert default_history_path("d", "m") == Path("out/d_m_Adam.json")
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ({"name": "photos"}, "SimpleNet_photos"),
+        ({"name": "../../x"}, "SimpleNet"),
+        ({"name": 3}, "SimpleNet"),
+        ({}, "SimpleNet"),
+        (None, "SimpleNet"),
+    ],
+)
+def test_name_detector_takes_the_runs_name_if_it_is_a_word(flags, name):
+    assert name_detector("SimpleNet", flags) == name

@@ -159,7 +159,7 @@ def test_fit_llr_calibration_scale_of_scores_does_not_matter(scale):
     [
         (1.02, "worse than no evidence"),
         (0.9, "hardly better"),
-        (0.25, "75% of the way"),
+        (0.25, "75 % of the way"),
     ],
 )
 def test_describe_cllr_says_what_it_is_worth(cllr, words):

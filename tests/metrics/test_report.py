@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from metrics.cells import check_samples
 from metrics.report import compute_report
@@ -179,7 +180,8 @@ def test_compute_report_operating_points_keep_their_rates():
         point = by_name[name]
         assert 0.8 * rate < point["fpr"] <= rate
         assert point["chosen"] == "chosen on these samples"
-        called = llrs >= point["threshold"]
+        assert point["threshold_scale"] == "P(fake)"
+        called = expit(llrs) >= point["threshold"]
         assert called[labels == 0].mean() == pytest.approx(point["fpr"])
         assert point["fpr_interval"][0] < rate < point["fpr_interval"][1]
     assert by_name["threshold in use"]["chosen"] is None

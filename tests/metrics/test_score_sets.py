@@ -129,3 +129,11 @@ def test_calibrate_on_logit_differences_keeps_their_name():
     scores = make_drawn(1, score_name=LOGIT_DIFFERENCE)
 
     assert calibrate_on(scores, scores).score_name == LOGIT_DIFFERENCE
+
+
+def test_score_set_of_validation_says_so_in_name_and_title():
+    validation = make(detector="", split="val")
+
+    assert validation.name == "faces_val_m"
+    assert validation.title == "m on faces, val split"
+    assert make(detector="", split="test").name == "faces_m"
