@@ -299,9 +299,8 @@ def _compute_temperature_interval(
     curvature = slopes * (scores * (1 - scores)) @ slopes.T
     # Where the scores tell nothing there is no curvature: anything is possible.
     variance = np.linalg.pinv(curvature)[0, 0] or np.inf
-    low, high = np.exp(
-        np.log(fitted.temperature) + 1.96 * np.sqrt(variance) * np.array([-1, 1])
-    )
+    margin = min(1.96 * float(np.sqrt(variance)), 50.0)  # more overflows below
+    low, high = fitted.temperature * np.exp([-margin, margin])
     return max(float(low), _TEMPERATURES[0]), min(float(high), _TEMPERATURES[1])
 
 

@@ -196,3 +196,12 @@ def test_choose_calibration_equal_logits_say_nothing():
 
     assert choice.calibration == Calibration(1.0, 0.0)
     assert choice.temperature_interval == (0.05, 20.0)
+
+
+def test_choose_calibration_of_a_model_that_says_next_to_nothing_stays_in_bounds():
+    labels = np.array([0, 0, 1, 1])
+
+    choice = choose_calibration(1e-6 * np.array([1.0, -2.0, 3.0, 1.5]), labels)
+
+    low, high = choice.temperature_interval
+    assert 0.05 <= low < high <= 20
