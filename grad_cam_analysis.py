@@ -34,7 +34,7 @@ from explaining.subjects import (
 )
 from faces_dataset import CLASS_NAMES, count_classes
 from files.atomic import check_writable
-from files.layout import MODEL_NAMES, default_checkpoint_path
+from files.layout import default_checkpoint_path
 from hardware import choose_precision, prepare_device
 from loading import BatchLoader
 from utils import load_checkpoint
@@ -94,9 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     precision = choose_precision(args.precision, prepare_device(args.device))
-    path = args.checkpoint_path or default_checkpoint_path(
-        args.dataset, args.model or MODEL_NAMES[0]
-    )
+    path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
     model = load_checkpoint(path, args.model, precision.device)
     command_line.say(f"checkpoint: {path}")
     where = {"data_root": args.data_root, "limit": args.limit}

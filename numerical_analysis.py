@@ -64,10 +64,6 @@ comparison_metrics.{json,csv,md,tex}."""
 # Flags that say how files of scores are to be read.
 SCORE_FLAGS = [flag.name for flag in fields(ScoreFormat)]
 
-inner_fraction = command_line.number_type(
-    float, lambda v: 0 < v < 1, "a number between 0 and 1"
-)
-
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -100,7 +96,7 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--prevalence",
-        type=inner_fraction,
+        type=command_line.inner_fraction,
         metavar="SHARE",
         help="share of fakes where the detector is to be used: also say how many of "
         "those called fake are, and called real (PPV, NPV)",
@@ -147,7 +143,7 @@ def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--fpr-confidence",
-        type=inner_fraction,
+        type=command_line.inner_fraction,
         metavar="C",
         help="with --max-fpr: be so sure that other real samples keep to it as well",
     )

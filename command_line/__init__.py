@@ -22,6 +22,7 @@ from command_line.flags import (
 from command_line.parser import (
     Parser,
     fraction,
+    inner_fraction,
     make_printable,
     non_negative_int,
     number_type,
@@ -45,6 +46,7 @@ __all__ = [
     "add_seed_flag",
     "add_tuning_flags",
     "fraction",
+    "inner_fraction",
     "make_printable",
     "non_negative_int",
     "number_type",

@@ -8,6 +8,7 @@ from pathlib import Path
 from command_line.parser import (
     dataset_name,
     fraction,
+    inner_fraction,
     non_negative_float,
     non_negative_int,
     positive_float,
@@ -246,7 +247,7 @@ def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--fpr-confidence",
-        type=fraction,
+        type=inner_fraction,
         metavar="C",
         help="with --max-fpr: keep to it, with this confidence, on all real images, "
         "not only on those of the validation split",

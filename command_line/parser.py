@@ -102,6 +102,7 @@ non_negative_float = number_type(
     float, lambda v: 0 <= v < float("inf"), "a number of at least 0"
 )
 fraction = number_type(float, lambda v: 0 <= v < 1, "a number from 0 up to 1")
+inner_fraction = number_type(float, lambda v: 0 < v < 1, "a number between 0 and 1")
 # torch takes no seed of more than 64 bits.
 seed = number_type(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 

@@ -63,9 +63,9 @@ def name_detector(model: str, flags: object) -> str:
     return f"{model}_{word}" if is_word else model
 
 
-def default_checkpoint_path(dataset: str, model: str) -> Path:
+def default_checkpoint_path(dataset: str, model: str | None = None) -> Path:
     """Return the checkpoint that the scripts take where none is named."""
-    return name_run_files(dataset, model).checkpoint
+    return name_run_files(dataset, model or MODEL_NAMES[0]).checkpoint
 
 
 def default_history_path(dataset: str, model: str) -> Path:
