@@ -29,6 +29,8 @@ class FacesDataset(Dataset):
         transform: called with an upright RGB `PIL.Image`; what it returns is the
             sample. Without it the sample is the image itself.
         limit: use only the first `limit` images of each class.
+        real_only: take the real images a second time, as fakes, and do without the
+            folder `fake`: for a training whose fakes are blended from real images.
 
     Attributes:
         num_skipped_files: hidden files and files that are no images by their name.
@@ -44,10 +46,12 @@ class FacesDataset(Dataset):
         transform: Callable[[Image.Image], Any] | None = None,
         *,
         limit: int | None = None,
+        real_only: bool = False,
     ) -> None:
         self.root_path = Path(root_path)
         self.transform = transform
-        listed = [list_images(self.root_path / name) for name in CLASS_NAMES]
+        self._folders = [CLASS_NAMES[REAL]] * 2 if real_only else CLASS_NAMES
+        listed = [list_images(self.root_path / name) for name in self._folders]
         self.num_skipped_files = sum(num_skipped for _, num_skipped in listed)
         names = [names[:limit] for names, _ in listed]
         self._labels = np.repeat([REAL, FAKE], [len(names[REAL]), len(names[FAKE])])
@@ -95,7 +99,7 @@ class FacesDataset(Dataset):
 
     def get_path(self, index: int) -> Path:
         """Return the path of the image at `index`."""
-        folder = self.root_path / CLASS_NAMES[self.get_label(index)]
+        folder = self.root_path / self._folders[self.get_label(index)]
         return folder / os.fsdecode(self._names[index])
 
     def get_label(self, index: int) -> int:
@@ -128,10 +132,11 @@ class FacesDataset(Dataset):
 
     def _refuse_empty_class(self) -> None:
         """Raise ValueError if a class has no image."""
-        for label, name in enumerate(CLASS_NAMES):
+        for label in (REAL, FAKE):
             if label not in self._labels:
+                folder = self.root_path / self._folders[label]
                 raise ValueError(
-                    f"no images in {self.root_path / name}; put at least one image "
+                    f"no images in {folder}; put at least one image "
                     "file (.jpg, .png, ... as Pillow reads) there"
                 )
 

@@ -26,7 +26,7 @@ from files.atomic import check_writable
 from files.layout import CLASS_NAMES, FAKE, REAL, RunPaths, name_run_files
 from files.run_files import InterruptedRunError, RunFiles, get_versions
 from hardware import Precision, choose_precision, distributed, prepare_device
-from loading import BatchLoader
+from loading import Augmentation, BatchLoader
 from metrics import choose_operating_point
 from metrics.operating_point import count_allowed_false_positives
 from trainer import Trainer
@@ -46,10 +46,29 @@ ONE_CLASS_CURES = (
     "a longer --warmup, a lower -lr, another --seed, or for XceptionBased "
     "--recalibrate-bn 12 (docs/results.md)"
 )
+XCEPTION_ON_FEW_IMAGES = {
+    "model": "XceptionBased",
+    "lr_schedule": "cosine",
+    "warmup": 20,
+    "recalibrate_bn": 12,
+}
+RECIPES = {  # what --recipe puts in place of the flags' defaults
+    "published": {},
+    "small-set": {**XCEPTION_ON_FEW_IMAGES, "lr": 5e-4, "epochs": 30, "cutmix": 0.5},
+    "general": {
+        **XCEPTION_ON_FEW_IMAGES,
+        "lr": 2e-4,
+        "epochs": 20,
+        "augment": "robust",
+        "self_blend": 0.5,
+    },
+}
 EPILOG = """examples:
   python train_main.py -d fakes_dataset -m SimpleNet -lr 0.001 -b 32 -e 5 -o Adam
   python train_main.py -d synthetic_dataset -m XceptionBased -lr 0.001 -b 32 -e 2
   python train_main.py -d synthetic_dataset -m XceptionBased -e 5 --resume
+  python train_main.py -d synthetic_dataset --recipe small-set
+  python train_main.py -d synthetic_dataset --recipe general --name general
 
 writes:
   out/DATASET_MODEL_OPTIMIZER.json              history, a record a run
@@ -79,6 +98,9 @@ class Recipe:
     lr_schedule: str
     warmup: int | None
     class_weights: str
+    augment: str
+    self_blend: float
+    cutmix: float
     grad_clip: float | None
     recalibrate_bn: int
     compile: bool
@@ -98,9 +120,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command_line.add_data_flags(parser)
     command_line.add_model_flag(parser)
     command_line.add_compute_flags(parser)
-    command_line.add_recipe_flags(parser)
+    command_line.add_recipe_flags(parser, RECIPES)
     command_line.add_tuning_flags(parser)
     command_line.add_file_flags(parser)
+    recipe = parser.parse_args(argv).recipe
+    parser.set_defaults(**RECIPES[recipe])
     args = parser.parse_args(argv)
     if args.fpr_confidence is not None and not args.max_fpr:
         parser.error("--fpr-confidence goes with --max-fpr above 0")
@@ -128,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.dataset,
         data_root=args.data_root,
         limit=args.limit,
+        train_on_real_only=args.self_blend == 1,
         check=args.check_images,
         skip_bad_images=args.skip_bad_images,
     )
@@ -183,6 +208,7 @@ def build_loaders(
             device=next(model.parameters()).device,
             seed=recipe.seed,
             training=split == "train",
+            augmentation=Augmentation(recipe.augment, recipe.self_blend, recipe.cutmix),
             workers=workers,
         )
         for split, dataset in datasets.items()
@@ -306,6 +332,11 @@ def print_start(
         command_line.say(f"left out of {split}, unreadable: {', '.join(names[:10])}")
     for split, dataset in datasets.items():
         command_line.say(describe_split(split, dataset))
+    if recipe.self_blend:
+        command_line.say(
+            f"{100 * recipe.self_blend:g} % of the training fakes are self-blended "
+            "real images"
+        )
     model = trainer.model
     command_line.say(
         f"model: {recipe.model}, {get_nof_parameters(model):,} trainable parameters"

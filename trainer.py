@@ -38,7 +38,11 @@ class Totals:
     num_samples: int = 0
 
     def add(self, logits: Tensor, labels: Tensor, mean_loss: float) -> None:
-        """Count a batch: logits (N, C), labels (N,), its mean loss."""
+        """Count a batch: logits (N, C), labels (N,) or (N, C), its mean loss.
+
+        Of an image with shares of several classes the largest is its label.
+        """
+        labels = labels if labels.ndim == 1 else labels.argmax(dim=1)
         self.loss += mean_loss * len(labels)
         self.num_correct += int((logits.argmax(dim=1) == labels).sum())
         self.num_samples += len(labels)

@@ -37,6 +37,7 @@ def load_dataset(
     *,
     data_root: str | Path = "datasets",
     limit: int | None = None,
+    real_only: bool = False,
 ) -> FacesDataset:
     """Open one split of a dataset, its images as uint8 tensors (3, 256, 256).
 
@@ -48,6 +49,7 @@ def load_dataset(
         split: train, val or test.
         data_root: folder that holds the datasets.
         limit: use only the first `limit` images of each class.
+        real_only: as `FacesDataset` takes it.
 
     Raises:
         FileNotFoundError: there is no such dataset; the message names those there are.
@@ -61,7 +63,9 @@ def load_dataset(
             f"there is no dataset {name!r} under {data_root} ({known}); name another "
             "with -d and --data-root, or make examples with make_demo_datasets.py"
         )
-    return FacesDataset(folder / split, ResizeToTensor(), limit=limit)
+    return FacesDataset(
+        folder / split, ResizeToTensor(), limit=limit, real_only=real_only
+    )
 
 
 def list_datasets(data_root: str | Path) -> list[str]:
@@ -77,6 +81,7 @@ def open_splits(
     *,
     data_root: str | Path,
     limit: int | None = None,
+    train_on_real_only: bool = False,
     check: str = "auto",
     skip_bad_images: bool = False,
 ) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
@@ -87,6 +92,7 @@ def open_splits(
         data_root: folder that holds the datasets.
         limit: use only the first `limit` images of each class and split; those that
             are left out are not replaced by others.
+        train_on_real_only: do without the training split's fakes.
         check: how to look for unreadable images, as `loading.check_images` takes it.
         skip_bad_images: leave them out instead of refusing the dataset.
 
@@ -98,7 +104,13 @@ def open_splits(
         ValueError: a class is empty, or images cannot be read.
     """
     datasets = {
-        split: load_dataset(name, split, data_root=data_root, limit=limit)
+        split: load_dataset(
+            name,
+            split,
+            data_root=data_root,
+            limit=limit,
+            real_only=train_on_real_only and split == "train",
+        )
         for split in SPLITS
     }
     bad = check_images(datasets, check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 from command_line.parser import (
@@ -18,6 +19,7 @@ from command_line.parser import (
 )
 from files.layout import CHECKPOINTS_DIR, MODEL_NAMES, OPTIMIZER_NAMES, OUT_DIR
 
+AUGMENTATION_STYLES = ("published", "robust", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -141,9 +143,17 @@ def add_figures_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the published recipe."""
+def add_recipe_flags(parser: argparse.ArgumentParser, recipes: Collection[str]) -> None:
+    """Add --recipe, one of `recipes`, and the flags of the published one."""
     group = parser.add_argument_group("recipe")
+    group.add_argument(
+        "--recipe",
+        choices=tuple(recipes),
+        default=next(iter(recipes)),
+        help="flags by one name, each can still be given: small-set is the best found "
+        "for 1,500 images, general for fakes of kinds not trained on (both "
+        "-m XceptionBased)",
+    )
     group.add_argument(
         "-lr",
         "--lr",
@@ -225,6 +235,7 @@ def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
         help="balanced: real and fake weigh the same in the loss, whose mean over a "
         "batch is then weighted",
     )
+    add_image_changing_flags(group)
     group.add_argument(
         "--grad-clip",
         type=positive_float,
@@ -251,6 +262,37 @@ def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="with --max-fpr: keep to it, with this confidence, on all real images, "
         "not only on those of the validation split",
+    )
+
+
+def add_image_changing_flags(group: argparse._ArgumentGroup) -> None:
+    """Add the flags on how training images are changed."""
+    group.add_argument(
+        "--augment",
+        choices=AUGMENTATION_STYLES,
+        default=AUGMENTATION_STYLES[0],
+        help="how training images are changed: published crops and mirrors; robust "
+        "compresses, scales, blurs, colours and adds noise besides; none does nothing",
+    )
+    group.add_argument(
+        "--self-blend",
+        type=fraction,
+        nargs="?",
+        const=1.0,
+        default=0.0,
+        metavar="SHARE",
+        help="for detectors of forgeries never seen: make this share of the fakes "
+        "from real images, each blended with a changed copy of itself; without a "
+        "number all of them: train/real is enough then, and train/fake is not read",
+    )
+    group.add_argument(
+        "--cutmix",
+        type=fraction,
+        default=0.0,
+        metavar="SHARE",
+        help="in this share of the batches, paste a part of another image into each, "
+        "and mix the labels likewise; keeps a large model from learning a small set "
+        "by heart",
     )
 
 

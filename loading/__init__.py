@@ -1,11 +1,13 @@
 """From image files to batches on the device; start at `batches.py`.
 
 `image_files.py`: list, read and check images. `augmentation.py`: how training images
-are changed. `preprocessing.py`: what a model expects.
+are changed. `self_blending.py`: fakes made of real ones. `preprocessing.py`: what a
+model expects.
 """
 
 from __future__ import annotations
 
+from loading.augmentation import Augmentation
 from loading.batches import BatchLoader
 from loading.image_files import (
     check_images,
@@ -20,6 +22,7 @@ __all__ = [
     "IMAGE_SIZE",
     "PUBLISHED",
     "SYMMETRIC",
+    "Augmentation",
     "BatchLoader",
     "Preprocessing",
     "check_images",

@@ -1,21 +1,154 @@
-"""How training images are changed: cropped from their padded selves, and mirrored.
+"""How training images are changed; `ChangedImages` and `BatchLoader` do it.
 
-What is drawn depends on the generator alone: the same (seed, epoch, index) gives the
-same image whoever reads it.
+What is drawn depends on (seed, epoch, index) alone: the same image comes out whoever
+reads it.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
+from torch.utils.data import Dataset
+
+from loading.image_files import map_in_threads
+from loading.self_blending import self_blend
 
 PADDING = 4  # pixels on each side, as published
+REAL = 0  # the label of what may be blended with itself
 
 
-def draw_augmentation(num_images: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw how each image is changed.
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to training images.
+
+    Args:
+        style: published crops and mirrors; robust compresses, scales, blurs and
+            colours besides; none does nothing.
+        self_blend: share of the fakes, from 0 to 1, in whose place a real image
+            stands that was blended with itself.
+        cutmix: share of the batches, from 0 to 1, in which each image has a part of
+            another.
+    """
+
+    style: str = "published"
+    self_blend: float = 0.0
+    cutmix: float = 0.0
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether images are changed one by one, as they are read."""
+        return self.style == "robust" or self.self_blend > 0
+
+
+AS_PUBLISHED = Augmentation()
+
+
+class ChangedImages(Dataset):
+    """A training split whose images are changed anew in every epoch.
+
+    Args:
+        dataset: map-style, with `get_labels`; its samples are uint8 (3, H, W).
+        seed: of all that is drawn.
+        augmentation: what is done.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int, augmentation: Augmentation) -> None:
+        self.dataset = dataset
+        self._seed = seed
+        self._augmentation = augmentation
+        self._real_indices = np.flatnonzero(dataset.get_labels() == REAL)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, int]:
+        """Return the sample at `place`, an epoch and an index: image and label."""
+        epoch, index = place
+        # A stream of its own beside those of `BatchLoader`, which draw for all images.
+        generator = np.random.default_rng([self._seed, epoch, 2, index])
+        label = self.dataset.get_label(index)
+        share = self._augmentation.self_blend
+        is_blended = label != REAL and generator.random() < share
+        if is_blended:
+            index = generator.choice(self._real_indices)
+        pixels = self.dataset[index][0].permute(1, 2, 0).numpy()
+        image = Image.fromarray(pixels)
+        if is_blended:
+            image = self_blend(image, generator)
+        if self._augmentation.style == "robust":
+            image = degrade(image, generator)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1), label
+
+    def __getitems__(
+        self, places: Sequence[tuple[int, int]]
+    ) -> list[tuple[Tensor, int]]:
+        """Return several samples, made in threads if the dataset bears them."""
+        if getattr(self.dataset, "reads_in_threads", False):
+            return map_in_threads(self.__getitem__, places)
+        return [self[place] for place in places]
+
+
+def degrade(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Change an RGB image as cameras, networks and programs do, each by chance."""
+    if generator.random() < 0.3:
+        factor = generator.uniform(1, 2.5)
+        image = rescale(image, factor, generator.integers(2, 4, size=2))
+    if generator.random() < 0.2:
+        image = image.filter(ImageFilter.GaussianBlur(generator.uniform(0.2, 1.2)))
+    if generator.random() < 0.5:
+        for enhance, most in ENHANCERS:
+            image = enhance(image).enhance(generator.uniform(1 - most, 1 + most))
+    if generator.random() < 0.2:
+        image = add_noise(image, generator.uniform(1, 8), generator)
+    if generator.random() < 0.5:
+        kind = "WEBP" if generator.random() < 0.2 else "JPEG"
+        image = compress(image, kind, int(generator.integers(40, 96)))
+    return image
+
+
+ENHANCERS = (
+    (ImageEnhance.Brightness, 0.2),
+    (ImageEnhance.Contrast, 0.2),
+    (ImageEnhance.Color, 0.3),
+)
+
+
+def rescale(
+    image: Image.Image, factor: float, filters: Sequence[int] = (3, 3)
+) -> Image.Image:
+    """Scale an image down by a factor, and up again, with Pillow's filters."""
+    small = tuple(max(round(side / factor), 1) for side in image.size)
+    down, up = (Image.Resampling(int(number)) for number in filters)
+    return image.resize(small, down).resize(image.size, up)
+
+
+def add_noise(
+    image: Image.Image, deviation: float, generator: np.random.Generator
+) -> Image.Image:
+    """Add Gaussian noise of a deviation in grey levels to every channel."""
+    pixels = np.asarray(image, dtype=np.float32)
+    noise = generator.standard_normal(pixels.shape, dtype=np.float32)
+    pixels = (pixels + deviation * noise).clip(0, 255)
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
+def compress(image: Image.Image, kind: str, quality: int) -> Image.Image:
+    """Encode an image as JPEG or WEBP, of a quality from 1 to 100, and decode it."""
+    file = BytesIO()
+    image.save(file, kind, quality=quality)
+    return Image.open(file).convert("RGB")
+
+
+def draw_crops(num_images: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw how each image is cropped and mirrored.
 
     Returns:
         int64 (N, 3), a row an image: the crop's top and left edge within the padded
@@ -25,12 +158,12 @@ def draw_augmentation(num_images: int, generator: np.random.Generator) -> np.nda
     return generator.integers(0, high, size=(num_images, 3))
 
 
-def augment(images: Tensor, draws: np.ndarray) -> Tensor:
+def crop_and_mirror(images: Tensor, draws: np.ndarray) -> Tensor:
     """Cut each image from its zero-padded self and mirror some, as published.
 
     Args:
         images: (N, C, H, W).
-        draws: int64 (N, 3), of `draw_augmentation`: a row an image.
+        draws: int64 (N, 3), of `draw_crops`: a row an image.
 
     Returns:
         images of the same shape and dtype, in channels-last memory format.
@@ -44,3 +177,31 @@ def augment(images: Tensor, draws: np.ndarray) -> Tensor:
         crop = source[:, top : top + height, left : left + width]
         image.copy_(crop.flip(-1) if mirrored else crop)
     return result
+
+
+def mix_parts(
+    images: Tensor, labels: Tensor, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Give each image a square part of its neighbour in the batch, and of its label.
+
+    Args:
+        images: (N, C, H, W); they are changed.
+        labels: int64 (N,), 0 or 1.
+        generator: draws the square, the same for all images.
+
+    Returns:
+        The images, and the classes' shares in each: float32 (N, 2).
+
+    Source: Yun et al., CutMix, ICCV 2019, section 3.1, with a uniform share (alpha 1).
+        Deviation: the square lies within the image, so that its share is as drawn.
+    """
+    height, width = images.shape[2:]
+    side = math.sqrt(generator.random())
+    rows, columns = round(side * height), round(side * width)
+    top = int(generator.integers(0, height - rows + 1))
+    left = int(generator.integers(0, width - columns + 1))
+    part = (..., slice(top, top + rows), slice(left, left + columns))
+    images[part] = images.roll(1, dims=0)[part]
+    shares = F.one_hot(labels, 2).float()
+    share = rows * columns / (height * width)
+    return images, shares.lerp(shares.roll(1, dims=0), share)

@@ -17,14 +17,21 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hardware import distributed
-from loading.augmentation import augment, draw_augmentation
+from loading.augmentation import (
+    AS_PUBLISHED,
+    Augmentation,
+    ChangedImages,
+    crop_and_mirror,
+    draw_crops,
+    mix_parts,
+)
 from loading.preprocessing import Preprocessing
 
 SHARED_MEMORY = Path("/dev/shm")  # through which Linux's workers pass their batches
 PREFETCHED = 2  # batches that each worker prepares
 PATIENCE_S = 600  # without a batch, after which the workers are held for lost
 
-_ORDER, _AUGMENTATION = 0, 1  # separate random streams of one seed
+_ORDER, _CROPS, _MIXING = 0, 1, 3  # separate random streams of one seed
 
 
 class BatchLoader:
@@ -37,7 +44,8 @@ class BatchLoader:
         preprocessing: normalises uint8 images (N, 3, H, W).
         device: where the batches go.
         seed: of the order and the augmentation.
-        training: shuffle, crop and flip.
+        training: shuffle, and change the images.
+        augmentation: how they are changed.
         workers: processes that read images; 0 reads in this process, None chooses
             what suits the device.
 
@@ -52,10 +60,11 @@ class BatchLoader:
 
     Yields:
         images float32 (N, 3, H, W) in channels-last memory format, and labels
-        int64 (N,), both on the device. With several processes each gets its share of
-        every batch, so that together they see each sample exactly once. A process
-        that gets none keeps step with a stand-in: of share 0 in training, without its
-        label in evaluation.
+        int64 (N,), both on the device; where parts of images are mixed, the classes'
+        shares float32 (N, 2) in place of labels. With several processes each gets its
+        share of every batch, so that together they see each sample exactly once. A
+        process that gets none keeps step with a stand-in: of share 0 in training,
+        without its label in evaluation.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         seed: int = 0,
         training: bool = False,
+        augmentation: Augmentation = AS_PUBLISHED,
         workers: int | None = None,
     ) -> None:
         self.dataset = dataset
@@ -79,9 +89,15 @@ class BatchLoader:
         self.batch = 0
         self.batch_indices = np.empty(0, dtype=np.int64)
         self.share = 1.0
+        self.augmentation = augmentation
+        self.is_changed = training and augmentation.changes_images
+        if self.is_changed:
+            samples = ChangedImages(dataset, seed, augmentation)
+        else:
+            samples = dataset
         workers = _fit_into_shared_memory(workers, dataset, batch_size, self.device)
         self._loader = DataLoader(
-            dataset,
+            samples,
             batch_sampler=_BatchSampler(self),
             collate_fn=collate,
             num_workers=workers,
@@ -99,8 +115,8 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         if self.training:
-            generator = _make_generator(self.seed, self.epoch, _AUGMENTATION)
-            draws = draw_augmentation(len(self.dataset), generator)
+            generator = _make_generator(self.seed, self.epoch, _CROPS)
+            draws = draw_crops(len(self.dataset), generator)
         # The loader's sampler runs ahead of the batches; this is a second iteration.
         for place, batch in zip(self.list_batches(), self._loader, strict=True):
             self.batch_indices, self.share = place
@@ -108,11 +124,14 @@ class BatchLoader:
             images = images.to(self.device, non_blocking=True)
             labels = labels.to(self.device, non_blocking=True)
             if images.dtype == torch.uint8:
-                if self.training:
-                    images = augment(images, draws[self.batch_indices])
+                if self.training and self.augmentation.style != "none":
+                    images = crop_and_mirror(images, draws[self.batch_indices])
                 if self.preprocessing is not None:
                     images = self.preprocessing.normalise(images)
             if self.training:
+                generator = _make_generator(self.seed, self.epoch, _MIXING, self.batch)
+                if generator.random() < self.augmentation.cutmix:
+                    images, labels = mix_parts(images, labels, generator)
                 self.batch += 1
             elif not self.share:
                 labels = labels[:0]
@@ -170,8 +189,11 @@ class _BatchSampler:
     def __init__(self, owner: BatchLoader) -> None:
         self._owner = owner
 
-    def __iter__(self) -> Iterator[list[int]]:
-        return (indices.tolist() for indices, _ in self._owner.list_batches())
+    def __iter__(self) -> Iterator[list[int] | list[tuple[int, int]]]:
+        owner = self._owner
+        for indices, _ in owner.list_batches():
+            places = indices.tolist()
+            yield [(owner.epoch, i) for i in places] if owner.is_changed else places
 
 
 def collate(samples: Sequence[tuple[Any, int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -230,6 +252,6 @@ def _leave_process_group(worker: int) -> None:
         os.setpgid(0, 0)
 
 
-def _make_generator(seed: int, epoch: int, stream: int) -> np.random.Generator:
-    """Return the random generator of one stream of one epoch."""
-    return np.random.default_rng([seed, epoch, stream])
+def _make_generator(seed: int, *stream: int) -> np.random.Generator:
+    """Return the random generator of an epoch's stream, or of one of its batches."""
+    return np.random.default_rng([seed, *stream])

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from loading.augmentation import augment, draw_augmentation
+from loading.augmentation import crop_and_mirror, draw_crops
 
 
-def test_draw_augmentation_gives_every_place_and_both_sides():
-    draws = draw_augmentation(5000, np.random.default_rng(0))
+def test_draw_crops_gives_every_place_and_both_sides():
+    draws = draw_crops(5000, np.random.default_rng(0))
     assert draws.shape == (5000, 3)
     assert [set(column) for column in draws.T.tolist()] == [
         set(range(9)),
@@ -29,14 +29,14 @@ def test_draw_augmentation_gives_every_place_and_both_sides():
         ((8, 8, 1), range(4, 7), range(4, 9), True),
     ],
 )
-def test_augment_known_answer(draw, rows, columns, mirrored):
+def test_crop_and_mirror_known_answer(draw, rows, columns, mirrored):
     image = np.arange(1, 16, dtype=np.uint8).reshape(3, 5)
     expected = [
         [image[r, c] if 0 <= r < 3 and 0 <= c < 5 else 0 for c in columns] for r in rows
     ]
     expected = np.array(expected)[:, ::-1] if mirrored else np.array(expected)
     images = torch.from_numpy(image).expand(1, 3, 3, 5)
-    result = augment(images, np.array([draw]))
+    result = crop_and_mirror(images, np.array([draw]))
     assert result.shape == (1, 3, 3, 5)
     assert result.dtype == torch.uint8
     for channel in result[0]:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import distributed
 from loading import batches
-from loading.augmentation import augment, draw_augmentation
+from loading.augmentation import crop_and_mirror, draw_crops
 from loading.batches import SHARED_MEMORY, BatchLoader, collate
 from loading.preprocessing import Preprocessing
 
@@ -89,11 +89,11 @@ def test_batch_loader_training_sees_each_sample_once_an_epoch():
 
 def test_batch_loader_training_augments_the_chosen_samples(dataset):
     loader = BatchLoader(dataset, 4, HALVE, seed=3, training=True)
-    draws = draw_augmentation(len(dataset), np.random.default_rng([3, 0, 1]))
+    draws = draw_crops(len(dataset), np.random.default_rng([3, 0, 1]))
     for images, labels in loader:
         samples = [dataset[index] for index in loader.batch_indices]
         plain, expected_labels = collate(samples)
-        expected = augment(plain, draws[loader.batch_indices])
+        expected = crop_and_mirror(plain, draws[loader.batch_indices])
         assert torch.equal(images, expected.float() / 2)
         assert torch.equal(labels, expected_labels)
 
