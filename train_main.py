@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.dataset,
         data_root=args.data_root,
         limit=args.limit,
-        train_on_real_only=args.self_blend == 1,
+        without_fakes=("train", "val") if args.self_blend == 1 else (),
         check=args.check_images,
         skip_bad_images=args.skip_bad_images,
     )
@@ -199,7 +199,15 @@ def build_loaders(
     *,
     workers: int | None,
 ) -> dict[str, BatchLoader]:
-    """Build the batches of every split, on the model's device."""
+    """Build the batches of every split, on the model's device.
+
+    The validation split holds self-blended fakes as the training split does: the epoch
+    and the threshold are chosen for them too.
+    """
+    augmentations = {
+        "train": Augmentation(recipe.augment, recipe.self_blend, recipe.cutmix),
+        "val": Augmentation("none", recipe.self_blend),
+    }
     return {
         split: BatchLoader(
             dataset,
@@ -208,7 +216,7 @@ def build_loaders(
             device=next(model.parameters()).device,
             seed=recipe.seed,
             training=split == "train",
-            augmentation=Augmentation(recipe.augment, recipe.self_blend, recipe.cutmix),
+            augmentation=augmentations.get(split),
             workers=workers,
         )
         for split, dataset in datasets.items()
@@ -334,8 +342,8 @@ def print_start(
         command_line.say(describe_split(split, dataset))
     if recipe.self_blend:
         command_line.say(
-            f"{100 * recipe.self_blend:g} % of the training fakes are self-blended "
-            "real images"
+            f"of train and val about {100 * recipe.self_blend:g} % of the fakes are "
+            "self-blended real images"
         )
     model = trainer.model
     command_line.say(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def open_splits(
     *,
     data_root: str | Path,
     limit: int | None = None,
-    train_on_real_only: bool = False,
+    without_fakes: Collection[str] = (),
     check: str = "auto",
     skip_bad_images: bool = False,
 ) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
@@ -92,7 +92,7 @@ def open_splits(
         data_root: folder that holds the datasets.
         limit: use only the first `limit` images of each class and split; those that
             are left out are not replaced by others.
-        train_on_real_only: do without the training split's fakes.
+        without_fakes: splits of which only the real images are read.
         check: how to look for unreadable images, as `loading.check_images` takes it.
         skip_bad_images: leave them out instead of refusing the dataset.
 
@@ -109,7 +109,7 @@ def open_splits(
             split,
             data_root=data_root,
             limit=limit,
-            real_only=train_on_real_only and split == "train",
+            real_only=split in without_fakes,
         )
         for split in SPLITS
     }

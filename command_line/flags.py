@@ -281,9 +281,9 @@ def add_image_changing_flags(group: argparse._ArgumentGroup) -> None:
         const=1.0,
         default=0.0,
         metavar="SHARE",
-        help="for detectors of forgeries never seen: make this share of the fakes "
-        "from real images, each blended with a changed copy of itself; without a "
-        "number all of them: train/real is enough then, and train/fake is not read",
+        help="for detectors of forgeries never seen: make this share of the fakes in "
+        "train and val from real images, each blended with a changed copy of itself; "
+        "without a number all of them, and those folders called fake are not needed",
     )
     group.add_argument(
         "--cutmix",

@@ -1,4 +1,4 @@
-"""How training images are changed; `ChangedImages` and `BatchLoader` do it.
+"""How images are changed; `ChangedImages` and `BatchLoader` do it.
 
 What is drawn depends on (seed, epoch, index) alone: the same image comes out whoever
 reads it.
@@ -27,7 +27,7 @@ REAL = 0  # the label of what may be blended with itself
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training images.
+    """What is done to images.
 
     Args:
         style: published crops and mirrors; robust compresses, scales, blurs and
@@ -48,11 +48,11 @@ class Augmentation:
         return self.style == "robust" or self.self_blend > 0
 
 
-AS_PUBLISHED = Augmentation()
+AS_PUBLISHED, UNCHANGED = Augmentation(), Augmentation("none")
 
 
 class ChangedImages(Dataset):
-    """A training split whose images are changed anew in every epoch.
+    """A dataset whose images are changed anew in every epoch.
 
     Args:
         dataset: map-style, with `get_labels`; its samples are uint8 (3, H, W).

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from hardware import distributed
 from loading.augmentation import (
     AS_PUBLISHED,
+    UNCHANGED,
     Augmentation,
     ChangedImages,
     crop_and_mirror,
@@ -44,8 +45,9 @@ class BatchLoader:
         preprocessing: normalises uint8 images (N, 3, H, W).
         device: where the batches go.
         seed: of the order and the augmentation.
-        training: shuffle, and change the images.
-        augmentation: how they are changed.
+        training: shuffle, and draw the augmentation anew in every epoch.
+        augmentation: how the images are changed; by default as published when
+            training, else not at all.
         workers: processes that read images; 0 reads in this process, None chooses
             what suits the device.
 
@@ -76,7 +78,7 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         seed: int = 0,
         training: bool = False,
-        augmentation: Augmentation = AS_PUBLISHED,
+        augmentation: Augmentation | None = None,
         workers: int | None = None,
     ) -> None:
         self.dataset = dataset
@@ -89,12 +91,13 @@ class BatchLoader:
         self.batch = 0
         self.batch_indices = np.empty(0, dtype=np.int64)
         self.share = 1.0
+        if augmentation is None:
+            augmentation = AS_PUBLISHED if training else UNCHANGED
         self.augmentation = augmentation
-        self.is_changed = training and augmentation.changes_images
+        self.is_changed = augmentation.changes_images
+        samples = dataset
         if self.is_changed:
             samples = ChangedImages(dataset, seed, augmentation)
-        else:
-            samples = dataset
         workers = _fit_into_shared_memory(workers, dataset, batch_size, self.device)
         self._loader = DataLoader(
             samples,
@@ -114,9 +117,8 @@ class BatchLoader:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        if self.training:
-            generator = _make_generator(self.seed, self.epoch, _CROPS)
-            draws = draw_crops(len(self.dataset), generator)
+        generator = _make_generator(self.seed, self.epoch, _CROPS)
+        draws = draw_crops(len(self.dataset), generator)
         # The loader's sampler runs ahead of the batches; this is a second iteration.
         for place, batch in zip(self.list_batches(), self._loader, strict=True):
             self.batch_indices, self.share = place
@@ -124,14 +126,14 @@ class BatchLoader:
             images = images.to(self.device, non_blocking=True)
             labels = labels.to(self.device, non_blocking=True)
             if images.dtype == torch.uint8:
-                if self.training and self.augmentation.style != "none":
+                if self.augmentation.style != "none":
                     images = crop_and_mirror(images, draws[self.batch_indices])
                 if self.preprocessing is not None:
                     images = self.preprocessing.normalise(images)
+            generator = _make_generator(self.seed, self.epoch, _MIXING, self.batch)
+            if generator.random() < self.augmentation.cutmix:
+                images, labels = mix_parts(images, labels, generator)
             if self.training:
-                generator = _make_generator(self.seed, self.epoch, _MIXING, self.batch)
-                if generator.random() < self.augmentation.cutmix:
-                    images, labels = mix_parts(images, labels, generator)
                 self.batch += 1
             elif not self.share:
                 labels = labels[:0]
