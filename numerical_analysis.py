@@ -358,6 +358,7 @@ def _score_dataset(
         detector=model.checkpoint_path.stem,
         provenance={
             "inputs": [describe_file(model.checkpoint_path)],
+            "trained_on": model.details.get("dataset"),
             "file_names_sha256": compute_fingerprint({name: dataset}),
         },
     )

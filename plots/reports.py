@@ -14,6 +14,12 @@ from files.atomic import save_csv, save_json, write_atomically
 from metrics import save_score_set
 from metrics.analysis import Analysis, Comparison, compare_detectors
 from plots.curves import plot_det, plot_precision_recall, plot_roc
+from plots.matrix import (
+    build_auc_matrix,
+    build_auc_rows,
+    format_auc_matrix,
+    plot_auc_matrix,
+)
 from plots.paper_tables import build_csv, format_latex, format_markdown
 from plots.scores import (
     plot_confusion_matrix,
@@ -67,6 +73,7 @@ def save_all(
         comparisons = compare_detectors(analyses)
         command_line.say(*format_comparison(analyses, comparisons).split("\n"), "")
         paths += _save_comparison(analyses, comparisons, folder, call)
+        paths += _save_auc_matrix(analyses, folder)
     return paths
 
 
@@ -140,6 +147,19 @@ def _save_comparison(
     _save_text(format_markdown(analyses, comparisons), paths[2])
     _save_text(format_latex(analyses, comparisons), paths[3])
     return [*paths, *_save_figures(CURVES, analyses, folder, "comparison")]
+
+
+def _save_auc_matrix(analyses: Sequence[Analysis], folder: Path) -> list[Path]:
+    """Print and save the AUCs by detector and dataset, where there are several."""
+    matrix = build_auc_matrix(analyses)
+    if matrix is None:
+        return []
+    command_line.say(*format_auc_matrix(matrix).split("\n"), "")
+    paths = [folder / f"comparison_auc_matrix.{end}" for end in ("csv", "png")]
+    header, rows = build_auc_rows(matrix)
+    save_csv(rows, paths[0], header=header)
+    _save_figure(plot_auc_matrix, matrix, paths[1])
+    return paths
 
 
 def _describe_test(comparison: Comparison) -> dict[str, Any]:
