@@ -24,7 +24,7 @@ def self_blend(image: Image.Image, generator: np.random.Generator) -> Image.Imag
     """Blend a real face with a slightly changed copy of itself.
 
     Args:
-        image: RGB, a face in its middle; any size.
+        image: RGB, a face in its middle, of at least 6 x 6 pixels.
         generator: what is drawn depends on it alone.
 
     Returns:

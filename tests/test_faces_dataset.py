@@ -212,3 +212,15 @@ def test_describe_split_counts_the_classes_and_what_was_skipped(own_faces_root):
     assert describe_split("val", FacesDataset(root)) == (
         f"{line}; 1 other files or folders passed over"
     )
+
+
+def test_faces_dataset_real_only_takes_the_real_images_twice(own_faces_root):
+    folder = own_faces_root / "train"
+    for path in (folder / "fake").iterdir():
+        path.unlink()
+    (folder / "fake").rmdir()
+    dataset = FacesDataset(folder, real_only=True)
+    assert dataset.get_labels().tolist() == [0] * 5 + [1] * 5
+    assert dataset.get_path(7) == dataset.get_path(2)
+    assert dataset[7][0].tobytes() == dataset[2][0].tobytes()
+    assert dataset[7][1] == 1

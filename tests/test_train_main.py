@@ -485,3 +485,52 @@ def test_main_bad_image_stops_before_training_or_is_left_out(
     (run,) = load_history(get_files(folder)[0])
     assert run["skipped_images"] == {"train": ["real/00.png"]}
     assert "train: 8 images" in capsys.readouterr().out
+
+
+def test_main_self_blend_needs_real_training_images_only(
+    tiny_model, own_faces_root, tmp_path, capsys
+):
+    for split in ("train", "val"):
+        for path in (own_faces_root / split / "fake").iterdir():
+            path.unlink()
+    assert train(own_faces_root, tmp_path, "--self-blend") == 0
+    output = capsys.readouterr().out
+    assert "train: 10 images, 5 real and 5 fake" in output
+    assert "about 100 % of the fakes are self-blended real images" in output
+    flags = load_history(get_files(tmp_path)[0])[0]["flags"]
+    assert (flags["self_blend"], flags["augment"]) == (1.0, "published")
+
+
+def test_main_everything_that_changes_images_resumes_bit_for_bit(
+    tiny_model, faces_root, tmp_path
+):
+    more = ("--augment", "robust", "--self-blend", "0.5", "--cutmix", "0.5")
+    train(faces_root, tmp_path / "whole", *more, "-e", "3")
+    train(faces_root, tmp_path / "parts", *more, "-e", "1")
+    train(faces_root, tmp_path / "parts", *more, "-e", "3", "--resume")
+    records = [
+        load_history(get_files(tmp_path / name)[0])[0] for name in ("whole", "parts")
+    ]
+    for curve in CURVES:
+        assert records[0][curve] == records[1][curve]
+
+
+def test_parse_args_recipe_sets_defaults_that_flags_override():
+    args = train_main.parse_args(["--recipe", "general", "-e", "3", "-m", "SimpleNet"])
+    assert (args.self_blend, args.augment, args.lr_schedule) == (
+        0.5,
+        "robust",
+        "cosine",
+    )
+    assert (args.epochs, args.model) == (3, "SimpleNet")
+    bare = train_main.parse_args([])
+    assert bare == train_main.parse_args(["--recipe", "published"])
+    assert (bare.self_blend, bare.augment, bare.cutmix) == (0, "published", 0)
+
+
+@pytest.mark.parametrize("recipe", train_main.RECIPES)
+def test_parse_args_recipe_names_only_flags_that_there_are(recipe):
+    known = vars(train_main.parse_args([]))
+    assert set(train_main.RECIPES[recipe]) <= set(known)
+    args = vars(train_main.parse_args(["--recipe", recipe]))
+    assert args == {**known, **train_main.RECIPES[recipe], "recipe": recipe}

@@ -451,3 +451,10 @@ def test_load_state_dict_of_a_machine_with_gpus_is_taken_without_them(tiny_net):
     state = {**trainer.state_dict(), "cuda_random": [torch.zeros(16).byte()] * 9}
     trainer.load_state_dict(state)
     assert trainer.epoch == 0
+
+
+def test_totals_add_mixed_labels_counts_the_larger_share():
+    totals = trainer_module.Totals()
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
+    totals.add(logits, torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), 0.5)
+    assert (totals.num_correct, totals.num_samples, totals.loss) == (1, 3, 1.5)

@@ -5,8 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from loading.augmentation import crop_and_mirror, draw_crops
+from loading.augmentation import (
+    Augmentation,
+    ChangedImages,
+    add_noise,
+    compress,
+    crop_and_mirror,
+    degrade,
+    draw_crops,
+    mix_parts,
+    rescale,
+)
 
 
 def test_draw_crops_gives_every_place_and_both_sides():
@@ -41,3 +52,101 @@ def test_crop_and_mirror_known_answer(draw, rows, columns, mirrored):
     assert result.dtype == torch.uint8
     for channel in result[0]:
         np.testing.assert_array_equal(channel.numpy(), expected)
+
+
+class Reals:
+    """Samples whose first pixel tells the index: real ones, then fakes that are black.
+
+    A change is seen where a fake is no longer black.
+    """
+
+    reads_in_threads = False
+
+    def __init__(self, num_real: int = 4, num_fake: int = 6) -> None:
+        self.labels = np.repeat([0, 1], [num_real, num_fake])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        if self.labels[index]:
+            return torch.zeros(3, 64, 64, dtype=torch.uint8), 1
+        pixels = np.random.default_rng(index).integers(60, 200, (64, 64, 3))
+        return torch.from_numpy(pixels.astype(np.uint8)).permute(2, 0, 1), 0
+
+    def get_label(self, index: int) -> int:
+        return int(self.labels[index])
+
+    def get_labels(self) -> np.ndarray:
+        return self.labels
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_changed_images_self_blend_replaces_that_share_of_the_fakes_alone(share):
+    dataset = Reals(num_fake=200)
+    changed = ChangedImages(dataset, 1, Augmentation("published", share))
+    samples = changed.__getitems__([(0, index) for index in range(len(dataset))])
+    assert [label for _, label in samples] == dataset.labels.tolist()
+    for index in range(4):
+        assert torch.equal(samples[index][0], dataset[index][0])
+    num_blended = sum(bool(image.any()) for image, _ in samples[4:])
+    assert abs(num_blended - 200 * share) <= 25  # 3.9 standard deviations
+
+
+def test_changed_images_depend_on_seed_epoch_and_index_alone():
+    def make(seed: int, epoch: int, index: int) -> torch.Tensor:
+        changed = ChangedImages(Reals(), seed, Augmentation("robust", 1.0))
+        return changed[epoch, index][0]
+
+    for place in [(0, 0, 5), (0, 0, 6), (0, 1, 5), (1, 0, 5)]:
+        assert torch.equal(make(*place), make(*place))
+    assert not torch.equal(make(0, 0, 5), make(0, 1, 5))
+    assert not torch.equal(make(0, 0, 5), make(1, 0, 5))
+
+
+def test_degrade_changes_most_images_and_keeps_size_and_mode():
+    image = Image.fromarray(Reals()[0][0].permute(1, 2, 0).numpy())
+    results = [degrade(image, np.random.default_rng(seed)) for seed in range(40)]
+    assert {(r.size, r.mode) for r in results} == {((64, 64), "RGB")}
+    num_changed = sum(r.tobytes() != image.tobytes() for r in results)
+    assert 20 < num_changed < 40
+
+
+def test_compress_loses_more_the_lower_the_quality():
+    image = Image.fromarray(Reals()[0][0].permute(1, 2, 0).numpy())
+
+    def measure(kind: str, quality: int) -> float:
+        other = np.asarray(compress(image, kind, quality), dtype=float)
+        return float(np.abs(other - np.asarray(image)).mean())
+
+    for kind in ("JPEG", "WEBP"):
+        losses = [measure(kind, quality) for quality in (90, 50, 10)]
+        assert 0 < losses[0] < losses[1] < losses[2]
+
+
+def test_add_noise_has_the_deviation_asked_for():
+    grey = Image.new("RGB", (128, 128), (128, 128, 128))
+    noisy = np.asarray(add_noise(grey, 5, np.random.default_rng(0)), dtype=float)
+    assert noisy.std() == pytest.approx(5, rel=0.02)
+    assert noisy.mean() == pytest.approx(128, abs=0.1)
+
+
+def test_rescale_of_factor_one_changes_nothing_and_of_four_smooths():
+    image = Image.fromarray(Reals()[0][0].permute(1, 2, 0).numpy())
+    assert rescale(image, 1.0).tobytes() == image.tobytes()
+    assert np.asarray(rescale(image, 4.0)).std() < np.asarray(image).std() / 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mix_parts_label_shares_are_those_of_the_pixels(seed):
+    images = torch.arange(3.0).reshape(3, 1, 1, 1).expand(3, 1, 20, 30).clone()
+    labels = torch.tensor([0, 1, 1])
+    mixed, shares = mix_parts(images, labels, np.random.default_rng(seed))
+    for number in range(3):
+        neighbour = number - 1 if number else 2
+        share = (mixed[number] == neighbour).float().mean()
+        assert ((mixed[number] == number) | (mixed[number] == neighbour)).all()
+        expected = torch.zeros(2)
+        expected[labels[number]] += 1 - share
+        expected[labels[neighbour]] += share
+        torch.testing.assert_close(shares[number], expected)

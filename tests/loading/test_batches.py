@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import distributed
 from loading import batches
-from loading.augmentation import crop_and_mirror, draw_crops
+from loading.augmentation import Augmentation, crop_and_mirror, draw_crops
 from loading.batches import SHARED_MEMORY, BatchLoader, collate
 from loading.preprocessing import Preprocessing
 
@@ -115,6 +115,46 @@ def test_batch_loader_workers_change_nothing(dataset):
         batches += as_list(loader)
         results.append(batches)
     assert_equal_batches(*results)
+
+
+EVERYTHING = Augmentation("robust", self_blend=0.5, cutmix=0.5)
+
+
+@IGNORE_FORK
+def test_batch_loader_changed_images_do_not_depend_on_workers_or_resumption(dataset):
+    whole = {}
+    for workers in (0, 2):
+        options = {"seed": 5, "training": True, "augmentation": EVERYTHING}
+        loader = BatchLoader(dataset, 2, HALVE, **options, workers=workers)
+        whole[workers] = as_list(loader) + as_list(loader)
+        loader.load_state_dict({"epoch": 1, "batch": 2})
+        assert_equal_batches(as_list(loader), whole[workers][7:])
+    assert_equal_batches(whole[0], whole[2])
+    kinds = {labels.ndim for _, labels in whole[0]}
+    assert kinds == {1, 2}  # plain batches and mixed ones
+    assert not torch.equal(whole[0][0][0], whole[0][5][0])
+
+
+def test_batch_loader_evaluation_repeats_its_self_blended_images(dataset):
+    augmentation = Augmentation("none", self_blend=1.0)
+    loader = BatchLoader(dataset, 4, HALVE, augmentation=augmentation)
+    first, plain = as_list(loader), as_list(BatchLoader(dataset, 4, HALVE))
+    assert_equal_batches(first, as_list(loader))
+    images, labels = (torch.cat(part) for part in zip(*first, strict=True))
+    others = torch.cat([images for images, _ in plain])
+    is_same = torch.tensor(
+        [torch.equal(a, b) for a, b in zip(images, others, strict=True)]
+    )
+    assert torch.equal(is_same, labels == 0)
+
+
+def test_batch_loader_augmentation_none_changes_nothing(dataset):
+    augmentation = Augmentation("none")
+    options = {"training": True, "augmentation": augmentation}
+    loader = BatchLoader(dataset, 4, HALVE, **options)
+    for images, _ in loader:
+        expected, _ = collate([dataset[index] for index in loader.batch_indices])
+        assert torch.equal(images, expected.float() / 2)
 
 
 @IGNORE_FORK

@@ -1,6 +1,7 @@
 """The files of an analysis: what is written, from which numbers."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -79,6 +80,24 @@ def test_save_all_several_detectors_are_compared(tmp_path, make_analysis, no_fig
         f"comparison_metrics.{end}" for end in ("json", "csv", "md", "tex")
     ]
     assert r"\begin{tabular}" in paths[-1].read_text()
+
+
+def test_save_all_detectors_by_datasets_get_their_matrix(
+    tmp_path, make_analysis, no_figures, capsys
+):
+    analyses = []
+    for detector in "ab":
+        for dataset in ("faces", "masks"):
+            analysis = make_analysis(detector=detector)
+            scores = replace(analysis.scores, dataset=dataset)
+            analyses.append(replace(analysis, scores=scores))
+
+    paths = save_all(analyses, tmp_path, CALL)
+
+    names = [path.name for path in paths[-2:]]
+    assert names == ["comparison_auc_matrix.csv", "comparison_auc_matrix.png"]
+    assert paths[-1].stat().st_size > 0
+    assert "AUC, detector by data it was tested on" in capsys.readouterr().out
 
 
 def test_save_all_pairs_that_cannot_be_tested_say_why(

@@ -1,0 +1,89 @@
+"""Self-blended fakes: what they keep of the image, and where they change it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from loading.self_blending import (
+    change_look,
+    deform,
+    draw_outline,
+    raster_outline,
+    self_blend,
+)
+
+
+@pytest.fixture(scope="module")
+def image() -> Image.Image:
+    """Smooth noise: it has detail to lose and colours to shift."""
+    noise = np.random.default_rng(0).integers(40, 216, (32, 32, 3)).astype(np.uint8)
+    return Image.fromarray(noise).resize((128, 128), Image.Resampling.BICUBIC)
+
+
+def to_array(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, dtype=float)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_self_blend_depends_on_the_generator_alone(image, seed):
+    before = image.tobytes()
+    first, again = (self_blend(image, np.random.default_rng(seed)) for _ in range(2))
+    other = self_blend(image, np.random.default_rng(seed + 100))
+    assert first.tobytes() == again.tobytes() != other.tobytes()
+    assert (first.mode, first.size) == (image.mode, image.size)
+    assert image.tobytes() == before
+
+
+def test_self_blend_has_a_border_between_two_sources(image):
+    """Beyond the mask a blend is one source; where that is the original, it is kept."""
+    num_kept = 0
+    for seed in range(40):
+        blend = self_blend(image, np.random.default_rng(seed))
+        changed = np.abs(to_array(blend) - to_array(image)).max(axis=2) > 0
+        assert changed[40:110, 40:90].any()
+        num_kept += not changed[:4].any()
+    assert 10 <= num_kept <= 30  # every second one
+
+
+def test_self_blend_image_of_any_size_keeps_it():
+    for size in ((6, 6), (17, 300), (256, 256)):
+        grey = Image.new("RGB", size, (90, 120, 150))
+        assert self_blend(grey, np.random.default_rng(0)).size == size
+
+
+def test_change_look_shifts_colours_by_little(image):
+    shifts = []
+    for seed in range(30):
+        look = change_look(image, np.random.default_rng(seed))
+        shifts.append(
+            np.abs(to_array(look).mean((0, 1)) - to_array(image).mean((0, 1)))
+        )
+    assert 3 < np.mean(shifts) < 15
+    assert np.max(shifts) < 50
+
+
+def test_deform_moves_no_part_far(image):
+    """A ramp of positions is read at most a tenth of the width from where it was."""
+    ramp = np.broadcast_to(np.linspace(0, 255, 128)[None, :, None], (128, 128, 3))
+    ramp = Image.fromarray(ramp.astype(np.uint8))
+    for seed in range(20):
+        moved = to_array(deform(ramp, np.random.default_rng(seed)))
+        inner = np.s_[20:-20, 20:-20]
+        distance = np.abs(moved[inner] - to_array(ramp)[inner]) / 255
+        assert 0 < distance.max() < 0.1
+
+
+def test_raster_outline_is_soft_and_within_the_picture():
+    for seed in range(30):
+        generator = np.random.default_rng(seed)
+        outline = draw_outline(generator)
+        assert outline.shape[1] == 2
+        assert (outline > -0.1).all() and (outline < 1.2).all()
+        mask = raster_outline(outline, (128, 128), generator)
+        values = np.asarray(mask)
+        assert mask.mode == "L"
+        assert 0 < values.max() <= 255
+        assert len(np.unique(values)) > 5  # no hard edge
+        assert (values == 0).mean() > 0.3
