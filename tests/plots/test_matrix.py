@@ -18,7 +18,7 @@ from plots.matrix import (
 
 @pytest.fixture
 def analyses(make_analysis) -> list[Analysis]:
-    """Detectors a and b on faces and masks; a, inverted on masks, was trained on faces."""
+    """Detectors a and b on faces and masks; a was trained on faces."""
     made = []
     for detector, dataset, kind in [
         ("a", "faces", "good"),
