@@ -67,7 +67,7 @@ def run_command(words: Sequence[str]) -> None:
     elif words[0] == "python":
         name, arguments = words[1].removesuffix(".py"), words[2:]
         small = SMALL.get(name, [])
-        if name == "train_main" and "XceptionBased" in arguments:
+        if name == "train_main" and {"XceptionBased", "--recipe"} & set(arguments):
             small = [*small, "--from-scratch"]
         assert not importlib.import_module(name).main([*arguments, *small])
 
