@@ -28,6 +28,8 @@ _STYLES = {
     "test": ("test", "#009E73", "-.", "^"),
 }
 
+_CHANCE_DASHES = ((0, (6, 3)), (0, (6, 2, 1, 2, 1, 2)))  # of splits of other proportions
+
 # flag, its default, how a title says another value
 _RECIPE = (
     ("batch_size", None, "batch size {}"),
@@ -36,6 +38,9 @@ _RECIPE = (
     ("weight_decay", 0, "weight decay {}"),
     ("class_weights", "none", "{} class weights"),
     ("grad_clip", None, "gradient norm at most {}"),
+    ("augment", "published", "{} augmentation"),
+    ("self_blend", 0.0, "share of self-blended fakes {}"),
+    ("cutmix", 0.0, "share of CutMix batches {}"),
     ("recalibrate_bn", 0, "batch norm recalibrated on {} batches"),
     ("limit", None, "first {} images of each class"),
     ("seed", None, "seed {}"),
@@ -179,8 +184,9 @@ def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
             marker=marker,
             ms=6 if num_epochs <= 40 else 0,
         )
-    for height, label in describe_chance(run, quantity):
-        axes.axhline(height, color=GREY, ls="--", lw=1, label=label)
+    for number, (height, label) in enumerate(describe_chance(run, quantity)):
+        dashes = _CHANCE_DASHES[number % len(_CHANCE_DASHES)]
+        axes.axhline(height, color=GREY, ls=dashes, lw=1.2, label=label)
     best = get_best_epoch(run)
     axes.axvline(
         best,

@@ -360,9 +360,8 @@ def print_start(
         command_line.say(f"kernels of batch norm, ReLU and pooling: {used}")
     steps = recipe.count_warmup_steps(len(trainer.loaders["train"]))
     if steps and not trainer.epoch:
-        command_line.say(
-            f"the learning rate grows to {recipe.lr:g} in the first {steps} steps"
-        )
+        when = f"in the first {steps} steps" if steps > 1 else "after the first step"
+        command_line.say(f"the learning rate grows to {recipe.lr:g} {when}")
 
 
 def finish_epoch(files: RunFiles, trainer: Trainer) -> None:

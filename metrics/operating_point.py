@@ -97,12 +97,12 @@ def _average_loss(
 
 
 def describe_policy(max_fpr: float | None, confidence: float | None) -> str:
-    """Return a threshold policy's name: 'eer', 'fpr=0.01' or with its confidence."""
+    """Return a threshold policy in words, such as 'equal error rates'."""
     if max_fpr is None:
-        return "eer"
+        return "equal error rates"
     if confidence is None:
-        return f"fpr={max_fpr:g}"
-    return f"fpr<={max_fpr:g} with confidence {confidence:g}"
+        return f"FPR {max_fpr:g}"
+    return f"FPR at most {max_fpr:g} with confidence {confidence:g}"
 
 
 def choose_threshold(

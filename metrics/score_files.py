@@ -27,6 +27,7 @@ _OWN_NUMBERS = {"logit_difference", RAW_COLUMN, "llr"}
 USUAL_PATH_COLUMNS = ("path", "filepath", "imagepath", "imgpath", "file", "filename")
 USUAL_PATH_COLUMNS += ("imagefile", "imagename", "image", "img", "name", "utterance")
 SEPARATORS = (",", ";", "\t")
+_COLUMNS = ("score", "label", "path", "group", "subset")
 
 _REAL_WORDS = ("0", "0.0", "false", "real", "bonafide", "bona-fide", "bona fide")
 _REAL_WORDS += ("bona_fide", "genuine", "authentic", "pristine", "original")
@@ -180,18 +181,18 @@ def _check_header(header: Sequence[str], score_format: ScoreFormat, path: Path) 
     for name in filter(None, header):
         if header.count(name) > 1:
             raise ValueError(f"{path}, line 1: the column {name!r} stands twice")
-    for name in _list_asked_columns(score_format):
+    for what, name in _list_asked_columns(score_format).items():
         if name not in header:
-            raise ValueError(f"{path} has no column {name!r}; {known}")
+            flag = f"--{what.replace('_', '-')}"
+            raise ValueError(
+                f"{path} has no column {name!r}; {known}; {flag} takes another"
+            )
 
 
-def _list_asked_columns(score_format: ScoreFormat) -> list[str]:
-    return [
-        score_format.score_column,
-        score_format.label_column,
-        *filter(None, [score_format.path_column]),
-        *filter(None, [score_format.group_column, score_format.subset_column]),
-    ]
+def _list_asked_columns(score_format: ScoreFormat) -> dict[str, str]:
+    """Return the columns that are read, by the field that names each."""
+    asked = {what: getattr(score_format, f"{what}_column") for what in _COLUMNS}
+    return {f"{what}_column": name for what, name in asked.items() if name}
 
 
 def _find_path_column(header: Sequence[str], score_format: ScoreFormat) -> str | None:
@@ -213,7 +214,8 @@ def _read_rows(
     rows: Any, header: Sequence[str], table: _Table, score_format: ScoreFormat
 ) -> None:
     """Put the cells of a reader's rows into a table."""
-    names = [*_list_asked_columns(score_format), *filter(None, [table.path_column])]
+    asked = _list_asked_columns(score_format).values()
+    names = [*asked, *filter(None, [table.path_column])]
     if table.is_own:
         names += _OWN_NUMBERS & set(header)
     many = {table.path_column, score_format.score_column} | _OWN_NUMBERS

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from files.layout import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
@@ -57,7 +57,10 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
     axes.axvline(threshold, color="black", ls="--", lw=1.2, label=text)
     axes.set(yscale="log", ylim=(0.6, None), xlabel=f"Score: {scores.score_name}")
     axes.set_ylabel(f"Number of {scores.unit} (logarithmic)")
+    subs = (1, 2, 5) if axes.get_ylim()[1] < 500 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
     axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     return finish_axes(axes, _build_title("Scores by true class", analysis), columns=1)
 
 
@@ -73,10 +76,7 @@ def _place_threshold(scores: ScoreSet) -> float:
 
 
 def _build_edges(scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Return edges of bins from the lowest to the highest score, one at the threshold.
-
-    The bins are equal but for the first and the last, which end where the scores do.
-    """
+    """Return edges of equal bins that hold all scores, one edge at the threshold."""
     low, high = scores.min(), scores.max()
     if low == high:
         return np.array([low, low + 1])
@@ -85,7 +85,9 @@ def _build_edges(scores: np.ndarray, threshold: float) -> np.ndarray:
         np.floor((low - threshold) / width),
         np.ceil((high - threshold) / width),
     )
-    return np.clip(threshold + width * np.arange(first, last + 1), low, high)
+    edges = threshold + width * np.arange(first, last + 1)
+    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)  # but for rounding
+    return edges
 
 
 def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:

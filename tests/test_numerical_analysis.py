@@ -168,7 +168,7 @@ def test_main_calibrate_on_chooses_all_there_is_to_choose(tmp_path, no_figures, 
     )
 
     report = load_json(tmp_path / "test_metrics.json")
-    assert report["threshold_source"] == "fpr=0.05 on val (400 samples)"
+    assert report["threshold_source"] == "FPR 0.05 on val (400 samples)"
     assert report["real_accuracy"] == pytest.approx(0.95, abs=0.04)
     # Normal scores two deviations apart: AUC 0.92, Cllr 0.57 as far as calibrated.
     assert report["auc"] == pytest.approx(0.92, abs=0.03)

@@ -325,7 +325,8 @@ def test_main_checkpoint_holds_what_was_chosen_on_validation(
     train(faces_root, tmp_path, "--max-fpr", "0.3", "--fpr-confidence", "0.5")
     assert "validation log loss" in capsys.readouterr().out
     content = load_tensors(get_files(tmp_path)[1])
-    assert content["threshold_policy"].startswith("fpr<=0.3 with confidence 0.5 on 5")
+    policy = "FPR at most 0.3 with confidence 0.5 on 5"
+    assert content["threshold_policy"].startswith(policy)
     low, high = content["temperature_interval"]
     assert low < high
     before, after = content["log_losses"]

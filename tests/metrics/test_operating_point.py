@@ -25,11 +25,11 @@ def make_logits(margins):
 @pytest.mark.parametrize(
     ("options", "policy"),
     [
-        ({}, "eer"),
-        ({"max_fpr": 0.25}, "fpr=0.25"),
+        ({}, "equal error rates"),
+        ({"max_fpr": 0.25}, "FPR 0.25"),
         (
             {"max_fpr": 0.25, "fpr_confidence": 0.9},
-            "fpr<=0.25 with confidence 0.9",
+            "FPR at most 0.25 with confidence 0.9",
         ),
     ],
 )

@@ -194,7 +194,7 @@ def test_load_score_set_subsets_by_column_and_by_pattern(tmp_path):
     ("text", "message"),
     [
         ("", "no column 'score'; it has none"),
-        ("a,b\n1,2\n", "no column 'score'; it has 'a', 'b'"),
+        ("a,b\n1,2\n", "it has 'a', 'b'; --score-column takes another"),
         ("\x1b[31mred,b\n1,2\n", r"it has '\\x1b\[31mred', 'b'"),
         ("score\n0.1\n", "no column 'label'"),
         ("score,label,score\n1,0,1\n", "line 1: the column 'score' stands twice"),

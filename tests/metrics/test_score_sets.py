@@ -72,7 +72,7 @@ def test_calibrate_on_normal_scores_finds_their_likelihood_ratio():
         logit(calibrated.fake_scores) + np.log(3), calibrated.llrs
     )
     np.testing.assert_array_equal(calibrated.scores, scores.scores)
-    assert calibrated.threshold_source == "eer on val (400 samples)"
+    assert calibrated.threshold_source == "equal error rates on val (400 samples)"
     assert calibrated.llr_source == "calibrated on val (400 samples)"
     assert calibrated.provenance["inputs"] == ["1.csv"]
     assert calibrated.provenance["calibrated_on"] == ["2.csv"]
