@@ -28,7 +28,10 @@ _STYLES = {
     "test": ("test", "#009E73", "-.", "^"),
 }
 
-_CHANCE_DASHES = ((0, (6, 3)), (0, (6, 2, 1, 2, 1, 2)))  # of splits of other proportions
+_CHANCE_DASHES = (
+    (0, (6, 3)),
+    (0, (6, 2, 1, 2, 1, 2)),
+)  # of splits of other proportions
 
 # flag, its default, how a title says another value
 _RECIPE = (

@@ -232,7 +232,8 @@ class ImageFiles(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         try:
-            return self.transform(read_image(self.paths[index])), 0
+            image = read_image(self.paths[index], at_least=self.transform.at_least)
+            return self.transform(image), 0
         except ValueError:
             return torch.zeros(3, IMAGE_SIZE, IMAGE_SIZE, dtype=torch.uint8), 1
 

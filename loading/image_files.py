@@ -72,18 +72,30 @@ def list_images(folder: str | Path) -> tuple[list[str], int]:
     return names, num_skipped
 
 
-def read_image(path: str | Path) -> Image.Image:
+def read_image(path: str | Path, *, at_least: int | None = None) -> Image.Image:
     """Read an image file of any format and mode as an upright RGB image.
 
     The first frame of an animation is taken, the camera's orientation applied, 16-bit
     and floating-point greys scaled to 8 bits, and transparency laid over white.
+
+    Args:
+        path: the file.
+        at_least: a JPEG's decoder may scale it down by 2, 4 or 8, which saves most of
+            the work, while both its sides keep at least so many pixels; None decodes
+            all of them.
 
     Raises:
         ValueError: the file cannot be read, is truncated, has more pixels than Pillow
             holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`), or is a JPEG that asks for
             hundreds of passes over them.
     """
-    return _read(Path(path), lambda image: _to_rgb(ImageOps.exif_transpose(image)))
+
+    def use(image: Image.Image) -> Image.Image:
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+    return _read(Path(path), use)
 
 
 def check_image_header(path: str | Path) -> None:

@@ -169,9 +169,9 @@ def test_faces_dataset_resized_images_are_read_in_threads(faces_root, monkeypatc
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     used = set()
 
-    def note_thread(path: Path) -> Image.Image:
+    def note_thread(path: Path, **options: int) -> Image.Image:
         used.add(threading.get_ident())
-        return read_image(path)
+        return read_image(path, **options)
 
     monkeypatch.setattr(faces_dataset, "read_image", note_thread)
     dataset = FacesDataset(faces_root / "train", ResizeToTensor())
@@ -224,3 +224,24 @@ def test_faces_dataset_real_only_takes_the_real_images_twice(own_faces_root):
     assert dataset.get_path(7) == dataset.get_path(2)
     assert dataset[7][0].tobytes() == dataset[2][0].tobytes()
     assert dataset[7][1] == 1
+
+
+@pytest.mark.parametrize(("full_decoding", "size"), [(False, 512), (True, 1024)])
+def test_faces_dataset_lets_large_photographs_be_decoded_small(
+    own_faces_root, monkeypatch, full_decoding, size
+):
+    sizes = []
+    read = faces_dataset.read_image
+
+    def watch(path: Path, **options: int) -> Image.Image:
+        image = read(path, **options)
+        sizes.append(image.size)
+        return image
+
+    monkeypatch.setattr(faces_dataset, "read_image", watch)
+    photo = Image.effect_noise((1024, 1024), 50)
+    photo.save(own_faces_root / "train" / "real" / "0.jpg")
+    transform = ResizeToTensor(full_decoding=full_decoding)
+    sample, _ = FacesDataset(own_faces_root / "train", transform)[0]
+    assert sizes == [(size, size)]
+    assert sample.shape == (3, 256, 256)

@@ -382,3 +382,44 @@ def test_readers_take_a_path_as_text(faces_root):
     names, _ = list_images(str(folder))
     assert read_image(str(folder / names[0])).mode == "RGB"
     check_image_header(str(folder / names[0]))
+
+
+def make_photograph(path: Path, size: tuple[int, int]) -> Path:
+    """A photograph's broad shapes, with detail and noise down to its pixels."""
+    rng = np.random.default_rng(0)
+    shapes = Image.fromarray(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8))
+    pixels = np.asarray(shapes.resize(size, Image.Resampling.BICUBIC), dtype=float)
+    pixels += rng.normal(0, 8, pixels.shape)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [
+        ((2048, 1536), (1024, 768)),
+        ((2100, 1030), (1050, 515)),
+        ((4096, 4096), (512, 512)),
+        ((1000, 1000), (1000, 1000)),  # halved it would be too small
+    ],
+)
+def test_read_image_large_jpeg_is_scaled_while_it_is_decoded(tmp_path, size, decoded):
+    path = make_photograph(tmp_path / "photo.jpg", size)
+    assert read_image(path).size == size
+    assert read_image(path, at_least=512).size == decoded
+
+
+def test_read_image_at_least_changes_no_other_format(tmp_path):
+    path = make_photograph(tmp_path / "photo.png", (1200, 1100))
+    assert read_image(path, at_least=512).size == (1200, 1100)
+
+
+def test_read_image_scaled_decoding_hardly_changes_what_a_model_sees(tmp_path):
+    path = make_photograph(tmp_path / "photo.jpg", (2400, 1800))
+    pictures = [
+        np.asarray(read_image(path, at_least=at_least).resize((256, 256)), dtype=float)
+        for at_least in (None, 512)
+    ]
+    difference = np.abs(pictures[0] - pictures[1])
+    assert 0 < difference.mean() < 0.5
+    assert difference.max() <= 4
