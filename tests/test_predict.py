@@ -120,10 +120,10 @@ def test_judge_images_reads_side_by_side(workers, faces_root, model, monkeypatch
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     readers = multiprocessing.Manager().dict() if workers else {}
 
-    def note_reader(path: Path) -> Image.Image:
+    def note_reader(path: Path, **options: int) -> Image.Image:
         readers[os.getpid(), threading.get_ident()] = True
         time.sleep(0.05)  # time for the others to take the next image
-        return read_image(path)
+        return read_image(path, **options)
 
     monkeypatch.setattr(predict, "read_image", note_reader)
     paths = sorted(faces_root.rglob("*.png"))[:8]
