@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,22 @@ from PIL.Image import Image
 import command_line
 from faces_dataset import CLASS_NAMES, FAKE, REAL, SPLITS, FacesDataset
 from files.atomic import check_writable, save_json
+from loading.augmentation import degrade
+from loading.self_blending import self_blend
 from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars, save_figure
 from utils import list_datasets
 
 NUM_SAMPLES = 8  # of each class of each dataset
 EDGE = 192  # pixels of an image in the figure
 
-EPILOG = """example:
+# What train_main.py can make of a real image.
+CHANGES = {"--self-blend": self_blend, "--augment robust": degrade}
+
+FAKE_NAMES = (CLASS_NAMES[FAKE], "real, changed by --self-blend")
+
+EPILOG = """examples:
   python plot_samples_of_faces_dataset.py
+  python plot_samples_of_faces_dataset.py --augmented
 
 writes, to the folder of figures:
   datasets_samples.png    a row for each dataset and class, of training images
@@ -36,7 +44,7 @@ class Row:
     Attributes:
         dataset: the dataset's name.
         split: where the images are from.
-        class_name: real or fake.
+        class_name: real or fake; or what was done to the real ones.
         num_images: how many there are to choose from.
         paths: the chosen ones.
         images: the same, RGB, all of one size.
@@ -60,6 +68,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="choose from the first N images of each class",
     )
+    parser.add_argument(
+        "--augmented",
+        action="store_true",
+        help="draw too what train_main.py --self-blend and --augment robust make of the "
+        "real images",
+    )
     command_line.add_seed_flag(parser)
     command_line.add_figures_flag(parser)
     return parser.parse_args(argv)
@@ -69,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     rows = choose_rows(args.data_root, args.seed, limit=args.limit)
+    if args.augmented:
+        rows = add_changed_rows(rows, args.seed)
     check_writable(args.figures_dir)
     path = args.figures_dir / "datasets_samples.png"
     save_figure(build_figure(rows), path)
@@ -127,6 +143,20 @@ def _choose_row(dataset: FacesDataset, label: int, name: str, seed: int) -> Row:
     )
 
 
+def add_changed_rows(rows: Sequence[Row], seed: int) -> list[Row]:
+    """Put behind each row of real images what a training can make of them."""
+    result = []
+    for row in rows:
+        result.append(row)
+        for number, (flag, change) in enumerate(CHANGES.items()):
+            if row.class_name == CLASS_NAMES[REAL]:
+                generator = np.random.default_rng([seed, number])
+                images = [change(image, generator) for image in row.images]
+                name = f"real, changed by {flag}"
+                result.append(replace(row, class_name=name, images=images))
+    return result
+
+
 def build_figure(rows: Sequence[Row]) -> Figure:
     """Draw the rows below each other, each under its dataset and class."""
     size = 1.1 * NUM_SAMPLES, 1.38 * len(rows) + 0.4
@@ -134,7 +164,7 @@ def build_figure(rows: Sequence[Row]) -> Figure:
     figure.suptitle("Random images of each dataset")
     strips = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for strip, row in zip(strips, rows, strict=True):
-        color = REAL_COLOR if row.class_name == CLASS_NAMES[REAL] else FAKE_COLOR
+        color = FAKE_COLOR if row.class_name in FAKE_NAMES else REAL_COLOR
         title = f"{row.dataset}, {row.split} split: {row.class_name}"
         title = f"{title} ({len(row.images)} of n = {row.num_images})"
         strip.suptitle(escape_dollars(title), color=color, fontsize=11)

@@ -92,3 +92,16 @@ def test_script_without_datasets_exits_with_one_line_and_status_2(tmp_path):
     assert result.stderr.count("\n") == 1
     assert f"there is no dataset under {tmp_path}/none" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_add_changed_rows_follow_the_real_images(faces_root):
+    rows = script.choose_rows(faces_root.parent, 0)
+    changed = script.add_changed_rows(rows, 0)
+    assert [row.class_name for row in changed] == [
+        *("real", "real, changed by --self-blend", "real, changed by --augment robust"),
+        "fake",
+    ]
+    assert changed[0].paths == changed[1].paths == changed[2].paths
+    pairs = zip(changed[0].images, changed[1].images, strict=True)
+    assert all(real.tobytes() != blend.tobytes() for real, blend in pairs)
+    assert [row.class_name for row in rows] == ["real", "fake"]
