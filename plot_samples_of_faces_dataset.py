@@ -71,8 +71,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--augmented",
         action="store_true",
-        help="draw too what train_main.py --self-blend and --augment robust make of the "
-        "real images",
+        help="draw too what train_main.py --self-blend and --augment robust make of "
+        "the real images",
     )
     command_line.add_seed_flag(parser)
     command_line.add_figures_flag(parser)
