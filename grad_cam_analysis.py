@@ -8,14 +8,15 @@ from functools import partial
 
 import numpy as np
 import torch
-from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.image import show_cam_on_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import command_line
-from explaining.figures import Kind, save_mean_maps, save_sections
+from explaining.checks import check_maps
+from explaining.figures import Kind, save_checks, save_mean_maps, save_sections
 from explaining.mean_maps import (
     compute_mean_maps,
     left_as_it_is,
@@ -28,30 +29,55 @@ from explaining.subjects import (
     draw_pictures,
     explain_groups,
     explain_image,
-    judge_images,
-    open_images,
+    prepare_subjects,
     rank_images,
 )
 from faces_dataset import CLASS_NAMES, count_classes
-from files.atomic import check_writable
-from files.layout import default_checkpoint_path
-from hardware import choose_precision, prepare_device
-from loading import BatchLoader
-from utils import load_checkpoint
 
 LAYER = "conv3"  # SimpleNet's last convolution, XceptionBased's last but one
 NUM_IMAGES = 12  # half of them of each class
 
-GRAD_CAM = Kind(
-    name="grad_cam",
-    draw=partial(show_cam_on_image, use_rgb=True),
-    title=f"mean Grad-CAM at {LAYER} of",
-    unit="mean of maps that each fill 0 to 1",
-    legend=f"Grad-CAM at layer {LAYER} of",
-    scale="red: the map's maximum; blue: 0; line: half the maximum",
-    empty=f"little or nothing in {LAYER} speaks for",
-    has_outline=True,
-)
+
+class OrientedEigenCAM(EigenCAM):
+    """Eigen-CAM from the channels' covariance, its larger extreme turned positive.
+
+    The package's own takes a singular value decomposition over all places, which needs
+    15 GB for an image at SimpleNet's first layer, and leaves the sign to chance.
+    """
+
+    def get_cam_image(
+        self,
+        input_tensor: Tensor,
+        target_layer: nn.Module,
+        targets: Sequence[ClassifierOutputTarget],
+        activations: np.ndarray,
+        grads: np.ndarray | None,
+        eigen_smooth: bool = False,
+    ) -> np.ndarray:
+        """Project activations (B, C, H, W) to their first principal component."""
+        channels = activations.reshape(*activations.shape[:2], -1)  # (B, C, H W)
+        channels = channels - channels.mean(axis=2, keepdims=True)
+        covariance = channels @ channels.transpose(0, 2, 1)
+        directions = np.linalg.eigh(covariance)[1][:, None, :, -1]  # (B, 1, C)
+        maps = (directions @ channels)[:, 0]  # (B, H W)
+        signs = np.where(maps.max(axis=1) < -maps.min(axis=1), -1, 1)
+        return (signs[:, None] * maps).reshape(len(maps), *activations.shape[2:])
+
+
+METHODS = {
+    "grad-cam": GradCAM,
+    "grad-cam++": GradCAMPlusPlus,
+    "hires-cam": HiResCAM,
+    "layer-cam": LayerCAM,
+    "eigen-cam": OrientedEigenCAM,
+}
+TITLES = {
+    "grad-cam": "Grad-CAM",
+    "grad-cam++": "Grad-CAM++",
+    "hires-cam": "HiResCAM",
+    "layer-cam": "LayerCAM",
+    "eigen-cam": "Eigen-CAM",
+}
 
 EPILOG = """examples:
   python grad_cam_analysis.py -m XceptionBased -d synthetic_dataset \\
@@ -63,8 +89,10 @@ writes, to the folder of figures, each with its numbers in a .json beside it:
   DATASET_MODEL_Real_Image_grad_cam.png   real test images and their maps
   DATASET_MODEL_Fake_Image_grad_cam.png   fake test images and their maps
   DATASET_MODEL_mean_grad_cam_maps.png    with --whole-set; the maps also as .npy
+  DATASET_MODEL_grad_cam_checks.png       with --checks
 or, with --image:
   MODEL_PICTURE_grad_cam_map.png          each picture and its map
+Another --method stands in place of the word grad_cam, another --layer after it.
 
 Grad-CAM is computed in float32; --precision is that of the scores."""
 
@@ -83,6 +111,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="also draw the mean map of all real and of all fake test images",
     )
+    parser.add_argument(
+        "--method",
+        choices=tuple(METHODS),
+        default="grad-cam",
+        help="how the layer's activations are weighed",
+    )
+    parser.add_argument(
+        "--layer",
+        default=LAYER,
+        metavar="NAME",
+        help="the layer whose activations are weighed: conv1, conv2, conv3; of "
+        "XceptionBased also block1 to block12 and conv4",
+    )
     args = parser.parse_args(argv)
     check_subject_flags(parser, args)
     if args.image and args.whole_set:
@@ -93,40 +134,61 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    precision = choose_precision(args.precision, prepare_device(args.device))
-    path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
-    model = load_checkpoint(path, args.model, precision.device)
-    command_line.say(f"checkpoint: {path}")
-    where = {"data_root": args.data_root, "limit": args.limit}
-    images = open_images(args.image, args.dataset, **where)
-    check_writable(args.figures_dir)
-    options = {"device": precision.device, "workers": args.workers}
-    loader = BatchLoader(images, args.batch_size, model.preprocessing, **options)
-    subjects = judge_images(loader, model, precision, target=args.target)
-    compute_maps = partial(compute_grad_cam_maps, model=model)
-    explain = partial(explain_image, subjects, compute_maps=compute_maps, kind=GRAD_CAM)
-    details = {**subjects.describe(), "layer": LAYER}
+    subjects, loader = prepare_subjects(args)
+    check_layer(subjects.model, args.layer)
+    kind = build_kind(args.method, args.layer)
+    how = {"method": args.method, "layer": args.layer}
+    compute_maps = partial(compute_grad_cam_maps, model=subjects.model, **how)
+    explain = partial(explain_image, subjects, compute_maps=compute_maps, kind=kind)
+    details = {**subjects.describe(), **how}
     if args.image:
-        draw_pictures(
-            subjects, explain, GRAD_CAM, folder=args.figures_dir, details=details
-        )
+        draw_pictures(subjects, explain, kind, folder=args.figures_dir, details=details)
         return
 
-    start = args.figures_dir / f"{args.dataset}_{model.title}"
+    start = args.figures_dir / f"{args.dataset}_{subjects.model.title}"
     details = {"dataset": args.dataset, "split": "test", **details}
     groups = rank_images(subjects, args.choose, args.seed)
     sections = explain_groups(groups, NUM_IMAGES // len(groups), explain)
     numbers = {**details, "choose": args.choose, "seed": args.seed}
     for label, name in enumerate(CLASS_NAMES):
         of_class = [section for section in sections if section.label == label]
-        name = f"{start}_{name.capitalize()}_Image_grad_cam"
-        save_sections(name, of_class, GRAD_CAM, numbers)
-
+        name = f"{start}_{name.capitalize()}_Image_{kind.name}"
+        save_sections(name, of_class, kind, numbers)
     if args.whole_set:
-        batches = command_line.progress(loader, "Grad-CAM")
+        batches = command_line.progress(loader, kind.name)
         maps = compute_mean_maps(batches, compute_maps, subjects.targets)
-        counts = count_classes(images)
-        save_mean_maps(start, maps, counts, kind=GRAD_CAM, details=details)
+        counts = count_classes(subjects.images)
+        save_mean_maps(start, maps, counts, kind=kind, details=details)
+    if args.checks:
+        options = {"num": args.checks, "seed": args.seed, "batch_size": args.batch_size}
+        checks = check_maps(subjects, compute_maps, **options)
+        save_checks(start, checks, kind=kind, details={**details, "seed": args.seed})
+
+
+def check_layer(model: nn.Module, layer: str) -> None:
+    """Raise ValueError that names a model's layers where it has none called so."""
+    layers = [n for n, _ in model.named_children() if n.startswith(("conv", "block"))]
+    if layer not in layers:
+        raise ValueError(
+            f"{model.name} has no layer {layer!r} to explain; choose from "
+            f"{', '.join(layers)}"
+        )
+
+
+def build_kind(method: str, layer: str) -> Kind:
+    """Return how a method's maps at a layer are drawn and named."""
+    name = method.replace("-", "_")
+    title = TITLES[method]
+    return Kind(
+        name=name if layer == LAYER else f"{name}_{layer}",
+        draw=partial(show_cam_on_image, use_rgb=True),
+        title=f"mean {title} at {layer} of",
+        unit="mean of maps that each fill 0 to 1",
+        legend=f"{title} at layer {layer} of",
+        scale="red: the map's maximum; blue: 0; line: half the maximum",
+        empty=f"little or nothing in {layer} speaks for",
+        has_outline=True,
+    )
 
 
 def get_grad_cam_visualization(
@@ -161,6 +223,7 @@ def compute_grad_cam_maps(
     model: nn.Module,
     *,
     layer: str = LAYER,
+    method: str = "grad-cam",
 ) -> Tensor:
     """Compute which places of a layer's activations speak for a class.
 
@@ -173,6 +236,8 @@ def compute_grad_cam_maps(
         target_classes: int (B,), the class that each map is of.
         model: from images to logits (B, 2).
         layer: name of the convolution whose activations are weighed.
+        method: one of `METHODS`. Eigen-CAM, the activations' first principal component,
+            is the same for every class.
 
     Returns:
         float32 (B, H, W) in [0, 1], on the CPU.
@@ -181,7 +246,9 @@ def compute_grad_cam_maps(
         ValueError: the samples are uint8 and the model has no `preprocessing`; or it
             has one, and they are floats in [0, 1], which nobody has normalised.
 
-    Source: Selvaraju et al. 2017, Grad-CAM, equations 1 and 2, by the package grad-cam.
+    Source: Selvaraju et al. 2017, Grad-CAM, equations 1 and 2; Chattopadhay et al.
+        2018, Grad-CAM++; Draelos and Carin 2020, HiResCAM; Jiang et al. 2021, LayerCAM;
+        Muhammad and Yeasin 2020, Eigen-CAM; all by the package grad-cam.
         Each image's map is rescaled to fill [0, 1] (maps of different images do not
         compare in strength) and enlarged bilinearly to the image's size.
     """
@@ -189,7 +256,7 @@ def compute_grad_cam_maps(
     targets = [ClassifierOutputTarget(int(label)) for label in target_classes]
     with left_as_it_is(model), torch.enable_grad():
         # Not in a `with` block of its own, which would swallow IndexErrors.
-        grad_cam = GradCAM(model, [model.get_submodule(layer)])
+        grad_cam = METHODS[method](model, [model.get_submodule(layer)])
         try:
             maps = grad_cam(images, targets)
         finally:

@@ -1,6 +1,7 @@
 """Make two datasets of drawn faces, so that everything runs with no download.
 
-fakes_dataset: the inner face of one drawn person planted into another's picture.
+fakes_dataset: the inner face of one drawn person planted into another's picture; which
+pixels are planted is in masks/, for the checks of saliency_map.py --checks.
 synthetic_dataset: drawn faces with the periodic traces of a GAN's up-sampling.
 File names begin with the person's number: numerical_analysis.py --group-by prefix.
 """
@@ -19,7 +20,13 @@ from pathlib import Path
 import numpy as np
 
 import command_line
-from drawn_faces.forgeries import add_generator_traces, photograph, resample, swap_face
+from drawn_faces.forgeries import (
+    add_generator_traces,
+    encode_mask,
+    photograph,
+    resample,
+    swap_face,
+)
 from drawn_faces.plan import (
     DATASETS,
     Picture,
@@ -29,6 +36,7 @@ from drawn_faces.plan import (
 )
 from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from files.atomic import check_writable
+from files.layout import name_mask
 
 FEWEST_FOR_A_POOL = 40  # below, starting processes costs more than it saves
 
@@ -85,8 +93,8 @@ def _count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def draw_picture(picture: Picture) -> bytes:
-    """Draw one image of a dataset as a JPEG file.
+def draw_picture(picture: Picture) -> tuple[bytes, bytes | None]:
+    """Draw one image of a dataset as a JPEG file, and its mask if a face is planted.
 
     The bytes depend on the picture's fields alone, and on the versions of NumPy,
     SciPy and Pillow. Real and fake differ in the forgery, in nothing else.
@@ -100,24 +108,30 @@ def draw_picture(picture: Picture) -> bytes:
     shot = sample_shot(rng)
     person = sample_person(start(0, picture.person))
     face = draw_face(person, shot, rng, size=picture.size)
-    image = face.image
+    image, mask = face.image, None
     if picture.donor is not None:
         donor = sample_person(start(0, picture.donor))
         donor_shot = sample_shot(rng, pose_of=shot)
         donor_face = draw_face(donor, donor_shot, rng, size=picture.size)
-        image = swap_face(face, donor_face, rng)
+        swap = swap_face(face, donor_face, rng)
+        image, mask = swap.image, encode_mask(swap.mask)
     camera = start(2, dataset, picture.camera)
     image = resample(image, camera.uniform(1.0, 1.5))
     if picture.is_fake and picture.donor is None:
         image = add_generator_traces(image, rng)
-    return photograph(image, camera)
+    return photograph(image, camera), mask
 
 
 def save_picture(folder: str | Path, picture: Picture) -> None:
-    """Draw one image and write it below `folder`."""
+    """Draw one image and write it below `folder`, and its mask if it has one."""
     path = Path(folder) / picture.path
+    image, mask = draw_picture(picture)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(draw_picture(picture))
+    path.write_bytes(image)
+    if mask is not None:
+        path = name_mask(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(mask)
 
 
 def save_pictures(

@@ -7,45 +7,41 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 import command_line
-from explaining.figures import Kind, color_map, save_mean_maps, save_sections
-from explaining.mean_maps import compute_mean_maps, left_as_it_is, prepare_images
+from explaining.checks import check_maps
+from explaining.figures import (
+    Kind,
+    color_map,
+    save_checks,
+    save_mean_maps,
+    save_sections,
+)
+from explaining.mean_maps import compute_mean_maps
+from explaining.methods import METHODS, compute_input_gradients
 from explaining.subjects import (
     add_subject_flags,
     check_subject_flags,
     draw_pictures,
     explain_groups,
     explain_image,
-    judge_images,
-    open_images,
+    prepare_subjects,
     rank_images,
 )
 from faces_dataset import count_classes
-from files.atomic import check_writable
-from files.layout import default_checkpoint_path
-from hardware import Precision, choose_precision, prepare_device
-from loading import BatchLoader
+from hardware import Precision
 from trainer import Batches
-from utils import load_checkpoint
 
 NUM_PAIRS = 36
-PAIRS_NAME = "saliency_maps_and_images_pairs"
 
-SALIENCY = Kind(
-    name="saliency",
-    draw=color_map,
-    title="mean saliency of",
-    unit="mean |d score / d pixel|, pixels normalised",
-    legend="saliency (largest |gradient| over channels) of",
-    scale="each map on its own scale, its brightest 1 % white",
-    empty="few pixels or none move the score of",
-)
-
-# Keeps pixel gradients within float16's range; divided out again in float32.
-_FP16_SCALE = 1024.0
+# By --method: what a map is called in titles, and what a pixel's value is.
+TITLES = {
+    "gradient": ("saliency", "|d score / d pixel|"),
+    "smoothgrad": ("SmoothGrad", "|mean d score / d pixel| of noisy copies"),
+    "integrated-gradients": ("integrated gradients", "|share in the score|"),
+    "input-x-gradient": ("input x gradient", "|pixel * d score / d pixel|"),
+}
 
 EPILOG = """examples:
   python saliency_map.py -m SimpleNet -d fakes_dataset \\
@@ -57,8 +53,10 @@ writes, to the folder of figures, each with its numbers in a .json beside it:
   DATASET_MODEL_saliency_maps_and_images_pairs.png   up to 36 test images, their maps
   DATASET_MODEL_mean_saliency_maps.png               mean map of all real, of all fake
   DATASET_MODEL_mean_saliency_maps.npy               float32 (2, H, W), real first
+  DATASET_MODEL_saliency_checks.png                  with --checks
 or, with --image:
-  MODEL_PICTURE_saliency_map.png                     each picture and its map"""
+  MODEL_PICTURE_saliency_map.png                     each picture and its map
+Another --method than gradient stands in place of the word saliency."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -70,6 +68,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_subject_flags(parser)
     command_line.add_compute_flags(parser)
     command_line.add_figures_flag(parser)
+    parser.add_argument(
+        "--method",
+        choices=tuple(TITLES),
+        default="gradient",
+        help="how the score's gradient becomes a map; smoothgrad takes 25 times as "
+        "long as gradient, integrated-gradients 32 times",
+    )
     args = parser.parse_args(argv)
     check_subject_flags(parser, args)
     return args
@@ -78,38 +83,49 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    precision = choose_precision(args.precision, prepare_device(args.device))
-    path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
-    model = load_checkpoint(path, args.model, precision.device)
-    command_line.say(f"checkpoint: {path}")
-    where = {"data_root": args.data_root, "limit": args.limit}
-    images = open_images(args.image, args.dataset, **where)
-    check_writable(args.figures_dir)
-    options = {"device": precision.device, "workers": args.workers}
-    loader = BatchLoader(images, args.batch_size, model.preprocessing, **options)
-    subjects = judge_images(loader, model, precision, target=args.target)
-    compute_maps = partial(
-        compute_gradient_saliency_maps, model=model, precision=precision
-    )
-    explain = partial(explain_image, subjects, compute_maps=compute_maps, kind=SALIENCY)
-    details = subjects.describe()
+    subjects, loader = prepare_subjects(args)
+    kind = build_kind(args.method)
+    function = METHODS.get(args.method, compute_gradient_saliency_maps)
+    detector = {"model": subjects.model, "precision": subjects.precision}
+    compute_maps = partial(function, **detector)
+    explain = partial(explain_image, subjects, compute_maps=compute_maps, kind=kind)
+    details = {**subjects.describe(), "method": args.method}
     if args.image:
-        draw_pictures(
-            subjects, explain, SALIENCY, folder=args.figures_dir, details=details
-        )
+        draw_pictures(subjects, explain, kind, folder=args.figures_dir, details=details)
         return
 
-    start = args.figures_dir / f"{args.dataset}_{model.title}"
+    start = args.figures_dir / f"{args.dataset}_{subjects.model.title}"
     details = {"dataset": args.dataset, "split": "test", **details}
     groups = rank_images(subjects, args.choose, args.seed)
     sections = explain_groups(groups, NUM_PAIRS // len(groups), explain)
     numbers = {**details, "choose": args.choose, "seed": args.seed}
-    save_sections(f"{start}_{PAIRS_NAME}", sections, SALIENCY, numbers)
+    save_sections(f"{start}_{kind.name}_maps_and_images_pairs", sections, kind, numbers)
 
-    batches = command_line.progress(loader, "saliency")
+    batches = command_line.progress(loader, kind.name)
     mean_maps = compute_mean_maps(batches, compute_maps, subjects.targets)
-    counts = count_classes(images)
-    save_mean_maps(start, mean_maps, counts, kind=SALIENCY, details=details)
+    counts = count_classes(subjects.images)
+    save_mean_maps(start, mean_maps, counts, kind=kind, details=details)
+
+    if args.checks:
+        options = {"num": args.checks, "seed": args.seed, "batch_size": args.batch_size}
+        checks = check_maps(subjects, compute_maps, **options)
+        save_checks(start, checks, kind=kind, details={**details, "seed": args.seed})
+
+
+def build_kind(method: str) -> Kind:
+    """Return how a method's maps are drawn and named."""
+    title, value = TITLES[method]
+    name = "saliency" if method == "gradient" else method.replace("-", "_")
+    over = "largest |gradient| over channels" if method == "gradient" else value
+    return Kind(
+        name=name,
+        draw=color_map,
+        title=f"mean {title} of",
+        unit=f"mean {value}, pixels normalised",
+        legend=f"{title} ({over}) of",
+        scale="each map on its own scale, its brightest 1 % white",
+        empty="few pixels or none move the score of",
+    )
 
 
 def compute_gradient_saliency_maps(
@@ -142,16 +158,10 @@ def compute_gradient_saliency_maps(
     Source: Simonyan et al. 2014, Deep Inside Convolutional Networks, section 3.1; the
         score is the class's logit, before the softmax, as there.
     """
-    images = prepare_images(samples, model)
-    labels = torch.as_tensor(true_labels, device=images.device).long()
-    precision = precision or Precision("fp32", images.device)
-    scale = _FP16_SCALE if precision.name == "fp16" else 1.0
-    with left_as_it_is(model), torch.enable_grad():
-        with precision.autocast():
-            logits = model(images)  # (B, 2)
-        true_scores = logits.float().gather(1, labels[:, None])
-        (gradients,) = torch.autograd.grad(scale * true_scores.sum(), images)
-    return gradients.abs().amax(dim=1).float() / scale
+    gradients = compute_input_gradients(
+        samples, true_labels, model, precision=precision
+    )
+    return gradients.abs().amax(dim=1)
 
 
 def compute_mean_saliency_maps(

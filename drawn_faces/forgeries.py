@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,7 +20,18 @@ UPSAMPLINGS = ((2, 3), (4, 6))
 CAREFUL_SHARE = 0.3
 
 
-def swap_face(host: Face, donor: Face, rng: np.random.Generator) -> np.ndarray:
+class Swap(NamedTuple):
+    """A picture with a planted face.
+
+    image: float32 (S, S, 3), about 0 to 1; mask: float32 (S, S), the donor's share in
+    each pixel.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+
+
+def swap_face(host: Face, donor: Face, rng: np.random.Generator) -> Swap:
     """Plant the donor's inner face into the host's picture.
 
     Args:
@@ -27,7 +39,7 @@ def swap_face(host: Face, donor: Face, rng: np.random.Generator) -> np.ndarray:
         donor: gives brows, eyes, nose and mouth; of the host's size.
         rng: decides resolution, registration error, colour match and border.
     Returns:
-        float32 (S, S, 3), about 0 to 1.
+        The forged picture, and where it is forged.
     Source: the steps of FaceSwap as described by Roessler et al., FaceForensics++
         (ICCV 2019), with an affine map in place of a 3-D model.
     """
@@ -43,7 +55,7 @@ def swap_face(host: Face, donor: Face, rng: np.random.Generator) -> np.ndarray:
     shared = host.inner_mask * _warp(donor.inner_mask, matrix)
     patch = _match_colours(patch, host.image, shared, colour_match)
     soft = _feather(shared, feather * size)
-    return host.image + soft[..., None] * (patch - host.image)
+    return Swap(host.image + soft[..., None] * (patch - host.image), soft)
 
 
 def _fit_affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -143,6 +155,13 @@ def photograph(image: np.ndarray, rng: np.random.Generator) -> bytes:
     buffer = io.BytesIO()
     picture = Image.fromarray(_to_levels(exposed))
     picture.save(buffer, "JPEG", quality=quality, subsampling=int(rng.choice([0, 2])))
+    return buffer.getvalue()
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    """Return a mask (S, S), 0 to 1, as a grey PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(_to_levels(mask)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

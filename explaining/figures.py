@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from matplotlib.figure import Figure
 import command_line
 from files.atomic import save_json, write_atomically
 from files.layout import CLASS_NAMES, FAKE, REAL
-from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars, save_figure
+from plots.style import (
+    FAKE_COLOR,
+    GREY,
+    REAL_COLOR,
+    escape_dollars,
+    get_line_style,
+    save_figure,
+)
 
 Details = dict[str, Any]  # model, dataset, split, checkpoint, ...: into the JSON file
 PAIRS_PER_ROW = 6
@@ -152,6 +160,28 @@ def save_mean_maps(
     command_line.say(f"wrote {array_path}")
 
 
+def save_checks(
+    start: str | Path, checks: Details, *, kind: Kind, details: Details
+) -> None:
+    """Save what `explaining.checks.check_maps` found as `START_KIND_checks` files.
+
+    Args:
+        start: figures folder and the beginning of the file names.
+        checks: of the maps.
+        kind: of the maps.
+        details: as for `save_sections`.
+    """
+    found = {name: checks[name] for name in CHECKS if checks[name]}
+    for name, numbers in found.items():
+        verdict = "passed" if numbers["passed"] else "failed"
+        command_line.say(f"{name}: {verdict}; {numbers['sentence']}")
+    name = kind.title.removeprefix("mean ")
+    title = f"{_describe(details)}: {name} {_name_target(details['class'])}"
+    title = f"{title}, n = {len(checks['images'])}"
+    figure = build_checks_figure(found, title)
+    _save(f"{start}_{kind.name}_checks", figure, {**details, **checks})
+
+
 def build_pairs_figure(
     sections: Sequence[Section], title: str, kind: Kind, target: str
 ) -> Figure:
@@ -240,6 +270,97 @@ def build_mean_maps_figure(
     bar.set_label(unit, fontsize=9)
     figure.suptitle(escape_dollars(title), fontsize=11)
     return figure
+
+
+def build_checks_figure(found: Details, title: str) -> Figure:
+    """Draw a panel for each check.
+
+    Args:
+        found: by its name what a check found, as of `explaining.checks.check_maps`.
+        title: of the figure.
+    """
+    num_rows, num_columns = (2, 2) if len(found) == 4 else (1, len(found))
+    size = (4.2 * num_columns, 3.7 * num_rows + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    cells = figure.subplots(num_rows, num_columns).flat
+    for axes, (name, numbers) in zip(cells, found.items(), strict=True):
+        CHECKS[name](axes, numbers)
+        verdict = "passed" if numbers["passed"] else "failed"
+        axes.set_title(f"{name}: {verdict}", fontsize=10)
+        axes.grid(alpha=0.25)
+        axes.set_axisbelow(True)
+    figure.suptitle(escape_dollars(title), fontsize=11)
+    return figure
+
+
+def plot_randomisation(axes: Axes, numbers: Details) -> Axes:
+    """Draw how like the trained detector's maps those of random layers still are."""
+    places = range(len(numbers["layers"]) + 1)
+    means = [{"mean": 1.0, "interval": [1.0, 1.0]}, *numbers["rank_correlations"]]
+    steps = [m["mean"] for m in means], [m["interval"] for m in means]
+    _plot_with_band(axes, places, *steps, 0)
+    for sign in (-1, 1):
+        axes.axhline(sign * numbers["limit"], color=GREY, ls=":")
+    axes.set_xticks(places, ["none", *numbers["layers"]], rotation=45, ha="right")
+    axes.set_ylim(top=1.05)
+    axes.set_xlabel("random layers, from the top down to")
+    axes.set_ylabel("rank correlation of the maps")
+    return axes
+
+
+def plot_removal(axes: Axes, numbers: Details, x_label: str) -> Axes:
+    """Draw the class's score as cells are taken out, or put in, by each ranking."""
+    names = {"map": "the map's", "random": "at random", "centre": "from the centre"}
+    for index, (ranking, label) in enumerate(names.items()):
+        curve, area = numbers[ranking], numbers[ranking]["area"]
+        low, high = area["interval"]
+        label = f"{label}: area {area['mean']:.2f} [{low:.2f}, {high:.2f}]"
+        steps = curve["curve"], curve["intervals"]
+        _plot_with_band(axes, numbers["shares"], *steps, index, label=label)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel("mean P(explained class)")
+    axes.legend(fontsize=8, loc="best")
+    return axes
+
+
+def plot_mask(axes: Axes, numbers: Details) -> Axes:
+    """Draw the maps' mass in the planted faces and at their borders beside the area."""
+    places = ("inside", "border")
+    for shift, what, color in ((-0.2, "mass", FAKE_COLOR), (0.2, "area", GREY)):
+        means = [numbers[place][what] for place in places]
+        heights = [m["mean"] for m in means]
+        errors = [[m["interval"][1] - m["mean"] for m in means]] * 2
+        label = "the map's mass" if what == "mass" else "the area"
+        x = [place + shift for place in range(len(places))]
+        axes.bar(x, heights, 0.38, yerr=errors, color=color, capsize=3, label=label)
+    axes.set_xticks(range(len(places)), ["in the planted face", "at its border"])
+    axes.set_ylabel(f"share, {numbers['num_images']} images")
+    axes.legend(fontsize=8)
+    return axes
+
+
+CHECKS = {
+    "randomisation": plot_randomisation,
+    "deletion": partial(plot_removal, x_label="share of the image taken away"),
+    "insertion": partial(plot_removal, x_label="share of the image shown"),
+    "mask": plot_mask,
+}
+
+
+def _plot_with_band(
+    axes: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    intervals: Sequence[Sequence[float]],
+    index: int,
+    **options: Any,
+) -> None:
+    """Draw a line with its 95 % interval, as number `index`."""
+    style = get_line_style(index)
+    lows, highs = zip(*intervals, strict=True)
+    axes.fill_between(x, lows, highs, color=style["color"], alpha=0.15, lw=0)
+    axes.plot(x, y, **style, **options)
 
 
 def _describe(details: Details) -> str:

@@ -16,19 +16,21 @@ import command_line
 from explaining.figures import UNKNOWN, Details, Kind, Pair, Section, save_picture
 from explaining.mean_maps import make_displayable
 from faces_dataset import CLASS_NAMES, FAKE, REAL, FacesDataset, ResizeToTensor
-from files.atomic import check_output
-from hardware import Precision
+from files.atomic import check_output, check_writable
+from files.layout import default_checkpoint_path
+from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader, read_image, read_samples
 from metrics import compute_fake_scores
 from trainer import compute_logits
-from utils import load_dataset, refuse_broken_scores
+from utils import load_checkpoint, load_dataset, refuse_broken_scores
 
+NUM_CHECKED = 32  # images, by default
 # Images of a group that are tried, for each that is shown, where maps are empty.
 MOST_TRIED = 4
 
 
 def add_subject_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --image, --choose and --class."""
+    """Add --image, --choose, --class and --checks."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--image",
@@ -53,6 +55,16 @@ def add_subject_flags(parser: argparse.ArgumentParser) -> None:
         "predicted one, by the checkpoint's threshold; or always real, or fake "
         "(default: true; predicted with --image)",
     )
+    parser.add_argument(
+        "--checks",
+        type=command_line.number_type(int, lambda n: n >= 4, "a whole number from 4"),
+        nargs="?",
+        const=NUM_CHECKED,
+        metavar="N",
+        help="also test the maps of N random test images (without N: "
+        f"{NUM_CHECKED}): do they change when the detector's layers are made random, "
+        "does the score follow where they point, do they point at a planted face",
+    )
 
 
 def check_subject_flags(
@@ -68,6 +80,32 @@ def check_subject_flags(
             "--class true needs a dataset, whose folders say it; with --image give "
             "predicted, real or fake"
         )
+    if args.image and args.checks:
+        parser.error("--checks needs a dataset: leave out --image")
+
+
+def prepare_subjects(args: argparse.Namespace) -> tuple[Subjects, BatchLoader]:
+    """Load the detector and judge the images that a script's flags name.
+
+    Args:
+        args: of the flags that `saliency_map.py` and `grad_cam_analysis.py` share.
+
+    Returns:
+        The judged images, and a loader that gives them again in the same order.
+
+    Raises:
+        ValueError, OSError: a file or a folder is not there, or of no use.
+    """
+    precision = choose_precision(args.precision, prepare_device(args.device))
+    path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
+    model = load_checkpoint(path, args.model, precision.device)
+    command_line.say(f"checkpoint: {path}")
+    where = {"data_root": args.data_root, "limit": args.limit}
+    images = open_images(args.image, args.dataset, **where)
+    check_writable(args.figures_dir)
+    options = {"device": precision.device, "workers": args.workers}
+    loader = BatchLoader(images, args.batch_size, model.preprocessing, **options)
+    return judge_images(loader, model, precision, target=args.target), loader
 
 
 def open_images(

@@ -12,6 +12,7 @@ SPLITS = ("train", "val", "test")  # folders of a dataset
 MODEL_NAMES = ("SimpleNet", "XceptionBased")
 OPTIMIZER_NAMES = ("Adam", "SGD")
 OUT_DIR, CHECKPOINTS_DIR = Path("out"), Path("checkpoints")
+MASKS = "masks"  # a dataset's folder that says which pixels of its fakes are planted
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,17 @@ def name_run_files(
         snapshot=checkpoints_dir / f"{stem}_last.pt",
         lock=checkpoints_dir / f".{stem}.lock",
     )
+
+
+def name_mask(image_path: str | Path) -> Path:
+    """Return where a fake's mask would be: ROOT/masks/SPLIT/STEM.png.
+
+    Args:
+        image_path: ROOT/SPLIT/fake/STEM.jpg, or with another ending.
+    """
+    path = Path(image_path)
+    split = path.parent.parent
+    return split.parent / MASKS / split.name / f"{path.stem}.png"
 
 
 def name_detector(model: str, flags: object) -> str:

@@ -1,8 +1,8 @@
 """From image files to batches on the device; start at `batches.py`.
 
 `image_files.py`: list, read and check images. `augmentation.py`: how training images
-are changed. `self_blending.py`: fakes made of real ones. `preprocessing.py`: what a
-model expects.
+are changed. `self_blending.py`: fakes made of real ones. `disturbances.py`: what
+happens to a picture on its way to a detector. `preprocessing.py`: what a model expects.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def add_noise(
 
 
 def compress(image: Image.Image, kind: str, quality: int) -> Image.Image:
-    """Encode an image as JPEG or WEBP, of a quality from 1 to 100, and decode it."""
+    """Encode an image as JPEG (4:2:0) or WEBP, of quality 1 to 100, and decode it."""
     file = BytesIO()
     image.save(file, kind, quality=quality)
     return Image.open(file).convert("RGB")

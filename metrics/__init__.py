@@ -9,6 +9,7 @@ P(fake), follow from these: against the same positive class its AUC is 1 - AUC.
 Start at `measures.py`, every metric by its name, computed from `cells.py`: samples in
 order. `checks.py`: what is taken for scores and labels. `delong.py`, `bootstrap.py`,
 `error_rates.py`: intervals and tests. `roc.py`: the ROC curve and its band.
+`robustness.py`: what is left under disturbances.
 `calibration.py`, `likelihood_ratios.py`: what a score is worth as a probability and as
 evidence. `groups.py`: frames of one video. `operating_point.py`: threshold and
 calibration, chosen on validation. `score_sets.py`: what a detector said of each image;

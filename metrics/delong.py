@@ -66,7 +66,7 @@ def compute_delong_interval(
     """
     scores, labels = check_scores_and_labels(fake_scores, labels)
     group_index = index_groups(groups, labels.size)
-    aucs, covariance = _compute_aucs_and_covariance(scores[None], labels, group_index)
+    aucs, covariance = compute_aucs_and_covariance(scores[None], labels, group_index)
     auc, standard_error = float(aucs[0]), float(np.sqrt(covariance[0, 0]))
     if auc in (0.0, 1.0):
         bound = _bound_separated_auc(labels, group_index, confidence)
@@ -108,7 +108,7 @@ def compute_paired_delong_test(
     scores_a, checked_labels = check_scores_and_labels(fake_scores_a, labels)
     scores_b, _ = check_scores_and_labels(fake_scores_b, labels)
     group_index = index_groups(groups, checked_labels.size)
-    (auc_a, auc_b), covariance = _compute_aucs_and_covariance(
+    (auc_a, auc_b), covariance = compute_aucs_and_covariance(
         np.stack([scores_a, scores_b]), checked_labels, group_index
     )
     difference = auc_a - auc_b
@@ -125,10 +125,16 @@ def compute_paired_delong_test(
     return AucComparison(*map(float, (*values, difference + half_width, z, p_value)))
 
 
-def _compute_aucs_and_covariance(
+def compute_aucs_and_covariance(
     score_rows: np.ndarray, labels: np.ndarray, group_index: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """AUCs (D,) and their covariance (D, D) from placement values."""
+    """Return AUCs (D,) and their covariance (D, D), by placement values.
+
+    Args:
+        score_rows: (D, N), finite: what D detectors say of the same samples.
+        labels: int (N,).
+        group_index: int (N,), as of `index_groups`.
+    """
     fake, real = labels == FAKE, labels == REAL
     num_fake, num_real = fake.sum(), real.sum()
     rank_all, rank_fake, rank_real = (

@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 SCRIPTS = {
     *("train_main", "plot_samples_of_faces_dataset", "plot_accuracy_and_loss"),
     *("numerical_analysis", "saliency_map", "grad_cam_analysis"),
-    *("predict", "make_demo_datasets"),
+    *("robustness_analysis", "predict", "make_demo_datasets"),
 }
 LAYERS = (
     SCRIPTS,

@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 import torch
 from map_models import Normed, OneConvolution, make_images
+from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from script_helpers import make_broken_checkpoint, make_checkpoint, run_script
 from torch import Tensor, nn
 
 import grad_cam_analysis
 from faces_dataset import FAKE, REAL
-from grad_cam_analysis import compute_grad_cam_maps, get_grad_cam_visualization
+from grad_cam_analysis import (
+    METHODS,
+    check_layer,
+    compute_grad_cam_maps,
+    get_grad_cam_visualization,
+)
 from loading import Preprocessing
 from models import build_model
 
@@ -63,6 +69,42 @@ def test_grad_cam_of_another_layer_is_of_the_images_size():
     assert maps.shape == (2, 6, 6)
     assert maps.min() >= 0
     assert maps.max() <= 1
+
+
+def test_every_cam_of_one_convolution_equals_the_sum_by_hand():
+    # Where the head takes the mean, the gradient is alike at all places: HiResCAM's
+    # sum is Grad-CAM's. LayerCAM drops negative gradients: only 2 / 4 of the second.
+    images = make_image_for_cam() + 1e-6
+    model = OneConvolution()
+
+    maps = {m: compute_grad_cam_maps(images, [FAKE], model, method=m) for m in METHODS}
+
+    only_upper_right = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
+    for method in ("grad-cam", "grad-cam++", "hires-cam", "layer-cam"):
+        torch.testing.assert_close(maps[method], only_upper_right, rtol=0, atol=1e-4)
+
+
+def test_eigen_cam_is_the_packages_but_for_the_sign_and_knows_no_class():
+    images, model = make_images(3, 6), OneConvolution()
+
+    maps = compute_grad_cam_maps(images, [REAL] * 3, model, method="eigen-cam")
+
+    fake = compute_grad_cam_maps(images, [FAKE] * 3, model, method="eigen-cam")
+    assert torch.equal(maps, fake)
+    projections = get_2d_projection(images[:, :2].numpy())  # what conv3 hands on
+    for values, projection in zip(maps.numpy(), projections, strict=True):
+        if projection.max() < -projection.min():
+            projection = -projection
+        expected = np.maximum(projection, 0) / projection.max()
+        np.testing.assert_allclose(values, expected, atol=1e-5)
+
+
+def test_check_layer_names_those_that_there_are(one_line):
+    check_layer(build_model("SimpleNet"), "conv1")
+    with pytest.raises(ValueError, match="conv1, conv2, conv3$") as error:
+        check_layer(build_model("SimpleNet"), "fc1")
+    one_line(error)
+    check_layer(build_model("XceptionBased", from_scratch=True), "block12")
 
 
 def test_grad_cam_for_a_class_that_is_not_there_raises():
@@ -160,6 +202,35 @@ def test_main_with_images_draws_each_and_says_which_class(
         assert numbers["path"] == image
         assert numbers["explained_class"] == REAL
         assert numbers["layer"] == "conv3"
+
+
+def test_main_with_another_method_and_layer_puts_both_into_the_names(
+    faces_root, checkpoint, tmp_path, capsys
+):
+    how = ["--method", "layer-cam", "--layer", "conv2"]
+
+    grad_cam_analysis.main(
+        make_flags(faces_root, checkpoint, tmp_path, *how, "--checks", "4")
+    )
+
+    start = f"{tmp_path}/faces_SimpleNet"
+    numbers = json.loads(Path(f"{start}_Fake_Image_layer_cam_conv2.json").read_text())
+    checks = json.loads(Path(f"{start}_layer_cam_conv2_checks.json").read_text())
+    for found in (numbers, checks):
+        assert (found["method"], found["layer"]) == ("layer-cam", "conv2")
+    assert checks["mask"] is None
+    assert "mask:" not in capsys.readouterr().out
+
+
+def test_main_with_a_layer_that_is_not_there_writes_nothing(
+    faces_root, checkpoint, tmp_path
+):
+    figures = tmp_path / "figures"
+    with pytest.raises(ValueError, match="no layer 'conv9' to explain"):
+        grad_cam_analysis.main(
+            make_flags(faces_root, checkpoint, figures, "--layer", "conv9")
+        )
+    assert not figures.exists()
 
 
 def test_main_where_all_maps_are_empty_says_so_under_them(faces_root, tmp_path):

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 import make_demo_datasets
 from drawn_faces.plan import DATASETS, plan_dataset
+from files.layout import name_mask
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--images-per-class", "1", "--size", "64", "--workers", "1"]
@@ -50,10 +51,23 @@ def test_main_default_layout_is_written(small):
             path.relative_to(small / name).as_posix()
             for path in (small / name).glob("*/*")
         )
-        assert folders == [
+        assert [f for f in folders if not f.startswith("masks/")] == [
             f"{s}/{c}" for s in ("test", "train", "val") for c in ("fake", "real")
         ]
     assert not list(small.glob(".*"))
+
+
+def test_main_every_planted_face_has_a_mask_and_nothing_else_has(small):
+    for name, split in ((n, s) for n in DATASETS for s in ("train", "val", "test")):
+        fakes = sorted((small / name / split / "fake").iterdir())
+        masks = sorted((small / name).glob(f"masks/{split}/*"))
+        planted = fakes if name == "fakes_dataset" else []
+        assert masks == [name_mask(path) for path in planted]
+    example = next((small / "fakes_dataset" / "masks" / "test").iterdir())
+    with Image.open(example) as mask:
+        share = (np.asarray(mask) > 127).mean()
+        assert (mask.mode, mask.size) == ("L", (64, 64))
+    assert 0.02 < share < 0.5
 
 
 def test_main_two_workers_write_the_same_bytes(small, tmp_path):

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from map_models import Linear, Normed, OneConvolution, make_images
+from PIL import Image
 from script_helpers import make_broken_checkpoint, make_checkpoint, run_script
 
 import saliency_map
+from explaining.methods import METHODS
 from faces_dataset import FAKE, REAL
+from files.layout import name_mask
 from hardware import Precision
 from loading import Preprocessing
 from saliency_map import compute_gradient_saliency_maps, compute_mean_saliency_maps
@@ -182,6 +185,78 @@ def test_main_with_image_explains_it_without_a_dataset(
         sample[None], [numbers["verdict"]], model
     )
     assert numbers["map"]["max"] == pytest.approx(expected.max().item())
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("input-x-gradient", "input_x_gradient"), ("smoothgrad", "smoothgrad")],
+)
+def test_main_with_another_method_puts_it_into_the_names(
+    method, name, faces_root, checkpoint, tmp_path
+):
+    flags = make_flags(faces_root, checkpoint, tmp_path, "--limit", "1")
+
+    saliency_map.main([*flags, "--method", method, "--precision", "fp32"])
+
+    start = f"{tmp_path}/faces_SimpleNet"
+    pairs = json.loads(Path(f"{start}_{name}_maps_and_images_pairs.json").read_text())
+    assert Path(f"{start}_mean_{name}_maps.npy").exists()
+    assert pairs["method"] == method
+    sample = pairs["samples"][0]
+    (image,) = [
+        image
+        for image, label in load_dataset("faces", "test", data_root=faces_root.parent)
+        if label == sample["label"]
+    ][:1]
+    (expected,) = METHODS[method](
+        image[None], [sample["label"]], load_checkpoint(checkpoint)
+    )
+    assert sample["map"]["max"] == pytest.approx(expected.max().item(), rel=1e-4)
+
+
+def test_main_with_checks_says_and_saves_what_it_found(
+    own_faces_root, checkpoint, tmp_path, capsys
+):
+    for path in (own_faces_root / "test" / "fake").iterdir():
+        mask = name_mask(path)
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (24, 24)).save(mask)
+    Image.fromarray(np.tri(24, dtype=np.uint8) * 255).save(mask)
+    figures = tmp_path / "figures"
+
+    saliency_map.main(make_flags(own_faces_root, checkpoint, figures, "--checks", "4"))
+
+    lines = capsys.readouterr().out.splitlines()
+    start = f"{figures}/faces_SimpleNet_saliency_checks"
+    assert lines[-2:] == [f"wrote {start}.png", f"wrote {start}.json"]
+    numbers = json.loads(Path(f"{start}.json").read_text())
+    assert len(numbers["images"]) == 4
+    assert numbers["randomisation"]["layers"][0] == "fc3"
+    assert numbers["randomisation"]["layers"][-1] == "conv1"
+    assert numbers["mask"]["num_images"] == 2
+    names = ("randomisation", "deletion", "insertion", "mask")
+    for name, line in zip(names, lines[-6:-2], strict=True):
+        verdict = "passed" if numbers[name]["passed"] else "failed"
+        assert line == f"{name}: {verdict}; {numbers[name]['sentence']}"
+    assert Path(f"{start}.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--image", "a.png", "--checks"], "--checks needs a dataset"),
+        (["--checks", "3"], "expected a whole number from 4, got '3'"),
+        (["--method", "guess"], "invalid choice: 'guess'"),
+    ],
+)
+def test_parse_args_of_checks_and_methods_refuses_in_one_line(flags, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        saliency_map.parse_args(["-cpp", "a.pt", *flags])
+
+    assert error.value.code == 2
+    text = capsys.readouterr().err
+    assert message in text
+    assert text.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,13 @@ from PIL import Image
 from scipy.ndimage import laplace
 
 from drawn_faces import forgeries
-from drawn_faces.forgeries import add_generator_traces, photograph, resample, swap_face
+from drawn_faces.forgeries import (
+    add_generator_traces,
+    encode_mask,
+    photograph,
+    resample,
+    swap_face,
+)
 from drawn_faces.portraits import Face, draw_face, sample_person, sample_shot
 
 SIZE = 96
@@ -31,9 +37,20 @@ def test_swap_face_outside_the_inner_face_is_the_host(pair, careful_share, monke
     monkeypatch.setattr(forgeries, "CAREFUL_SHARE", careful_share)
     host, donor = pair
     swapped = swap_face(host, donor, np.random.default_rng(0))
-    change = np.abs(swapped - host.image).max(axis=2)
+    change = np.abs(swapped.image - host.image).max(axis=2)
     assert change[host.inner_mask == 0].max() < 0.02
     assert change[host.inner_mask > 0.9].mean() > 0.01
+
+
+def test_swap_face_mask_says_where_the_picture_is_forged(pair):
+    host, donor = pair
+    image, mask = swap_face(host, donor, np.random.default_rng(0))
+    change = np.abs(image - host.image).max(axis=2)
+    assert 0 <= mask.min() < mask.max() <= 1
+    assert (change[mask == 0] == 0).all()
+    assert change[mask > 0.5].mean() > 0.01
+    levels = np.asarray(Image.open(io.BytesIO(encode_mask(mask))))
+    np.testing.assert_allclose(levels / 255, mask, atol=0.5 / 255 + 1e-6)
 
 
 def test_swap_face_sloppy_loses_more_detail_than_careful(pair, monkeypatch):
@@ -44,7 +61,9 @@ def test_swap_face_sloppy_loses_more_detail_than_careful(pair, monkeypatch):
         inside = host.inner_mask > 0.9
         detail[share] = np.mean(
             [
-                np.abs(laplace(swap_face(host, donor, rng).mean(2)))[inside].mean()
+                np.abs(laplace(swap_face(host, donor, rng).image.mean(2)))[
+                    inside
+                ].mean()
                 for rng in map(np.random.default_rng, range(8))
             ]
         )
@@ -55,7 +74,9 @@ def test_swap_face_with_itself_changes_little(pair, monkeypatch):
     monkeypatch.setattr(forgeries, "CAREFUL_SHARE", 1.0)
     host, donor = pair
     own, foreign = (
-        np.abs(swap_face(host, giver, np.random.default_rng(0)) - host.image).mean()
+        np.abs(
+            swap_face(host, giver, np.random.default_rng(0)).image - host.image
+        ).mean()
         for giver in (host, donor)
     )
     assert own < foreign / 1.5

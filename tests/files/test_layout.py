@@ -10,6 +10,7 @@ from files.layout import (
     default_checkpoint_path,
     default_history_path,
     name_detector,
+    name_mask,
     name_run_files,
 )
 
@@ -49,3 +50,9 @@ def test_default_paths_are_of_adam():
 )
 def test_name_detector_takes_the_runs_name_if_it_is_a_word(flags, name):
     assert name_detector("SimpleNet", flags) == name
+
+
+def test_name_mask_is_beside_the_splits_whatever_the_images_ending():
+    mask = Path("data/faces/masks/test/a.b.png")
+    assert name_mask("data/faces/test/fake/a.b.jpg") == mask
+    assert name_mask(Path("data/faces/test/fake/a.b.webp")) == mask

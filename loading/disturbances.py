@@ -1,0 +1,159 @@
+"""What happens to a picture on its way to a detector, each in five growing levels.
+
+Pure functions of the image, the level and the generator alone. Lengths are in pixels of
+the image as it is given; `robustness_analysis.py` gives it as the detector sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter
+
+from loading.augmentation import add_noise, compress, rescale
+
+# By name the strength of levels 1 to 5, and what the numbers are.
+LEVELS: dict[str, tuple[float, ...]] = {
+    "jpeg": (90, 70, 50, 30, 10),
+    "webp": (90, 70, 50, 30, 10),
+    "blur": (0.5, 1, 1.5, 2.5, 4),
+    "downscale": (0.75, 0.5, 0.35, 0.25, 0.125),
+    "noise": (2, 5, 10, 20, 40),
+    "brightness": (0.1, 0.2, 0.3, 0.45, 0.6),
+    "contrast": (0.1, 0.2, 0.3, 0.45, 0.6),
+    "saturation": (0.2, 0.4, 0.6, 0.8, 1),
+    "crop": (0.95, 0.9, 0.8, 0.7, 0.6),
+    "chat": (0.9, 0.75, 0.6, 0.5, 0.4),
+    "screenshot": (0.95, 0.85, 0.7, 0.6, 0.5),
+}
+UNITS = {
+    "jpeg": "quality",
+    "webp": "quality",
+    "blur": "standard deviation, pixels",
+    "downscale": "share of the side",
+    "noise": "standard deviation, of 255",
+    "brightness": "change of the factor",
+    "contrast": "change of the factor",
+    "saturation": "change of the factor",
+    "crop": "share of the side kept",
+    "chat": "share of the side, then JPEG",
+    "screenshot": "scale on the screen",
+}
+CHAT_QUALITY = 70
+
+
+def disturb(
+    image: Image.Image, name: str, level: int, generator: np.random.Generator
+) -> Image.Image:
+    """Change a picture as it is changed on its way.
+
+    Args:
+        image: RGB.
+        name: one of `LEVELS`: `jpeg` and `webp` compress; `blur` is Gaussian;
+            `downscale` makes it smaller and as large again; `noise` is Gaussian, of
+            each channel by itself; `brightness`, `contrast` and `saturation` grow or
+            shrink, as is drawn; `crop` cuts a part out at a place that is drawn;
+            `chat` makes it smaller and compresses it to JPEG with coarse colours
+            (4:2:0), as chat programs do; `screenshot` takes it off a screen that shows
+            it smaller, between pixels.
+        level: 1 to 5; 0 leaves it as it is.
+        generator: of what is drawn; a picture's draws are the same at every level.
+
+    Returns:
+        An RGB image, after `crop`, `chat` and `screenshot` a smaller one.
+
+    Raises:
+        ValueError: there is no such disturbance or level.
+    """
+    if name not in LEVELS:
+        raise ValueError(f"no disturbance is called {name!r}: {', '.join(LEVELS)}")
+    if level not in range(len(LEVELS[name]) + 1):
+        raise ValueError(f"a level is a whole number from 0 to 5, got {level!r}")
+    if level == 0:
+        return image
+    return _CHANGES[name](image, LEVELS[name][level - 1], generator)
+
+
+def _compress_as(file_format: str) -> Callable[..., Image.Image]:
+    """Return the change that a file format makes."""
+
+    def encode(
+        image: Image.Image, quality: float, generator: np.random.Generator
+    ) -> Image.Image:
+        return compress(image, file_format, int(quality))
+
+    return encode
+
+
+def _blur(
+    image: Image.Image, radius: float, generator: np.random.Generator
+) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(radius))
+
+
+def _shrink(image: Image.Image, share: float) -> Image.Image:
+    """Return the image with its sides made shorter, antialiased."""
+    size = tuple(max(1, round(share * side)) for side in image.size)
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def _downscale(
+    image: Image.Image, share: float, generator: np.random.Generator
+) -> Image.Image:
+    return rescale(image, 1 / share)
+
+
+def _enhance_by(enhancer: type) -> Callable[..., Image.Image]:
+    """Return a change by a factor, to either side of 1."""
+
+    def enhance(
+        image: Image.Image, change: float, generator: np.random.Generator
+    ) -> Image.Image:
+        sign = 1 if generator.random() < 0.5 else -1
+        return enhancer(image).enhance(1 + sign * change)
+
+    return enhance
+
+
+def _crop(
+    image: Image.Image, share: float, generator: np.random.Generator
+) -> Image.Image:
+    size = np.maximum(np.rint(share * np.array(image.size)).astype(int), 1)
+    left, top = np.rint(generator.random(2) * (image.size - size)).astype(int).tolist()
+    width, height = size.tolist()
+    return image.crop((left, top, left + width, top + height))
+
+
+def _send(
+    image: Image.Image, share: float, generator: np.random.Generator
+) -> Image.Image:
+    return compress(_shrink(image, share), "JPEG", CHAT_QUALITY)
+
+
+def _photograph_screen(
+    image: Image.Image, scale: float, generator: np.random.Generator
+) -> Image.Image:
+    """Resample between pixels, without antialiasing, as a screen's hardware does."""
+    size = tuple(max(1, round(scale * side)) for side in image.size)
+    left, top = generator.random(2).tolist()
+    matrix = (1 / scale, 0, left, 0, 1 / scale, top)
+    method, how = Image.Transform.AFFINE, Image.Resampling.BILINEAR
+    # Where it would read beyond the edge, as a screen it shows the edge again.
+    wide = Image.fromarray(np.pad(np.asarray(image), ((0, 2), (0, 2), (0, 0)), "edge"))
+    return wide.transform(size, method, matrix, how)
+
+
+_CHANGES: dict[str, Callable[..., Image.Image]] = {
+    "jpeg": _compress_as("JPEG"),
+    "webp": _compress_as("WEBP"),
+    "blur": _blur,
+    "downscale": _downscale,
+    "noise": add_noise,
+    "brightness": _enhance_by(ImageEnhance.Brightness),
+    "contrast": _enhance_by(ImageEnhance.Contrast),
+    "saturation": _enhance_by(ImageEnhance.Color),
+    "crop": _crop,
+    "chat": _send,
+    "screenshot": _photograph_screen,
+}
