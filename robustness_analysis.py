@@ -123,7 +123,8 @@ class DisturbedFaces(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         number, condition = divmod(index, len(CONDITIONS))
         name, level = CONDITIONS[condition]
-        image = read_image(self.faces.get_path(number))
+        path = self.faces.get_path(number)
+        image = read_image(path, at_least=self.to_tensor.at_least)
         if level:
             size = (IMAGE_SIZE, IMAGE_SIZE)
             image = image.resize(size, Image.Resampling.BICUBIC)

@@ -135,7 +135,8 @@ class Pictures(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(read_image(self.paths[index])), UNKNOWN
+        image = read_image(self.paths[index], at_least=self.transform.at_least)
+        return self.transform(image), UNKNOWN
 
     def get_path(self, index: int) -> Path:
         """Return the path of the image at `index`."""
