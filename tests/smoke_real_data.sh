@@ -35,4 +35,15 @@ run plot_samples_of_faces_dataset.py --data-root "$data"
 test -s figures/datasets_samples.png
 smoke SimpleNet fakes_dataset
 smoke XceptionBased synthetic_dataset --weights "$weights"
+
+few=(--data-root "$data" --limit 12)
+a=checkpoints/fakes_dataset_SimpleNet_Adam.pt
+b=checkpoints/synthetic_dataset_SimpleNet_Adam_general.pt
+run train_main.py "${few[@]}" -d synthetic_dataset --recipe general -m SimpleNet -b 8 -e 1 --name general
+run numerical_analysis.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset synthetic_dataset
+test -s figures/comparison_auc_matrix.png
+run robustness_analysis.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset
+test -s figures/fakes_dataset_robustness.png
+run saliency_map.py "${few[@]}" -cpp "$a" -d fakes_dataset --method input-x-gradient --checks 4
+run grad_cam_analysis.py "${few[@]}" -cp "$a" -d fakes_dataset --method layer-cam --checks 4
 echo "smoke run passed"
