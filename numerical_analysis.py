@@ -25,22 +25,22 @@ from files.provenance import describe_call, describe_file
 from files.run_files import get_versions
 from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
-from metrics import (
+from metrics import compute_fake_scores
+from metrics.likelihood_ratios import LlrCalibration
+from metrics.operating_point import compute_logit_differences
+from plots.reports import save_all
+from scores import (
     LOGIT_DIFFERENCE,
     ScoreFormat,
     ScoreSet,
     calibrate_on,
-    compute_fake_scores,
     find_leaks,
     groups_from_names,
     load_score_set,
     subsets_from_names,
     tell_apart,
 )
-from metrics.analysis import analyse
-from metrics.likelihood_ratios import LlrCalibration
-from metrics.operating_point import compute_logit_differences
-from plots.reports import save_all
+from scores.analysis import analyse
 from trainer import compute_logits
 from utils import load_checkpoint, load_dataset, refuse_broken_scores
 

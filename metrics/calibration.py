@@ -113,8 +113,8 @@ def compute_calibration_test(
     Args:
         fake_scores: (N,) probabilities of 'fake'.
         labels: (N,) 0 (real) or 1 (fake).
-        group_index: (N,) the number of each sample's group. One chance decides all
-            the labels of a group: those whose score exceeds it are fake.
+        group_index: (N,) the number of each sample's group. The bins' errors then vary
+            as the groups' sums of them do among groups of one class.
         num_draws: how many times.
         seed: the same seed draws the same labels.
 
@@ -127,25 +127,24 @@ def compute_calibration_test(
 
     Source:
         Bröcker & Smith 2007, consistency resampling. Deviation: the scores are kept
-        as they are, only labels are drawn; and groups, which the paper does not have.
-        Beyond 20,000 samples the bins' sums of errors are drawn as normal, for groups
-        with the covariance that they show.
+        as they are, only labels are drawn; beyond 20,000 samples the bins' sums of
+        errors, as normal. With groups, which the paper does not have, these are drawn
+        as Student's t with the covariance that the groups show.
     """
     scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
     rng = np.random.default_rng(seed)
     bins = assign_bins(scores)
-    if labels.size <= _MAX_DRAWN_LABELS:
-        chances = np.arange(labels.size) if group_index is None else group_index
-        drawn = np.stack(
-            [_draw_errors(scores, bins, chances, rng) for _ in range(num_draws)]
-        )
-    elif group_index is None:
-        variances = np.bincount(bins, scores * (1 - scores))
-        drawn = rng.normal(size=(num_draws, variances.size)) * np.sqrt(variances)
+    if group_index is not None:
+        _, index = np.unique(group_index, return_inverse=True)
+        sums = _sum_by_group(scores - labels, bins, index)
+        shares = np.bincount(index, labels) / np.bincount(index)
+        kinds = np.ceil(shares) + np.floor(shares)  # 0 all real, 1 both, 2 all fake
+        drawn = _draw_group_errors(sums, kinds, num_draws, rng)
+    elif labels.size <= _MAX_DRAWN_LABELS:
+        drawn = np.stack([_draw_errors(scores, bins, rng) for _ in range(num_draws)])
     else:
-        covariance = _compute_group_covariance(scores - labels, bins, group_index)
-        zeros = np.zeros(NUM_ECE_BINS)
-        drawn = rng.multivariate_normal(zeros, covariance, num_draws, method="eigh")
+        deviations = np.sqrt(np.bincount(bins, scores * (1 - scores)))
+        drawn = rng.normal(size=(num_draws, deviations.size)) * deviations
     eces = np.abs(drawn).sum(axis=1) / labels.size
     found = compute_ece(scores, labels)
     p_value = (1 + np.count_nonzero(eces >= found - 1e-12)) / (1 + num_draws)
@@ -153,25 +152,45 @@ def compute_calibration_test(
 
 
 def _draw_errors(
-    scores: np.ndarray,
-    bins: np.ndarray,
-    chances: np.ndarray,
-    rng: np.random.Generator,
+    scores: np.ndarray, bins: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Draw labels, and sum the errors in each bin."""
-    drawn_fake = rng.random(chances.max() + 1)[chances] < scores
-    return np.bincount(bins, scores - drawn_fake)
+    return np.bincount(bins, scores - (rng.random(scores.size) < scores))
 
 
-def _compute_group_covariance(
+def _draw_group_errors(
+    sums: np.ndarray, kinds: np.ndarray, num_draws: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw the bins' sums of errors, (draws, bins), as groups of each kind vary.
+
+    Args:
+        sums: (G, bins) the errors of each group.
+        kinds: (G,) what its labels are.
+        num_draws, rng: how many, by what chance.
+    """
+    spreads = np.empty_like(sums)
+    for kind in np.unique(kinds):
+        # How many groups there are of a kind is no chance, nor what these lean to.
+        chosen = kinds == kind
+        size = np.count_nonzero(chosen)
+        offsets = sums[chosen] - sums[chosen].mean(axis=0)
+        spreads[chosen] = offsets * np.sqrt(size / max(size - 1, 1))
+    num_free = max(kinds.size - np.unique(kinds).size, 1)
+    widths = np.sqrt(num_free / rng.chisquare(num_free, size=(num_draws, 1)))
+    covariance = spreads.T @ spreads
+    drawn = rng.multivariate_normal(
+        np.zeros(len(covariance)), covariance, num_draws, method="eigh"
+    )
+    return drawn * widths
+
+
+def _sum_by_group(
     errors: np.ndarray, bins: np.ndarray, group_index: np.ndarray
 ) -> np.ndarray:
-    """Return the covariance (bins, bins) of the sums of the groups' errors."""
-    num_groups = group_index.max() + 1
-    sums = np.bincount(
-        group_index * NUM_ECE_BINS + bins, errors, minlength=num_groups * NUM_ECE_BINS
-    ).reshape(num_groups, NUM_ECE_BINS)
-    return sums.T @ sums * num_groups / max(num_groups - 1, 1)
+    """Sum the errors of each group in each bin, (G, bins)."""
+    places = group_index * NUM_ECE_BINS + bins
+    num_places = (group_index.max() + 1) * NUM_ECE_BINS
+    return np.bincount(places, errors, minlength=num_places).reshape(-1, NUM_ECE_BINS)
 
 
 class Calibration(NamedTuple):

@@ -7,7 +7,7 @@ and from means of a few quantities over them. A cell is one sample; of more than
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -131,16 +131,14 @@ class Cells:
         index: (N,) the cell of each sample, in the samples' own order.
         counts: (2, C) real and fake samples in each cell.
         block_ends: (B,) last cell of each run of equal scores.
-        names: the Q quantities.
-        means: (2, C, Q) their mean over a cell's real and its fake samples.
+        means: of each quantity (2, C), over a cell's real and its fake samples.
         median_gap: by how much the fakes' median scaled score exceeds the reals'.
     """
 
     index: np.ndarray
     counts: np.ndarray
     block_ends: np.ndarray
-    names: tuple[str, ...]
-    means: np.ndarray
+    means: dict[str, np.ndarray]
     median_gap: float
 
     def count(self, labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -162,40 +160,39 @@ def build_cells(samples: Samples, max_cells: int | None = None) -> Cells:
         max_cells: pool the samples where there are more, into about as many cells of
             equal share, both classes weighing alike; ties stay together.
     """
-    in_order = samples.in_order
+    index, block_ends, num_cells = _place_in_cells(samples.in_order, max_cells)
+    # d' does not depend on the scale, but squares of huge scores would overflow.
+    scaled = samples.scores / (np.abs(samples.scores).max() or 1.0)
+    medians = [np.median(scaled[samples.labels == c]) for c in (REAL, FAKE)]
+    shape, places = (2, num_cells), samples.labels * num_cells + index
+    counts = np.bincount(places, minlength=2 * num_cells).reshape(shape)
+    means = {}
+    for name, values in compute_quantities(samples, scaled, medians):
+        sums = np.bincount(places, values, minlength=2 * num_cells)
+        means[name] = sums.reshape(shape) / np.maximum(counts, 1)
+    return Cells(
+        index=index,
+        counts=counts,
+        block_ends=block_ends,
+        means=means,
+        median_gap=float(medians[FAKE] - medians[REAL]),
+    )
+
+
+def _place_in_cells(
+    in_order: SortedSamples, max_cells: int | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return each sample's cell, the last cells of equal scores, how many there are."""
     num_samples = in_order.scores.size
     place_ends, block_ends = np.arange(num_samples), in_order.block_ends
     if max_cells is not None and num_samples > max_cells:
         place_ends = _find_cell_ends(in_order, max_cells)
         block_ends = np.arange(place_ends.size)
-    cell_of_place = np.repeat(
+    index = np.empty(num_samples, dtype=np.intp)
+    index[in_order.order] = np.repeat(
         np.arange(place_ends.size), np.diff(place_ends, prepend=-1)
     )
-    index = np.empty(num_samples, dtype=np.intp)
-    index[in_order.order] = cell_of_place
-    # d' does not depend on the scale, but squares of huge scores would overflow.
-    scaled = samples.scores / (np.abs(samples.scores).max() or 1.0)
-    medians = [np.median(scaled[samples.labels == c]) for c in (REAL, FAKE)]
-    quantities = compute_quantities(samples, scaled, medians)
-    counts, means = [], []
-    for label in (REAL, FAKE):
-        chosen = samples.labels == label
-        inside = index[chosen]
-        count = np.bincount(inside, minlength=place_ends.size)
-        sums = [
-            np.bincount(inside, values[chosen], minlength=place_ends.size)
-            for values in quantities.values()
-        ]
-        counts.append(count)
-        means.append(np.stack(sums, axis=1) / np.maximum(count, 1)[:, None])
-    return Cells(
-        index=index,
-        counts=np.stack(counts),
-        block_ends=block_ends,
-        names=tuple(quantities),
-        means=np.stack(means),
-        median_gap=float(medians[FAKE] - medians[REAL]),
-    )
+    return index, block_ends, place_ends.size
 
 
 def _find_cell_ends(in_order: SortedSamples, max_cells: int) -> np.ndarray:
@@ -209,7 +206,7 @@ def _find_cell_ends(in_order: SortedSamples, max_cells: int) -> np.ndarray:
 
 def compute_quantities(
     samples: Samples, scaled: np.ndarray, medians: Sequence[float]
-) -> dict[str, np.ndarray]:
+) -> Iterator[tuple[str, np.ndarray]]:
     """Compute of each sample, (N,), what metrics are means of within each class.
 
     Args:
@@ -217,28 +214,25 @@ def compute_quantities(
         scaled: (N,) the scores over the largest of them.
         medians: the real and the fake samples' median of these.
 
-    Returns:
-        `called_fake`; `offset` and `squared_offset` of the scaled score from its
-        class's median; with P(fake) also `log_loss` and `squared_error`; with
-        log-likelihood ratios `llr_cost`, in bits.
+    Yields:
+        One after the other, as many samples' are large: `called_fake`; `offset` and
+        `squared_offset` of the scaled score from its class's median; with P(fake) also
+        `log_loss` and `squared_error`; with log-likelihood ratios `llr_cost`, in bits.
     """
     is_fake = samples.labels == FAKE
     # Taken from a score of the class itself, mean and variance cannot cancel badly.
     offsets = scaled - np.where(is_fake, medians[FAKE], medians[REAL])
-    quantities = {
-        "called_fake": samples.called_fake.astype(np.float64),
-        "offset": offsets,
-        "squared_offset": offsets**2,
-    }
+    yield "called_fake", samples.called_fake.astype(np.float64)
+    yield "offset", offsets
+    yield "squared_offset", offsets**2
     if samples.fake_scores is not None:
         # As scikit-learn's log_loss: certain and wrong costs -log(2.2e-16) = 36.
         eps = np.finfo(np.float64).eps
         clipped = np.clip(samples.fake_scores, eps, 1 - eps)
-        quantities["log_loss"] = -np.log(np.where(is_fake, clipped, 1 - clipped))
-        quantities["squared_error"] = (samples.fake_scores - is_fake) ** 2
+        yield "log_loss", -np.log(np.where(is_fake, clipped, 1 - clipped))
+        yield "squared_error", (samples.fake_scores - is_fake) ** 2
     if samples.llrs is not None:
-        quantities["llr_cost"] = compute_llr_costs(samples.llrs, samples.labels)
-    return quantities
+        yield "llr_cost", compute_llr_costs(samples.llrs, samples.labels)
 
 
 def number_folds(

@@ -14,8 +14,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special
 
-from files.layout import FAKE, REAL
+from files.layout import CLASS_NAMES, FAKE, REAL
 from metrics.checks import check_scores_and_labels
+
+# From which ratio on its support is called so: ENFSI 2015, whose scale begins at 2.
+_SUPPORT = {
+    1e6: "extremely strong",
+    1e4: "very strong",
+    1e3: "strong",
+    1e2: "moderately strong",
+    10: "moderate",
+    2: "weak",
+}
 
 
 class LlrCalibration(NamedTuple):
@@ -181,18 +191,8 @@ def _fit_posteriors(counts: np.ndarray) -> np.ndarray:
     return np.interp(np.arange(counts.shape[1]), filled, fitted[1:-1])
 
 
-def describe_cllr(cllr: float | None, min_cllr: float) -> str | None:
-    """Say in a sentence what a Cllr means.
-
-    Args:
-        cllr: in bits.
-        min_cllr: what calibration could bring it down to.
-
-    Returns:
-        The sentence; None without a Cllr.
-    """
-    if cllr is None:
-        return None
+def describe_cllr(cllr: float, min_cllr: float) -> str:
+    """Say in a sentence what a Cllr means, and what calibration could bring it to."""
     if cllr >= 1:
         verdict = "worse than no evidence (1): its likelihood ratios mislead"
     elif cllr >= 0.8:
@@ -206,3 +206,40 @@ def describe_cllr(cllr: float | None, min_cllr: float) -> str | None:
         f"Cllr {cllr:.3f} is {verdict}; {loss:.3f} of it is lost by calibration, "
         f"{min_cllr:.3f} by what the scores cannot tell apart"
     )
+
+
+def describe_likelihood_ratio(llr: float) -> str:
+    """Say in words what a likelihood ratio is worth.
+
+    Args:
+        llr: its natural logarithm, fake over real.
+
+    Returns:
+        Such as "weak support for 'fake'"; ratios from 1/2 to 2 support neither.
+
+    Source:
+        ENFSI 2015, Guideline for evaluative reporting in forensic science, appendix:
+        verbal equivalents of likelihood ratios.
+    """
+    size = abs(llr) + 1e-9  # the logarithm of 10 is 10 again
+    words = (word for ratio, word in _SUPPORT.items() if size >= np.log(ratio))
+    strength = next(words, None)
+    if strength is None:
+        return "no support for either"
+    return f"{strength} support for '{CLASS_NAMES[FAKE if llr > 0 else REAL]}'"
+
+
+def describe_median_ratios(llrs: np.ndarray, labels: np.ndarray) -> str:
+    """Say in a sentence what ratios real and fake samples typically have."""
+    fake, real = (float(np.median(llrs[labels == c])) for c in (FAKE, REAL))
+    return (
+        f"the median fake's ratio is {_format_ratio(fake)}, "
+        f"{describe_likelihood_ratio(fake)}; the median real sample's is "
+        f"{_format_ratio(real)}, {describe_likelihood_ratio(real)}"
+    )
+
+
+def _format_ratio(llr: float) -> str:
+    """Return a ratio, below 1 as '1 to' its inverse."""
+    ratio = f"{np.exp(min(abs(llr), 700.0)):.3g}"  # more is no float
+    return f"1 to {ratio}" if llr < 0 else f"{ratio} to 1"

@@ -142,19 +142,21 @@ def compute_weighted_metrics(
         "min_cllr": compute_min_cllr(fp, tp),
     }
     for name, quantity in (("log_loss", "log_loss"), ("brier", "squared_error")):
-        if quantity in cells.names:
+        if quantity in cells.means:
             total = num_real * real[quantity] + num_fake * fake[quantity]
             metrics[name] = total / (num_real + num_fake)
-    if "llr_cost" in cells.names:
+    if "llr_cost" in cells.means:
         metrics["cllr"] = (real["llr_cost"] + fake["llr_cost"]) / 2
     return metrics
 
 
 def _average(cells: Cells, weights: np.ndarray, label: int) -> dict[str, np.ndarray]:
     """Return each quantity's mean (R,) over the samples of one class."""
-    sums = weights[label] @ cells.means[label]  # (R, Q)
-    means = sums / weights[label].sum(axis=1, keepdims=True)
-    return dict(zip(cells.names, means.T, strict=True))
+    totals = weights[label].sum(axis=1)
+    return {
+        name: weights[label] @ means[label] / totals
+        for name, means in cells.means.items()
+    }
 
 
 def compute_decision_metrics(

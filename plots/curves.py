@@ -10,7 +10,6 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import PercentFormatter
 from scipy.special import expit, ndtri
 
-from metrics.analysis import Analysis
 from plots.style import (
     GREY,
     PALE_COLOR,
@@ -22,6 +21,7 @@ from plots.style import (
     get_line_style,
     wrap_title,
 )
+from scores.analysis import Analysis
 
 # From FPR and TPR (T,) of a detector to where they are drawn, x and y (T,).
 Place = Callable[[np.ndarray, np.ndarray, Analysis], tuple[np.ndarray, np.ndarray]]

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from command_line import make_printable
-from metrics.analysis import Analysis
 from plots.style import escape_dollars
 from plots.tables import format_cell
+from scores.analysis import Analysis
 
 HOME_NOTE = "trained on this dataset"
 FRAME = "#E69F00"

@@ -1,17 +1,17 @@
 """A comparison as tables to paste: CSV, Markdown, LaTeX.
 
 A number stands with its 95 % interval: in columns of their own in CSV, with all digits,
-and as 'value [low, high]' elsewhere.
+as 'value [low, high]' in Markdown, and above it in LaTeX, where a page is narrow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from command_line import make_printable
-from metrics.analysis import Analysis, Comparison
-from plots.tables import format_cell
+from plots.tables import format_cell, name_by_letters
+from scores.analysis import Analysis, Comparison
 
 _COLUMNS = {
     "auc": "AUC",
@@ -24,7 +24,8 @@ _COLUMNS = {
 _TESTS = ("first", "second", "n", "AUC difference", "p", "p by Holm", "note")
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"}
 _LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
-_LATEX |= {"^": r"\textasciicircum{}"}
+_LATEX |= {"^": r"\textasciicircum{}", "|": r"\textbar{}"}
+_LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}"}
 
 
 def build_csv(analyses: Sequence[Analysis]) -> tuple[list[str], list[list[Any]]]:
@@ -61,14 +62,82 @@ def format_markdown(
 def format_latex(
     analyses: Sequence[Analysis], comparisons: Sequence[Comparison]
 ) -> str:
-    """Return the detectors, and the tests, as two tabulars that need no package."""
-    tables = []
-    for rows in (_build_detectors(analyses), _build_tests(comparisons)):
-        lines = [" & ".join(map(_escape_latex, row)) + r" \\" for row in rows]
-        start = rf"\begin{{tabular}}{{{'l' * len(rows[0])}}}"
-        body = [r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
-        tables.append("\n".join([start, *body, r"\end{tabular}"]))
-    return "% values with 95 % intervals\n" + "\n\n".join(tables) + "\n"
+    """Return detectors, numbers and tests as three tabulars that need no package."""
+    letters = name_by_letters(len(analyses))
+    titles = [analysis.scores.title for analysis in analyses]
+    letter_of = dict(zip(titles, letters, strict=True))
+    tables = [
+        _format_tabular("@{}clrr@{}", _name_in_latex(analyses, letters)),
+        _format_tabular(f"@{{}}l{'c' * len(_COLUMNS)}@{{}}", _stack(analyses, letters)),
+        _format_tabular("@{}lrcll@{}", _test_in_latex(comparisons, letter_of)),
+    ]
+    start = r"{\footnotesize\setlength{\tabcolsep}{3pt}% values over 95 \% intervals"
+    return "\n".join([start, "\n\n\\medskip\n".join(tables), "\\par}\n"])
+
+
+def _format_tabular(columns: str, rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of LaTeX, the first of them a header, as a tabular."""
+    lines = [" & ".join(row) + r" \\" for row in rows]
+    body = [r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
+    start = rf"\begin{{tabular}}{{{columns}}}"
+    return "\n".join([start, *body, r"\end{tabular}"])
+
+
+def _name_in_latex(
+    analyses: Sequence[Analysis], letters: Sequence[str]
+) -> list[list[str]]:
+    """Return what each letter stands for, and of how many samples."""
+    rows = [["", "detector", "real", "fake"]]
+    for letter, analysis in zip(letters, analyses, strict=True):
+        title = _escape_latex(make_printable(analysis.scores.title))
+        sizes = (analysis.report["num_real"], analysis.report["num_fake"])
+        rows.append([letter, title, *map(str, sizes)])
+    return rows
+
+
+def _stack(analyses: Sequence[Analysis], letters: Sequence[str]) -> list[list[str]]:
+    """Return two rows a detector: its numbers, and their intervals below them."""
+    rows = [["", *map(_escape_latex, _COLUMNS.values())]]
+    for letter, analysis in zip(letters, analyses, strict=True):
+        cells = [format_cell(analysis.report, name, digits=3) for name in _COLUMNS]
+        parts = [cell.partition(" ") for cell in cells]
+        rows.append([letter, *(number for number, _, _ in parts)])
+        rows.append(["", *(_shrink(interval) for _, _, interval in parts)])
+    return rows
+
+
+def _shrink(interval: str) -> str:
+    return interval and rf"\scriptsize {interval}"
+
+
+def _test_in_latex(
+    comparisons: Sequence[Comparison], letter_of: Mapping[str, str]
+) -> list[list[str]]:
+    """Return a header and a row for each pair; why there is no test in its place."""
+    rows = [["", *_TESTS[2:-1]]]
+    for comparison, (*_, n, difference, p, holm, note) in zip(
+        comparisons, _build_tests(comparisons)[1:], strict=True
+    ):
+        pair = (letter_of[of.scores.title] for of in (comparison.a, comparison.b))
+        cells = [_set_as_number(cell) for cell in (difference, p, holm)]
+        if comparison.test is None:
+            cells = [_span(note)]
+        rows.append(["--".join(pair), n, *cells])
+        if note and comparison.test is not None:
+            rows.append(["", "", _span(note)])
+    return rows
+
+
+def _set_as_number(text: str) -> str:
+    """Return a number with a minus, and powers of ten, as LaTeX sets them."""
+    number, _, exponent = text.replace(" [", r"\ [").partition("e")
+    return rf"${number} \cdot 10^{{{int(exponent)}}}$" if exponent else f"${number}$"
+
+
+def _span(note: str) -> str:
+    """Return a note over the columns of a test, in lines of its own."""
+    width = r"p{0.7\linewidth}"
+    return rf"\multicolumn{{3}}{{{width}}}{{\raggedright {_escape_latex(note)}}}"
 
 
 def _build_detectors(analyses: Sequence[Analysis]) -> list[list[str]]:

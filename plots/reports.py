@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,6 @@ from matplotlib.axes import Axes
 
 import command_line
 from files.atomic import save_csv, save_json, write_atomically
-from metrics import save_score_set
-from metrics.analysis import Analysis, Comparison, compare_detectors
 from plots.curves import plot_det, plot_precision_recall, plot_roc
 from plots.matrix import (
     build_auc_matrix,
@@ -29,6 +28,8 @@ from plots.scores import (
 )
 from plots.style import save_plot
 from plots.tables import format_comparison, format_report, name_subsets
+from scores import save_score_set
+from scores.analysis import Analysis, Comparison, compare_detectors
 
 Plot = Callable[[Axes, Any], Axes]
 
@@ -198,3 +199,4 @@ def _save_figures(
 
 def _save_figure(plot: Plot, analysed: Any, path: Path) -> None:
     save_plot(lambda axes: plot(axes, analysed), path)
+    gc.collect()  # a figure holds itself: a million points of its curves stay till then

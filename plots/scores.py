@@ -11,8 +11,6 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from files.layout import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
-from metrics.analysis import Analysis
-from metrics.score_sets import ScoreSet
 from plots.style import (
     FAKE_COLOR,
     GREY,
@@ -22,6 +20,8 @@ from plots.style import (
     format_percent,
     format_with_interval,
 )
+from scores.analysis import Analysis
+from scores.score_sets import ScoreSet
 
 _NUM_BINS = 40
 _MIN_JOINED = 10  # samples; the share of fewer says little

@@ -8,7 +8,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from command_line import make_printable
-from metrics.analysis import Analysis, Comparison
+from scores.analysis import Analysis, Comparison
 
 _ROWS = {
     "auc": "AUC",

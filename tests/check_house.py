@@ -21,6 +21,7 @@ LAYERS = (
     SCRIPTS,
     {"explaining"},
     {"utils", "plots"},
+    {"scores"},
     {"metrics", "trainer", "models", "faces_dataset", "command_line", "drawn_faces"},
     {"files", "loading"},
     {"hardware"},

@@ -16,9 +16,9 @@ from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import Precision
 from loading.preprocessing import PUBLISHED, SYMMETRIC
 from metrics.delong import compute_delong_interval, compute_paired_delong_test
-from metrics.score_files import ScoreFormat, load_score_set
-from metrics.score_sets import LOGIT_DIFFERENCE
 from plots import reports, style
+from scores.score_files import ScoreFormat, load_score_set
+from scores.score_sets import LOGIT_DIFFERENCE
 from utils import load_checkpoint, load_dataset
 
 FIGURES = (

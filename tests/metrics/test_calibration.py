@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from metrics.calibration import (
     Calibration,
@@ -205,3 +206,19 @@ def test_choose_calibration_of_a_model_that_says_next_to_nothing_stays_in_bounds
 
     low, high = choice.temperature_interval
     assert 0.05 <= low < high <= 20
+
+
+def test_compute_calibration_test_of_few_videos_keeps_its_size():
+    alarms = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat([0, 1], 300)
+        groups = np.repeat(np.arange(60), 10)
+        noise = (rng.normal(size=60)[groups] + rng.normal(size=600)) / np.sqrt(2)
+        scores = expit(1.5 * (noise + 1.5 * (labels - 0.5)))  # calibrated: binormal
+        test = compute_calibration_test(
+            scores, labels, group_index=groups, num_draws=200, seed=seed
+        )
+        alarms += test.p_value < 0.05
+
+    assert 4 <= alarms <= 18  # a binomial of 200 and 5 % is, in 98 of 100 cases

@@ -64,8 +64,12 @@ def test_compute_delong_interval_four_samples_by_hand():
 
     assert result.auc == 0.75
     assert result.standard_error == pytest.approx(np.sqrt(2 * 0.125 / 2))
-    # logit(3/4) = ln 3, and its slope there is 1 / (3/4 * 1/4).
-    margin = 1.959964 * np.sqrt(0.125) / 0.1875
+    # Expected of an AUC of 3/4: 3/16 (1 + (1/4) / (5/4) + (3/4) / (7/4)) / 4. It counts
+    # for 15 samples, and DeLong's variance for the two that there are of a class.
+    expected = 0.1875 * (1 + 0.2 + 3 / 7) / 4
+    variance = (15 * expected + 2 * 0.125) / 17
+    # logit(3/4) = ln 3, and its slope there is 1 / (3/4 * 1/4); t with one degree.
+    margin = 12.706205 * np.sqrt(variance) / 0.1875
     odds = 3 * np.exp([-margin, margin])
     assert result[1:3] == pytest.approx(odds / (1 + odds), abs=1e-6)
 
@@ -146,3 +150,15 @@ def test_compute_paired_delong_test_monotone_scores_are_the_same_detector():
 def test_compute_delong_interval_bad_confidence_is_refused(confidence):
     with pytest.raises(ValueError, match="between 0 and 1"):
         compute_delong_interval([1, 3, 2, 4], [0, 0, 1, 1], confidence=confidence)
+
+
+def test_compute_delong_interval_of_few_fakes_holds_what_it_says():
+    num_held = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat([0, 1], [500, 25])
+        scores = rng.normal(size=525) + labels * np.sqrt(2) * 1.880794  # AUC 0.97
+        interval = compute_delong_interval(scores, labels)
+        num_held += interval.low <= 0.97 <= interval.high
+
+    assert 0.94 <= num_held / 300 <= 0.99

@@ -201,3 +201,15 @@ def test_compute_report_few_samples_are_warned_of(num_a_class, note):
     warned = [n for n in notes if "hold the truth" in n]
     assert len(warned) == (note is not None)
     assert all(n.startswith(note) for n in warned)
+
+
+@pytest.mark.parametrize(
+    ("draw", "is_heavy"), [("normal", False), ("logistic", False), ("laplace", True)]
+)
+def test_compute_report_heavy_tails_are_warned_of(draw, is_heavy):
+    labels = np.repeat([0, 1], 400)
+    noise = getattr(np.random.default_rng(0), draw)(size=labels.size)
+
+    notes = report_on(noise + labels, labels)["notes"]
+
+    assert any("heavy tails" in note for note in notes) == is_heavy

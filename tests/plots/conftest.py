@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import expit
 
-from metrics.analysis import Analysis, analyse
-from metrics.score_sets import LOGIT_DIFFERENCE, ScoreSet
+from scores.analysis import Analysis, analyse
+from scores.score_sets import LOGIT_DIFFERENCE, ScoreSet
 
 
 def _make_analysis(

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from matplotlib.patches import Rectangle
 
-from metrics.analysis import Analysis
 from plots.matrix import (
     build_auc_matrix,
     build_auc_rows,
     format_auc_matrix,
     plot_auc_matrix,
 )
+from scores.analysis import Analysis
 
 
 @pytest.fixture

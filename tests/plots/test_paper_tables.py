@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from metrics.analysis import Comparison
 from plots import paper_tables
 from plots.paper_tables import build_csv, format_latex, format_markdown
+from scores.analysis import Comparison
 
 NUMBERS = ("auc", "eer", "tpr_at_fpr_0.01", "accuracy", "cllr", "min_cllr")
 TEST = SimpleNamespace(difference=0.02, low=-0.01, high=0.05, p_value=0.0361)
@@ -52,19 +52,33 @@ def test_format_markdown_is_two_tables(compared):
     assert tests.splitlines()[3].endswith("| 0 | - | - | - | no names |")
 
 
-def test_format_latex_is_two_tabulars(compared):
+def test_format_latex_is_narrow_enough_for_a_page(compared):
     text = format_latex(*compared)
 
-    assert text.count(r"\begin{tabular}{lllllllll}") == 1  # nine columns
-    assert text.count(r"\begin{tabular}{lllllll}") == 1
-    assert r"Net\_1 on x & 6 & 4 & 0.900 [0.800, 0.950] & - & - & - & - & - \\" in text
-    assert r"a|b 50\% & 6 & 4" in text
+    names, numbers, tests = text.split("\n\n")
+    assert r"A & Net\_1 on x & 6 & 4 \\" in names
+    assert r"B & a\textbar{}b 50\% & 6 & 4 \\" in names
+    assert r"A & 0.900 & - & - & - & - & - \\" in numbers
+    assert r" & \scriptsize [0.800, 0.950] &  &  &  &  &  \\" in numbers
+    assert r"A--B & 10 & $+0.020\ [-0.010, +0.050]$ & $0.0361$ & $0.0722$ \\" in tests
+    assert r"B--A & 0 & \multicolumn{3}{p{0.7\linewidth}}{\raggedright no" in tests
+    assert text.count("{") == text.count("}")
+
+
+def test_format_latex_of_a_tiny_p_value_is_a_power_of_ten(compared):
+    analyses, (pair, _) = compared
+    tiny = SimpleNamespace(**{**vars(TEST), "p_value": 1.76e-7})
+
+    text = format_latex(analyses, [pair._replace(test=tiny)])
+
+    assert r"& $1.76 \cdot 10^{-7}$ & $0.0722$ \\" in text
 
 
 @pytest.mark.parametrize(
     ("text", "escaped"),
     [
         ("a\\b", r"a\textbackslash{}b"),
+        ("<a>", r"\textless{}a\textgreater{}"),
         ("{~^}", r"\{\textasciitilde{}\textasciicircum{}\}"),
     ],
 )

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from metrics.score_files import load_score_set
 from plots import reports, style
 from plots.reports import save_all
+from scores.score_files import load_score_set
 
 CALL = {"command": "python x.py", "date": "2000-01-01T00:00:00+00:00", "versions": {}}
 SUBSETS = [""] * 60 + ["blend"] * 20 + ["swap"] * 20

@@ -2,13 +2,13 @@
 
 from types import SimpleNamespace
 
-from metrics.analysis import Comparison, compare_detectors
 from plots.tables import (
     format_cell,
     format_comparison,
     format_report,
     name_by_letters,
 )
+from scores.analysis import Comparison, compare_detectors
 
 
 def make_stub(title):

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from metrics.score_files import ScoreFormat, load_score_set, save_score_set
-from metrics.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
+from scores.score_files import ScoreFormat, load_score_set, save_score_set
+from scores.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
 
 NAMES = ["x/é,1.png", " 2\r\n.png", 'a"b', "line\u2028end\u0085.png", "\udcff.png"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -16,8 +17,8 @@ import numpy as np
 from files.atomic import save_csv
 from files.layout import CLASS_NAMES, FAKE, REAL
 from files.provenance import describe_file
-from metrics.groups import groups_from_names, subsets_from_names
-from metrics.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
+from scores.groups import groups_from_names, subsets_from_names
+from scores.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
 
 HEADER = ("path", "label", "score", "group", "logit_difference", "llr", "subset")
 # What stands for `logit_difference` where the scores are another program's.
@@ -62,10 +63,11 @@ class ScoreFormat:
 
 
 class _Table(NamedTuple):
-    """The columns of a file that are read, as text."""
+    """The columns of a file that are read."""
 
     path: Path
     cells: dict[str, list[str]]
+    numbers: dict[str, array[float]]  # an empty cell is NaN
     lines: array[int]  # where each row ends
     path_column: str | None
     is_own: bool  # written by `save_score_set`
@@ -151,6 +153,7 @@ def _read_table(path: Path, score_format: ScoreFormat) -> _Table:
             table = _Table(
                 path,
                 {},
+                {},
                 array("q"),
                 path_column=_find_path_column(header, score_format),
                 is_own=_is_own(header, score_format),
@@ -214,14 +217,22 @@ def _read_rows(
     rows: Any, header: Sequence[str], table: _Table, score_format: ScoreFormat
 ) -> None:
     """Put the cells of a reader's rows into a table."""
-    asked = _list_asked_columns(score_format).values()
-    names = [*asked, *filter(None, [table.path_column])]
-    if table.is_own:
-        names += _OWN_NUMBERS & set(header)
-    many = {table.path_column, score_format.score_column} | _OWN_NUMBERS
-    columns = [
+    asked = _list_asked_columns(score_format)
+    names = [name for what, name in asked.items() if what != "score_column"]
+    names += filter(None, [table.path_column])
+    words = [
         # Words that many rows share are kept once.
-        (header.index(name), table.cells.setdefault(name, []), name not in many)
+        (
+            header.index(name),
+            table.cells.setdefault(name, []).append,
+            str if name == table.path_column else intern,
+        )
+        for name in dict.fromkeys(names)
+    ]
+    names = [score_format.score_column]
+    names += sorted(_OWN_NUMBERS & set(header)) if table.is_own else []
+    numbers = [
+        (header.index(name), table.numbers.setdefault(name, array("d")), name)
         for name in dict.fromkeys(names)
     ]
     for row in rows:
@@ -232,8 +243,22 @@ def _read_rows(
             raise table.refuse(
                 -1, f"{len(row)} cells, but the header names {len(header)} columns"
             )
-        for index, cells, is_shared in columns:
-            cells.append(intern(row[index]) if is_shared else row[index])
+        for index, keep, share in words:
+            keep(share(row[index]))
+        # Kept as numbers at once: of a million rows their texts would take 65 MB.
+        for index, column, name in numbers:
+            column.append(_read_number(row[index], name, table))
+
+
+def _read_number(text: str, column: str, table: _Table) -> float:
+    """Return the finite number in the row read last, NaN for an empty cell."""
+    try:
+        number = float(text.replace(",", ".") if table.has_decimal_commas else text)
+    except ValueError:
+        number = math.nan
+    if text and not math.isfinite(number):
+        raise table.refuse(-1, f"{column} {text!r:.60} is no finite number")
+    return number
 
 
 def _read_labels(table: _Table, score_format: ScoreFormat) -> np.ndarray:
@@ -269,7 +294,7 @@ def _tell_by_positive_label(
 
 def _read_scores(table: _Table, score_format: ScoreFormat) -> dict[str, Any]:
     """Return what a `ScoreSet` knows of its samples' scores."""
-    scores = _read_numbers(table, score_format.score_column)
+    scores = _get_numbers(table, score_format.score_column)
     ranking = -scores if score_format.lower_is_fake else scores
     if scores.min() < 0 or scores.max() > 1:
         return {
@@ -292,32 +317,24 @@ def _read_own_scores(table: _Table) -> dict[str, Any]:
     saved: dict[str, Any] = {}
     names = {"logit_difference": LOGIT_DIFFERENCE, RAW_COLUMN: RAW_SCORE}
     for column, name in names.items():
-        if any(table.cells.get(column, ())):
-            saved |= {"scores": _read_numbers(table, column), "score_name": name}
-    if any(table.cells["llr"]):
-        saved |= {"llrs": _read_numbers(table, "llr"), "llr_source": "read from file"}
+        if _holds_numbers(table, column):
+            saved |= {"scores": _get_numbers(table, column), "score_name": name}
+    if _holds_numbers(table, "llr"):
+        saved |= {"llrs": _get_numbers(table, "llr"), "llr_source": "read from file"}
     return saved
 
 
-def _read_numbers(table: _Table, column: str) -> np.ndarray:
+def _holds_numbers(table: _Table, column: str) -> bool:
+    return not np.isnan(table.numbers.get(column, math.nan)).all()
+
+
+def _get_numbers(table: _Table, column: str) -> np.ndarray:
     """Return a column's finite numbers, float64 (N,)."""
-    texts = table.cells[column]
-    if table.has_decimal_commas:
-        texts = [text.replace(",", ".") for text in texts]
-    numbers = np.fromiter(map(_to_number, texts), np.float64, len(texts))
-    bad = np.flatnonzero(~np.isfinite(numbers))
-    if bad.size:
-        index = int(bad[0])
-        text = table.cells[column][index]
-        raise table.refuse(index, f"{column} {text!r:.60} is no finite number")
+    numbers = np.array(table.numbers[column])
+    empty = np.flatnonzero(np.isnan(numbers))
+    if empty.size:
+        raise table.refuse(int(empty[0]), f"{column} '' is no finite number")
     return numbers
-
-
-def _to_number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
 
 
 def _read_names(table: _Table, labels: np.ndarray) -> list[str] | None:
@@ -386,12 +403,13 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
         scores.subsets,
     )
     cells = [
-        repeat("", len(scores.labels)) if column is None else _to_list(column)
+        repeat("", len(scores.labels)) if column is None else _list_values(column)
         for column in columns
     ]
     save_csv(zip(*cells, strict=True), path, header=header)
 
 
-def _to_list(column: Sequence[Any] | np.ndarray) -> Sequence[Any]:
+def _list_values(column: Sequence[Any] | np.ndarray) -> Iterable[Any]:
     """Return Python's own numbers, which are written so that nothing is lost."""
-    return column.tolist() if isinstance(column, np.ndarray) else column
+    is_array = isinstance(column, np.ndarray)
+    return (value.item() for value in column) if is_array else column

@@ -13,10 +13,10 @@ from metrics.calibration import ReliabilityBins, compute_reliability_bins
 from metrics.cells import Samples, check_samples
 from metrics.checks import index_groups
 from metrics.delong import AucComparison, compute_paired_delong_test
-from metrics.groups import compute_group_scores
 from metrics.report import compute_report
 from metrics.roc import RocCurve, compute_roc_band, compute_roc_curve
-from metrics.score_sets import ScoreSet
+from scores.groups import compute_group_scores
+from scores.score_sets import ScoreSet
 
 _VALIDATION_NOTE = (
     "these images chose the epoch, the threshold and the calibration: the numbers are "
@@ -99,13 +99,13 @@ def _analyse_whole(scores: ScoreSet, *, seed: int, **options: Any) -> Analysis:
     group_index = None
     if scores.groups is not None:
         group_index = index_groups(scores.groups, scores.labels.size)
+    report = compute_report(samples, group_index, seed=seed, **options)
+    report |= _analyse_groups(scores, samples, seed=seed, **options)
     curve = compute_roc_curve(samples.scores, samples.labels)
     band = compute_roc_band(samples, curve, group_index, seed=seed)
     bins = None
     if samples.fake_scores is not None:
         bins = compute_reliability_bins(samples.fake_scores, samples.labels)
-    report = compute_report(samples, group_index, seed=seed, **options)
-    report |= _analyse_groups(scores, samples, seed=seed, **options)
     notes = list(report["notes"])
     if scores.split == "val":
         notes.insert(0, _VALIDATION_NOTE)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from metrics.analysis import analyse, compare_detectors, correct_by_holm
 from metrics.delong import compute_paired_delong_test
-from metrics.score_sets import ScoreSet
+from scores.analysis import analyse, compare_detectors, correct_by_holm
+from scores.score_sets import ScoreSet
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1], 20)

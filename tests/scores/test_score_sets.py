@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 
 from metrics.likelihood_ratios import fit_llr_calibration
-from metrics.score_sets import (
+from scores.score_sets import (
     LOGIT_DIFFERENCE,
     PROBABILITY,
     RAW_SCORE,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from metrics.groups import (
+from scores.groups import (
     Leak,
     compute_group_scores,
     find_leaks,
