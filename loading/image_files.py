@@ -93,23 +93,33 @@ def read_image(path: str | Path, *, at_least: int | None = None) -> Image.Image:
     def use(image: Image.Image) -> Image.Image:
         if at_least is not None:
             image.draft(None, (at_least, at_least))
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return to_upright_rgb(image)
 
-    return _read(Path(path), use)
+    return use_image(path, use)
+
+
+def to_upright_rgb(image: Image.Image) -> Image.Image:
+    """Bring an opened image to what `read_image` returns."""
+    return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def check_image_header(path: str | Path) -> None:
     """Raise ValueError, as `read_image` does, if a file does not begin as an image."""
-    _read(Path(path), lambda image: image.size)
+    use_image(path, lambda image: image.size)
 
 
 def check_image_pixels(path: str | Path) -> None:
     """Raise ValueError, as `read_image` does, if a file cannot be decoded."""
-    _read(Path(path), lambda image: image.load())
+    use_image(path, lambda image: image.load())
 
 
-def _read(path: Path, use: Callable[[Image.Image], Result]) -> Result:
-    """Open an image and use it; turn whatever goes wrong into one clear ValueError."""
+def use_image(path: str | Path, use: Callable[[Image.Image], Result]) -> Result:
+    """Open an image file and return what `use` makes of it, before it is closed.
+
+    Raises:
+        ValueError: as `read_image` does; whatever goes wrong, one clear line.
+    """
+    path = Path(path)
     try:
         if not path.is_file():  # a pipe would make the reader wait for ever
             raise OSError("it is no file")

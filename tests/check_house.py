@@ -15,11 +15,11 @@ PROJECT = Path(__file__).resolve().parents[1]
 SCRIPTS = {
     *("train_main", "plot_samples_of_faces_dataset", "plot_accuracy_and_loss"),
     *("numerical_analysis", "saliency_map", "grad_cam_analysis"),
-    *("robustness_analysis", "predict", "make_demo_datasets"),
+    *("robustness_analysis", "predict", "make_demo_datasets", "audit_dataset"),
 }
 LAYERS = (
     SCRIPTS,
-    {"explaining"},
+    {"explaining", "auditing"},
     {"utils", "plots"},
     {"scores"},
     {"metrics", "trainer", "models", "faces_dataset", "command_line", "drawn_faces"},

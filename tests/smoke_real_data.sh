@@ -36,6 +36,9 @@ test -s figures/datasets_samples.png
 smoke SimpleNet fakes_dataset
 smoke XceptionBased synthetic_dataset --weights "$weights"
 
+run audit_dataset.py -d fakes_dataset --data-root "$data" --limit 40 --group-by prefix
+test -s figures/fakes_dataset_audit.html
+
 few=(--data-root "$data" --limit 12)
 a=checkpoints/fakes_dataset_SimpleNet_Adam.pt
 b=checkpoints/synthetic_dataset_SimpleNet_Adam_general.pt

@@ -1,0 +1,269 @@
+"""Write a copy of a dataset without what an audit can mend."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from auditing.duplicates import Pair, group_equal
+from auditing.properties import Inspection, map_files, shorten
+from files.atomic import check_writable, save_csv
+from files.layout import CLASS_NAMES, SPLITS
+from loading import IMAGE_SIZE, read_image
+
+QUALITY = 90
+SUBSAMPLING = "4:2:0"
+ACTIONS = ("kept", "moved", "left out")
+MANIFEST = "manifest.csv"
+HEADER = ("path", "action", "reason", "new_path")
+# Whose copy stays: what is measured on should lose least.
+PRIORITY = ("test", "val", "train")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a file.
+
+    Attributes:
+        path: the file.
+        split: where the copy goes; None: it is left out.
+        reason: why it is left out or moved; empty for one that stays where it is.
+        new_path: of the copy, below the new dataset; empty where there is none.
+    """
+
+    path: Path
+    split: str | None
+    reason: str = ""
+    new_path: str = ""
+
+    @property
+    def action(self) -> str:
+        """Return kept, moved or left out."""
+        kept, moved, left_out = ACTIONS
+        if self.split is None:
+            return left_out
+        return moved if self.reason else kept
+
+
+def plan_fix(
+    inspection: Inspection,
+    pairs: Sequence[Pair],
+    groups: Sequence[str] | None = None,
+) -> list[Fate]:
+    """Decide what becomes of each file.
+
+    Of images that show the same one is kept, that of the test split first, then of
+    validation; images with equal pixels but both labels all go. A group that stands in
+    several splits goes as a whole to the one that lacks most of its images. Fakes near
+    to a real image stay where both end in one split.
+
+    Args:
+        inspection: of N images.
+        pairs: as `find_duplicates` returns them.
+        groups: (N,) names.
+
+    Returns:
+        A `Fate` for each file, the unreadable ones at the end.
+
+    Raises:
+        ValueError: a class of a split would be left without an image.
+    """
+    columns = inspection.paths, inspection.splits.tolist()
+    fates = [Fate(path, split) for path, split in zip(*columns, strict=True)]
+    keepers = _drop_equal(inspection, fates)
+    if groups is not None:
+        _move_groups(inspection, groups, fates)
+    _drop_near(inspection, pairs, keepers, fates)
+    _refuse_empty_class(inspection, fates)
+    unreadable = [Fate(bad.path, None, bad.reason) for bad in inspection.unreadable]
+    return _name_copies(fates) + unreadable
+
+
+def _drop_equal(inspection: Inspection, fates: list[Fate]) -> dict[int, int]:
+    """Leave out all but one of equal images, and all where their labels differ.
+
+    Returns:
+        From the first of equal images to the one that stays.
+    """
+    keepers = {}
+    for copies in group_equal(inspection):
+        keeper = min(copies, key=lambda index: _rank(fates, index))
+        keepers[copies[0]] = keeper
+        contradict = len({int(inspection.labels[index]) for index in copies}) > 1
+        for index in copies:
+            if contradict:
+                fates[index] = _drop(fates[index], "equal pixels, both labels")
+            elif index != keeper:
+                reason = f"equal to {shorten(fates[keeper].path)}"
+                fates[index] = _drop(fates[index], reason)
+    return keepers
+
+
+def _rank(fates: Sequence[Fate], index: int) -> tuple[int, int]:
+    """Return the place in the order in which images of a pair are kept."""
+    return PRIORITY.index(fates[index].split), index
+
+
+def _drop(fate: Fate, reason: str) -> Fate:
+    return replace(fate, split=None, reason=reason)
+
+
+def _move_groups(
+    inspection: Inspection, groups: Sequence[str], fates: list[Fate]
+) -> None:
+    """Send each group of several splits to the one that lacks most, largest first."""
+    members = defaultdict(list)
+    for index, fate in enumerate(fates):
+        if fate.split is not None:
+            members[groups[index]].append(index)
+    scattered = [
+        indices
+        for indices in members.values()
+        if len({fates[index].split for index in indices}) > 1
+    ]
+    lacking = Counter(
+        (fates[index].split, inspection.labels[index])
+        for indices in scattered
+        for index in indices
+    )
+    for indices in sorted(scattered, key=len, reverse=True):
+        labels = inspection.labels[indices].tolist()
+        needs = {s: sum(lacking[s, label] for label in labels) for s in SPLITS}
+        target = max(needs, key=needs.get)
+        lacking.subtract((target, label) for label in labels)
+        for index in indices:
+            if fates[index].split != target:
+                reason = f"its group {groups[index]!r} was in several splits"
+                fates[index] = replace(fates[index], split=target, reason=reason)
+
+
+def _drop_near(
+    inspection: Inspection,
+    pairs: Sequence[Pair],
+    keepers: Mapping[int, int],
+    fates: list[Fate],
+) -> None:
+    """Leave out images that show the same as one that is kept."""
+    neighbours = defaultdict(set)
+    for pair in pairs:
+        if pair.kind in ("near", "mirrored"):
+            first, second = keepers[pair.first], keepers[pair.second]
+            neighbours[first].add(second)
+            neighbours[second].add(first)
+    waiting = [index for index in neighbours if fates[index].split is not None]
+    stay = set()
+    for index in sorted(waiting, key=lambda index: _rank(fates, index)):
+        for other in sorted(neighbours[index] & stay):
+            is_related = (
+                fates[index].split == fates[other].split
+                and inspection.labels[index] != inspection.labels[other]
+            )
+            if not is_related:
+                reason = f"shows the same as {shorten(fates[other].path)}"
+                fates[index] = _drop(fates[index], reason)
+                break
+        else:
+            stay.add(index)
+
+
+def _refuse_empty_class(inspection: Inspection, fates: Sequence[Fate]) -> None:
+    """Raise ValueError if a class of a split has no image left."""
+    left = {(f.split, c) for f, c in zip(fates, inspection.labels, strict=True)}
+    for split in dict.fromkeys(inspection.splits.tolist()):
+        for label, name in enumerate(CLASS_NAMES):
+            if (split, label) not in left:
+                raise ValueError(
+                    f"--fix would leave no {name} image in the split {split}: all of "
+                    "them are unreadable, or are in another split too"
+                )
+
+
+def _name_copies(fates: Sequence[Fate]) -> list[Fate]:
+    """Give each copy a name of its own, with the ending .jpg."""
+    taken, named = set(), []
+    for fate in fates:
+        if fate.split is not None:
+            folder = f"{fate.split}/{fate.path.parent.name}"
+            stem, number = fate.path.stem, 1
+            while (new_path := f"{folder}/{stem}.jpg") in taken:
+                number += 1
+                stem = f"{fate.path.stem}_{number}"
+            taken.add(new_path)
+            fate = replace(fate, new_path=new_path)
+        named.append(fate)
+    return named
+
+
+def check_destination(destination: str | Path, dataset_path: str | Path) -> None:
+    """Raise if a copy cannot be written there; it leaves nothing.
+
+    Raises:
+        ValueError: something is there already, or the dataset lies around it.
+        OSError: the folder cannot be written.
+    """
+    destination = Path(destination)
+    is_there = destination.exists() or destination.is_symlink()
+    if is_there and not (destination.is_dir() and not any(destination.iterdir())):
+        raise ValueError(
+            f"--fix {destination}: it is there and not empty; name a new folder"
+        )
+    if Path(dataset_path).resolve() in destination.resolve().parents:
+        raise ValueError(
+            f"--fix {destination}: it lies within the dataset {dataset_path}; name a "
+            "folder beside it"
+        )
+    check_writable(destination.parent)
+
+
+def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
+    """Write the copies and the manifest, whole or not at all.
+
+    Each copy is 256 x 256, as models see it, a JPEG of quality 90 with 4:2:0
+    subsampling, upright, RGB, and without metadata.
+
+    Args:
+        fates: as `plan_fix` returns them.
+        destination: a folder that is not there, or empty.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: an image can no longer be read.
+    """
+    copied = [fate for fate in fates if fate.split is not None]
+    with _grow(Path(destination)) as folder:
+        for parent in {(folder / fate.new_path).parent for fate in copied}:
+            parent.mkdir(parents=True)
+        jobs = [(fate.path, folder / fate.new_path) for fate in copied]
+        map_files(_save_copy, jobs, "fix")
+        rows = [(shorten(f.path), f.action, f.reason, f.new_path) for f in fates]
+        save_csv(rows, folder / MANIFEST, header=HEADER)
+
+
+def _save_copy(job: tuple[Path, Path]) -> None:
+    """Re-encode one image."""
+    source, target = job
+    image = read_image(source)
+    if image.size != (IMAGE_SIZE, IMAGE_SIZE):
+        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
+    image = Image.fromarray(np.asarray(image))  # without what came with the file
+    image.save(target, "JPEG", quality=QUALITY, subsampling=SUBSAMPLING)
+
+
+@contextmanager
+def _grow(destination: Path) -> Iterator[Path]:
+    """Lend a folder that becomes the destination if all goes well, and else goes."""
+    growing = destination.with_name(f".{destination.name}.partial")
+    shutil.rmtree(growing, ignore_errors=True)
+    growing.mkdir(parents=True)
+    try:
+        yield growing
+        growing.replace(destination)
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)

@@ -1,0 +1,293 @@
+"""How well traits that have nothing to do with a face tell the classes apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    cross_val_predict,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+import command_line
+from auditing.properties import NUM_BANDS, Inspection
+from files.layout import FAKE, REAL
+from metrics.delong import compute_delong_interval
+
+CONFIDENCE = 0.95  # of all intervals of an audit together
+SERIOUS_AUC = 0.6
+NUM_FOLDS = 5
+FEWEST = 10  # images of each class in a split; fewer can show nothing
+
+
+@dataclass(frozen=True)
+class Property:
+    """A trait, or a few that belong together.
+
+    Attributes:
+        name: as it is shown.
+        columns: its numbers, of `properties.COLUMNS`.
+        is_of_file: of how the image was stored rather than of what it shows. No
+            forgery needs another way of storing; it may well change what is shown.
+        advice: what to do where it tells the classes apart.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    is_of_file: bool
+    advice: str
+
+
+_ALIKE = "re-encode both classes alike (--fix DEST)"
+_LOOK = "the forgery itself may do this"
+PROPERTIES = (
+    Property("file type", ("format",), True, _ALIKE),
+    Property("file size", ("bytes",), True, _ALIKE),
+    Property(
+        "width and height",
+        ("width", "height", "aspect"),
+        True,
+        "crop and scale both classes alike (--fix DEST scales)",
+    ),
+    Property(
+        "JPEG compression",
+        ("quality", "chroma_quality", "first_step", "subsampling", "progressive"),
+        True,
+        _ALIKE,
+    ),
+    Property(
+        "metadata",
+        ("exif_bytes", "profile_bytes", "other_bytes", "dots_per_inch", "orientation"),
+        True,
+        "remove EXIF, colour profiles and comments from both classes (--fix DEST)",
+    ),
+    Property(
+        "colour",
+        ("red_less_green", "blue_less_green", "saturation", "saturation_spread"),
+        False,
+        f"{_LOOK}, or another camera or editor; look at images of both",
+    ),
+    Property(
+        "brightness and contrast",
+        ("brightness", "contrast", "darkest", "brightest"),
+        False,
+        f"{_LOOK}, or another exposure; look at images of both",
+    ),
+    Property(
+        "sharpness",
+        ("sharpness",),
+        False,
+        f"{_LOOK}, or another scaling or compression earlier on; treat both alike",
+    ),
+    Property(
+        "border pixels",
+        ("border_jump", "border_spread", "border_clipped"),
+        False,
+        f"{_LOOK}, or a frame, padding or another crop; crop both alike",
+    ),
+    Property(
+        "power spectrum",
+        tuple(f"log_power_in_band_{band}" for band in range(1, NUM_BANDS + 1)),
+        False,
+        f"{_LOOK}, or another scaling or compression earlier on; treat both alike",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """How well one property tells the classes of one split apart.
+
+    Attributes:
+        split: name.
+        trait: the property.
+        auc: area under the ROC curve of scores from cross-validation.
+        low, high: its interval, corrected for the number of intervals of the audit.
+        is_of_file: whether storing the images differently explains it, see
+            `Property`; false of a file size where all files are compressed alike.
+        is_constant: whether all images have the same.
+        difference: what is typical of each class; empty where it is constant.
+        num_images: how many were judged.
+    """
+
+    split: str
+    trait: Property
+    auc: float
+    low: float
+    high: float
+    is_of_file: bool
+    is_constant: bool
+    difference: str
+    num_images: int
+
+    @property
+    def verdict(self) -> str:
+        """Return serious, look or fine.
+
+        The whole interval lies above 0.6 where a property of the content is worth a
+        look, or one of the file is serious; a file's is worth a look above 0.5.
+        """
+        if self.low > SERIOUS_AUC:
+            return "serious" if self.is_of_file else "look"
+        return "look" if self.is_of_file and self.low > 0.5 else "fine"
+
+
+def find_shortcuts(
+    inspection: Inspection, groups: Sequence[str] | None = None, *, seed: int = 0
+) -> list[Shortcut]:
+    """Measure how well each property tells the classes of each split apart.
+
+    Args:
+        inspection: of N images.
+        groups: (N,) names; images of one group are judged by a classifier that has
+            seen none of them, and count as one draw in the interval.
+        seed: of the folds.
+
+    Returns:
+        A `Shortcut` for each property and split, the most telling first. A split of
+        fewer than ten images of a class has none.
+
+    Source:
+        Bonferroni's correction: with m intervals of properties that vary, each has
+        the confidence 1 - 0.05 / m.
+    """
+    jobs = []
+    for split in dict.fromkeys(inspection.splits.tolist()):
+        chosen = np.flatnonzero(inspection.splits == split)
+        counts = np.bincount(inspection.labels[chosen], minlength=2)
+        if counts.min() >= FEWEST:
+            jobs += [(split, chosen, trait) for trait in PROPERTIES]
+    num_intervals = sum(_varies(inspection, chosen, trait) for _, chosen, trait in jobs)
+    confidence = 1 - (1 - CONFIDENCE) / max(num_intervals, 1)
+    names = None if groups is None else np.asarray(groups)
+    shortcuts = []
+    for split, chosen, trait in command_line.progress(jobs, "shortcuts"):
+        values = inspection.get_columns(trait.columns)[chosen]
+        labels = inspection.labels[chosen]
+        varies = _varies(inspection, chosen, trait)
+        auc, low, high = 0.5, 0.5, 0.5
+        if varies:
+            own = None if names is None else names[chosen]
+            scores = cross_validate(trait, values, labels, own, seed=seed)
+            auc, low, high, *_ = compute_delong_interval(
+                scores, labels, groups=own, confidence=confidence
+            )
+        is_of_file = trait.is_of_file and not _is_content(inspection, chosen, trait)
+        said = _describe_difference(inspection, chosen, trait) if varies else ""
+        shortcuts.append(
+            Shortcut(
+                *(split, trait, auc, low, high, is_of_file),
+                is_constant=not varies,
+                difference=said,
+                num_images=len(chosen),
+            )
+        )
+    return sorted(shortcuts, key=lambda shortcut: -shortcut.low)
+
+
+def _varies(inspection: Inspection, chosen: np.ndarray, trait: Property) -> bool:
+    """Say whether the chosen images differ in a property."""
+    values = inspection.get_columns(trait.columns)[chosen]
+    return bool(np.ptp(values, axis=0).any())
+
+
+def _is_content(inspection: Inspection, chosen: np.ndarray, trait: Property) -> bool:
+    """Say whether only what an image shows decides on this property of its file.
+
+    It does so for the size of files that were compressed alike, and whose headers tell.
+    """
+    others = [p for p in PROPERTIES if p.is_of_file and p.columns != ("bytes",)]
+    return (
+        trait.columns == ("bytes",)
+        and bool(inspection.tell_encoding[chosen].all())
+        and not any(_varies(inspection, chosen, other) for other in others)
+    )
+
+
+def cross_validate(
+    trait: Property,
+    values: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None = None,
+    *,
+    seed: int = 0,
+) -> np.ndarray:
+    """Score each sample by a classifier that was trained on other ones.
+
+    Args:
+        trait: of a file: boosted trees, which find any single value; of the content:
+            a logistic regression with squares and products, which takes less from a
+            photo that stands in both classes, its face planted over in one.
+        values: (N, P) its numbers.
+        labels: (N,) 0 (real) or 1 (fake).
+        groups: (N,) names; a group's samples are scored by the same classifier, which
+            has seen none of them.
+        seed: of the folds.
+
+    Returns:
+        (N,) P(fake).
+    """
+    if trait.is_of_file:
+        classifier = HistGradientBoostingClassifier(
+            max_iter=30,
+            learning_rate=0.2,
+            max_leaf_nodes=4,
+            min_samples_leaf=max(2, len(labels) // 20),
+            early_stopping=False,
+        )
+    else:
+        classifier = make_pipeline(
+            StandardScaler(),
+            PolynomialFeatures(2, include_bias=False),
+            StandardScaler(),
+            LogisticRegression(C=0.1, max_iter=1000),
+        )
+    folds = StratifiedKFold if groups is None else StratifiedGroupKFold
+    return cross_val_predict(
+        classifier,
+        values,
+        labels,
+        groups=groups,
+        cv=folds(NUM_FOLDS, shuffle=True, random_state=seed),
+        method="predict_proba",
+    )[:, FAKE]
+
+
+def _describe_difference(
+    inspection: Inspection, chosen: np.ndarray, trait: Property
+) -> str:
+    """Say what is typical of each class, in the number that differs most."""
+    labels = inspection.labels[chosen]
+    if trait.columns == ("format",):
+        texts = inspection.formats[chosen]
+        sides = [_describe_commonest(texts[labels == label]) for label in (REAL, FAKE)]
+        return f"real: {sides[REAL]}, fake: {sides[FAKE]}"
+    values = inspection.get_columns(trait.columns)[chosen]
+    ranks = stats.rankdata(values, axis=0)
+    gaps = ranks[labels == FAKE].mean(axis=0) - ranks[labels == REAL].mean(axis=0)
+    best = int(np.abs(gaps).argmax())
+    sides = [np.median(values[labels == label, best]) for label in (REAL, FAKE)]
+    name, column = trait.columns[best].replace("_", " "), values[:, best]
+    if sides[REAL] != sides[FAKE]:
+        sides = [f"median {side:.4g}" for side in sides]
+    elif 2 * np.unique(column).size > column.size:
+        return f"{name}: median {sides[REAL]:.4g} in both"
+    else:
+        sides = [_describe_commonest(column[labels == c]) for c in (REAL, FAKE)]
+    return f"{name}: real {sides[REAL]}, fake {sides[FAKE]}"
+
+
+def _describe_commonest(values: np.ndarray) -> str:
+    """Return the commonest value and its share."""
+    distinct, counts = np.unique(values, return_counts=True)
+    value = distinct[counts.argmax()]
+    text = value if isinstance(value, str) else f"{value:.4g}"
+    return f"{text} ({100 * counts.max() / values.size:.0f} %)"
