@@ -117,7 +117,7 @@ def _normalise(sketches: np.ndarray) -> np.ndarray:
     weights = np.hypot(numbers[:, None], numbers)
     rows = (sketches * weights).reshape(-1, weights.size).astype(np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 1, lengths, np.inf)  # a flat image is like none
+    return rows / np.maximum(lengths, 1)  # a flat image is like none
 
 
 def _get_mirror_signs(size: int) -> np.ndarray:

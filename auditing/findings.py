@@ -173,8 +173,8 @@ def _describe_small_splits(
     judged = {shortcut.split for shortcut in shortcuts}
     small = [s for s in dict.fromkeys(inspection.splits.tolist()) if s not in judged]
     text = (
-        f"{' and '.join(small)}: fewer than {FEWEST} readable images of a class; "
-        "shortcuts were not looked for"
+        f"{' and '.join(small)}: fewer than {FEWEST} readable images, or groups, of a "
+        "class; shortcuts were not looked for"
     )
     return [Finding("info", text, "")] if small else []
 

@@ -94,7 +94,7 @@ def build_page(
     pairs = [pair for finding in findings for pair in finding.pairs]
     png = io.BytesIO()
     build_figure(dataset, shortcuts).savefig(png, format="png", dpi=110)
-    template = jinja2.Environment(autoescape=False).from_string(_TEMPLATE)
+    template = jinja2.Environment(autoescape=True).from_string(_TEMPLATE)
     return template.render(
         dataset=dataset,
         summary=summarise(findings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ from metrics.delong import compute_delong_interval
 CONFIDENCE = 0.95  # of all intervals of an audit together
 SERIOUS_AUC = 0.6
 NUM_FOLDS = 5
-FEWEST = 10  # images of each class in a split; fewer can show nothing
+FEWEST = 10  # images, or groups, of each class in a split; fewer can show nothing
 
 
 @dataclass(frozen=True)
@@ -153,44 +154,51 @@ def find_shortcuts(
 
     Returns:
         A `Shortcut` for each property and split, the most telling first. A split of
-        fewer than ten images of a class has none.
+        fewer than ten images, or groups, of a class has none.
 
     Source:
         Bonferroni's correction: with m intervals of properties that vary, each has
         the confidence 1 - 0.05 / m.
     """
-    jobs = []
-    for split in dict.fromkeys(inspection.splits.tolist()):
-        chosen = np.flatnonzero(inspection.splits == split)
-        counts = np.bincount(inspection.labels[chosen], minlength=2)
-        if counts.min() >= FEWEST:
-            jobs += [(split, chosen, trait) for trait in PROPERTIES]
+    names = np.arange(inspection.labels.size) if groups is None else np.asarray(groups)
+    jobs = _list_jobs(inspection, names)
     num_intervals = sum(_varies(inspection, chosen, trait) for _, chosen, trait in jobs)
     confidence = 1 - (1 - CONFIDENCE) / max(num_intervals, 1)
-    names = None if groups is None else np.asarray(groups)
     shortcuts = []
     for split, chosen, trait in command_line.progress(jobs, "shortcuts"):
-        values = inspection.get_columns(trait.columns)[chosen]
         labels = inspection.labels[chosen]
         varies = _varies(inspection, chosen, trait)
         auc, low, high = 0.5, 0.5, 0.5
         if varies:
-            own = None if names is None else names[chosen]
+            values = inspection.get_columns(trait.columns)[chosen]
+            own = None if groups is None else names[chosen]
             scores = cross_validate(trait, values, labels, own, seed=seed)
             auc, low, high, *_ = compute_delong_interval(
                 scores, labels, groups=own, confidence=confidence
             )
-        is_of_file = trait.is_of_file and not _is_content(inspection, chosen, trait)
-        said = _describe_difference(inspection, chosen, trait) if varies else ""
-        shortcuts.append(
-            Shortcut(
-                *(split, trait, auc, low, high, is_of_file),
-                is_constant=not varies,
-                difference=said,
-                num_images=len(chosen),
-            )
+        shortcut = Shortcut(
+            *(split, trait, auc, low, high),
+            is_of_file=trait.is_of_file and not _is_content(inspection, chosen, trait),
+            is_constant=not varies,
+            difference=_describe_difference(inspection, chosen, trait) * varies,
+            num_images=len(chosen),
         )
+        shortcuts.append(shortcut)
     return sorted(shortcuts, key=lambda shortcut: -shortcut.low)
+
+
+def _list_jobs(
+    inspection: Inspection, names: np.ndarray
+) -> list[tuple[str, np.ndarray, Property]]:
+    """Return split, its images' indices and property: what is to be judged."""
+    jobs = []
+    for split in dict.fromkeys(inspection.splits.tolist()):
+        chosen = np.flatnonzero(inspection.splits == split)
+        units = set(zip(names[chosen], inspection.labels[chosen], strict=True))
+        counts = Counter(label for _, label in units)
+        if min(counts[REAL], counts[FAKE]) >= FEWEST:
+            jobs += [(split, chosen, trait) for trait in PROPERTIES]
+    return jobs
 
 
 def _varies(inspection: Inspection, chosen: np.ndarray, trait: Property) -> bool:

@@ -83,8 +83,8 @@ def test_a_fake_near_to_a_real_image_stays_in_the_same_split_alone(root):
 
 
 def test_a_near_copy_of_a_dropped_copy_goes_too(root):
-    # x equals the first, of which the test split's copy stays; y is near to both.
-    shutil.copy(root / REAL, root / "test/real/x.jpg")
+    # x equals the first; that of validation stays; y was compared with the first alone.
+    shutil.copy(root / REAL, root / "val/real/x.jpg")
     with Image.open(root / REAL) as image:
         image.save(root / "train/real/y.jpg", quality=40)
 

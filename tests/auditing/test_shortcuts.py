@@ -155,10 +155,10 @@ def make_inspection(values: np.ndarray, labels: np.ndarray) -> Inspection:
 
 
 def test_groups_keep_what_names_a_person_from_telling_the_class():
-    # Ten people, each of one class and of one brightness that says who it is.
-    groups = np.repeat(np.arange(10), 20)
+    # 24 people, each of one class and of one brightness that says who it is.
+    groups = np.repeat(np.arange(24), 20)
     labels = groups % 2
-    brightness = np.random.default_rng(3).permutation(10)[groups] * 10.0
+    brightness = np.random.default_rng(3).permutation(24)[groups] * 10.0
     inspection = make_inspection(brightness, labels)
 
     (alone,) = [s for s in find_shortcuts(inspection) if not s.is_constant]
@@ -167,6 +167,17 @@ def test_groups_keep_what_names_a_person_from_telling_the_class():
 
     assert grouped.verdict == "fine"
     assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+@pytest.mark.parametrize(("num_groups", "is_judged"), [(9, False), (10, True)])
+def test_a_split_of_few_groups_is_not_judged(num_groups, is_judged):
+    labels = np.arange(200) % 2
+    groups = [f"{label} {(n // 2) % num_groups}" for n, label in enumerate(labels)]
+    brightness = np.random.default_rng(0).normal(size=200)
+
+    shortcuts = find_shortcuts(make_inspection(brightness, labels), groups)
+
+    assert bool(shortcuts) == is_judged
 
 
 def test_cross_validate_scores_no_image_by_its_own_label():
