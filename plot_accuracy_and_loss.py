@@ -28,7 +28,7 @@ _STYLES = {
     "test": ("test", "#009E73", "-.", "^"),
 }
 
-_CHANCE_DASHES = (
+_CHANCE_DASHES = ("--", "-.")  # of splits of other proportions
     (0, (6, 3)),
     (0, (6, 2, 1, 2, 1, 2)),
 )  # of splits of other proportions

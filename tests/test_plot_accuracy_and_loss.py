@@ -62,6 +62,7 @@ def test_plot_curves_draws_chance_of_each_quantity():
     )
 
     assert [line.get_ydata()[0] for line in accuracies.lines[3:5]] == [50, 75]
+    assert len({line.get_linestyle() for line in accuracies.lines[3:5]}) == 2
     assert losses.lines[3].get_ydata()[0] == pytest.approx(0.693147, abs=1e-6)
 
 

@@ -244,6 +244,24 @@ def test_summarise_says_the_threshold_and_where_it_comes_from(entries, expected,
     )
 
 
+@pytest.mark.parametrize(
+    ("fake_score", "expected"),
+    [
+        (0.0, "<0.001"),
+        (0.00049, "<0.001"),
+        (0.0006, "=0.001"),
+        (0.5, "=0.500"),
+        (0.9994, "=0.999"),
+        (0.9996, ">0.999"),
+        (1.0, ">0.999"),
+    ],
+)
+def test_format_verdict_rounds_no_score_to_certainty(fake_score, expected):
+    line = predict.format_verdict(Verdict(Path("a.png"), "fake", fake_score))
+
+    assert line == f"fake  P(fake){expected}  a.png"
+
+
 def test_main_file_name_cannot_forge_a_line(checkpoint, tmp_path, capsys):
     path = tmp_path / "a\x1b[1A\x1b[2K\nreal  P(fake)=0.001  b.png"
     Image.new("RGB", (9, 9)).save(path)

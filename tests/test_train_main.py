@@ -349,10 +349,12 @@ def test_main_warmup_by_default_and_none_when_so_asked(
 ):
     train(faces_root, tmp_path)
     assert "grows to 0.01 in the first 5 steps" in capsys.readouterr().out
+    train(faces_root, tmp_path, "--warmup", "1")
+    assert "grows to 0.01 after the first step\n" in capsys.readouterr().out
     train(faces_root, tmp_path, "--warmup", "0")
-    assert "steps" not in capsys.readouterr().out
+    assert "grows to" not in capsys.readouterr().out
     runs = load_history(get_files(tmp_path)[0])
-    assert [run["warmup_steps"] for run in runs] == [5, 0]
+    assert [run["warmup_steps"] for run in runs] == [5, 1, 0]
 
 
 def test_main_model_that_answers_one_class_is_told(

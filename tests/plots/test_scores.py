@@ -91,6 +91,41 @@ def test_plot_score_histogram_draws_what_samples_are_ranked_by(make_analysis, ax
     assert axes.get_yscale() == "log"
 
 
+@pytest.mark.parametrize("kind", ["good", "inverted", "constant", "tied"])
+@pytest.mark.parametrize("threshold", [0.0, 0.47, 0.999, 1.0])
+def test_plot_score_histogram_bins_are_of_one_width(
+    kind, threshold, make_analysis, axes
+):
+    analysis = make_analysis(kind, threshold=threshold)
+
+    plot_score_histogram(axes, analysis)
+
+    real, fake = (patch.get_data() for patch in axes.patches)
+    widths = np.diff(real.edges)
+    np.testing.assert_allclose(widths, widths[0], rtol=1e-6)
+    assert real.values.sum() == 60 and fake.values.sum() == 40
+
+
+@pytest.mark.parametrize(
+    ("num_real", "expected"),
+    [(20, ["1", "2"]), (60, ["1", "2", "5"]), (15000, ["1", "10", "100", "1,000"])],
+)
+def test_plot_score_histogram_counts_are_plain_whole_numbers(
+    num_real, expected, make_analysis, axes
+):
+    plot_score_histogram(axes, make_analysis("good", num_real, 3))
+
+    axes.figure.canvas.draw()
+    low, high = axes.get_ylim()
+    labels = [
+        label.get_text()
+        for which in ("major", "minor")
+        for label in axes.yaxis.get_ticklabels(which=which)
+        if low <= label.get_position()[1] <= high and label.get_text()
+    ]
+    assert labels == expected
+
+
 def test_plot_reliability_small_bins_are_hollow_and_joined_by_no_line(
     make_analysis, axes
 ):
