@@ -29,9 +29,6 @@ _STYLES = {
 }
 
 _CHANCE_DASHES = ("--", "-.")  # of splits of other proportions
-    (0, (6, 3)),
-    (0, (6, 2, 1, 2, 1, 2)),
-)  # of splits of other proportions
 
 # flag, its default, how a title says another value
 _RECIPE = (
