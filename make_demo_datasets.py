@@ -39,6 +39,7 @@ from files.atomic import check_writable
 from files.layout import name_mask
 
 FEWEST_FOR_A_POOL = 40  # below, starting processes costs more than it saves
+FEWEST_TO_LEARN_FROM = 300  # training images of a class, SimpleNet in five epochs
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,8 +58,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=600,
         metavar="N",
         help="training images of each class; validation has a fifth, test two fifths "
-        "(in fakes_dataset, a fifth of fakes); with fewer than about 300 SimpleNet "
-        "learns little in five epochs",
+        "(in fakes_dataset, a fifth of fakes); with fewer than about "
+        f"{FEWEST_TO_LEARN_FROM} SimpleNet learns little in five epochs",
     )
     parser.add_argument(
         "--size",
@@ -175,7 +176,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         command_line.say(f"{path}: {len(pictures)} images, made")
     root = shlex.quote(str(args.data_root))
     where = "" if args.data_root == Path("datasets") else f" --data-root {root}"
-    command_line.say(f"next: python train_main.py -d fakes_dataset -m SimpleNet{where}")
+    script = "train_main.py -d fakes_dataset -m SimpleNet"
+    if missing and args.images_per_class < FEWEST_TO_LEARN_FROM:
+        script = "plot_samples_of_faces_dataset.py"
+        command_line.say(
+            "enough to look at; to learn from, make more: SimpleNet needs about "
+            f"--images-per-class {FEWEST_TO_LEARN_FROM}"
+        )
+    command_line.say(f"next: python {script}{where}")
 
 
 if __name__ == "__main__":

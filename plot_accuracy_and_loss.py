@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 import command_line
 from files.atomic import check_writable, save_csv
@@ -140,7 +140,7 @@ def build_losses_figure(run: Run, title: str) -> Figure:
     """Draw the losses under `title` and what is known of the run."""
     figure, axes = _make_figure(run, f"Loss of {title}")
     plot_curves(axes, run, "loss")
-    axes.set_ylabel("mean cross-entropy (nats)")
+    axes.set_ylabel("Mean cross-entropy (nats)")
     axes.set_ylim(bottom=0, top=1.05 * axes.get_ylim()[1])
     return figure
 
@@ -149,7 +149,8 @@ def build_accuracies_figure(run: Run, title: str) -> Figure:
     """Draw the accuracies under `title` and what is known of the run."""
     figure, axes = _make_figure(run, f"Accuracy of {title}")
     plot_curves(axes, run, "acc")
-    axes.set_ylabel("accuracy (%)")
+    axes.set_ylabel("Accuracy")
+    axes.yaxis.set_major_formatter(PercentFormatter(100, symbol=" %"))
     return figure
 
 
@@ -197,7 +198,7 @@ def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     margin = max(0.5, 0.02 * num_epochs)
-    axes.set(xlim=(1 - margin, num_epochs + margin), xlabel="epoch")
+    axes.set(xlim=(1 - margin, num_epochs + margin), xlabel="Epoch")
     axes.grid(alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
     return axes

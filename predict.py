@@ -265,14 +265,8 @@ def describe_failure(path: str | Path) -> str:
 
 def format_verdict(verdict: Verdict) -> str:
     """Return a verdict as a line."""
-    return f"{verdict.name}  P(fake){_format_score(verdict.fake_score)}  {verdict.path}"
-
-
-def _format_score(fake_score: float) -> str:
-    """Return '=0.123'; no score is certain, so '<0.001' and '>0.999' at the ends."""
-    if fake_score < 0.0005:
-        return "<0.001"
-    return ">0.999" if fake_score > 0.9995 else f"={fake_score:.3f}"
+    score = command_line.describe_fake_score(verdict.fake_score)
+    return f"{verdict.name}  {score}  {verdict.path}"
 
 
 def summarise(verdicts: Sequence[Verdict], model: nn.Module) -> str:

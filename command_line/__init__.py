@@ -21,6 +21,7 @@ from command_line.flags import (
 )
 from command_line.parser import (
     Parser,
+    describe_fake_score,
     fraction,
     inner_fraction,
     make_printable,
@@ -45,6 +46,7 @@ __all__ = [
     "add_recipe_flags",
     "add_seed_flag",
     "add_tuning_flags",
+    "describe_fake_score",
     "fraction",
     "inner_fraction",
     "make_printable",

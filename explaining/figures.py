@@ -235,7 +235,8 @@ def plot_pair(axes: Axes, pair: Pair, kind: Kind) -> Axes:
     axes.set_axis_on()
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=is_wrong, linewidth=3)
-    title = f"called {CLASS_NAMES[pair.verdict]}, P(fake) {pair.fake_score:.3f}"
+    score = command_line.describe_fake_score(pair.fake_score)
+    title = f"called {CLASS_NAMES[pair.verdict]}, {score}"
     axes.set_title(
         f"✗ {title}" if is_wrong else title,
         fontsize=9,
@@ -370,7 +371,7 @@ def _describe(details: Details) -> str:
 
 def _describe_threshold(details: Details) -> str:
     """Return which images are called fake."""
-    return f"called fake where P(fake) is at least {details['threshold']:.3f}"
+    return f"called fake where P(fake) is at least {details['threshold']:.4g}"
 
 
 def _name_target(target: str) -> str:

@@ -139,7 +139,7 @@ def test_main_one_dataset_missing_makes_only_that(tmp_path, capsys):
     (tmp_path / "fakes_dataset").rename(tmp_path / "kept")
     capsys.readouterr()
     make_demo_datasets.main(arguments)
-    first, second, _ = capsys.readouterr().out.splitlines()
+    first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.endswith("made")
     assert "already there" in second
     assert hash_files(tmp_path / "fakes_dataset") == hash_files(tmp_path / "kept")
@@ -208,7 +208,16 @@ def test_script_small_run_prints_paths_and_next_command(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0] == f"{tmp_path / 'fakes_dataset'}: 6 images, made"
-    assert lines[-1].startswith("next: python train_main.py -d fakes_dataset")
+    next_command = "next: python plot_samples_of_faces_dataset.py --data-root"
+    assert lines[-2].endswith("SimpleNet needs about --images-per-class 300")
+    assert lines[-1] == f"{next_command} {tmp_path}"
+
+
+def test_main_enough_images_are_to_train_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(make_demo_datasets, "FEWEST_TO_LEARN_FROM", 1)
+    make_demo_datasets.main(["--data-root", str(tmp_path), *SMALL])
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("next: python train_main.py -d fakes_dataset -m SimpleNet")
 
 
 def test_script_needs_no_torch():

@@ -50,7 +50,7 @@ def test_plot_curves_draws_each_split_over_the_epochs_and_marks_the_best():
     assert best.get_label() == (
         "best validation accuracy: 60.00 %,\nepoch 2; test there 2.00 %"
     )
-    assert axes.get_xlabel() == "epoch"
+    assert axes.get_xlabel() == "Epoch"
 
 
 def test_plot_curves_draws_chance_of_each_quantity():
@@ -115,8 +115,9 @@ def test_figures_say_model_data_recipe_units_and_sizes():
         "Loss of SimpleNet on \\$faces\\$\nAdam, learning rate 0.001, 3 epochs"
     )
     assert accuracies.get_title().startswith("Accuracy of SimpleNet on faces\n")
-    assert losses.get_ylabel() == "mean cross-entropy (nats)"
-    assert accuracies.get_ylabel() == "accuracy (%)"
+    assert losses.get_ylabel() == "Mean cross-entropy (nats)"
+    assert accuracies.get_ylabel() == "Accuracy"
+    assert accuracies.yaxis.get_major_formatter()(50).endswith(" %")
     labels = [line.get_label() for line in losses.lines[:3]]
     assert labels == ["training (n = 12)", "validation (n = 3)", "test"]
 

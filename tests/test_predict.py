@@ -252,7 +252,7 @@ def test_summarise_says_the_threshold_and_where_it_comes_from(entries, expected,
         (0.0006, "=0.001"),
         (0.5, "=0.500"),
         (0.9994, "=0.999"),
-        (0.9996, ">0.999"),
+        (0.9995, ">0.999"),  # f"{0.9995:.3f}" is 1.000
         (1.0, ">0.999"),
     ],
 )

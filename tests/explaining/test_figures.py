@@ -48,7 +48,7 @@ def test_plot_pair_draws_the_image_left_and_the_map_right():
     brightness = picture[:, 4:].sum(axis=2)
     assert (np.diff(brightness.ravel()) >= 0).all()
     assert brightness.max() > 2
-    assert axes.get_title() == "called fake, P(fake) 0.250"
+    assert axes.get_title() == "called fake, P(fake)=0.250"
     assert axes.get_xlabel() == ""
 
 
