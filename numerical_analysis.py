@@ -59,7 +59,8 @@ writes to --figures-dir, for each detector and dataset:
                                 log-likelihood ratio, subset
   DATASET_MODEL_subsets_det_curve.png, with --subset-by or --subset-column
 and for several comparison_{roc_curve,det_curve,precision_recall}.png and
-comparison_metrics.{json,csv,md,tex}."""
+comparison_metrics.{json,csv,md,tex}; for several detectors on several datasets
+comparison_auc_matrix.{csv,png} as well."""
 
 # Flags that say how files of scores are to be read.
 SCORE_FLAGS = [flag.name for flag in fields(ScoreFormat)]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import argparse
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 import command_line
 from files.atomic import check_writable, save_csv
 from files.history import CURVES, get_best_epoch, load_history
 from files.layout import MODEL_NAMES, default_history_path, name_detector
-from plots.style import GREY, escape_dollars, save_figure
+from plots.style import GREY, finish_axes, save_plot, wrap_title
 
 Run = Mapping[str, Any]
+
+_TITLE_WIDTH = 52  # characters
 
 # split -> name in the legend, colour (Okabe and Ito), line style, marker
 _STYLES = {
@@ -100,8 +100,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     losses_path = args.figures_dir / f"{start}_losses_plot.png"
     accuracies_path = args.figures_dir / f"{start}_accuracies_plot.png"
     numbers_path = args.figures_dir / f"{start}_losses_and_accuracies.csv"
-    save_figure(build_losses_figure(run, title), losses_path)
-    save_figure(build_accuracies_figure(run, title), accuracies_path)
+    save_plot(lambda axes: plot_losses(axes, run, title), losses_path)
+    save_plot(lambda axes: plot_accuracies(axes, run, title), accuracies_path)
     epochs = range(1, len(run["train_loss"]) + 1)
     rows = zip(epochs, *(run[curve] for curve in CURVES), strict=True)
     save_csv(rows, numbers_path, header=["epoch", *CURVES])
@@ -136,30 +136,25 @@ def check_run(run: Run, dataset: str, model: str, path: Path) -> None:
             )
 
 
-def build_losses_figure(run: Run, title: str) -> Figure:
+def plot_losses(axes: Axes, run: Run, title: str) -> Axes:
     """Draw the losses under `title` and what is known of the run."""
-    figure, axes = _make_figure(run, f"Loss of {title}")
     plot_curves(axes, run, "loss")
     axes.set_ylabel("Mean cross-entropy (nats)")
     axes.set_ylim(bottom=0, top=1.05 * axes.get_ylim()[1])
-    return figure
+    return finish_axes(axes, _build_title("Loss", title, run), columns=1)
 
 
-def build_accuracies_figure(run: Run, title: str) -> Figure:
+def plot_accuracies(axes: Axes, run: Run, title: str) -> Axes:
     """Draw the accuracies under `title` and what is known of the run."""
-    figure, axes = _make_figure(run, f"Accuracy of {title}")
     plot_curves(axes, run, "acc")
     axes.set_ylabel("Accuracy")
     axes.yaxis.set_major_formatter(PercentFormatter(100, symbol=" %"))
-    return figure
+    return finish_axes(axes, _build_title("Accuracy", title, run), columns=1)
 
 
-def _make_figure(run: Run, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
-    axes = figure.subplots()
-    recipe = textwrap.fill(describe_run(run), 80)
-    axes.set_title(escape_dollars(f"{title}\n{recipe}"), fontsize=11)
-    return figure, axes
+def _build_title(kind: str, title: str, run: Run) -> str:
+    texts = f"{kind}: {title}", describe_run(run)
+    return "\n".join(wrap_title(text, _TITLE_WIDTH) for text in texts)
 
 
 def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
@@ -193,14 +188,12 @@ def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
         best,
         color=GREY,
         ls=":",
-        label=f"best validation accuracy: {run['val_acc'][best - 1]:.2f} %,\n"
-        f"epoch {best}; test there {run['test_acc'][best - 1]:.2f} %",
+        label=f"best validation accuracy {run['val_acc'][best - 1]:.2f} %: "
+        f"epoch {best},\ntest there {run['test_acc'][best - 1]:.2f} %",
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     margin = max(0.5, 0.02 * num_epochs)
     axes.set(xlim=(1 - margin, num_epochs + margin), xlabel="Epoch")
-    axes.grid(alpha=0.25)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
     return axes
 
 

@@ -249,7 +249,9 @@ def _compute_predictive_values(
         ("ppv", "npv"), found, _divide_predictive(*drawn, prevalence), strict=True
     ):
         values[name] = float(value) if np.isfinite(value) else None
-        values[f"{name}_interval"] = np.quantile(draws, [0.025, 0.975]).tolist()
+        low, high = np.quantile(draws, [0.025, 0.975]).tolist()
+        # Without an error the value is 1, and no draw is.
+        values[f"{name}_interval"] = [low, 1.0 if value == 1 else high]
     return values
 
 

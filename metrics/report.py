@@ -348,8 +348,9 @@ def _warn(report: dict[str, Any], units: Units, *, grouped: bool) -> list[str]:
     notes = []
     if report["auc_interval"][1] < 0.5:
         notes.append(
-            f"the AUC is well below 0.5 ({report['auc']:.3f}): are the labels or the "
-            "direction of the scores swapped?"
+            f"the AUC is well below 0.5 ({report['auc']:.3f}): either these fakes are "
+            "of a kind that the detector was not trained on, or the labels or the "
+            "direction of the scores are swapped"
         )
     elif report["auc_interval"][0] <= 0.5:
         notes.append(
@@ -370,10 +371,11 @@ def _warn(report: dict[str, Any], units: Units, *, grouped: bool) -> list[str]:
         )
     for rate in MAX_FPRS:
         if report[f"tpr_at_fpr_{rate:g}"] is not None and units.real * rate < 10:
+            num_above = int(units.real * rate + 1e-9)
             notes.append(
-                f"the TPR at FPR {100 * rate:g} % is too high on average: its cut "
-                f"leaves {int(units.real * rate + 1e-9)} of {units.real} real samples "
-                "above, and more of others; the interval allows for that"
+                f"the TPR at FPR {100 * rate:g} % is too high on average: of these "
+                f"{units.real} real samples {num_above} score above its threshold, of "
+                "others more would; the interval allows for that"
             )
     return notes
 

@@ -281,10 +281,10 @@ def _label_curves(analyses: Sequence[Analysis], area: str, metric: str) -> list[
     ]
     if len(analyses) == 1:
         return [f"P(fake): {numbers[0]}"]
-    names = [f"{a.scores.title}, n = {a.report['num_samples']}" for a in analyses]
     return [
-        f"{wrap_title(name, _LEGEND_WIDTH)}\n{number}"
-        for name, number in zip(names, numbers, strict=True)
+        f"{wrap_title(a.scores.title, _LEGEND_WIDTH)}\n"
+        f"{number}, n = {a.report['num_samples']}"
+        for a, number in zip(analyses, numbers, strict=True)
     ]
 
 

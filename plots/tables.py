@@ -165,19 +165,21 @@ def _format_tests(
     num_tests = sum(comparison.test is not None for comparison in comparisons)
     lines = ["", f"AUCs compared by paired DeLong tests: {num_tests}"]
     lines += [f"{'pair':<7}{'n':>9}  {'AUC differs by':<28}{'p':>9}{'p by Holm':>12}"]
+    untested: dict[str, list[str]] = {}
     for comparison in comparisons:
         a, b = comparison.a.scores.title, comparison.b.scores.title
-        start = f"{letter_of[a] + ' - ' + letter_of[b]:<7}{comparison.num_common:>9}  "
-        test = comparison.test
+        pair, test = f"{letter_of[a]} - {letter_of[b]}", comparison.test
         if test is None:
-            lines.append(_wrap(f"{start}{comparison.note}"))
+            untested.setdefault(comparison.note, []).append(pair)
             continue
+        start = f"{pair:<7}{comparison.num_common:>9}  "
         cell = f"{test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}]"
         holm = comparison.holm_p_value
         p_values = f"{test.p_value:>9.3g}{'-' if holm is None else f'{holm:.3g}':>12}"
         lines.append(f"{start}{cell:<28}{p_values}")
         lines += [_wrap(f"       {comparison.note}")] if comparison.note else []
-    return lines
+    notes = untested.items()
+    return lines + [_wrap(f"{', '.join(pairs)}: {note}") for note, pairs in notes]
 
 
 def name_by_letters(number: int) -> list[str]:

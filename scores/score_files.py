@@ -184,12 +184,12 @@ def _check_header(header: Sequence[str], score_format: ScoreFormat, path: Path) 
     for name in filter(None, header):
         if header.count(name) > 1:
             raise ValueError(f"{path}, line 1: the column {name!r} stands twice")
-    for what, name in _list_asked_columns(score_format).items():
-        if name not in header:
-            flag = f"--{what.replace('_', '-')}"
-            raise ValueError(
-                f"{path} has no column {name!r}; {known}; {flag} takes another"
-            )
+    asked = _list_asked_columns(score_format)
+    if missing := {what: name for what, name in asked.items() if name not in header}:
+        names = " and no column ".join(map(repr, missing.values()))
+        flags = ", ".join(f"--{what.replace('_', '-')}" for what in missing)
+        hint = f"; name yours: {flags}" if header else ""
+        raise ValueError(f"{path} has no column {names}; {known}{hint}")
 
 
 def _list_asked_columns(score_format: ScoreFormat) -> dict[str, str]:
@@ -297,13 +297,15 @@ def _read_scores(table: _Table, score_format: ScoreFormat) -> dict[str, Any]:
     scores = _get_numbers(table, score_format.score_column)
     ranking = -scores if score_format.lower_is_fake else scores
     if scores.min() < 0 or scores.max() > 1:
+        percent = scores.min() >= 0 and 50 < scores.max() <= 100
+        hint = "; percent should be divided by 100" if percent else ""
         return {
             "scores": ranking,
             "fake_scores": None,
             "score_name": RAW_SCORE,
             "threshold": 0.0,
             "threshold_source": "default; arbitrary, as the scores are no "
-            "probabilities: --calibrate-on or --threshold choose one",
+            f"probabilities: --calibrate-on or --threshold choose one{hint}",
         }
     if score_format.lower_is_fake:
         # Ranked by the scores as they are: 1 - 1e-20 is 1.

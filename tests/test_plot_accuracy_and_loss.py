@@ -12,11 +12,11 @@ from script_helpers import run_script
 
 import plot_accuracy_and_loss
 from plot_accuracy_and_loss import (
-    build_accuracies_figure,
-    build_losses_figure,
     describe_chance,
     describe_run,
+    plot_accuracies,
     plot_curves,
+    plot_losses,
 )
 
 
@@ -48,7 +48,7 @@ def test_plot_curves_draws_each_split_over_the_epochs_and_marks_the_best():
     best = axes.lines[-1]
     assert set(best.get_xdata()) == {2}
     assert best.get_label() == (
-        "best validation accuracy: 60.00 %,\nepoch 2; test there 2.00 %"
+        "best validation accuracy 60.00 %: epoch 2,\ntest there 2.00 %"
     )
     assert axes.get_xlabel() == "Epoch"
 
@@ -88,11 +88,11 @@ def test_describe_chance_takes_the_larger_class_where_counts_are_known(data, exp
 
 @pytest.mark.parametrize("num_epochs", [1, 2, 7, 300])
 def test_plot_curves_has_integer_ticks_and_shows_every_epoch(num_epochs):
-    figure = build_losses_figure(make_run(num_epochs), "SimpleNet on faces")
+    figure = Figure()
+    axes = plot_losses(figure.subplots(), make_run(num_epochs), "SimpleNet on faces")
 
     figure.draw_without_rendering()
 
-    (axes,) = figure.axes
     low, high = axes.get_xlim()
     shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
     assert shown
@@ -108,13 +108,13 @@ def test_figures_say_model_data_recipe_units_and_sizes():
         data={"train": {"real": 7, "fake": 5}, "val": {"real": 2, "fake": 1}},
     )
 
-    losses = build_losses_figure(run, "SimpleNet on $faces$").axes[0]
-    accuracies = build_accuracies_figure(run, "SimpleNet on faces").axes[0]
+    losses = plot_losses(Figure().subplots(), run, "SimpleNet on $faces$")
+    accuracies = plot_accuracies(Figure().subplots(), run, "SimpleNet on faces")
 
     assert losses.get_title() == (
-        "Loss of SimpleNet on \\$faces\\$\nAdam, learning rate 0.001, 3 epochs"
+        "Loss: SimpleNet on \\$faces\\$\nAdam, learning rate 0.001, 3 epochs"
     )
-    assert accuracies.get_title().startswith("Accuracy of SimpleNet on faces\n")
+    assert accuracies.get_title().startswith("Accuracy: SimpleNet on faces\n")
     assert losses.get_ylabel() == "Mean cross-entropy (nats)"
     assert accuracies.get_ylabel() == "Accuracy"
     assert accuracies.yaxis.get_major_formatter()(50).endswith(" %")

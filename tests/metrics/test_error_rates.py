@@ -150,6 +150,16 @@ def test_describe_point_is_bayes_rule():
         assert low < point[name] < high
 
 
+def test_describe_point_without_an_error_lies_in_its_intervals():
+    samples = check_samples(np.repeat([0.1, 0.9], 20), np.repeat([0, 1], 20))
+
+    point = describe_point(samples, samples.scores > 0.5, prevalence=0.05)
+
+    for name in ("ppv", "npv"):
+        low, high = point[f"{name}_interval"]
+        assert low < point[name] == high == 1
+
+
 def test_describe_point_nothing_called_fake_has_no_ppv():
     samples = check_samples([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1])
 

@@ -155,7 +155,7 @@ def test_compute_report_inverted_scores_ask_whether_labels_are_swapped():
 
     reports = report_on(llrs, labels), report_on(-llrs, labels)
 
-    asked = [any("swapped?" in n for n in report["notes"]) for report in reports]
+    asked = [any("are swapped" in n for n in report["notes"]) for report in reports]
     assert asked == [False, True]
 
 

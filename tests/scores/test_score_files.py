@@ -87,6 +87,14 @@ def test_load_score_set_no_probabilities_only_rank(tmp_path):
     assert loaded.scores.tolist() == [-2.5, 300]
     assert loaded.called_fake.tolist() == [False, True]
     assert "arbitrary" in loaded.threshold_source
+    assert "percent" not in loaded.threshold_source
+
+
+def test_load_score_set_percent_are_told_to_be_divided(tmp_path):
+    loaded = load_score_set(write(tmp_path, "score,label\n2.5,0\n97,1\n"))
+
+    assert loaded.fake_scores is None
+    assert loaded.threshold_source.endswith("percent should be divided by 100")
 
 
 @pytest.mark.parametrize(
@@ -193,10 +201,14 @@ def test_load_score_set_subsets_by_column_and_by_pattern(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no column 'score'; it has none"),
-        ("a,b\n1,2\n", "it has 'a', 'b'; --score-column takes another"),
+        ("", "no column 'score' and no column 'label'; it has none$"),
+        (
+            "a,b\n1,2\n",
+            "no column 'score' and no column 'label'; it has 'a', 'b'; "
+            "name yours: --score-column, --label-column$",
+        ),
         ("\x1b[31mred,b\n1,2\n", r"it has '\\x1b\[31mred', 'b'"),
-        ("score\n0.1\n", "no column 'label'"),
+        ("score\n0.1\n", "no column 'label'; .* name yours: --label-column$"),
         ("score,label,score\n1,0,1\n", "line 1: the column 'score' stands twice"),
         ("score,label\n", "holds no scores, only a header"),
         ("score,label\n0.5,0\nhigh,1\n", "line 3: score 'high' is no finite number"),
