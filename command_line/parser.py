@@ -168,7 +168,7 @@ def say(*lines: str, file: TextIO | None = None) -> None:
 def describe_fake_score(fake_score: float) -> str:
     """Return 'P(fake)=0.123'; no score is certain: '<0.001', '>0.999' at the ends."""
     number = f"={fake_score:.3f}"
-    return "P(fake)" + {"=0.000": "<0.001", }.get(number, number)
+    return "P(fake)" + {"=0.000": "<0.001", "=1.000": ">0.999"}.get(number, number)
 
 
 def describe_error(error: BaseException) -> str:
