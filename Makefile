@@ -41,7 +41,7 @@ demo: setup
 	$(RUN)/saliency_map.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
 	$(RUN)/grad_cam_analysis.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
 	$(RUN)/predict.py -cpp $(CHECKPOINT) $$(ls datasets/fakes_dataset/test/*/*.jpg | sed -n '1p;$$p')
-	@echo; echo "Done. Open these:"; ls $(DEMO)/figures/*.png
+	@echo; echo "Done. This detector knows drawn faces, and nothing of photos. Open these:"; ls $(DEMO)/figures/*.png
 
 test: lint
 	$(PY) -m pytest $(COVERAGE)

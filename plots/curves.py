@@ -200,11 +200,11 @@ def _draw_curves(
     steps: bool = False,
 ) -> None:
     """Draw each detector's band and curve; in steps, or straight in rates."""
+    band = {"lw": 0, "alpha": 0.22 / len(analyses) ** 0.5}
+    if len(analyses) == 1:
+        band["label"] = "95 % band"
     for index, analysis in enumerate(analyses):
         style = get_line_style(index)
-        alpha = 0.22 / len(analyses) ** 0.5
-        outline = _outline_band(analysis, place)
-        axes.fill(*outline, color=style["color"], alpha=alpha, lw=0)
         rates = analysis.roc[:2]
         if steps:
             x, y = place(*rates, analysis)
@@ -213,6 +213,7 @@ def _draw_curves(
         else:
             x, y = place(*_fill_in_slopes(*rates), analysis)
         axes.plot(x, y, **style, label=labels[index])
+        axes.fill(*_outline_band(analysis, place), color=style["color"], **band)
 
 
 def _outline_band(analysis: Analysis, place: Place) -> np.ndarray:
@@ -296,7 +297,7 @@ def _finish_curves(
     axes: Axes, kind: str, analyses: Sequence[Analysis], *, legend_top: float = -0.16
 ) -> Axes:
     if len(analyses) > 1:
-        title = f"{kind} curves\npositive class: fake"
+        title = f"{kind} curves\npositive class: fake; bands and brackets: 95 %"
         return finish_comparison(axes, title)
     (analysis,) = analyses
     title = build_title(kind, analysis.scores.title, analysis.sizes)

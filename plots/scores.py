@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter
 
 from files.layout import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
@@ -60,7 +60,7 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
     subs = (1, 2, 5) if axes.get_ylim()[1] < 500 else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=subs))
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
     return finish_axes(axes, _build_title("Scores by true class", analysis), columns=1)
 
 
@@ -192,7 +192,9 @@ def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
     axes.set_yticks([0, 1], CLASS_NAMES, rotation=90, va="center")
     accuracy = format_with_interval(report, "accuracy", percent=True)
     threshold = f"fake from {report['threshold']:.3g} on"
-    axes.set_xlabel(f"Called class ({threshold})\naccuracy {accuracy}")
+    axes.set_xlabel(
+        f"Called class ({threshold})\naccuracy {accuracy}\nbrackets: 95 % intervals"
+    )
     axes.set_ylabel("True class")
     axes.set_title(_build_title("Confusion matrix", analysis), fontsize=10)
     return axes

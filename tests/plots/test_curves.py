@@ -112,6 +112,7 @@ def test_plot_roc_single_detector_draws_both_scores_turned(make_analysis, axes):
     assert real.get_linewidth() < fake.get_linewidth()
     auc = analysis.report["auc"]
     assert f"P(fake): AUC {auc:.3f} [" in get_legend(axes)[0]
+    assert get_legend(axes)[1] == "95 % band"
     assert f"P(real): AUC {1 - auc:.3f}" in get_legend(axes)
     assert "chance" in get_legend(axes)
 
