@@ -73,7 +73,8 @@ def compute_delong_interval(
     scores, labels = check_scores_and_labels(fake_scores, labels)
     group_index = index_groups(groups, labels.size)
     aucs, covariance = compute_aucs_and_covariance(scores[None], labels, group_index)
-    auc, standard_error = float(aucs[0]), float(np.sqrt(covariance[0, 0]))
+    variance = np.maximum(covariance[0, 0], 0)  # of rounding it can come out below
+    auc, standard_error = float(aucs[0]), float(np.sqrt(variance))
     if auc in (0.0, 1.0):
         bound = _bound_separated_auc(labels, group_index, confidence)
         ends = (bound, 1.0) if auc == 1.0 else (0.0, 1.0 - bound)
@@ -81,7 +82,6 @@ def compute_delong_interval(
     if not np.isfinite(standard_error):
         return AucInterval(auc, 0.0, 1.0, standard_error, "none: a class of one sample")
     num_units = _count_units(labels, group_index)
-    variance = covariance[0, 0]
     if variance > 0:
         sizes = np.bincount(labels)
         if groups is not None:  # as many independent samples as vary like these

@@ -162,3 +162,12 @@ def test_compute_delong_interval_of_few_fakes_holds_what_it_says():
         num_held += interval.low <= 0.97 <= interval.high
 
     assert 0.94 <= num_held / 300 <= 0.99
+
+
+def test_compute_delong_interval_groups_whose_classes_score_alike_have_no_variance():
+    scores = np.tile(np.random.default_rng(0).standard_normal(100), 2)
+    labels, groups = np.repeat([0, 1], 100), np.tile(np.arange(100), 2)
+
+    interval = compute_delong_interval(scores, labels, groups=groups)
+
+    assert (interval.auc, interval.low, interval.high) == pytest.approx((0.5,) * 3)
