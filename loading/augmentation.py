@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 import torch
@@ -18,11 +17,17 @@ from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from loading.disturbances import add_noise, compress, rescale
 from loading.image_files import map_in_threads
 from loading.self_blending import self_blend
 
 PADDING = 4  # pixels on each side, as published
 REAL = 0  # the label of what may be blended with itself
+ENHANCERS = (  # and by how much at most
+    (ImageEnhance.Brightness, 0.2),
+    (ImageEnhance.Contrast, 0.2),
+    (ImageEnhance.Color, 0.3),
+)
 
 
 @dataclass(frozen=True)
@@ -112,39 +117,6 @@ def degrade(image: Image.Image, generator: np.random.Generator) -> Image.Image:
         kind = "WEBP" if generator.random() < 0.2 else "JPEG"
         image = compress(image, kind, int(generator.integers(40, 96)))
     return image
-
-
-ENHANCERS = (
-    (ImageEnhance.Brightness, 0.2),
-    (ImageEnhance.Contrast, 0.2),
-    (ImageEnhance.Color, 0.3),
-)
-
-
-def rescale(
-    image: Image.Image, factor: float, filters: Sequence[int] = (3, 3)
-) -> Image.Image:
-    """Scale an image down by a factor, and up again, with Pillow's filters."""
-    small = tuple(max(round(side / factor), 1) for side in image.size)
-    down, up = (Image.Resampling(int(number)) for number in filters)
-    return image.resize(small, down).resize(image.size, up)
-
-
-def add_noise(
-    image: Image.Image, deviation: float, generator: np.random.Generator
-) -> Image.Image:
-    """Add Gaussian noise of a deviation in grey levels to every channel."""
-    pixels = np.asarray(image, dtype=np.float32)
-    noise = generator.standard_normal(pixels.shape, dtype=np.float32)
-    pixels = (pixels + deviation * noise).clip(0, 255)
-    return Image.fromarray(np.rint(pixels).astype(np.uint8))
-
-
-def compress(image: Image.Image, kind: str, quality: int) -> Image.Image:
-    """Encode an image as JPEG (4:2:0) or WEBP, of quality 1 to 100, and decode it."""
-    file = BytesIO()
-    image.save(file, kind, quality=quality)
-    return Image.open(file).convert("RGB")
 
 
 def draw_crops(num_images: int, generator: np.random.Generator) -> np.ndarray:

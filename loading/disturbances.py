@@ -6,12 +6,11 @@ the image as it is given; `robustness_analysis.py` gives it as the detector sees
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
-
-from loading.augmentation import add_noise, compress, rescale
 
 # By name the strength of levels 1 to 5, and what the numbers are.
 LEVELS: dict[str, tuple[float, ...]] = {
@@ -73,6 +72,32 @@ def disturb(
     if level == 0:
         return image
     return _CHANGES[name](image, LEVELS[name][level - 1], generator)
+
+
+def rescale(
+    image: Image.Image, factor: float, filters: Sequence[int] = (3, 3)
+) -> Image.Image:
+    """Scale an image down by a factor, and up again, with Pillow's filters."""
+    small = tuple(max(round(side / factor), 1) for side in image.size)
+    down, up = (Image.Resampling(int(number)) for number in filters)
+    return image.resize(small, down).resize(image.size, up)
+
+
+def add_noise(
+    image: Image.Image, deviation: float, generator: np.random.Generator
+) -> Image.Image:
+    """Add Gaussian noise of a deviation in grey levels to every channel."""
+    pixels = np.asarray(image, dtype=np.float32)
+    noise = generator.standard_normal(pixels.shape, dtype=np.float32)
+    pixels = (pixels + deviation * noise).clip(0, 255)
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
+def compress(image: Image.Image, kind: str, quality: int) -> Image.Image:
+    """Encode an image as JPEG (4:2:0) or WEBP, of quality 1 to 100, and decode it."""
+    file = BytesIO()
+    image.save(file, kind, quality=quality)
+    return Image.open(file).convert("RGB")
 
 
 def _compress_as(file_format: str) -> Callable[..., Image.Image]:

@@ -7,10 +7,11 @@ between two sources, and by nothing that is particular to one forger.
 from __future__ import annotations
 
 import math
-from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+
+from loading.disturbances import compress, rescale
 
 BLENDING_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # as in the paper's code
 # Where a face is in its picture, in shares of the picture's width and height: middle
@@ -52,7 +53,7 @@ def change_look(image: Image.Image, generator: np.random.Generator) -> Image.Ima
     levels = (levels * (1 + contrast) + 128 * brightness).clip(0, 255)
     image = image.point(np.rint(levels).astype(int).ravel().tolist())
     image = ImageEnhance.Color(image).enhance(generator.uniform(0.8, 1.2))
-    return generator.choice([sharpen, blur, resample, compress])(image, generator)
+    return generator.choice([sharpen, blur, resample, encode])(image, generator)
 
 
 def sharpen(image: Image.Image, generator: np.random.Generator) -> Image.Image:
@@ -68,16 +69,12 @@ def blur(image: Image.Image, generator: np.random.Generator) -> Image.Image:
 def resample(image: Image.Image, generator: np.random.Generator) -> Image.Image:
     """Scale an image down and up again."""
     factor = generator.uniform(1.2, 4)
-    small = tuple(max(round(side / factor), 1) for side in image.size)
-    filters = [Image.Resampling(int(f)) for f in generator.integers(0, 4, size=2)]
-    return image.resize(small, filters[0]).resize(image.size, filters[1])
+    return rescale(image, factor, generator.integers(0, 4, size=2))
 
 
-def compress(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+def encode(image: Image.Image, generator: np.random.Generator) -> Image.Image:
     """Encode an image as a JPEG of low quality, and decode it."""
-    file = BytesIO()
-    image.save(file, "JPEG", quality=int(generator.integers(15, 70)))
-    return Image.open(file).convert("RGB")
+    return compress(image, "JPEG", int(generator.integers(15, 70)))
 
 
 def deform(image: Image.Image, generator: np.random.Generator) -> Image.Image:

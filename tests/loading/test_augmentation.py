@@ -10,14 +10,12 @@ from PIL import Image
 from loading.augmentation import (
     Augmentation,
     ChangedImages,
-    add_noise,
-    compress,
     crop_and_mirror,
     degrade,
     draw_crops,
     mix_parts,
-    rescale,
 )
+from loading.disturbances import add_noise, compress, rescale
 
 
 def test_draw_crops_gives_every_place_and_both_sides():
