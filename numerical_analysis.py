@@ -13,36 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 from torch.utils.data import Dataset
 
 import command_line
-from faces_dataset import FacesDataset, compute_fingerprint
+from faces_dataset import FacesDataset
 from files.atomic import check_writable
 from files.layout import MODEL_NAMES, SPLITS, default_checkpoint_path
-from files.provenance import describe_call, describe_file
+from files.provenance import describe_call
 from files.run_files import get_versions
 from hardware import Precision, choose_precision, prepare_device
-from loading import BatchLoader
+from judging.datasets import compute_dataset_logits, list_paths, score_dataset
 from metrics import compute_fake_scores
-from metrics.likelihood_ratios import LlrCalibration
-from metrics.operating_point import compute_logit_differences
 from plots.reports import save_all
 from scores import (
-    LOGIT_DIFFERENCE,
     ScoreFormat,
     ScoreSet,
     calibrate_on,
     find_leaks,
     groups_from_names,
     load_score_set,
-    subsets_from_names,
     tell_apart,
 )
 from scores.analysis import analyse
-from trainer import compute_logits
-from utils import load_checkpoint, load_dataset, refuse_broken_scores
+from utils import load_checkpoint, load_dataset
 
 EPILOG = """examples:
   python numerical_analysis.py -m SimpleNet -d fakes_dataset \\
@@ -264,36 +258,14 @@ def get_soft_scores_and_true_labels(
     Raises:
         ValueError: a score is not finite; the message names the image.
     """
-    options = {"precision": precision, "workers": workers}
-    logits, labels = _compute_logits(dataset, model, batch_size, **options)
+    logits, labels = compute_dataset_logits(
+        dataset, model, batch_size=batch_size, precision=precision, workers=workers
+    )
     temperature = getattr(model, "temperature", 1.0)  # an untrained model has none
     bias = getattr(model, "logit_bias", 0.0)
     fake_scores = compute_fake_scores(logits, temperature, bias)
     real_scores = compute_fake_scores(logits.flip(1), temperature, -bias)
     return real_scores, fake_scores, labels.numpy()
-
-
-def _compute_logits(
-    dataset: Dataset,
-    model: nn.Module,
-    batch_size: int,
-    *,
-    precision: Precision | None,
-    workers: int | None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits (N, 2) and labels (N,), in the dataset's order."""
-    precision = precision or choose_precision("auto", next(model.parameters()).device)
-    batches = BatchLoader(
-        dataset,
-        batch_size,
-        getattr(model, "preprocessing", None),
-        device=precision.device,
-        workers=workers,
-    )
-    batches = command_line.progress(batches, "score")
-    logits, labels = compute_logits(model, batches, precision)
-    refuse_broken_scores(logits, getattr(dataset, "get_path", "image {}".format))
-    return logits, labels
 
 
 def _score_datasets(
@@ -315,76 +287,17 @@ def _score_datasets(
         model = load_checkpoint(path, model_name, precision.device)
         command_line.say(f"checkpoint: {path}")
         score_sets += [
-            _score_dataset(name, datasets[name], model, precision=precision, **options)
+            score_dataset(name, datasets[name], model, precision=precision, **options)
             for name in names
         ]
     return score_sets
-
-
-def _score_dataset(
-    name: str,
-    dataset: FacesDataset,
-    model: nn.Module,
-    *,
-    split: str,
-    group_pattern: str | None,
-    subset_pattern: str | None,
-    **options: Any,
-) -> ScoreSet:
-    """Score one split with a detector that `load_checkpoint` returned."""
-    paths = _list_paths(dataset)
-    groups = groups_from_names(paths, group_pattern)
-    subsets = subsets_from_names(paths, dataset.get_labels(), subset_pattern)
-    logits, labels = _compute_logits(dataset, model, **options)
-    differences = compute_logit_differences(logits)
-    calibration, llr_source = _get_llr_calibration(model)
-    source = "default, the checkpoint holds none"
-    if "threshold" in model.details:
-        source = "chosen on validation, in the checkpoint"
-    return ScoreSet(
-        dataset=name,
-        split=split,
-        model=model.title,
-        scores=differences,
-        labels=labels.numpy(),
-        fake_scores=compute_fake_scores(logits, model.temperature, model.logit_bias),
-        llrs=calibration.compute_llrs(differences),
-        paths=paths,
-        groups=groups,
-        subsets=subsets,
-        threshold=model.threshold,
-        threshold_source=source,
-        llr_source=llr_source,
-        score_name=LOGIT_DIFFERENCE,
-        detector=model.checkpoint_path.stem,
-        provenance={
-            "inputs": [describe_file(model.checkpoint_path)],
-            "trained_on": model.details.get("dataset"),
-            "file_names_sha256": compute_fingerprint({name: dataset}),
-        },
-    )
-
-
-def _get_llr_calibration(model: nn.Module) -> tuple[LlrCalibration, str]:
-    """Return a checkpoint's calibration of likelihood ratios and where it is from."""
-    stored = [model.details.get(f"llr_{name}") for name in LlrCalibration._fields]
-    if None not in stored:
-        return LlrCalibration(*stored), "chosen on validation, in the checkpoint"
-    return (
-        LlrCalibration(1 / model.temperature, 0.0),
-        "logit difference over temperature: the checkpoint holds no calibration",
-    )
-
-
-def _list_paths(dataset: FacesDataset) -> list[str]:
-    return [str(dataset.get_path(index)) for index in range(len(dataset))]
 
 
 def _print_leaks(folders: Sequence[Path], group_pattern: str) -> None:
     """Say which groups the splits in each folder share, by the names of all files."""
     for folder in folders:
         splits = [split for split in SPLITS if (folder / split).is_dir()]
-        paths = {split: _list_paths(FacesDataset(folder / split)) for split in splits}
+        paths = {split: list_paths(FacesDataset(folder / split)) for split in splits}
         leaks = find_leaks(
             {split: groups_from_names(paths[split], group_pattern) for split in splits}
         )

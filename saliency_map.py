@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 import command_line
 from explaining.checks import check_maps
@@ -19,7 +19,7 @@ from explaining.figures import (
     save_sections,
 )
 from explaining.mean_maps import compute_mean_maps
-from explaining.methods import METHODS, compute_input_gradients
+from explaining.methods import METHODS, compute_gradient_saliency_maps
 from explaining.subjects import (
     add_subject_flags,
     check_subject_flags,
@@ -85,9 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     subjects, loader = prepare_subjects(args)
     kind = build_kind(args.method)
-    function = METHODS.get(args.method, compute_gradient_saliency_maps)
     detector = {"model": subjects.model, "precision": subjects.precision}
-    compute_maps = partial(function, **detector)
+    compute_maps = partial(METHODS[args.method], **detector)
     explain = partial(explain_image, subjects, compute_maps=compute_maps, kind=kind)
     details = {**subjects.describe(), "method": args.method}
     if args.image:
@@ -126,42 +125,6 @@ def build_kind(method: str) -> Kind:
         scale="each map on its own scale, its brightest 1 % white",
         empty="few pixels or none move the score of",
     )
-
-
-def compute_gradient_saliency_maps(
-    samples: Tensor,
-    true_labels: Tensor | Sequence[int],
-    model: nn.Module,
-    *,
-    precision: Precision | None = None,
-) -> Tensor:
-    """Compute how strongly each pixel moves the score of its image's true class.
-
-    The model runs in evaluation mode, so that no image affects another's map, in one
-    backward pass for the batch. Its gradients, flags and modes stay as they are.
-
-    Args:
-        samples: float (B, 3, H, W), normalised; or uint8, if the model knows its
-            `preprocessing`.
-        true_labels: int (B,), 0 real, 1 fake.
-        model: from images to logits (B, 2), on any device.
-        precision: arithmetic of both passes; default float32.
-
-    Returns:
-        float32 (B, H, W), on the model's device: the largest magnitude over channels
-        of the score's gradient with respect to the normalised image.
-
-    Raises:
-        ValueError: the samples are uint8 and the model has no `preprocessing`; or it
-            has one, and they are floats in [0, 1], which nobody has normalised.
-
-    Source: Simonyan et al. 2014, Deep Inside Convolutional Networks, section 3.1; the
-        score is the class's logit, before the softmax, as there.
-    """
-    gradients = compute_input_gradients(
-        samples, true_labels, model, precision=precision
-    )
-    return gradients.abs().amax(dim=1)
 
 
 def compute_mean_saliency_maps(

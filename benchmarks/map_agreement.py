@@ -21,11 +21,11 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import command_line
+from explaining.methods import compute_gradient_saliency_maps
 from files.atomic import check_writable, save_json
 from files.layout import CLASS_NAMES, default_checkpoint_path
 from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
-from saliency_map import compute_gradient_saliency_maps
 from trainer import Batches
 from utils import load_checkpoint, load_dataset
 

@@ -1,8 +1,4 @@
-"""Maps from the gradient of a class's score, beyond the gradient's own magnitude.
-
-That one is `compute_gradient_saliency_maps` in `saliency_map.py`. All leave the model
-as it is.
-"""
+"""Maps from the gradient of a class's score. All leave the model as it is."""
 
 from __future__ import annotations
 
@@ -48,6 +44,42 @@ def compute_input_gradients(
     """
     images = prepare_images(samples, model)
     return _compute_gradients(images, target_classes, model, precision)
+
+
+def compute_gradient_saliency_maps(
+    samples: Tensor,
+    true_labels: Tensor | Sequence[int],
+    model: nn.Module,
+    *,
+    precision: Precision | None = None,
+) -> Tensor:
+    """Compute how strongly each pixel moves the score of its image's true class.
+
+    The model runs in evaluation mode, so that no image affects another's map, in one
+    backward pass for the batch. Its gradients, flags and modes stay as they are.
+
+    Args:
+        samples: float (B, 3, H, W), normalised; or uint8, if the model knows its
+            `preprocessing`.
+        true_labels: int (B,), 0 real, 1 fake.
+        model: from images to logits (B, 2), on any device.
+        precision: arithmetic of both passes; default float32.
+
+    Returns:
+        float32 (B, H, W), on the model's device: the largest magnitude over channels
+        of the score's gradient with respect to the normalised image.
+
+    Raises:
+        ValueError: the samples are uint8 and the model has no `preprocessing`; or it
+            has one, and they are floats in [0, 1], which nobody has normalised.
+
+    Source: Simonyan et al. 2014, Deep Inside Convolutional Networks, section 3.1; the
+        score is the class's logit, before the softmax, as there.
+    """
+    gradients = compute_input_gradients(
+        samples, true_labels, model, precision=precision
+    )
+    return gradients.abs().amax(dim=1)
 
 
 def compute_smoothgrad_maps(
@@ -164,6 +196,7 @@ def _compute_gradients(
 
 
 METHODS = {
+    "gradient": compute_gradient_saliency_maps,
     "smoothgrad": compute_smoothgrad_maps,
     "integrated-gradients": compute_integrated_gradients_maps,
     "input-x-gradient": compute_input_x_gradient_maps,

@@ -19,7 +19,7 @@ SCRIPTS = {
 }
 LAYERS = (
     SCRIPTS,
-    {"explaining", "auditing"},
+    {"explaining", "auditing", "judging"},
     {"utils", "plots"},
     {"scores"},
     {"metrics", "trainer", "models", "faces_dataset", "command_line", "drawn_faces"},

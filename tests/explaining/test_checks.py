@@ -25,8 +25,8 @@ from explaining.checks import (
     randomise_from_the_top,
     read_mask,
 )
+from explaining.methods import compute_gradient_saliency_maps
 from hardware import Precision
-from saliency_map import compute_gradient_saliency_maps
 
 NUM, SIZE = 6, 32
 

@@ -10,11 +10,11 @@ import torch
 from map_models import Linear, Normed, make_images
 from torch import Tensor, nn
 
+from explaining.cams import compute_grad_cam_maps
 from explaining.mean_maps import compute_mean_maps, left_as_it_is, make_displayable
+from explaining.methods import compute_gradient_saliency_maps
 from files.layout import FAKE, REAL
-from grad_cam_analysis import compute_grad_cam_maps
 from loading import Preprocessing
-from saliency_map import compute_gradient_saliency_maps
 
 MapFunction = Callable[..., Tensor]
 

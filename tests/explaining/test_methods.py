@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from explaining.methods import (
     METHODS,
+    compute_gradient_saliency_maps,
     compute_input_gradients,
     compute_input_x_gradient_maps,
     compute_integrated_gradients,
     compute_integrated_gradients_maps,
     compute_smoothgrad_maps,
 )
-from saliency_map import compute_gradient_saliency_maps
 
 LABELS = [1, 0, 1]
 
