@@ -54,7 +54,7 @@ XCEPTION_ON_FEW_IMAGES = {
 }
 RECIPES = {  # what --recipe puts in place of the flags' defaults
     "published": {},
-    "small-set": {**XCEPTION_ON_FEW_IMAGES, "lr": 5e-4, "epochs": 30, "cutmix": 0.5},
+    "small-set": {**XCEPTION_ON_FEW_IMAGES, "lr": 5e-4, "epochs": 50, "cutmix": 0.5},
     "general": {
         **XCEPTION_ON_FEW_IMAGES,
         "lr": 2e-4,
