@@ -40,6 +40,7 @@ _RECIPE = (
     ("grad_clip", None, "gradient norm at most {}"),
     ("augment", "published", "{} augmentation"),
     ("self_blend", 0.0, "share of self-blended fakes {}"),
+    ("face_landmarks", False, "faces found by their landmarks"),
     ("cutmix", 0.0, "share of CutMix batches {}"),
     ("recalibrate_bn", 0, "batch norm recalibrated on {} batches"),
     ("limit", None, "first {} images of each class"),

@@ -27,6 +27,7 @@ from files.layout import CLASS_NAMES, FAKE, REAL, RunPaths, name_run_files
 from files.run_files import InterruptedRunError, RunFiles, get_versions
 from hardware import Precision, choose_precision, distributed, prepare_device
 from loading import Augmentation, BatchLoader
+from loading.face_finding import FaceFinder
 from metrics import choose_operating_point
 from metrics.operating_point import count_allowed_false_positives
 from trainer import Trainer
@@ -100,6 +101,7 @@ class Recipe:
     class_weights: str
     augment: str
     self_blend: float
+    face_landmarks: bool
     cutmix: float
     grad_clip: float | None
     recalibrate_bn: int
@@ -128,6 +130,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.fpr_confidence is not None and not args.max_fpr:
         parser.error("--fpr-confidence goes with --max-fpr above 0")
+    if args.face_landmarks and not args.self_blend:
+        parser.error("--face-landmarks goes with --self-blend")
     if args.weights and (args.from_scratch or args.model == "SimpleNet"):
         parser.error("--weights goes with -m XceptionBased and without --from-scratch")
     return args
@@ -145,6 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     for path in (paths.history, paths.checkpoint):
         check_writable(path.parent)
+    if recipe.face_landmarks:
+        FaceFinder()  # says now if it is not installed
     device = distributed.start(prepare_device(args.device))
     precision = choose_precision(args.precision, device)
     seed_everything(args.seed)
@@ -204,9 +210,10 @@ def build_loaders(
     The validation split holds self-blended fakes as the training split does: the epoch
     and the threshold are chosen for them too.
     """
+    found = recipe.face_landmarks
     augmentations = {
-        "train": Augmentation(recipe.augment, recipe.self_blend, recipe.cutmix),
-        "val": Augmentation("none", recipe.self_blend),
+        "train": Augmentation(recipe.augment, recipe.self_blend, recipe.cutmix, found),
+        "val": Augmentation("none", recipe.self_blend, face_landmarks=found),
     }
     return {
         split: BatchLoader(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from PIL import Image
 
 from auditing.duplicates import Pair, group_equal
 from auditing.properties import Inspection, map_files, shorten
-from files.atomic import check_writable, save_csv
+from files.atomic import check_writable, grow_folder, save_csv
 from files.layout import CLASS_NAMES, SPLITS
 from loading import IMAGE_SIZE, read_image
 
@@ -237,7 +235,7 @@ def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
         ValueError: an image can no longer be read.
     """
     copied = [fate for fate in fates if fate.split is not None]
-    with _grow(Path(destination)) as folder:
+    with grow_folder(Path(destination)) as folder:
         for parent in {(folder / fate.new_path).parent for fate in copied}:
             parent.mkdir(parents=True)
         jobs = [(fate.path, folder / fate.new_path) for fate in copied]
@@ -254,16 +252,3 @@ def _save_copy(job: tuple[Path, Path]) -> None:
         image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
     image = Image.fromarray(np.asarray(image))  # without what came with the file
     image.save(target, "JPEG", quality=QUALITY, subsampling=SUBSAMPLING)
-
-
-@contextmanager
-def _grow(destination: Path) -> Iterator[Path]:
-    """Lend a folder that becomes the destination if all goes well, and else goes."""
-    growing = destination.with_name(f".{destination.name}.partial")
-    shutil.rmtree(growing, ignore_errors=True)
-    growing.mkdir(parents=True)
-    try:
-        yield growing
-        growing.replace(destination)
-    finally:
-        shutil.rmtree(growing, ignore_errors=True)

@@ -286,6 +286,12 @@ def add_image_changing_flags(group: argparse._ArgumentGroup) -> None:
         "without a number all of them, and those folders called fake are not needed",
     )
     group.add_argument(
+        "--face-landmarks",
+        action="store_true",
+        help="with --self-blend: find each face's landmarks, for pictures whose faces "
+        "are not in the middle (needs requirements-faces.txt; 30 ms an image)",
+    )
+    group.add_argument(
         "--cutmix",
         type=fraction,
         default=0.0,

@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -138,3 +140,20 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def grow_folder(destination: Path) -> Iterator[Path]:
+    """Lend a folder that becomes the destination if all goes well, and else goes.
+
+    Raises:
+        OSError: the destination is there, and is not an empty folder.
+    """
+    growing = destination.with_name(f".{destination.name}.partial")
+    shutil.rmtree(growing, ignore_errors=True)
+    growing.mkdir(parents=True)
+    try:
+        yield growing
+        growing.replace(destination)
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)

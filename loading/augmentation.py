@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from loading.disturbances import add_noise, compress, rescale
+from loading.face_finding import find_landmarks
 from loading.image_files import map_in_threads
 from loading.self_blending import self_blend
 
@@ -41,11 +42,14 @@ class Augmentation:
             stands that was blended with itself.
         cutmix: share of the batches, from 0 to 1, in which each image has a part of
             another.
+        face_landmarks: self-blending looks for each face (`face_finding.py`), and does
+            not take it to be in the picture's middle.
     """
 
     style: str = "published"
     self_blend: float = 0.0
     cutmix: float = 0.0
+    face_landmarks: bool = False
 
     @property
     def changes_images(self) -> bool:
@@ -87,7 +91,9 @@ class ChangedImages(Dataset):
         pixels = self.dataset[index][0].permute(1, 2, 0).numpy()
         image = Image.fromarray(pixels)
         if is_blended:
-            image = self_blend(image, generator)
+            to_find = self._augmentation.face_landmarks
+            landmarks = find_landmarks(image) if to_find else None
+            image = self_blend(image, generator, landmarks)
         if self._augmentation.style == "robust":
             image = degrade(image, generator)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1), label

@@ -7,6 +7,7 @@ between two sources, and by nothing that is particular to one forger.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
@@ -17,30 +18,39 @@ BLENDING_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # as in the paper's code
 # Where a face is in its picture, in shares of the picture's width and height: middle
 # and half axes of its oval. Datasets of faces are cropped so, give or take.
 FACE_CENTRE, FACE_AXES = (0.5, 0.58), (0.27, 0.33)
+EYES, MOUTH = 0.5 + 0.474j, 0.5 + 0.737j  # their middles there, x + i y
 GRID = 6  # cells of the bending, in each direction
 BENDS = (0.0, 0.004, 0.01)  # how far a bending goes, in shares of the picture's size
 
 
-def self_blend(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+def self_blend(
+    image: Image.Image,
+    generator: np.random.Generator,
+    landmarks: Sequence[tuple[float, float]] | None = None,
+) -> Image.Image:
     """Blend a real face with a slightly changed copy of itself.
 
     Args:
-        image: RGB, a face in its middle, of at least 6 x 6 pixels.
+        image: RGB, of at least 6 x 6 pixels; a face in its middle, or at `landmarks`.
         generator: what is drawn depends on it alone.
+        landmarks: x and y of both eyes, the nose and both corners of the mouth, in
+            pixels; None where aligned faces have them.
 
     Returns:
         RGB, of the same size: a fake.
 
     Source: Shiohara and Yamasaki, Detecting Deepfakes with Self-Blended Images, CVPR
-        2022, section 3. Deviation: the mask is not the hull of landmarks but a random
-        part of an oval where faces are (no landmark detector is needed), and its
-        outline, not its raster, is deformed.
+        2022, section 3. Deviation: the mask is not the hull of 81 landmarks but a
+        random part of an oval, where aligned faces are or where five landmarks say
+        that this face is; and its outline, not its raster, is deformed.
     """
     looks = [image, change_look(image, generator)]
     if generator.random() < 0.5:
         looks.reverse()
     target, source = looks
     outline = draw_outline(generator)
+    if landmarks is not None:
+        outline = fit_outline(outline, np.array(landmarks) / image.size)
     mask = raster_outline(outline, image.size, generator)
     source = deform(source, generator)
     return Image.composite(source, target, mask)
@@ -119,6 +129,23 @@ def draw_outline(generator: np.random.Generator) -> np.ndarray:
         centre[1] += axes[1] * generator.choice([-0.7, 0.7])
     radii = generator.uniform(0.85, 1.1, size=(num_points, 1))
     return centre + directions * axes * radii
+
+
+def fit_outline(outline: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Move, turn and scale an outline from an aligned face to where this one is.
+
+    Args:
+        outline: float64 (n, 2), as `draw_outline` returns it.
+        landmarks: (5, 2): both eyes, the nose, both corners of the mouth, in shares of
+            the picture's width and height.
+
+    Returns:
+        float64 (n, 2).
+    """
+    points = landmarks @ (1, 1j)  # x + i y
+    eyes, mouth = points[:2].mean(), points[3:].mean()
+    fitted = eyes + (outline @ (1, 1j) - EYES) * (mouth - eyes) / (MOUTH - EYES)
+    return np.stack([fitted.real, fitted.imag], axis=1)
 
 
 def raster_outline(

