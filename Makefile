@@ -1,5 +1,5 @@
 ## make setup    install what the suite uses into .venv
-## make demo     set up, draw faces, train, measure, explain; names the figures
+## make demo     set up, draw faces, train, measure, explain, report; names the figures
 ## make test     set up, lint, run every test with coverage
 ## make quick    the tests without the slow ones
 ## make lint     the code's form, and that every import points down
@@ -41,7 +41,8 @@ demo: setup
 	$(RUN)/saliency_map.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
 	$(RUN)/grad_cam_analysis.py -m SimpleNet -cpp $(CHECKPOINT) -d fakes_dataset
 	$(RUN)/predict.py -cpp $(CHECKPOINT) $$(ls datasets/fakes_dataset/test/*/*.jpg | sed -n '1p;$$p')
-	@echo; echo "Done. This detector knows drawn faces, and nothing of photos. Open these:"; ls $(DEMO)/figures/*.png
+	$(RUN)/report.py -cpp $(CHECKPOINT)
+	@echo; echo "Done. This detector knows drawn faces, and nothing of photos. Open these:"; ls $(DEMO)/figures/*.png $(DEMO)/figures/*.html
 
 test: lint
 	$(PY) -m pytest $(COVERAGE)

@@ -31,10 +31,11 @@ from auditing.page import build_figure, build_page, summarise
 from auditing.properties import Inspection, inspect, shorten
 from auditing.shortcuts import Shortcut, find_shortcuts
 from faces_dataset import FacesDataset, count_classes, describe_split
-from files.atomic import check_writable, save_json, write_atomically
+from files.atomic import check_writable, save_json
 from files.layout import SPLITS
 from files.provenance import describe_call
 from files.run_files import get_versions
+from plots.pages import save_page
 from plots.style import save_figure
 from scores import find_leaks, groups_from_names
 from scores.groups import Leak
@@ -220,8 +221,7 @@ def save_audit(audit: Audit, folder: str | Path, call: dict[str, Any]) -> list[P
     )
     save_figure(build_figure(audit.dataset, audit.shortcuts), png)
     save_json({**call, **describe_audit(audit)}, json)
-    content = page.encode(errors="backslashreplace")
-    write_atomically(html, lambda handle: handle.write(content))
+    save_page(page, html)
     return [png, json, html]
 
 

@@ -109,13 +109,7 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         "included: the first parentheses, or the whole match; each is measured by "
         "itself, against all real samples where it has none",
     )
-    group.add_argument(
-        "--resamples",
-        type=command_line.positive_int,
-        default=1000,
-        metavar="N",
-        help="bootstrap resamples",
-    )
+    command_line.add_resamples_flag(group)
 
 
 def _add_scores_flags(parser: argparse.ArgumentParser) -> None:

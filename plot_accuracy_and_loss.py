@@ -3,49 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 import command_line
 from files.atomic import check_writable, save_csv
-from files.history import CURVES, get_best_epoch, load_history
+from files.history import CURVES, load_history
 from files.layout import MODEL_NAMES, default_history_path, name_detector
-from plots.style import GREY, finish_axes, save_plot, wrap_title
-
-Run = Mapping[str, Any]
-
-_TITLE_WIDTH = 52  # characters
-
-# split -> name in the legend, colour (Okabe and Ito), line style, marker
-_STYLES = {
-    "train": ("training", "#0072B2", "-", "o"),
-    "val": ("validation", "#D55E00", "--", "s"),
-    "test": ("test", "#009E73", "-.", "^"),
-}
-
-_CHANCE_DASHES = ("--", "-.")  # of splits of other proportions
-
-# flag, its default, how a title says another value
-_RECIPE = (
-    ("batch_size", None, "batch size {}"),
-    ("lr_schedule", "constant", "{} schedule"),
-    ("momentum", 0, "momentum {}"),
-    ("weight_decay", 0, "weight decay {}"),
-    ("class_weights", "none", "{} class weights"),
-    ("grad_clip", None, "gradient norm at most {}"),
-    ("augment", "published", "{} augmentation"),
-    ("self_blend", 0.0, "share of self-blended fakes {}"),
-    ("face_landmarks", False, "faces found by their landmarks"),
-    ("cutmix", 0.0, "share of CutMix batches {}"),
-    ("recalibrate_bn", 0, "batch norm recalibrated on {} batches"),
-    ("limit", None, "first {} images of each class"),
-    ("seed", None, "seed {}"),
-)
+from plots.learning import Run, plot_accuracies, plot_losses
+from plots.style import save_plot
 
 EPILOG = """example:
   python plot_accuracy_and_loss.py -m SimpleNet -d fakes_dataset \\
@@ -135,140 +101,6 @@ def check_run(run: Run, dataset: str, model: str, path: Path) -> None:
                 f"{path} is the history of the {name} {recorded!r}, not {given!r}; "
                 f"give {flag} {Path(recorded).name}"
             )
-
-
-def plot_losses(axes: Axes, run: Run, title: str) -> Axes:
-    """Draw the losses under `title` and what is known of the run."""
-    plot_curves(axes, run, "loss")
-    axes.set_ylabel("Mean cross-entropy (nats)")
-    axes.set_ylim(bottom=0, top=1.05 * axes.get_ylim()[1])
-    return finish_axes(axes, _build_title("Loss", title, run), columns=1)
-
-
-def plot_accuracies(axes: Axes, run: Run, title: str) -> Axes:
-    """Draw the accuracies under `title` and what is known of the run."""
-    plot_curves(axes, run, "acc")
-    axes.set_ylabel("Accuracy")
-    axes.yaxis.set_major_formatter(PercentFormatter(100, symbol=" %"))
-    return finish_axes(axes, _build_title("Accuracy", title, run), columns=1)
-
-
-def _build_title(kind: str, title: str, run: Run) -> str:
-    texts = f"{kind}: {title}", describe_run(run)
-    return "\n".join(wrap_title(text, _TITLE_WIDTH) for text in texts)
-
-
-def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
-    """Draw a quantity's three curves, chance, and the epoch of the best checkpoint.
-
-    Args:
-        axes: where to draw.
-        run: a run of a history file.
-        quantity: loss or acc.
-
-    Returns:
-        The same axes.
-    """
-    num_epochs = len(run[f"train_{quantity}"])
-    epochs = range(1, num_epochs + 1)
-    for split, (name, color, line_style, marker) in _STYLES.items():
-        axes.plot(
-            epochs,
-            run[f"{split}_{quantity}"],
-            label=name + _count_images(run, split),
-            color=color,
-            ls=line_style,
-            marker=marker,
-            ms=6 if num_epochs <= 40 else 0,
-        )
-    for number, (height, label) in enumerate(describe_chance(run, quantity)):
-        dashes = _CHANCE_DASHES[number % len(_CHANCE_DASHES)]
-        axes.axhline(height, color=GREY, ls=dashes, lw=1.2, label=label)
-    best = get_best_epoch(run)
-    axes.axvline(
-        best,
-        color=GREY,
-        ls=":",
-        label=f"best validation accuracy {run['val_acc'][best - 1]:.2f} %: "
-        f"epoch {best},\ntest there {run['test_acc'][best - 1]:.2f} %",
-    )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    margin = max(0.5, 0.02 * num_epochs)
-    axes.set(xlim=(1 - margin, num_epochs + margin), xlabel="Epoch")
-    return axes
-
-
-def describe_run(run: Run) -> str:
-    """Return what a run records of its recipe: optimizer, learning rate, epochs, ..."""
-    num_epochs = len(run["val_acc"])
-    parts = [f"{num_epochs} epoch{'s' if num_epochs > 1 else ''}"]
-    optimizer = run.get("optimizer")
-    if isinstance(optimizer, Mapping):
-        rate = _find_rate(optimizer.get("params"))
-        parts = ([f"learning rate {rate:g}"] if rate is not None else []) + parts
-        optimizer = optimizer.get("name")
-    if isinstance(optimizer, str):
-        parts = [optimizer, *parts]
-    if run.get("warmup_steps"):
-        parts.append(f"warm-up of {run['warmup_steps']} steps")
-    flags = run.get("flags")
-    flags = flags if isinstance(flags, Mapping) else {}
-    for flag, default, text in _RECIPE:
-        if flags.get(flag, default) not in (default, None):
-            parts.append(text.format(flags[flag]))
-    return ", ".join(parts)
-
-
-def describe_chance(run: Run, quantity: str) -> list[tuple[float, str]]:
-    """Return what a detector reaches that knows nothing of its image.
-
-    Args:
-        run: a run of a history file.
-        quantity: loss or acc.
-
-    Returns:
-        Values and what to call them. The accuracy is that of answering a split's
-        larger class; splits of other proportions have other ones. It is 50 % where
-        the run does not record how many images there are.
-    """
-    if quantity == "loss":
-        return [(math.log(2), "chance: P(fake) = 0.5 for all, 0.693")]
-    splits: dict[float, list[str]] = {}
-    for split, (name, *_) in _STYLES.items():
-        if counts := _get_counts(run, split):
-            share = 100 * max(counts) / sum(counts)
-            splits.setdefault(share, []).append(name)
-    return [
-        (share, f"chance, one answer for all: {share:.1f} % ({', '.join(names)})")
-        for share, names in splits.items()
-    ] or [(50.0, "chance: 50 %")]
-
-
-def _count_images(run: Run, split: str) -> str:
-    """Return ` (n = 1500)` where a run records how many images its splits have."""
-    counts = _get_counts(run, split)
-    return f" (n = {sum(counts)})" if counts else ""
-
-
-def _get_counts(run: Run, split: str) -> list[int]:
-    """Return how many images of each class a split has, nothing if not recorded."""
-    data = run.get("data")
-    counts = data.get(split) if isinstance(data, Mapping) else None
-    if not isinstance(counts, Mapping):
-        return []
-    return [number for number in counts.values() if type(number) is int and number > 0]
-
-
-def _find_rate(params: Any) -> float | None:
-    """Find the learning rate in an optimizer's parameters, however old the file."""
-    if isinstance(params, list) and params:  # an optimizer's param_groups
-        params = params[0]
-    if not isinstance(params, Mapping):
-        return None
-    if "param_groups" in params:  # an optimizer's state_dict()
-        return _find_rate(params["param_groups"])
-    rate = params.get("lr")
-    return float(rate) if type(rate) in (int, float) else None
 
 
 if __name__ == "__main__":

@@ -23,7 +23,14 @@ from faces_dataset import (
     describe_split,
 )
 from files.atomic import check_writable
-from files.layout import CLASS_NAMES, FAKE, REAL, RunPaths, name_run_files
+from files.layout import (
+    CLASS_NAMES,
+    FAKE,
+    FIGURES_DIR,
+    REAL,
+    RunPaths,
+    name_run_files,
+)
 from files.run_files import InterruptedRunError, RunFiles, get_versions
 from hardware import Precision, choose_precision, distributed, prepare_device
 from loading import Augmentation, BatchLoader
@@ -75,6 +82,7 @@ writes:
   out/DATASET_MODEL_OPTIMIZER.json              history, a record a run
   checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch by validation accuracy
   checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from
+  figures/DATASET_MODEL_OPTIMIZER_report.html   with --report: the run as a page
 
 With --name WORD they are called DATASET_MODEL_OPTIMIZER_WORD. An earlier run's
 checkpoint and snapshot of the same name are renamed, not replaced."""
@@ -147,8 +155,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         out_dir=args.out_dir,
         checkpoints_dir=args.checkpoints_dir,
     )
-    for path in (paths.history, paths.checkpoint):
-        check_writable(path.parent)
+    folders = [paths.history.parent, paths.checkpoint.parent]
+    for folder in [*folders, FIGURES_DIR] if args.report else folders:
+        check_writable(folder)
     if recipe.face_landmarks:
         FaceFinder()  # says now if it is not installed
     device = distributed.start(prepare_device(args.device))
@@ -180,7 +189,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InterruptedRunError as interruption:
         return interruption.status
     print_end(trainer, files, args.data_root)
-    return 0
+    if not args.report:
+        return 0
+    return save_report(
+        paths,
+        precision,
+        sys.argv[1:] if argv is None else argv,
+        data_root=args.data_root,
+        limit=args.limit,
+        batch_size=args.batch_size,
+        workers=args.workers,
+        seed=args.seed,
+    )
 
 
 def prepare_model(recipe: Recipe, device: torch.device, *, resume: bool) -> nn.Module:
@@ -417,6 +437,51 @@ def print_end(trainer: Trainer, files: RunFiles, data_root: Path) -> None:
             "a --name of its own keeps a run apart; to compare both: "
             f"python {shlex.join(map(str, command))}"
         )
+
+
+def save_report(
+    paths: RunPaths, precision: Precision, arguments: Sequence[str], **options: Any
+) -> int:
+    """Write the run's report; where that fails say so, and lose nothing of the run.
+
+    Args:
+        paths: the run's files.
+        precision: arithmetic of the report's scores.
+        arguments: of this call.
+        options: for `reporting.Settings`.
+
+    Returns:
+        The exit status: 1 when there is no report, else 0.
+    """
+    is_main = distributed.is_main()
+    distributed.stop()  # one process reads all of the test split
+    if not is_main:
+        return 0
+    # Its figures and maps take seconds to import: who wants no report does not wait.
+    from reporting import Settings, name_report, write_report
+
+    output = name_report([paths.checkpoint], FIGURES_DIR)
+    settings = Settings(history_path=paths.history, **options)
+    try:
+        write_report(
+            [paths.checkpoint],
+            output,
+            settings,
+            precision=precision,
+            script=Path(__file__).name,
+            arguments=arguments,
+        )
+    except Exception as error:  # whatever it is, the training was not in vain
+        again = shlex.join(["python", "report.py", "-cpp", str(paths.checkpoint)])
+        reason = command_line.describe_error(error)
+        command_line.say(
+            f"the run is complete, but there is no report: {reason}; {again} tries "
+            "again",
+            file=sys.stderr,
+        )
+        return 1
+    command_line.say(f"wrote {output}")
+    return 0
 
 
 def describe_one_class(fake_share: float) -> str | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-import jinja2
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,6 +15,7 @@ from auditing.findings import LEVELS, Finding, format_auc
 from auditing.properties import Inspection, shorten
 from auditing.shortcuts import SERIOUS_AUC, Shortcut
 from loading import read_image
+from plots.pages import embed_figure, embed_image, render_page
 from plots.style import GREY, escape_dollars
 
 MOST_PAIRS = 24  # that the page shows
@@ -28,50 +27,7 @@ _STYLES = {
     "test": ("#009E73", "^"),
 }
 
-_TEMPLATE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Audit of {{ dataset }}</title>
-<style>
-body { font: 16px/1.45 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
-table { border-collapse: collapse } td, th { padding: .2em .8em; text-align: left }
-tr { border-bottom: 1px solid #ddd } .number { text-align: right }
-.serious { border-left: .4em solid #D55E00 } .look { border-left: .4em solid #E69F00 }
-.info { border-left: .4em solid #999 } .finding { padding: .1em .8em; margin: .8em 0 }
-img { max-width: 100% } .pair { display: inline-block; margin: .4em; font-size: 12px }
-.pair span { display: block; max-width: 19em; overflow-wrap: anywhere }
-</style>
-<h1>Audit of {{ dataset }}</h1>
-<p>{{ summary }}</p>
-<h2>Findings</h2>
-{% for finding in findings %}<div class="finding {{ finding.level }}">
-<p><b>{{ finding.level }}</b>: {{ finding.text }}
-{%- if finding.advice %}.<br>What to do: {{ finding.advice }}.{% endif %}</p>
-</div>{% else %}<p>Nothing was found.</p>{% endfor %}
-<h2>Images</h2>
-<table><tr><th>split<th class="number">real<th class="number">fake
-<th class="number">fake, %</tr>
-{% for split, count in counts.items() %}<tr><td>{{ split }}
-<td class="number">{{ count.real }}<td class="number">{{ count.fake }}
-<td class="number">{{ "%.1f" % (100 * count.fake / (count.real + count.fake)) }}</tr>
-{% endfor %}</table>
-<h2>What single properties say of the class</h2>
-<p>AUC of a classifier that sees this property alone, on images that it was not trained
-on. All intervals together hold with 95 % confidence.</p>
-<img alt="AUC of each property, with its interval"
- src="data:image/png;base64,{{ figure }}">
-<table><tr><th>property<th>of<th>split<th>AUC<th>verdict<th>typical</tr>
-{% for row in shortcuts %}<tr><td>{{ row.trait.name }}
-<td>{{ "file" if row.is_of_file else "content" }}<td>{{ row.split }}
-<td>{{ "the same in all" if row.is_constant else format_auc(row) }}<td>{{ row.verdict }}
-<td>{{ row.difference }}</tr>
-{% endfor %}</table>
-{% if pairs %}<h2>Images that show the same</h2>
-<p>{{ pairs | length }} of {{ num_pairs }} pairs.</p>
-{% for pair in pairs %}<div class="pair">
-<img alt="" src="data:image/jpeg;base64,{{ pair.image }}">
-<span>{{ pair.kind }}, {{ "%.3f" % pair.similarity }}</span>
-<span>{{ pair.first }}</span><span>{{ pair.second }}</span></div>
-{% endfor %}{% endif %}</html>
-"""
+_TEMPLATE = Path(__file__).with_name("audit.html")
 
 
 def build_page(
@@ -92,20 +48,34 @@ def build_page(
         counts: split -> class -> images.
     """
     pairs = [pair for finding in findings for pair in finding.pairs]
-    png = io.BytesIO()
-    build_figure(dataset, shortcuts).savefig(png, format="png", dpi=110)
-    template = jinja2.Environment(autoescape=True).from_string(_TEMPLATE)
-    return template.render(
+    rows = [
+        [
+            shortcut.trait.name,
+            "file" if shortcut.is_of_file else "content",
+            shortcut.split,
+            "the same in all" if shortcut.is_constant else format_auc(shortcut),
+            shortcut.verdict,
+            shortcut.difference,
+        ]
+        for shortcut in shortcuts
+    ]
+    alt = "AUC of each property, with its interval: the table below holds the numbers"
+    return render_page(
+        _TEMPLATE,
         dataset=dataset,
         summary=summarise(findings),
         findings=findings,
-        counts=counts,
-        shortcuts=shortcuts,
-        format_auc=format_auc,
-        figure=base64.b64encode(png.getvalue()).decode(),
+        counts=[[split, *_count(of_class)] for split, of_class in counts.items()],
+        shortcuts=rows,
+        figure=embed_figure(build_figure(dataset, shortcuts), alt, "png"),
         num_pairs=len(pairs),
         pairs=[_build_thumbnails(inspection, pair) for pair in pairs[:MOST_PAIRS]],
     )
+
+
+def _count(of_class: dict[str, int]) -> tuple[int, int, str]:
+    real, fake = of_class["real"], of_class["fake"]
+    return real, fake, f"{100 * fake / (real + fake):.1f} %"
 
 
 def summarise(findings: Iterable[Finding]) -> str:
@@ -124,14 +94,13 @@ def _build_thumbnails(inspection: Inspection, pair: Pair) -> dict[str, Any]:
         image = read_image(path)
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         canvas.paste(image, (number * (THUMBNAIL + 4), 0))
-    jpeg = io.BytesIO()
-    canvas.save(jpeg, "JPEG", quality=80)
+    names = [shorten(path) for path in paths]
     return {
-        "image": base64.b64encode(jpeg.getvalue()).decode(),
+        "image": embed_image(canvas, f"{names[0]} beside {names[1]}"),
         "kind": pair.kind,
         "similarity": pair.similarity,
-        "first": shorten(paths[0]),
-        "second": shorten(paths[1]),
+        "first": names[0],
+        "second": names[1],
     }
 
 

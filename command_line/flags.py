@@ -17,7 +17,13 @@ from command_line.parser import (
     run_name,
     seed,
 )
-from files.layout import CHECKPOINTS_DIR, MODEL_NAMES, OPTIMIZER_NAMES, OUT_DIR
+from files.layout import (
+    CHECKPOINTS_DIR,
+    FIGURES_DIR,
+    MODEL_NAMES,
+    OPTIMIZER_NAMES,
+    OUT_DIR,
+)
 
 AUGMENTATION_STYLES = ("published", "robust", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -132,12 +138,23 @@ def add_seed_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_resamples_flag(parser: argparse._ActionsContainer) -> None:
+    """Add --resamples."""
+    parser.add_argument(
+        "--resamples",
+        type=positive_int,
+        default=1000,
+        metavar="N",
+        help="bootstrap resamples",
+    )
+
+
 def add_figures_flag(parser: argparse.ArgumentParser) -> None:
     """Add --figures-dir."""
     parser.add_argument(
         "--figures-dir",
         type=Path,
-        default=Path("figures"),
+        default=FIGURES_DIR,
         metavar="DIR",
         help="folder for figures and the numbers behind them",
     )
@@ -335,6 +352,11 @@ def add_file_flags(parser: argparse.ArgumentParser) -> None:
         default=10.0,
         metavar="M",
         help="how often a snapshot is saved within an epoch; 0 saves at its end only",
+    )
+    group.add_argument(
+        "--report",
+        action="store_true",
+        help="at the end write figures/RUN_report.html, as report.py does",
     )
     group.add_argument(
         "--out-dir",

@@ -12,6 +12,7 @@ SPLITS = ("train", "val", "test")  # folders of a dataset
 MODEL_NAMES = ("SimpleNet", "XceptionBased")
 OPTIMIZER_NAMES = ("Adam", "SGD")
 OUT_DIR, CHECKPOINTS_DIR = Path("out"), Path("checkpoints")
+FIGURES_DIR = Path("figures")
 MASKS = "masks"  # a dataset's folder that says which pixels of its fakes are planted
 
 
@@ -83,3 +84,15 @@ def default_checkpoint_path(dataset: str, model: str | None = None) -> Path:
 def default_history_path(dataset: str, model: str) -> Path:
     """Return the history that is drawn where none is named."""
     return name_run_files(dataset, model).history
+
+
+def list_history_paths(checkpoint_path: str | Path) -> list[Path]:
+    """Return where the history of a checkpoint's run may be, the likeliest first.
+
+    Args:
+        checkpoint_path: CHECKPOINTS/STEM.pt; STEM.1.pt where a later run has set it
+            aside.
+    """
+    path = Path(checkpoint_path)
+    name = f"{re.sub(r'[.][0-9]+$', '', path.stem)}.json"
+    return list(dict.fromkeys([path.parent.parent / OUT_DIR / name, OUT_DIR / name]))

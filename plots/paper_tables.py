@@ -50,7 +50,7 @@ def format_markdown(
 ) -> str:
     """Return the detectors, and the paired tests, as two tables of Markdown."""
     tables = []
-    for rows in (_build_detectors(analyses), _build_tests(comparisons)):
+    for rows in (build_detectors(analyses), build_tests(comparisons)):
         # Names become no markup: neither cells nor tags.
         escaped = [[_escape_markdown(cell) for cell in row] for row in rows]
         lines = [f"| {' | '.join(row)} |" for row in escaped]
@@ -116,7 +116,7 @@ def _test_in_latex(
     """Return a header and a row for each pair; why there is no test in its place."""
     rows = [["", *_TESTS[2:-1]]]
     for comparison, (*_, n, difference, p, holm, note) in zip(
-        comparisons, _build_tests(comparisons)[1:], strict=True
+        comparisons, build_tests(comparisons)[1:], strict=True
     ):
         pair = (letter_of[of.scores.title] for of in (comparison.a, comparison.b))
         cells = [_set_as_number(cell) for cell in (difference, p, holm)]
@@ -140,7 +140,7 @@ def _span(note: str) -> str:
     return rf"\multicolumn{{3}}{{{width}}}{{\raggedright {_escape_latex(note)}}}"
 
 
-def _build_detectors(analyses: Sequence[Analysis]) -> list[list[str]]:
+def build_detectors(analyses: Sequence[Analysis]) -> list[list[str]]:
     """Return a header and a row for each detector."""
     rows = [["detector", "real", "fake", *_COLUMNS.values()]]
     for analysis in analyses:
@@ -151,7 +151,7 @@ def _build_detectors(analyses: Sequence[Analysis]) -> list[list[str]]:
     return rows
 
 
-def _build_tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
+def build_tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
     """Return a header and a row for each pair: the paired DeLong test, or why none."""
     rows = [list(_TESTS)]
     for comparison in comparisons:

@@ -106,11 +106,17 @@ def save_plot(draw: Callable[[Axes], object], path: str | Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    figure = build_plot(draw)
+    options = {"format": "png", "dpi": PLOT_DPI, "bbox_inches": "tight"}
+    write_atomically(path, lambda handle: figure.savefig(handle, **options))
+
+
+def build_plot(draw: Callable[[Axes], object]) -> Figure:
+    """Draw on new axes, of one size in all figures; to be saved with a tight box."""
     # Not pyplot: no global list keeps the figure alive, no display is looked for.
     figure = Figure(figsize=(_AXES_INCHES, _AXES_INCHES))
     draw(figure.add_axes((0, 0, 1, 1)))
-    options = {"format": "png", "dpi": PLOT_DPI, "bbox_inches": "tight"}
-    write_atomically(path, lambda handle: figure.savefig(handle, **options))
+    return figure
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

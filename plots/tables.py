@@ -10,7 +10,8 @@ from typing import Any
 from command_line import make_printable
 from scores.analysis import Analysis, Comparison
 
-_ROWS = {
+# By its name in a report, what tables call a number.
+ROWS = {
     "auc": "AUC",
     "average_precision": "average precision",
     "eer": "equal error rate (EER)",
@@ -49,7 +50,7 @@ def format_report(analysis: Analysis) -> str:
         ),
         "",
         f"{'metric':<26}{'value':>9}   95 % interval",
-        *(_format_row(report, name) for name in _ROWS),
+        *(_format_row(report, name) for name in ROWS),
         _format_calibration_error(report),
         f"{'EER threshold':<26}{format_number(report['eer_threshold']):>9}",
         *_format_likelihood_ratios(analysis),
@@ -191,7 +192,7 @@ def name_by_letters(number: int) -> list[str]:
 
 def _format_row(report: dict[str, Any], name: str) -> str:
     interval = "-" if report[name] is None else format_interval(report, name)
-    return f"{_ROWS[name]:<26}{format_number(report[name]):>9}   {interval}"
+    return f"{ROWS[name]:<26}{format_number(report[name]):>9}   {interval}"
 
 
 def format_cell(report: dict[str, Any], name: str, *, digits: int = 4) -> str:

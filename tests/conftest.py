@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+pytest_plugins = ("browser",)
 SPLIT_SIZES = {"train": (5, 4), "val": (3, 2), "test": (2, 3)}  # real, fake
 
 torch.set_num_threads(1)

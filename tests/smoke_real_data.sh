@@ -36,6 +36,9 @@ test -s figures/datasets_samples.png
 smoke SimpleNet fakes_dataset
 smoke XceptionBased synthetic_dataset --weights "$weights"
 
+run report.py -cpp checkpoints/synthetic_dataset_XceptionBased_Adam.pt --data-root "$data" --limit 12
+test -s figures/synthetic_dataset_XceptionBased_Adam_report.html
+
 run audit_dataset.py -d fakes_dataset --data-root "$data" --limit 40 --group-by prefix
 test -s figures/fakes_dataset_audit.html
 
@@ -45,6 +48,8 @@ b=checkpoints/synthetic_dataset_SimpleNet_Adam_general.pt
 run train_main.py "${few[@]}" -d synthetic_dataset --recipe general -m SimpleNet -b 8 -e 1 --name general
 run numerical_analysis.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset synthetic_dataset
 test -s figures/comparison_auc_matrix.png
+run report.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset
+test -s figures/comparison_report.html
 run robustness_analysis.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset
 test -s figures/fakes_dataset_robustness.png
 run saliency_map.py "${few[@]}" -cpp "$a" -d fakes_dataset --method input-x-gradient --checks 4

@@ -28,6 +28,7 @@ SMALL = {
     "make_demo_datasets": ["--images-per-class", "10", "--size", "64"],
     "train_main": ["--limit", "4", "-e", "1"],
     "numerical_analysis": ["--resamples", "20"],
+    "report": ["--resamples", "20"],
 }
 
 

@@ -101,6 +101,65 @@ def test_main_under_torchrun_gives_the_numbers_of_one_process(faces_root, tmp_pa
 
 
 @pytest.mark.slow
+def test_main_with_report_writes_the_runs_page(
+    faces_root, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+
+    assert train(faces_root, tmp_path, "--report") == 0
+
+    page = Path("figures") / f"{NAME}_report.html"
+    assert capsys.readouterr().out.splitlines()[-1] == f"wrote {page}"
+    assert "Loss in epoch 1 of 1" in page.read_text()
+
+
+@pytest.mark.slow
+def test_main_with_report_under_torchrun_judges_the_whole_split(faces_root, tmp_path):
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2"]
+    arguments = make_arguments(faces_root, tmp_path, "--report", "--workers", "0")
+    done = subprocess.run(
+        [sys.executable, *launcher, str(Path(train_main.__file__)), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "figures" / f"{NAME}_report.html").read_text()
+    assert "(n = 5: 2 real and 3 fake images)" in page
+
+
+def test_report_that_fails_is_said_and_the_run_is_kept(
+    tiny_model, faces_root, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+
+    assert train(faces_root, tmp_path, "--report") == 1  # no conv3 for Grad-CAM
+
+    history, checkpoint, snapshot = get_files(tmp_path)
+    assert load_history(history)[0]["best_epoch"] == 1
+    assert load_checkpoint(checkpoint)
+    assert snapshot.exists()
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("the run is complete, but there is no report: ")
+    assert f"python report.py -cpp {checkpoint} tries again" in captured.err
+    assert not Path("figures").exists()
+
+
+def test_report_that_cannot_be_written_is_refused_before_training(
+    tiny_model, faces_root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train_main, "FIGURES_DIR", Path("/dev/null/figures"))
+
+    with pytest.raises(OSError, match="cannot write to the folder"):
+        train(faces_root, tmp_path, "--report")
+
+    assert list_files(tmp_path) == set()
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="another system")
 def test_main_under_torchrun_lost_process_is_one_line(faces_root, tmp_path):
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2"]

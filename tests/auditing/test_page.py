@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from browser import find_violations
 from drawn_photos import inspect_folder, write_dataset
 from matplotlib.figure import Figure
 from PIL import Image
@@ -48,7 +49,7 @@ def test_page_holds_all_that_it_shows(audit):
     assert "test/real/&lt;b&gt;&amp;.jpg" in page
     assert page.count("data:image/png") == 1
     assert page.count("data:image/jpeg") == 1
-    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+    assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
     assert "40.0" in page
     for finding in findings:
         assert finding.text.split(" (")[0] in page
@@ -89,3 +90,22 @@ def test_summarise_counts_the_levels():
 
     assert summarise([look, look]) == "nothing serious: 0 serious, 2 look, 0 info"
     assert summarise([serious]).startswith("not fair as it is: 1 serious")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_in_a_browser_breaks_no_rule_and_fits(
+    audit, tmp_path, browser_page, scheme
+):
+    inspection, findings, shortcuts = audit
+    counts = {"train": {"real": 15, "fake": 15}}
+    path = tmp_path / "page.html"
+    options = {"shortcuts": shortcuts, "counts": counts}
+    path.write_text(build_page("faces", inspection, findings, **options))
+    browser_page.emulate_media(color_scheme=scheme)
+    browser_page.set_viewport_size({"width": 390, "height": 844})
+
+    browser_page.goto(path.as_uri())
+
+    assert find_violations(browser_page) == []
+    assert browser_page.evaluate("document.documentElement.scrollWidth") <= 390

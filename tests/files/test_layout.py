@@ -9,6 +9,7 @@ import pytest
 from files.layout import (
     default_checkpoint_path,
     default_history_path,
+    list_history_paths,
     name_detector,
     name_mask,
     name_run_files,
@@ -56,3 +57,12 @@ def test_name_mask_is_beside_the_splits_whatever_the_images_ending():
     mask = Path("data/faces/masks/test/a.b.png")
     assert name_mask("data/faces/test/fake/a.b.jpg") == mask
     assert name_mask(Path("data/faces/test/fake/a.b.webp")) == mask
+
+
+@pytest.mark.parametrize("name", ["run.pt", "run.3.pt"])
+def test_histories_are_looked_for_beside_the_checkpoints_folder_first(name):
+    assert list_history_paths(f"x/checkpoints/{name}") == [
+        Path("x/out/run.json"),
+        Path("out/run.json"),
+    ]
+    assert list_history_paths(f"checkpoints/{name}") == [Path("out/run.json")]

@@ -1,0 +1,143 @@
+"""Pages of HTML that need no other file: the frame that they share, pictures in them.
+
+A page's template lies beside the code that fills it and extends `frame.html`. A page
+loads nothing and runs no script: what it shows is in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import gc
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from files.atomic import write_atomically
+from plots.style import build_plot
+
+FRAME = Path(__file__).with_name("frame.html")
+# A larger drawing becomes pixels: curves of a million samples would fill a page.
+MOST_SVG_BYTES = 200_000
+_PIXELS_DPI = 130
+_TIE = "\N{NO-BREAK SPACE}"
+_INTERVAL = re.compile(rf"\[[-+.\d]+{_TIE}?%?, [-+.\d]+{_TIE}?%?\]")
+_QUALITY = 85  # of JPEGs
+_SVG = {"svg.fonttype": "path", "svg.hashsalt": "page"}  # equal numbers, equal bytes
+
+
+class Picture(NamedTuple):
+    """A picture within a page.
+
+    Attributes:
+        source: a `data:` address that holds it.
+        alt: what is to be seen, for who does not see it.
+        width, height: in CSS pixels.
+    """
+
+    source: str
+    alt: str
+    width: int
+    height: int
+
+
+def save_page(page: str, path: str | Path) -> None:
+    """Save a page, whole or not at all.
+
+    Raises:
+        OSError: the page cannot be written.
+    """
+    # A file name that is not valid UTF-8 keeps its bytes as escapes.
+    content = page.encode(errors="backslashreplace")
+    write_atomically(path, lambda handle: handle.write(content))
+
+
+def render_page(template: Path, **values: Any) -> str:
+    """Fill a template.
+
+    Args:
+        template: its file.
+        values: what it names; all are escaped.
+    """
+    folders = [template.parent, FRAME.parent]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders, encoding="utf-8"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["tie"] = tie
+    return environment.get_template(template.name).render(**values)
+
+
+def tie(text: str) -> str:
+    """Keep a number and its %, and an interval, on one line each."""
+    text = text.replace(" %", f"{_TIE}%")
+    return _INTERVAL.sub(lambda match: match[0].replace(" ", _TIE), text)
+
+
+def embed_plot(draw: Callable[[Axes], object], alt: str) -> Picture:
+    """Draw on axes as `plots.style.save_plot` does, as a drawing that can be enlarged.
+
+    Args:
+        draw: draws on the axes it is given.
+        alt: what is to be seen.
+    """
+    with matplotlib.rc_context(_SVG):
+        picture = _save(build_plot(draw), alt, "svg", bbox_inches="tight")
+    if len(picture.source) > MOST_SVG_BYTES:
+        picture = _save(build_plot(draw), alt, "png", bbox_inches="tight")
+    gc.collect()  # a figure holds itself, and with it all points of its curves
+    return picture
+
+
+def embed_figure(figure: Figure, alt: str, kind: str = "jpeg") -> Picture:
+    """Turn a figure into pixels: a JPEG where it shows maps, a PNG where lines."""
+    options = {"pil_kwargs": {"quality": _QUALITY}} if kind == "jpeg" else {}
+    return _save(figure, alt, kind, **options)
+
+
+def embed_image(image: Image.Image, alt: str) -> Picture:
+    """Turn an image into a JPEG, shown at its size."""
+    jpeg = io.BytesIO()
+    image.save(jpeg, "JPEG", quality=_QUALITY)
+    return Picture(_to_address(jpeg, "jpeg"), alt, *image.size)
+
+
+def _save(figure: Figure, alt: str, kind: str, **options: Any) -> Picture:
+    content = io.BytesIO()
+    if kind == "svg":
+        options["metadata"] = {"Date": None}
+    figure.savefig(content, format=kind, dpi=_PIXELS_DPI, **options)
+    width, height = _measure_svg(content) if kind == "svg" else _measure_pixels(content)
+    return Picture(_to_address(content, kind), alt, width, height)
+
+
+def _measure_svg(content: io.BytesIO) -> tuple[int, int]:
+    """Return an SVG's size in CSS pixels, of which an inch has 96 and a point 4/3."""
+    start = content.getvalue()[:2000].decode()
+    width, height = (
+        float(start.split(f' {name}="')[1].split("pt")[0])
+        for name in ("width", "height")
+    )
+    return round(width * 4 / 3), round(height * 4 / 3)
+
+
+def _measure_pixels(content: io.BytesIO) -> tuple[int, int]:
+    with Image.open(content) as image:
+        width, height = image.size
+    return round(width * 96 / _PIXELS_DPI), round(height * 96 / _PIXELS_DPI)
+
+
+def _to_address(content: io.BytesIO, kind: str) -> str:
+    kind = {"svg": "svg+xml"}.get(kind, kind)
+    encoded = base64.b64encode(content.getvalue()).decode()
+    return f"data:image/{kind};base64,{encoded}"

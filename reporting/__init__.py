@@ -1,0 +1,13 @@
+"""A run as one page that needs no other file; start at `page.py`.
+
+`page.py`: `write_report`, from checkpoints to the page. `runs.py`: all that is known of
+a run. `maps.py`: its mistakes and mean maps. `figures.py`: the pictures, each with its
+words. `words.py`: the verdict, definitions, the model card. `report.html`: template.
+"""
+
+from __future__ import annotations
+
+from reporting.page import name_report, write_report
+from reporting.runs import Settings
+
+__all__ = ["Settings", "name_report", "write_report"]

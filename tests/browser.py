@@ -1,0 +1,38 @@
+"""A page of headless Chromium, for tests of what a browser shows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@pytest.fixture
+def browser_page() -> Iterator[Page]:
+    """A new page; the test is skipped where there is no browser to show it."""
+    reason = "playwright is not installed (requirements-dev.txt)"
+    sync_api = pytest.importorskip("playwright.sync_api", reason=reason)
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium (tests/install_browser.sh)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"]
+        )
+        yield browser.new_page()
+        browser.close()
+
+
+def find_violations(page: Page) -> list[tuple[str, str, list[str]]]:
+    """Return the rules of accessibility that a page breaks, by axe-core."""
+    reason = "axe-playwright-python is not installed (requirements-dev.txt)"
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=reason)
+    return [
+        (rule["id"], rule["help"], [node["html"][:200] for node in rule["nodes"][:3]])
+        for rule in axe.Axe().run(page).response["violations"]
+    ]

@@ -1,0 +1,135 @@
+"""Tests of the script that writes a run as a page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from reported_runs import make_files
+from script_helpers import make_broken_checkpoint, run_script
+
+import numerical_analysis
+import report as script
+from command_line import parser
+from plots.tables import ROWS
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A run's files. Read only."""
+    return make_files(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def flags(files, tmp_path, monkeypatch):
+    """What all calls share; they write to a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    root = str(files.settings.data_root)
+    return ["--data-root", root, "--workers", "0", "--resamples", "20"]
+
+
+def test_numbers_are_those_of_numerical_analysis(files, flags, tmp_path):
+    flags = ["-cpp", str(files.checkpoint), "--seed", "3", "-b", "2", *flags]
+    numerical_analysis.main([*flags, "-d", "faces"])
+    metrics = json.loads(Path("figures/faces_SimpleNet_metrics.json").read_text())
+
+    script.main(flags)
+
+    page = Path("figures/faces_SimpleNet_Adam_report.html").read_text()
+    (table,) = re.findall(r'<table class="numbers">.*?</table>', page, re.S)
+    found = {
+        name.replace("&#39;", "'"): [
+            float(value)
+            for values in re.findall(r'<data value="([^"]+)"', row)
+            for value in values.split()
+        ]
+        for name, row in re.findall(
+            r'<th scope="row">([^<]+)</th>(.*?)</tr>', table, re.S
+        )
+    }
+    for name, words in ROWS.items():
+        number, interval = metrics[name], metrics[f"{name}_interval"]
+        assert found[words] == ([] if number is None else [number, *(interval or [])])
+    assert found["AUC"][0] == metrics["auc"]
+    assert found["calibration error (ECE)"] == [metrics["ece"]]
+
+
+def test_main_says_what_it_wrote_and_follows_its_flags(files, flags, capsys):
+    flags = ["-cpp", str(files.checkpoint), *flags]
+
+    script.main([*flags, "--split", "val", "--limit", "2", "-o", "new/page.html"])
+
+    assert capsys.readouterr().out.splitlines()[-1] == "wrote new/page.html"
+    page = Path("new/page.html").read_text()
+    assert "judged on the val split of faces (n = 4: 2 real and 2 fake images)" in page
+    assert "report.py -cpp" in page
+
+
+def test_main_takes_another_history_and_dataset(files, flags):
+    history = files.history.rename(files.history.with_name("moved.json"))
+    try:
+        flags = ["-cpp", str(files.checkpoint), "-d", "faces", *flags]
+        script.main([*flags, "--history", str(history)])
+    finally:
+        history.rename(files.history)
+
+    page = Path("figures/faces_SimpleNet_Adam_report.html").read_text()
+    assert "No learning curves" not in page
+    assert str(history) in page
+
+
+def test_main_of_a_broken_model_writes_nothing(flags, tmp_path, one_line):
+    checkpoint = make_broken_checkpoint(tmp_path / "broken.pt")
+
+    with pytest.raises(ValueError, match="its weights are of no use") as error:
+        script.main(["-cpp", str(checkpoint), "-d", "faces", *flags])
+
+    one_line(error)
+    assert not Path("figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["-d", "none"], "there is no dataset 'none'"),
+        (["--history", "none.json"], "there is no history none.json"),
+        (["-o", "/dev/null/x.html"], "cannot write to the folder"),
+        (["-o", "."], "it is a folder"),
+    ],
+)
+def test_bad_input_is_refused_before_the_work(
+    files, flags, more, message, monkeypatch, one_line
+):
+    monkeypatch.setattr(
+        "reporting.runs.score_dataset", lambda *_, **__: pytest.fail("it began")
+    )
+
+    with pytest.raises((ValueError, OSError), match=message) as error:
+        script.main(["-cpp", str(files.checkpoint), *flags, *more])
+
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required"),
+        (["-cpp", "a.pt", "b.pt", "--history", "c"], "--history goes with one"),
+    ],
+)
+def test_impossible_flags_end_with_status_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        script.parse_args(arguments)
+
+    assert error.value.code == parser.USER_ERROR_STATUS
+    assert message in capsys.readouterr().err
+
+
+def test_script_with_no_checkpoint_exits_with_one_line_and_status_2(tmp_path):
+    result = run_script("report.py", "-cpp", tmp_path / "none.pt")
+
+    assert result.returncode == parser.USER_ERROR_STATUS
+    assert result.stderr.count("\n") == 1
+    assert "there is no checkpoint" in result.stderr
