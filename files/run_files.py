@@ -96,6 +96,7 @@ class RunFiles:
         self._interval_s = 0.0
         self._saved_at = self._epoch_began = time.monotonic()
         self._signal = 0
+        self._agreement = distributed.Agreement()
 
     @contextlib.contextmanager
     def watch(self, minutes: float = 10.0) -> Iterator[None]:
@@ -192,7 +193,7 @@ class RunFiles:
             InterruptedRunError: a signal came.
         """
         is_due = time.monotonic() - self._saved_at >= self._interval_s > 0
-        stop, is_due = distributed.maximum([self._signal, int(is_due)])
+        stop, is_due = self._agreement.maximum([self._signal, int(is_due)])
         if stop or is_due:
             self._save_snapshot(trainer)
         if stop:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,33 @@ def exchange() -> None:
 @pytest.mark.slow
 def test_two_processes_exchange_numbers_and_rows():
     assert run_processes("t.exchange()", 2) == ["", ""]
+
+
+def agree() -> None:
+    """Check, in one of two processes, that both skip the same exchanges."""
+    distributed.start(torch.device("cpu"))
+    rank = distributed.get_rank()
+    agreement = distributed.Agreement()
+    answers = []
+    for step in range(60):
+        time.sleep(0.001 + 0.03 * rank)
+        answers.append(agreement.maximum([rank * (step >= 30), 7]))
+    places = [step for step, answer in enumerate(answers) if answer[1]]
+    assert places[0] == 0
+    assert 2 <= len(places) < 20
+    assert [answers[step][0] for step in places] == [int(p >= 30) for p in places]
+    assert distributed.maximum(places) == places  # those of the other process
+    distributed.stop()
+
+
+@pytest.mark.slow
+def test_two_processes_ask_each_other_about_once_a_second():
+    assert run_processes("t.agree()", 2) == ["", ""]
+
+
+def test_agreement_of_a_lone_process_answers_every_call():
+    agreement = distributed.Agreement()
+    assert [agreement.maximum([n, 0]) for n in range(3)] == [[0, 0], [1, 0], [2, 0]]
 
 
 @pytest.fixture
