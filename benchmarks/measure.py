@@ -6,6 +6,7 @@ defaults, whole or without one of their parts.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import resource
 import sys
@@ -48,7 +49,8 @@ class Setting:
         label: the row's name.
         suite: the suite's own loops, not the textbook's.
         loader: textbook (a PIL image at a time), suite (bytes, normalised by the
-            batch) or tensors (ready-made ones, what a perfect data path would give).
+            batch), tensors (ready-made ones, what a perfect data path would give) or
+            timm (its own, with its own loops).
         precision: of the forward pass, as of `--precision`.
         channels_last: memory format of model and images.
         fused: the optimizer updates all parameters in one pass.
@@ -72,6 +74,7 @@ class Setting:
 
 
 TEXTBOOK = Setting("textbook")
+PEER = Setting("timm", loader="timm")
 DEFAULTS = Setting(
     "suite",
     True,
@@ -93,8 +96,15 @@ def list_settings(
     variants = [replace(DEFAULTS, label="suite, fp32", precision="fp32")]
     if compiled:
         variants.append(replace(DEFAULTS, label="suite, compiled", compiled=True))
+    peers = []
+    if task != "saliency" and importlib.util.find_spec("timm"):
+        fastest = replace(PEER, precision="auto", channels_last=True)
+        peers = [
+            replace(fastest, label=f"timm, {count} workers", workers=count)
+            for count in dict.fromkeys([0, workers])
+        ]
     if quick:
-        return [TEXTBOOK, DEFAULTS, *variants, on_tensors]
+        return [TEXTBOOK, *peers, DEFAULTS, *variants, on_tensors]
     levers = [
         replace(TEXTBOOK, label="channels_last alone", channels_last=True),
         replace(TEXTBOOK, label="reduced precision alone", precision="auto"),
@@ -110,7 +120,7 @@ def list_settings(
     if model == "XceptionBased" or task == "eval":
         unfused = replace(DEFAULTS, label="suite, PyTorch's kernels", kernels=False)
         variants.append(unfused)
-    return [TEXTBOOK, *levers, DEFAULTS, *variants, on_tensors]
+    return [TEXTBOOK, *levers, *peers, DEFAULTS, *variants, on_tensors]
 
 
 class Contiguous:
@@ -207,6 +217,18 @@ def build_loader(
             workers=setting.workers,
             limit=limit,
         )
+    if setting.loader == "timm":
+        import peer  # timm is installed for this row alone
+
+        return peer.build_timm_loader(
+            folder,
+            preprocessing,
+            batch_size=batch_size,
+            training=training,
+            workers=setting.workers,
+            device=device,
+            limit=limit,
+        )
     dataset = FacesDataset(folder, ResizeToTensor(), limit=limit)
     loader = BatchLoader(
         dataset,
@@ -229,6 +251,13 @@ def build_run(
         return lambda batches: compute_mean_saliency_maps(
             batches, model, precision=precision
         )
+    if setting.loader == "timm":
+        import peer
+
+        optimizer = peer.build_optimizer(model, LR)
+        if task == "train":
+            return lambda b: peer.train_one_epoch(model, b, optimizer, precision)
+        return lambda b: peer.evaluate(model, b, precision)
     optimizer = build_optimizer("Adam", model, lr=LR)
     if not setting.fused:
         optimizer = torch.optim.Adam(model.parameters(), lr=LR)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import measure
 import pytest
 import torch
@@ -14,7 +16,10 @@ from models import MaxPool2x2
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("model", ["SimpleNet", "XceptionBased"])
-def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(model, task):
+def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(
+    model, task, monkeypatch
+):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     settings = list_settings(model, task, workers=2, compiled=True)
     assert settings[0] == TEXTBOOK
     assert DEFAULTS in settings
@@ -28,6 +33,14 @@ def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(model
         (True, "fp32", "suite"),
         (True, "auto", "tensors"),
     ]
+
+
+def test_list_settings_hold_the_peer_where_it_is_installed(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
+    for task, count in (("train", 2), ("eval", 2), ("saliency", 0)):
+        settings = list_settings("SimpleNet", task, workers=2, quick=True)
+        peers = [setting for setting in settings if setting.loader == "timm"]
+        assert [setting.workers for setting in peers] == [0, 2][:count]
 
 
 @pytest.fixture(scope="module")
