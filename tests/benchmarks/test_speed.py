@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
@@ -24,6 +25,7 @@ def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, ca
         [MATMUL, *make_results(8, 2, 5, 4), MATMUL, *make_results(6, 1, 5, 3)]
     )
     monkeypatch.setattr(speed, "run_job", lambda job: next(results))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # no peer
     path = tmp_path / "out" / "benchmark.json"
     flags = ["--models", "SimpleNet", "--tasks", "eval", "--quick", "--repeats", "2"]
     flags += ["--batches", "1", "--batch-size", "2", "--json", str(path)]
