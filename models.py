@@ -65,6 +65,29 @@ class MaxPool2x2(nn.MaxPool2d):
         return torch.maximum(rows[..., 0:right:2], rows[..., 1:right:2])
 
 
+class SteadyLinear(nn.Linear):
+    """A linear layer by which no image's score depends on its batch, on a CPU.
+
+    The matrix product chooses its order of summation by the number of rows: in float32
+    an image alone and amid others differed by up to 2.4e-7 in the logits. Where no
+    gradient is asked for, rows are multiplied in blocks of 32, the last one filled up
+    with zeros. At the default batch size that is free; an image alone takes up to 16 ms
+    longer (SimpleNet, one core), as its one row is multiplied as 32.
+    """
+
+    ROWS = 32
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features (N, out) of features (N, in)."""
+        if features.device.type != "cpu" or torch.is_grad_enabled():
+            return super().forward(features)
+        filled = F.pad(features, (0, 0, 0, -len(features) % self.ROWS))
+        blocks = [
+            F.linear(block, self.weight, self.bias) for block in filled.split(self.ROWS)
+        ]
+        return torch.cat(blocks)[: len(features)]
+
+
 class SimpleNet(nn.Module):
     """A small network: three convolutions, three linear layers, 16.9 M parameters.
 
@@ -80,9 +103,9 @@ class SimpleNet(nn.Module):
         self.conv1 = nn.Conv2d(3, 6, 7)
         self.conv2 = nn.Conv2d(6, 16, 7)
         self.conv3 = nn.Conv2d(16, 24, 7)
-        self.fc1 = nn.Linear(24 * 26 * 26, 1024)
-        self.fc2 = nn.Linear(1024, 256)
-        self.fc3 = nn.Linear(256, 2)
+        self.fc1 = SteadyLinear(24 * 26 * 26, 1024)
+        self.fc2 = SteadyLinear(1024, 256)
+        self.fc3 = SteadyLinear(256, 2)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (N, 2), real first, of float32 images (N, 3, 256, 256)."""
@@ -130,13 +153,13 @@ def get_xception_based_model(
     source = "random start, no ImageNet weights"
     model.weights_source = source if path is None else load_backbone(model, path)
     model.last_linear = nn.Sequential(
-        nn.Linear(2048, 1000),
+        SteadyLinear(2048, 1000),
         nn.ReLU(),
-        nn.Linear(1000, 256),
+        SteadyLinear(1000, 256),
         nn.ReLU(),
-        nn.Linear(256, 64),
+        SteadyLinear(256, 64),
         nn.ReLU(),
-        nn.Linear(64, 2),
+        SteadyLinear(64, 2),
     )
     model.name = "XceptionBased"
     model.preprocessing = SYMMETRIC

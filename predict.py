@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import argparse
-import re
+import hashlib
+import os
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-
-import torch
-from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 import command_line
-from faces_dataset import CLASS_NAMES, FAKE, REAL, ResizeToTensor
-from files.atomic import check_output, save_csv
-from hardware import Precision, choose_precision, prepare_device
-from loading import IMAGE_SIZE, BatchLoader, list_images, read_image, read_samples
-from metrics import compute_fake_scores
-from trainer import compute_logits
-from utils import load_checkpoint
+from files.atomic import check_output, check_writable, open_csv, open_json_lines
+from hardware import choose_precision, prepare_device
+from judging.finding import (
+    STANDARD_INPUT,
+    ImageFinder,
+    describe_passed_over,
+    read_path_list,
+    refuse_outputs,
+)
+from judging.pictures import load_pictures
+from judging.verdicts import COLUMNS, Judged, Verdict, judge_batches, load_detector
+from judging.words import format_verdict, summarise
 
-EPILOG = """example:
+EPILOG = """examples:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
+  python predict.py -cpp A.pt B.pt folder/ --recursive --csv verdicts.csv
+  find photos -name '*.jpg' -print0 | python predict.py -cpp A.pt - -0 --json out.jsonl
 
-prints a line for each image: verdict, P(fake), path. Images that cannot be read are
-named on stderr, the others are still judged, and the exit status is 1. Of a folder
-those files are judged whose names end as an image's (.jpg, .png, ...); its subfolders
-are not entered: name them too, as in folder/*/."""
+prints a line for each image and checkpoint: verdict, P(fake), path. A picture that is
+plainly no face crop, as its sides are 1 to 1.5 or more, gets a warning, and its verdict
+a question mark. Images that cannot be read are named on stderr, the others are still
+judged, and the exit status is 1.
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)  # a `Path` keeps one slash of two
+Files are judged while they are being found, in constant memory. Of a folder those are
+judged whose names end as an image's (.jpg, .png, ...)."""
+
+MOST_CHARACTERS = 50  # of an image's name, in that of its figure
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -42,7 +51,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=Path,
         nargs="*",
         metavar="PATH",
-        help="image, or folder of images (those directly in it, sorted by name)",
+        help="image, or folder of images (those directly in it, sorted by name); - "
+        "reads a list of them from standard input, one a line",
+    )
+    parser.add_argument(
+        "-0",
+        "--null",
+        action="store_true",
+        help="the paths of the list end with NUL, as find -print0 writes them",
+    )
+    parser.add_argument(
+        "-r",
+        "--recursive",
+        action="store_true",
+        help="enter the subfolders of folders, but for hidden ones and links",
     )
     parser.add_argument(
         "-v",
@@ -55,231 +77,236 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "-cp",
         "--checkpoint-path",
         type=Path,
+        nargs="+",
+        action="append",
         required=True,
         metavar="FILE",
         help="checkpoint written by train_main.py; says the model and how it wants "
-        "its images",
+        "its images; of several, whose names end alike (A.pt B.pt), each gives its own "
+        "verdict, and what follows is a PATH",
     )
+    _add_output_flags(parser)
+    command_line.add_compute_flags(parser, seed=False)
+    args = parser.parse_args(argv)
+    groups = [split_checkpoints(words) for words in args.checkpoint_path]
+    args.checkpoint_path = [path for checkpoints, _ in groups for path in checkpoints]
+    args.paths += [path for _, paths in groups for path in paths]
+    if not args.paths:
+        parser.error("no PATH: name images or folders, or - for a list on stdin")
+    num_lists = args.paths.count(Path(STANDARD_INPUT))
+    if num_lists > 1:
+        parser.error("- is given twice: there is one standard input")
+    if args.null and not num_lists:
+        parser.error("-0 goes with -, a list of paths on standard input")
+    if args.csv is not None and args.csv == args.json:
+        parser.error(f"--csv and --json both name {args.csv}")
+    return args
+
+
+def split_checkpoints(words: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Tell the checkpoints from the images that follow them on the command line.
+
+    A checkpoint may have any name: the others are what ends as the first one does, as
+    in A.pt B.pt, up to the first word that does not, or that is a folder.
+
+    Args:
+        words: after one -cpp.
+    """
+    first = words[0]
+    for number, word in enumerate(words):
+        is_path = word.suffix.lower() != first.suffix.lower() or word.is_dir()
+        if number and (is_path or word == Path(STANDARD_INPUT)):
+            return list(words[:number]), list(words[number:])
+    return list(words), []
+
+
+def _add_output_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--csv",
         type=Path,
         metavar="FILE",
-        help="also write path, verdict, fake_score and threshold to this file",
+        help=f"also write a table, a row for each image and checkpoint: "
+        f"{', '.join(COLUMNS)}",
     )
-    command_line.add_compute_flags(parser, seed=False)
-    args = parser.parse_args(argv)
-    if not args.paths:
-        parser.error("no PATH: name images or folders (standard input is not read)")
-    return args
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="the same as JSON Lines: an object a line, so that a million images need "
+        "no more memory than one",
+    )
+    parser.add_argument(
+        "--explain",
+        type=Path,
+        nargs="?",
+        const=Path("figures"),
+        metavar="DIR",
+        help="also draw each image beside its saliency map and Grad-CAM, a figure for "
+        "each image and checkpoint, in this folder (without DIR: figures)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
-
     precision = choose_precision(args.precision, prepare_device(args.device))
-    model = load_checkpoint(args.checkpoint_path, device=precision.device)
-    files, failures, passed_over = find_images(args.paths)
-    if args.csv is not None:
-        check_output(args.csv, [args.checkpoint_path, *files])
-    verdicts, unreadable = judge_images(
-        files,
-        model,
-        precision,
+    detectors = [load_detector(path, precision) for path in args.checkpoint_path]
+    outputs = [path for path in (args.csv, args.json) if path is not None]
+    check_outputs(args, outputs)
+
+    finder = build_finder(args)
+    batches = load_pictures(
+        refuse_outputs(finder, outputs),
         batch_size=args.batch_size,
+        device=precision.device,
         workers=args.workers,
+        hashed=bool(outputs),
     )
-    failures += unreadable
+    judged = judge_batches(batches, detectors)
+    total = count_images(args) if sys.stderr.isatty() else None
+    several = len(detectors) > 1
+    reporter = Reporter(several=several)
+    with ExitStack() as stack:
+        writers = open_tables(stack, args.csv, args.json)
+        for one in command_line.progress(judged, "judge", total=total):
+            reporter.report(one)
+            for verdict in one.verdicts:
+                for write in writers:
+                    write(verdict)
+            if args.explain is not None:
+                save_explanations(one, args.explain)
 
-    notes = describe_passed_over(passed_over, verbose=args.verbose)
-    for failure in notes + failures:
-        command_line.say(failure, file=sys.stderr)
-    for verdict in verdicts:
-        command_line.say(format_verdict(verdict))
-    if verdicts:
-        command_line.say(summarise(verdicts, model))
-    if args.csv is not None:
-        rows = [(*verdict, model.threshold) for verdict in verdicts]
-        header = ["path", "verdict", "fake_score", "threshold"]
-        save_csv(rows, args.csv, header=header)
-        command_line.say(f"wrote {args.csv}")
-    return 1 if failures else 0
+    passed_over = describe_passed_over(finder.num_files, finder.num_folders)
+    if passed_over and not args.verbose:
+        command_line.say(passed_over, file=sys.stderr)
+    for number, detector in enumerate(detectors):
+        if names := reporter.names[number]:
+            command_line.say(summarise(names, detector, with_detector=several))
+    for path in outputs:
+        command_line.say(f"wrote {path}")
+    return 1 if finder.num_failures or reporter.num_failures else 0
 
 
-class Verdict(NamedTuple):
-    """What a detector says of an image.
+def check_outputs(args: argparse.Namespace, tables: Sequence[Path]) -> None:
+    """Raise if a result cannot be written, or would replace what is read.
 
-    Attributes:
-        path: the image.
-        name: real or fake.
-        fake_score: P(fake).
+    The images in folders are not known yet: `refuse_outputs` looks at each as it comes.
     """
-
-    path: str | Path
-    name: str
-    fake_score: float
-
-
-def find_images(
-    paths: Sequence[str | Path],
-) -> tuple[list[Path], list[str], list[Path]]:
-    """Replace folders by the images that are directly in them, sorted by name.
-
-    Returns:
-        The image files, in the order given; for each folder that gives none a sentence
-        that says so; and what else is in the folders.
-    """
-    files, failures, passed_over = [], [], []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            files.append(path)
-            continue
-        try:
-            names, _ = list_images(path)
-            others = sorted({entry.name for entry in path.iterdir()} - set(names))
-        except OSError as error:
-            failures.append(f"cannot list {path}: {error.strerror}")
-            continue
-        files += [path / name for name in names]
-        passed_over += [path / name for name in others]
-        if not names:
-            failures.append(f"there is no image in the folder {path}")
-    return files, failures, passed_over
+    for path in tables:
+        check_output(path, [*args.checkpoint_path, *args.paths])
+    if args.explain is not None:
+        check_writable(args.explain)
 
 
-def describe_passed_over(paths: Sequence[Path], *, verbose: bool) -> list[str]:
-    """Say how much in the folders is not judged, or name each."""
-    subfolders = [path for path in paths if path.is_dir()]
-    if verbose:
-        return [
-            f"passed over: {path}{' (a subfolder)' if path in subfolders else ''}"
-            for path in paths
-        ]
-    counts = [
-        f"{count} {what}{'s' if count > 1 else ''}"
-        for count, what in (
-            (len(paths) - len(subfolders), "file"),
-            (len(subfolders), "subfolder"),
-        )
-        if count
-    ]
-    return [f"passed over: {' and '.join(counts)} (-v names them)"] if paths else []
+def build_finder(args: argparse.Namespace) -> ImageFinder:
+    """Return what finds the images that are meant, and says what is passed over."""
+
+    def name(path: Path) -> None:
+        if args.verbose:
+            subfolder = " (a subfolder)" if path.is_dir() else ""
+            command_line.say(f"passed over: {path}{subfolder}", file=sys.stderr)
+
+    return ImageFinder(
+        list_paths(args.paths, null=args.null),
+        recursive=args.recursive,
+        excluded=args.explain,
+        on_failure=partial(command_line.say, file=sys.stderr),
+        on_passed_over=name,
+    )
 
 
-def judge_images(
-    paths: Sequence[str | Path],
-    model: nn.Module,
-    precision: Precision,
-    *,
-    batch_size: int = 32,
-    workers: int | None = None,
-) -> tuple[list[Verdict], list[str]]:
-    """Judge image files in batches, as a dataset's images are scored.
+def list_paths(paths: Iterable[Path], *, null: bool) -> Iterator[Path]:
+    """Put the list on standard input in the place of its sign."""
+    for path in paths:
+        if path == Path(STANDARD_INPUT):
+            separator = b"\0" if null else b"\n"
+            yield from read_path_list(sys.stdin.buffer, separator=separator)
+        else:
+            yield path
+
+
+def count_images(args: argparse.Namespace) -> int | None:
+    """Count what there is to judge, to tell the time left; None for a list."""
+    if Path(STANDARD_INPUT) in args.paths:
+        return None
+    options = {"recursive": args.recursive, "excluded": args.explain}
+    return sum(1 for _ in ImageFinder(args.paths, **options))
+
+
+class Reporter:
+    """Print verdicts and failures as they come, and count them.
 
     Args:
-        paths: image files.
-        model: as `utils.load_checkpoint` returns it.
-        precision: arithmetic of the model; it says where the model is.
-        batch_size: images in a batch.
-        workers: processes that read images; None chooses what suits the device.
+        several: whether each line is to say whose verdict it is.
 
-    Returns:
-        In the order of `paths`: a verdict on each image that can be read and scored,
-        and for each of the others a sentence that says why it cannot.
-    """
-    if not paths:
-        return [], []
-    loader = BatchLoader(
-        ImageFiles(paths),
-        batch_size,
-        model.preprocessing,
-        device=precision.device,
-        workers=workers,
-    )
-    batches = command_line.progress(loader, "judge")
-    logits, are_unreadable = compute_logits(model, batches, precision)
-    have_scores = logits.isfinite().all(dim=1)
-    logits[~have_scores] = 0
-    fake_scores = compute_fake_scores(logits, model.temperature, model.logit_bias)
-    columns = are_unreadable.tolist(), have_scores.tolist(), fake_scores.tolist()
-    verdicts, failures = [], []
-    for path, is_unreadable, has_score, fake_score in zip(paths, *columns, strict=True):
-        if is_unreadable:
-            failures.append(describe_failure(path))
-        elif not has_score:
-            failures.append(f"the model gives {path} no finite score")
-        else:
-            label = FAKE if fake_score >= model.threshold else REAL
-            verdicts.append(Verdict(path, CLASS_NAMES[label], fake_score))
-    return verdicts, failures
-
-
-class ImageFiles(Dataset):
-    """Image files as uint8 tensors (3, 256, 256) that are labelled 0.
-
-    A file that cannot be read is a black image, labelled 1.
+    Attributes:
+        names: by the detector's number, how often each `Verdict.name` was given.
+        num_failures: images that some detector has no verdict on.
     """
 
-    reads_in_threads = True
-    __getitems__ = read_samples  # a `DataLoader` asks for a batch so
+    def __init__(self, *, several: bool) -> None:
+        self.several = several
+        self.names: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self.num_failures = 0
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
-        self.paths = paths
-        self.transform = ResizeToTensor()
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        try:
-            image = read_image(self.paths[index], at_least=self.transform.at_least)
-            return self.transform(image), 0
-        except ValueError:
-            return torch.zeros(3, IMAGE_SIZE, IMAGE_SIZE, dtype=torch.uint8), 1
+    def report(self, judged: Judged) -> None:
+        """Print what is said of a picture."""
+        errors = dict.fromkeys(v.error for v in judged.verdicts if v.error)
+        for error in errors:
+            command_line.say(error, file=sys.stderr)
+        self.num_failures += bool(errors)
+        for number, verdict in enumerate(judged.verdicts):
+            if not verdict.error:
+                self.names[number][verdict.name] += 1
+                command_line.say(format_verdict(verdict, with_detector=self.several))
 
 
-def describe_failure(path: str | Path) -> str:
-    """Say why a file could not be read, and what to do, by reading it once more."""
-    suffix = Path(path).suffix.lower()
-    if str(path) == "-":
-        return "standard input (-) cannot be judged: save the image and give its path"
-    if ADDRESS.match(str(path)):
-        address = str(path).replace(":/", "://", 1)
-        return f"{address} is an address: download the image first and give its path"
-    if suffix in VIDEO_SUFFIXES:
-        return (
-            f"{path} is a video: save its frames as images first, for instance with "
-            "ffmpeg -i VIDEO -vf fps=1 frame_%04d.png"
+def open_tables(
+    stack: ExitStack, csv: Path | None, json: Path | None
+) -> list[Callable[[Verdict], object]]:
+    """Open the tables that are wanted, and return what writes a verdict to each.
+
+    Both get their names when the stack is left without an error.
+    """
+    writers: list[Callable[[Verdict], object]] = []
+    if csv is not None:
+        write_row = stack.enter_context(open_csv(csv, header=COLUMNS))
+        writers.append(lambda verdict: write_row(list(verdict.to_row().values())))
+    if json is not None:
+        write_value = stack.enter_context(open_json_lines(json))
+        writers.append(lambda verdict: write_value(verdict.to_row()))
+    return writers
+
+
+def save_explanations(judged: Judged, folder: Path) -> None:
+    """Draw a picture with its maps, for each detector that has a verdict on it."""
+    from explaining.pictures import explain_sample, save_explanation  # two seconds
+
+    for verdict in judged.verdicts:
+        if verdict.error:
+            continue
+        detector = verdict.detector
+        explanation = explain_sample(
+            judged.sample, verdict.label, detector.model, detector.precision
         )
-    if suffix == ".pdf":
-        return (
-            f"{path} is a PDF: take the images out of it first, for instance with "
-            "pdfimages -png PDF image"
-        )
-    try:
-        read_image(path)
-    except ValueError as error:
-        return str(error)
-    return f"cannot read the image {path}: it changed meanwhile; try again"
+        score = command_line.describe_fake_score(verdict.fake_score)
+        lines = [
+            f"{verdict.name}, {score}, by {detector.model.title}",
+            *textwrap.wrap(command_line.make_printable(str(judged.picture.path)), 100),
+            judged.picture.warning or "",
+        ]
+        path = name_figure(folder, verdict)
+        save_explanation(explanation, path, "\n".join(filter(None, lines)))
+        command_line.say(f"wrote {path}")
 
 
-def format_verdict(verdict: Verdict) -> str:
-    """Return a verdict as a line."""
-    score = command_line.describe_fake_score(verdict.fake_score)
-    return f"{verdict.name}  {score}  {verdict.path}"
-
-
-def summarise(verdicts: Sequence[Verdict], model: nn.Module) -> str:
-    """Return how many images are called what, from which threshold on, and why that."""
-    num_fake = sum(verdict.name == CLASS_NAMES[FAKE] for verdict in verdicts)
-    source = "the default, as the checkpoint has none of its own"
-    if "threshold" in model.details:
-        policy = model.details.get("threshold_policy")
-        source = f"from the checkpoint{f': {policy}' if policy else ''}"
-    return (
-        f"{num_fake} fake, {len(verdicts) - num_fake} real by {model.name}; "
-        f"called fake from P(fake) = {model.threshold:.4g} on ({source})"
-    )
+def name_figure(folder: Path, verdict: Verdict) -> Path:
+    """Return what a figure is called: a name that no other image or detector gives."""
+    image = verdict.picture.path
+    named = (image, verdict.detector.checkpoint_path)
+    whole = b"\0".join(os.fsencode(path.absolute()) for path in named)
+    digest = hashlib.sha256(whole).hexdigest()[:12]
+    return folder / f"{image.stem[:MOST_CHARACTERS]}_{digest}_explained.png"
 
 
 if __name__ == "__main__":

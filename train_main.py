@@ -345,6 +345,7 @@ def build_run_files(
             "threshold_policy": f"{point.policy} on {point.num_samples} validation "
             "images",
             "val_fake_share": point.fake_share,
+            "reliability": [list(row) for row in point.reliability],
         }
 
     return RunFiles(paths, run, details, describe_best, command_line.say)

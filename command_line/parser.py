@@ -155,14 +155,15 @@ def make_printable(text: str) -> str:
 def say(*lines: str, file: TextIO | None = None) -> None:
     """Print each text as one line that a terminal can show, at once.
 
-    Whatever the suite prints goes through here.
+    Whatever the suite prints goes through here; a progress bar makes way for it.
 
     Args:
         lines: what to print.
         file: default stdout.
     """
     for line in lines:
-        print(make_printable(line), file=file, flush=True)
+        with tqdm.external_write_mode(file):
+            print(make_printable(line), file=file, flush=True)
 
 
 def describe_fake_score(fake_score: float) -> str:

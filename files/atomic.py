@@ -15,7 +15,22 @@ from typing import Any, BinaryIO
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that a reader, or a crash, sees the old one or the new one.
+    """Write a file as `open_atomically` does.
+
+    Args:
+        path: the file to write; missing parent folders are made.
+        write: called with a binary file open for writing.
+
+    Raises:
+        OSError: as `open_atomically`.
+    """
+    with open_atomically(path) as handle:
+        write(handle)
+
+
+@contextmanager
+def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file so that a reader, or a crash, sees the old one or the new one.
 
     The content goes to a temporary file in the same folder, is flushed to the disk,
     and then takes the name in one step. On any error the temporary file is removed
@@ -25,7 +40,9 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
 
     Args:
         path: the file to write; missing parent folders are made.
-        write: called with a binary file open for writing.
+
+    Yields:
+        A binary file open for writing.
 
     Raises:
         OSError: the folder cannot be written, the disk is full, or something that is
@@ -38,7 +55,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     temporary.unlink(missing_ok=True)
     try:
         with temporary.open("xb") as handle:  # x: follows no link, opens no pipe
-            write(handle)
+            yield handle
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)
@@ -76,21 +93,51 @@ def save_json(value: Any, path: str | Path) -> None:
 def save_csv(
     rows: Iterable[Sequence[Any]], path: str | Path, *, header: Sequence[str]
 ) -> None:
-    """Save rows under a header as CSV (UTF-8), atomically, a row at a time.
+    """Save rows under a header as `open_csv` does."""
+    with open_csv(path, header=header) as write_row:
+        for row in rows:
+            write_row(row)
+
+
+@contextmanager
+def open_csv(
+    path: str | Path, *, header: Sequence[str]
+) -> Iterator[Callable[[Sequence[Any]], object]]:
+    """Write a CSV file (UTF-8) a row at a time, atomically.
 
     A text that a spreadsheet would take for a formula is written after an apostrophe.
-    """
 
-    def write(handle: BinaryIO) -> None:
+    Yields:
+        A function that writes a row.
+    """
+    with open_atomically(path) as handle:
         # A file name that is not valid UTF-8 keeps its bytes.
         options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
         text = io.TextIOWrapper(handle, **options)
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows(map(_quote_formula, row) for row in rows)
-        text.detach()  # flushed, and the file left open
+        try:
+            yield lambda row: writer.writerow(map(_quote_formula, row))
+        finally:
+            text.detach()  # flushed, and the file left open
 
-    write_atomically(path, write)
+
+@contextmanager
+def open_json_lines(path: str | Path) -> Iterator[Callable[[Any], object]]:
+    """Write a JSON value a line (JSON Lines, UTF-8), atomically.
+
+    Yields:
+        A function that writes a value; it raises ValueError for NaN and infinities,
+        which JSON does not have.
+    """
+
+    with open_atomically(path) as handle:
+
+        def write_value(value: Any) -> None:
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n"
+            handle.write(text.encode(errors="backslashreplace"))
+
+        yield write_value
 
 
 def _quote_formula(cell: Any) -> Any:

@@ -41,6 +41,7 @@ ENTRIES: dict[str, type] = {
     "data_fingerprint": str,
     **dict.fromkeys(("class_names", "temperature_interval"), list),
     **dict.fromkeys(("log_losses", "calibration_notes"), list),
+    "reliability": list,
 }
 
 

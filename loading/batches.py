@@ -8,7 +8,7 @@ alone: not of the number of workers, of what ran before, or of where a run resum
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,9 @@ class BatchLoader:
         samples = dataset
         if self.is_changed:
             samples = ChangedImages(dataset, seed, augmentation)
-        workers = _fit_into_shared_memory(workers, dataset, batch_size, self.device)
+        workers = fit_into_shared_memory(
+            workers, lambda: batch_size * dataset[0][0].nbytes, self.device
+        )
         self._loader = DataLoader(
             samples,
             batch_sampler=_BatchSampler(self),
@@ -108,7 +110,7 @@ class BatchLoader:
             persistent_workers=workers > 0,
             prefetch_factor=PREFETCHED if workers else None,
             timeout=PATIENCE_S if workers else 0,
-            worker_init_fn=_leave_process_group,
+            worker_init_fn=leave_process_group,
             generator=torch.Generator(),  # leave the global random state alone
         )
 
@@ -219,10 +221,16 @@ def _choose_workers(device: torch.device) -> int:
     return 0 if device.type == "cpu" else min(8, max(cores - 1, 1))
 
 
-def _fit_into_shared_memory(
-    wanted: int | None, dataset: Dataset, batch_size: int, device: torch.device
+def fit_into_shared_memory(
+    wanted: int | None, count_bytes: Callable[[], int], device: torch.device
 ) -> int:
     """Return how many workers to start; with too little memory they would hang.
+
+    Args:
+        wanted: None chooses what suits the device.
+        count_bytes: returns how many a batch's images have; called only where
+            workers are wanted.
+        device: where the batches go.
 
     Raises:
         ValueError: so many were asked for, and their batches do not fit.
@@ -232,7 +240,7 @@ def _fit_into_shared_memory(
         return workers
     system = os.statvfs(SHARED_MEMORY)
     free = system.f_bavail * system.f_frsize
-    batch = batch_size * dataset[0][0].nbytes
+    batch = count_bytes()
     fitting = max(free // batch - 1, 0) // PREFETCHED  # one batch is in use
     if wanted is None or wanted <= fitting:
         return min(workers, fitting)
@@ -244,7 +252,7 @@ def _fit_into_shared_memory(
     )
 
 
-def _leave_process_group(worker: int) -> None:
+def leave_process_group(worker: int) -> None:
     """Keep a worker out of reach of the signals sent to the whole process group.
 
     A terminal's Ctrl-C, or `timeout`, would end the workers with which the main process

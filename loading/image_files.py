@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 import math
 import os
@@ -19,7 +20,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
@@ -36,6 +37,7 @@ Result = TypeVar("Result")
 
 _large_image = threading.Lock()
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")  # but for stuffing, restarts
+_LYING = (5, 6, 7, 8)  # orientations in EXIF by which width and height are exchanged
 _END_OF_IMAGE, _START_OF_SCAN = b"\xd9", b"\xda"
 
 # What Pillow only warns of either raises a clear error here or does not matter.
@@ -89,13 +91,36 @@ def read_image(path: str | Path, *, at_least: int | None = None) -> Image.Image:
             holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`), or is a JPEG that asks for
             hundreds of passes over them.
     """
+    return read_image_and_size(path, at_least=at_least)[0]
 
-    def use(image: Image.Image) -> Image.Image:
+
+def read_image_and_size(
+    path: str | Path, *, at_least: int | None = None, data: bytes | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Read an image as `read_image` does, and the size that it has in the file.
+
+    Args:
+        path, at_least: as for `read_image`.
+        data: the file's content, where it is not on the disk; `path` is then only
+            what it is called.
+
+    Returns:
+        The image, and its width and height in pixels, upright, before any scaling.
+
+    Raises:
+        ValueError: as `read_image`.
+    """
+
+    def use(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
+        width, height = image.size
         if at_least is not None:
             image.draft(None, (at_least, at_least))
-        return to_upright_rgb(image)
+        upright = to_upright_rgb(image)
+        if image.getexif().get(ExifTags.Base.Orientation) in _LYING:
+            width, height = height, width
+        return upright, (width, height)
 
-    return use_image(path, use)
+    return use_image(path, use, data=data)
 
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
@@ -113,24 +138,38 @@ def check_image_pixels(path: str | Path) -> None:
     use_image(path, lambda image: image.load())
 
 
-def use_image(path: str | Path, use: Callable[[Image.Image], Result]) -> Result:
+def use_image(
+    path: str | Path,
+    use: Callable[[Image.Image], Result],
+    *,
+    data: bytes | None = None,
+) -> Result:
     """Open an image file and return what `use` makes of it, before it is closed.
+
+    Args:
+        path: the file.
+        use: called with the opened image.
+        data: the file's content, where it is not on the disk.
 
     Raises:
         ValueError: as `read_image` does; whatever goes wrong, one clear line.
     """
     path = Path(path)
     try:
-        if not path.is_file():  # a pipe would make the reader wait for ever
+        if data is None and not path.is_file():  # a pipe would be waited for for ever
             raise OSError("it is no file")
-        with Image.open(path, formats=_get_formats()) as image:
+        source = path if data is None else io.BytesIO(data)
+        with Image.open(source, formats=_get_formats()) as image:
             _refuse_bomb(image)
             with _large_image if math.prod(image.size) > LARGE else nullcontext():
                 return use(image)
     # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.
     except Exception as error:
-        reason = _describe_reading_error(path, error)
-        cure = "; replace or remove it" if path.is_file() else ""
+        if data is None:
+            reason = _describe_reading_error(path, error)
+            cure = "; replace or remove it" if path.is_file() else ""
+        else:
+            reason, cure = _describe_content_error(len(data), error), ""
         raise ValueError(f"cannot read the image {path}: {reason}{cure}") from error
 
 
@@ -220,13 +259,20 @@ def _describe_reading_error(path: Path, error: Exception) -> str:
         return "a broken link" if path.is_symlink() else "there is no such file"
     if path.is_dir():
         return "it is a folder; name the images in it"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    return _describe_content_error(path.stat().st_size, error)
+
+
+def _describe_content_error(num_bytes: int, error: Exception) -> str:
+    """Say in a few words what is wrong with the bytes of an image file."""
     if isinstance(
         error, (Image.DecompressionBombError, Image.DecompressionBombWarning)
     ):
-        return f"it has too many pixels to be opened safely ({error})"
-    if isinstance(error, PermissionError):
-        return "permission denied"
-    if path.stat().st_size == 0:
+        found = re.search(r"\d+( x \d+)? pixels", str(error))
+        size, most = found[0] if found else error, Image.MAX_IMAGE_PIXELS
+        return f"it has too many pixels to be opened safely ({size}; at most {most:,})"
+    if num_bytes == 0:
         return "the file is empty"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image file that Pillow knows"

@@ -5,6 +5,7 @@ A detector is calibrated when, of the images with a score of 0.8, eight in ten a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,6 +57,81 @@ def compute_reliability_bins(
     fakes = np.add.reduceat((labels[order] == FAKE).astype(float), starts)
     score_sums = np.add.reduceat(scores[order], starts)
     return ReliabilityBins(score_sums / counts, fakes / counts, counts)
+
+
+class ScoreNeighbours(NamedTuple):
+    """What is known of validation images with scores alike.
+
+    Attributes:
+        lowest, highest: P(fake) of the first and the last of them.
+        num_fake: how many of them are fake.
+        num_samples: how many they are.
+    """
+
+    lowest: float
+    highest: float
+    num_fake: int
+    num_samples: int
+
+
+def count_neighbours(
+    fake_scores: ArrayLike, labels: ArrayLike
+) -> list[ScoreNeighbours]:
+    """Count the fakes among samples with scores alike, in the reliability's bins.
+
+    Args:
+        fake_scores: (N,) probabilities of 'fake'.
+        labels: (N,) 0 (real) or 1 (fake).
+
+    Returns:
+        A row for each bin of `compute_reliability_bins`, lowest first.
+
+    Raises:
+        ValueError: for input that `check_scores_and_labels` refuses.
+    """
+    scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
+    order = np.argsort(scores, kind="stable")
+    scores, labels = scores[order], labels[order]
+    ends = _find_bin_ends(scores)
+    return [
+        ScoreNeighbours(
+            float(scores[start]),
+            float(scores[end - 1]),
+            int(np.count_nonzero(labels[start:end] == FAKE)),
+            end - start,
+        )
+        for start, end in zip([0, *ends[:-1]], ends, strict=True)
+    ]
+
+
+def check_neighbours(rows: object) -> list[ScoreNeighbours]:
+    """Take the rows of `count_neighbours` from an untrusted file.
+
+    Raises:
+        ValueError: they are none.
+    """
+    if not isinstance(rows, list):
+        raise ValueError(f"its reliability is a {type(rows).__name__}, no list")
+    lowest_next = 0.0
+    for row in rows:
+        is_row = isinstance(row, list) and len(row) == 4
+        if not is_row or [type(v) for v in row] != [float, float, int, int]:
+            raise ValueError("its reliability holds something other than rows of 4")
+        low, high, num_fake, num_samples = row
+        if not (lowest_next <= low <= high <= 1 and 0 <= num_fake <= num_samples != 0):
+            raise ValueError(f"its reliability holds the row {row}")
+        lowest_next = high
+    return [ScoreNeighbours(*row) for row in rows]
+
+
+def find_neighbours(
+    rows: Sequence[ScoreNeighbours], fake_score: float
+) -> ScoreNeighbours:
+    """Return the row that a score belongs to, or else the nearest."""
+    return min(
+        rows,
+        key=lambda row: max(row.lowest - fake_score, fake_score - row.highest, 0.0),
+    )
 
 
 def _find_bin_ends(ordered: np.ndarray) -> list[int]:

@@ -233,13 +233,13 @@ def describe_median_ratios(llrs: np.ndarray, labels: np.ndarray) -> str:
     """Say in a sentence what ratios real and fake samples typically have."""
     fake, real = (float(np.median(llrs[labels == c])) for c in (FAKE, REAL))
     return (
-        f"the median fake's ratio is {_format_ratio(fake)}, "
+        f"the median fake's ratio is {format_ratio(fake)}, "
         f"{describe_likelihood_ratio(fake)}; the median real sample's is "
-        f"{_format_ratio(real)}, {describe_likelihood_ratio(real)}"
+        f"{format_ratio(real)}, {describe_likelihood_ratio(real)}"
     )
 
 
-def _format_ratio(llr: float) -> str:
-    """Return a ratio, below 1 as '1 to' its inverse."""
+def format_ratio(llr: float) -> str:
+    """Return the ratio of this logarithm, below 1 as '1 to' its inverse."""
     ratio = f"{np.exp(min(abs(llr), 700.0)):.3g}"  # more is no float
     return f"1 to {ratio}" if llr < 0 else f"{ratio} to 1"

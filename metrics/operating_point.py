@@ -9,7 +9,12 @@ from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from files.layout import FAKE, REAL
-from metrics.calibration import Calibration, choose_calibration
+from metrics.calibration import (
+    Calibration,
+    ScoreNeighbours,
+    choose_calibration,
+    count_neighbours,
+)
 from metrics.cells import SortedSamples, sort_samples
 from metrics.checks import check_scores_and_labels
 from metrics.likelihood_ratios import fit_llr_calibration
@@ -32,6 +37,7 @@ class OperatingPoint:
         bias: added to the scaled logit difference.
         log_loss_before, log_loss_after: without and with temperature and bias, nats.
         notes: sentences on what the fit met, such as a bound.
+        reliability: how many fakes there are among images with scores alike.
     """
 
     temperature: float
@@ -46,6 +52,7 @@ class OperatingPoint:
     log_loss_after: float
     bias: float = 0.0
     notes: tuple[str, ...] = ()
+    reliability: tuple[ScoreNeighbours, ...] = ()
 
 
 def choose_operating_point(
@@ -87,6 +94,7 @@ def choose_operating_point(
         log_loss_after=_average_loss(calibration, differences, labels),
         bias=calibration.bias,
         notes=choice.notes,
+        reliability=tuple(count_neighbours(fake_scores, labels)),
     )
 
 

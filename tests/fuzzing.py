@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,6 @@ from mutations import (
 from PIL import Image
 from torch import Tensor, nn
 
-import predict
 import utils
 from files.history import CURVES, load_history, save_run
 from files.imagenet_weights import load_backbone
@@ -49,6 +49,9 @@ from files.layout import SPLITS, name_run_files
 from files.run_files import RunFiles
 from files.tensors import load_tensors
 from hardware import Precision
+from judging.pictures import load_pictures
+from judging.verdicts import judge_batches, load_detector
+from judging.words import format_verdict, summarise
 from loading import PUBLISHED, BatchLoader
 from loading.image_files import check_image_header, read_image
 from trainer import Trainer
@@ -209,15 +212,17 @@ def make_checkpoints() -> Seeds:
 def read_checkpoint(path: Path) -> None:
     """Load a checkpoint and judge a black image, as predict.py does."""
     with mock.patch.object(utils, "build_model", lambda name, **_: TinyNet(name)):
-        model = utils.load_checkpoint(path)
+        detector = load_detector(path, Precision("fp32", torch.device("cpu")))
     image = path.with_name("black.png")
     Image.new("RGB", (8, 8)).save(image)
-    precision = Precision("fp32", torch.device("cpu"))
-    verdicts, lines = predict.judge_images([image], model, precision, workers=0)
-    for verdict in verdicts:
+    ((verdict,),) = [
+        judged.verdicts for judged in judge_batches(load_pictures([image]), [detector])
+    ]
+    lines = [verdict.error]
+    if not verdict.error:
         if not 0 <= verdict.fake_score <= 1:
             raise AssertionError(f"the score is {verdict.fake_score}")
-        lines += [predict.format_verdict(verdict), predict.summarise(verdicts, model)]
+        lines = [format_verdict(verdict), summarise(Counter([verdict.name]), detector)]
     for line in lines:
         _check_line(line)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import torch
@@ -30,6 +32,20 @@ def make_broken_checkpoint(path: Path) -> Path:
     model = build_model("SimpleNet")
     torch.nn.init.constant_(model.fc3.weight, 3e38)
     return make_checkpoint(path, model=model.state_dict())
+
+
+def make_huge_png(width: int, height: int) -> bytes:
+    """Return a small PNG file that claims to have so many pixels."""
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", size), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    chunks = [
+        struct.pack(">I", len(data))
+        + kind
+        + data
+        + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from loading.preprocessing import PUBLISHED, SYMMETRIC
 from models import (
     MaxPool2x2,
     SimpleNet,
+    SteadyLinear,
     build_model,
     build_plain_xception,
     get_xception_based_model,
@@ -276,3 +277,26 @@ def test_load_model_state_xception_round_trip_gives_the_same_logits(xception):
     images = torch.randn(1, 3, 96, 96)
     with torch.no_grad():
         assert torch.equal(other(images), xception(images))
+
+
+@pytest.mark.parametrize("num_rows", [1, 31, 32, 33, 70])
+def test_steady_linear_gives_a_row_alone_what_it_gives_amid_others(num_rows):
+    torch.manual_seed(0)
+    layer, features = SteadyLinear(700, 50), torch.randn(70, 700)
+    with torch.no_grad():
+        expected = layer(features)
+        parts = [layer(part) for part in features.split(num_rows)]
+
+    assert torch.equal(torch.cat(parts), expected)
+    product = features.double() @ layer.weight.T.double() + layer.bias
+    assert torch.allclose(expected.double(), product, atol=1e-5)
+
+
+def test_steady_linear_has_the_gradients_of_a_linear_layer():
+    torch.manual_seed(0)
+    steady, features = SteadyLinear(7, 3), torch.randn(5, 7)
+    plain = nn.Linear(7, 3)
+    plain.load_state_dict(steady.state_dict())
+    for layer in (steady, plain):
+        layer(features).square().sum().backward()
+    assert torch.equal(steady.weight.grad, plain.weight.grad)

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
+import json
 import os
 import re
 import shutil
-import threading
-import time
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
-from script_helpers import make_checkpoint, run_script
-from torch import nn
+from script_helpers import PROJECT, make_broken_checkpoint, make_checkpoint, run_script
 
 import predict
-from hardware import Precision
-from loading import image_files, read_image
+from judging.verdicts import COLUMNS
 from numerical_analysis import get_soft_scores_and_true_labels
-from predict import Verdict, find_images, judge_images
 from utils import load_checkpoint, load_dataset
-
-FP32 = Precision("fp32")
 
 
 @pytest.fixture(scope="module")
@@ -35,153 +29,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(path, temperature=0.01, threshold_policy=policy)
 
 
-@pytest.fixture
-def model(checkpoint) -> nn.Module:
-    return load_checkpoint(checkpoint)
-
-
 def read_lines(capsys) -> tuple[list[str], list[str]]:
     captured = capsys.readouterr()
     return captured.out.splitlines(), captured.err.splitlines()
 
 
-def test_judge_images_gives_the_scores_of_the_dataset(faces_root, model):
-    dataset = load_dataset("faces", "test", data_root=faces_root.parent)
-    paths = [dataset.get_path(index) for index in range(len(dataset))]
-
-    verdicts, failures = judge_images(paths, model, FP32, batch_size=2)
-
-    _, expected, _ = get_soft_scores_and_true_labels(
-        dataset, model, batch_size=2, precision=FP32
-    )
-    assert failures == []
-    assert [verdict.path for verdict in verdicts] == paths
-    assert [verdict.fake_score for verdict in verdicts] == expected.tolist()
-    assert np.ptp(expected) > 1e-3
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 50])
-@pytest.mark.parametrize("workers", [0, 1])
-def test_judge_images_gives_the_same_for_any_batch_size_and_workers(
-    batch_size, workers, faces_root, model
-):
-    paths = sorted(faces_root.rglob("*.png"))[:7]
-
-    verdicts, _ = judge_images(
-        paths, model, FP32, batch_size=batch_size, workers=workers
-    )
-
-    expected, _ = judge_images(paths, model, FP32)
-    scores = [[v.fake_score for v in some] for some in (verdicts, expected)]
-    assert [v.path for v in verdicts] == paths
-    np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("offset", [-1e-9, 0.0, 1e-9])
-def test_judge_images_calls_fake_from_the_threshold_on(offset, faces_root, model):
-    path = faces_root / "test" / "real" / "00.png"
-    ((_, _, score),), _ = judge_images([path], model, FP32)
-    model.threshold = score + offset
-
-    (verdict,), _ = judge_images([path], model, FP32)
-
-    assert verdict == Verdict(path, "real" if offset > 0 else "fake", score)
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_judge_images_names_what_it_cannot_read_and_judges_the_rest(
-    workers, own_faces_root, model
-):
-    folder = own_faces_root / "test" / "fake"
-    (folder / "00.png").write_bytes(b"no image")
-    paths = [folder / "00.png", folder / "01.png", folder / "99.png"]
-
-    verdicts, failures = judge_images(paths, model, FP32, workers=workers)
-
-    (alone,), _ = judge_images(paths[1:2], model, FP32)
-    assert len(failures) == 2
-    assert str(paths[0]) in failures[0]
-    assert "no such file" in failures[1]
-    assert [(v.path, v.name) for v in verdicts] == [(alone.path, alone.name)]
-    assert verdicts[0].fake_score == pytest.approx(alone.fake_score, abs=1e-5)
-
-
-def test_describe_failure_of_a_file_that_has_been_mended_since(faces_root):
-    path = faces_root / "test" / "real" / "00.png"
-
-    reason = predict.describe_failure(path)
-
-    assert reason == f"cannot read the image {path}: it changed meanwhile; try again"
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_judge_images_reads_side_by_side(workers, faces_root, model, monkeypatch):
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    readers = multiprocessing.Manager().dict() if workers else {}
-
-    def note_reader(path: Path, **options: int) -> Image.Image:
-        readers[os.getpid(), threading.get_ident()] = True
-        time.sleep(0.05)  # time for the others to take the next image
-        return read_image(path, **options)
-
-    monkeypatch.setattr(predict, "read_image", note_reader)
-    paths = sorted(faces_root.rglob("*.png"))[:8]
-    batch_size = 4 if workers else 8
-    verdicts, _ = judge_images(
-        paths, model, FP32, batch_size=batch_size, workers=workers
-    )
-    assert [verdict.path for verdict in verdicts] == paths
-    processes = {process for process, _ in list(readers)}
-    if workers:  # the loader itself reads one, to know the size
-        processes.remove(os.getpid())
-    assert len(processes) == (workers or 1)
-    assert workers or len(readers) == 3  # the first is read alone, then in two threads
-
-
-def test_judge_images_of_nothing_gives_nothing(model):
-    assert judge_images([], model, FP32) == ([], [])
-
-
-def test_find_images_replaces_folders_by_their_sorted_images(tmp_path):
-    for name in ("b.png", "a.JPG", ".hidden.png", "notes.txt", "deeper/c.png"):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    (tmp_path / "empty").mkdir()
-    one = tmp_path / "one.png"
-
-    files, failures, others = find_images([one, tmp_path / "in", tmp_path / "empty"])
-
-    assert files == [one, tmp_path / "in" / "a.JPG", tmp_path / "in" / "b.png"]
-    assert failures == [f"there is no image in the folder {tmp_path}/empty"]
-    assert [path.name for path in others] == [".hidden.png", "deeper", "notes.txt"]
-    assert predict.describe_passed_over(others, verbose=False) == [
-        "passed over: 2 files and 1 subfolder (-v names them)"
-    ]
-    assert predict.describe_passed_over(others, verbose=True) == [
-        f"passed over: {tmp_path}/in/.hidden.png",
-        f"passed over: {tmp_path}/in/deeper (a subfolder)",
-        f"passed over: {tmp_path}/in/notes.txt",
-    ]
-
-
-def test_describe_passed_over_nothing_says_nothing():
-    assert predict.describe_passed_over([], verbose=False) == []
-
-
-@pytest.mark.parametrize(
-    ("path", "advice"),
-    [
-        ("https://example.org/a.jpg", "https://example.org/a.jpg is an address: down"),
-        ("clip.MP4", "clip.MP4 is a video: save its frames"),
-        ("paper.pdf", "paper.pdf is a PDF: take the images out"),
-        ("-", "standard input (-) cannot be judged"),
-        ("none.png", "cannot read the image none.png: there is no such file"),
-    ],
-)
-def test_describe_failure_says_what_to_do(path, advice):
-    assert predict.describe_failure(Path(path)).startswith(advice)
+def read_json_lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_main_without_a_path_says_what_it_takes(checkpoint, capsys):
@@ -189,7 +47,46 @@ def test_main_without_a_path_says_what_it_takes(checkpoint, capsys):
         predict.main(["-cpp", str(checkpoint)])
     assert exit_.value.code == 2
     (line,) = read_lines(capsys)[1]
-    assert "name images or folders (standard input is not read)" in line
+    assert "name images or folders, or - for a list on stdin" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "checkpoints", "paths"),
+    [
+        (["-cpp", "A.pt", "a.jpg", "b"], ["A.pt"], ["a.jpg", "b"]),
+        (["-cpp", "A.pt", "B.PT", "a.jpg"], ["A.pt", "B.PT"], ["a.jpg"]),
+        (["a.jpg", "-cpp", "A.pt", "B.pt"], ["A.pt", "B.pt"], ["a.jpg"]),
+        (["-cpp", "A.pt", "-cpp", "B.pt", "a.pth"], ["A.pt", "B.pt"], ["a.pth"]),
+        (["-cpp", "A.pt", "a.jpg", "-cpp", "B.pt"], ["A.pt", "B.pt"], ["a.jpg"]),
+        (["-cpp", "net", "net2", "-"], ["net", "net2"], ["-"]),
+        (["-cpp", "net", "folder"], ["net"], ["folder"]),
+        (["-cpp", "A.pt", "a.jpg", "B.pt"], ["A.pt"], ["a.jpg", "B.pt"]),
+    ],
+)
+def test_parse_args_tells_checkpoints_from_what_is_to_be_judged(
+    words, checkpoints, paths, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+
+    args = predict.parse_args(words)
+
+    assert args.checkpoint_path == [Path(word) for word in checkpoints]
+    assert args.paths == [Path(word) for word in paths]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-", "-"], "- is given twice"),
+        (["a.png", "-0"], "-0 goes with -"),
+        (["a.png", "--csv", "t", "--json", "t"], "--csv and --json both name t"),
+    ],
+)
+def test_parse_args_refuses_what_does_not_go_together(words, message, capsys):
+    with pytest.raises(SystemExit):
+        predict.parse_args(["-cpp", "A.pt", *words])
+    assert message in read_lines(capsys)[1][0]
 
 
 def test_main_counts_what_it_passes_over(own_faces_root, checkpoint, capsys):
@@ -197,69 +94,152 @@ def test_main_counts_what_it_passes_over(own_faces_root, checkpoint, capsys):
     (folder / "clip.mp4").touch()
     assert predict.main(["-cpp", str(checkpoint), str(folder)]) == 0
     assert read_lines(capsys)[1] == ["passed over: 1 file (-v names them)"]
+    assert predict.main(["-cpp", str(checkpoint), str(folder), "-v"]) == 0
+    assert read_lines(capsys)[1] == [f"passed over: {folder}/clip.mp4"]
 
 
-def test_main_prints_a_line_an_image_and_writes_the_csv(
+def test_main_recursive_judges_what_is_in_subfolders(faces_root, checkpoint, capsys):
+    assert predict.main(["-cpp", str(checkpoint), str(faces_root), "-r"]) == 0
+    lines, errors = read_lines(capsys)
+    assert len(lines) == 19 + 1
+    assert errors == []
+
+
+def test_main_prints_a_line_an_image_and_writes_the_tables(
     faces_root, checkpoint, tmp_path, capsys
 ):
     folder, table = faces_root / "test" / "fake", tmp_path / "new" / "verdicts.csv"
+    values = tmp_path / "new" / "verdicts.jsonl"
+    outputs = ["--csv", str(table), "--json", str(values)]
 
-    status = predict.main(["-cpp", str(checkpoint), str(folder), "--csv", str(table)])
+    status = predict.main(["-cpp", str(checkpoint), str(folder), *outputs])
 
     lines, errors = read_lines(capsys)
-    rows = list(csv.DictReader(table.read_text().splitlines()))
+    rows = read_csv(table)
     assert status == 0
     assert errors == []
-    assert len(lines) == len(rows) + 2 == 5
+    assert len(lines) == len(rows) + 3 == 6
     for line, row, name in zip(lines, rows, ("00", "01", "02"), strict=False):
         match = re.fullmatch(r"(real|fake)  P\(fake\)=(\d\.\d{3})  (.*)", line)
         verdict, score, path = match.groups()
+        assert tuple(row) == COLUMNS
         assert path == row["path"] == str(folder / f"{name}.png")
         assert score == f"{float(row['fake_score']):.3f}"
         assert verdict == row["verdict"]
         assert verdict == ("fake" if float(row["fake_score"]) >= 0.5 else "real")
         assert row["threshold"] == "0.5"
-    assert lines[-1] == f"wrote {table}"
+        assert (row["width"], row["height"], row["error"]) == ("24", "24", "")
+    assert lines[-2:] == [f"wrote {table}", f"wrote {values}"]
+    as_text = [
+        {k: "" if v is None else str(v) for k, v in value.items()}
+        for value in read_json_lines(values)
+    ]
+    assert as_text == rows
+    assert sorted(path.name for path in table.parent.iterdir()) == [
+        "verdicts.csv",
+        "verdicts.jsonl",
+    ]
 
 
-@pytest.mark.parametrize(
-    ("entries", "expected"),
-    [
-        ({}, "0.5 on (the default, as the checkpoint has none of its own)"),
-        ({"threshold": 0.25}, "0.25 on (from the checkpoint)"),
-        (
-            {"threshold": 0.25, "threshold_policy": "eer on 9 validation images"},
-            "0.25 on (from the checkpoint: eer on 9 validation images)",
-        ),
-    ],
-)
-def test_summarise_says_the_threshold_and_where_it_comes_from(entries, expected, model):
-    model.threshold, model.details = entries.get("threshold", 0.5), entries
-    verdicts = [Verdict(Path("a"), "fake", 0.9), Verdict(Path("b"), "real", 0.1)]
+def test_main_writes_the_floats_of_the_analysis(faces_root, checkpoint, tmp_path):
+    dataset = load_dataset("faces", "test", data_root=faces_root.parent)
+    table, paths = tmp_path / "a.csv", [str(dataset.get_path(i)) for i in range(5)]
 
-    summary = predict.summarise(verdicts, model)
+    predict.main(["-cpp", str(checkpoint), *paths, "--csv", str(table), "-b", "3"])
 
-    assert summary == (
-        f"1 fake, 1 real by SimpleNet; called fake from P(fake) = {expected}"
+    _, expected, _ = get_soft_scores_and_true_labels(
+        dataset, load_checkpoint(checkpoint)
     )
+    scores = [float(row["fake_score"]) for row in read_csv(table)]
+    assert scores == expected.tolist()
 
 
-@pytest.mark.parametrize(
-    ("fake_score", "expected"),
-    [
-        (0.0, "<0.001"),
-        (0.00049, "<0.001"),
-        (0.0006, "=0.001"),
-        (0.5, "=0.500"),
-        (0.9994, "=0.999"),
-        (0.9995, ">0.999"),  # f"{0.9995:.3f}" is 1.000
-        (1.0, ">0.999"),
-    ],
-)
-def test_format_verdict_rounds_no_score_to_certainty(fake_score, expected):
-    line = predict.format_verdict(Verdict(Path("a.png"), "fake", fake_score))
+def test_main_unreadable_images_have_rows_with_the_error(
+    own_faces_root, checkpoint, tmp_path, capsys
+):
+    folder, table = own_faces_root / "test" / "real", tmp_path / "a.jsonl"
+    (folder / "00.png").write_bytes(b"text")
 
-    assert line == f"fake  P(fake){expected}  a.png"
+    status = predict.main(["-cpp", str(checkpoint), str(folder), "--json", str(table)])
+
+    first, second = read_json_lines(table)
+    _, (error,) = read_lines(capsys)
+    assert status == 1
+    assert first["error"] == error
+    assert "not an image file" in error
+    assert (first["fake_score"], first["verdict"], first["llr"]) == (None, None, None)
+    assert len(first["sha256"]) == 64
+    assert second["error"] is None
+
+
+def test_main_two_checkpoints_judge_each_image(
+    faces_root, checkpoint, tmp_path, capsys
+):
+    other = make_checkpoint(tmp_path / "other.pt", threshold=0.0)
+    image = faces_root / "test" / "real" / "00.png"
+    missing, table = tmp_path / "none.png", tmp_path / "a.csv"
+    words = ["-cpp", checkpoint, other, image, missing, "--csv", table]
+
+    assert predict.main(list(map(str, words))) == 1
+
+    lines, errors = read_lines(capsys)
+    assert len(errors) == 1  # the missing file is named once
+    assert lines[0].endswith(f"  by {checkpoint}")
+    assert lines[1].endswith(f"  by {other}")
+    assert f"by SimpleNet ({other}); called fake from P(fake) = 0 on" in lines[3]
+    rows = read_csv(table)
+    assert [row["checkpoint"] for row in rows] == [str(checkpoint), str(other)] * 2
+    assert rows[0]["checkpoint_sha256"] != rows[1]["checkpoint_sha256"]
+    assert [bool(row["error"]) for row in rows] == [False, False, True, True]
+
+
+def test_main_what_is_no_face_crop_is_uncertain_everywhere(
+    checkpoint, tmp_path, capsys
+):
+    Image.new("RGB", (192, 108)).save(tmp_path / "wide.png")
+    table = tmp_path / "a.csv"
+
+    predict.main(["-cpp", str(checkpoint), str(tmp_path), "--csv", str(table)])
+
+    lines, _ = read_lines(capsys)
+    (row,) = read_csv(table)
+    assert re.match(r"(real|fake)\?  P\(fake\)", lines[0])
+    assert "(no face crop: 192 x 108; crop the face" in lines[0]
+    assert "0 fake, 0 real, 1 uncertain (no face crop)" in lines[1]
+    assert row["verdict"] in ("real?", "fake?")
+    assert row["warning"] == "no face crop: 192 x 108"
+
+
+def test_main_explain_draws_each_image_and_checkpoint_under_its_own_name(
+    own_faces_root, checkpoint, tmp_path, capsys
+):
+    other = make_checkpoint(tmp_path / "other.pt")
+    images = [own_faces_root / "test" / name / "00.png" for name in ("real", "fake")]
+    figures = own_faces_root / "figures"
+    words = ["-cpp", checkpoint, other, *images, "--explain", figures]
+
+    assert predict.main(list(map(str, words))) == 0
+
+    lines, _ = read_lines(capsys)
+    drawn = sorted(figures.iterdir())
+    assert len(drawn) == 4
+    assert sorted(line[6:] for line in lines if line.startswith("wrote")) == [
+        str(path) for path in drawn
+    ]
+    with Image.open(drawn[0]) as figure:
+        assert figure.width > 2 * figure.height
+    # What was drawn is not judged the next time.
+    words = ["-cpp", checkpoint, own_faces_root, "-r", "--explain", figures]
+    assert predict.main(list(map(str, words))) == 0
+    assert not any("_explained" in line for line in read_lines(capsys)[0][::2])
+
+
+def test_name_figure_of_a_long_name_can_be_written(checkpoint, tmp_path, capsys):
+    path = tmp_path / ("ü" * 120 + ".png")
+    Image.new("RGB", (9, 9)).save(path)
+    words = ["-cpp", checkpoint, path, "--explain", tmp_path / "figures"]
+    assert predict.main(list(map(str, words))) == 0
+    assert len(list((tmp_path / "figures").iterdir())) == 1
 
 
 def test_main_file_name_cannot_forge_a_line(checkpoint, tmp_path, capsys):
@@ -273,29 +253,34 @@ def test_main_file_name_cannot_forge_a_line(checkpoint, tmp_path, capsys):
     assert all(line.isprintable() for line in lines)
 
 
-def test_judge_images_score_that_is_not_finite_is_a_failure(model, faces_root):
-    paths = sorted((faces_root / "test" / "fake").iterdir())
-    nn.init.constant_(model.fc3.weight, 3e38)
+def test_main_scores_that_are_not_finite_name_their_image(faces_root, tmp_path, capsys):
+    broken = make_broken_checkpoint(tmp_path / "net.pt")
+    folder = faces_root / "test" / "fake"
 
-    verdicts, failures = judge_images(paths, model, FP32)
+    assert predict.main(["-cpp", str(broken), str(folder)]) == 1
 
-    assert verdicts == []
-    assert failures == [f"the model gives {path} no finite score" for path in paths]
+    lines, errors = read_lines(capsys)
+    assert lines == []
+    assert errors == [
+        f"the model gives {path} no finite score" for path in sorted(folder.iterdir())
+    ]
 
 
+@pytest.mark.parametrize("flag", ["--csv", "--json"])
 @pytest.mark.parametrize("name", ["net.pt", "face.png"])
-def test_main_csv_never_replaces_an_input(name, tmp_path, capsys):
+def test_main_tables_never_replace_an_input(name, flag, tmp_path, capsys):
     checkpoint = make_checkpoint(tmp_path / "net.pt")
     Image.new("RGB", (9, 9)).save(tmp_path / "face.png")
     before = (tmp_path / name).read_bytes()
 
     with pytest.raises(ValueError, match="is an input"):
         predict.main(
-            ["-cpp", str(checkpoint), str(tmp_path), "--csv", str(tmp_path / name)]
+            ["-cpp", str(checkpoint), str(tmp_path), flag, str(tmp_path / name)]
         )
 
     assert (tmp_path / name).read_bytes() == before
     assert read_lines(capsys) == ([], [])
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_main_with_only_unreadable_paths_names_each_on_a_line(
@@ -319,7 +304,8 @@ def test_main_with_only_unreadable_paths_names_each_on_a_line(
         (["-cpp", "missing.pt"], "there is no checkpoint missing.pt"),
         (["--csv", "/dev/null/x.csv"], "cannot write to the folder /dev/null"),
         (["--csv", "/dev/null"], "cannot write /dev/null: it is no regular file"),
-        (["--csv", "."], r"cannot write \.: it is a folder"),
+        (["--json", "."], r"cannot write \.: it is a folder"),
+        (["--explain", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--device", "abacus"], "no device is called 'abacus'"),
     ],
 )
@@ -332,6 +318,56 @@ def test_main_with_bad_input_says_so_before_judging(
         predict.main(["-cpp", str(checkpoint), path, *flags])
 
     assert read_lines(capsys) == ([], [])
+
+
+def run_with_input(content: bytes, *arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "predict.py", *map(str, arguments)],
+        cwd=PROJECT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        input=content,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("separator", "flags"), [(b"\n", []), (b"\0", ["-0"])])
+def test_script_judges_a_list_from_standard_input(
+    separator, flags, faces_root, checkpoint
+):
+    paths = sorted((faces_root / "test" / "fake").iterdir())
+    content = separator.join(os.fsencode(path) for path in paths)
+
+    result = run_with_input(content, "-cpp", checkpoint, "-", *flags)
+
+    lines = result.stdout.decode().splitlines()
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert [line.split("  ")[2] for line in lines[:-1]] == list(map(str, paths))
+
+
+@pytest.mark.slow
+def test_script_ctrl_c_leaves_nothing_half_written(faces_root, checkpoint, tmp_path):
+    table = tmp_path / "out" / "a.csv"
+    words = ["predict.py", "-cpp", checkpoint, "-", "--csv", table, "-b", "1"]
+    path = faces_root / "test" / "real" / "00.png"
+    with subprocess.Popen(
+        [sys.executable, *map(str, words)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        process.stdin.write(f"{path}\n" * 2)
+        process.stdin.flush()
+        assert "P(fake)" in process.stdout.readline()  # as they come
+        assert [p.name for p in table.parent.iterdir()] == [".a.csv.tmp"]
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "predict.py: interrupted\n"
+    assert list(table.parent.iterdir()) == []
 
 
 def test_script_with_an_unreadable_image_exits_with_status_1(

@@ -22,6 +22,7 @@ import utils
 from files.history import CURVES, load_history
 from files.tensors import load_tensors
 from loading.preprocessing import PUBLISHED
+from metrics.calibration import check_neighbours
 from utils import get_nof_parameters, load_checkpoint
 
 NAME = "faces_SimpleNet_SGD"
@@ -392,6 +393,9 @@ def test_main_checkpoint_holds_what_was_chosen_on_validation(
     assert after <= before
     names = ("temperature", "logit_bias", "llr_slope", "llr_intercept")
     assert all(type(content[name]) is float for name in names)
+    rows = check_neighbours(content["reliability"])
+    assert sum(row.num_samples for row in rows) == 5
+    assert sum(row.num_fake for row in rows) == 2
 
 
 def test_main_confidence_of_too_few_images_is_refused(

@@ -15,6 +15,8 @@ import pytest
 from files.atomic import (
     check_output,
     check_writable,
+    open_csv,
+    open_json_lines,
     save_csv,
     save_json,
     write_atomically,
@@ -219,3 +221,27 @@ def test_save_csv_text_that_looks_like_a_formula_is_quoted(tmp_path):
     path = tmp_path / "file.csv"
     save_csv([("=1+2", -0.5), ("@a", 1), ("a=b", -1)], path, header=["name", "n"])
     assert path.read_text().splitlines()[1:] == ["'=1+2,-0.5", "'@a,1", "a=b,-1"]
+
+
+def test_open_csv_error_in_the_middle_leaves_the_old_file(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), open_csv(path, header=["a"]) as write_row:
+        write_row([1])
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list_names(tmp_path) == ["table.csv"]
+
+
+def test_open_json_lines_writes_a_value_a_line_as_it_comes(tmp_path):
+    path = tmp_path / "values.jsonl"
+    with open_json_lines(path) as write_value:
+        write_value({"path": os.fsdecode(b"\xff.png"), "score": 0.1})
+        write_value({"path": "寿", "score": None})
+        assert not path.exists()
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["score"] for line in lines] == [0.1, None]
+    assert lines[0].startswith('{"path": "\\udcff.png"')
+    with pytest.raises(ValueError, match="not JSON"), open_json_lines(path) as write:
+        write(float("nan"))
+    assert path.read_text().splitlines() == lines

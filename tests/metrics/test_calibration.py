@@ -6,10 +6,14 @@ from scipy.special import expit
 
 from metrics.calibration import (
     Calibration,
+    ScoreNeighbours,
+    check_neighbours,
     choose_calibration,
     compute_calibration_test,
     compute_ece,
     compute_reliability_bins,
+    count_neighbours,
+    find_neighbours,
     fit_calibration,
 )
 
@@ -222,3 +226,45 @@ def test_compute_calibration_test_of_few_videos_keeps_its_size():
         alarms += test.p_value < 0.05
 
     assert 4 <= alarms <= 18  # a binomial of 200 and 5 % is, in 98 of 100 cases
+
+
+def test_count_neighbours_two_bins_by_hand():
+    scores = np.arange(20) / 20
+    labels = np.r_[np.zeros(8), np.ones(2), np.ones(9), 0].astype(int)
+    order = np.random.default_rng(0).permutation(20)
+
+    rows = count_neighbours(scores[order], labels[order])
+
+    assert rows == [(0.0, 0.45, 2, 10), (0.5, 0.95, 9, 10)]
+    assert check_neighbours([list(row) for row in rows]) == rows
+
+
+@pytest.mark.parametrize(
+    ("score", "number"),
+    [(0.0, 0), (0.2, 0), (0.29, 0), (0.31, 1), (0.5, 1), (0.99, 1)],
+)
+def test_find_neighbours_takes_the_nearest_row(score, number):
+    rows = [ScoreNeighbours(0.1, 0.2, 0, 10), ScoreNeighbours(0.4, 0.6, 9, 10)]
+    assert find_neighbours(rows, score) == rows[number]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {},
+        [3],
+        [[0.1, 0.2, 1]],
+        [[0.1, 0.2, 1.0, 2]],
+        [[0.1, 0.2, True, 2]],
+        [[0.2, 0.1, 1, 2]],
+        [[0.1, 0.2, 3, 2]],
+        [[0.1, 0.2, 0, 0]],
+        [[0.1, 1.2, 1, 2]],
+        [[-0.1, 0.2, 1, 2]],
+        [[float("nan"), 0.2, 1, 2]],
+        [[0.1, 0.3, 1, 2], [0.2, 0.4, 1, 2]],
+    ],
+)
+def test_check_neighbours_refuses_what_is_no_table(rows):
+    with pytest.raises(ValueError, match="its reliability"):
+        check_neighbours(rows)

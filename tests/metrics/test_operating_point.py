@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from metrics.calibration import choose_calibration
+from metrics.calibration import choose_calibration, count_neighbours
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.measures import compute_metrics
 from metrics.operating_point import (
@@ -68,6 +68,7 @@ def test_choose_operating_point_is_of_the_calibrated_scores(options, policy):
         log_loss_before=pytest.approx(losses[0]),
         log_loss_after=pytest.approx(losses[1]),
         bias=bias,
+        reliability=tuple(count_neighbours(scores, labels)),
     )
 
 

@@ -1,0 +1,157 @@
+"""Which image files are meant: files, folders, and lists of them, one after another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from loading import list_images
+
+STANDARD_INPUT = "-"
+_CHUNK_BYTES = 1 << 16
+
+
+def read_path_list(stream: BinaryIO, *, separator: bytes = b"\n") -> Iterator[Path]:
+    """Read paths from a stream, each as soon as it is there.
+
+    Args:
+        stream: of paths that end with the separator; empty ones are left out.
+        separator: a line break, or NUL, which no path holds.
+    """
+    rest = b""
+    while chunk := stream.read1(_CHUNK_BYTES):
+        *whole, rest = (rest + chunk).split(separator)
+        for name in filter(None, whole):
+            yield Path(os.fsdecode(name))
+    if rest:
+        yield Path(os.fsdecode(rest))
+
+
+class ImageFinder:
+    """Replace folders by their images, sorted by name, one folder at a time.
+
+    Only the names of the folder that is being read, and of those above it, are held.
+
+    Args:
+        paths: files and folders; a file is passed on, whatever it is.
+        recursive: enter subfolders, after the folder's own images; links to folders
+            are not followed.
+        excluded: a folder that is not entered: where results are written.
+        on_failure: called with a sentence on each folder that cannot be listed or that
+            gives no image.
+        on_passed_over: called with each file of a folder that is no image by its name,
+            and each subfolder that is not entered.
+
+    Attributes:
+        num_failures: how often `on_failure` was called.
+        num_files, num_folders: how many files and subfolders were passed over.
+
+    Yields:
+        The image files. The numbers count what one iteration met.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        recursive: bool = False,
+        excluded: Path | None = None,
+        on_failure: Callable[[str], object] = lambda sentence: None,
+        on_passed_over: Callable[[Path], object] = lambda path: None,
+    ) -> None:
+        self.paths = paths
+        self.recursive = recursive
+        self.excluded = excluded
+        self.on_failure = on_failure
+        self.on_passed_over = on_passed_over
+        self.num_failures = self.num_files = self.num_folders = 0
+
+    def __iter__(self) -> Iterator[Path]:
+        self.num_failures = self.num_files = self.num_folders = 0
+        for path in map(Path, self.paths):
+            if path.is_dir():
+                yield from self._enter(path)
+            else:
+                yield path
+
+    def _enter(self, top: Path) -> Iterator[Path]:
+        """Yield what is in a folder that was named, or say that it gives nothing."""
+        num_images, num_failures = 0, self.num_failures
+        for path in self._walk(top):
+            num_images += 1
+            yield path
+        if not num_images and self.num_failures == num_failures:
+            self._fail(f"there is no image in the folder {top}")
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        """Yield a folder's images, then those of its subfolders."""
+        try:
+            names, num_others = list_images(folder)
+            others = _list_others(folder, names) if num_others else []
+        except OSError as error:
+            self._fail(f"cannot list {folder}: {error.strerror}")
+            return
+        subfolders = []
+        for path in (folder / name for name in others):
+            if self._is_entered(path):
+                subfolders.append(path)
+            else:
+                self._pass_over(path)
+        for path in (folder / name for name in names):
+            if self._is_entered(path):  # a folder may be called album.jpg
+                subfolders.append(path)
+            else:
+                yield path
+        for path in sorted(subfolders):
+            yield from self._walk(path)
+
+    def _is_entered(self, path: Path) -> bool:
+        """Say whether something in a folder is a subfolder to look into."""
+        if not (self.recursive and path.is_dir() and not path.is_symlink()):
+            return False
+        if path.name.startswith("."):
+            return False
+        return self.excluded is None or path.resolve() != self.excluded.resolve()
+
+    def _pass_over(self, path: Path) -> None:
+        if path.is_dir():
+            self.num_folders += 1
+        else:
+            self.num_files += 1
+        self.on_passed_over(path)
+
+    def _fail(self, sentence: str) -> None:
+        self.num_failures += 1
+        self.on_failure(sentence)
+
+
+def _list_others(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return the sorted names in a folder that are not among these."""
+    known = set(names)
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.name not in known)
+
+
+def describe_passed_over(num_files: int, num_folders: int) -> str | None:
+    """Return how much in the folders is not judged, None where that is nothing."""
+    counts = [
+        f"{count} {what}{'s' if count > 1 else ''}"
+        for count, what in ((num_files, "file"), (num_folders, "subfolder"))
+        if count
+    ]
+    return f"passed over: {' and '.join(counts)} (-v names them)" if counts else None
+
+
+def refuse_outputs(paths: Iterable[Path], outputs: Sequence[Path]) -> Iterator[Path]:
+    """Pass paths on; raise ValueError at one that is an output, not to be replaced."""
+    before = [path.stat() for path in outputs if path.exists()]
+    for path in paths:
+        if before and path.exists():
+            status = path.stat()
+            if any(os.path.samestat(status, other) for other in before):
+                raise ValueError(
+                    f"{path} is an input, not to be written over: name another"
+                )
+        yield path

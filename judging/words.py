@@ -1,0 +1,108 @@
+"""Verdicts in words: lines for a terminal, sentences for a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import command_line
+from faces_dataset import CLASS_NAMES, FAKE, REAL
+from judging.verdicts import Detector, Verdict
+from metrics.calibration import find_neighbours
+from metrics.likelihood_ratios import describe_likelihood_ratio, format_ratio
+
+# What to do about a picture that is no face crop.
+CROP_ADVICE = "crop the face, or --find-faces"
+
+
+def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
+    """Return a verdict as a line.
+
+    Args:
+        verdict: one that has a score.
+        with_detector: also say whose it is.
+    """
+    score = command_line.describe_fake_score(verdict.fake_score)
+    parts = [verdict.name, score, str(verdict.picture.path)]
+    if with_detector:
+        parts.append(f"by {verdict.detector.checkpoint_path}")
+    if verdict.picture.warning:
+        parts.append(f"({verdict.picture.warning}; {CROP_ADVICE})")
+    return "  ".join(parts)
+
+
+def summarise(
+    names: Counter[str], detector: Detector, *, with_detector: bool = False
+) -> str:
+    """Return how many images are called what, from which threshold on, and why that.
+
+    Args:
+        names: how often each `Verdict.name` was given.
+        detector: who gave them.
+        with_detector: also say from which file it is.
+    """
+    counts = [
+        f"{names[CLASS_NAMES[label]]} {CLASS_NAMES[label]}" for label in (FAKE, REAL)
+    ]
+    num_uncertain = sum(n for name, n in names.items() if name.endswith("?"))
+    if num_uncertain:
+        counts.append(f"{num_uncertain} uncertain (no face crop)")
+    whose = detector.model.title
+    if with_detector:
+        whose = f"{whose} ({detector.checkpoint_path})"
+    return f"{', '.join(counts)} by {whose}; {describe_threshold(detector)}"
+
+
+def describe_threshold(detector: Detector) -> str:
+    """Say from which P(fake) on an image is called fake, and where that is from."""
+    details = detector.model.details
+    source = "the default, as the checkpoint has none of its own"
+    if "threshold" in details:
+        policy = details.get("threshold_policy")
+        source = f"from the checkpoint{f': {policy}' if policy else ''}"
+    return f"called fake from P(fake) = {detector.model.threshold:.4g} on ({source})"
+
+
+def explain_verdict(verdict: Verdict) -> list[str]:
+    """Say in sentences what a verdict is worth, and what it is not.
+
+    Args:
+        verdict: one that has a score.
+    """
+    detector = verdict.detector
+    if verdict.picture.warning:
+        return [
+            "The detector knows pictures that are cropped to a face; what it says of "
+            "others means little. Crop the picture, and try again."
+        ]
+    ratio = format_ratio(verdict.llr)
+    dataset = detector.model.details.get("dataset") or "the data that it was trained on"
+    return [
+        *_describe_neighbours(verdict),
+        f"The likelihood ratio is {ratio}, fake over real: "
+        f"{describe_likelihood_ratio(verdict.llr)}.",
+        f"It knows fakes like those of {dataset}. On other kinds of fakes, cameras or "
+        "compressions it may be wrong without any sign of it. A verdict is evidence to "
+        "weigh, not proof.",
+    ]
+
+
+def _describe_neighbours(verdict: Verdict) -> list[str]:
+    """Say how many validation images with such a score were fake."""
+    rows = verdict.detector.neighbours
+    if not rows:
+        return [
+            "How many images with such a score were fake is not known: the checkpoint "
+            "was written before it was recorded; a new training records it."
+        ]
+    row = find_neighbours(rows, verdict.fake_score)
+    num_fake, num = (sum(r[i] for r in rows) for i in (2, 3))
+    low, high = (
+        command_line.describe_fake_score(score).removeprefix("P(fake)").lstrip("=")
+        for score in (row.lowest, row.highest)
+    )
+    return [
+        f"Of the {row.num_samples:,} validation images with the scores most like this "
+        f"(P(fake) from {low} to {high}), {row.num_fake:,} were fake.",
+        f"{num_fake:,} of all {num:,} validation images were fake. Where fakes are "
+        "rarer than that, more of the pictures that are called fake are real.",
+    ]

@@ -1,0 +1,68 @@
+"""Whose requests are answered: nobody's but those of the page itself."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def explain_refusal(headers: Mapping[str, str], host: str) -> str | None:
+    """Say why a request is not answered; None where it is.
+
+    A page from elsewhere that the user's browser shows could otherwise use the
+    detector: by sending requests to this machine (told by their Origin), or by giving
+    its own name this machine's address (DNS rebinding, told by the Host).
+
+    Args:
+        headers: of the request.
+        host: the name or address that the server was told to listen at.
+    """
+    given = headers.get("Host", "")
+    if not is_own_host(given, host):
+        return f"the page does not answer to the name {given!r:.80}"
+    origin = headers.get("Origin")
+    if origin is not None and origin.lower() != f"http://{given.lower()}":
+        return f"requests from {origin!r:.80} are not answered"
+    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return "requests from other pages are not answered"
+    return None
+
+
+def is_own_host(given: str, host: str) -> bool:
+    """Say whether a Host header names this machine.
+
+    It does if it is a local name, or what the server listens at; where that is every
+    address, any number is good: only names can be made to lead here.
+    """
+    try:
+        name = urlsplit(f"//{given}").hostname or ""
+    except ValueError:
+        return False
+    if name in (*LOCAL_NAMES, host.lower()):
+        return True
+    return is_every_address(host) and _is_address(name)
+
+
+def is_every_address(host: str) -> bool:
+    """Say whether a server that listens here can be reached at all its addresses."""
+    return _is_address(host) and ipaddress.ip_address(host).is_unspecified
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

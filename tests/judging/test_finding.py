@@ -1,0 +1,130 @@
+"""Which files are meant by paths, folders and lists."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from judging.finding import (
+    ImageFinder,
+    describe_passed_over,
+    read_path_list,
+    refuse_outputs,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    names = ("b.png", "a.JPG", ".hidden.png", "notes.txt", "deeper/c.png")
+    for name in (*names, "deeper/deepest/d.png", "another/e.txt", ".cache/f.png"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "in"
+
+
+def test_image_finder_replaces_folders_by_their_sorted_images(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    one, failures, others = tmp_path / "one.png", [], []
+    finder = ImageFinder(
+        [one, folder, tmp_path / "empty"],
+        on_failure=failures.append,
+        on_passed_over=others.append,
+    )
+
+    assert list(finder) == [one, folder / "a.JPG", folder / "b.png"]
+    assert failures == [f"there is no image in the folder {tmp_path}/empty"]
+    names = [".cache", ".hidden.png", "another", "deeper", "notes.txt"]
+    assert [path.name for path in others] == names
+    assert (finder.num_files, finder.num_folders, finder.num_failures) == (2, 3, 1)
+
+
+def test_image_finder_recursive_enters_subfolders_but_no_hidden_ones(folder):
+    finder = ImageFinder([folder], recursive=True)
+
+    found = [str(path.relative_to(folder)) for path in finder]
+
+    assert found == ["a.JPG", "b.png", "deeper/c.png", "deeper/deepest/d.png"]
+    assert (finder.num_files, finder.num_folders, finder.num_failures) == (3, 1, 0)
+
+
+def test_image_finder_recursive_follows_no_link_and_enters_no_excluded_folder(folder):
+    (folder / "deeper" / "loop").symlink_to(folder)
+    excluded = folder / "deeper" / "deepest"
+
+    found = [p.name for p in ImageFinder([folder], recursive=True, excluded=excluded)]
+
+    assert found == ["a.JPG", "b.png", "c.png"]
+
+
+def test_image_finder_takes_no_more_paths_than_are_asked_for(folder):
+    taken = []
+
+    def name_paths():
+        for path in (folder / "b.png", folder / "a.JPG"):
+            taken.append(path)
+            yield path
+
+    next(iter(ImageFinder(name_paths())))
+    assert taken == [folder / "b.png"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_image_finder_names_a_folder_that_cannot_be_listed(folder):
+    folder.chmod(0)
+    failures = []
+    assert list(ImageFinder([folder], on_failure=failures.append)) == []
+    folder.chmod(0o700)
+    assert failures == [f"cannot list {folder}: Permission denied"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((0, 0), None),
+        ((2, 1), "passed over: 2 files and 1 subfolder (-v names them)"),
+        ((0, 2), "passed over: 2 subfolders (-v names them)"),
+    ],
+)
+def test_describe_passed_over(counts, expected):
+    assert describe_passed_over(*counts) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "separator", "expected"),
+    [
+        (b"", b"\n", []),
+        (b"a.png\n\nb c.png", b"\n", ["a.png", "b c.png"]),
+        (b"a\nb.png\0c.png\0", b"\0", ["a\nb.png", "c.png"]),
+        (b"\xff.png\n", b"\n", [os.fsdecode(b"\xff.png")]),
+    ],
+)
+def test_read_path_list(content, separator, expected):
+    paths = list(read_path_list(io.BytesIO(content), separator=separator))
+    assert [str(path) for path in paths] == expected
+
+
+def test_read_path_list_gives_each_path_when_it_is_there():
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stream:
+        paths = read_path_list(stream)
+        os.write(writing, b"a.png\nb.p")
+        assert next(paths) == Path("a.png")  # would hang if it waited for the end
+        os.write(writing, b"ng\n")
+        assert next(paths) == Path("b.png")
+        os.close(writing)
+        assert list(paths) == []
+
+
+def test_refuse_outputs_stops_at_an_input_under_any_name(tmp_path):
+    face, link = tmp_path / "face.png", tmp_path / "link.png"
+    face.touch()
+    link.symlink_to(face)
+    paths = refuse_outputs([tmp_path / "none.png", link], [face, tmp_path / "new.csv"])
+
+    assert next(paths) == tmp_path / "none.png"
+    with pytest.raises(ValueError, match="is an input, not to be written over"):
+        next(paths)
