@@ -26,10 +26,12 @@ from judging.finding import (
 from judging.pictures import load_pictures
 from judging.verdicts import COLUMNS, Judged, Verdict, judge_batches, load_detector
 from judging.words import format_verdict, summarise
+from loading.face_finding import CROP_SIDE, FaceFinder
 
 EPILOG = """examples:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
   python predict.py -cpp A.pt B.pt folder/ --recursive --csv verdicts.csv
+  python predict.py -cpp A.pt --find-faces group_photo.jpg
   find photos -name '*.jpg' -print0 | python predict.py -cpp A.pt - -0 --json out.jsonl
 
 prints a line for each image and checkpoint: verdict, P(fake), path. A picture that is
@@ -84,6 +86,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="checkpoint written by train_main.py; says the model and how it wants "
         "its images; of several, whose names end alike (A.pt B.pt), each gives its own "
         "verdict, and what follows is a PATH",
+    )
+    parser.add_argument(
+        "--find-faces",
+        action="store_true",
+        help="find the faces in larger pictures, and judge each (needs "
+        "requirements-faces.txt)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=command_line.number_type(float, lambda x: x > 0, "a number above 0"),
+        default=CROP_SIDE,
+        metavar="RATIO",
+        help="with --find-faces: a crop's side in heights of a face's box, as in the "
+        "data that the detector was trained on",
     )
     _add_output_flags(parser)
     command_line.add_compute_flags(parser, seed=False)
@@ -150,6 +166,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
     precision = choose_precision(args.precision, prepare_device(args.device))
+    if args.find_faces:
+        FaceFinder()  # says now if it is not installed
     detectors = [load_detector(path, precision) for path in args.checkpoint_path]
     outputs = [path for path in (args.csv, args.json) if path is not None]
     check_outputs(args, outputs)
@@ -161,9 +179,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         device=precision.device,
         workers=args.workers,
         hashed=bool(outputs),
+        face_side=args.margin if args.find_faces else None,
     )
     judged = judge_batches(batches, detectors)
-    total = count_images(args) if sys.stderr.isatty() else None
+    is_known = sys.stderr.isatty() and not args.find_faces
+    total = count_images(args) if is_known else None
     several = len(detectors) > 1
     reporter = Reporter(several=several)
     with ExitStack() as stack:
@@ -302,9 +322,10 @@ def save_explanations(judged: Judged, folder: Path) -> None:
 
 def name_figure(folder: Path, verdict: Verdict) -> Path:
     """Return what a figure is called: a name that no other image or detector gives."""
-    image = verdict.picture.path
+    image, face = verdict.picture.path, verdict.picture.face
     named = (image, verdict.detector.checkpoint_path)
     whole = b"\0".join(os.fsencode(path.absolute()) for path in named)
+    whole += repr(face.box).encode() if face else b""
     digest = hashlib.sha256(whole).hexdigest()[:12]
     return folder / f"{image.stem[:MOST_CHARACTERS]}_{digest}_explained.png"
 

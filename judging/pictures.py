@@ -21,6 +21,7 @@ from loading.batches import (
     fit_into_shared_memory,
     leave_process_group,
 )
+from loading.face_finding import Face, crop_face, find_faces
 from loading.image_files import map_in_threads, read_image_and_size
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -40,6 +41,7 @@ class Picture(NamedTuple):
         width, height: in pixels, upright; None where it cannot be read.
         sha256: of the file; None where it is not asked for, or cannot be had.
         error: why it cannot be read, and what to do; None where it can.
+        face: what of it is judged; None where all of it is.
     """
 
     path: Path
@@ -47,11 +49,12 @@ class Picture(NamedTuple):
     height: int | None = None
     sha256: str | None = None
     error: str | None = None
+    face: Face | None = None
 
     @property
     def warning(self) -> str | None:
         """Why no verdict on the picture can be trusted; None where nothing is seen."""
-        if self.width is None or self.height is None:
+        if self.width is None or self.height is None or self.face is not None:
             return None
         long, short = sorted((self.width, self.height), reverse=True)
         if long < LEAST_ELONGATED * short:
@@ -85,6 +88,38 @@ def read_picture(
         return Picture(path, sha256=sha256, error=reason), None
 
 
+def read_faces(
+    path: Path, *, side: float, hashed: bool = False
+) -> list[tuple[Picture, Tensor | None]]:
+    """Read an image file, and cut its faces out of it.
+
+    Args:
+        path: the file.
+        side: of a crop, in heights of the face's box.
+        hashed: also compute the file's SHA-256.
+
+    Returns:
+        For each face, the largest first, what `read_picture` returns of a file; where
+        none is found, one that says so.
+    """
+    sha256 = None
+    try:
+        if hashed and path.is_file():
+            sha256 = describe_file(path)["sha256"]
+        image, (width, height) = read_image_and_size(path)
+    except (ValueError, OSError) as error:
+        reason = advise(path) or str(error)
+        return [(Picture(path, sha256=sha256, error=reason), None)]
+    known = Picture(path, width, height, sha256)
+    faces = find_faces(image)
+    if not faces:
+        return [(known._replace(error=f"no face was found in {path}"), None)]
+    return [
+        (known._replace(face=face), _TRANSFORM(crop_face(image, face, side=side)))
+        for face in faces
+    ]
+
+
 def advise(path: Path) -> str | None:
     """Say what to do with what is often named in place of an image."""
     suffix = path.suffix.lower()
@@ -114,6 +149,7 @@ def load_pictures(
     device: torch.device | str = "cpu",
     workers: int | None = None,
     hashed: bool = False,
+    face_side: float | None = None,
 ) -> Iterator[Batch]:
     """Read image files in batches, in order, while the paths still come.
 
@@ -123,6 +159,8 @@ def load_pictures(
         device: of the model, by which the number of workers is chosen.
         workers: processes that read images; None chooses what suits the device.
         hashed: also compute the files' SHA-256.
+        face_side: find the faces, and judge each, cut out with this side in heights of
+            its box; None judges whole pictures.
 
     Yields:
         For each batch what is known of its files, and the samples uint8
@@ -137,7 +175,7 @@ def load_pictures(
     )
     return iter(
         DataLoader(
-            _Reader(hashed),
+            _Reader(hashed, face_side),
             batch_sampler=_cut(paths, batch_size),
             collate_fn=collate_pictures,
             num_workers=workers,
@@ -152,14 +190,17 @@ def load_pictures(
 class _Reader(Dataset):
     """A dataset whose indices are paths."""
 
-    def __init__(self, hashed: bool) -> None:
+    def __init__(self, hashed: bool, face_side: float | None) -> None:
         self.hashed = hashed
+        self.face_side = face_side
 
-    def __getitem__(self, path: Path) -> tuple[Picture, Tensor | None]:
-        return read_picture(path, hashed=self.hashed)
+    def __getitem__(self, path: Path) -> list[tuple[Picture, Tensor | None]]:
+        if self.face_side is None:
+            return [read_picture(path, hashed=self.hashed)]
+        return read_faces(path, side=self.face_side, hashed=self.hashed)
 
     def __getitems__(self, paths: list[Path]) -> list[tuple[Picture, Tensor | None]]:
-        return map_in_threads(self.__getitem__, paths)
+        return [one for read in map_in_threads(self.__getitem__, paths) for one in read]
 
 
 def _cut(paths: Iterable[Path], batch_size: int) -> Iterator[list[Path]]:

@@ -25,6 +25,7 @@ from utils import load_checkpoint
 # Of the tables, in their order.
 COLUMNS = (
     *("path", "verdict", "fake_score", "threshold", "llr", "width", "height"),
+    *("face_left", "face_top", "face_right", "face_bottom", "face_confidence"),
     *("sha256", "model", "checkpoint", "checkpoint_sha256", "warning", "error"),
 )
 
@@ -103,7 +104,8 @@ class Verdict:
     def to_row(self) -> dict[str, Any]:
         """Return plain values by `COLUMNS`; None where there is nothing to say."""
         has_score = self.fake_score is not None
-        model = self.detector.model
+        model, face = self.detector.model, self.picture.face
+        place = (*face.box, face.confidence) if face else (None,) * 5
         values = (
             str(self.picture.path),
             self.name if has_score else None,
@@ -112,6 +114,7 @@ class Verdict:
             self.llr,
             self.picture.width,
             self.picture.height,
+            *place,
             self.picture.sha256,
             model.title,
             str(self.detector.checkpoint_path),

@@ -23,6 +23,9 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
     """
     score = command_line.describe_fake_score(verdict.fake_score)
     parts = [verdict.name, score, str(verdict.picture.path)]
+    if verdict.picture.face:
+        left, top, right, bottom = verdict.picture.face.box
+        parts.append(f"face at {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f}")
     if with_detector:
         parts.append(f"by {verdict.detector.checkpoint_path}")
     if verdict.picture.warning:

