@@ -122,16 +122,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def split_checkpoints(words: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Tell the checkpoints from the images that follow them on the command line.
 
-    A checkpoint may have any name: the others are what ends as the first one does, as
-    in A.pt B.pt, up to the first word that does not, or that is a folder.
+    The first is one, whatever its name. So is what has the same ending, as in A.pt
+    B.pt, up to the first word that has another, or none, or is a folder.
 
     Args:
         words: after one -cpp.
     """
-    first = words[0]
-    for number, word in enumerate(words):
-        is_path = word.suffix.lower() != first.suffix.lower() or word.is_dir()
-        if number and (is_path or word == Path(STANDARD_INPUT)):
+    ending = words[0].suffix.lower()
+    for number, word in enumerate(words[1:], start=1):
+        if not ending or word.suffix.lower() != ending or word.is_dir():
             return list(words[:number]), list(words[number:])
     return list(words), []
 
