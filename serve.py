@@ -12,6 +12,7 @@ from pathlib import Path
 import command_line
 from hardware import choose_precision, prepare_device
 from judging.verdicts import load_detector
+from loading.face_finding import CROP_SIDE, FaceFinder
 from serving.app import MEGA, build_app
 from serving.guard import LOCAL_NAMES
 from serving.server import check_installed, get_address, open_socket, serve
@@ -63,6 +64,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="size of the largest file that is taken",
     )
     parser.add_argument(
+        "--margin",
+        type=command_line.number_type(float, lambda x: x > 0, "a number above 0"),
+        default=CROP_SIDE,
+        metavar="RATIO",
+        help="of a picture that is no face crop the faces are judged, where "
+        "requirements-faces.txt is installed: a crop's side in heights of a face",
+    )
+    parser.add_argument(
         "--no-browser", action="store_true", help="do not open the page in the browser"
     )
     parser.add_argument(
@@ -88,7 +97,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         precision = choose_precision(args.precision, prepare_device(args.device))
         detector = load_detector(args.checkpoint_path, precision)
         most = args.max_megabytes
-        app = build_app(detector, host=args.host, most_megabytes=most)
+        app = build_app(
+            detector,
+            host=args.host,
+            most_megabytes=most,
+            face_side=args.margin if can_find_faces() else None,
+        )
         if args.host not in LOCAL_NAMES:
             command_line.say(
                 f"warning: --host {args.host} lets other machines use this page, "
@@ -102,6 +116,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             pass  # before the server was there to take it
     command_line.say("the page is closed")
     return 0
+
+
+def can_find_faces() -> bool:
+    """Say whether the finder is installed, and on the terminal if it is not."""
+    try:
+        FaceFinder()
+    except ValueError as error:
+        command_line.say(f"pictures that are no face crops get a warning: {error}")
+        return False
+    return True
 
 
 def open_page(address: str, *, in_browser: bool) -> None:

@@ -89,13 +89,14 @@ def read_picture(
 
 
 def read_faces(
-    path: Path, *, side: float, hashed: bool = False
+    path: Path, *, side: float, data: bytes | None = None, hashed: bool = False
 ) -> list[tuple[Picture, Tensor | None]]:
     """Read an image file, and cut its faces out of it.
 
     Args:
         path: the file.
         side: of a crop, in heights of the face's box.
+        data: its content, where it is not on the disk.
         hashed: also compute the file's SHA-256.
 
     Returns:
@@ -106,7 +107,7 @@ def read_faces(
     try:
         if hashed and path.is_file():
             sha256 = describe_file(path)["sha256"]
-        image, (width, height) = read_image_and_size(path)
+        image, (width, height) = read_image_and_size(path, data=data)
     except (ValueError, OSError) as error:
         reason = advise(path) or str(error)
         return [(Picture(path, sha256=sha256, error=reason), None)]

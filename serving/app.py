@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import io
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 import command_line
 from explaining.pictures import explain_sample
-from judging.pictures import collate_pictures, read_picture
+from judging.pictures import collate_pictures, read_faces, read_picture
 from judging.verdicts import Detector, Judged, Verdict, judge_batches
 from judging.words import describe_threshold, explain_verdict
+from loading.image_files import read_image_and_size
 from serving.guard import HEADERS, explain_refusal
 
 try:
@@ -26,6 +28,7 @@ except ImportError:  # an optional extra: requirements-page.txt
 
 MOST_WAITING = 4  # requests, the one that is being judged included
 MEGA = 1_000_000
+BOXES_SIDE = 512  # pixels of the picture in which faces are marked
 # By a verdict's name: what the page says first.
 HEADLINES = {
     "fake": "Called fake",
@@ -36,7 +39,11 @@ HEADLINES = {
 
 
 def build_app(
-    detector: Detector, *, host: str = "127.0.0.1", most_megabytes: float = 20
+    detector: Detector,
+    *,
+    host: str = "127.0.0.1",
+    most_megabytes: float = 20,
+    face_side: float | None = None,
 ) -> flask.Flask:
     """Build the page's application. Nothing that is sent to it is kept.
 
@@ -44,6 +51,8 @@ def build_app(
         detector: who judges.
         host: the name or address that the server listens at.
         most_megabytes: size of the largest file that is taken.
+        face_side: of pictures that are no face crops, judge each face, cut out with
+            this side in heights of its box; None judges whole pictures only.
     """
     app = flask.Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = int(most_megabytes * MEGA)
@@ -75,6 +84,7 @@ def build_app(
             title=detector.model.title,
             checkpoint=detector.checkpoint_path.name,
             threshold=describe_threshold(detector),
+            finds_faces=face_side is not None,
             most_megabytes=f"{most_megabytes:g}",
             most_bytes=app.config["MAX_CONTENT_LENGTH"],
         )
@@ -87,7 +97,8 @@ def build_app(
             data = flask.request.get_data(cache=False)
             name = flask.request.args.get("name", "the file")
             with turn:
-                return answer(Path(name[:255] or "the file"), data, detector)
+                path = Path(name[:255] or "the file")
+                return answer(path, data, detector, face_side)
         finally:
             places.release()
 
@@ -99,24 +110,31 @@ def answer_error(reason: str, status: int) -> tuple[dict[str, str], int]:
     return {"error": command_line.make_printable(reason)}, status
 
 
-def answer(name: Path, data: bytes, detector: Detector) -> dict[str, Any]:
-    """Judge a picture and explain the verdict.
+def answer(
+    name: Path, data: bytes, detector: Detector, face_side: float | None = None
+) -> dict[str, Any]:
+    """Judge a picture and explain the verdict; of several faces, the one most fake.
 
     Args:
         name: what the file is called.
         data: its content.
         detector: who judges.
+        face_side: as of `build_app`.
 
     Returns:
         What the page shows, as JSON takes it: an `error` alone where it is no picture
         that can be judged.
     """
-    judged = judge_data(name, data, detector)
+    judged, faces = judge_data(name, data, detector), []
+    if judged.picture.warning and face_side is not None:
+        faces = judge_faces(name, data, detector, face_side)
+        judged = max(faces, key=get_fake_score, default=judged)
     (verdict,) = judged.verdicts
     if verdict.error:
         return {"error": command_line.make_printable(verdict.error)}
     return {
         "name": command_line.make_printable(str(name)),
+        "face": describe_faces(faces, judged),
         "verdict": verdict.name,
         "headline": HEADLINES[verdict.name],
         "fake_score": verdict.fake_score,
@@ -126,7 +144,10 @@ def answer(name: Path, data: bytes, detector: Detector) -> dict[str, Any]:
         "size": f"{judged.picture.width} x {judged.picture.height}",
         "warning": judged.picture.warning,
         "sentences": explain_verdict(verdict),
-        "pictures": draw_pictures(judged.sample, verdict),
+        "pictures": [
+            *draw_boxes(data, faces),
+            *draw_pictures(judged.sample, verdict),
+        ],
     }
 
 
@@ -137,11 +158,66 @@ def judge_data(name: Path, data: bytes, detector: Detector) -> Judged:
     return judged
 
 
-def draw_pictures(sample: Tensor, verdict: Verdict) -> list[dict[str, str]]:
+def judge_faces(
+    name: Path, data: bytes, detector: Detector, face_side: float
+) -> list[Judged]:
+    """Judge each face of a picture, the largest first, as predict.py does."""
+    read = read_faces(name, side=face_side, data=data)
+    batch = collate_pictures(read)
+    judged = judge_batches([batch], [detector])
+    return [one for one in judged if not one.verdicts[0].error]
+
+
+def get_fake_score(judged: Judged) -> float:
+    """Return the only detector's P(fake)."""
+    return judged.verdicts[0].fake_score
+
+
+def describe_faces(faces: Sequence[Judged], shown: Judged) -> str | None:
+    """Say which of several faces the verdict is on, and what the others got."""
+    if not faces:
+        return None
+    said = "; ".join(
+        f"face {number}: {face.verdicts[0].name}, "
+        f"{command_line.describe_fake_score(get_fake_score(face))}"
+        for number, face in enumerate(faces, start=1)
+    )
+    which = next(n for n, face in enumerate(faces, start=1) if face is shown)
+    if len(faces) == 1:
+        return "One face was found in the picture; this is said of it."
+    return f"{len(faces)} faces were found; this is said of face {which}. {said}."
+
+
+def draw_boxes(data: bytes, faces: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Return the picture with its faces numbered, as `draw_pictures` does."""
+    if not faces:
+        return []
+    picture, _ = read_image_and_size(Path("picture"), data=data)
+    scale = BOXES_SIDE / max(picture.size)
+    picture = picture.resize([max(1, round(scale * side)) for side in picture.size])
+    brush = ImageDraw.Draw(picture)
+    for number, face in enumerate(faces, start=1):
+        box = [scale * place for place in face.picture.face.box]
+        for color, width in (("black", 5), ("white", 2)):
+            brush.rectangle(box, outline=color, width=width)
+        corner = (box[0] + 6, box[1] + 4)
+        brush.text(corner, str(number), "white", stroke_width=2, stroke_fill="black")
+    alt = f"Your picture, {len(faces)} faces marked with boxes and numbers."
+    return [pack_picture("Faces that were found", alt, np.asarray(picture))]
+
+
+def pack_picture(caption: str, alt: str, pixels: np.ndarray) -> dict[str, Any]:
+    """Return an image uint8 (H, W, 3) and its words as the page takes them."""
+    height, width, _ = pixels.shape
+    words = {"caption": caption, "alt": alt, "width": width, "height": height}
+    return {**words, "png": encode_png(pixels)}
+
+
+def draw_pictures(sample: Tensor, verdict: Verdict) -> list[dict[str, Any]]:
     """Return the picture as the detector saw it and both maps, each with its words.
 
     Returns:
-        For each a caption, an alternative text and the PNG file in base64.
+        For each a caption, an alternative text, its size and the PNG file in base64.
     """
     detector = verdict.detector
     explanation = explain_sample(
@@ -158,10 +234,7 @@ def draw_pictures(sample: Tensor, verdict: Verdict) -> list[dict[str, str]]:
         ("Grad-CAM", grad_cam, explanation.draw_grad_cam()),
         ("Saliency", saliency, explanation.draw_saliency()),
     )
-    return [
-        {"caption": caption, "alt": alt, "png": encode_png(pixels)}
-        for caption, alt, pixels in drawn
-    ]
+    return [pack_picture(*one) for one in drawn]
 
 
 def encode_png(pixels: np.ndarray) -> str:

@@ -38,8 +38,8 @@ function addPicture(picture) {
   const image = document.createElement("img");
   image.src = decode(picture.png);
   image.alt = picture.alt;
-  image.width = 256;
-  image.height = 256;
+  image.width = picture.width;
+  image.height = picture.height;
   const caption = document.createElement("figcaption");
   const name = document.createElement("strong");
   name.textContent = picture.caption;
@@ -55,6 +55,8 @@ function showResult(answer) {
   get("size").textContent = ` (${answer.size} pixels)`;
   get("warning").hidden = !answer.warning;
   get("warning").textContent = answer.warning ? `Warning: ${answer.warning}` : "";
+  get("face").hidden = !answer.face;
+  get("face").textContent = answer.face || "";
   get("score").textContent = answer.score.replace(/[<=>]/, " $& ");
   get("score").dataset.value = answer.fake_score;
   get("mark").style.left = `${100 * answer.fake_score}%`;

@@ -20,7 +20,10 @@ pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
 import predict
 import serve
 from hardware import Precision, choose_precision, prepare_device
-from judging.verdicts import Detector, load_detector
+from judging import pictures
+from judging.pictures import read_faces
+from judging.verdicts import Detector, load_detector, score_samples
+from loading.face_finding import Face
 from serving import app as app_module
 from serving import server
 from serving.app import MOST_WAITING, build_app
@@ -237,3 +240,29 @@ def test_main_says_what_is_not_installed(missing, monkeypatch, checkpoint):
     monkeypatch.setattr(server, missing, None)
     with pytest.raises(ValueError, match=f"(?i)needs {missing}: pip install -r"):
         serve.main(["-cpp", str(checkpoint)])
+
+
+def test_judge_of_a_larger_picture_marks_its_faces_and_shows_the_most_fake(
+    detector, monkeypatch
+):
+    boxes = [(20, 20, 60, 60), (120, 20, 160, 60)]
+    faces = [Face(box, 0.9, ()) for box in boxes]
+    monkeypatch.setattr(pictures, "find_faces", lambda picture: faces)
+    picture = Image.new("RGB", (200, 100), (230, 20, 20))  # reddish is real
+    picture.paste((20, 20, 230), (100, 0, 200, 100))
+    data = encode(picture)
+
+    client = build_app(detector, face_side=1.35).test_client()
+    answer = client.post("/judge?name=both.png", data=data).json
+
+    assert answer["warning"] is None
+    assert answer["face"].startswith("2 faces were found; this is said of face ")
+    boxed, *others = answer["pictures"]
+    assert (boxed["width"], boxed["height"], len(others)) == (512, 256, 3)
+    scores = [read_faces(Path("both.png"), side=1.35, data=data)[n][1] for n in (0, 1)]
+    judged = [score_samples(sample[None], detector)[0][0] for sample in scores]
+    assert answer["fake_score"] == max(judged) != min(judged)
+    monkeypatch.setattr(pictures, "find_faces", lambda picture: [])
+    whole = client.post("/judge?name=both.png", data=data).json
+    assert whole["warning"] == "no face crop: 200 x 100"
+    assert (whole["face"], len(whole["pictures"])) == (None, 3)
