@@ -28,7 +28,7 @@ except ImportError:  # an optional extra: requirements-page.txt
 
 MOST_WAITING = 4  # requests, the one that is being judged included
 MEGA = 1_000_000
-BOXES_SIDE = 512  # pixels of the picture in which faces are marked
+BOXES_SIDE = 800  # pixels of the picture in which faces are marked
 # By a verdict's name: what the page says first.
 HEADLINES = {
     "fake": "Called fake",
@@ -178,7 +178,7 @@ def describe_faces(faces: Sequence[Judged], shown: Judged) -> str | None:
     if not faces:
         return None
     said = "; ".join(
-        f"face {number}: {face.verdicts[0].name}, "
+        f"Face {number}: {face.verdicts[0].name}, "
         f"{command_line.describe_fake_score(get_fake_score(face))}"
         for number, face in enumerate(faces, start=1)
     )
@@ -201,7 +201,14 @@ def draw_boxes(data: bytes, faces: Sequence[Judged]) -> list[dict[str, Any]]:
         for color, width in (("black", 5), ("white", 2)):
             brush.rectangle(box, outline=color, width=width)
         corner = (box[0] + 6, box[1] + 4)
-        brush.text(corner, str(number), "white", stroke_width=2, stroke_fill="black")
+        brush.text(
+            corner,
+            str(number),
+            "white",
+            font_size=24,
+            stroke_width=2,
+            stroke_fill="black",
+        )
     alt = f"Your picture, {len(faces)} faces marked with boxes and numbers."
     return [pack_picture("Faces that were found", alt, np.asarray(picture))]
 

@@ -29,6 +29,7 @@ SMALL = {
     "train_main": ["--limit", "4", "-e", "1"],
     "numerical_analysis": ["--resamples", "20"],
     "report": ["--resamples", "20"],
+    "extract_faces": ["--least-height", "1"],
 }
 
 
@@ -98,8 +99,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             print(shlex.join(words))
             run_command(words)
             if "make_demo_datasets.py" in words:
-                (photo,) = list(folder.glob("datasets/fakes_dataset/val/real/*"))[:1]
+                photo = min(folder.glob("datasets/fakes_dataset/val/real/*"))
                 shutil.copy(photo, folder / "photo.jpg")
+                for name in ("photos/a", "videos/real/b", "videos/fake/b"):
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(photo, folder / f"{name}.jpg")
                 shutil.copy(photo, folder / "folder")
             if "train_main.py" in words and not (folder / "B.pt").exists():
                 (checkpoint,) = folder.glob("checkpoints/*_Adam.pt")

@@ -45,6 +45,7 @@ function addPicture(picture) {
   name.textContent = picture.caption;
   caption.append(name);
   figure.append(image, caption);
+  figure.classList.toggle("whole", picture.width > 256);
   get("pictures").append(figure);
 }
 

@@ -258,7 +258,7 @@ def test_judge_of_a_larger_picture_marks_its_faces_and_shows_the_most_fake(
     assert answer["warning"] is None
     assert answer["face"].startswith("2 faces were found; this is said of face ")
     boxed, *others = answer["pictures"]
-    assert (boxed["width"], boxed["height"], len(others)) == (512, 256, 3)
+    assert (boxed["width"], boxed["height"], len(others)) == (800, 400, 3)
     scores = [read_faces(Path("both.png"), side=1.35, data=data)[n][1] for n in (0, 1)]
     judged = [score_samples(sample[None], detector)[0][0] for sample in scores]
     assert answer["fake_score"] == max(judged) != min(judged)
