@@ -54,4 +54,15 @@ run robustness_analysis.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset
 test -s figures/fakes_dataset_robustness.png
 run saliency_map.py "${few[@]}" -cpp "$a" -d fakes_dataset --method input-x-gradient --checks 4
 run grad_cam_analysis.py "${few[@]}" -cp "$a" -d fakes_dataset --method layer-cam --checks 4
+
+mkdir few_real few_fake
+for name in real fake; do
+  ls "$data/fakes_dataset/test/$name" | head -n 6 | while read -r file; do
+    cp "$data/fakes_dataset/test/$name/$file" "few_$name"
+  done
+done
+run extract_faces.py --real few_real --fake few_fake --to own
+test -s own/faces.csv
+run predict.py -cpp "$a" few_fake --find-faces --csv faces.csv
+run train_main.py "${few[@]}" -d fakes_dataset -b 8 -e 1 --self-blend 0.5 --face-landmarks --workers 2 --name found
 echo "smoke run passed"
