@@ -208,27 +208,19 @@ def build_loader(
     """Build the batches that a setting asks for."""
     folder, limit = Path(job["folder"]), job["limit"]
     preprocessing, batch_size = model.preprocessing, job["batch_size"]
+    options = {
+        "batch_size": batch_size,
+        "training": training,
+        "workers": setting.workers,
+        "limit": limit,
+    }
     if setting.loader == "textbook":
-        return textbook.build_textbook_loader(
-            folder,
-            preprocessing,
-            batch_size=batch_size,
-            training=training,
-            workers=setting.workers,
-            limit=limit,
-        )
+        return textbook.build_textbook_loader(folder, preprocessing, **options)
     if setting.loader == "timm":
         import peer  # timm is installed for this row alone
 
-        return peer.build_timm_loader(
-            folder,
-            preprocessing,
-            batch_size=batch_size,
-            training=training,
-            workers=setting.workers,
-            device=device,
-            limit=limit,
-        )
+        options["device"] = device
+        return peer.build_timm_loader(folder, preprocessing, **options)
     dataset = FacesDataset(folder, ResizeToTensor(), limit=limit)
     loader = BatchLoader(
         dataset,
