@@ -306,7 +306,7 @@ def add_image_changing_flags(group: argparse._ArgumentGroup) -> None:
         "--face-landmarks",
         action="store_true",
         help="with --self-blend: find each face's landmarks, for pictures whose faces "
-        "are not in the middle (needs requirements-faces.txt; 30 ms an image)",
+        "are not in the middle (needs requirements-faces.txt)",
     )
     group.add_argument(
         "--cutmix",
