@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ pytest_plugins = ("browser",)
 SPLIT_SIZES = {"train": (5, 4), "val": (3, 2), "test": (2, 3)}  # real, fake
 
 torch.set_num_threads(1)
+# Where the tests are started in the background it is ignored, and so it would be in
+# every process that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def make_image(seed: int, *, fake: bool, size: int = 24) -> Image.Image:
