@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import signal
 import socket
 import threading
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +268,29 @@ def test_judge_of_a_larger_picture_marks_its_faces_and_shows_the_most_fake(
     whole = client.post("/judge?name=both.png", data=data).json
     assert whole["warning"] == "no face crop: 200 x 100"
     assert (whole["face"], len(whole["pictures"])) == (None, 3)
+
+
+def test_open_socket_says_which_host_cannot_be_listened_at():
+    with pytest.raises(ValueError, match=r"cannot listen at port 0 of 192\.0\.2\.1"):
+        server.open_socket("192.0.2.1", 0)  # a documentation's address
+
+
+def test_serve_answers_until_it_is_interrupted():
+    with server.open_socket("127.0.0.1", 0) as listening:
+        address = server.get_address(listening)
+
+        def answer(environ, start_response):
+            start_response("200 OK", [("Content-Length", "5")])
+            return [b"hello"]
+
+        def ask_and_interrupt():
+            with urllib.request.urlopen(address, timeout=30) as response:
+                answers.append(response.read())
+            signal.raise_signal(signal.SIGINT)
+
+        answers = []
+        asking = threading.Thread(target=ask_and_interrupt)
+        asking.start()
+        server.serve(answer, listening, most_bytes=10)
+        asking.join()
+    assert answers == [b"hello"]
