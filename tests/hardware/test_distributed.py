@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -185,6 +187,15 @@ def lone_group(monkeypatch):
         monkeypatch.setenv(name, value)
     yield distributed.start(torch.device("cpu"))
     distributed.stop()
+
+
+def test_agreement_in_a_group_exchanges_about_once_a_second(lone_group, monkeypatch):
+    seconds = itertools.count(step=0.25)
+    clock = SimpleNamespace(monotonic=lambda: next(seconds))
+    monkeypatch.setattr(distributed, "time", clock)
+    agreement = distributed.Agreement()
+    answers = [agreement.maximum([5, 1])[0] for _ in range(6)]
+    assert answers == [5, 0, 0, 0, 5, 0]  # a quarter of a second for the first call
 
 
 def test_start_under_torchrun_joins_the_group(lone_group):
