@@ -21,11 +21,10 @@ from PIL import Image
 
 import command_line
 from files.atomic import check_writable, grow_folder, save_csv
-from files.layout import CLASS_NAMES, SPLITS
+from files.layout import CLASS_NAMES, SPLITS, VIDEO_SUFFIXES
 from loading import IMAGE_SIZE, list_images, read_image
 from loading.face_finding import CROP_SIDE, Face, FaceFinder, crop_face
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 QUALITY = 95  # of the JPEG files, the same in both classes
 HEADER = ("crop", "source", "seconds", "left", "top", "right", "bottom", "confidence")
 

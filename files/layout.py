@@ -13,6 +13,7 @@ MODEL_NAMES = ("SimpleNet", "XceptionBased")
 OPTIMIZER_NAMES = ("Adam", "SGD")
 OUT_DIR, CHECKPOINTS_DIR = Path("out"), Path("checkpoints")
 FIGURES_DIR = Path("figures")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 MASKS = "masks"  # a dataset's folder that says which pixels of its fakes are planted
 
 

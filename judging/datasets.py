@@ -124,4 +124,5 @@ def get_llr_calibration(model: nn.Module) -> tuple[LlrCalibration, str]:
 
 
 def list_paths(dataset: FacesDataset) -> list[str]:
+    """Return the paths of a dataset's images, in order."""
     return [str(dataset.get_path(index)) for index in range(len(dataset))]

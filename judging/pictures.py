@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from faces_dataset import ResizeToTensor
+from files.layout import VIDEO_SUFFIXES
 from files.provenance import describe_file
 from loading import IMAGE_SIZE
 from loading.batches import (
@@ -24,7 +26,6 @@ from loading.batches import (
 from loading.face_finding import Face, crop_face, find_faces
 from loading.image_files import map_in_threads, read_image_and_size
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)  # a `Path` keeps one slash of two
 # Longer side over shorter, from which on a picture is plainly no crop to a face. Crops
 # of public datasets have 1 to 1.22 (CelebA), a passport's photo 1.29; cameras take 1.5
@@ -75,17 +76,8 @@ def read_picture(
     Returns:
         What is known of it, and uint8 (3, 256, 256), None where it cannot be read.
     """
-    sha256 = None
-    try:
-        if hashed and path.is_file():  # a pipe would be waited for for ever
-            sha256 = describe_file(path)["sha256"]
-        image, (width, height) = read_image_and_size(
-            path, at_least=_TRANSFORM.at_least, data=data
-        )
-        return Picture(path, width, height, sha256), _TRANSFORM(image)
-    except (ValueError, OSError) as error:
-        reason = advise(path) or str(error)
-        return Picture(path, sha256=sha256, error=reason), None
+    picture, image = _open(path, data=data, hashed=hashed, at_least=_TRANSFORM.at_least)
+    return picture, None if image is None else _TRANSFORM(image)
 
 
 def read_faces(
@@ -103,22 +95,31 @@ def read_faces(
         For each face, the largest first, what `read_picture` returns of a file; where
         none is found, one that says so.
     """
-    sha256 = None
-    try:
-        if hashed and path.is_file():
-            sha256 = describe_file(path)["sha256"]
-        image, (width, height) = read_image_and_size(path, data=data)
-    except (ValueError, OSError) as error:
-        reason = advise(path) or str(error)
-        return [(Picture(path, sha256=sha256, error=reason), None)]
-    known = Picture(path, width, height, sha256)
+    picture, image = _open(path, data=data, hashed=hashed)
+    if image is None:
+        return [(picture, None)]
     faces = find_faces(image)
     if not faces:
-        return [(known._replace(error=f"no face was found in {path}"), None)]
+        return [(picture._replace(error=f"no face was found in {path}"), None)]
     return [
-        (known._replace(face=face), _TRANSFORM(crop_face(image, face, side=side)))
+        (picture._replace(face=face), _TRANSFORM(crop_face(image, face, side=side)))
         for face in faces
     ]
+
+
+def _open(
+    path: Path, *, data: bytes | None, hashed: bool, at_least: int | None = None
+) -> tuple[Picture, Image.Image | None]:
+    """Read an image file; where it cannot be read, say why and give no image."""
+    sha256 = None
+    try:
+        if hashed and path.is_file():  # a pipe would be waited for for ever
+            sha256 = describe_file(path)["sha256"]
+        image, (width, height) = read_image_and_size(path, at_least=at_least, data=data)
+    except (ValueError, OSError) as error:
+        reason = advise(path) or str(error)
+        return Picture(path, sha256=sha256, error=reason), None
+    return Picture(path, width, height, sha256), image
 
 
 def advise(path: Path) -> str | None:

@@ -125,10 +125,9 @@ def answer(
         What the page shows, as JSON takes it: an `error` alone where it is no picture
         that can be judged.
     """
-    judged, faces = judge_data(name, data, detector), []
-    if judged.picture.warning and face_side is not None:
-        faces = judge_faces(name, data, detector, face_side)
-        judged = max(faces, key=get_fake_score, default=judged)
+    everything = judge_data(name, data, detector, face_side)
+    judged = max(everything, key=get_fake_score)
+    faces = [one for one in everything if one.picture.face]
     (verdict,) = judged.verdicts
     if verdict.error:
         return {"error": command_line.make_printable(verdict.error)}
@@ -151,26 +150,25 @@ def answer(
     }
 
 
-def judge_data(name: Path, data: bytes, detector: Detector) -> Judged:
-    """Judge a file's content as predict.py judges the file, to the last bit."""
-    batch = collate_pictures([read_picture(name, data=data)])
-    (judged,) = judge_batches([batch], [detector])
-    return judged
-
-
-def judge_faces(
-    name: Path, data: bytes, detector: Detector, face_side: float
+def judge_data(
+    name: Path, data: bytes, detector: Detector, face_side: float | None = None
 ) -> list[Judged]:
-    """Judge each face of a picture, the largest first, as predict.py does."""
-    read = read_faces(name, side=face_side, data=data)
-    batch = collate_pictures(read)
-    judged = judge_batches([batch], [detector])
-    return [one for one in judged if not one.verdicts[0].error]
+    """Judge a file's content as predict.py judges the file, to the last bit.
+
+    Args and Returns: as of `answer`; the whole picture, or each face of one that is no
+        face crop, the largest first.
+    """
+    read = [read_picture(name, data=data)]
+    if read[0][0].warning and face_side is not None:
+        faces = read_faces(name, side=face_side, data=data)
+        read = faces if faces[0][0].face else read
+    return list(judge_batches([collate_pictures(read)], [detector]))
 
 
 def get_fake_score(judged: Judged) -> float:
-    """Return the only detector's P(fake)."""
-    return judged.verdicts[0].fake_score
+    """Return the only detector's P(fake); below all of them where there is none."""
+    score = judged.verdicts[0].fake_score
+    return -1.0 if score is None else score
 
 
 def describe_faces(faces: Sequence[Judged], shown: Judged) -> str | None:
@@ -182,7 +180,7 @@ def describe_faces(faces: Sequence[Judged], shown: Judged) -> str | None:
         f"{command_line.describe_fake_score(get_fake_score(face))}"
         for number, face in enumerate(faces, start=1)
     )
-    which = next(n for n, face in enumerate(faces, start=1) if face is shown)
+    which = 1 + [face is shown for face in faces].index(True)
     if len(faces) == 1:
         return "One face was found in the picture; this is said of it."
     return f"{len(faces)} faces were found; this is said of face {which}. {said}."

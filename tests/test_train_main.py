@@ -581,6 +581,15 @@ def test_main_everything_that_changes_images_resumes_bit_for_bit(
         assert records[0][curve] == records[1][curve]
 
 
+def test_parse_args_face_landmarks_without_self_blend_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train_main.parse_args(["--face-landmarks"])
+    assert stop.value.code == 2
+    assert "--face-landmarks goes with --self-blend" in capsys.readouterr().err
+    args = train_main.parse_args(["--face-landmarks", "--self-blend"])
+    assert args.face_landmarks
+
+
 def test_parse_args_recipe_sets_defaults_that_flags_override():
     args = train_main.parse_args(["--recipe", "general", "-e", "3", "-m", "SimpleNet"])
     assert (args.self_blend, args.augment, args.lr_schedule) == (

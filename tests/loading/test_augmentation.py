@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from loading import augmentation
 from loading.augmentation import (
     Augmentation,
     ChangedImages,
@@ -100,6 +101,21 @@ def test_changed_images_depend_on_seed_epoch_and_index_alone():
         assert torch.equal(make(*place), make(*place))
     assert not torch.equal(make(0, 0, 5), make(0, 1, 5))
     assert not torch.equal(make(0, 0, 5), make(1, 0, 5))
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_changed_images_ask_for_landmarks_where_they_are_wanted(is_asked, monkeypatch):
+    given = []
+
+    def note(image, generator, landmarks):
+        given.append(landmarks)
+        return image
+
+    monkeypatch.setattr(augmentation, "find_landmarks", lambda image: "found")
+    monkeypatch.setattr(augmentation, "self_blend", note)
+    style = Augmentation("none", 1.0, face_landmarks=is_asked)
+    ChangedImages(Reals(), 1, style)[0, 5]
+    assert given == ["found" if is_asked else None]
 
 
 def test_degrade_changes_most_images_and_keeps_size_and_mode():
