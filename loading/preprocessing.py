@@ -45,7 +45,14 @@ class Preprocessing:
         factors = torch.tensor([scale, shift], device=images.device)
         factors = factors.view(2, 1, 3, 1, 1)
         floats = images.to(torch.float32)  # first pass; the second one is in place
-        return torch.addcmul(factors[1], floats, factors[0], out=floats)
+        if not images.is_contiguous(memory_format=torch.channels_last):
+            return torch.addcmul(factors[1], floats, factors[0], out=floats)
+        # Whole rows of pixels at once: with three channels innermost it takes 5 times
+        # as long on a CPU.
+        rows = floats.permute(0, 2, 3, 1).flatten(2)  # (N, H, W * 3), the same memory
+        factors = factors.view(2, 3).repeat(1, images.shape[3])
+        torch.addcmul(factors[1], rows, factors[0], out=rows)
+        return floats
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return plain Python values for a checkpoint: mean, std."""
