@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from files.imagenet_weights import find_weights, load_backbone
 from files.layout import MODEL_NAMES
+from hardware import Precision
+from hardware.fused_layers import are_hooked, conv_pool_relu, describe_kernels, fit
 from loading import PUBLISHED, SYMMETRIC
 
 
@@ -92,10 +94,15 @@ class SimpleNet(nn.Module):
     """A small network: three convolutions, three linear layers, 16.9 M parameters.
 
     It pools before the ReLU: the same values and gradients, a quarter of the numbers.
+
+    Attributes:
+        fuse: whether to run the suite's own kernels where they fit and no hook waits
+            for a layer's output.
     """
 
     name = "SimpleNet"
     preprocessing = PUBLISHED
+    fuse = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,13 +116,23 @@ class SimpleNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (N, 2), real first, of float32 images (N, 3, 256, 256)."""
-        features = F.relu(self.pool(self.conv1(images)))  # (N, 6, 125, 125)
-        features = F.relu(self.pool(self.conv2(features)))  # (N, 16, 59, 59)
-        features = F.relu(self.pool(self.conv3(features)))  # (N, 24, 26, 26)
+        is_fused = self.fuse and fit(images) and not are_hooked(self.modules())
+        step = conv_pool_relu if is_fused else self._conv_pool_relu
+        features = step(images, self.conv1)  # (N, 6, 125, 125)
+        features = step(features, self.conv2)  # (N, 16, 59, 59)
+        features = step(features, self.conv3)  # (N, 24, 26, 26)
         features = features.flatten(1)  # (N, 16224), channels first in any format
         features = F.relu(self.fc1(features))
         features = F.relu(self.fc2(features))
         return self.fc3(features)
+
+    def describe_kernels(self, precision: Precision) -> str | None:
+        """Say whose kernels it runs on; None where the suite has none of its own."""
+        return describe_kernels(self, precision)
+
+    def _conv_pool_relu(self, features: Tensor, conv: nn.Conv2d) -> Tensor:
+        """Compute a step by PyTorch's layers."""
+        return F.relu(self.pool(conv(features)))
 
 
 def get_xception_based_model(

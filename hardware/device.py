@@ -32,7 +32,6 @@ class Precision:
             self.device.type,
             dtype=DTYPES[self.name],
             enabled=self.name != "fp32",
-            cache_enabled=torch.is_grad_enabled(),
         )
 
     def make_scaler(self) -> torch.amp.GradScaler:
@@ -122,5 +121,7 @@ def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         # torch has no public name for these two questions.
         questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        if torch.backends.cpu.get_cpu_capability() != "AVX512":  # held down to AVX2
+            return False
         return any(getattr(torch.cpu, name, lambda: False)() for name in questions)
     return False

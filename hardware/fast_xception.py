@@ -8,9 +8,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from hardware import kernels
 from hardware.device import Precision
 from hardware.fused_layers import (
+    are_hooked,
+    describe_kernels,
+    fit,
     norm_max_pool,
     norm_relu,
     norm_relu_depthwise,
@@ -26,9 +28,9 @@ with warnings.catch_warnings():  # old code: its warnings are not the user's
 class FastXception(Xception):
     """Xception with the same parameters, names and results, and a faster forward pass.
 
-    On a CPU under bfloat16 autocast, with the kernels compiled, each chain of batch
-    norm, ReLU and depthwise convolution is one step. Otherwise, and when a hook waits
-    for a layer's output, the layers run one by one.
+    On a CPU in float32 or under bfloat16 autocast, with the kernels compiled, each
+    chain of batch norm, ReLU and depthwise convolution is one step. Otherwise, and when
+    a hook waits for a layer's output, the layers run one by one.
 
     Attributes:
         fuse: whether to fuse where it can be done.
@@ -40,7 +42,7 @@ class FastXception(Xception):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (N, classes) of images (N, 3, H, W)."""
-        if not (self.fuse and _runs_in_bf16_on_a_cpu(images) and self._is_whole()):
+        if not (self.fuse and fit(images) and self._is_whole()):
             return super().forward(images)
         features = norm_relu(self.conv1(images), self.bn1)
         features = norm_relu(self.conv2(features), self.bn2)
@@ -52,17 +54,15 @@ class FastXception(Xception):
 
     def describe_kernels(self, precision: Precision) -> str | None:
         """Say whose kernels it runs on; None where the suite has none of its own."""
-        if precision != Precision("bf16") or self._compiled_call_impl is not None:
-            return None
-        return kernels.describe_kernels()
+        return describe_kernels(self, precision)
 
     def _is_whole(self) -> bool:
         """Say whether all layers are Xception's own, float32, and nobody hooked one."""
         for name, module in self.named_modules():
             if type(module) not in _LAYERS and not name.startswith("last_linear"):
                 return False
-            if any(getattr(module, hooks) for hooks in _HOOKS):
-                return False
+        if are_hooked(self.modules()):
+            return False
         return all(value.dtype == torch.float32 for value in self.parameters())
 
 
@@ -70,23 +70,6 @@ _LAYERS = (
     *(FastXception, Block, SeparableConv2d, nn.Sequential),
     *(nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d),
 )
-
-_HOOKS = (
-    *("_forward_hooks", "_forward_pre_hooks"),
-    *("_backward_hooks", "_backward_pre_hooks"),
-)
-
-
-def _runs_in_bf16_on_a_cpu(images: Tensor) -> bool:
-    """Say whether the kernels fit the device and the arithmetic, and are there."""
-    return (
-        torch.is_autocast_enabled("cpu")
-        and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and not torch.compiler.is_compiling()
-        and images.device.type == "cpu"
-        and len(images) > 0
-        and kernels.are_available()
-    )
 
 
 def _run_block(block: Block, features: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-/* What training in bfloat16 does between two matrix products, in one pass over memory.
+/* What a network does between two matrix products, in one pass over memory.
 
-   For CPUs with AVX-512 BF16. Images are channels-last: N x H x W pixels (`rows`) of C
-   channels each, any C. Sums are taken in float32 over a band of rows, then in double.
-   A batch normalisation is handed over as what it does to a channel, a x + b, and a
-   ReLU as the least value that it lets through (0, or minus infinity for none), so that
+   For CPUs with AVX-512 or AVX2; compiled for features in float32 with -DFP32, else for
+   bfloat16, which needs AVX-512 BF16. Images are channels-last: N x H x W pixels (`rows`)
+   of C channels each, any C. Sums are taken in float32 over a band of rows, then in
+   double. A batch normalisation is handed over as what it does to a channel, a x + b, and
+   a ReLU as the least value that it lets through (0, or minus infinity for none), so that
    their outputs are never written: who reads x applies them. NaN stays NaN. */
 #include <immintrin.h>
 #include <omp.h>
@@ -11,65 +12,118 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef uint16_t bf16;
+#ifdef FP32
+typedef float element;
+#else
+typedef uint16_t element; /* bfloat16 */
+#endif
+#ifdef __AVX512F__
 typedef __m512 vec; /* LANES channels in float32 */
-enum { LANES = 16, BAND = 256, GROUP = 4 };
+typedef __m512i ints;
+#define LANES 16
+#else
+typedef __m256 vec;
+typedef __m256i ints;
+#define LANES 8
+#endif
+enum { BAND = 256, GROUP = 4, LINE = 64 / sizeof(element) };
 #define INLINE static inline __attribute__((always_inline))
-#define ALL ((__mmask16)0xffff)
 
-/* Do the statements for every LANES channels: c is the first, m says which are there.
-   Masked loads and stores are slow; m is a constant except for the last few channels. */
+/* Do the statements for every LANES channels: c is the first, m how many there are.
+   Masked loads and stores are slow; m is LANES except for the last few channels. */
 #define FOR_CHANNELS(...)                                         \
   {                                                               \
     int64_t c = 0;                                                \
     for (; c + LANES <= C; c += LANES) {                          \
-      const __mmask16 m = ALL;                                    \
+      const int m = LANES;                                        \
       __VA_ARGS__                                                 \
     }                                                             \
     if (c < C) {                                                  \
-      const __mmask16 m = (__mmask16)((1u << (C - c)) - 1);       \
+      const int m = (int)(C - c);                                 \
       __VA_ARGS__                                                 \
     }                                                             \
   }
 
-INLINE vec load(__mmask16 m, const bf16 *p) {
-  __m256i halves = m == ALL ? _mm256_loadu_si256((const __m256i *)p)
-                            : _mm256_maskz_loadu_epi16(m, p);
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+#ifdef __AVX512F__
+INLINE __mmask16 mask(int m) { return (__mmask16)((1u << m) - 1); }
+INLINE vec loadf(int m, const float *p) {
+  return m == LANES ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(mask(m), p);
 }
-INLINE void store(__mmask16 m, bf16 *p, vec v) {
-  __m256i halves = (__m256i)_mm512_cvtneps_pbh(v);
-  if (m == ALL) _mm256_storeu_si256((__m256i *)p, halves);
-  else _mm256_mask_storeu_epi16(p, m, halves);
+INLINE void storef(int m, float *p, vec v) {
+  if (m == LANES) _mm512_storeu_ps(p, v);
+  else _mm512_mask_storeu_ps(p, mask(m), v);
 }
-INLINE vec loadf(__mmask16 m, const float *p) {
-  return m == ALL ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(m, p);
+INLINE ints load_bytes(int m, const uint8_t *p) {
+  return _mm512_cvtepu8_epi32(m == LANES ? _mm_loadu_si128((const __m128i *)p)
+                                         : _mm_maskz_loadu_epi8(mask(m), p));
 }
-INLINE __m128i load_bytes(__mmask16 m, const uint8_t *p) {
-  return m == ALL ? _mm_loadu_si128((const __m128i *)p) : _mm_maskz_loadu_epi8(m, p);
+INLINE void store_bytes(int m, uint8_t *p, ints v) {
+  _mm512_mask_cvtepi32_storeu_epi8(p, mask(m), v);
 }
-INLINE void store_bytes(__mmask16 m, uint8_t *p, __m512i v) {
-  if (m == ALL) _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v));
-  else _mm_mask_storeu_epi8(p, m, _mm512_cvtepi32_epi8(v));
-}
-INLINE vec zeros(void) { return _mm512_setzero_ps(); }
-INLINE vec least(int relu) { return _mm512_set1_ps(relu ? 0.0f : -__builtin_inff()); }
-INLINE vec add(vec u, vec v) { return _mm512_add_ps(u, v); }
-INLINE vec sub(vec u, vec v) { return _mm512_sub_ps(u, v); }
-INLINE vec mul(vec u, vec v) { return _mm512_mul_ps(u, v); }
-INLINE vec madd(vec u, vec v, vec w) { return _mm512_fmadd_ps(u, v, w); }
 INLINE vec rectify(vec v, vec low) { return _mm512_max_ps(low, v); } /* keeps NaN */
-INLINE vec let_through(vec v, vec low, vec g) { /* g where v > low, else 0 */
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, low, _CMP_NLE_UQ), g);
+INLINE vec madd(vec u, vec v, vec w) { return _mm512_fmadd_ps(u, v, w); }
+#else
+INLINE ints mask(int m) {
+  static const int32_t there[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256((const __m256i *)(there + LANES - m));
 }
-INLINE float widen(bf16 value) {
+INLINE vec loadf(int m, const float *p) {
+  return m == LANES ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, mask(m));
+}
+INLINE void storef(int m, float *p, vec v) {
+  if (m == LANES) _mm256_storeu_ps(p, v);
+  else _mm256_maskstore_ps(p, mask(m), v);
+}
+INLINE ints load_bytes(int m, const uint8_t *p) {
+  uint64_t bytes = 0;
+  memcpy(&bytes, p, (size_t)m);
+  return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)bytes));
+}
+INLINE void store_bytes(int m, uint8_t *p, ints v) {
+  __m256i low = _mm256_shuffle_epi8(v, _mm256_set1_epi32(0x0c080400));
+  uint64_t bytes = (uint32_t)_mm256_extract_epi32(low, 0) |
+                   (uint64_t)(uint32_t)_mm256_extract_epi32(low, 4) << 32;
+  memcpy(p, &bytes, (size_t)m);
+}
+INLINE vec rectify(vec v, vec low) { return _mm256_max_ps(low, v); } /* keeps NaN */
+INLINE vec madd(vec u, vec v, vec w) { return _mm256_fmadd_ps(u, v, w); }
+#endif
+
+#ifdef FP32
+INLINE vec load(int m, const element *p) { return loadf(m, p); }
+INLINE void store(int m, element *p, vec v) { storef(m, p, v); }
+INLINE float widen(element value) { return value; }
+#else
+INLINE vec load(int m, const element *p) {
+  __m256i halves = m == LANES ? _mm256_loadu_si256((const __m256i *)p)
+                              : _mm256_maskz_loadu_epi16(mask(m), p);
+  return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+}
+INLINE void store(int m, element *p, vec v) {
+  __m256i halves = (__m256i)_mm512_cvtneps_pbh(v);
+  if (m == LANES) _mm256_storeu_si256((__m256i *)p, halves);
+  else _mm256_mask_storeu_epi16(p, mask(m), halves);
+}
+INLINE float widen(element value) {
   union { uint32_t bits; float number; } u = {(uint32_t)value << 16};
   return u.number;
 }
+#endif
+
+/* gcc's and clang's operators on vectors do the rest. */
+typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
+INLINE vec all(float value) { return value - (vec){0}; }
+INLINE vec least(int relu) { return all(relu ? 0.0f : -__builtin_inff()); }
+INLINE vec choose(lanes there, vec u, vec v) { /* u there, else v */
+  return (vec)((there & (lanes)u) | (~there & (lanes)v));
+}
+INLINE vec let_through(vec v, vec low, vec g) { /* g where v > low, else 0 */
+  return choose(v <= low, all(0), g);
+}
 /* Bring LANES channels' share of a row of W pixels near, before it is asked for. */
-INLINE void fetch(const bf16 *image, int64_t row, int64_t c, int64_t W, int64_t C) {
-  const bf16 *p = image + (row * C + c) * W;
-  for (int64_t k = 0; k < LANES * W; k += 32) __builtin_prefetch(p + k, 0, 2);
+INLINE void fetch(const element *image, int64_t row, int64_t c, int64_t W, int64_t C) {
+  const element *p = image + (row * C + c) * W;
+  for (int64_t k = 0; k < LANES * W; k += LINE) __builtin_prefetch(p + k, 0, 2);
 }
 
 /* Each thread's sums, n of them, one after the other. */
@@ -83,7 +137,7 @@ static void add_up(double *sums, int threads, int64_t n) { /* into the first thr
 static int64_t padded(int64_t C) { return (C + LANES - 1) / LANES * LANES; }
 
 /* Mean and biased variance of each channel, about the first row's values. */
-void channel_moments(int threads, const bf16 *x, float *mean, float *var, int64_t rows,
+void channel_moments(int threads, const element *x, float *mean, float *var, int64_t rows,
                      int64_t C) {
   double *sums = new_sums(threads, 2 * C);
   int64_t pad = padded(C);
@@ -98,14 +152,14 @@ void channel_moments(int threads, const bf16 *x, float *mean, float *var, int64_
       for (int64_t r = first; r < end; r += GROUP) {
         int64_t n = end - r < GROUP ? end - r : GROUP;
         FOR_CHANNELS(
-          vec shift = load(m, x + c), u = loadf(ALL, s + c), w = loadf(ALL, q + c);
+          vec shift = load(m, x + c), u = loadf(LANES, s + c), w = loadf(LANES, q + c);
           for (int64_t k = 0; k < n; k++) {
-            vec v = sub(load(m, x + (r + k) * C + c), shift);
-            u = add(u, v);
+            vec v = load(m, x + (r + k) * C + c) - shift;
+            u += v;
             w = madd(v, v, w);
           }
-          _mm512_storeu_ps(s + c, u);
-          _mm512_storeu_ps(q + c, w);
+          storef(LANES, s + c, u);
+          storef(LANES, q + c, w);
         )
       }
       for (int64_t c = 0; c < C; c++) mine[c] += s[c], mine[C + c] += q[c];
@@ -122,8 +176,8 @@ void channel_moments(int threads, const bf16 *x, float *mean, float *var, int64_
 }
 
 /* y = max(a x + b, least) */
-void affine(int threads, const bf16 *x, const float *a, const float *b, int relu,
-            bf16 *y, int64_t rows, int64_t C) {
+void affine(int threads, const element *x, const float *a, const float *b, int relu,
+            element *y, int64_t rows, int64_t C) {
   vec low = least(relu);
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t r = 0; r < rows; r++)
@@ -134,7 +188,7 @@ void affine(int threads, const bf16 *x, const float *a, const float *b, int relu
 }
 
 /* Sums over the rows of g and of g (x - mean), where a x + b > least. */
-void affine_sums(int threads, const bf16 *g, const bf16 *x, const float *a,
+void affine_sums(int threads, const element *g, const element *x, const float *a,
                  const float *b, const float *mean, int relu, float *sum_g,
                  float *sum_gx, int64_t rows, int64_t C) {
   double *sums = new_sums(threads, 2 * C);
@@ -152,15 +206,15 @@ void affine_sums(int threads, const bf16 *g, const bf16 *x, const float *a,
         int64_t n = end - r < GROUP ? end - r : GROUP;
         FOR_CHANNELS(
           vec va = loadf(m, a + c), vb = loadf(m, b + c), vm = loadf(m, mean + c);
-          vec u = loadf(ALL, s + c), w = loadf(ALL, q + c);
+          vec u = loadf(LANES, s + c), w = loadf(LANES, q + c);
           for (int64_t k = 0; k < n; k++) {
             vec vx = load(m, x + (r + k) * C + c), vg = load(m, g + (r + k) * C + c);
             vg = let_through(madd(vx, va, vb), low, vg);
-            u = add(u, vg);
-            w = madd(vg, sub(vx, vm), w);
+            u += vg;
+            w = madd(vg, vx - vm, w);
           }
-          _mm512_storeu_ps(s + c, u);
-          _mm512_storeu_ps(q + c, w);
+          storef(LANES, s + c, u);
+          storef(LANES, q + c, w);
         )
       }
       for (int64_t c = 0; c < C; c++) mine[c] += s[c], mine[C + c] += q[c];
@@ -174,9 +228,9 @@ void affine_sums(int threads, const bf16 *g, const bf16 *x, const float *a,
 }
 
 /* dx = kg g + kx x + k1, with g only where a x + b > least; dx may be g */
-void affine_grad(int threads, const bf16 *g, const bf16 *x, const float *a,
+void affine_grad(int threads, const element *g, const element *x, const float *a,
                  const float *b, int relu, const float *kg, const float *kx,
-                 const float *k1, bf16 *dx, int64_t rows, int64_t C) {
+                 const float *k1, element *dx, int64_t rows, int64_t C) {
   vec low = least(relu);
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t r = 0; r < rows; r++)
@@ -192,8 +246,8 @@ void affine_grad(int threads, const bf16 *g, const bf16 *x, const float *a,
 /* Depthwise 3 x 3 convolution, stride 1, padding 1, of max(a x + b, least).
    w: 9 x C. A pixel is read three times; it adds to the outputs left of it, at it and
    right of it. */
-void depthwise(int threads, const bf16 *x, const float *a, const float *b, int relu,
-               const float *w, bf16 *y, int64_t N, int64_t H, int64_t W, int64_t C) {
+void depthwise(int threads, const element *x, const float *a, const float *b, int relu,
+               const float *w, element *y, int64_t N, int64_t H, int64_t W, int64_t C) {
   vec low = least(relu);
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t r = 0; r < N * H; r++) {
@@ -202,12 +256,12 @@ void depthwise(int threads, const bf16 *x, const float *a, const float *b, int r
       if (r + 2 < N * H) { fetch(x, r + 2, c, W, C); fetch(y, r + 1, c, W, C); }
       vec va = loadf(m, a + c), vb = loadf(m, b + c), k[9];
       for (int t = 0; t < 9; t++) k[t] = loadf(m, w + t * C + c);
-      vec left = zeros(), here = zeros();
-      bf16 *out = y + r * W * C + c;
+      vec left = all(0), here = all(0);
+      element *out = y + r * W * C + c;
       for (int64_t j = 0; j < W; j++) {
-        const bf16 *p = x + (r * W + j) * C + c;
+        const element *p = x + (r * W + j) * C + c;
         vec v = rectify(madd(load(m, p), va, vb), low);
-        vec to_left = mul(k[5], v), to_here = mul(k[4], v), to_right = mul(k[3], v);
+        vec to_left = k[5] * v, to_here = k[4] * v, to_right = k[3] * v;
         if (above) {
           v = rectify(madd(load(m, p - W * C), va, vb), low);
           to_left = madd(k[2], v, to_left);
@@ -220,8 +274,8 @@ void depthwise(int threads, const bf16 *x, const float *a, const float *b, int r
           to_here = madd(k[7], v, to_here);
           to_right = madd(k[6], v, to_right);
         }
-        if (j) store(m, out + (j - 1) * C, add(left, to_left));
-        left = add(here, to_here);
+        if (j) store(m, out + (j - 1) * C, left + to_left);
+        left = here + to_here;
         here = to_right;
       }
       store(m, out + (W - 1) * C, left);
@@ -230,16 +284,16 @@ void depthwise(int threads, const bf16 *x, const float *a, const float *b, int r
 }
 
 /* Store a finished gradient and add it to the sums of g and g (x - mean). */
-INLINE void finish(__mmask16 m, vec g, const bf16 *x, vec mean, bf16 *out, vec *sums) {
+INLINE void finish(__mmask16 m, vec g, const element *x, vec mean, element *out, vec *sums) {
   store(m, out, g);
-  sums[0] = add(sums[0], g);
-  sums[1] = madd(g, sub(load(m, x), mean), sums[1]);
+  sums[0] += g;
+  sums[1] = madd(g, load(m, x) - mean, sums[1]);
 }
 
 /* Gradients of `depthwise`: gz of a x + b and dw of w; and sums of gz, gz (x - mean). */
-void depthwise_grad(int threads, const bf16 *g, const bf16 *x, const float *a,
+void depthwise_grad(int threads, const element *g, const element *x, const float *a,
                     const float *b, const float *mean, int relu, const float *w,
-                    bf16 *gz, float *dw, float *sum_g, float *sum_gx, int64_t N,
+                    element *gz, float *dw, float *sum_g, float *sum_gx, int64_t N,
                     int64_t H, int64_t W, int64_t C) {
   enum { SUMS = 11, PIXELS = 64 };
   double *sums = new_sums(threads, SUMS * C);
@@ -249,7 +303,7 @@ void depthwise_grad(int threads, const bf16 *g, const bf16 *x, const float *a,
   {
     double *mine = sums + omp_get_thread_num() * SUMS * C;
     float *s = malloc(SUMS * (size_t)pad * sizeof(float));
-    bf16 *outside = calloc((size_t)(W * C), sizeof(bf16)); /* above and below: zeros */
+    element *outside = calloc((size_t)(W * C), sizeof(element)); /* above and below: zeros */
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < N * H; first += band) {
       int64_t end = first + band < N * H ? first + band : N * H;
@@ -257,29 +311,29 @@ void depthwise_grad(int threads, const bf16 *g, const bf16 *x, const float *a,
         vec va = loadf(m, a + c), vb = loadf(m, b + c), vm = loadf(m, mean + c);
         vec k[9], t[SUMS];
         for (int n = 0; n < 9; n++) k[n] = loadf(m, w + n * C + c);
-        for (int n = 0; n < SUMS; n++) t[n] = zeros();
+        for (int n = 0; n < SUMS; n++) t[n] = all(0);
         for (int64_t r = first; r < end; r++) {
           if (r + 2 < N * H) {
             fetch(x, r + 1, c, W, C);
             fetch(g, r + 2, c, W, C);
             fetch(gz, r + 1, c, W, C);
           }
-          const bf16 *xr = x + r * W * C + c;
-          const bf16 *g1 = g + r * W * C + c;
-          const bf16 *g0 = r % H > 0 ? g1 - W * C : outside + c;
-          const bf16 *g2 = r % H < H - 1 ? g1 + W * C : outside + c;
-          bf16 *out = gz + r * W * C + c;
-          vec left = zeros(), here = zeros(); /* gradients of pixels j - 1 and j */
-          vec z0 = zeros(), z1 = madd(load(m, xr), va, vb), z2 = zeros();
-          vec v0 = zeros(), v1 = rectify(z1, low), v2 = zeros(); /* of z0, z1, z2 */
+          const element *xr = x + r * W * C + c;
+          const element *g1 = g + r * W * C + c;
+          const element *g0 = r % H > 0 ? g1 - W * C : outside + c;
+          const element *g2 = r % H < H - 1 ? g1 + W * C : outside + c;
+          element *out = gz + r * W * C + c;
+          vec left = all(0), here = all(0); /* gradients of pixels j - 1 and j */
+          vec z0 = all(0), z1 = madd(load(m, xr), va, vb), z2 = all(0);
+          vec v0 = all(0), v1 = rectify(z1, low), v2 = all(0); /* of z0, z1, z2 */
           for (int64_t j = 0; j < W; j++) {
-            z2 = v2 = zeros();
+            z2 = v2 = all(0);
             if (j + 1 < W) {
               z2 = madd(load(m, xr + (j + 1) * C), va, vb);
               v2 = rectify(z2, low);
             }
             vec v = load(m, g0 + j * C);
-            vec to_left = mul(k[6], v), to_here = mul(k[7], v), to_right = mul(k[8], v);
+            vec to_left = k[6] * v, to_here = k[7] * v, to_right = k[8] * v;
             t[6] = madd(v0, v, t[6]), t[7] = madd(v1, v, t[7]), t[8] = madd(v2, v, t[8]);
             v = load(m, g1 + j * C);
             to_left = madd(k[3], v, to_left);
@@ -292,16 +346,16 @@ void depthwise_grad(int threads, const bf16 *g, const bf16 *x, const float *a,
             to_right = madd(k[2], v, to_right);
             t[0] = madd(v0, v, t[0]), t[1] = madd(v1, v, t[1]), t[2] = madd(v2, v, t[2]);
             if (j) {
-              left = let_through(z0, low, add(left, to_left));
+              left = let_through(z0, low, left + to_left);
               finish(m, left, xr + (j - 1) * C, vm, out + (j - 1) * C, t + 9);
             }
-            left = add(here, to_here), here = to_right;
+            left = here + to_here, here = to_right;
             z0 = z1, z1 = z2, v0 = v1, v1 = v2;
           }
           left = let_through(z0, low, left);
           finish(m, left, xr + (W - 1) * C, vm, out + (W - 1) * C, t + 9);
         }
-        for (int n = 0; n < SUMS; n++) _mm512_storeu_ps(s + n * pad + c, t[n]);
+        for (int n = 0; n < SUMS; n++) storef(LANES, s + n * pad + c, t[n]);
       )
       for (int n = 0; n < SUMS; n++)
         for (int64_t c = 0; c < C; c++) mine[n * C + c] += s[n * pad + c];
@@ -318,37 +372,36 @@ void depthwise_grad(int threads, const bf16 *g, const bf16 *x, const float *a,
 
 /* Max-pooling, 3 x 3, stride 2, padding 1, of a x + b: the maxima y, the x that they
    are of, and which of the nine (0 to 8) it is, the first of equals. */
-void pool(int threads, const bf16 *x, const float *a, const float *b, bf16 *y,
-          bf16 *x_there, uint8_t *which, int64_t N, int64_t H, int64_t W, int64_t C) {
+void pool(int threads, const element *x, const float *a, const float *b, element *y,
+          element *x_there, uint8_t *which, int64_t N, int64_t H, int64_t W, int64_t C) {
   int64_t h = (H + 1) / 2, w = (W + 1) / 2;
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t r = 0; r < N * h; r++)
     for (int64_t j = 0; j < w; j++)
       FOR_CHANNELS(
         vec va = loadf(m, a + c), vb = loadf(m, b + c);
-        vec best = least(0), x_best = zeros();
-        __m512i at = _mm512_setzero_si512();
+        vec best = least(0), x_best = all(0);
+        lanes at = {0};
         for (int t = 0; t < 9; t++) {
           int64_t row = 2 * (r % h) + t / 3 - 1, column = 2 * j + t % 3 - 1;
           if (row < 0 || row >= H || column < 0 || column >= W) continue;
           vec vx = load(m, x + ((r / h * H + row) * W + column) * C + c);
           vec v = madd(vx, va, vb);
-          __mmask16 more = _mm512_cmp_ps_mask(v, best, _CMP_GT_OQ) |
-                           _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q); /* NaN */
-          best = _mm512_mask_mov_ps(best, more, v);
-          x_best = _mm512_mask_mov_ps(x_best, more, vx);
-          at = _mm512_mask_mov_epi32(at, more, _mm512_set1_epi32(t));
+          lanes more = (v > best) | (v != v); /* NaN */
+          best = choose(more, v, best);
+          x_best = choose(more, vx, x_best);
+          at = (more & t) | (~more & at);
         }
         int64_t o = (r * w + j) * C + c;
         store(m, y + o, best);
         store(m, x_there + o, x_best);
-        store_bytes(m, which + o, at);
+        store_bytes(m, which + o, (ints)at);
       )
 }
 
 /* dx = kg (g, brought back to where the maxima were) + kx x + k1 */
-void pool_grad(int threads, const bf16 *g, const uint8_t *which, const bf16 *x,
-               const float *kg, const float *kx, const float *k1, bf16 *dx, int64_t N,
+void pool_grad(int threads, const element *g, const uint8_t *which, const element *x,
+               const float *kg, const float *kx, const float *k1, element *dx, int64_t N,
                int64_t H, int64_t W, int64_t C) {
   int64_t h = (H + 1) / 2, w = (W + 1) / 2;
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -362,15 +415,60 @@ void pool_grad(int threads, const bf16 *g, const uint8_t *which, const bf16 *x,
             place[count++] = (i - 2 * row + 1) * 3 + j - 2 * column + 1;
           }
       FOR_CHANNELS(
-        vec sum = zeros();
+        vec sum = all(0);
         for (int64_t n = 0; n < count; n++) {
-          __m128i at = load_bytes(m, which + from[n] + c);
-          __mmask16 here = _mm_cmpeq_epi8_mask(at, _mm_set1_epi8((char)place[n]));
-          sum = _mm512_mask_add_ps(sum, here, sum, load(m, g + from[n] + c));
+          lanes here = (lanes)load_bytes(m, which + from[n] + c) == (int32_t)place[n];
+          sum += choose(here, load(m, g + from[n] + c), all(0));
         }
         vec vx = load(m, x + (r * W + j) * C + c);
         vx = madd(vx, loadf(m, kx + c), loadf(m, k1 + c));
         store(m, dx + (r * W + j) * C + c, madd(sum, loadf(m, kg + c), vx));
+      )
+    }
+}
+
+/* Max-pooling, 2 x 2, stride 2, and ReLU of N x h x w windows: what is largest or 0, and
+   which of the four (0 to 3) it is, the first of equals, or 4 for the 0. Windows begin
+   `image`, `row` and `pixel` elements apart, and their values `down` and `right`. */
+void pool_relu(int threads, const element *x, element *y, uint8_t *which, int64_t N,
+               int64_t h, int64_t w, int64_t C, int64_t image, int64_t row,
+               int64_t pixel, int64_t down, int64_t right) {
+  const int64_t place[4] = {0, right, down, down + right};
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (int64_t r = 0; r < N * h; r++)
+    for (int64_t j = 0; j < w; j++) {
+      const element *from = x + r / h * image + r % h * row + j * pixel;
+      int64_t o = (r * w + j) * C;
+      FOR_CHANNELS(
+        vec best = all(0);
+        lanes at = (lanes){0} + 4;
+        for (int t = 0; t < 4; t++) {
+          vec v = load(m, from + place[t] + c);
+          lanes more = (v > best) | (v != v); /* NaN */
+          best = choose(more, v, best);
+          at = (more & t) | (~more & at);
+        }
+        store(m, y + o + c, best);
+        if (which) store_bytes(m, which + o + c, (ints)at);
+      )
+    }
+}
+
+/* dx = g, brought back to where the maxima were; 0 elsewhere in the windows */
+void pool_relu_grad(int threads, const element *g, const uint8_t *which, element *dx,
+                    int64_t N, int64_t h, int64_t w, int64_t C, int64_t image,
+                    int64_t row, int64_t pixel, int64_t down, int64_t right) {
+  const int64_t place[4] = {0, right, down, down + right};
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (int64_t r = 0; r < N * h; r++)
+    for (int64_t j = 0; j < w; j++) {
+      element *to = dx + r / h * image + r % h * row + j * pixel;
+      int64_t o = (r * w + j) * C;
+      FOR_CHANNELS(
+        vec vg = load(m, g + o + c);
+        lanes at = (lanes)load_bytes(m, which + o + c);
+        for (int t = 0; t < 4; t++)
+          store(m, to + place[t] + c, choose(at == t, vg, all(0)));
       )
     }
 }

@@ -12,47 +12,48 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 SOURCE = Path(__file__).with_name("kernels.c")
-INSTRUCTIONS = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512bf16", "fma")
-FLAGS = ("-O3", "-fopenmp", "-shared", "-fPIC", *(f"-m{name}" for name in INSTRUCTIONS))
+FLAGS = ("-O3", "-fopenmp", "-shared", "-fPIC", "-mfma")
+AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl")
 DIGEST_SIZE = 32
 COMPILERS = ("cc", "gcc", "clang")  # after the one that $CC names
 NO_COMPILER = "no C compiler; gcc would make it faster"
 
 
-def are_available() -> bool:
+def are_available(dtype: torch.dtype) -> bool:
     """Say whether the kernels can be called; the first question compiles them."""
-    return load_kernels()[0] is not None
+    return load_kernels(dtype)[0] is not None
 
 
-def describe_kernels() -> str:
+def describe_kernels(dtype: torch.dtype) -> str:
     """Say in a few words whose kernels are used, and why."""
-    library, reason = load_kernels()
+    library, reason = load_kernels(dtype)
     return "the suite's own" if library else f"PyTorch's ({reason})"
 
 
 @functools.cache
-def load_kernels() -> tuple[ctypes.CDLL | None, str]:
+def load_kernels(dtype: torch.dtype) -> tuple[ctypes.CDLL | None, str]:
     """Load the compiled kernels; compile them (a second) if that was not done yet.
 
     The library lies in `__pycache__`, as Python's own compiled files do, and belongs to
     one state of the source; where that folder is read-only, it is compiled each time.
 
+    Args:
+        dtype: of the features, torch.float32 or torch.bfloat16.
+
     Returns:
-        The library and "", or None and why there is none: another system or processor,
-        no compiler, or it failed.
+        The library and "", or None and why there is none: another type, system or
+        processor, no compiler, or it failed.
     """
     if sys.platform != "linux":
         return None, "the suite's own are for Linux"
-    # torch has no public name for this question.
-    if not getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
-        return None, "this CPU has no AVX-512 BF16"
     try:
-        return _load_or_compile(), ""
+        return _load_or_compile(_choose_flags(dtype)), ""
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return None, str(error).splitlines()[0]
 
@@ -63,11 +64,12 @@ def run(name: str, *args: torch.Tensor | int | bool) -> None:
     Args:
         name: a function of `kernels.c`.
         args: its arguments after `threads`: a tensor for a pointer, a bool for an int,
-            an int for an int64_t. Nothing is checked here: a tensor must be on the CPU,
-            of the type and at least the size that the kernel takes, channels-last
-            images without gaps, vectors contiguous.
+            an int for an int64_t. The first are features, whose type says which
+            library is meant. Nothing is checked here: a tensor must be on the CPU, of
+            the type and at least the size that the kernel takes, channels-last images
+            without gaps, vectors contiguous; an empty one is a null pointer.
     """
-    library, reason = load_kernels()
+    library, reason = load_kernels(args[0].dtype)
     if library is None:
         raise RuntimeError(f"the kernel {name} cannot be called: {reason}")
     getattr(library, name)(
@@ -82,9 +84,31 @@ def _convert(arg: torch.Tensor | int | bool) -> ctypes._SimpleCData:
     return ctypes.c_int(arg) if isinstance(arg, bool) else ctypes.c_int64(arg)
 
 
-def _load_or_compile() -> ctypes.CDLL:
-    """Load the library that belongs to the source, or compile it and keep it."""
-    content = SOURCE.read_bytes() + " ".join(FLAGS).encode()
+def _choose_flags(dtype: torch.dtype) -> tuple[str, ...]:
+    """Return the compiler's flags for the instructions that PyTorch itself uses here.
+
+    Raises:
+        ValueError: the kernels are not for this type, or this processor.
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    if dtype == torch.float32:
+        if capability == "AVX512":
+            return (*FLAGS, *AVX512, "-DFP32")
+        if capability == "AVX2":
+            return (*FLAGS, "-mavx2", "-DFP32")
+        raise ValueError("this CPU has no AVX2")
+    if dtype != torch.bfloat16:
+        raise ValueError("the suite's own are for fp32 and bf16")
+    # torch has no public name for this question.
+    has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    if capability == "AVX512" and has_bf16:
+        return (*FLAGS, *AVX512, "-mavx512bf16")
+    raise ValueError("this CPU has no AVX-512 BF16")
+
+
+def _load_or_compile(flags: Sequence[str]) -> ctypes.CDLL:
+    """Load the library that belongs to source and flags, or compile it and keep it."""
+    content = SOURCE.read_bytes() + " ".join(flags).encode()
     name = f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
     path = SOURCE.parent / "__pycache__" / name
     with contextlib.suppress(OSError):  # none yet, or another system's
@@ -92,7 +116,7 @@ def _load_or_compile() -> ctypes.CDLL:
             return ctypes.CDLL(str(path))
     folder = _make_writable(path.parent)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        compiled = _compile(Path(temporary) / name)
+        compiled = _compile(flags, Path(temporary) / name)
         library = ctypes.CDLL(str(compiled))
         if folder:
             with compiled.open("ab") as file:
@@ -124,7 +148,7 @@ def _make_writable(folder: Path) -> Path | None:
     return folder if os.access(folder, os.W_OK) else None
 
 
-def _compile(path: Path) -> Path:
+def _compile(flags: Sequence[str], path: Path) -> Path:
     """Compile the source into a shared library with the first compiler that can.
 
     Raises:
@@ -135,7 +159,7 @@ def _compile(path: Path) -> Path:
         if not command or shutil.which(command[0]) is None:
             continue
         process = subprocess.run(
-            [*command, *FLAGS, str(SOURCE), "-o", str(path)],
+            [*command, *flags, str(SOURCE), "-o", str(path)],
             capture_output=True,
             text=True,
             check=False,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
+
 from hardware import kernels
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -44,7 +46,8 @@ def list_library_files() -> list[str]:
         for path in folder.glob("*.py")
         if SCRIPT_MARK not in path.read_text()
     }
-    return sorted(names if kernels.are_available() else names - NEED_KERNELS)
+    runs_them = kernels.are_available(torch.float32)
+    return sorted(names if runs_them else names - NEED_KERNELS)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from torch import nn
 from files import imagenet_weights
 from files.layout import MODEL_NAMES
 from files.tensors import load_model_state
+from hardware import Precision
 from loading.preprocessing import PUBLISHED, SYMMETRIC
 from models import (
     MaxPool2x2,
@@ -113,6 +114,7 @@ def test_simple_net_forward_is_not_linear_in_its_input():
 def test_simple_net_pooling_before_the_relu_changes_no_bit():
     torch.manual_seed(0)
     model, images = SimpleNet().bfloat16(), torch.randn(2, 3, 256, 256).bfloat16()
+    model.fuse = False
     model(images).sum().backward()
     gradients = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
@@ -127,6 +129,35 @@ def test_simple_net_pooling_before_the_relu_changes_no_bit():
     assert torch.equal(model(images), logits)
     for gradient, parameter in zip(gradients, model.parameters(), strict=True):
         assert torch.equal(gradient, parameter.grad)
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_simple_net_kernels_give_what_the_layers_give(name):
+    precision = Precision(name)
+    if SimpleNet().describe_kernels(precision) != "the suite's own":
+        pytest.skip("there are none here")
+    torch.manual_seed(0)
+    model, layers = SimpleNet(), SimpleNet()
+    layers.load_state_dict(model.state_dict())
+    layers.fuse = False
+    images = torch.randn(3, 3, 256, 256)
+    for net in (model, layers):
+        with precision.autocast():
+            logits = net(images)
+        logits[:, 1].sum().backward()
+    rounding = {"fp32": 1e-5, "bf16": 0.01}[name]
+    for one, other in zip(model.parameters(), layers.parameters(), strict=True):
+        error = (one.grad - other.grad).abs().max()
+        assert error <= rounding * other.grad.abs().max()
+    with torch.no_grad(), precision.autocast():
+        assert torch.allclose(model(images), layers(images), atol=rounding / 10)
+
+
+def test_simple_net_a_hook_gets_its_layers_output():
+    model, seen = SimpleNet(), []
+    model.pool.register_forward_hook(lambda *args: seen.append(args[-1].shape[1]))
+    model(torch.zeros(1, 3, 256, 256))
+    assert seen == [6, 16, 24]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -12,10 +12,13 @@ from hardware import kernels
 from hardware.device import Precision
 from models import build_plain_xception
 
+BF16, FP32 = torch.bfloat16, torch.float32
 needs_kernels = pytest.mark.skipif(
-    not kernels.are_available(), reason=kernels.describe_kernels()
+    not kernels.are_available(BF16), reason=kernels.describe_kernels(BF16)
 )
-BF16 = torch.bfloat16
+needs_fp32_kernels = pytest.mark.skipif(
+    not kernels.are_available(FP32), reason=kernels.describe_kernels(FP32)
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def compute_logits(model: nn.Module, *, dtype: torch.dtype = BF16) -> torch.Tensor:
     torch.manual_seed(3)
-    with torch.autocast("cpu", dtype, enabled=dtype == BF16):
+    with torch.autocast("cpu", dtype, enabled=dtype != FP32):
         return model(torch.randn(4, 3, 64, 64))
 
 
@@ -67,7 +70,7 @@ def test_forward_bf16_in_training_is_fused_and_equals_the_layers(model, calls):
     assert calls.count("depthwise") == 34
     assert calls.count("pool") == 4
     called = len(calls)
-    exact = compute_logits(copy.deepcopy(layers), dtype=torch.float32)
+    exact = compute_logits(copy.deepcopy(layers), dtype=FP32)
     assert len(calls) == called
     rounded = compute_logits(layers)
     assert len(calls) == called
@@ -84,7 +87,7 @@ def test_forward_bf16_in_training_is_fused_and_equals_the_layers(model, calls):
 def test_backward_bf16_gradients_point_where_float32s_do(model, calls):
     exact = copy.deepcopy(model)
     exact.fuse = False
-    for net, dtype in ((model, BF16), (exact, torch.float32)):
+    for net, dtype in ((model, BF16), (exact, FP32)):
         logits = compute_logits(net, dtype=dtype)
         nn.functional.cross_entropy(
             logits.float(), torch.tensor([0, 1, 1, 0])
@@ -94,6 +97,27 @@ def test_backward_bf16_gradients_point_where_float32s_do(model, calls):
         assert torch.cosine_similarity(one, other, dim=0) > 0.9, name
     assert all(parameter.grad is not None for parameter in model.parameters())
     assert calls.count("depthwise_grad") == 34
+
+
+@needs_fp32_kernels
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_fp32_is_fused_and_as_close_to_float64_as_the_layers(model, calls, training):
+    model.train(training)
+    layers, exact = copy.deepcopy(model), copy.deepcopy(model).double()
+    layers.fuse = exact.fuse = False
+    images = torch.randn(4, 3, 64, 64)
+    results = []
+    for net in (model, layers, exact):
+        logits = net(images.to(net.last_linear.weight.dtype))
+        gradients = torch.autograd.grad(logits[:, 1].sum(), net.parameters())
+        results.append([logits, *net.buffers(), *gradients])
+    assert calls.count("depthwise_grad") == 34
+    num_exact = 1 + len(list(model.buffers()))
+    for number, (fused, plain, true) in enumerate(zip(*results, strict=True)):
+        error, usual = ((tensor - true).double().norm() for tensor in (fused, plain))
+        # A value that rounding brings across 0 changes gradients, in the layers too.
+        allowed = 3 * usual if number < num_exact else 0.05 * true.norm()
+        assert error <= allowed + 1e-5 * true.double().norm()
 
 
 @needs_kernels
@@ -131,7 +155,6 @@ def test_backward_a_hook_is_called(model, calls, register):
 
 
 CHANGES = {
-    "fp32": lambda model: None,
     "switched off": lambda model: setattr(model, "fuse", False),
     "no norm": lambda model: setattr(model, "bn1", nn.Identity()),
     "other norm": lambda model: setattr(model, "bn3", nn.GroupNorm(4, 1536)),
@@ -143,13 +166,18 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_forward_otherwise_runs_layer_by_layer(model, calls, change):
     CHANGES[change](model)
-    logits = compute_logits(model, dtype=torch.float32 if change == "fp32" else BF16)
-    assert logits.isfinite().all()
+    for dtype in (BF16, FP32) if change != "other type" else (BF16,):
+        assert compute_logits(model, dtype=dtype).isfinite().all()
+    assert calls == []
+
+
+def test_forward_in_other_arithmetic_runs_layer_by_layer(model, calls):
+    assert compute_logits(model, dtype=torch.float16).isfinite().all()
     assert calls == []
 
 
 def test_forward_without_kernels_runs_layer_by_layer(model, calls, monkeypatch):
-    monkeypatch.setattr(kernels, "are_available", lambda: False)
+    monkeypatch.setattr(kernels, "are_available", lambda dtype: False)
     assert compute_logits(model).isfinite().all()
     assert calls == []
 
@@ -162,10 +190,10 @@ def test_forward_any_head_is_fused(model, calls):
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # 2.10's own
-def test_describe_kernels_only_of_bf16_on_a_cpu_and_not_compiled(model):
-    precision = Precision("bf16")
-    assert model.describe_kernels(precision) == kernels.describe_kernels()
-    assert model.describe_kernels(Precision("fp32")) is None
+def test_describe_kernels_only_on_a_cpu_and_not_compiled(model):
+    for name, dtype in (("bf16", BF16), ("fp32", FP32)):
+        described = model.describe_kernels(Precision(name))
+        assert described == kernels.describe_kernels(dtype)
     assert model.describe_kernels(Precision("bf16", torch.device("cuda"))) is None
     model.compile()
-    assert model.describe_kernels(precision) is None
+    assert model.describe_kernels(Precision("bf16")) is None

@@ -1,4 +1,4 @@
-"""Fused steps compute what PyTorch's layers compute in float32, and their gradients."""
+"""Fused steps compute what PyTorch's layers compute, and their gradients."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hardware import kernels
 from hardware.fused_layers import (
+    conv_pool_relu,
     norm_max_pool,
     norm_relu,
     norm_relu_depthwise,
@@ -18,9 +19,28 @@ from hardware.fused_layers import (
     relu_depthwise,
 )
 
-pytestmark = pytest.mark.skipif(
-    not kernels.are_available(), reason=kernels.describe_kernels()
-)
+KINDS = [
+    (torch.bfloat16, "AVX512"),
+    (torch.float32, "AVX512"),
+    (torch.float32, "AVX2"),
+]
+ROUNDING = {torch.bfloat16: 2**-7, torch.float32: 1e-5}  # to the largest value
+
+
+@pytest.fixture(params=KINDS, ids=["bf16", "fp32", "fp32 AVX2"])
+def dtype(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """The features' type; the kernels are compiled for some instructions."""
+    dtype, capability = request.param
+    kernels.load_kernels.cache_clear()
+    if capability == "AVX2" and torch.backends.cpu.get_cpu_capability() == "AVX512":
+        monkeypatch.setattr(
+            torch.backends.cpu, "get_cpu_capability", lambda: capability
+        )
+    if not kernels.are_available(dtype):
+        pytest.skip(kernels.describe_kernels(dtype))
+    yield dtype
+    kernels.load_kernels.cache_clear()
+
 
 # Fewer channels than a vector holds, some left over, exactly full; odd, even, tiny.
 SIZES = [(2, 5, 4, 7), (3, 24, 6, 5), (2, 32, 9, 9), (4, 40, 1, 3), (2, 16, 70, 2)]
@@ -79,10 +99,10 @@ def run_both(
 ) -> list[tuple[Tensor, list[Tensor | None], nn.BatchNorm2d]]:
     """Return outputs, gradients and norm, fused first.
 
-    The plain layers run in float64 on the same bfloat16 values.
+    The plain layers run in float64 on the same values.
     """
     results = []
-    for run, dtype in ((run_fused, torch.bfloat16), (run_plain, torch.float64)):
+    for run, dtype in ((run_fused, features.dtype), (run_plain, torch.float64)):
         torch.manual_seed(1)
         norm = make_norm(features.shape[1], training=training)
         conv = make_conv(features.shape[1])
@@ -91,43 +111,45 @@ def run_both(
         inputs = features.to(dtype).requires_grad_()
         outputs = run(step, inputs, norm, conv)
         torch.manual_seed(2)
-        direction = torch.randn(outputs.shape).bfloat16().to(dtype)
+        direction = torch.randn(outputs.shape).to(features.dtype).to(dtype)
         leaves = [inputs, norm.weight, norm.bias, conv.weight]
         gradients = torch.autograd.grad(outputs, leaves, direction, allow_unused=True)
         results.append((outputs, gradients, norm))
     return results
 
 
-def assert_close(actual: Tensor | None, expected: Tensor | None) -> None:
-    """Agree to bfloat16's rounding (8 bits) of the largest value."""
+def assert_close(
+    actual: Tensor | None, expected: Tensor | None, dtype: torch.dtype
+) -> None:
+    """Agree to the rounding of the largest value."""
     assert (actual is None) == (expected is None)
     if expected is not None:
         assert actual.shape == expected.shape
         largest = expected.abs().max().item()
         error = (actual.double() - expected).abs().max().item()
-        assert error <= 2**-7 * max(largest, 1e-3)
+        assert error <= ROUNDING[dtype] * max(largest, 1e-3)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["batch", "running"])
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_fused_steps_equal_the_layers(size, step, training):
+def test_fused_steps_equal_the_layers(size, step, training, dtype):
     torch.manual_seed(0)
     features = (torch.randn(size) + torch.linspace(-2, 2, size[1])[:, None, None]) * 1.5
-    features = features.bfloat16()
+    features = features.to(dtype)
     fused, plain = run_both(step, features, training=training)
-    assert fused[0].dtype == torch.bfloat16
-    assert_close(fused[0], plain[0])
+    assert fused[0].dtype == dtype
+    assert_close(fused[0], plain[0], dtype)
     for actual, expected in zip(fused[1], plain[1], strict=True):
-        assert_close(actual, expected)
+        assert_close(actual, expected, dtype)
     for name, expected in plain[2].named_buffers():
         actual = fused[2].get_buffer(name).double()
         assert torch.allclose(actual, expected.double(), rtol=1e-5, atol=1e-6)
 
 
-def test_fused_steps_two_threads_equal_one():
+def test_fused_steps_two_threads_equal_one(dtype):
     torch.manual_seed(0)
-    features = torch.randn(8, 24, 64, 6).bfloat16()
+    features = torch.randn(8, 24, 64, 6).to(dtype)
     one = [run_both(step, features)[0] for step in STEPS]
     try:
         torch.set_num_threads(2)
@@ -137,74 +159,75 @@ def test_fused_steps_two_threads_equal_one():
     for (outputs, gradients, _), (others, other_gradients, _) in zip(
         one, two, strict=True
     ):
-        assert_close(outputs, others.double())
+        assert_close(outputs, others.double(), dtype)
         for actual, expected in zip(gradients, other_gradients, strict=True):
-            assert_close(actual, None if expected is None else expected.double())
+            assert (actual is None) == (expected is None)
+            if actual is not None:
+                assert_close(actual, expected.double(), dtype)
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_fused_steps_repeated_give_the_same_bits(step):
-    features = torch.randn(2, 40, 9, 5).bfloat16()
+def test_fused_steps_repeated_give_the_same_bits(step, dtype):
+    features = torch.randn(2, 40, 9, 5).to(dtype)
     first, second = (run_both(step, features)[0] for _ in range(2))
     assert torch.equal(first[0], second[0])
     for one, other in zip(first[1], second[1], strict=True):
         assert one is None or torch.equal(one, other)
 
 
-def test_norm_a_constant_far_from_zero_has_no_variance():
+def test_norm_a_constant_far_from_zero_has_no_variance(dtype):
     norm = nn.BatchNorm2d(20)
-    features = torch.full((4, 20, 8, 8), 1000.0).bfloat16()
+    features = torch.full((4, 20, 8, 8), 1000.0).to(dtype)
     outputs = norm_relu(features, norm, relu=False)
     assert outputs.abs().max() < 0.01
     assert torch.allclose(norm.running_var, torch.tensor(0.9))
 
 
-def test_norm_without_momentum_averages_all_batches():
+def test_norm_without_momentum_averages_all_batches(dtype):
     norm = nn.BatchNorm2d(3, momentum=None)
     for value in (1.0, 2.0, 6.0):
-        norm_relu(torch.full((2, 3, 2, 2), value).bfloat16(), norm)
+        norm_relu(torch.full((2, 3, 2, 2), value).to(dtype), norm)
     assert torch.allclose(norm.running_mean, torch.tensor(3.0))
     assert norm.num_batches_tracked == 3
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_fused_steps_nan_stays_nan(step):
-    features = torch.zeros(1, 17, 5, 5).bfloat16()
+def test_fused_steps_nan_stays_nan(step, dtype):
+    features = torch.zeros(1, 17, 5, 5).to(dtype)
     features[0, 16, 2, 2] = torch.nan
     outputs = run_both(step, features, training=False)[0][0]
     assert outputs[0, 16].isnan().any()
     assert not outputs[0, :16].isnan().any()
 
 
-def test_fused_steps_any_memory_format_and_dtype_will_do():
+def test_fused_steps_any_memory_format_will_do(dtype):
     conv = make_conv(6)
-    features = torch.randn(2, 6, 5, 4).bfloat16()
+    features = torch.randn(2, 6, 5, 4).to(dtype)
     expected = relu_depthwise(features, conv)
     for given in (
-        features.float(),
         features.contiguous(memory_format=torch.channels_last),
         features.transpose(2, 3).contiguous().transpose(2, 3),
     ):
         assert torch.equal(relu_depthwise(given, conv), expected)
 
 
-def test_norm_max_pool_ties_give_the_gradient_to_the_first():
+def test_norm_max_pool_ties_give_the_gradient_to_the_first(dtype):
     norm = nn.BatchNorm2d(1, affine=True).eval()
-    features = torch.ones(1, 1, 3, 3).bfloat16().requires_grad_()
+    features = torch.ones(1, 1, 3, 3).to(dtype).requires_grad_()
     norm_max_pool(features, norm).sum().backward()
     expected = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 0]])
     assert torch.allclose(features.grad[0, 0].float(), expected, atol=0.01)
 
 
-def test_relu_depthwise_a_value_of_zero_has_no_gradient():
-    features = torch.zeros(1, 4, 3, 3).bfloat16().requires_grad_()
+def test_relu_depthwise_a_value_of_zero_has_no_gradient(dtype):
+    features = torch.zeros(1, 4, 3, 3).to(dtype).requires_grad_()
     relu_depthwise(features, make_conv(4)).sum().backward()
     assert features.grad.abs().max() == 0
 
 
-def test_norm_statistics_that_change_before_the_backward_pass_do_no_harm():
+def test_norm_statistics_that_change_before_the_backward_pass_do_no_harm(dtype):
     norm = make_norm(4).eval()
-    features = torch.randn(2, 4, 3, 3).bfloat16().requires_grad_()
+    features = torch.randn(2, 4, 3, 3).to(dtype).requires_grad_()
     outputs = norm_relu(features, norm, relu=False)
     norm.running_mean.fill_(100)
     outputs.sum().backward()
@@ -259,29 +282,69 @@ def test_norm_nothing_to_measure_is_refused(size):
         assert norm_relu(torch.zeros(size), nn.BatchNorm2d(4).eval()).shape == size
 
 
-def test_pointwise_equals_the_convolution_and_its_gradients():
+def test_pointwise_equals_the_convolution_and_its_gradients(dtype):
     torch.manual_seed(0)
     conv = nn.Conv2d(24, 40, 1, bias=False)
-    features = torch.randn(2, 24, 5, 3).bfloat16()
+    features = torch.randn(2, 24, 5, 3).to(dtype)
     results = []
-    for run, dtype in ((pointwise, torch.bfloat16), (nn.Module.__call__, torch.double)):
-        inputs = features.to(dtype).requires_grad_()
-        layer = conv if dtype == torch.bfloat16 else copy.deepcopy(conv).double()
-        arguments = (inputs, layer) if run is pointwise else (layer, inputs)
-        outputs = run(*arguments)
+    exact = copy.deepcopy(conv).double()
+    for run, layer, inputs in (
+        (pointwise, conv, features.clone()),
+        (F.conv2d, exact, features.double()),
+    ):
+        inputs.requires_grad_()
+        outputs = run(inputs, layer if run is pointwise else layer.weight)
         direction = torch.linspace(-1, 1, outputs.numel()).view(outputs.shape)
-        direction = direction.bfloat16().to(dtype)
+        direction = direction.to(dtype).to(outputs.dtype)
         leaves = [inputs, layer.weight]
         results.append([outputs, *torch.autograd.grad(outputs, leaves, direction)])
     for actual, expected in zip(*results, strict=True):
-        assert_close(actual, expected)
+        assert_close(actual, expected, dtype)
 
 
-def test_pointwise_many_pixels_are_left_to_the_layer(monkeypatch):
+def test_pointwise_many_pixels_are_left_to_the_layer(monkeypatch, dtype):
     monkeypatch.setattr("hardware.fused_layers._Pointwise", None)
-    conv = nn.Conv2d(1, 2, 1, bias=False).bfloat16()
-    features = torch.ones(1, 1, 65, 64).bfloat16()
+    conv = nn.Conv2d(1, 2, 1, bias=False).to(dtype)
+    features = torch.ones(1, 1, 65, 64).to(dtype)
     assert torch.equal(pointwise(features, conv), conv(features))
+
+
+# Few channels are computed four at a time; odd rows and columns fall out of windows.
+@pytest.mark.parametrize("channels", [1, 6, 8, 9, 24])
+@pytest.mark.parametrize("size", [(8, 8), (9, 11), (4, 5)], ids=str)
+def test_conv_pool_relu_equals_the_layers_with_all_ties(channels, size, dtype):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, channels, 3)
+    with torch.no_grad():  # small whole numbers: every sum is exact, and many are equal
+        for parameter in conv.parameters():
+            parameter.copy_(torch.randint(-2, 3, parameter.shape))
+    images = torch.randint(-3, 4, (2, 3, *size)).to(dtype)
+    conv.to(dtype)
+    results = []
+    for step in (conv_pool_relu, plain_conv_pool_relu):
+        inputs = images.clone().requires_grad_()
+        outputs = step(inputs, conv)
+        direction = torch.arange(outputs.numel()).view(outputs.shape) % 5 - 2
+        leaves = [inputs, conv.weight, conv.bias]
+        gradients = torch.autograd.grad(outputs, leaves, direction.to(dtype))
+        with torch.no_grad():
+            assert torch.equal(step(inputs, conv), outputs)
+        results.append([outputs, *gradients])
+    for actual, expected in zip(*results, strict=True):
+        assert torch.equal(actual, expected)
+
+
+def plain_conv_pool_relu(features: Tensor, conv: nn.Conv2d) -> Tensor:
+    return F.max_pool2d(conv(features), 2).relu()
+
+
+def test_conv_pool_relu_nan_stays_nan(dtype):
+    conv = nn.Conv2d(1, 17, 1).to(dtype)
+    images = torch.zeros(1, 1, 2, 4).to(dtype)
+    images[0, 0, 1, 2] = torch.nan
+    outputs = conv_pool_relu(images, conv)
+    assert outputs[..., 1].isnan().all()
+    assert not outputs[..., 0].isnan().any()
 
 
 def test_pointwise_other_convolutions_are_refused():
