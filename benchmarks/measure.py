@@ -1,4 +1,4 @@
-"""Measure one setting in a fresh process: a JSON object on stdin, one on stdout.
+"""Measure one setting in a fresh process: JSON as its argument, JSON on stdout.
 
 A setting is a row of the table: the textbook way, a lever alone, or the suite's
 defaults, whole or without one of their parts.
@@ -29,6 +29,7 @@ from hardware import (
     Precision,
     choose_device,
     choose_precision,
+    distributed,
     keep_large_blocks,
 )
 from loading import IMAGE_SIZE, BatchLoader
@@ -56,9 +57,9 @@ class Setting:
         fused: the optimizer updates all parameters in one pass.
         workers: processes that read images; None: as the suite chooses.
         compiled: through `torch.compile`.
-        kernels: XceptionBased may run fused (`hardware/fast_xception.py`), SimpleNet
-            pool its own way (`models.MaxPool2x2`).
+        kernels: the suite's own may run, and SimpleNet pool its own way.
         blocks: large blocks of memory are kept between batches.
+        processes: so many of one thread each train together; 0: one, of all threads.
     """
 
     label: str
@@ -71,6 +72,7 @@ class Setting:
     compiled: bool = False
     kernels: bool = False
     blocks: bool = False
+    processes: int = 0
 
 
 TEXTBOOK = Setting("textbook")
@@ -115,11 +117,15 @@ def list_settings(
     variants.append(
         replace(DEFAULTS, label=f"suite, {workers} workers", workers=workers)
     )
+    for variant in (DEFAULTS, variants[0]):
+        label = f"{variant.label}, PyTorch's kernels"
+        variants.append(replace(variant, label=label, kernels=False))
     if task == "train":
         levers.append(replace(TEXTBOOK, label="fused optimizer alone", fused=True))
-    if model == "XceptionBased" or task == "eval":
-        unfused = replace(DEFAULTS, label="suite, PyTorch's kernels", kernels=False)
-        variants.append(unfused)
+        variants += [
+            replace(DEFAULTS, label=f"suite, {n} x 1 thread", processes=n)
+            for n in (1, 2)
+        ]
     return [TEXTBOOK, *levers, *peers, DEFAULTS, *variants, on_tensors]
 
 
@@ -158,7 +164,9 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     Returns:
         seconds (for an image), images, peak_bytes, precision, flops (for an image).
     """
-    device = choose_device()
+    device = distributed.start(choose_device())
+    if setting.processes:
+        torch.set_num_threads(1)
     if setting.blocks:
         keep_large_blocks()
     precision = choose_precision(setting.precision, device)
@@ -171,7 +179,7 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     if setting.compiled:
         model = torch.compile(model)
     run = build_run(model, task, setting, precision)
-    num_images = warm_up(run, loader)
+    num_images = distributed.sum_over_processes([warm_up(run, loader)])[0]
     synchronise(device)
     start = time.perf_counter()
     run(loader)
@@ -190,10 +198,9 @@ def build_network(model_name: str, setting: Setting, device: torch.device) -> nn
     """Build a model with random weights, of PyTorch's layers alone where so set."""
     torch.manual_seed(0)
     model = build_model(model_name, from_scratch=True)
+    model.fuse = setting.kernels
     if not setting.kernels and model_name == "SimpleNet":
         model.pool = nn.MaxPool2d(2, 2)
-    elif not setting.kernels:
-        model.fuse = False
     return model.to(device)
 
 
@@ -321,10 +328,32 @@ def _formatted(batches: Iterable[Any], setting: Setting) -> Iterator[Any]:
         yield images, labels
 
 
+def measure_reading(job: dict) -> dict[str, Any]:
+    """Measure how long a dataset takes for an image, on one thread.
+
+    Args:
+        job: `folder` of the images; `full`: whether JPEGs are decoded whole.
+
+    Returns:
+        seconds (for an image), images.
+    """
+    torch.set_num_threads(1)
+    transform = ResizeToTensor(full_decoding=job["full"])
+    dataset = FacesDataset(job["folder"], transform)
+    dataset[0]
+    start = time.perf_counter()
+    for index in range(len(dataset)):
+        dataset[index]
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds / len(dataset), "images": len(dataset)}
+
+
 def main() -> None:
-    """Do what stdin asks for."""
-    job = json.load(sys.stdin)
-    if job["task"] == "matmul":
+    """Do what the first argument asks for."""
+    job = json.loads(sys.argv[1])
+    if job["task"] == "read":
+        result = measure_reading(job)
+    elif job["task"] == "matmul":
         device = choose_device()
         # No others: emulated bfloat16 takes minutes for one of these products.
         names = {"fp32", choose_precision("auto", device).name}

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SIZE = 256
+SIZE = (256, 256)
+PHOTOGRAPH = (4000, 3000)
 
 
-def make_sample_images(folder: Path, num_a_class: int) -> None:
-    """Write smooth noise into `folder/{real,fake}/NNNNN.jpg`, 256 pixels wide.
+def make_sample_images(
+    folder: Path, num_a_class: int, size: tuple[int, int] = SIZE
+) -> None:
+    """Write smooth noise into `folder/{real,fake}/NNNNN.jpg`, of a width and height.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -21,7 +24,7 @@ def make_sample_images(folder: Path, num_a_class: int) -> None:
         (folder / name).mkdir(parents=True)
         for index in range(num_a_class):
             coarse = generator.integers(0, 256, size=(24, 24, 3), dtype=np.uint8)
-            image = Image.fromarray(coarse).resize((SIZE, SIZE), Image.BICUBIC)
-            grain = generator.normal(0, 6, size=(SIZE, SIZE, 3))
+            image = Image.fromarray(coarse).resize(size, Image.BICUBIC)
+            grain = generator.normal(0, 6, size=(*size[::-1], 3))
             pixels = np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{index:05}.jpg", quality=90)

@@ -23,14 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from machine import describe_machine
 from measure import TASKS, list_settings
-from sample_images import make_sample_images
+from sample_images import PHOTOGRAPH, make_sample_images
 
 import command_line
 from files.atomic import check_writable, save_json
 from files.layout import MODEL_NAMES
 
+NUM_PHOTOGRAPHS = 4  # of each class
 MEASURE = Path(__file__).with_name("measure.py")
-HEADER = ("setting", "ms/image", "x textbook", "% of matmul", "peak MB", "arithmetic")
+HEADER = ("setting", "ms/image", "x textbook", "range", "% of matmul", "peak MB", "in")
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -47,11 +48,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--models", choices=names, default=names, help=f"of {names}", **choices
     )
+    tasks = [*TASKS, "read"]
     parser.add_argument(
         "--tasks",
-        choices=TASKS,
-        default=list(TASKS),
-        help=f"of {list(TASKS)}",
+        choices=tasks,
+        default=tasks,
+        help=f"of {tasks}; read: large photographs",
         **choices,
     )
     for flag, default, text in (
@@ -94,7 +96,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         report = {"machine": describe_machine(), "repeats": args.repeats}
         report |= {"images_a_turn": 2 * limit, **job, "matmul": [], "rows": []}
         print("; ".join(f"{k} {v}" for k, v in report["machine"].items()))
-        for model, task in itertools.product(args.models, args.tasks):
+        if "read" in args.tasks:
+            report["read"] = time_photographs(Path(temporary), args.repeats)
+            print(describe_reading(report["read"]), flush=True)
+        tasks = [task for task in args.tasks if task in TASKS]
+        for model, task in itertools.product(args.models, tasks):
             settings = list_settings(
                 *(model, task),
                 workers=args.workers,
@@ -113,6 +119,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\nsaved {args.json}")
 
 
+def time_photographs(folder: Path, repeats: int) -> list[dict[str, float]]:
+    """Return the seconds for a photograph decoded whole and small, in each turn."""
+    folder /= "photographs"
+    make_sample_images(folder, NUM_PHOTOGRAPHS, PHOTOGRAPH)
+    job = {"task": "read", "folder": str(folder)}
+    return [
+        {
+            name: run_job({**job, "full": name == "whole"})["seconds"]
+            for name in ("whole", "small")
+        }
+        for _ in range(repeats)
+    ]
+
+
+def describe_reading(turns: list[dict[str, float]]) -> str:
+    """Say how long a photograph takes, in medians."""
+    whole, small = (
+        1000 * statistics.median(turn[name] for turn in turns)
+        for name in ("whole", "small")
+    )
+    ratio = statistics.median(turn["whole"] / turn["small"] for turn in turns)
+    width, height = PHOTOGRAPH
+    return (
+        f"\nreading a photograph of {width} x {height}, one thread: decoded whole "
+        f"{whole:.1f} ms, small {small:.1f} ms ({ratio:.1f} times as fast)"
+    )
+
+
 def take_turns(
     jobs: list[dict], repeats: int, matmul: list[dict[str, float]]
 ) -> Iterator[list[dict]]:
@@ -128,9 +162,14 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: it failed; the message ends with the reason.
     """
+    several = job.get("setting", {}).get("processes", 0)
+    torchrun = ["-m", "torch.distributed.run", "--standalone"]
+    torchrun += [f"--nproc-per-node={several}"]
     process = subprocess.run(
-        [sys.executable, str(MEASURE)],
-        input=json.dumps(job),
+        [
+            *(sys.executable, *(torchrun if several else [])),
+            *(str(MEASURE), json.dumps(job)),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -161,6 +200,7 @@ def summarise(
                 "ms_an_image": 1000 * seconds,
                 "all_ms": [1000 * result["seconds"] for result in results],
                 "times_textbook": statistics.median(speedups),
+                "range": [min(speedups), max(speedups)],
                 "share_of_matmul": speed / best[results[0]["precision"]],
                 "gflop_an_image": results[0]["flops"] / 1e9,
                 "peak_mb": max(result["peak_bytes"] for result in results) / 1e6,
@@ -173,12 +213,13 @@ def summarise(
 def print_table(title: str, rows: list[dict[str, Any]]) -> None:
     """Print one task's rows."""
     print(f"\n{title}: {rows[0]['gflop_an_image']:.2f} GFLOP an image", flush=True)
-    print("{:28}{:>10}{:>12}{:>13}{:>10}{:>12}".format(*HEADER))
+    print("{:32}{:>10}{:>12}{:>14}{:>13}{:>9}{:>6}".format(*HEADER))
     for row in rows:
+        least, most = row["range"]
         print(
-            f"{row['setting']:28}{row['ms_an_image']:10.2f}{row['times_textbook']:12.2f}"
-            f"{100 * row['share_of_matmul']:13.1f}{row['peak_mb']:10.0f}"
-            f"{row['precision']:>12}",
+            f"{row['setting']:32}{row['ms_an_image']:10.2f}{row['times_textbook']:12.2f}"
+            f"{f'{least:.2f}-{most:.2f}':>14}{100 * row['share_of_matmul']:13.1f}"
+            f"{row['peak_mb']:9.0f}{row['precision']:>6}",
             flush=True,
         )
 

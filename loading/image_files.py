@@ -125,7 +125,9 @@ def read_image_and_size(
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
     """Bring an opened image to what `read_image` returns."""
-    return _to_rgb(ImageOps.exif_transpose(image))
+    ImageOps.exif_transpose(image, in_place=True)
+    image.load()
+    return _to_rgb(image)
 
 
 def check_image_header(path: str | Path) -> None:
@@ -213,7 +215,8 @@ def _count_scans(file: IO[bytes], most: float) -> int:
 def _get_formats() -> tuple[str, ...]:
     """Return the formats that Pillow itself reads: EPS it hands to Ghostscript."""
     Image.init()
-    return tuple(name for name in Image.OPEN if name != "EPS")
+    names = [name for name in Image.OPEN if name not in ("EPS", "JPEG", "PNG")]
+    return ("JPEG", "PNG", *names)  # the first ones are tried first
 
 
 def get_extensions() -> frozenset[str]:

@@ -24,8 +24,7 @@ def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(
     assert settings[0] == TEXTBOOK
     assert DEFAULTS in settings
     assert len({setting.label for setting in settings}) == len(settings)
-    if model == "XceptionBased" or task == "eval":
-        assert {s.kernels for s in settings if s.suite} == {True, False}
+    assert {s.kernels for s in settings if s.suite} == {True, False}
     quick = list_settings(model, task, workers=2, quick=True)
     assert [(s.suite, s.precision, s.loader) for s in quick] == [
         (False, "fp32", "textbook"),
@@ -57,6 +56,7 @@ def test_build_network_runs_as_pytorch_does_where_kernels_are_off():
     )
     assert type(plain.pool) is nn.MaxPool2d
     assert type(own.pool) is MaxPool2x2
+    assert (plain.fuse, own.fuse) == (False, True)
     xception = measure.build_network("XceptionBased", TEXTBOOK, torch.device("cpu"))
     assert not xception.fuse
 
