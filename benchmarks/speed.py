@@ -29,6 +29,7 @@ import command_line
 from files.atomic import check_writable, save_json
 from files.layout import MODEL_NAMES
 
+BATCHES = {"SimpleNet": 8, "XceptionBased": 2}  # about as long
 NUM_PHOTOGRAPHS = 4  # of each class
 MEASURE = Path(__file__).with_name("measure.py")
 HEADER = ("setting", "ms/image", "x textbook", "range", "% of matmul", "peak MB", "in")
@@ -58,7 +59,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     for flag, default, text in (
         ("--repeats", 3, "turns of each setting"),
-        ("--batches", 4, "batches that are timed in a turn"),
         ("--batch-size", 32, "images in a batch"),
         ("--workers", max(1, min(4, os.cpu_count() or 1)), "in the rows with workers"),
     ):
@@ -70,7 +70,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
             help=text,
         )
     parser.add_argument(
-        "--quick", action="store_true", help="only textbook, defaults, ready tensors"
+        "--batches",
+        type=command_line.positive_int,
+        metavar="N",
+        help="batches that are timed in a turn (default: 8 of SimpleNet, 2 of the other)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="as for saliency: without each lever alone"
     )
     parser.add_argument(
         "--compile", action="store_true", help="also through torch.compile"
@@ -85,16 +91,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     check_writable(args.json.parent)
-    limit = -(-args.batches * args.batch_size // 2)
+    num_batches = {name: args.batches or BATCHES[name] for name in args.models}
+    most = max(num_batches.values()) * args.batch_size
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.data_root
         if folder is None:
             folder = Path(temporary) / "images"
-            make_sample_images(folder, limit)
-        job = {"folder": str(folder.absolute()), "limit": limit}
-        job |= {"batch_size": args.batch_size}
+            make_sample_images(folder, -(-most // 2))
+        job = {"folder": str(folder.absolute()), "batch_size": args.batch_size}
         report = {"machine": describe_machine(), "repeats": args.repeats}
-        report |= {"images_a_turn": 2 * limit, **job, "matmul": [], "rows": []}
+        report |= {"batches": num_batches, **job, "matmul": [], "rows": []}
         print("; ".join(f"{k} {v}" for k, v in report["machine"].items()))
         if "read" in args.tasks:
             report["read"] = time_photographs(Path(temporary), args.repeats)
@@ -104,13 +110,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             settings = list_settings(
                 *(model, task),
                 workers=args.workers,
-                quick=args.quick,
+                quick=args.quick or task == "saliency",
                 compiled=args.compile,
             )
-            jobs = [
-                {**job, "model": model, "task": task, "setting": asdict(setting)}
-                for setting in settings
-            ]
+            limit = -(-num_batches[model] * args.batch_size // 2)  # of a class
+            job |= {"model": model, "task": task, "limit": limit}
+            jobs = [{**job, "setting": asdict(setting)} for setting in settings]
             turns = list(take_turns(jobs, args.repeats, report["matmul"]))
             rows = summarise(jobs, turns, report["matmul"])
             report["rows"] += rows
@@ -122,7 +127,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def time_photographs(folder: Path, repeats: int) -> list[dict[str, float]]:
     """Return the seconds for a photograph decoded whole and small, in each turn."""
     folder /= "photographs"
-    make_sample_images(folder, NUM_PHOTOGRAPHS, PHOTOGRAPH)
+    make_sample_images(folder, BATCHES = {"SimpleNet": 8, "XceptionBased": 2}  # about as long
+NUM_PHOTOGRAPHS, PHOTOGRAPH)
     job = {"task": "read", "folder": str(folder)}
     return [
         {
@@ -178,7 +184,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
         label = job.get("setting", {}).get("label", "")
         raise ValueError(f"the measurement {job['task']} {label} failed: {reason}")
-    return json.loads(process.stdout)
+    return json.loads(process.stdout.splitlines()[-1])  # gloo may speak before
 
 
 def summarise(
