@@ -73,7 +73,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--batches",
         type=command_line.positive_int,
         metavar="N",
-        help="batches that are timed in a turn (default: 8 of SimpleNet, 2 of the other)",
+        help=f"batches that are timed in a turn (default: {BATCHES})",
     )
     parser.add_argument(
         "--quick", action="store_true", help="as for saliency: without each lever alone"
@@ -107,15 +107,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(describe_reading(report["read"]), flush=True)
         tasks = [task for task in args.tasks if task in TASKS]
         for model, task in itertools.product(args.models, tasks):
-            settings = list_settings(
-                *(model, task),
-                workers=args.workers,
-                quick=args.quick or task == "saliency",
-                compiled=args.compile,
-            )
             limit = -(-num_batches[model] * args.batch_size // 2)  # of a class
             job |= {"model": model, "task": task, "limit": limit}
-            jobs = [{**job, "setting": asdict(setting)} for setting in settings]
+            jobs = [
+                {**job, "setting": asdict(setting)}
+                for setting in list_settings(
+                    *(model, task),
+                    workers=args.workers,
+                    quick=args.quick or task == "saliency",
+                    compiled=args.compile,
+                )
+            ]
             turns = list(take_turns(jobs, args.repeats, report["matmul"]))
             rows = summarise(jobs, turns, report["matmul"])
             report["rows"] += rows
@@ -127,8 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def time_photographs(folder: Path, repeats: int) -> list[dict[str, float]]:
     """Return the seconds for a photograph decoded whole and small, in each turn."""
     folder /= "photographs"
-    make_sample_images(folder, BATCHES = {"SimpleNet": 8, "XceptionBased": 2}  # about as long
-NUM_PHOTOGRAPHS, PHOTOGRAPH)
+    make_sample_images(folder, NUM_PHOTOGRAPHS, PHOTOGRAPH)
     job = {"task": "read", "folder": str(folder)}
     return [
         {
