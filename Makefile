@@ -3,7 +3,7 @@
 ## make test     set up, lint, run every test with coverage
 ## make quick    the tests without the slow ones
 ## make lint     the code's form, and that every import points down
-## make bench    how fast is it? (about an hour)
+## make bench    how fast is it? (about two hours)
 ## make clean    remove what demo and tests have written
 PYTHON ?= python3
 VENV := .venv
@@ -11,6 +11,7 @@ PY := $(VENV)/bin/python
 DEMO := demo
 RUN = cd $(DEMO) && ../$(PY) ..
 CHECKPOINT := checkpoints/fakes_dataset_SimpleNet_Adam.pt
+CORES := --numprocesses auto --maxprocesses 4 --dist loadfile
 COVERAGE := --cov --cov-report=term --cov-report=json:.coverage.json
 
 .PHONY: help setup demo test quick lint bench clean
@@ -45,11 +46,11 @@ demo: setup
 	@echo; echo "Done. This detector knows drawn faces, and nothing of photos. Open these:"; ls $(DEMO)/figures/*.png $(DEMO)/figures/*.html
 
 test: lint
-	$(PY) -m pytest $(COVERAGE)
+	$(PY) -m pytest $(CORES) $(COVERAGE)
 	$(PY) tests/check_coverage.py .coverage.json
 
 quick: setup
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest $(CORES) -m "not slow"
 
 lint: setup
 	$(PY) -m ruff check .

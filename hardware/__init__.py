@@ -1,8 +1,8 @@
 """What it runs on; start at `device.py`: device, precision, memory.
 
 `distributed.py`: one process among several. `fast_xception.py`, `fused_layers.py`,
-`kernels.py` and `kernels.c`: XceptionBased between the matrix products on bfloat16
-CPUs; nothing else needs them.
+`kernels.py` and `kernels.c`: both models between the matrix products on CPUs; nothing
+else needs them.
 """
 
 from __future__ import annotations

@@ -307,9 +307,9 @@ class _PoolRelu(Function):
         batch, height, width, channels = _sizes(features)
         image, row = height * width * channels, width * channels
         if groups == 4:
-            half = channels // 4
-            size = (batch, half, height, width)
-            steps = (image, row, channels, 2 * half, half)
+            group = channels // 4
+            size = (batch, group, height, width)
+            steps = (image, row, channels, 2 * group, group)
         else:
             size = (batch, channels, height // 2, width // 2)
             steps = (image, 2 * row, 2 * channels, row, channels)

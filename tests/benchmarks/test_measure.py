@@ -11,6 +11,7 @@ from measure import DEFAULTS, TASKS, TEXTBOOK, Setting, list_settings
 from sample_images import make_sample_images
 from torch import nn
 
+from faces_dataset import ResizeToTensor
 from models import MaxPool2x2
 
 
@@ -40,6 +41,28 @@ def test_list_settings_hold_the_peer_where_it_is_installed(monkeypatch):
         settings = list_settings("SimpleNet", task, workers=2, quick=True)
         peers = [setting for setting in settings if setting.loader == "timm"]
         assert [setting.workers for setting in peers] == [0, 2][:count]
+
+
+def test_list_settings_compare_one_process_with_two_in_training():
+    settings = list_settings("SimpleNet", "train", workers=2)
+    assert [s.processes for s in settings if s.processes] == [1, 2]
+    assert not any(s.processes for s in list_settings("SimpleNet", "eval", workers=2))
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_measure_reading_reads_every_image_as_it_is_told(tmp_path, monkeypatch, full):
+    sizes = []
+    read = ResizeToTensor.__call__
+
+    def note(transform, image):
+        sizes.append(image.size)
+        return read(transform, image)
+
+    monkeypatch.setattr(ResizeToTensor, "__call__", note)
+    make_sample_images(tmp_path, 1, (2048, 1024))
+    result = measure.measure_reading({"folder": str(tmp_path), "full": full})
+    assert result["images"] == 2
+    assert set(sizes) == {(2048, 1024) if full else (1024, 512)}
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,18 @@ def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, ca
     assert textbook["ms_an_image"] == pytest.approx(7000)
     assert suite["times_textbook"] == pytest.approx((8 / 2 + 6 / 1) / 2)
     assert suite["share_of_matmul"] == pytest.approx(3e9 / 1.5 / 4e9)
+    assert suite["range"] == pytest.approx([8 / 2, 6 / 1])
     assert report["machine"]["torch"] == torch.__version__
     assert "SimpleNet, eval" in capsys.readouterr().out
+
+
+def test_describe_reading_has_medians_and_the_median_ratio():
+    turns = [
+        {"whole": 0.1, "small": 0.04},
+        {"whole": 0.2, "small": 0.04},
+        {"whole": 0.3, "small": 0.2},
+    ]
+    assert "whole 200.0 ms, small 40.0 ms (2.5 times" in speed.describe_reading(turns)
 
 
 def make_results(*seconds: float) -> list[dict]:
@@ -54,9 +64,12 @@ def make_results(*seconds: float) -> list[dict]:
 
 
 @pytest.mark.slow
-def test_run_job_in_a_fresh_process_measures_or_says_why_not(job):
+def test_run_job_in_fresh_processes_measures_or_says_why_not(job):
     setting = {"label": "textbook"}
-    task = {**job, "model": "SimpleNet", "task": "eval", "setting": setting}
-    assert speed.run_job(task)["seconds"] > 0
+    task = {**job, "model": "SimpleNet", "task": "train", "setting": setting}
+    two = {**setting, "suite": True, "loader": "suite", "processes": 2}
+    result = speed.run_job({**task, "setting": two})
+    assert result["seconds"] > 0
+    assert result["images"] == 2  # of both processes
     with pytest.raises(ValueError, match=r"textbook failed: .*no folder"):
         speed.run_job({**task, "folder": "/no/such/folder"})

@@ -29,6 +29,7 @@ def machine(monkeypatch):
         capability = (8, 0) if bf16 else (7, 5)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
             monkeypatch.setattr(torch.cpu, name, lambda: bf16, raising=False)
 
@@ -81,6 +82,12 @@ def test_choose_precision_auto_takes_what_is_natively_fast(
 ):
     machine(num_gpus=1, mps=True, bf16=bf16)
     assert choose_precision("auto", device) == Precision(expected, device)
+
+
+def test_choose_precision_auto_held_down_to_avx2_takes_fp32(machine, monkeypatch):
+    machine(bf16=True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert choose_precision("auto", CPU) == Precision("fp32")
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
