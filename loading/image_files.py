@@ -125,9 +125,7 @@ def read_image_and_size(
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
     """Bring an opened image to what `read_image` returns."""
-    ImageOps.exif_transpose(image, in_place=True)
-    image.load()
-    return _to_rgb(image)
+    return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def check_image_header(path: str | Path) -> None:
