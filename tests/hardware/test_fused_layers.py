@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hardware import kernels
 from hardware.fused_layers import (
     conv_pool_relu,
+    fit,
     norm_max_pool,
     norm_relu,
     norm_relu_depthwise,
@@ -44,6 +45,16 @@ def dtype(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
 
 # Fewer channels than a vector holds, some left over, exactly full; odd, even, tiny.
 SIZES = [(2, 5, 4, 7), (3, 24, 6, 5), (2, 32, 9, 9), (4, 40, 1, 3), (2, 16, 70, 2)]
+
+
+def test_fit_only_where_the_kernels_are(dtype, monkeypatch):
+    images = torch.zeros(1, 3, 4, 4, dtype=dtype)
+    assert fit(images)
+    assert not fit(images[:0])
+    assert not fit(images.double())
+    assert not fit(images.to("meta"))
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert not fit(images)
 
 
 def make_norm(channels: int, *, training: bool = True) -> nn.BatchNorm2d:
