@@ -385,7 +385,7 @@ def print_start(
         f"device: {trainer.device}{shared}, precision: {trainer.precision.name}"
     )
     if used := describe_used_kernels(trainer):
-        command_line.say(f"kernels of batch norm, ReLU and pooling: {used}")
+        command_line.say(f"kernels between the matrix products: {used}")
     steps = recipe.count_warmup_steps(len(trainer.loaders["train"]))
     if steps and not trainer.epoch:
         when = f"in the first {steps} steps" if steps > 1 else "after the first step"
