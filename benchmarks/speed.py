@@ -29,7 +29,7 @@ import command_line
 from files.atomic import check_writable, save_json
 from files.layout import MODEL_NAMES
 
-BATCHES = {"SimpleNet": 8, "XceptionBased": 2}  # about as long
+BATCHES = {"SimpleNet": 8, "XceptionBased": 2}  # timed in a turn
 NUM_PHOTOGRAPHS = 4  # of each class
 MEASURE = Path(__file__).with_name("measure.py")
 HEADER = ("setting", "ms/image", "x textbook", "range", "% of matmul", "peak MB", "in")
@@ -105,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "read" in args.tasks:
             report["read"] = time_photographs(Path(temporary), args.repeats)
             print(describe_reading(report["read"]), flush=True)
+            save_json(report, args.json)
         tasks = [task for task in args.tasks if task in TASKS]
         for model, task in itertools.product(args.models, tasks):
             limit = -(-num_batches[model] * args.batch_size // 2)  # of a class

@@ -153,6 +153,23 @@ def test_simple_net_kernels_give_what_the_layers_give(name):
         assert torch.allclose(model(images), layers(images), atol=rounding / 10)
 
 
+def test_simple_net_runs_the_kernels_unless_they_are_off(monkeypatch):
+    calls = []
+
+    def note(features, conv):
+        calls.append(conv.out_channels)
+        return torch.nn.functional.max_pool2d(conv(features), 2)
+
+    monkeypatch.setattr("models.fit", lambda images: True)
+    monkeypatch.setattr("models.conv_pool_relu", note)
+    model, images = SimpleNet(), torch.zeros(1, 3, 256, 256)
+    model(images)
+    assert calls == [6, 16, 24]
+    model.fuse = False
+    model(images)
+    assert len(calls) == 3
+
+
 def test_simple_net_a_hook_gets_its_layers_output():
     model, seen = SimpleNet(), []
     model.pool.register_forward_hook(lambda *args: seen.append(args[-1].shape[1]))

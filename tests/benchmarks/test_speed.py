@@ -41,6 +41,17 @@ def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, ca
     assert "SimpleNet, eval" in capsys.readouterr().out
 
 
+def test_speed_of_reading_alone_is_saved(tmp_path, monkeypatch, capsys):
+    seconds = iter([0.1, 0.04, 0.2, 0.05])
+    monkeypatch.setattr(speed, "run_job", lambda job: {"seconds": next(seconds)})
+    monkeypatch.setattr(speed, "make_sample_images", lambda *args: None)
+    path = tmp_path / "benchmark.json"
+    speed.main(["--tasks", "read", "--repeats", "2", "--json", str(path)])
+    expected = [{"whole": 0.1, "small": 0.04}, {"whole": 0.2, "small": 0.05}]
+    assert json.loads(path.read_text())["read"] == expected
+    assert f"saved {path}" in capsys.readouterr().out
+
+
 def test_describe_reading_has_medians_and_the_median_ratio():
     turns = [
         {"whole": 0.1, "small": 0.04},
