@@ -34,7 +34,6 @@ from files.atomic import check_writable, save_json
 from files.layout import SPLITS
 from hardware import choose_device, choose_precision, prepare_device
 from models import build_model
-from trainer import Trainer
 from utils import open_splits, seed_everything
 
 LOOPS = ("textbook", "suite")
@@ -82,25 +81,25 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run_alone(arguments: Sequence[str], loop: str, seed: int) -> list[dict[str, float]]:
-    """Train in a fresh process; return its epochs.
+    """Train in a fresh process, printing its epochs as they come; return them.
 
     Raises:
-        ValueError: the training failed; the message ends with the reason.
+        ValueError: the training failed; its own message stands on stderr.
     """
     options = ["--alone", "--loops", loop, "--seeds", str(seed)]
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     command = [*arguments[:cut], *options, *arguments[cut:]]
-    process = subprocess.run(
-        [sys.executable, __file__, *command],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    epochs = []
+    with subprocess.Popen(
+        [sys.executable, __file__, *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("{"):
+                epochs.append(json.loads(line))
+                print(describe_epoch(len(epochs), epochs[-1]), flush=True)
     if process.returncode:
-        reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ValueError(f"the {loop} training of seed {seed} failed: {reason}")
-    lines = process.stdout.splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{")]
+        raise ValueError(f"the {loop} training of seed {seed} failed")
+    return epochs
 
 
 def train_by_the_textbook(
@@ -151,16 +150,11 @@ def train_with_the_suite(
     options = {"epochs": given.epochs}
     precision = choose_precision(given.precision, device)
     trainer = train_main.build_trainer(recipe, model, loaders, precision, **options)
-    seconds: list[float] = []
     start = time.perf_counter()
-
-    def note(_: Trainer) -> None:
-        seconds.append(time.perf_counter() - start)
-
-    trainer.run(given.epochs, after_epoch=note)
-    for epoch, elapsed in enumerate(seconds):
-        accuracies = {f"{s}_acc": trainer.history[f"{s}_acc"] for s in ("val", "test")}
-        yield {"seconds": elapsed, **{k: v[epoch] for k, v in accuracies.items()}}
+    for epoch in range(1, given.epochs + 1):
+        history = trainer.run(epoch)
+        accuracies = {f"{s}_acc": history[f"{s}_acc"][-1] for s in ("val", "test")}
+        yield {"seconds": time.perf_counter() - start, **accuracies}
 
 
 def summarise(
@@ -179,6 +173,14 @@ def summarise(
         "test_acc": best["test_acc"],
         "epochs": epochs,
     }
+
+
+def describe_epoch(number: int, epoch: dict[str, float]) -> str:
+    """Return an epoch as a line."""
+    return (
+        f"  epoch {number} after {epoch['seconds'] / 60:.1f} min: validation "
+        f"{epoch['val_acc']:.1f} %, test {epoch['test_acc']:.1f} %"
+    )
 
 
 def describe(run: dict[str, Any]) -> str:
