@@ -32,7 +32,13 @@ from files.layout import (
     name_run_files,
 )
 from files.run_files import InterruptedRunError, RunFiles, get_versions
-from hardware import Precision, choose_precision, distributed, prepare_device
+from hardware import (
+    COMPILE_MODES,
+    Precision,
+    choose_precision,
+    distributed,
+    prepare_device,
+)
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
 from metrics import choose_operating_point
@@ -214,7 +220,7 @@ def prepare_model(recipe: Recipe, device: torch.device, *, resume: bool) -> nn.M
     if resume:
         model.weights_source = "weights: those of the run that goes on"
     if recipe.compile:
-        model.compile()
+        model.compile(mode=COMPILE_MODES.get(device.type))
     return model
 
 

@@ -37,15 +37,11 @@ class Totals:
     num_correct: int = 0
     num_samples: int = 0
 
-    def add(self, logits: Tensor, labels: Tensor, mean_loss: float) -> None:
-        """Count a batch: logits (N, C), labels (N,) or (N, C), its mean loss.
-
-        Of an image with shares of several classes the largest is its label.
-        """
-        labels = labels if labels.ndim == 1 else labels.argmax(dim=1)
-        self.loss += mean_loss * len(labels)
-        self.num_correct += int((logits.argmax(dim=1) == labels).sum())
-        self.num_samples += len(labels)
+    def add(self, mean_loss: float, num_correct: int, num_samples: int) -> None:
+        """Count a batch."""
+        self.loss += mean_loss * num_samples
+        self.num_correct += num_correct
+        self.num_samples += num_samples
 
     def sum_over_processes(self) -> Totals:
         """Return the sums over all processes that train together."""
@@ -224,15 +220,16 @@ class Trainer:
             with self.precision.autocast():
                 logits = self.network(images)
                 loss = self.criterion(logits, labels)
-            self._check_finite(loss)
             self.optimizer.zero_grad()
             self.scaler.scale(loss * batches.share).backward()
+            mean_loss, num_correct = read_results(logits, labels, loss)
+            self._check_finite(mean_loss)
             self._clip_gradients()
             self.scaler.step(self.optimizer)  # optimizer.step(), unless fp16 overflowed
             self.scaler.update()
             self.scheduler.step()
             if batches.share:  # else another process counts these samples
-                self.totals.add(logits, labels, loss.item())
+                self.totals.add(mean_loss, num_correct, len(labels))
         self.epoch += 1
         return self.totals.compute_means()
 
@@ -366,12 +363,12 @@ class Trainer:
             yield batch
             self.after_batch(self)
 
-    def _check_finite(self, loss: Tensor) -> None:
+    def _check_finite(self, mean_loss: float) -> None:
         """Raise FloatingPointError before a step would spoil the weights."""
-        if not math.isfinite(loss.item()):
+        if not math.isfinite(mean_loss):
             names = self.loaders["train"].describe_batch()
             raise FloatingPointError(
-                f"the loss became {loss.item()} in epoch {self.epoch + 1}"
+                f"the loss became {mean_loss} in epoch {self.epoch + 1}"
                 f"{names and f' ({names})'}; the last checkpoints are kept; try a "
                 "lower learning rate or --grad-clip 1"
             )
@@ -423,6 +420,23 @@ class Trainer:
         for curve, value in zip(CURVES, results, strict=True):
             self.history[curve].append(value)
         self.totals = Totals()
+
+
+def read_results(logits: Tensor, labels: Tensor, loss: Tensor) -> tuple[float, int]:
+    """Return a batch's mean loss, and how many images it classifies correctly.
+
+    Both come in one copy: each waits until a GPU has done all it was given, which then
+    stands idle while the next step is prepared.
+
+    Args:
+        logits: (N, C).
+        labels: int64 (N,); or shares of several classes (N, C), whose largest counts.
+        loss: a single number.
+    """
+    labels = labels if labels.ndim == 1 else labels.argmax(dim=1)
+    num_correct = (logits.argmax(dim=1) == labels).sum()
+    mean_loss, num_correct = torch.stack([loss.detach().float(), num_correct]).tolist()
+    return mean_loss, int(num_correct)
 
 
 @torch.no_grad()

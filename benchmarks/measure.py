@@ -25,6 +25,7 @@ from torch import nn
 
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import (
+    COMPILE_MODES,
     DTYPES,
     Precision,
     choose_device,
@@ -91,42 +92,54 @@ DEFAULTS = Setting(
 
 
 def list_settings(
-    model: str, task: str, *, workers: int, quick: bool = False, compiled: bool = False
+    model: str,
+    task: str,
+    *,
+    workers: int,
+    quick: bool = False,
+    compiled: bool = False,
+    on_gpu: bool = False,
 ) -> list[Setting]:
     """List the settings that a task is measured in, the textbook's first."""
-    on_tensors = replace(DEFAULTS, label="suite, ready tensors", loader="tensors")
-    variants = [replace(DEFAULTS, label="suite, fp32", precision="fp32")]
+    with_workers = replace(
+        TEXTBOOK, label=f"{TEXTBOOK.label}, {workers} workers", workers=workers
+    )
+    variants = [
+        replace(DEFAULTS, label=f"suite, {name}", precision=name)
+        for name in (("fp32", "fp16") if on_gpu else ("fp32",))
+    ]
     if compiled:
         variants.append(replace(DEFAULTS, label="suite, compiled", compiled=True))
+    variants.append(replace(DEFAULTS, label="suite, ready tensors", loader="tensors"))
     peers = []
     if task != "saliency" and importlib.util.find_spec("timm"):
         fastest = replace(PEER, precision="auto", channels_last=True)
         peers = [
             replace(fastest, label=f"timm, {count} workers", workers=count)
-            for count in dict.fromkeys([0, workers])
+            for count in dict.fromkeys([workers] if on_gpu else [0, workers])
         ]
     if quick:
-        return [TEXTBOOK, *peers, DEFAULTS, *variants, on_tensors]
+        plain = [TEXTBOOK, with_workers] if on_gpu else [TEXTBOOK]
+        return [*plain, *peers, DEFAULTS, *variants]
     levers = [
         replace(TEXTBOOK, label="channels_last alone", channels_last=True),
         replace(TEXTBOOK, label="reduced precision alone", precision="auto"),
         replace(TEXTBOOK, label="batch normalising alone", loader="suite"),
-        replace(TEXTBOOK, label="large blocks kept alone", blocks=True),
-        replace(TEXTBOOK, label=f"{workers} workers alone", workers=workers),
     ]
+    if task == "train":
+        levers.append(replace(TEXTBOOK, label="fused optimizer alone", fused=True))
     variants.append(
         replace(DEFAULTS, label=f"suite, {workers} workers", workers=workers)
     )
-    for variant in (DEFAULTS, variants[0]):
-        label = f"{variant.label}, PyTorch's kernels"
-        variants.append(replace(variant, label=label, kernels=False))
-    if task == "train":
-        levers.append(replace(TEXTBOOK, label="fused optimizer alone", fused=True))
-        variants += [
-            replace(DEFAULTS, label=f"suite, {n} x 1 thread", processes=n)
-            for n in (1, 2)
-        ]
-    return [TEXTBOOK, *levers, *peers, DEFAULTS, *variants, on_tensors]
+    if not on_gpu:
+        levers.append(replace(TEXTBOOK, label="large blocks kept alone", blocks=True))
+        for variant in (DEFAULTS, variants[0]):
+            label = f"{variant.label}, PyTorch's kernels"
+            variants.append(replace(variant, label=label, kernels=False))
+        for count in (1, 2) if task == "train" else ():
+            label = f"suite, {count} x 1 thread"
+            variants.append(replace(DEFAULTS, label=label, processes=count))
+    return [TEXTBOOK, with_workers, *levers, *peers, DEFAULTS, *variants]
 
 
 class Contiguous:
@@ -177,7 +190,7 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     if setting.channels_last:
         model = model.to(memory_format=torch.channels_last)
     if setting.compiled:
-        model = torch.compile(model)
+        model.compile(mode=COMPILE_MODES.get(device.type))
     run = build_run(model, task, setting, precision)
     num_images = distributed.sum_over_processes([warm_up(run, loader)])[0]
     synchronise(device)

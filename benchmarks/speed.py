@@ -117,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     workers=args.workers,
                     quick=args.quick or task == "saliency",
                     compiled=args.compile,
+                    on_gpu="gpu" in report["machine"],
                 )
             ]
             turns = list(take_turns(jobs, args.repeats, report["matmul"]))

@@ -8,6 +8,7 @@ else needs them.
 from __future__ import annotations
 
 from hardware.device import (
+    COMPILE_MODES,
     DTYPES,
     Precision,
     choose_device,
@@ -17,6 +18,7 @@ from hardware.device import (
 )
 
 __all__ = [
+    "COMPILE_MODES",
     "DTYPES",
     "Precision",
     "choose_device",

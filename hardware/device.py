@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import torch
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Of `torch.compile`. Starting Xception's thousand small kernels one by one takes a GPU
+# longer than running them: CUDA graphs start them all at once.
+COMPILE_MODES = {"cuda": "reduce-overhead"}
 _CPU = torch.device("cpu")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 

@@ -453,8 +453,22 @@ def test_load_state_dict_of_a_machine_with_gpus_is_taken_without_them(tiny_net):
     assert trainer.epoch == 0
 
 
-def test_totals_add_mixed_labels_counts_the_larger_share():
-    totals = trainer_module.Totals()
+def test_read_results_mixed_labels_counts_the_larger_share():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
-    totals.add(logits, torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), 0.5)
-    assert (totals.num_correct, totals.num_samples, totals.loss) == (1, 3, 1.5)
+    shares = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    loss = torch.tensor(0.5, dtype=torch.bfloat16)
+    assert trainer_module.read_results(logits, shares, loss) == (0.5, 1)
+
+
+def test_read_results_many_images_counts_them_all_in_bfloat16():
+    logits = torch.tensor([[1.0, 0.0]]).repeat(301, 1)  # bfloat16 holds no 301
+    loss = torch.tensor(0.5, dtype=torch.bfloat16)
+    labels = torch.zeros(301, dtype=torch.int64)
+    assert trainer_module.read_results(logits, labels, loss) == (0.5, 301)
+
+
+def test_totals_weigh_a_batch_by_its_samples():
+    totals = trainer_module.Totals()
+    totals.add(0.5, 3, 4)
+    totals.add(2.0, 0, 1)
+    assert totals.compute_means() == (0.8, 60.0)

@@ -43,6 +43,20 @@ def test_list_settings_hold_the_peer_where_it_is_installed(monkeypatch):
         assert [setting.workers for setting in peers] == [0, 2][:count]
 
 
+def test_list_settings_on_a_gpu_are_those_that_differ_there(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
+    options = {"workers": 8, "compiled": True, "on_gpu": True}
+    quick = list_settings("XceptionBased", "train", quick=True, **options)
+    assert [setting.label for setting in quick] == [
+        *("textbook", "textbook, 8 workers", "timm, 8 workers", "suite"),
+        *("suite, fp32", "suite, fp16", "suite, compiled", "suite, ready tensors"),
+    ]
+    whole = list_settings("XceptionBased", "train", **options)
+    assert set(quick) < set(whole)
+    assert not any(setting.blocks > setting.suite for setting in whole)
+    assert all(setting.kernels for setting in whole if setting.suite)
+
+
 def test_list_settings_compare_one_process_with_two_in_training():
     settings = list_settings("SimpleNet", "train", workers=2)
     assert [s.processes for s in settings if s.processes] == [1, 2]
