@@ -179,6 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         workers=args.workers,
         hashed=bool(outputs),
         face_side=args.margin if args.find_faces else None,
+        full_decoding=args.full_decoding,
     )
     judged = judge_batches(batches, detectors)
     is_known = sys.stderr.isatty() and not args.find_faces

@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         history_path=args.history,
         batch_size=args.batch_size,
         workers=args.workers,
+        full_decoding=args.full_decoding,
         seed=args.seed,
         num_resamples=args.resamples,
     )

@@ -16,7 +16,6 @@ from torch.utils.data import Dataset
 import command_line
 from faces_dataset import (
     FacesDataset,
-    ResizeToTensor,
     compute_fingerprint,
     count_classes,
 )
@@ -70,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path in paths:
         command_line.say(f"checkpoint: {path}")
     where = {"data_root": args.data_root, "limit": args.limit}
-    faces = load_dataset(args.dataset, "test", **where)
+    faces = load_dataset(
+        args.dataset, "test", full_decoding=args.full_decoding, **where
+    )
     check_writable(args.figures_dir)
     images = DisturbedFaces(faces, args.seed)
     options = {"batch_size": args.batch_size, "workers": args.workers}
@@ -115,7 +116,7 @@ class DisturbedFaces(Dataset):
     def __init__(self, faces: FacesDataset, seed: int) -> None:
         self.faces = faces
         self.seed = seed
-        self.to_tensor = ResizeToTensor()
+        self.to_tensor = faces.transform
 
     def __len__(self) -> int:
         return len(self.faces) * len(CONDITIONS)

@@ -109,6 +109,7 @@ class Recipe:
     momentum: float
     weight_decay: float
     batch_size: int
+    full_decoding: bool
     seed: int
     lr_schedule: str
     warmup: int | None
@@ -174,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data_root=args.data_root,
         limit=args.limit,
         without_fakes=("train", "val") if args.self_blend == 1 else (),
+        full_decoding=args.full_decoding,
         check=args.check_images,
         skip_bad_images=args.skip_bad_images,
     )
@@ -205,6 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         limit=args.limit,
         batch_size=args.batch_size,
         workers=args.workers,
+        full_decoding=args.full_decoding,
         seed=args.seed,
     )
 

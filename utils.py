@@ -38,6 +38,7 @@ def load_dataset(
     data_root: str | Path = "datasets",
     limit: int | None = None,
     real_only: bool = False,
+    full_decoding: bool = False,
 ) -> FacesDataset:
     """Open one split of a dataset, its images as uint8 tensors (3, 256, 256).
 
@@ -50,6 +51,7 @@ def load_dataset(
         data_root: folder that holds the datasets.
         limit: use only the first `limit` images of each class.
         real_only: as `FacesDataset` takes it.
+        full_decoding: as `ResizeToTensor` takes it.
 
     Raises:
         FileNotFoundError: there is no such dataset; the message names those there are.
@@ -63,9 +65,8 @@ def load_dataset(
             f"there is no dataset {name!r} under {data_root} ({known}); name another "
             "with -d and --data-root, or make examples with make_demo_datasets.py"
         )
-    return FacesDataset(
-        folder / split, ResizeToTensor(), limit=limit, real_only=real_only
-    )
+    transform = ResizeToTensor(full_decoding=full_decoding)
+    return FacesDataset(folder / split, transform, limit=limit, real_only=real_only)
 
 
 def list_datasets(data_root: str | Path) -> list[str]:
@@ -82,6 +83,7 @@ def open_splits(
     data_root: str | Path,
     limit: int | None = None,
     without_fakes: Collection[str] = (),
+    full_decoding: bool = False,
     check: str = "auto",
     skip_bad_images: bool = False,
 ) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
@@ -93,6 +95,7 @@ def open_splits(
         limit: use only the first `limit` images of each class and split; those that
             are left out are not replaced by others.
         without_fakes: splits of which only the real images are read.
+        full_decoding: as `ResizeToTensor` takes it.
         check: how to look for unreadable images, as `loading.check_images` takes it.
         skip_bad_images: leave them out instead of refusing the dataset.
 
@@ -110,6 +113,7 @@ def open_splits(
             data_root=data_root,
             limit=limit,
             real_only=split in without_fakes,
+            full_decoding=full_decoding,
         )
         for split in SPLITS
     }

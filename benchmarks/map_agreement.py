@@ -51,7 +51,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
     model = load_checkpoint(path, args.model, reduced.device)
     dataset = load_dataset(
-        args.dataset, "test", data_root=args.data_root, limit=args.limit
+        args.dataset,
+        "test",
+        data_root=args.data_root,
+        limit=args.limit,
+        full_decoding=args.full_decoding,
     )
     loader = BatchLoader(
         dataset,

@@ -98,7 +98,10 @@ def add_checkpoint_flag(
 def add_compute_flags(
     parser: argparse.ArgumentParser, *, batch_size: int = 32, seed: bool = True
 ) -> None:
-    """Add -b/--batch-size, --device, --precision, --workers and, where used, --seed."""
+    """Add -b/--batch-size, --device, --precision, --workers, --full-decoding.
+
+    And --seed, where it is used.
+    """
     parser.add_argument(
         "-b",
         "--batch-size",
@@ -126,6 +129,13 @@ def add_compute_flags(
         metavar="N",
         help="processes that read images (default: up to 8 beside a GPU; on a CPU 0, "
         "which reads in the main process, large images in several threads)",
+    )
+    parser.add_argument(
+        "--full-decoding",
+        action="store_true",
+        help="decode large JPEGs whole before they are resized; by default their "
+        "decoder scales them down first, which is faster and nearly the same "
+        "(docs/speed.md)",
     )
     if seed:
         add_seed_flag(parser)

@@ -100,21 +100,20 @@ def prepare_subjects(args: argparse.Namespace) -> tuple[Subjects, BatchLoader]:
     path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)
     model = load_checkpoint(path, args.model, precision.device)
     command_line.say(f"checkpoint: {path}")
-    where = {"data_root": args.data_root, "limit": args.limit}
-    images = open_images(args.image, args.dataset, **where)
+    if args.image:
+        images = Pictures(args.image, full_decoding=args.full_decoding)
+    else:
+        images = load_dataset(
+            args.dataset,
+            "test",
+            data_root=args.data_root,
+            limit=args.limit,
+            full_decoding=args.full_decoding,
+        )
     check_writable(args.figures_dir)
     options = {"device": precision.device, "workers": args.workers}
     loader = BatchLoader(images, args.batch_size, model.preprocessing, **options)
     return judge_images(loader, model, precision, target=args.target), loader
-
-
-def open_images(
-    paths: Sequence[Path] | None, dataset: str, *, data_root: Path, limit: int | None
-) -> FacesDataset | Pictures:
-    """Open the user's pictures if there are any, else a dataset's test split."""
-    if paths:
-        return Pictures(paths)
-    return load_dataset(dataset, "test", data_root=data_root, limit=limit)
 
 
 class Pictures(Dataset):
@@ -122,14 +121,15 @@ class Pictures(Dataset):
 
     Args:
         paths: the files; each sample is uint8 (3, 256, 256), as a split's are.
+        full_decoding: as `ResizeToTensor` takes it.
     """
 
     reads_in_threads = True
     __getitems__ = read_samples  # a `DataLoader` asks for a batch so
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], *, full_decoding: bool = False) -> None:
         self.paths = paths
-        self.transform = ResizeToTensor()
+        self.transform = ResizeToTensor(full_decoding=full_decoding)
 
     def __len__(self) -> int:
         return len(self.paths)

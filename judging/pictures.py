@@ -64,7 +64,11 @@ class Picture(NamedTuple):
 
 
 def read_picture(
-    path: Path, *, data: bytes | None = None, hashed: bool = False
+    path: Path,
+    *,
+    data: bytes | None = None,
+    hashed: bool = False,
+    transform: ResizeToTensor = _TRANSFORM,
 ) -> tuple[Picture, Tensor | None]:
     """Read an image file as a detector's datasets are read.
 
@@ -72,12 +76,13 @@ def read_picture(
         path: the file.
         data: its content, where it is not on the disk.
         hashed: also compute the file's SHA-256.
+        transform: says whether a large JPEG is decoded whole.
 
     Returns:
         What is known of it, and uint8 (3, 256, 256), None where it cannot be read.
     """
-    picture, image = _open(path, data=data, hashed=hashed, at_least=_TRANSFORM.at_least)
-    return picture, None if image is None else _TRANSFORM(image)
+    picture, image = _open(path, data=data, hashed=hashed, at_least=transform.at_least)
+    return picture, None if image is None else transform(image)
 
 
 def read_faces(
@@ -152,6 +157,7 @@ def load_pictures(
     workers: int | None = None,
     hashed: bool = False,
     face_side: float | None = None,
+    full_decoding: bool = False,
 ) -> Iterator[Batch]:
     """Read image files in batches, in order, while the paths still come.
 
@@ -163,6 +169,8 @@ def load_pictures(
         hashed: also compute the files' SHA-256.
         face_side: find the faces, and judge each, cut out with this side in heights of
             its box; None judges whole pictures.
+        full_decoding: of large JPEGs, as `ResizeToTensor` takes it; a picture in which
+            faces are looked for always is.
 
     Yields:
         For each batch what is known of its files, and the samples uint8
@@ -177,7 +185,7 @@ def load_pictures(
     )
     return iter(
         DataLoader(
-            _Reader(hashed, face_side),
+            _Reader(hashed, face_side, ResizeToTensor(full_decoding=full_decoding)),
             batch_sampler=_cut(paths, batch_size),
             collate_fn=collate_pictures,
             num_workers=workers,
@@ -192,13 +200,17 @@ def load_pictures(
 class _Reader(Dataset):
     """A dataset whose indices are paths."""
 
-    def __init__(self, hashed: bool, face_side: float | None) -> None:
+    def __init__(
+        self, hashed: bool, face_side: float | None, transform: ResizeToTensor
+    ) -> None:
         self.hashed = hashed
         self.face_side = face_side
+        self.transform = transform
 
     def __getitem__(self, path: Path) -> list[tuple[Picture, Tensor | None]]:
         if self.face_side is None:
-            return [read_picture(path, hashed=self.hashed)]
+            read = read_picture(path, hashed=self.hashed, transform=self.transform)
+            return [read]
         return read_faces(path, side=self.face_side, hashed=self.hashed)
 
     def __getitems__(self, paths: list[Path]) -> list[tuple[Picture, Tensor | None]]:

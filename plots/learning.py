@@ -38,6 +38,7 @@ _RECIPE = (
     ("face_landmarks", False, "faces found by their landmarks"),
     ("cutmix", 0.0, "share of CutMix batches {}"),
     ("recalibrate_bn", 0, "batch norm recalibrated on {} batches"),
+    ("full_decoding", False, "JPEGs decoded whole"),
     ("limit", None, "first {} images of each class"),
     ("seed", None, "seed {}"),
 )

@@ -35,6 +35,7 @@ class Settings:
         limit: only the first images of each class.
         history_path: the run's history; None: looked for beside the checkpoint.
         batch_size, workers: of the scoring.
+        full_decoding: of large JPEGs, as `ResizeToTensor` takes it.
         seed: of the bootstrap, and of the training images that are shown.
         num_resamples: of the bootstrap.
     """
@@ -46,6 +47,7 @@ class Settings:
     history_path: Path | None = None
     batch_size: int = 32
     workers: int | None = None
+    full_decoding: bool = False
     seed: int = 0
     num_resamples: int = 1000
 
@@ -120,9 +122,15 @@ def collect_runs(
         load_checkpoint(path, device=precision.device) for path in checkpoint_paths
     ]
     names = [settings.dataset or _get_dataset(model) for model in models]
-    where = {"data_root": settings.data_root, "limit": settings.limit}
     datasets = {
-        n: load_dataset(n, settings.split, **where) for n in dict.fromkeys(names)
+        name: load_dataset(
+            name,
+            settings.split,
+            data_root=settings.data_root,
+            limit=settings.limit,
+            full_decoding=settings.full_decoding,
+        )
+        for name in dict.fromkeys(names)
     }
     trainings = [describe_training(model, settings) for model in models]
     options = {"batch_size": settings.batch_size, "workers": settings.workers}
