@@ -149,7 +149,7 @@ class ResizeToTensor:
         full_decoding: let large JPEGs be decoded whole before they are resized, not
             scaled down to twice the size that is needed. The pixels then differ by 0.2
             of 255 levels in the mean, at most by 3, and a photograph of 12 megapixels
-            takes 5 times as long (docs/speed.md).
+            takes three times as long (docs/speed.md).
 
     Attributes:
         at_least: how many pixels a side of the image must have, if it has them; None:

@@ -172,8 +172,10 @@ def _check_combination(
             if getattr(args, name) != parser.get_default(name):
                 flag = f"--{name.replace('_', '-')}"
                 parser.error(f"{flag} goes with --from-scores")
-    elif args.checkpoint_path or args.limit:
-        parser.error("--from-scores goes without --checkpoint-path and --limit")
+    elif args.checkpoint_path or args.limit or args.full_decoding:
+        parser.error(
+            "--from-scores goes without --checkpoint-path, --limit and --full-decoding"
+        )
     num_files = len(args.from_scores or ())
     if num_files and args.dataset and len(args.dataset) not in (1, num_files):
         parser.error("-d names one dataset, or one for each file of --from-scores")

@@ -14,11 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import command_line
-from faces_dataset import (
-    FacesDataset,
-    compute_fingerprint,
-    count_classes,
-)
+from faces_dataset import FacesDataset, compute_fingerprint, count_classes
 from files.atomic import check_writable, save_csv, save_json
 from files.layout import default_checkpoint_path
 from files.provenance import describe_call, describe_file
@@ -103,7 +99,7 @@ class DisturbedFaces(Dataset):
     """Every image of a split under every condition, an image's conditions in a row.
 
     Args:
-        faces: the split.
+        faces: the split, with a `ResizeToTensor`.
         seed: of what is drawn, with an image's number; the same at every level.
 
     A sample is uint8 (3, 256, 256) with its label. An image is brought to 256 x 256

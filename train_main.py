@@ -33,9 +33,9 @@ from files.layout import (
 )
 from files.run_files import InterruptedRunError, RunFiles, get_versions
 from hardware import (
-    COMPILE_MODES,
     Precision,
     choose_precision,
+    compile_model,
     distributed,
     prepare_device,
 )
@@ -223,7 +223,7 @@ def prepare_model(recipe: Recipe, device: torch.device, *, resume: bool) -> nn.M
     if resume:
         model.weights_source = "weights: those of the run that goes on"
     if recipe.compile:
-        model.compile(mode=COMPILE_MODES.get(device.type))
+        compile_model(model, device)
     return model
 
 

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import update_bn
 from tqdm import tqdm
 
 from files.history import CURVES, get_best_epoch
-from hardware import Precision, distributed
+from hardware import Precision, distributed, is_compiled
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 MOST_STEPS = 1e12  # of an optimizer: more come from a damaged file
@@ -274,7 +274,9 @@ class Trainer:
         batches = self.loaders["train"]
         position = batches.state_dict()
         self.model.train()
-        with self.precision.autocast():
+        # Compiled, each batch norm would be translated anew for its changed settings.
+        stance = "force_eager" if is_compiled(self.model) else "default"
+        with torch.compiler.set_stance(stance), self.precision.autocast():
             update_bn(itertools.islice(batches, self.bn_batches), self.model)
         batches.load_state_dict(position)
         distributed.average_buffers(self.model)
@@ -364,7 +366,7 @@ class Trainer:
             self.after_batch(self)
 
     def _check_finite(self, mean_loss: float) -> None:
-        """Raise FloatingPointError before a step would spoil the weights."""
+        """Raise FloatingPointError before this process's step spoils its weights."""
         if not math.isfinite(mean_loss):
             names = self.loaders["train"].describe_batch()
             raise FloatingPointError(
@@ -425,17 +427,19 @@ class Trainer:
 def read_results(logits: Tensor, labels: Tensor, loss: Tensor) -> tuple[float, int]:
     """Return a batch's mean loss, and how many images it classifies correctly.
 
-    Both come in one copy: each waits until a GPU has done all it was given, which then
-    stands idle while the next step is prepared.
+    Copying makes the CPU wait until a GPU has done all it was given, which then stands
+    idle: so both come in one copy.
 
     Args:
         logits: (N, C).
         labels: int64 (N,); or shares of several classes (N, C), whose largest counts.
-        loss: a single number.
+        loss: a single number, of any shape.
     """
     labels = labels if labels.ndim == 1 else labels.argmax(dim=1)
     num_correct = (logits.argmax(dim=1) == labels).sum()
-    mean_loss, num_correct = torch.stack([loss.detach().float(), num_correct]).tolist()
+    dtype = torch.promote_types(loss.dtype, torch.float32)  # which holds any count
+    results = [loss.detach().reshape(()).to(dtype), num_correct.to(dtype)]
+    mean_loss, num_correct = torch.stack(results).tolist()
     return mean_loss, int(num_correct)
 
 

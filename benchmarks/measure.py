@@ -25,11 +25,11 @@ from torch import nn
 
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import (
-    COMPILE_MODES,
     DTYPES,
     Precision,
     choose_device,
     choose_precision,
+    compile_model,
     distributed,
     keep_large_blocks,
 )
@@ -92,7 +92,6 @@ DEFAULTS = Setting(
 
 
 def list_settings(
-    model: str,
     task: str,
     *,
     workers: int,
@@ -190,9 +189,10 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     if setting.channels_last:
         model = model.to(memory_format=torch.channels_last)
     if setting.compiled:
-        model.compile(mode=COMPILE_MODES.get(device.type))
+        compile_model(model, device)
     run = build_run(model, task, setting, precision)
-    num_images = distributed.sum_over_processes([warm_up(run, loader)])[0]
+    num_images = warm_up(run, loader, times=3 if setting.compiled else 1)
+    num_images = distributed.sum_over_processes([num_images])[0]
     synchronise(device)
     start = time.perf_counter()
     run(loader)
@@ -305,10 +305,13 @@ def run_suite(
         trainer.evaluate_model_on_dataloader(batches)
 
 
-def warm_up(run: Callable[[Iterable[Any]], object], loader: Batches) -> int:
+def warm_up(
+    run: Callable[[Iterable[Any]], object], loader: Batches, *, times: int
+) -> int:
     """Read all images and run the last batch, so that nothing is new when it counts.
 
-    Its labels are made to hold both classes.
+    Its labels are made to hold both classes. It is run several times where CUDA graphs
+    record before they play.
 
     Returns:
         The number of images.
@@ -317,7 +320,7 @@ def warm_up(run: Callable[[Iterable[Any]], object], loader: Batches) -> int:
     for batch in loader:
         num_images += len(batch[1])
     images, labels = batch
-    run([(images, torch.arange(len(labels), device=labels.device) % 2)])
+    run([(images, torch.arange(len(labels), device=labels.device) % 2)] * times)
     return num_images
 
 
@@ -370,6 +373,8 @@ def main() -> None:
         device = choose_device()
         # No others: emulated bfloat16 takes minutes for one of these products.
         names = {"fp32", choose_precision("auto", device).name}
+        if device.type == "cuda":
+            names.add("fp16")
         result = {name: measure_matmul_speed(DTYPES[name], device) for name in names}
     else:
         setting = Setting(**job["setting"])

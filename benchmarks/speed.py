@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             jobs = [
                 {**job, "setting": asdict(setting)}
                 for setting in list_settings(
-                    *(model, task),
+                    task,
                     workers=args.workers,
                     quick=args.quick or task == "saliency",
                     compiled=args.compile,

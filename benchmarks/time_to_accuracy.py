@@ -142,11 +142,18 @@ def train_with_the_suite(
     given = train_main.parse_args([*flags, *(args.flags or SCHEDULE.split())])
     names = train_main.Recipe.__dataclass_fields__
     recipe = train_main.Recipe(**{name: getattr(given, name) for name in names})
-    device = prepare_device("auto")
+    device = prepare_device(given.device)
     seed_everything(seed)
-    datasets, _ = open_splits(args.dataset, data_root=args.data_root)
+    datasets, _ = open_splits(
+        args.dataset,
+        data_root=args.data_root,
+        limit=given.limit,
+        full_decoding=given.full_decoding,
+        check=given.check_images,
+        skip_bad_images=given.skip_bad_images,
+    )
     model = train_main.prepare_model(recipe, device, resume=False)
-    loaders = train_main.build_loaders(recipe, datasets, model, workers=None)
+    loaders = train_main.build_loaders(recipe, datasets, model, workers=given.workers)
     options = {"epochs": given.epochs}
     precision = choose_precision(given.precision, device)
     trainer = train_main.build_trainer(recipe, model, loaders, precision, **options)

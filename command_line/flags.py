@@ -98,10 +98,7 @@ def add_checkpoint_flag(
 def add_compute_flags(
     parser: argparse.ArgumentParser, *, batch_size: int = 32, seed: bool = True
 ) -> None:
-    """Add -b/--batch-size, --device, --precision, --workers, --full-decoding.
-
-    And --seed, where it is used.
-    """
+    """Add the flags on batches, device, precision, reading and, where used, seed."""
     parser.add_argument(
         "-b",
         "--batch-size",
@@ -133,9 +130,9 @@ def add_compute_flags(
     parser.add_argument(
         "--full-decoding",
         action="store_true",
-        help="decode large JPEGs whole before they are resized; by default their "
-        "decoder scales them down first, which is faster and nearly the same "
-        "(docs/speed.md)",
+        help="decode large JPEGs whole before they are resized, as --find-faces always "
+        "does; by default their decoder scales them down first, which is faster and "
+        "nearly the same (docs/speed.md); judge a detector as it was trained",
     )
     if seed:
         add_seed_flag(parser)

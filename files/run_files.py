@@ -377,12 +377,16 @@ def describe(value: object) -> str:
 
 
 def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) -> None:
-    """Raise ValueError when a run is to be resumed with other flags than it had."""
+    """Raise ValueError when a run is to be resumed with other flags than it had.
+
+    A flag that it does not know is younger than the run, and was off.
+    """
     different = [
         f"--{name.replace('_', '-')} was {reprlib.repr(stored.get(name))}, "
         f"is now {value!r}"
         for name, value in given.items()
-        if type(stored.get(name)) is not type(value) or stored.get(name) != value
+        if (value or name in stored)
+        and (type(stored.get(name)) is not type(value) or stored.get(name) != value)
     ]
     if different:
         raise ValueError(

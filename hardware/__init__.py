@@ -8,21 +8,23 @@ else needs them.
 from __future__ import annotations
 
 from hardware.device import (
-    COMPILE_MODES,
     DTYPES,
     Precision,
     choose_device,
     choose_precision,
+    compile_model,
+    is_compiled,
     keep_large_blocks,
     prepare_device,
 )
 
 __all__ = [
-    "COMPILE_MODES",
     "DTYPES",
     "Precision",
     "choose_device",
     "choose_precision",
+    "compile_model",
+    "is_compiled",
     "keep_large_blocks",
     "prepare_device",
 ]

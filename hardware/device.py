@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
+
+from hardware import distributed
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Of `torch.compile`. Starting Xception's thousand small kernels one by one takes a GPU
-# longer than running them: CUDA graphs start them all at once.
-COMPILE_MODES = {"cuda": "reduce-overhead"}
 _CPU = torch.device("cpu")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -95,6 +95,23 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     if name == "fp16" and device.type == "cpu":
         raise ValueError("fp16 is for GPUs; on a CPU the precision is fp32 or bf16")
     return Precision(name, device)
+
+
+def compile_model(model: nn.Module, device: torch.device) -> None:
+    """Let `torch.compile` translate a model, in place, when it is first called.
+
+    A GPU runs Xception's thousand small kernels in less time than the CPU needs to
+    start them: CUDA graphs start them all at once. With several processes, whose
+    gradients are exchanged in between, each is started by itself.
+    """
+    is_alone = distributed.get_world_size() == 1
+    use_graphs = device.type == "cuda" and is_alone
+    model.compile(mode="reduce-overhead" if use_graphs else None)
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Say whether a model was handed to `compile_model`."""
+    return model._compiled_call_impl is not None  # it has no public name
 
 
 def keep_large_blocks() -> bool:

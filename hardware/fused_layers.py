@@ -21,7 +21,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from hardware import kernels
-from hardware.device import DTYPES, Precision
+from hardware.device import DTYPES, Precision, is_compiled
 from hardware.kernels import run
 
 FEW_PIXELS = 4096  # for PyTorch's gradient of the weights of a 1 x 1 convolution
@@ -58,7 +58,7 @@ def are_hooked(modules: Iterable[nn.Module]) -> bool:
 
 def describe_kernels(model: nn.Module, precision: Precision) -> str | None:
     """Say whose kernels such a model runs on; None where there are none of our own."""
-    if precision.device.type != "cpu" or model._compiled_call_impl is not None:
+    if precision.device.type != "cpu" or is_compiled(model):
         return None
     return kernels.describe_kernels(DTYPES[precision.name])
 

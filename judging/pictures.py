@@ -70,7 +70,7 @@ def read_picture(
     hashed: bool = False,
     transform: ResizeToTensor = _TRANSFORM,
 ) -> tuple[Picture, Tensor | None]:
-    """Read an image file as a detector's datasets are read.
+    """Read an image file as a dataset's are read.
 
     Args:
         path: the file.

@@ -42,7 +42,8 @@ class Preprocessing:
             )
         scale = [1 / (255 * std) for std in self.std]
         shift = [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
-        factors = torch.tensor([scale, shift], device=images.device)
+        is_cuda = images.device.type == "cuda"  # which need not be waited for
+        factors = torch.tensor([scale, shift]).to(images.device, non_blocking=is_cuda)
         factors = factors.view(2, 1, 3, 1, 1)
         floats = images.to(torch.float32)  # first pass; the second one is in place
         if not images.is_contiguous(memory_format=torch.channels_last):

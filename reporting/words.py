@@ -216,6 +216,8 @@ def list_commands(run: Run, settings: Settings, precision: str) -> dict[str, str
     common += ["--batch-size", settings.batch_size]
     if settings.limit:
         common += ["--limit", settings.limit]
+    if settings.full_decoding:
+        common.append("--full-decoding")
     own = ["--history", settings.history_path] if settings.history_path else []
     commands = {
         "Train it": _build_training_command(run, settings),

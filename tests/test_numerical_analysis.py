@@ -450,6 +450,7 @@ def test_main_without_checkpoint_takes_the_one_of_the_training(
         (["--group-column", "y"], "goes with --from-scores"),
         (["--from-scores", "a", "-cpp", "b"], "goes without"),
         (["--from-scores", "a", "--limit", "3"], "goes without"),
+        (["--from-scores", "a", "--full-decoding"], "goes without"),
         (["--from-scores", "a", "b", "c", "-d", "x", "y"], "one for each file"),
         (["--resamples", "0"], "at least 1"),
         (["--subset-by", "x", "--subset-column", "y"], "exclude each other"),

@@ -20,7 +20,7 @@ import numerical_analysis
 import train_main
 import utils
 from files.history import CURVES, load_history
-from files.tensors import load_tensors
+from files.tensors import load_tensors, save_tensors
 from loading.preprocessing import PUBLISHED
 from metrics.calibration import check_neighbours
 from utils import get_nof_parameters, load_checkpoint
@@ -287,6 +287,32 @@ def test_main_resume_with_other_flags_is_refused(
         train(faces_root, tmp_path, "--resume", "-e", "2", *more)
     one_line(error)
     assert [path.read_bytes() for path in get_files(tmp_path)] == before
+
+
+def test_main_resume_of_a_run_older_than_a_flag_goes_on_without_it(
+    tiny_model, faces_root, tmp_path, one_line
+):
+    train(faces_root, tmp_path)
+    *_, path = get_files(tmp_path)
+    snapshot = load_tensors(path)
+    del snapshot["flags"]["full_decoding"]
+    save_tensors(snapshot, path)
+    with pytest.raises(ValueError, match="--full-decoding was None") as error:
+        train(faces_root, tmp_path, "--resume", "-e", "2", "--full-decoding")
+    one_line(error)
+    assert train(faces_root, tmp_path, "--resume", "-e", "2") == 0
+
+
+def test_main_compile_hands_the_model_over(
+    tiny_model, faces_root, tmp_path, monkeypatch
+):
+    handed = []
+    monkeypatch.setattr(
+        train_main, "compile_model", lambda model, device: handed.append(device.type)
+    )
+    for flags in ([], ["--compile"]):
+        train(faces_root, tmp_path, *flags)
+    assert len(handed) == 1
 
 
 def test_main_resume_with_other_data_is_refused(tiny_model, own_faces_root, tmp_path):

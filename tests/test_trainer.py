@@ -428,6 +428,22 @@ def test_recalibrate_batch_norm_gives_the_mean_statistics(tiny_net):
         assert torch.equal(parameter, weight)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # 2.10's own
+def test_recalibrate_batch_norm_compiles_nothing(tiny_net):
+    compiled = []
+
+    def note(graph: torch.fx.GraphModule, inputs: list) -> Callable:
+        compiled.append(graph)
+        return graph.forward
+
+    trainer = make_trainer(tiny_net(), bn_batches=2)
+    trainer.model.compile(backend=note)
+    trainer.recalibrate_batch_norm()
+    assert not compiled
+    trainer.train_one_epoch()
+    assert compiled
+
+
 def test_recalibrate_batch_norm_model_without_any_is_left_alone():
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     trainer = make_trainer(model, bn_batches=2)
@@ -456,15 +472,16 @@ def test_load_state_dict_of_a_machine_with_gpus_is_taken_without_them(tiny_net):
 def test_read_results_mixed_labels_counts_the_larger_share():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
     shares = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    loss = torch.tensor(0.5, dtype=torch.bfloat16)
-    assert trainer_module.read_results(logits, shares, loss) == (0.5, 1)
+    assert trainer_module.read_results(logits, shares, torch.tensor(0.5)) == (0.5, 1)
 
 
 def test_read_results_many_images_counts_them_all_in_bfloat16():
     logits = torch.tensor([[1.0, 0.0]]).repeat(301, 1)  # bfloat16 holds no 301
-    loss = torch.tensor(0.5, dtype=torch.bfloat16)
     labels = torch.zeros(301, dtype=torch.int64)
+    loss = torch.tensor([0.5], dtype=torch.bfloat16)
     assert trainer_module.read_results(logits, labels, loss) == (0.5, 301)
+    loss = torch.tensor(1e39, dtype=torch.float64)  # float32 holds no 1e39
+    assert trainer_module.read_results(logits, labels, loss) == (1e39, 301)
 
 
 def test_totals_weigh_a_batch_by_its_samples():

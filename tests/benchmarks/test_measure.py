@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import measure
 import pytest
@@ -16,17 +17,16 @@ from models import MaxPool2x2
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("model", ["SimpleNet", "XceptionBased"])
 def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(
-    model, task, monkeypatch
+    task, monkeypatch
 ):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    settings = list_settings(model, task, workers=2, compiled=True)
+    settings = list_settings(task, workers=2, compiled=True)
     assert settings[0] == TEXTBOOK
     assert DEFAULTS in settings
     assert len({setting.label for setting in settings}) == len(settings)
     assert {s.kernels for s in settings if s.suite} == {True, False}
-    quick = list_settings(model, task, workers=2, quick=True)
+    quick = list_settings(task, workers=2, quick=True)
     assert [(s.suite, s.precision, s.loader) for s in quick] == [
         (False, "fp32", "textbook"),
         (True, "auto", "suite"),
@@ -38,7 +38,7 @@ def test_list_settings_start_with_the_textbook_and_have_names_of_their_own(
 def test_list_settings_hold_the_peer_where_it_is_installed(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
     for task, count in (("train", 2), ("eval", 2), ("saliency", 0)):
-        settings = list_settings("SimpleNet", task, workers=2, quick=True)
+        settings = list_settings(task, workers=2, quick=True)
         peers = [setting for setting in settings if setting.loader == "timm"]
         assert [setting.workers for setting in peers] == [0, 2][:count]
 
@@ -46,21 +46,32 @@ def test_list_settings_hold_the_peer_where_it_is_installed(monkeypatch):
 def test_list_settings_on_a_gpu_are_those_that_differ_there(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
     options = {"workers": 8, "compiled": True, "on_gpu": True}
-    quick = list_settings("XceptionBased", "train", quick=True, **options)
+    quick = list_settings("train", quick=True, **options)
     assert [setting.label for setting in quick] == [
         *("textbook", "textbook, 8 workers", "timm, 8 workers", "suite"),
         *("suite, fp32", "suite, fp16", "suite, compiled", "suite, ready tensors"),
     ]
-    whole = list_settings("XceptionBased", "train", **options)
+    whole = list_settings("train", **options)
     assert set(quick) < set(whole)
-    assert not any(setting.blocks > setting.suite for setting in whole)
+    assert not any(setting.blocks for setting in whole if not setting.suite)
     assert all(setting.kernels for setting in whole if setting.suite)
 
 
+def test_measure_compiled_runs_a_batch_thrice_before_it_counts(job, monkeypatch):
+    batches = []
+    monkeypatch.setattr(measure, "compile_model", lambda model, device: None)
+    monkeypatch.setattr(
+        measure, "run_suite", lambda given, *rest: batches.append(len(list(given)))
+    )
+    for compiled in (True, False):
+        measure.measure("SimpleNet", "eval", replace(DEFAULTS, compiled=compiled), job)
+    assert batches == [3, 1, 1, 1]
+
+
 def test_list_settings_compare_one_process_with_two_in_training():
-    settings = list_settings("SimpleNet", "train", workers=2)
+    settings = list_settings("train", workers=2)
     assert [s.processes for s in settings if s.processes] == [1, 2]
-    assert not any(s.processes for s in list_settings("SimpleNet", "eval", workers=2))
+    assert not any(s.processes for s in list_settings("eval", workers=2))
 
 
 @pytest.mark.parametrize("full", [True, False])

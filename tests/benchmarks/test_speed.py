@@ -26,6 +26,7 @@ def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, ca
     )
     monkeypatch.setattr(speed, "run_job", lambda job: next(results))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # no peer
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     path = tmp_path / "out" / "benchmark.json"
     flags = ["--models", "SimpleNet", "--tasks", "eval", "--quick", "--repeats", "2"]
     flags += ["--batches", "1", "--batch-size", "2", "--json", str(path)]

@@ -43,13 +43,13 @@ def test_main_takes_turns_and_compares_seed_by_seed(tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.slow
-def test_run_alone_says_why_a_training_failed(capfd):
+def test_run_alone_says_which_training_failed_after_its_own_message(capfd):
     with pytest.raises(ValueError, match=r"the suite training of seed 0 failed"):
         time_to_accuracy.run_alone(["--data-root", "none"], "suite", 0)
     assert "no dataset 'synthetic_dataset' under none" in capfd.readouterr().err
 
 
-def test_run_alone_prints_epochs_as_they_come(tmp_path, capsys, monkeypatch):
+def test_run_alone_prints_and_returns_epochs(tmp_path, capsys, monkeypatch):
     script = tmp_path / "loop.py"
     script.write_text(f"print('gloo speaks'); print('{json.dumps(FAST[0])}')")
     monkeypatch.setattr(time_to_accuracy, "__file__", str(script))

@@ -1,4 +1,4 @@
-"""Every script that takes --full-decoding heeds it."""
+"""The scripts that take --full-decoding heed it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCRIPTS = {
 
 @pytest.fixture
 def drafts(monkeypatch) -> list[tuple[int, int]]:
-    """The least sizes that decoders were allowed to scale images down to."""
+    """The sizes that decoders were asked to keep at least, of formats but JPEG."""
     sizes = []
 
     def note(image: Image.Image, mode: str | None, size: tuple[int, int]) -> None:
@@ -43,7 +43,7 @@ def test_main_decodes_whole_where_it_is_told_to(
 ):
     monkeypatch.chdir(tmp_path)
     flags = ["-d", faces_root.name, "--data-root", str(faces_root.parent)]
-    flags += ["--limit", "2", "--precision", "fp32", *SCRIPTS[script]]
+    flags += ["--limit", "2", "--precision", "fp32", "--workers", "0", *SCRIPTS[script]]
     if script is not train_main:
         flags += ["-cpp", str(make_checkpoint(tmp_path / "net.pt"))]
     script.main([*flags, *(["--full-decoding"] if is_full else [])])
@@ -56,6 +56,7 @@ def test_predict_decodes_whole_where_it_is_told_to(
 ):
     checkpoint = make_checkpoint(tmp_path / "net.pt")
     flags = ["-cpp", str(checkpoint), str(faces_root / "test"), "--precision", "fp32"]
+    flags += ["--workers", "0"]
     predict.main([*flags, *(["--full-decoding"] if is_full else [])])
     assert bool(drafts) != is_full
 
@@ -67,6 +68,6 @@ def test_explanations_of_own_images_decode_whole_where_they_are_told_to(
     checkpoint = make_checkpoint(tmp_path / "net.pt")
     image = next((faces_root / "test" / "real").iterdir())
     flags = ["-cpp", str(checkpoint), "--image", str(image), "--precision", "fp32"]
-    flags += ["--figures-dir", str(tmp_path)]
+    flags += ["--figures-dir", str(tmp_path), "--workers", "0"]
     saliency_map.main([*flags, *(["--full-decoding"] if is_full else [])])
     assert bool(drafts) != is_full

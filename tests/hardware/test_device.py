@@ -8,10 +8,12 @@ import sys
 import pytest
 import torch
 
+from hardware import distributed
 from hardware.device import (
     Precision,
     choose_device,
     choose_precision,
+    compile_model,
     keep_large_blocks,
 )
 
@@ -34,6 +36,20 @@ def machine(monkeypatch):
             monkeypatch.setattr(torch.cpu, name, lambda: bf16, raising=False)
 
     return pretend
+
+
+@pytest.mark.parametrize(
+    ("device", "num_processes", "mode"),
+    [(CUDA, 1, "reduce-overhead"), (CUDA, 2, None), (CPU, 1, None)],
+)
+def test_compile_model_uses_cuda_graphs_on_a_gpu_alone(
+    device, num_processes, mode, monkeypatch
+):
+    modes = []
+    monkeypatch.setattr(distributed, "get_world_size", lambda: num_processes)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda _, mode: modes.append(mode))
+    compile_model(torch.nn.Linear(1, 1), device)
+    assert modes == [mode]
 
 
 @pytest.mark.parametrize(

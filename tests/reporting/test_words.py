@@ -136,7 +136,9 @@ def test_threshold_that_nothing_chose_is_said(run, monkeypatch):
 
 
 def test_commands_can_be_run_again(run, files):
-    settings = replace(files.settings, limit=3, history_path=files.history)
+    settings = replace(
+        files.settings, limit=3, full_decoding=True, history_path=files.history
+    )
 
     commands = list_commands(run, settings, "fp32")
 
@@ -144,7 +146,7 @@ def test_commands_can_be_run_again(run, files):
     args = train_main.parse_args(training[2:])
     assert training[:2] == ["python", "train_main.py"]
     assert (args.dataset, args.lr, args.epochs, args.limit) == ("faces", 0.001, 2, None)
-    assert "--limit 3" in commands["Its report"]
+    assert "--limit 3 --full-decoding" in commands["Its report"]
     assert f"--history {files.history}" in commands["Its report"]
     assert "--history" not in commands["Its numbers, figures and scores"]
 
