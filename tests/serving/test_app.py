@@ -8,7 +8,6 @@ import json
 import signal
 import socket
 import threading
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -275,22 +274,24 @@ def test_open_socket_says_which_host_cannot_be_listened_at():
         server.open_socket("192.0.2.1", 0)  # a documentation's address
 
 
-def test_serve_answers_until_it_is_interrupted():
+def test_serve_answers_until_it_is_interrupted_and_hangs_up():
     with server.open_socket("127.0.0.1", 0) as listening:
-        address = server.get_address(listening)
 
         def answer(environ, start_response):
             start_response("200 OK", [("Content-Length", "5")])
             return [b"hello"]
 
         def ask_and_interrupt():
-            with urllib.request.urlopen(address, timeout=30) as response:
-                answers.append(response.read())
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            while not answers or answers[-1] and not answers[-1].endswith(b"hello"):
+                answers.append(connection.recv(1000))
             signal.raise_signal(signal.SIGINT)
 
         answers = []
-        asking = threading.Thread(target=ask_and_interrupt)
-        asking.start()
-        server.serve(answer, listening, most_bytes=10)
-        asking.join()
-    assert answers == [b"hello"]
+        with socket.create_connection(listening.getsockname(), 30) as connection:
+            asking = threading.Thread(target=ask_and_interrupt)
+            asking.start()
+            server.serve(answer, listening, most_bytes=10)
+            asking.join()
+            assert connection.recv(1) == b""
+    assert b"".join(answers).startswith(b"HTTP/1.1 200 OK")
