@@ -283,8 +283,10 @@ def test_serve_answers_until_it_is_interrupted_and_hangs_up():
 
         def ask_and_interrupt():
             connection.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
-            while not answers or answers[-1] and not answers[-1].endswith(b"hello"):
-                answers.append(connection.recv(1000))
+            while chunk := connection.recv(1000):
+                answers.append(chunk)
+                if chunk.endswith(b"hello"):
+                    break
             signal.raise_signal(signal.SIGINT)
 
         answers = []
