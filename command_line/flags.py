@@ -269,8 +269,8 @@ def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--compile",
         action="store_true",
-        help="compile the model with torch.compile; meant for GPUs: on a CPU it "
-        "replaces XceptionBased's own kernels, which are faster",
+        help="compile the model with torch.compile; meant for XceptionBased on a GPU: "
+        "on a CPU it replaces the suite's own kernels, which are faster",
     )
     group.add_argument(
         "--max-fpr",

@@ -119,9 +119,8 @@ def keep_large_blocks() -> bool:
 
     glibc takes blocks of 32 MB and more from the system and gives them back at once,
     so that each batch pays for all its pages again. On two virtual cores this alone
-    made the textbook's evaluation of XceptionBased 2.2 times as fast (130.6 and 57.2 ms
-    an image, batch 32, medians of 3, `benchmarks/speed.py`) and its training 1.6 to 2.1
-    times. Peak memory grew from 2.6 to 3.9 and from 10.4 to 12.0 GB.
+    made a plain loop's training of XceptionBased 1.4 times as fast (docs/speed.md).
+    Peak memory grows: in evaluation from 2.6 to 3.9 GB, in training from 10.4 to 12.0.
 
     Returns:
         Whether it was done: only on Linux with glibc.
