@@ -204,8 +204,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     else:
         names = args.dataset or ["fakes_dataset"]
-        options = {"data_root": args.data_root, "limit": args.limit}
-        options["full_decoding"] = args.full_decoding
+        options = {
+            "data_root": args.data_root,
+            "limit": args.limit,
+            "full_decoding": args.full_decoding,
+        }
         score_sets = _score_datasets(
             {name: load_dataset(name, args.split, **options) for name in names},
             args.checkpoint_path,

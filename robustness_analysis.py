@@ -112,7 +112,6 @@ class DisturbedFaces(Dataset):
     def __init__(self, faces: FacesDataset, seed: int) -> None:
         self.faces = faces
         self.seed = seed
-        self.to_tensor = faces.transform
 
     def __len__(self) -> int:
         return len(self.faces) * len(CONDITIONS)
@@ -121,14 +120,15 @@ class DisturbedFaces(Dataset):
         number, condition = divmod(index, len(CONDITIONS))
         name, level = CONDITIONS[condition]
         path = self.faces.get_path(number)
-        image = read_image(path, at_least=self.to_tensor.at_least)
+        to_tensor = self.faces.transform
+        image = read_image(path, at_least=to_tensor.at_least)
         if level:
             size = (IMAGE_SIZE, IMAGE_SIZE)
             image = image.resize(size, Image.Resampling.BICUBIC)
             stream = list(LEVELS).index(name)
             generator = np.random.default_rng([self.seed, stream, number])
             image = disturb(image, name, level, generator)
-        return self.to_tensor(image), self.faces.get_label(number)
+        return to_tensor(image), self.faces.get_label(number)
 
     def describe(self, index: int) -> str:
         """Return which image a sample is, and what was done to it."""

@@ -196,13 +196,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             trainer.run(args.epochs, files.after_batch, partial(finish_epoch, files))
     except InterruptedRunError as interruption:
         return interruption.status
-    print_end(trainer, files, args.data_root)
+    print_end(trainer, files, list_reading_flags(args))
     if not args.report:
         return 0
     return save_report(
         paths,
         precision,
         sys.argv[1:] if argv is None else argv,
+        list_reading_flags(args),
         data_root=args.data_root,
         limit=args.limit,
         batch_size=args.batch_size,
@@ -411,7 +412,13 @@ def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
         )
 
 
-def print_end(trainer: Trainer, files: RunFiles, data_root: Path) -> None:
+def list_reading_flags(args: argparse.Namespace) -> list[str]:
+    """Return the flags by which another script reads the images as this one did."""
+    whole = ["--full-decoding"] if args.full_decoding else []
+    return ["--data-root", str(args.data_root), *whole]
+
+
+def print_end(trainer: Trainer, files: RunFiles, reading: Sequence[str]) -> None:
     """Print the best epoch's results and where the files are, earlier ones too."""
     best, paths = files.best, files.paths
     num_epochs = len(trainer.history["val_acc"])
@@ -442,7 +449,7 @@ def print_end(trainer: Trainer, files: RunFiles, data_root: Path) -> None:
     if earlier := files.kept.get(paths.checkpoint):
         script = Path(sys.argv[0]).with_name("numerical_analysis.py")
         command = [script, "-cpp", earlier, paths.checkpoint]
-        command += ["-d", files.run["dataset"], "--data-root", data_root]
+        command += ["-d", files.run["dataset"], *reading]
         command_line.say(
             "a --name of its own keeps a run apart; to compare both: "
             f"python {shlex.join(map(str, command))}"
@@ -450,7 +457,11 @@ def print_end(trainer: Trainer, files: RunFiles, data_root: Path) -> None:
 
 
 def save_report(
-    paths: RunPaths, precision: Precision, arguments: Sequence[str], **options: Any
+    paths: RunPaths,
+    precision: Precision,
+    arguments: Sequence[str],
+    reading: Sequence[str],
+    **options: Any,
 ) -> int:
     """Write the run's report; where that fails say so, and lose nothing of the run.
 
@@ -458,6 +469,7 @@ def save_report(
         paths: the run's files.
         precision: arithmetic of the report's scores.
         arguments: of this call.
+        reading: flags by which `report.py` reads the images as this call did.
         options: for `reporting.Settings`.
 
     Returns:
@@ -482,7 +494,8 @@ def save_report(
             arguments=arguments,
         )
     except Exception as error:  # whatever it is, the training was not in vain
-        again = shlex.join(["python", "report.py", "-cpp", str(paths.checkpoint)])
+        command = ["python", "report.py", "-cpp", str(paths.checkpoint), *reading]
+        again = shlex.join(command)
         reason = command_line.describe_error(error)
         command_line.say(
             f"the run is complete, but there is no report: {reason}; {again} tries "

@@ -104,8 +104,7 @@ def compile_model(model: nn.Module, device: torch.device) -> None:
     start them: CUDA graphs start them all at once. With several processes, whose
     gradients are exchanged in between, each is started by itself.
     """
-    is_alone = distributed.get_world_size() == 1
-    use_graphs = device.type == "cuda" and is_alone
+    use_graphs = device.type == "cuda" and distributed.get_world_size() == 1
     model.compile(mode="reduce-overhead" if use_graphs else None)
 
 

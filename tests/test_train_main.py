@@ -145,7 +145,8 @@ def test_report_that_fails_is_said_and_the_run_is_kept(
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert captured.err.startswith("the run is complete, but there is no report: ")
-    assert f"python report.py -cpp {checkpoint} tries again" in captured.err
+    again = f"python report.py -cpp {checkpoint} --data-root {faces_root.parent}"
+    assert f"{again} tries again" in captured.err
     assert not Path("figures").exists()
 
 
@@ -378,13 +379,14 @@ def test_main_kept_files_come_last_with_a_command_that_works(
     monkeypatch.setattr(sys, "argv", ["train_main.py"])
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        train(faces_root, tmp_path)
+        train(faces_root, tmp_path, "--full-decoding")
     *_, checkpoint, snapshot, advice = capsys.readouterr().out.splitlines()
     kept = tmp_path / "checkpoints" / f"{NAME}.1.pt"
     assert checkpoint == f"kept from an earlier run: {kept}"
     assert snapshot.endswith(f"{NAME}_last.1.pt")
     script, *arguments = shlex.split(advice.partition("python ")[2])
     assert script == "numerical_analysis.py"
+    assert arguments[-1] == "--full-decoding"
     numerical_analysis.main([*arguments, "--resamples", "20"])
     assert f"faces_SimpleNet_{NAME}.1_metrics.json" in capsys.readouterr().out
 

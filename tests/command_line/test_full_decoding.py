@@ -55,14 +55,8 @@ def test_predict_decodes_whole_where_it_is_told_to(
     is_full, drafts, faces_root, tmp_path
 ):
     checkpoint = make_checkpoint(tmp_path / "net.pt")
-    flags = [
-        "-cpp",
-        str(checkpoint),
-        str(faces_root / "test" / "real"),
-        "--precision",
-        "fp32",
-    ]
-    flags += ["--workers", "0"]
+    flags = ["-cpp", str(checkpoint), str(faces_root / "test" / "real")]
+    flags += ["--precision", "fp32", "--workers", "0"]
     predict.main([*flags, *(["--full-decoding"] if is_full else [])])
     assert bool(drafts) != is_full
 
