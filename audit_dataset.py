@@ -1,7 +1,5 @@
 """Audit a dataset: duplicates, leaks between splits, and shortcuts to the class."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections import Counter

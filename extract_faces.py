@@ -6,8 +6,6 @@ the forgery made of it). File names begin with their source's name, so that
 numerical_analysis.py --group-by prefix keeps its frames together.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

@@ -1,7 +1,5 @@
 """Draw where a detector sees a class, by Grad-CAM: real images and fake ones."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from functools import partial

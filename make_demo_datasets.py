@@ -6,8 +6,6 @@ synthetic_dataset: drawn faces with the periodic traces of a GAN's up-sampling.
 File names begin with the person's number: numerical_analysis.py --group-by prefix.
 """
 
-from __future__ import annotations
-
 import argparse
 import multiprocessing
 import os

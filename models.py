@@ -1,7 +1,5 @@
 """The two detectors, each with the preprocessing that it expects."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """Measure trained detectors: curves, metrics with intervals, comparisons."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys

@@ -1,7 +1,5 @@
 """Draw a training run's losses and accuracies, epoch by epoch."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Draw random real and fake faces of every dataset under a folder."""
 
-from __future__ import annotations
-
 import argparse
 import random
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Say of images whether they are real faces or fake ones."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import os

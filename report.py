@@ -1,7 +1,5 @@
 """Write a run as one page: data, numbers, figures, mistakes, limits."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

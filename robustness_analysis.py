@@ -1,7 +1,5 @@
 """Measure what compression, blur, noise and the like leave of trained detectors."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Sequence

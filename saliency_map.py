@@ -1,7 +1,5 @@
 """Draw which pixels move a detector's score: images with maps, and mean maps."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from functools import partial

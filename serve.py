@@ -1,7 +1,5 @@
 """Judge pictures on a page in the browser, on this machine alone."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import threading

@@ -1,7 +1,5 @@
 """Train a detector of fake faces; keep its history and its best checkpoint."""
 
-from __future__ import annotations
-
 import argparse
 import shlex
 import sys

@@ -1,7 +1,5 @@
 """From names to objects: datasets, models, checkpoints, optimizers and losses."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Callable, Collection

@@ -1,7 +1,5 @@
 """Find images that are there twice: to the byte, to the pixel, or nearly."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple

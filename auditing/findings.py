@@ -1,7 +1,5 @@
 """What an audit has found, as plain sentences, each with what to do."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Write a copy of a dataset without what an audit can mend."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

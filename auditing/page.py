@@ -1,7 +1,5 @@
 """An audit as a figure, as numbers, and as one page that needs no other file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any

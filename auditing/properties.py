@@ -1,7 +1,5 @@
 """What is measured of each image file: traits that need no look at the face."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import multiprocessing

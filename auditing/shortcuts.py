@@ -1,7 +1,5 @@
 """How well traits that have nothing to do with a face tell the classes apart."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

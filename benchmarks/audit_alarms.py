@@ -4,8 +4,6 @@ Real images are stored in random ways (format, quality, size, metadata), and cal
 or fake at random, again and again: whatever is then found is a false alarm.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

@@ -9,8 +9,6 @@ boxes are false. Finders that are not installed are left out:
     python benchmarks/face_finders.py --faces datasets/fakes_dataset/test/real
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import statistics

@@ -12,8 +12,6 @@ Repetitions of all set-ups are done in turn, and kept in OUT.json: the same comm
 on from there, until --repetitions are done. OUT.md is the table so far.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -4,8 +4,6 @@ Empty files are made in a temporary folder and removed after; only the first bat
 are images.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

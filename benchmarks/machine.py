@@ -1,7 +1,5 @@
 """The machine that numbers come from, and what it could do at best."""
 
-from __future__ import annotations
-
 import os
 import platform
 import time

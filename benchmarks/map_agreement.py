@@ -6,8 +6,6 @@ Spearman's rank correlation of the pixels: of each test image's map, and of each
 mean map.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

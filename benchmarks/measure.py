@@ -4,8 +4,6 @@ A setting is a row of the table: the textbook way, a lever alone, or the suite's
 defaults, whole or without one of their parts.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import resource

@@ -6,8 +6,6 @@ the same network, images and batches as the suite's. Its colour jitter is off, a
 suite has none; its crops and mirrors are its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

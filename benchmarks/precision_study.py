@@ -6,8 +6,6 @@ of its best validation epoch. Started again, the study goes on where it was stop
     python benchmarks/precision_study.py -m SimpleNet -- --warmup 100 -e 5
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import statistics

@@ -1,7 +1,5 @@
 """Make JPEG files that cost as much to read as photographs do."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

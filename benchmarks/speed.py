@@ -4,8 +4,6 @@ Every measurement runs in a fresh process; the settings take turns, so that what
 else the machine does hits all of them alike. Times are medians over the turns.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

@@ -11,8 +11,6 @@ The work is cut into parts. What is done is kept in --state: the same command go
 from there.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

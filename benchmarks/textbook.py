@@ -1,7 +1,5 @@
 """The textbook way, which the suite is compared with: float32, image by image."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

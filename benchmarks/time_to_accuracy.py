@@ -9,8 +9,6 @@ reaches the target; the suite then trains on to the end of its schedule.
     python benchmarks/time_to_accuracy.py --seeds 0 1 2 -- -e 6
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

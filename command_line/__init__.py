@@ -4,8 +4,6 @@
 `flags.py`: the flags that several scripts take, and those of a training.
 """
 
-from __future__ import annotations
-
 from command_line.flags import (
     PRECISIONS,
     add_checkpoint_flag,

@@ -1,7 +1,5 @@
 """Flags that several scripts take, and those of a training."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Collection
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The parser, the types of its values, and what is shown: lines, errors, progress."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

@@ -1,7 +1,5 @@
 """Brushes and palettes for the drawn demo faces: noise, soft shapes, backgrounds."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 

@@ -3,8 +3,6 @@
 The traits are those of `PERSON_RANGES` and `SHOT_RANGES` in `portraits.py`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """Forgeries of drawn faces, and the camera that takes real and forged alike."""
 
-from __future__ import annotations
-
 import io
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Which images the demo datasets hold, and how they get into place in one piece."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager

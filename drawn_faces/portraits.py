@@ -4,8 +4,6 @@ A face is drawn in its own frame, `features.Grid`. Relief gives the shading; it 
 sum of bells and no attempt at anatomy.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Class activation maps: which places of a layer speak for a class."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

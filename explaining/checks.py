@@ -7,8 +7,6 @@ at random or around the centre. Mask: where it is known which part of an image i
 planted, the map should point at it.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

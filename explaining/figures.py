@@ -1,7 +1,5 @@
 """Maps beside, over and without their images, saved with the numbers beside each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """A model made ready for maps and left as it was; images to show; mean maps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Maps from the gradient of a class's score. All leave the model as it is."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """One picture's explanation: saliency and Grad-CAM, as numbers, pictures and words."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The JSON history: a list of training runs in a file, the newest last (no torch)."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """ImageNet weights of Xception: find the file, download it, verify it, read it."""
 
-from __future__ import annotations
-
 import hashlib
 import socket
 import sys

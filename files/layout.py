@@ -1,7 +1,5 @@
 """What things are called: classes, splits, models, and a run's files and where."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where numbers come from: the command, the versions, the files with their hashes."""
 
-from __future__ import annotations
-
 import hashlib
 import shlex
 from collections.abc import Mapping, Sequence

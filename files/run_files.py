@@ -1,7 +1,5 @@
 """The files of a training run: history, best checkpoint, and snapshot to go on from."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

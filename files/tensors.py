@@ -6,8 +6,6 @@ at first, through torch's own reader. Not held off: an archive forged so that Py
 `zipfile` sees other entries than torch may unpack to a thousand times its size.
 """
 
-from __future__ import annotations
-
 import io
 import pickletools
 import re

@@ -5,8 +5,6 @@
 else needs them.
 """
 
-from __future__ import annotations
-
 from hardware.device import (
     DTYPES,
     Precision,

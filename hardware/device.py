@@ -1,7 +1,5 @@
 """Choose the device, the arithmetic and the helpers that a model runs with."""
 
-from __future__ import annotations
-
 import ctypes
 import sys
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """One process among several that train together; alone, everything is a no-op."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import sys

@@ -1,7 +1,5 @@
 """Xception whose layers between the matrix products run fused, where they can."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable
 

@@ -9,8 +9,6 @@ if they are not, give such features, and need the kernels: ask `fit`. Only first
 derivatives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Compile `kernels.c` with the machine's C compiler, once, and call what is in it."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import functools

@@ -1,7 +1,5 @@
 """From a detector and a dataset to what it says of each image."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

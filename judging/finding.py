@@ -1,7 +1,5 @@
 """Which image files are meant: files, folders, and lists of them, one after another."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path

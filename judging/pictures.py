@@ -1,7 +1,5 @@
 """Image files read for a detector, in batches, from a stream of paths."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice

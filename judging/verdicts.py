@@ -1,7 +1,5 @@
 """What detectors say of pictures: verdict, P(fake), likelihood ratio."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

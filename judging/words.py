@@ -1,7 +1,5 @@
 """Verdicts in words: lines for a terminal, sentences for a page."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import command_line

@@ -5,8 +5,6 @@ are changed. `self_blending.py`: fakes made of real ones. `disturbances.py`: wha
 happens to a picture on its way to a detector. `preprocessing.py`: what a model expects.
 """
 
-from __future__ import annotations
-
 from loading.augmentation import Augmentation
 from loading.batches import BatchLoader
 from loading.image_files import (

@@ -4,8 +4,6 @@ What is drawn depends on (seed, epoch, index) alone: the same image comes out wh
 reads it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

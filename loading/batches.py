@@ -5,8 +5,6 @@ The order of the samples and their augmentation are functions of (seed, epoch, i
 alone: not of the number of workers, of what ran before, or of where a run resumed.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path

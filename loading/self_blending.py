@@ -4,8 +4,6 @@ Such a fake differs from a real image by what every planted face leaves behind, 
 between two sources, and by nothing that is particular to one forger.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -15,8 +15,6 @@ evidence. `operating_point.py`: threshold and calibration, chosen on validation.
 `report.py`: every number with its interval, and notes.
 """
 
-from __future__ import annotations
-
 from metrics.bootstrap import bootstrap_metrics, compute_bootstrap_interval
 from metrics.delong import compute_delong_interval
 from metrics.error_rates import compute_proportion_interval

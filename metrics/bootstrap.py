@@ -1,7 +1,5 @@
 """A stratified bootstrap of metrics, by whole groups where groups are given."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

@@ -3,8 +3,6 @@
 A detector is calibrated when, of the images with a score of 0.8, eight in ten are fake.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """What is taken for scores, labels and groups."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,7 +1,5 @@
 """DeLong's intervals and tests for the AUC, with midranks, also for grouped samples."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

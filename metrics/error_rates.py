@@ -4,8 +4,6 @@ Groups, such as the frames of a video, count for as many independent samples as 
 spread between the groups allows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -5,8 +5,6 @@ was before the image was seen is for the court to say. Logarithms are natural, C
 in bits: 0 is perfect, 1 is what a detector that always answers 'no evidence' gets.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

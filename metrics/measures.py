@@ -5,8 +5,6 @@ the weighting "how often each sample was drawn". Both go through the same formul
 so an interval always belongs to the number that stands beside it.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is chosen on validation: temperature, likelihood ratios and a threshold."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every number of one detector with its interval, and what to know about them."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is left of a detector when its images are disturbed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The ROC curve's points, and the band around it."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

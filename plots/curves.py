@@ -1,7 +1,5 @@
 """ROC, DET and precision-recall curves, of one detector or of several overlaid."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A training's losses and accuracies, epoch by epoch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

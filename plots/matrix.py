@@ -1,7 +1,5 @@
 """Which detector holds on which data: AUCs, trained on by tested on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

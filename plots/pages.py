@@ -4,8 +4,6 @@ A page's template lies beside the code that fills it and extends `frame.html`. A
 loads nothing and runs no script: what it shows is in it.
 """
 
-from __future__ import annotations
-
 import base64
 import gc
 import io

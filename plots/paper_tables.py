@@ -4,8 +4,6 @@ A number stands with its 95 % interval: in columns of their own in CSV, with all
 as 'value [low, high]' in Markdown, and above it in LaTeX, where a page is narrow.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The files of an analysis: numbers, scores, tables and figures."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What disturbances leave of detectors: one panel a disturbance."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

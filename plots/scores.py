@@ -1,7 +1,5 @@
 """Histogram, reliability, likelihood ratios and confusion matrix of one detector."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ Colours are Okabe and Ito's, told apart by readers with any colour vision; line 
 and markers differ as well, for figures printed in grey.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable
 from pathlib import Path

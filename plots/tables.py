@@ -1,7 +1,5 @@
 """The numbers of an analysis as text for the terminal, at most 100 columns wide."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from string import ascii_uppercase

@@ -5,8 +5,6 @@ a run. `maps.py`: its mistakes and mean maps. `figures.py`: the pictures, each w
 words. `words.py`: the verdict, definitions, the model card. `report.html`: template.
 """
 
-from __future__ import annotations
-
 from reporting.page import name_report, write_report
 from reporting.runs import Settings
 

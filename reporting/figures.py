@@ -1,7 +1,5 @@
 """The pictures of a report, each with what it shows in words."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A detector's mistakes with their maps, and the mean maps of its images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """From checkpoints to a report: one HTML file that needs nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From a checkpoint to all that a report says of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

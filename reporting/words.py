@@ -1,7 +1,5 @@
 """What a report says in sentences: the verdict, definitions, the model card."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping
 from typing import Any

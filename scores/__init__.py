@@ -6,8 +6,6 @@ splits. `analysis.py`: all numbers of one detector, and comparisons; to be impor
 its name, as it brings scikit-learn.
 """
 
-from __future__ import annotations
-
 from scores.groups import find_leaks, groups_from_names, subsets_from_names
 from scores.score_files import ScoreFormat, load_score_set, save_score_set
 from scores.score_sets import LOGIT_DIFFERENCE, ScoreSet, calibrate_on, tell_apart

@@ -1,7 +1,5 @@
 """Groups of samples that belong together: a video's frames, one person's images."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations

@@ -1,7 +1,5 @@
 """Scores from CSV and to CSV: those of this suite, and those of any other detector."""
 
-from __future__ import annotations
-
 import csv
 import math
 from array import array

@@ -1,7 +1,5 @@
 """What a detector said of each image, and what is true."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

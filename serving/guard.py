@@ -1,7 +1,5 @@
 """Whose requests are answered: nobody's but those of the page itself."""
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit

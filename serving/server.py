@@ -1,7 +1,5 @@
 """The socket that the page is served at."""
 
-from __future__ import annotations
-
 import errno
 import socket
 from typing import Any

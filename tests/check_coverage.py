@@ -1,7 +1,5 @@
 """Fail when a file that others stand on has less branch coverage than promised."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -4,8 +4,6 @@ The layers of docs/house.md, the ground last. Rooms of one layer do not import e
 other, and no script imports a script.
 """
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterator

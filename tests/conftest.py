@@ -1,7 +1,5 @@
 """Fixtures that several test files share: a tiny dataset tree, a tiny model."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small pictures of nothing, all different, and datasets of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

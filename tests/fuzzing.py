@@ -11,8 +11,6 @@ file that takes a minute ends the process with a traceback; the last number on s
 is its.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import io

@@ -1,7 +1,5 @@
 """Models whose saliency and Grad-CAM maps are known by hand."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -4,8 +4,6 @@ Each kind of damage is a function from a file's bytes, those of another file of 
 and a random generator to bytes.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -1,7 +1,5 @@
 """Runs to draw and to report on: histories, and all files of a small run."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, NamedTuple

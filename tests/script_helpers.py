@@ -1,7 +1,5 @@
 """Checkpoints and processes for the tests of scripts."""
 
-from __future__ import annotations
-
 import os
 import struct
 import subprocess

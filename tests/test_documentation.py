@@ -1,7 +1,5 @@
 """README and docs: commands and Python blocks run as printed, flags and links exist."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import re

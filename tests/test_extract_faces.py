@@ -1,7 +1,5 @@
 """From photographs and videos to a dataset of face crops."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -1,7 +1,5 @@
 """Which files are in a split, in which order, and what a sample is."""
 
-from __future__ import annotations
-
 import os
 import threading
 from pathlib import Path

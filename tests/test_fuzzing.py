@@ -1,7 +1,5 @@
 """Broken and hostile files: each is read, or refused with one clear line."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

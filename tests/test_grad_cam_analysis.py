@@ -1,7 +1,5 @@
 """Grad-CAM maps against known answers, and the script that draws them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

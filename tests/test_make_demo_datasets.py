@@ -1,7 +1,5 @@
 """The demo datasets: files that a seed decides, and honest classes."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys

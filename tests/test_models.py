@@ -1,7 +1,5 @@
 """Architectures, parameter counts, and one model's weights in the other."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

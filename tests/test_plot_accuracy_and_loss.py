@@ -1,7 +1,5 @@
 """Tests of the script that draws training curves, and of its figures."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Tests of the script that draws samples of the datasets."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

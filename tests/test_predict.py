@@ -1,7 +1,5 @@
 """Tests of the script that judges images."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """Tests of the script that writes a run as a page."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The script that disturbs images: its conditions, its numbers, its files."""
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Saliency maps against known answers, and the script that draws them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

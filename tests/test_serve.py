@@ -1,7 +1,5 @@
 """The page in a browser, and its script as a process."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -1,7 +1,5 @@
 """What is left of a training that is killed, stopped, or runs out of disk."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import random

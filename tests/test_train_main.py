@@ -1,7 +1,5 @@
 """Training from the command line: files written, resumed, and bad input refused."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

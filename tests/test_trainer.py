@@ -1,7 +1,5 @@
 """The training loop: against hand-written steps, interruptions, and bad numbers."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """From names to datasets, models, checkpoints, optimizers, schedules and losses."""
 
-from __future__ import annotations
-
 import math
 import random
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tests of finding images that are there twice."""
 
-from __future__ import annotations
-
 import itertools
 import shutil
 

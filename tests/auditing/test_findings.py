@@ -1,7 +1,5 @@
 """Tests of what an audit says."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

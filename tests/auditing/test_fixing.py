@@ -1,7 +1,5 @@
 """Tests of the copy without what an audit can mend."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 from collections import Counter

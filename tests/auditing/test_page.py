@@ -1,7 +1,5 @@
 """Tests of an audit's figure and page."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 

@@ -1,7 +1,5 @@
 """Tests of what is measured of each file."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from drawn_photos import draw_photo, inspect_folder, write_dataset

@@ -1,7 +1,5 @@
 """Tests of what single properties say of the class."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tests of the count of the audit's false alarms."""
 
-from __future__ import annotations
-
 import json
 
 import audit_alarms

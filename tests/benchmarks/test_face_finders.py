@@ -1,7 +1,5 @@
 """A pasted face's box is where its face is, and boxes beside it are false."""
 
-from __future__ import annotations
-
 import json
 
 import face_finders

@@ -1,7 +1,5 @@
 """A small folder is opened, measured and removed."""
 
-from __future__ import annotations
-
 import json
 
 import listing

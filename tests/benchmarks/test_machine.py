@@ -1,7 +1,5 @@
 """Operations are counted as by hand, and the machine's speed is measured."""
 
-from __future__ import annotations
-
 import machine
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Maps are compared by the ranks of their pixels."""
 
-from __future__ import annotations
-
 import map_agreement
 import numpy as np
 import pytest

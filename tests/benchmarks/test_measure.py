@@ -1,7 +1,5 @@
 """Every setting of every task is measured, and none is listed twice."""
 
-from __future__ import annotations
-
 import importlib.util
 from dataclasses import replace
 

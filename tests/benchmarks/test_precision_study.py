@@ -1,7 +1,5 @@
 """Each pair of arithmetic and seed is trained once, and compared with its like."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The table's ratios are those within a turn, and a failed measurement says why."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 

@@ -1,7 +1,5 @@
 """The parts of the long run: planned, kept, gone on with, and summed up."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from collections.abc import Iterator, Sequence

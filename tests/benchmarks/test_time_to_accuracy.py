@@ -1,7 +1,5 @@
 """The first epoch at the target counts, and ratios are of the same seed."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The scripts that take --full-decoding heed it."""
 
-from __future__ import annotations
-
 import pytest
 from PIL import Image
 from script_helpers import make_checkpoint

@@ -1,7 +1,5 @@
 """What the command lines share: flags, number types, errors as one line."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

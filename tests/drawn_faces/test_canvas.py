@@ -1,7 +1,5 @@
 """Brushes and palettes: known values of soft shapes, noise of every grain."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Swaps, generator traces and the camera."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

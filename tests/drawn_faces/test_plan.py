@@ -1,7 +1,5 @@
 """Who is in which split, and datasets that appear whole or not at all."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

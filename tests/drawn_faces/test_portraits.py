@@ -1,7 +1,5 @@
 """Portraits: what a seed decides, and that every trait shows."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

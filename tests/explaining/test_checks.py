@@ -1,7 +1,5 @@
 """The checks find what is planted: true maps, false ones, and an edge detector."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

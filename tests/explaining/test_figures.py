@@ -1,7 +1,5 @@
 """Tests of what explanations look like."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

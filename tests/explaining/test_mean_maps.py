@@ -1,7 +1,5 @@
 """A model is ready for maps and left as it was; images to show; mean maps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Maps from gradients against known answers."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from map_models import Linear, Normed, make_images

@@ -1,7 +1,5 @@
 """One picture's explanation: both maps, drawn and in words."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

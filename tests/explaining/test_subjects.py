@@ -1,7 +1,5 @@
 """Which images are explained, and why."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

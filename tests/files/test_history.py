@@ -1,7 +1,5 @@
 """The JSON history: old files are read, bad ones refused, no record is lost."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

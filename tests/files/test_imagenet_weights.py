@@ -1,7 +1,5 @@
 """Weights files: found, downloaded from a loopback server, verified, read."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

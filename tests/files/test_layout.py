@@ -1,7 +1,5 @@
 """The names of a run's files, as people have them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

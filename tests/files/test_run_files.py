@@ -1,7 +1,5 @@
 """A run's files: what is written when, signals, and snapshots from strangers."""
 
-from __future__ import annotations
-
 import copy
 import os
 import signal

@@ -1,7 +1,5 @@
 """Strangers' files are data: none of it is run, and what does not fit is refused."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os

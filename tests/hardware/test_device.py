@@ -1,7 +1,5 @@
 """Which device and arithmetic are chosen, what is refused, how a CPU is prepared."""
 
-from __future__ import annotations
-
 import ctypes
 import sys
 

@@ -1,7 +1,5 @@
 """Two processes with the same global batch train as one does."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import socket

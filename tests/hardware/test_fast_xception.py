@@ -1,7 +1,5 @@
 """FastXception is Xception, whichever way it runs."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

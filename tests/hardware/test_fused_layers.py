@@ -1,7 +1,5 @@
 """Fused steps compute what PyTorch's layers compute, and their gradients."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

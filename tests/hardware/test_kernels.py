@@ -1,7 +1,5 @@
 """Tests of kernels.py: compiled once, and done without where that cannot be."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

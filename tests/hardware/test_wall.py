@@ -1,7 +1,5 @@
 """The kernels can be deleted: a single line outside their files imports them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

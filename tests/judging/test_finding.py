@@ -1,7 +1,5 @@
 """Which files are meant by paths, folders and lists."""
 
-from __future__ import annotations
-
 import io
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Image files read in batches from a stream of paths."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import multiprocessing

@@ -1,7 +1,5 @@
 """What detectors say of pictures: the same floats in every batch and script."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the augmentation draws, and what it does to an image."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

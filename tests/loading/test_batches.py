@@ -1,7 +1,5 @@
 """Batches are functions of (seed, epoch, index) alone, and lose no sample."""
 
-from __future__ import annotations
-
 import os
 import random
 import shlex

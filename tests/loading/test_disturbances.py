@@ -1,7 +1,5 @@
 """Disturbances: what each does, that it grows, and that it depends on nothing else."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,7 +1,5 @@
 """Faces in pictures: where they are, and how they are cut out."""
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which files are images, how each kind becomes upright RGB, and what is refused."""
 
-from __future__ import annotations
-
 import io
 import os
 import threading

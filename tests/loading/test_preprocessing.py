@@ -1,7 +1,5 @@
 """Bytes to floats by hand, and what checkpoints may say of it."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Self-blended fakes: what they keep of the image, and where they change it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,7 +1,5 @@
 """What is kept under disturbances, by hand and by resampling."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Tests of the figures of a training."""
 
-from __future__ import annotations
-
 import pytest
 from matplotlib.figure import Figure
 from reported_runs import make_run

@@ -1,7 +1,5 @@
 """Detectors by datasets: what is arranged, and how it reads."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

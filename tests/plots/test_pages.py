@@ -1,7 +1,5 @@
 """Tests of what pages share."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

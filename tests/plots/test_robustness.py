@@ -1,7 +1,5 @@
 """The robustness figure and table."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

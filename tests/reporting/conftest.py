@@ -1,7 +1,5 @@
 """A run whose report can be written."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Tests of what a browser makes of a report."""
 
-from __future__ import annotations
-
 import pytest
 from browser import find_violations
 

@@ -1,7 +1,5 @@
 """Tests of a report's pictures and of what they say."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from reporting.figures import (

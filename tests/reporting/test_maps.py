@@ -1,7 +1,5 @@
 """Tests of mistakes, their maps, and mean maps."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

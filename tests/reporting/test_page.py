@@ -1,7 +1,5 @@
 """Tests of the page: what it holds, and what a browser makes of it."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Tests of what is found out about a run."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tests of what a report says in sentences."""
 
-from __future__ import annotations
-
 import shlex
 from dataclasses import replace
 

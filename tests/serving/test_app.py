@@ -1,7 +1,5 @@
 """The page's requests: what is answered, and every refusal."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

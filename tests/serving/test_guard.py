@@ -1,7 +1,5 @@
 """Whose requests are answered."""
 
-from __future__ import annotations
-
 import pytest
 
 from serving.guard import explain_refusal
