@@ -30,7 +30,7 @@ from auditing.properties import Inspection, inspect, shorten
 from auditing.shortcuts import Shortcut, find_shortcuts
 from faces_dataset import FacesDataset, count_classes, describe_split
 from files.atomic import check_writable, save_json
-from files.layout import SPLITS
+from files.names import SPLITS
 from files.provenance import describe_call
 from files.run_files import get_versions
 from plots.pages import save_page

@@ -19,7 +19,8 @@ from PIL import Image
 
 import command_line
 from files.atomic import check_writable, grow_folder, save_csv
-from files.layout import CLASS_NAMES, SPLITS, VIDEO_SUFFIXES
+from files.names import CLASS_NAMES, SPLITS, VIDEO_SUFFIXES
+from hardware import show_progress
 from loading import IMAGE_SIZE, list_images, read_image
 from loading.face_finding import CROP_SIDE, Face, FaceFinder, crop_face
 
@@ -102,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows, failures, counts = [], [], {}
     with grow_folder(args.to) as folder:
         for name in CLASS_NAMES:
-            for source in command_line.progress(sources[name], f"{name} sources"):
+            for source in show_progress(sources[name], f"{name} sources"):
                 place = f"{splits[name_group(source)]}/{name}"
                 num_before = len(rows)
                 try:

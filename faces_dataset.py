@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from files.layout import CLASS_NAMES, FAKE, REAL, SPLITS  # noqa: F401, handed on
+from files.names import CLASS_NAMES, FAKE, REAL, SPLITS  # noqa: F401, handed on
 from loading import IMAGE_SIZE, list_images, read_image, read_samples
 
 

@@ -25,6 +25,7 @@ from explaining.subjects import (
     rank_images,
 )
 from faces_dataset import CLASS_NAMES, count_classes
+from hardware import show_progress
 
 NUM_IMAGES = 12  # half of them of each class
 
@@ -113,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         name = f"{start}_{name.capitalize()}_Image_{kind.name}"
         save_sections(name, of_class, kind, numbers)
     if args.whole_set:
-        batches = command_line.progress(loader, kind.name)
+        batches = show_progress(loader, kind.name)
         maps = compute_mean_maps(batches, compute_maps, subjects.targets)
         counts = count_classes(subjects.images)
         save_mean_maps(start, maps, counts, kind=kind, details=details)

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 import command_line
 from drawn_faces.forgeries import (
@@ -34,7 +35,7 @@ from drawn_faces.plan import (
 )
 from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from files.atomic import check_writable
-from files.layout import name_mask
+from files.names import name_mask
 
 FEWEST_FOR_A_POOL = 40  # below, starting processes costs more than it saves
 FEWEST_TO_LEARN_FROM = 300  # training images of a class, SimpleNet in five epochs
@@ -140,13 +141,13 @@ def save_pictures(
     name, total = pictures[0].dataset, len(pictures)
     save = partial(save_picture, folder)
     if workers == 1 or total < FEWEST_FOR_A_POOL:
-        for picture in command_line.progress(pictures, name):
+        for picture in tqdm(pictures, name, leave=False, disable=None):
             save(picture)
         return
     context = multiprocessing.get_context("spawn")  # the same on every platform
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         saved = pool.map(save, pictures, chunksize=8)
-        for _ in command_line.progress(saved, name, total=total):
+        for _ in tqdm(saved, name, total=total, leave=False, disable=None):
             pass
 
 

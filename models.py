@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from files.imagenet_weights import find_weights, load_backbone
-from files.layout import MODEL_NAMES
+from files.names import MODEL_NAMES
 from hardware import Precision
 from hardware.fused_layers import are_hooked, conv_pool_relu, describe_kernels, fit
 from loading import PUBLISHED, SYMMETRIC

@@ -17,10 +17,10 @@ from torch.utils.data import Dataset
 import command_line
 from faces_dataset import FacesDataset
 from files.atomic import check_writable
-from files.layout import MODEL_NAMES, SPLITS, default_checkpoint_path
+from files.names import MODEL_NAMES, SPLITS, default_checkpoint_path
 from files.provenance import describe_call
 from files.run_files import get_versions
-from hardware import Precision, choose_precision, prepare_device
+from hardware import Precision, choose_precision, prepare_device, show_progress
 from judging.datasets import compute_dataset_logits, list_paths, score_dataset
 from metrics import compute_fake_scores
 from plots.reports import save_all
@@ -223,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = {"num_resamples": args.resamples, "seed": args.seed}
     analyses = [
         analyse(scores, prevalence=args.prevalence, **options)
-        for scores in command_line.progress(score_sets, "analyse")
+        for scores in show_progress(score_sets, "analyse")
     ]
     call = _describe_call(sys.argv[1:] if argv is None else argv)
     for path in save_all(analyses, args.figures_dir, call):

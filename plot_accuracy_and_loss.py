@@ -7,7 +7,7 @@ from pathlib import Path
 import command_line
 from files.atomic import check_writable, save_csv
 from files.history import CURVES, load_history
-from files.layout import MODEL_NAMES, default_history_path, name_detector
+from files.names import MODEL_NAMES, default_history_path, name_detector
 from plots.learning import Run, plot_accuracies, plot_losses
 from plots.style import save_plot
 

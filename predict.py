@@ -13,7 +13,8 @@ from pathlib import Path
 
 import command_line
 from files.atomic import check_output, check_writable, open_csv, open_json_lines
-from hardware import choose_precision, prepare_device
+from files.names import make_printable
+from hardware import choose_precision, prepare_device, show_progress
 from judging.finding import (
     STANDARD_INPUT,
     ImageFinder,
@@ -25,6 +26,7 @@ from judging.pictures import load_pictures
 from judging.verdicts import COLUMNS, Judged, Verdict, judge_batches, load_detector
 from judging.words import format_verdict, summarise
 from loading.face_finding import CROP_SIDE, FaceFinder
+from scores import describe_fake_score
 
 EPILOG = """examples:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
@@ -186,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reporter = Reporter(several=several)
     with ExitStack() as stack:
         writers = open_tables(stack, args.csv, args.json)
-        for one in command_line.progress(judged, "judge", total=total):
+        for one in show_progress(judged, "judge", total=total):
             reporter.report(one)
             for verdict in one.verdicts:
                 for write in writers:
@@ -307,10 +309,10 @@ def save_explanations(judged: Judged, folder: Path) -> None:
         explanation = explain_sample(
             judged.sample, verdict.label, detector.model, detector.precision
         )
-        score = command_line.describe_fake_score(verdict.fake_score)
+        score = describe_fake_score(verdict.fake_score)
         lines = [
             f"{verdict.name}, {score}, by {detector.model.title}",
-            *textwrap.wrap(command_line.make_printable(str(judged.picture.path)), 100),
+            *textwrap.wrap(make_printable(str(judged.picture.path)), 100),
             judged.picture.warning or "",
         ]
         path = name_figure(folder, verdict)

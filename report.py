@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import command_line
-from files.layout import FIGURES_DIR
+from files.names import FIGURES_DIR
 from hardware import choose_precision, prepare_device
 from reporting import Settings, name_report, write_report
 

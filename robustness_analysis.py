@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 import command_line
 from faces_dataset import FacesDataset, compute_fingerprint, count_classes
 from files.atomic import check_writable, save_csv, save_json
-from files.layout import default_checkpoint_path
+from files.names import default_checkpoint_path
 from files.provenance import describe_call, describe_file
 from files.run_files import get_versions
-from hardware import Precision, choose_precision, prepare_device
+from hardware import Precision, choose_precision, prepare_device, show_progress
 from loading import IMAGE_SIZE, BatchLoader, read_image, read_samples
 from loading.disturbances import LEVELS, UNITS, disturb
 from metrics import compute_fake_scores, compute_logit_differences
@@ -161,7 +161,7 @@ def score_conditions(
     """
     options = {"device": precision.device, "workers": workers}
     loader = BatchLoader(images, batch_size, model.preprocessing, **options)
-    batches = command_line.progress(loader, f"score with {title}")
+    batches = show_progress(loader, f"score with {title}")
     logits, _ = compute_logits(model, batches, precision)
     refuse_broken_scores(logits, images.describe)
     return logits.numpy().reshape(-1, len(CONDITIONS), 2).transpose(1, 0, 2)
@@ -184,7 +184,7 @@ def measure_detector(
         and of each level after it.
     """
     scores = np.stack([compute_logit_differences(rows) for rows in logits])
-    progress = command_line.progress(logits, "measure")
+    progress = show_progress(logits, "measure")
     measured = [
         measure_condition(
             row,

@@ -28,7 +28,7 @@ from explaining.subjects import (
     rank_images,
 )
 from faces_dataset import count_classes
-from hardware import Precision
+from hardware import Precision, show_progress
 from trainer import Batches
 
 NUM_PAIRS = 36
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     numbers = {**details, "choose": args.choose, "seed": args.seed}
     save_sections(f"{start}_{kind.name}_maps_and_images_pairs", sections, kind, numbers)
 
-    batches = command_line.progress(loader, kind.name)
+    batches = show_progress(loader, kind.name)
     mean_maps = compute_mean_maps(batches, compute_maps, subjects.targets)
     counts = count_classes(subjects.images)
     save_mean_maps(start, mean_maps, counts, kind=kind, details=details)

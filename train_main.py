@@ -21,7 +21,7 @@ from faces_dataset import (
     describe_split,
 )
 from files.atomic import check_writable
-from files.layout import (
+from files.names import (
     CLASS_NAMES,
     FAKE,
     FIGURES_DIR,

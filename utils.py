@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from faces_dataset import FacesDataset, ResizeToTensor
-from files.layout import MODEL_NAMES, OPTIMIZER_NAMES, SPLITS, name_detector
+from files.names import MODEL_NAMES, OPTIMIZER_NAMES, SPLITS, name_detector
 from files.run_files import check_entries
 from files.tensors import load_model_state, load_tensors
 from loading import PUBLISHED, Preprocessing, check_images, describe_bad_images

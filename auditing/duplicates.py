@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-import command_line
 from auditing.properties import SKETCH, Inspection
+from hardware import show_progress
 
 # Different aligned faces reach 0.74, copies begin at 0.86: docs/audit.md.
 MIN_SIMILARITY = 0.85
@@ -79,7 +79,7 @@ def _find_near(sketches: np.ndarray) -> Iterator[Pair]:
     coarse = _normalise(sketches[:, :COARSE, :COARSE])
     signs = _get_mirror_signs(COARSE)
     starts = range(0, len(sketches), BLOCK)
-    for start in command_line.progress(starts, "compare"):
+    for start in show_progress(starts, "compare"):
         rows = coarse[start : start + BLOCK]
         for other in range(start, len(sketches), BLOCK):
             columns = coarse[other : other + BLOCK].T

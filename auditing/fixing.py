@@ -11,7 +11,7 @@ from PIL import Image
 from auditing.duplicates import Pair, group_equal
 from auditing.properties import Inspection, map_files, shorten
 from files.atomic import check_writable, grow_folder, save_csv
-from files.layout import CLASS_NAMES, SPLITS
+from files.names import CLASS_NAMES, SPLITS
 from loading import IMAGE_SIZE, read_image
 
 QUALITY = 90

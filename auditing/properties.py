@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 from scipy import fft
 
-import command_line
 from files.provenance import describe_file
+from hardware import show_progress
 from loading.image_files import to_upright_rgb, use_image
 
 EDGE = 256  # pixels; traits of the content are measured at this size, as models see it
@@ -163,11 +163,11 @@ def map_files(
     """
     workers = _count_cores()
     if workers == 1 or len(items) < FEWEST_FOR_A_POOL:
-        return list(map(function, command_line.progress(items, description)))
+        return list(map(function, show_progress(items, description)))
     context = multiprocessing.get_context("spawn")  # the same on every platform
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         results = pool.map(function, items, chunksize=CHUNK)
-        return list(command_line.progress(results, description, total=len(items)))
+        return list(show_progress(results, description, total=len(items)))
 
 
 def _count_cores() -> int:

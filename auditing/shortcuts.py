@@ -16,9 +16,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-import command_line
 from auditing.properties import NUM_BANDS, Inspection
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
+from hardware import show_progress
 from metrics.delong import compute_delong_interval
 
 CONFIDENCE = 0.95  # of all intervals of an audit together
@@ -163,7 +163,7 @@ def find_shortcuts(
     num_intervals = sum(_varies(inspection, chosen, trait) for _, chosen, trait in jobs)
     confidence = 1 - (1 - CONFIDENCE) / max(num_intervals, 1)
     shortcuts = []
-    for split, chosen, trait in command_line.progress(jobs, "shortcuts"):
+    for split, chosen, trait in show_progress(jobs, "shortcuts"):
         labels = inspection.labels[chosen]
         varies = _varies(inspection, chosen, trait)
         auc, low, high = 0.5, 0.5, 0.5

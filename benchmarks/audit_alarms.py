@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hardware import show_progress
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
@@ -24,7 +26,7 @@ from auditing.findings import list_findings
 from auditing.properties import Inspection, inspect
 from auditing.shortcuts import find_shortcuts
 from files.atomic import check_writable, save_json
-from files.layout import CLASS_NAMES, REAL, SPLITS
+from files.names import CLASS_NAMES, REAL, SPLITS
 from loading import list_images, read_image
 
 SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}
@@ -75,7 +77,7 @@ def list_real_images(folder: Path, limit: int | None) -> list[Path]:
 def store_randomly(paths: Sequence[Path], folder: Path, seed: int) -> list[Path]:
     """Store each image in a way that is drawn for it alone."""
     stored = []
-    numbers = command_line.progress(range(len(paths)), "store")
+    numbers = show_progress(range(len(paths)), "store")
     for number, path in zip(numbers, paths, strict=True):
         rng = np.random.default_rng([seed, number])
         edge = int(rng.choice([224, 256, 320]))
@@ -96,7 +98,7 @@ def count_alarms(inspection: Inspection, repetitions: int, seed: int) -> dict[st
     bounds = np.cumsum(list(SHARES.values()))[:-1] * num_images
     pairs = find_duplicates(inspection)
     alarms, levels, num_alarmed = Counter(), Counter(), 0
-    for repetition in command_line.progress(range(repetitions), "repetitions"):
+    for repetition in show_progress(range(repetitions), "repetitions"):
         rng = np.random.default_rng([seed, repetition])
         places = np.digitize(rng.permutation(num_images), bounds)
         drawn = replace(

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from hardware import show_progress
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
@@ -55,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     conditions = list(itertools.product(SIZES, TILTS))
     rows = []
     for name, find in build_finders():
-        for size, tilt in command_line.progress(conditions, name):
+        for size, tilt in show_progress(conditions, name):
             rng = np.random.default_rng([size, tilt])  # the same for every finder
             found, false, seconds = [], [], []
             for number in range(args.number):

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hardware import show_progress
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from PIL import Image
@@ -71,7 +73,7 @@ def make_files(folder: Path, num_files: int) -> None:
     for name in ("real", "fake"):
         (folder / name).mkdir()
         numbers = range(num_files // 2)
-        for index in command_line.progress(numbers, f"make {num_files} files, {name}"):
+        for index in show_progress(numbers, f"make {num_files} files, {name}"):
             path = folder / name / f"{index:08}.png"
             if index < BATCH_SIZE:
                 Image.new("RGB", (256, 256)).save(path)

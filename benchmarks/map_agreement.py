@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hardware import show_progress
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
@@ -21,7 +23,7 @@ from torch import nn
 import command_line
 from explaining.methods import compute_gradient_saliency_maps
 from files.atomic import check_writable, save_json
-from files.layout import CLASS_NAMES, default_checkpoint_path
+from files.names import CLASS_NAMES, default_checkpoint_path
 from hardware import Precision, choose_precision, prepare_device
 from loading import BatchLoader
 from trainer import Batches
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         device=reduced.device,
         workers=args.workers,
     )
-    batches = command_line.progress(loader, "maps")
+    batches = show_progress(loader, "maps")
     rows = compare_maps(*compute_both_maps(batches, model, reduced))
     print(f"{args.model} on {args.dataset}, {reduced.name} against fp32")
     for row in rows:

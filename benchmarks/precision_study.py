@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import command_line
 from files.atomic import check_writable, save_json
 from files.history import get_best_epoch, load_history
-from files.layout import MODEL_NAMES
+from files.names import MODEL_NAMES
 
 PROJECT = Path(__file__).resolve().parents[1]
 DATASETS = ("fakes_dataset", "synthetic_dataset")

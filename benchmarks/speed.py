@@ -17,6 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hardware import show_progress
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from machine import describe_machine
@@ -25,7 +27,7 @@ from sample_images import PHOTOGRAPH, make_sample_images
 
 import command_line
 from files.atomic import check_writable, save_json
-from files.layout import MODEL_NAMES
+from files.names import MODEL_NAMES
 
 BATCHES = {"SimpleNet": 8, "XceptionBased": 2}  # timed in a turn
 NUM_PHOTOGRAPHS = 4  # of each class
@@ -160,7 +162,7 @@ def take_turns(
     """Run all jobs once in each turn; add the matrix-product speeds of each turn."""
     for _ in range(repeats):
         matmul.append(run_job({"task": "matmul"}))
-        yield [run_job(job) for job in command_line.progress(jobs, "settings")]
+        yield [run_job(job) for job in show_progress(jobs, "settings")]
 
 
 def run_job(job: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from machine import describe_machine
 import command_line
 import train_main
 from files.atomic import check_writable, save_json
-from files.layout import SPLITS
+from files.names import SPLITS
 from hardware import choose_device, choose_precision, prepare_device
 from models import build_model
 from utils import open_splits, seed_everything

@@ -15,7 +15,7 @@ from command_line.parser import (
     run_name,
     seed,
 )
-from files.layout import (
+from files.names import (
     CHECKPOINTS_DIR,
     FIGURES_DIR,
     MODEL_NAMES,

@@ -4,11 +4,13 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO, TypeVar
 
 from tqdm import tqdm
+
+from files.names import make_printable
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
@@ -125,31 +127,6 @@ def run_name(text: str) -> str:
     return text
 
 
-def progress(
-    iterable: Iterable[T], description: str, *, total: int | None = None
-) -> Iterable[T]:
-    """Show a progress bar on a terminal, and nothing when stderr is a file."""
-    return tqdm(
-        iterable,
-        desc=description,
-        total=total,
-        leave=False,
-        dynamic_ncols=True,
-        disable=not sys.stderr.isatty(),
-    )
-
-
-def make_printable(text: str) -> str:
-    """Escape what a terminal would obey or could not show on one line.
-
-    File names, and what stands in a stranger's file, may hold such characters: a line
-    break or an escape sequence could forge the lines around them.
-    """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
-
-
 def say(*lines: str, file: TextIO | None = None) -> None:
     """Print each text as one line that a terminal can show, at once.
 
@@ -162,12 +139,6 @@ def say(*lines: str, file: TextIO | None = None) -> None:
     for line in lines:
         with tqdm.external_write_mode(file):
             print(make_printable(line), file=file, flush=True)
-
-
-def describe_fake_score(fake_score: float) -> str:
-    """Return 'P(fake)=0.123'; no score is certain: '<0.001', '>0.999' at the ends."""
-    number = f"={fake_score:.3f}"
-    return "P(fake)" + {"=0.000": "<0.001", "=1.000": ">0.999"}.get(number, number)
 
 
 def describe_error(error: BaseException) -> str:

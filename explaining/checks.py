@@ -18,11 +18,10 @@ import torch.nn.functional as F
 from scipy import ndimage, stats
 from torch import Tensor, nn
 
-import command_line
 from explaining.mean_maps import prepare_images
 from explaining.subjects import Subjects, rank_random
-from files.layout import FAKE, name_mask
-from hardware import Precision
+from files.names import FAKE, name_mask
+from hardware import Precision, show_progress
 from loading import IMAGE_SIZE, read_image
 from metrics import compute_fake_scores
 from trainer import compute_logits
@@ -111,7 +110,7 @@ def check_randomisation(
     layers, correlations, num_constant = [], [], []
     stages = randomise_from_the_top(model, seed)
     total = len(_list_stages(model))
-    for layer, randomised in command_line.progress(stages, "randomise", total=total):
+    for layer, randomised in show_progress(stages, "randomise", total=total):
         others = explain(randomised)
         layers.append(layer)
         correlations.append(compute_rank_correlations(maps, others))
@@ -240,7 +239,7 @@ def check_removal(
     areas, numbers = {}, {"shares": np.linspace(0, 1, NUM_STEPS + 1).tolist()}
     for name, ranks in orders.items():
         batches = _change_step_by_step(images, targets, ranks, insert)
-        batches = command_line.progress(batches, f"{what}: {name}", total=len(images))
+        batches = show_progress(batches, f"{what}: {name}", total=len(images))
         logits, classes = compute_logits(model, batches, precision)
         fake_scores = compute_fake_scores(logits, model.temperature, model.logit_bias)
         scores = np.where(classes == FAKE, fake_scores, 1 - fake_scores)
@@ -307,7 +306,7 @@ def check_masks(
     Args:
         maps: float (N, H, W), not negative.
         is_planted: bool (N,), fakes whose maps explain the class fake.
-        paths: of the images; `files.layout.name_mask` says where their masks would be.
+        paths: of the images; `files.names.name_mask` says where their masks would be.
 
     Returns:
         `num_images`; for `inside` and `border` the mean `mass` and `area`, their

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 import command_line
 from files.atomic import save_json, write_atomically
-from files.layout import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, REAL
 from plots.style import (
     FAKE_COLOR,
     GREY,
@@ -22,6 +22,7 @@ from plots.style import (
     get_line_style,
     save_figure,
 )
+from scores import describe_fake_score
 
 Details = dict[str, Any]  # model, dataset, split, checkpoint, ...: into the JSON file
 PAIRS_PER_ROW = 6
@@ -233,7 +234,7 @@ def plot_pair(axes: Axes, pair: Pair, kind: Kind) -> Axes:
     axes.set_axis_on()
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=is_wrong, linewidth=3)
-    score = command_line.describe_fake_score(pair.fake_score)
+    score = describe_fake_score(pair.fake_score)
     title = f"called {CLASS_NAMES[pair.verdict]}, {score}"
     axes.set_title(
         f"✗ {title}" if is_wrong else title,

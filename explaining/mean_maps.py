@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from files.layout import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, REAL
 from trainer import Batches, evaluation_mode
 
 

@@ -12,7 +12,7 @@ from explaining.cams import LAYER, compute_grad_cam_maps
 from explaining.figures import NEARLY_EMPTY, color_map
 from explaining.mean_maps import make_displayable
 from explaining.methods import compute_gradient_saliency_maps
-from files.layout import CLASS_NAMES
+from files.names import CLASS_NAMES
 from hardware import Precision
 from plots.style import escape_dollars, save_figure
 

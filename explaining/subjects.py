@@ -17,8 +17,8 @@ from explaining.figures import UNKNOWN, Details, Kind, Pair, Section, save_pictu
 from explaining.mean_maps import make_displayable
 from faces_dataset import CLASS_NAMES, FAKE, REAL, FacesDataset, ResizeToTensor
 from files.atomic import check_output, check_writable
-from files.layout import default_checkpoint_path
-from hardware import Precision, choose_precision, prepare_device
+from files.names import default_checkpoint_path
+from hardware import Precision, choose_precision, prepare_device, show_progress
 from loading import BatchLoader, read_image, read_samples
 from metrics import compute_fake_scores
 from trainer import compute_logits
@@ -201,7 +201,7 @@ def judge_images(
     Raises:
         ValueError: an image cannot be read, or has no finite score.
     """
-    batches = command_line.progress(loader, "score")
+    batches = show_progress(loader, "score")
     logits, _ = compute_logits(model, batches, precision)
     refuse_broken_scores(logits, loader.dataset.get_path)
     fake_scores = compute_fake_scores(logits, model.temperature, model.logit_bias)
@@ -323,7 +323,7 @@ def explain_groups(
         A section for each group that has an image to show.
     """
     sections, taken = [], []
-    for group in command_line.progress(groups, "maps"):
+    for group in show_progress(groups, "maps"):
         candidates = group.indices[~np.isin(group.indices, taken)][: MOST_TRIED * num]
         found, empty = [], []
         for index in candidates.tolist():

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from files.history import check_run, get_best_epoch, load_history, save_run
-from files.layout import RunPaths
+from files.names import RunPaths
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
 

@@ -14,6 +14,7 @@ from hardware.device import (
     is_compiled,
     keep_large_blocks,
     prepare_device,
+    show_progress,
 )
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "is_compiled",
     "keep_large_blocks",
     "prepare_device",
+    "show_progress",
 ]

@@ -4,13 +4,17 @@ import ctypes
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from hardware import distributed
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# A progress bar on a terminal; nothing where stderr is a file.
+show_progress = partial(tqdm, leave=False, dynamic_ncols=True, disable=None)
 _CPU = torch.device("cpu")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 

@@ -6,10 +6,9 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-import command_line
 from faces_dataset import FacesDataset, compute_fingerprint
 from files.provenance import describe_file
-from hardware import Precision, choose_precision
+from hardware import Precision, choose_precision, show_progress
 from loading import BatchLoader
 from metrics import compute_fake_scores
 from metrics.likelihood_ratios import LlrCalibration
@@ -50,7 +49,7 @@ def compute_dataset_logits(
         device=precision.device,
         workers=workers,
     )
-    batches = command_line.progress(batches, "score")
+    batches = show_progress(batches, "score")
     logits, labels = compute_logits(model, batches, precision)
     refuse_broken_scores(logits, getattr(dataset, "get_path", "image {}".format))
     return logits, labels

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from faces_dataset import ResizeToTensor
-from files.layout import VIDEO_SUFFIXES
+from files.names import VIDEO_SUFFIXES
 from files.provenance import describe_file
 from loading import IMAGE_SIZE
 from loading.batches import (

@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-import command_line
 from faces_dataset import CLASS_NAMES, FAKE, REAL
 from judging.verdicts import Detector, Verdict
 from metrics.calibration import find_neighbours
 from metrics.likelihood_ratios import describe_likelihood_ratio, format_ratio
+from scores import describe_fake_score
 
 # What to do about a picture that is no face crop.
 CROP_ADVICE = "crop the face, or --find-faces"
@@ -19,7 +19,7 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
         verdict: one that has a score.
         with_detector: also say whose it is.
     """
-    score = command_line.describe_fake_score(verdict.fake_score)
+    score = describe_fake_score(verdict.fake_score)
     parts = [verdict.name, score, str(verdict.picture.path)]
     if verdict.picture.face:
         left, top, right, bottom = verdict.picture.face.box
@@ -98,7 +98,7 @@ def _describe_neighbours(verdict: Verdict) -> list[str]:
     row = find_neighbours(rows, verdict.fake_score)
     num_fake, num = (sum(r[i] for r in rows) for i in (2, 3))
     low, high = (
-        command_line.describe_fake_score(score).removeprefix("P(fake)").lstrip("=")
+        describe_fake_score(score).removeprefix("P(fake)").lstrip("=")
         for score in (row.lowest, row.highest)
     )
     return [

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import sparse, special, stats
 
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 from metrics.cells import MAX_CELLS, Cells, Samples, build_cells
 from metrics.measures import compute_weighted_metrics
 

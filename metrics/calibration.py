@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special
 
-from files.layout import FAKE
+from files.names import FAKE
 from metrics.cells import number_folds
 from metrics.checks import check_scores_and_labels
 from metrics.likelihood_ratios import draw_in_targets

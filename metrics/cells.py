@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 from metrics.checks import check_scores_and_labels
 from metrics.likelihood_ratios import compute_llr_costs
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 
 
 def check_scores_and_labels(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 from metrics.checks import check_scores_and_labels, index_groups
 
 # So many samples are worth as much as what is expected of an AUC's variance before.

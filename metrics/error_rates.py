@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 from metrics.cells import Samples
 from metrics.likelihood_ratios import compute_min_cllr
 

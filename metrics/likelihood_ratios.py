@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special
 
-from files.layout import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, REAL
 from metrics.checks import check_scores_and_labels
 
 # From which ratio on its support is called so: ENFSI 2015, whose scale begins at 2.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 from metrics.calibration import compute_ece
 from metrics.cells import (
     Cells,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 from metrics.calibration import (
     Calibration,
     ScoreNeighbours,

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 from metrics.bootstrap import bootstrap_metrics, compute_bootstrap_interval
 from metrics.calibration import compute_calibration_test
 from metrics.cells import MAX_CELLS, Samples, build_cells, number_folds

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from command_line import make_printable
+from files.names import make_printable
 from plots.style import escape_dollars
 from plots.tables import format_cell
 from scores.analysis import Analysis

@@ -7,7 +7,7 @@ as 'value [low, high]' in Markdown, and above it in LaTeX, where a page is narro
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from command_line import make_printable
+from files.names import make_printable
 from plots.tables import format_cell, name_by_letters
 from scores.analysis import Analysis, Comparison
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import LogLocator, PercentFormatter
 
-from files.layout import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
 from plots.style import (
     FAKE_COLOR,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Any
 
-from command_line import make_printable
+from files.names import make_printable
 from scores.analysis import Analysis, Comparison
 
 # By its name in a report, what tables call a number.

@@ -12,14 +12,13 @@ from pytorch_grad_cam.utils.image import show_cam_on_image
 from scipy import ndimage
 from torch import Tensor, nn
 
-import command_line
 from explaining.cams import LAYER, compute_grad_cam_maps
 from explaining.figures import color_map
 from explaining.mean_maps import compute_mean_maps, make_displayable
 from explaining.methods import compute_gradient_saliency_maps
 from explaining.subjects import Subjects, rank_telling
 from faces_dataset import CLASS_NAMES, FacesDataset, count_classes
-from hardware import Precision
+from hardware import Precision, show_progress
 from loading import BatchLoader
 from scores import ScoreSet
 
@@ -122,7 +121,7 @@ def explain_detector(
     subjects = Subjects(dataset, model, precision, *judged, "predicted", verdicts)
     sides = []
     for group in rank_telling(subjects)[::3]:  # errors, hits, typical ones; per class
-        chosen = command_line.progress(group.indices[:num_mistakes].tolist(), "maps")
+        chosen = show_progress(group.indices[:num_mistakes].tolist(), "maps")
         shown = [
             _explain(subjects, index, list(functions.values())) for index in chosen
         ]
@@ -138,7 +137,7 @@ def explain_detector(
     units = "mean |d score / d pixel|", "mean of maps that each fill 0 to 1"
     means = []
     for (name, compute_maps), unit in zip(functions.items(), units, strict=True):
-        maps = compute_mean_maps(command_line.progress(loader, name), compute_maps)
+        maps = compute_mean_maps(show_progress(loader, name), compute_maps)
         places = tuple(map(describe_place, maps))
         means.append(MeanMaps(name, unit, maps, count_classes(some), places))
     return Maps(sides, means)

@@ -5,11 +5,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import command_line
 from files.atomic import check_output
 from files.provenance import describe_call, describe_file
 from files.run_files import get_versions
-from hardware import Precision
+from hardware import Precision, show_progress
 from plots.pages import render_page, save_page
 from plots.paper_tables import build_detectors, build_tests
 from plots.tables import ROWS, format_cell, format_interval, format_number
@@ -106,8 +105,7 @@ def build_values(
     return {
         "title": ", ".join(titles),
         "runs": [
-            _describe_run(run, call, **options)
-            for run in command_line.progress(runs, "draw")
+            _describe_run(run, call, **options) for run in show_progress(runs, "draw")
         ],
         "comparison": comparison,
         "call": call,

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
-import command_line
 from faces_dataset import FacesDataset, compute_fingerprint, count_classes
 from files.history import load_history
-from files.layout import CLASS_NAMES, SPLITS, list_history_paths
-from hardware import Precision
+from files.names import CLASS_NAMES, SPLITS, list_history_paths
+from hardware import Precision, show_progress
 from judging.datasets import score_dataset
 from reporting.maps import Maps, explain_detector
 from scores import tell_apart
@@ -146,7 +145,7 @@ def collect_runs(
         ]
     )
     runs = []
-    for index, scores in enumerate(command_line.progress(score_sets, "report")):
+    for index, scores in enumerate(show_progress(score_sets, "report")):
         maps = explain_detector(
             scores,
             datasets[names[index]],

@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from command_line import describe_fake_score
 from faces_dataset import CLASS_NAMES, FAKE, REAL
 from plots.style import format_percent, format_with_interval
 from reporting.maps import Mistake
 from reporting.runs import Run, Settings
+from scores import describe_fake_score
 
 # From the lower end of the AUC's interval on; a convention of ours (docs/report.md).
 _GRADES = (

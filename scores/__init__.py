@@ -8,13 +8,20 @@ its name, as it brings scikit-learn.
 
 from scores.groups import find_leaks, groups_from_names, subsets_from_names
 from scores.score_files import ScoreFormat, load_score_set, save_score_set
-from scores.score_sets import LOGIT_DIFFERENCE, ScoreSet, calibrate_on, tell_apart
+from scores.score_sets import (
+    LOGIT_DIFFERENCE,
+    ScoreSet,
+    calibrate_on,
+    describe_fake_score,
+    tell_apart,
+)
 
 __all__ = [
     "LOGIT_DIFFERENCE",
     "ScoreFormat",
     "ScoreSet",
     "calibrate_on",
+    "describe_fake_score",
     "find_leaks",
     "groups_from_names",
     "load_score_set",

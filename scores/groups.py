@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.layout import FAKE
+from files.names import FAKE
 from metrics.checks import check_scores_and_labels
 
 # 'video7' in 'video7_031.png', and all of a name without an underscore but its ending.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from files.atomic import save_csv
-from files.layout import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, REAL
 from files.provenance import describe_file
 from scores.groups import groups_from_names, subsets_from_names
 from scores.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet

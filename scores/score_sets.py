@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from files.layout import FAKE
+from files.names import FAKE
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.operating_point import choose_threshold, describe_policy
 
@@ -161,3 +161,9 @@ def tell_apart(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:
             f"{count} inputs would be saved as {name}_*: give files of different names"
         )
     return named
+
+
+def describe_fake_score(fake_score: float) -> str:
+    """Return 'P(fake)=0.123'; no score is certain: '<0.001', '>0.999' at the ends."""
+    number = f"={fake_score:.3f}"
+    return "P(fake)" + {"=0.000": "<0.001", "=1.000": ">0.999"}.get(number, number)

@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-import command_line
 from explaining.pictures import explain_sample
+from files.names import make_printable
 from judging.pictures import collate_pictures, read_faces, read_picture
 from judging.verdicts import Detector, Judged, Verdict, judge_batches
 from judging.words import describe_threshold, explain_verdict
 from loading.image_files import read_image_and_size
+from scores import describe_fake_score
 from serving.guard import HEADERS, explain_refusal
 
 try:
@@ -107,7 +108,7 @@ def build_app(
 
 def answer_error(reason: str, status: int) -> tuple[dict[str, str], int]:
     """Return an error as the page shows it, and the HTTP status."""
-    return {"error": command_line.make_printable(reason)}, status
+    return {"error": make_printable(reason)}, status
 
 
 def answer(
@@ -130,14 +131,14 @@ def answer(
     faces = [one for one in everything if one.picture.face]
     (verdict,) = judged.verdicts
     if verdict.error:
-        return {"error": command_line.make_printable(verdict.error)}
+        return {"error": make_printable(verdict.error)}
     return {
-        "name": command_line.make_printable(str(name)),
+        "name": make_printable(str(name)),
         "face": describe_faces(faces, judged),
         "verdict": verdict.name,
         "headline": HEADLINES[verdict.name],
         "fake_score": verdict.fake_score,
-        "score": command_line.describe_fake_score(verdict.fake_score),
+        "score": describe_fake_score(verdict.fake_score),
         "threshold": detector.model.threshold,
         "llr": verdict.llr,
         "size": f"{judged.picture.width} x {judged.picture.height}",
@@ -177,7 +178,7 @@ def describe_faces(faces: Sequence[Judged], shown: Judged) -> str | None:
         return None
     said = "; ".join(
         f"Face {number}: {face.verdicts[0].name}, "
-        f"{command_line.describe_fake_score(get_fake_score(face))}"
+        f"{describe_fake_score(get_fake_score(face))}"
         for number, face in enumerate(faces, start=1)
     )
     which = 1 + [face is shown for face in faces].index(True)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from auditing.properties import Inspection, inspect
-from files.layout import CLASS_NAMES
+from files.names import CLASS_NAMES
 
 EDGE = 64
 Save = Callable[[Image.Image, Path, int, int], Any]

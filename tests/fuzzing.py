@@ -43,7 +43,7 @@ from torch import Tensor, nn
 import utils
 from files.history import CURVES, load_history, save_run
 from files.imagenet_weights import load_backbone
-from files.layout import SPLITS, name_run_files
+from files.names import SPLITS, name_run_files
 from files.run_files import RunFiles
 from files.tensors import load_tensors
 from hardware import Precision

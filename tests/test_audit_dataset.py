@@ -11,7 +11,7 @@ from script_helpers import run_script
 
 import audit_dataset as script
 from command_line import parser
-from files.layout import FAKE
+from files.names import FAKE
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from script_helpers import run_script
 
 import extract_faces
 from extract_faces import choose_splits, list_sources, read_frames
-from files.layout import SPLITS
+from files.names import SPLITS
 from loading import read_image
 from loading.face_finding import Face
 

@@ -18,7 +18,7 @@ from faces_dataset import (
     count_classes,
     describe_split,
 )
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 from loading import image_files, read_image
 
 ORANGE = (200, 100, 50)

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 import make_demo_datasets
 from drawn_faces.plan import DATASETS, plan_dataset
-from files.layout import name_mask
+from files.names import name_mask
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--images-per-class", "1", "--size", "64", "--workers", "1"]

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from files import imagenet_weights
-from files.layout import MODEL_NAMES
+from files.names import MODEL_NAMES
 from files.tensors import load_model_state
 from hardware import Precision
 from loading.preprocessing import PUBLISHED, SYMMETRIC

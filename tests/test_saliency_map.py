@@ -13,7 +13,7 @@ from script_helpers import make_broken_checkpoint, make_checkpoint, run_script
 import saliency_map
 from explaining.methods import METHODS
 from faces_dataset import FAKE, REAL
-from files.layout import name_mask
+from files.names import name_mask
 from hardware import Precision
 from loading import Preprocessing
 from saliency_map import compute_gradient_saliency_maps, compute_mean_saliency_maps

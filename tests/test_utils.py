@@ -14,7 +14,7 @@ from torch import nn
 
 import models
 import utils
-from files.layout import SPLITS
+from files.names import SPLITS
 from files.tensors import save_tensors
 from loading.preprocessing import PUBLISHED, SYMMETRIC
 from utils import (

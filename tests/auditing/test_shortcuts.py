@@ -14,7 +14,7 @@ from auditing.shortcuts import (
     cross_validate,
     find_shortcuts,
 )
-from files.layout import FAKE
+from files.names import FAKE
 
 EXIF = Image.Exif()
 EXIF[0x010F] = "a camera's name"

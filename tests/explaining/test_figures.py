@@ -19,7 +19,7 @@ from explaining.figures import (
     save_picture,
     save_sections,
 )
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 
 GREY = np.full((4, 4, 3), 0.5, dtype=np.float32)
 RAMP = np.arange(16, dtype=np.float32).reshape(4, 4)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from explaining.cams import compute_grad_cam_maps
 from explaining.mean_maps import compute_mean_maps, left_as_it_is, make_displayable
 from explaining.methods import compute_gradient_saliency_maps
-from files.layout import FAKE, REAL
+from files.names import FAKE, REAL
 from loading import Preprocessing
 
 MapFunction = Callable[..., Tensor]

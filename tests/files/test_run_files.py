@@ -15,7 +15,7 @@ import torch
 
 from files import run_files
 from files.history import get_best_epoch, load_history
-from files.layout import name_run_files
+from files.names import name_run_files
 from files.run_files import (
     InterruptedRunError,
     RunFiles,

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from files.history import load_history
-from files.layout import name_run_files
+from files.names import name_run_files
 from files.run_files import RunFiles
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed

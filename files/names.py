@@ -95,3 +95,14 @@ def list_history_paths(checkpoint_path: str | Path) -> list[Path]:
     path = Path(checkpoint_path)
     name = f"{re.sub(r'[.][0-9]+$', '', path.stem)}.json"
     return list(dict.fromkeys([path.parent.parent / OUT_DIR / name, OUT_DIR / name]))
+
+
+def make_printable(text: str) -> str:
+    """Escape what a terminal would obey or could not show on one line.
+
+    File names, and what stands in a stranger's file, may hold such characters: a line
+    break or an escape sequence could forge the lines around them.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from files.layout import (
+from files.names import (
     default_checkpoint_path,
     default_history_path,
     list_history_paths,
