@@ -7,24 +7,28 @@ else needs them.
 
 from hardware.device import (
     DTYPES,
+    Compute,
     Precision,
     choose_device,
     choose_precision,
     compile_model,
     is_compiled,
     keep_large_blocks,
+    prepare_compute,
     prepare_device,
     show_progress,
 )
 
 __all__ = [
     "DTYPES",
+    "Compute",
     "Precision",
     "choose_device",
     "choose_precision",
     "compile_model",
     "is_compiled",
     "keep_large_blocks",
+    "prepare_compute",
     "prepare_device",
     "show_progress",
 ]
