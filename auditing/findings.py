@@ -143,24 +143,25 @@ def name_pair(inspection: Inspection, pair: Pair) -> tuple[str, str]:
 
 
 def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> Iterator[Finding]:
-    """Yield a finding for each property and verdict, its splits together."""
+    """Yield a finding for each property that is not fine, its splits together."""
     found = defaultdict(list)
     for shortcut in shortcuts:
         if shortcut.verdict != "fine":
-            found[shortcut.trait, shortcut.verdict].append(shortcut)
-    for (trait, verdict), rows in found.items():
+            found[shortcut.trait].append(shortcut)
+    for trait, rows in found.items():
+        level = min((row.verdict for row in rows), key=LEVELS.index)
         is_weak = all(row.low <= FILE_LIMITS[1] for row in rows)
         aucs = ", ".join(f"{format_auc(row)} in {row.split}" for row in rows)
         text = (
             f"{trait.name} alone {'weakly ' if is_weak else ''}separates the classes "
             f"with AUC {aucs} ({rows[0].difference})"
         )
-        if verdict == "serious" and not rows[0].is_of_file:
+        if level == "serious" and not rows[0].is_of_file:
             text += (
-                "; a detector may learn this instead of the forgery, and would then "
-                f"call {trait.others} fake"
+                "; a detector may learn this instead of the forgery, and then call "
+                f"real faces fake that differ in this alone: {trait.others}"
             )
-        yield Finding(verdict, text, trait.advice)
+        yield Finding(level, text, trait.advice)
 
 
 def format_auc(shortcut: Shortcut) -> str:

@@ -85,7 +85,8 @@ class Audit:
             ],
             "pairs": [
                 {
-                    **dict(zip(("first", "second"), name_pair(self.inspection, pair))),
+                    "first": name_pair(self.inspection, pair)[0],
+                    "second": name_pair(self.inspection, pair)[1],
                     "kind": pair.kind,
                     "similarity": pair.similarity,
                     "meaning": classify_pair(self.inspection, pair),
@@ -233,8 +234,8 @@ def _draw_limits(axes: Axes) -> None:
     look, serious = CONTENT_LIMITS
     lines = (
         (0.5, "--", "chance"),
-        (FILE_LIMITS[1], ":", f"all above {look}: file serious, content look"),
-        (serious, "-.", f"all above {serious}: content serious"),
+        (FILE_LIMITS[1], ":", f"interval above {look}: file serious, content look"),
+        (serious, "-.", f"interval above {serious}: content serious"),
     )
     for place, dashes, label in lines:
         axes.axvline(place, color=GREY, lw=1, ls=dashes, label=label)

@@ -41,8 +41,8 @@ class Property:
         columns: its numbers, of `properties.COLUMNS`.
         is_of_file: about how the image is stored, not what it shows.
         advice: what to do where it tells the classes apart.
-        others: real images that a detector would call fake if it learned this instead
-            of the forgery.
+        others: the real faces that a detector would call fake if it learned this
+            instead of the forgery.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Property:
 _ALIKE = "re-encode both classes alike (--fix DEST)"
 _LOOK = "the forgery itself may do this"
 _SCALED = f"{_LOOK}, or another scaling or compression earlier on; treat both alike"
-_RESIZED = "small, blurred, sharpened or compressed real faces"
+_RESIZED = "small, compressed, blurred or sharpened ones"
 PROPERTIES = (
     Property("file type", ("format",), True, _ALIKE),
-    Property("file size", ("bytes",), True, _ALIKE, "real images with other detail"),
+    Property("file size", ("bytes",), True, _ALIKE, "ones with more or less detail"),
     Property(
         "width and height",
         ("width", "height", "aspect"),
@@ -82,14 +82,14 @@ PROPERTIES = (
         ("red_less_green", "blue_less_green", "saturation", "saturation_spread"),
         False,
         f"{_LOOK}, or another camera or editor; look at images of both",
-        "real faces in other light or from another camera",
+        "ones in other light or from another camera",
     ),
     Property(
         "brightness and contrast",
         ("brightness", "contrast", "darkest", "brightest"),
         False,
         f"{_LOOK}, or another exposure; look at images of both",
-        "dark, bright or flat real faces",
+        "dark, bright or flat ones",
     ),
     Property("sharpness", ("sharpness",), False, _SCALED, _RESIZED),
     Property(
@@ -97,7 +97,7 @@ PROPERTIES = (
         ("border_jump", "border_spread", "border_clipped"),
         False,
         f"{_LOOK}, or a frame, padding or another crop; crop both alike",
-        "real faces with another border or crop",
+        "ones with another border or crop",
     ),
     Property(
         "power spectrum",
