@@ -23,7 +23,7 @@ from files.run_files import get_versions
 from hardware import Precision, choose_precision, prepare_device, show_progress
 from judging.datasets import compute_dataset_logits, list_paths, score_dataset
 from metrics import compute_fake_scores
-from plots.reports import save_all
+from plots.save_analysis import save_all
 from scores import (
     ScoreFormat,
     ScoreSet,
@@ -226,8 +226,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for scores in show_progress(score_sets, "analyse")
     ]
     call = _describe_call(sys.argv[1:] if argv is None else argv)
-    for path in save_all(analyses, args.figures_dir, call):
-        command_line.say(f"wrote {path}")
+    paths, text = save_all(analyses, args.figures_dir, call)
+    command_line.say(*text.split("\n"), "", *(f"wrote {path}" for path in paths))
 
 
 def get_soft_scores_and_true_labels(

@@ -21,7 +21,9 @@ from hardware import Precision, choose_precision, prepare_device, show_progress
 from loading import IMAGE_SIZE, BatchLoader, read_image, read_samples
 from loading.disturbances import LEVELS, UNITS, disturb
 from metrics import compute_fake_scores, compute_logit_differences
-from metrics.robustness import MEASURES, compute_auc_kept, measure_condition
+from metrics.delong import compute_auc_kept
+from metrics.summary import measure_condition
+from plots.paper_tables import list_csv_cells, name_csv_columns
 from plots.robustness import build_robustness_figure, format_robustness
 from plots.style import save_figure
 from trainer import compute_logits
@@ -250,7 +252,7 @@ def save_robustness(folder: Path, numbers: dict[str, Any]) -> None:
     title = f"{what} on {numbers['dataset']}, test split, {counts} images, disturbed"
     save_figure(build_robustness_figure(detectors, PANELS, title), Path(f"{start}.png"))
     header = ["detector", "disturbance", "level", "strength"]
-    header += [n for m in MEASURES for n in (m, f"{m}_low", f"{m}_high")]
+    header += name_csv_columns("robustness")
     save_csv(_list_rows(detectors), f"{start}.csv", header=header)
     save_json(numbers, f"{start}.json")
     command_line.say(*(f"wrote {start}.{end}" for end in ("png", "csv", "json")))
@@ -263,9 +265,7 @@ def _list_rows(detectors: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:
             for level, found in enumerate(levels):
                 strength = LEVELS[name][level - 1] if level else ""
                 row = [detector["title"], name, level, strength]
-                for measure in MEASURES:
-                    row += [found[measure], *(found[f"{measure}_interval"] or ("", ""))]
-                yield row
+                yield row + list_csv_cells(found, "robustness")
 
 
 if __name__ == "__main__":
