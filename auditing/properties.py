@@ -1,6 +1,7 @@
 """Measure each image file: traits that need no look at the face."""
 
 import hashlib
+import itertools
 import math
 import multiprocessing
 import os
@@ -28,16 +29,22 @@ TELLING_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "PPM", "GIF")
 # Means of the standard tables of JPEG (ITU T.81, annex K), of brightness and colour.
 STANDARD_STEPS = (57.625, 86.016)
 
-# The numbers of an image, in order; a property is a few of them.
-COLUMNS = (
-    *("format", "bytes", "width", "height", "aspect"),
-    *("quality", "chroma_quality", "first_step", "subsampling", "progressive"),
-    *("exif_bytes", "profile_bytes", "other_bytes", "dots_per_inch", "orientation"),
-    *("red_less_green", "blue_less_green", "saturation", "saturation_spread"),
-    *("brightness", "contrast", "darkest", "brightest"),
-    *("sharpness", "border_jump", "border_spread", "border_clipped"),
-    *(f"log_power_in_band_{band}" for band in range(1, NUM_BANDS + 1)),
-)
+_BAND_NAMES = [f"log_power_in_band_{band}" for band in range(1, NUM_BANDS + 1)]
+# Property -> its numbers, in the order in which they are measured.
+_NUMBERS = {
+    "file type": "format",
+    "file size": "bytes",
+    "width and height": "width height aspect",
+    "JPEG compression": "quality chroma_quality first_step subsampling progressive",
+    "metadata": "exif_bytes profile_bytes other_bytes dots_per_inch orientation",
+    "colour": "red_less_green blue_less_green saturation saturation_spread",
+    "brightness and contrast": "brightness contrast darkest brightest",
+    "sharpness": "sharpness",
+    "border pixels": "border_jump border_spread border_clipped",
+    "power spectrum": " ".join(_BAND_NAMES),
+}
+COLUMNS_OF = {name: tuple(numbers.split()) for name, numbers in _NUMBERS.items()}
+COLUMNS = tuple(itertools.chain(*COLUMNS_OF.values()))
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -246,7 +253,7 @@ def _measure_pixels(pixels: Image.Image) -> Iterator[float]:
 
 
 def _measure_border(grey: np.ndarray) -> Iterator[float]:
-    """Yield the outermost pixels' step to those inside, spread and clipped share."""
+    """Yield the border's step to the pixels inside, its spread and clipped share."""
     sides = [np.rot90(grey, turns)[: 3 * BORDER] for turns in range(4)]
     edge = np.concatenate([side[:BORDER] for side in sides], axis=1)
     beside = np.concatenate([side[2 * BORDER :] for side in sides], axis=1)

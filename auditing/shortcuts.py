@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from auditing.duplicates import Pair
-from auditing.properties import NUM_BANDS, Inspection
+from auditing.properties import COLUMNS_OF, Inspection
 from files.names import FAKE, REAL
 from hardware import show_progress
 from metrics.delong import compute_delong_interval
@@ -34,78 +34,57 @@ FEWEST = 10  # images, or groups, of each class in a split; fewer can show nothi
 
 @dataclass(frozen=True)
 class Property:
-    """A property, measured by one number or a few that belong together.
+    """A property of images that may tell the classes apart.
 
     Attributes:
-        name: as it is shown.
-        columns: its numbers, of `properties.COLUMNS`.
-        is_of_file: about how the image is stored, not what it shows.
+        name: one of `properties.COLUMNS_OF`.
         advice: what to do where it tells the classes apart.
-        others: the real faces that a detector would call fake if it learned this
-            instead of the forgery.
+        others: of the content: the real faces that a detector would call fake if it
+            learned this instead of the forgery; empty: of how the file is stored.
     """
 
     name: str
-    columns: tuple[str, ...]
-    is_of_file: bool
     advice: str
     others: str = ""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return its numbers' names."""
+        return COLUMNS_OF[self.name]
+
+    @property
+    def is_of_file(self) -> bool:
+        """Return whether it is about how the image is stored, not what it shows."""
+        return not self.others
+
 
 _ALIKE = "re-encode both classes alike (--fix DEST)"
-_LOOK = "the forgery itself may do this"
-_SCALED = f"{_LOOK}, or another scaling or compression earlier on; treat both alike"
+_LOOK = "the forgery itself may do this, or"
+_SCALED = f"{_LOOK} another scaling or compression earlier on; treat both alike"
 _RESIZED = "small, compressed, blurred or sharpened ones"
 PROPERTIES = (
-    Property("file type", ("format",), True, _ALIKE),
-    Property("file size", ("bytes",), True, _ALIKE, "ones with more or less detail"),
-    Property(
-        "width and height",
-        ("width", "height", "aspect"),
-        True,
-        "crop and scale both classes alike (--fix DEST scales)",
-    ),
-    Property(
-        "JPEG compression",
-        ("quality", "chroma_quality", "first_step", "subsampling", "progressive"),
-        True,
-        _ALIKE,
-    ),
-    Property(
-        "metadata",
-        ("exif_bytes", "profile_bytes", "other_bytes", "dots_per_inch", "orientation"),
-        True,
-        "remove EXIF, colour profiles and comments from both classes (--fix DEST)",
-    ),
+    Property("file type", _ALIKE),
+    Property("file size", _ALIKE),
+    Property("width and height", "crop and scale both alike (--fix DEST scales)"),
+    Property("JPEG compression", _ALIKE),
+    Property("metadata", "remove EXIF, profiles and comments (--fix DEST)"),
     Property(
         "colour",
-        ("red_less_green", "blue_less_green", "saturation", "saturation_spread"),
-        False,
-        f"{_LOOK}, or another camera or editor; look at images of both",
+        f"{_LOOK} another camera or editor; look at images of both",
         "ones in other light or from another camera",
     ),
     Property(
         "brightness and contrast",
-        ("brightness", "contrast", "darkest", "brightest"),
-        False,
-        f"{_LOOK}, or another exposure; look at images of both",
+        f"{_LOOK} another exposure; look at images of both",
         "dark, bright or flat ones",
     ),
-    Property("sharpness", ("sharpness",), False, _SCALED, _RESIZED),
+    Property("sharpness", _SCALED, _RESIZED),
     Property(
         "border pixels",
-        ("border_jump", "border_spread", "border_clipped"),
-        False,
-        f"{_LOOK}, or a frame, padding or another crop; crop both alike",
+        f"{_LOOK} a frame, padding or another crop; crop both alike",
         "ones with another border or crop",
     ),
-    Property(
-        "power spectrum",
-        tuple(f"log_power_in_band_{band}" for band in range(1, NUM_BANDS + 1)),
-        False,
-        _SCALED,
-        _RESIZED,
-    ),
+    Property("power spectrum", _SCALED, _RESIZED),
 )
 
 
@@ -114,12 +93,10 @@ class Shortcut:
     """How well one property tells the classes of one split apart.
 
     Attributes:
-        split: name.
-        trait: the property.
+        split, trait: which property of which images.
         auc: area under the ROC curve of scores from cross-validation.
         low, high: its interval, corrected for the number of intervals of the audit.
-        is_of_file: storing the images alike would remove it, see `Property`; false for
-            file sizes if all files are compressed alike.
+        is_of_file: as `Property` says; false for sizes of files compressed alike.
         is_constant: all images have the same.
         difference: what is typical of each class; empty where it is constant.
         num_images: how many were judged.
@@ -233,13 +210,13 @@ def _varies(inspection: Inspection, chosen: np.ndarray, trait: Property) -> bool
 
 
 def _is_content(inspection: Inspection, chosen: np.ndarray, trait: Property) -> bool:
-    """Say whether file sizes depend on the content alone.
+    """Say whether it is file sizes that depend on the content alone.
 
-    They do where all files were compressed alike, and their headers say so.
+    They do if all files were compressed alike, and their headers say so.
     """
-    others = [p for p in PROPERTIES if p.is_of_file and p.columns != ("bytes",)]
+    others = (p for p in PROPERTIES if p.is_of_file and p != trait)
     return (
-        trait.columns == ("bytes",)
+        trait.name == "file size"
         and bool(inspection.tell_encoding[chosen].all())
         and not any(_varies(inspection, chosen, other) for other in others)
     )
@@ -299,7 +276,7 @@ def _describe_difference(
 ) -> str:
     """Say what is typical of each class, in the number that differs most."""
     labels = inspection.labels[chosen]
-    if trait.columns == ("format",):
+    if trait.name == "file type":
         texts = inspection.formats[chosen]
         sides = [_describe_commonest(texts[labels == label]) for label in (REAL, FAKE)]
         return f"real: {sides[REAL]}, fake: {sides[FAKE]}"
