@@ -8,7 +8,7 @@ from pathlib import Path
 
 import command_line
 from auditing.duplicates import find_duplicates
-from auditing.findings import format_auc, list_findings, summarise
+from auditing.findings import list_findings, summarise
 from auditing.fixing import (
     ACTIONS,
     MANIFEST,
@@ -69,15 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     path = args.data_root / args.dataset
     source = Source(args.data_root, limit=args.limit)
-    splits = list_splits(path) or SPLITS
-    datasets = open_splits(args.dataset, source, splits=splits)
-    groups = find_groups(datasets, args.group_by)
+    datasets = open_splits(args.dataset, source, splits=list_splits(path) or SPLITS)
+    for dataset in datasets.values():
+        groups_from_names(list_names(dataset), args.group_by)  # refuses what is broken
     check_writable(args.figures_dir)
     if args.fix is not None:
         check_destination(args.fix, path)
     command_line.say(*(describe_split(*entry) for entry in datasets.items()))
 
-    audit = audit_splits(args.dataset, datasets, groups, seed=args.seed)
+    audit = audit_splits(args.dataset, datasets, args.group_by, seed=args.seed)
     command_line.say("", *format_table(audit.shortcuts), "")
     command_line.say(*map(str, audit.findings))
     command_line.say(f"{args.dataset}: {summarise(audit.findings)}")
@@ -93,23 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(finding.level == "serious" for finding in audit.findings))
 
 
-def find_groups(
-    datasets: Mapping[str, FacesDataset], pattern: str | None
-) -> dict[str, str] | None:
-    """Return from each image's name to its group; None without a pattern.
-
-    Raises:
-        ValueError: for a broken pattern, or one that does not match a name.
-    """
-    names = [name for dataset in datasets.values() for name in list_names(dataset)]
-    groups = groups_from_names(names, pattern)
-    return groups and dict(zip(names, groups, strict=True))
-
-
 def audit_splits(
     name: str,
     datasets: Mapping[str, FacesDataset],
-    group_of: Mapping[str, str] | None = None,
+    pattern: str | None = None,
     *,
     seed: int = 0,
 ) -> Audit:
@@ -118,8 +105,11 @@ def audit_splits(
     Args:
         name: of the dataset.
         datasets: by split.
-        group_of: from each image's name to its group; None: there are no groups.
+        pattern: what names the group of an image, as `groups_from_names` takes it.
         seed: of the folds.
+
+    Raises:
+        ValueError: the pattern is broken, or does not match a name.
     """
     files, splits, labels = [], [], []
     for split, dataset in datasets.items():
@@ -128,11 +118,10 @@ def audit_splits(
         labels += dataset.get_labels().tolist()
     inspection = inspect(files, splits, labels)
     pairs = find_duplicates(inspection)
-    groups, by_split = None, defaultdict(list)
-    if group_of is not None:
-        groups = [group_of[file.name] for file in inspection.files]
-        for split, group in zip(inspection.splits.tolist(), groups, strict=True):
-            by_split[split].append(group)
+    groups = groups_from_names([file.name for file in inspection.files], pattern)
+    by_split = defaultdict(list)
+    for split, group in zip(inspection.splits.tolist(), groups or (), strict=False):
+        by_split[split].append(group)
     shortcuts = find_shortcuts(inspection, groups, pairs=pairs, seed=seed)
     findings = list_findings(inspection, pairs, find_leaks(by_split), shortcuts)
     counts = {split: count_classes(dataset) for split, dataset in datasets.items()}
@@ -144,8 +133,7 @@ def format_table(shortcuts: Sequence[Shortcut]) -> list[str]:
     lines = [_ROW.format("property", "of", "split", "AUC [95 % together]", "verdict")]
     for shortcut in shortcuts:
         if not shortcut.is_constant:
-            cells = shortcut.trait.name, shortcut.kind, shortcut.split
-            lines.append(_ROW.format(*cells, format_auc(shortcut), shortcut.verdict))
+            lines.append(_ROW.format(*shortcut.to_cells()))
     varying = {s.trait.name for s in shortcuts if not s.is_constant}
     names = dict.fromkeys(s.trait.name for s in shortcuts)
     constant = [name for name in names if name not in varying]

@@ -11,8 +11,9 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,33 +46,26 @@ no face are named on stderr, and the others are still used. The exit status is 1
 source cannot be read, or when a split has no face of a class."""
 
 
+def _flag(default: float, allowed: Bounds, metavar: str, text: str) -> Any:
+    options = {"type": command_line.take(allowed), "metavar": metavar, "help": text}
+    return field(default=default, metadata={**options, "default": default})
+
+
 @dataclass(frozen=True)
 class Cropping:
-    """Which faces are cut out, and how.
+    """Which faces are cut out, and how; a field is a flag."""
 
-    Attributes:
-        every: seconds from one frame of a video to the next.
-        most_frames: of a video.
-        least_height: of a face's box, pixels.
-        margin: a crop's side, in heights of the face's box.
-        size: of the crops, pixels.
-    """
-
-    every: float = 1.0
-    most_frames: int = 50
-    least_height: float = 64.0
-    margin: float = CROP_MARGIN
-    size: int = IMAGE_SIZE
-
-
-# Field of `Cropping` -> what it may be, metavar, help.
-_FLAGS = {
-    "every": (Bounds(0, 86_400, above=True), "SECONDS", "between frames of a video"),
-    "most_frames": (Bounds(1, 100_000, int), "N", "frames of a video, at most"),
-    "least_height": (Bounds(1, 10_000), "PIXELS", "smaller faces are left out"),
-    "margin": (MARGINS, "RATIO", "a crop's side in heights of a face"),
-    "size": (Bounds(8, 4096, int), "PIXELS", "of the crops"),
-}
+    every: float = _flag(
+        1.0, Bounds(0, 86_400, above=True), "SECONDS", "between frames of a video"
+    )
+    most_frames: int = _flag(50, Bounds(1, 100_000, int), "N", "of a video")
+    least_height: float = _flag(
+        64.0, Bounds(1, 10_000), "PIXELS", "smaller faces are left out"
+    )
+    margin: float = _flag(
+        CROP_MARGIN, MARGINS, "RATIO", "a crop's side in heights of a face"
+    )
+    size: int = _flag(IMAGE_SIZE, Bounds(8, 4096, int), "PIXELS", "of the crops")
 
 
 @dataclass
@@ -102,12 +96,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for name in CLASS_NAMES:
         text = f"{name} photographs and videos, or folders of them"
         add(f"--{name}", type=Path, nargs="+", default=[], metavar="PATH", help=text)
-    text = "the dataset's folder; it must not be there yet"
-    add("--to", type=Path, required=True, metavar="DIR", help=text)
-    for name, (allowed, metavar, text) in _FLAGS.items():
-        options = {"default": getattr(Cropping, name), "metavar": metavar, "help": text}
-        flag = f"--{name.replace('_', '-')}"
-        add(flag, type=command_line.take(allowed), **options)
+    add(
+        "--to", type=Path, required=True, metavar="DIR", help="the new dataset's folder"
+    )
+    for entry in fields(Cropping):
+        add(f"--{entry.name.replace('_', '-')}", **entry.metadata)
     add(
         "--shares",
         type=command_line.take(SHARE),
@@ -228,22 +221,19 @@ def extract(
         OSError: a crop cannot be written.
     """
     groups = name_groups(source for of_class in sources.values() for source in of_class)
-    hauls = []
-    for name, of_class in sources.items():
-        (folder / name).mkdir()
-        num_frames: Counter[str] = Counter()  # of each group
-        for source in show_progress(of_class, f"{name} sources"):
-            haul = Haul(source, name, groups[source])
-            hauls.append(haul)
-            prefix, start = folder / name / haul.group, num_frames[haul.group]
-            options = {"cropping": cropping, "finder": finder}
-            try:
-                for rows in cut_faces(source, prefix, start, **options):
-                    haul.num_frames += 1
-                    haul.rows += rows
-            except ValueError as error:
-                haul.error = str(error)
-            num_frames[haul.group] += haul.num_frames
+    hauls = [Haul(s, name, groups[s]) for name, found in sources.items() for s in found]
+    num_frames: Counter[Path] = Counter()  # of each group and class
+    for haul in show_progress(hauls, "sources"):
+        prefix = folder / haul.class_name / haul.group
+        prefix.parent.mkdir(exist_ok=True)
+        start, options = num_frames[prefix], {"cropping": cropping, "finder": finder}
+        try:
+            for rows in cut_faces(haul.source, prefix, start, **options):
+                haul.num_frames += 1
+                haul.rows += rows
+        except ValueError as error:
+            haul.error = str(error)
+        num_frames[prefix] += haul.num_frames
     return hauls
 
 
@@ -362,7 +352,7 @@ def choose_splits(
 
 
 def move_to_splits(
-    hauls: Iterable[Haul], splits: Mapping[str, str], folder: Path
+    hauls: Sequence[Haul], splits: Mapping[str, str], folder: Path
 ) -> Counter[tuple[str, str]]:
     """Move crops from FOLDER/CLASS to FOLDER/SPLIT/CLASS, and write faces.csv.
 
@@ -378,7 +368,7 @@ def move_to_splits(
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / haul.class_name / name).rename(target)
             rows.append(("/".join((*place, name)), *cells))
-    for name in CLASS_NAMES:
+    for name in {haul.class_name for haul in hauls}:
         (folder / name).rmdir()
     save_csv(rows, folder / FACES_TABLE, header=HEADER)
     return counts

@@ -151,7 +151,7 @@ def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> Iterator[Finding]:
     for trait, rows in found.items():
         level = min((row.verdict for row in rows), key=LEVELS.index)
         is_weak = all(row.low <= FILE_LIMITS[1] for row in rows)
-        aucs = ", ".join(f"{format_auc(row)} in {row.split}" for row in rows)
+        aucs = ", ".join(f"{row.format_auc()} in {row.split}" for row in rows)
         text = (
             f"{trait.name} alone {'weakly ' if is_weak else ''}separates the classes "
             f"with AUC {aucs} ({rows[0].difference})"
@@ -162,11 +162,6 @@ def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> Iterator[Finding]:
                 f"real faces fake that differ in this alone: {trait.others}"
             )
         yield Finding(level, text, trait.advice)
-
-
-def format_auc(shortcut: Shortcut) -> str:
-    """Return `0.971 [0.950, 0.983]`."""
-    return f"{shortcut.auc:.3f} [{shortcut.low:.3f}, {shortcut.high:.3f}]"
 
 
 def _describe_small_splits(

@@ -13,7 +13,6 @@ from auditing.duplicates import Pair
 from auditing.findings import (
     Finding,
     classify_pair,
-    format_auc,
     name_pair,
     summarise,
 )
@@ -125,17 +124,6 @@ def build_page(audit: Audit) -> str:
     The pairs of the serious findings are shown first.
     """
     pairs = [pair for finding in audit.findings for pair in finding.pairs]
-    rows = [
-        [
-            shortcut.trait.name,
-            shortcut.kind,
-            shortcut.split,
-            "the same in all" if shortcut.is_constant else format_auc(shortcut),
-            shortcut.verdict,
-            shortcut.difference,
-        ]
-        for shortcut in audit.shortcuts
-    ]
     alt = "AUC of each property, with its interval: the table below holds the numbers"
     figure = build_figure(audit.dataset, audit.shortcuts)
     return render_page(
@@ -144,7 +132,7 @@ def build_page(audit: Audit) -> str:
         summary=summarise(audit.findings),
         findings=audit.findings,
         counts=[[split, *_count(of_class)] for split, of_class in audit.counts.items()],
-        shortcuts=rows,
+        shortcuts=[[*s.to_cells(), s.difference] for s in audit.shortcuts],
         figure=embed_figure(figure, alt, "png"),
         num_pairs=len(pairs),
         pairs=[_build_thumbnails(audit.inspection, p) for p in pairs[:MOST_PAIRS]],

@@ -125,6 +125,15 @@ class Shortcut:
             return "serious"
         return "look" if self.low > look else "fine"
 
+    def format_auc(self) -> str:
+        """Return `0.971 [0.950, 0.983]`."""
+        return f"{self.auc:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def to_cells(self) -> list[str]:
+        """Return it as a row of a table: property, kind, split, AUC and verdict."""
+        auc = "the same in all" if self.is_constant else self.format_auc()
+        return [self.trait.name, self.kind, self.split, auc, self.verdict]
+
 
 def find_shortcuts(
     inspection: Inspection,

@@ -5,7 +5,7 @@ nothing that is particular to one forger.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
@@ -61,28 +61,16 @@ def change_look(image: Image.Image, generator: np.random.Generator) -> Image.Ima
     levels = (levels * (1 + contrast) + 128 * brightness).clip(0, 255)
     image = image.point(np.rint(levels).astype(int).ravel().tolist())
     image = ImageEnhance.Color(image).enhance(generator.uniform(0.8, 1.2))
-    return generator.choice([sharpen, blur, resample, encode])(image, generator)
+    return generator.choice(_FINISHES)(image, generator)
 
 
-def sharpen(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Sharpen an image."""
-    return ImageEnhance.Sharpness(image).enhance(generator.uniform(1.3, 3))
-
-
-def blur(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Blur an image."""
-    return image.filter(ImageFilter.GaussianBlur(generator.uniform(0.3, 1.5)))
-
-
-def resample(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Scale an image down and up again."""
-    factor = generator.uniform(1.2, 4)
-    return rescale(image, factor, generator.integers(0, 4, size=2))
-
-
-def encode(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Encode an image as a JPEG of low quality, and decode it."""
-    return compress(image, "JPEG", int(generator.integers(15, 70)))
+# What else is done to a copy: sharpen, blur, resample or encode it.
+_FINISHES: tuple[Callable[..., Image.Image], ...] = (
+    lambda image, rng: ImageEnhance.Sharpness(image).enhance(rng.uniform(1.3, 3)),
+    lambda image, rng: image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.5))),
+    lambda image, rng: rescale(image, rng.uniform(1.2, 4), rng.integers(0, 4, size=2)),
+    lambda image, rng: compress(image, "JPEG", int(rng.integers(15, 70))),
+)
 
 
 def deform(image: Image.Image, generator: np.random.Generator) -> Image.Image:
