@@ -239,8 +239,9 @@ def check_removal(
     for name, ranks in orders.items():
         batches = _change_step_by_step(images, targets, ranks, insert)
         batches = show_progress(batches, f"{what}: {name}", total=len(images))
-        real, fake, classes = detector.score_batches(batches, precision)
-        curves = np.where(classes == FAKE, fake, real).reshape(len(images), -1)
+        _, fake_scores, classes = detector.score_batches(batches, precision)
+        scores = np.where(classes == FAKE, fake_scores, 1 - fake_scores)
+        curves = scores.reshape(len(images), -1)  # (N, NUM_STEPS + 1)
         areas[name] = (curves[:, 1:] + curves[:, :-1]).mean(axis=1) / 2
         steps = [compute_mean(values) for values in curves.T]
         numbers[name] = {

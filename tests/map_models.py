@@ -1,4 +1,4 @@
-"""Models whose saliency and Grad-CAM maps are known by hand."""
+"""Networks whose saliency and Grad-CAM maps are known by hand."""
 
 import torch
 from torch import Tensor, nn
