@@ -191,16 +191,16 @@ def color_map(values: np.ndarray) -> np.ndarray:
 def draw_outline(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return a picture uint8 (H, W, 3) with a line where a map has half its maximum.
 
-    White in black, so that it is seen in print too.
+    It lies around the upper half, white in black, so that it is seen in print too.
     """
     if not values.any():
         return picture
     width = max(1, round(len(values) / 128))  # of each colour, in pixels
     inside = values >= values.max() / 2
-    eroded = ndimage.binary_erosion(inside, iterations=width, border_value=1)
-    outer = ndimage.binary_dilation(inside, iterations=width) & ~inside
+    white = ndimage.binary_dilation(inside, iterations=width)
+    black = ndimage.binary_dilation(white, iterations=width)
     picture = picture.copy()
-    picture[outer], picture[inside & ~eroded] = 0, 255
+    picture[black & ~white], picture[white & ~inside] = 0, 255
     return picture
 
 

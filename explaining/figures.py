@@ -1,9 +1,8 @@
 """Figures of maps beside and over their images, of mean maps, and of checks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,8 +24,7 @@ MOST_IN_A_ROW = 6
 _COLORS = {REAL: REAL_COLOR, FAKE: FAKE_COLOR, UNKNOWN: "black"}
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """Explanations under one heading: all of one class, and why they are shown."""
 
     heading: str
