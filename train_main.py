@@ -378,7 +378,7 @@ def print_start(
 
 
 def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
-    """Save an epoch; after the first, say what to do if one class is always answered."""
+    """Save an epoch; after the first, say what cures a model that answers one class."""
     files.after_epoch(trainer)
     answer = describe_one_class(files.best.val_fake_share)
     if trainer.epoch == 1 and answer:

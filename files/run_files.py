@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from files.atomic import remove_leftovers
 from files.checkpoint import FORMAT_VERSION, CheckpointRecord, show
 from files.history import check_run, get_best_epoch, load_history, save_run
 from files.names import RunPaths
@@ -96,6 +97,9 @@ class RunFiles:
         before = {number: signal.signal(number, self._note) for number in numbers}
         try:
             with hold_lock(self.paths.lock):
+                if distributed.is_main():
+                    remove_leftovers(self.paths.checkpoint)
+                    remove_leftovers(self.paths.snapshot)
                 yield
         finally:
             for number, handler in before.items():
