@@ -8,7 +8,7 @@ import command_line
 from files.atomic import check_writable, save_csv
 from files.history import CURVES, load_history
 from files.names import MODEL_NAMES, default_history_path, name_detector
-from plots.learning import Run, plot_accuracies, plot_losses
+from plots.learning import TrainingRun, plot_accuracies, plot_losses
 from plots.style import save_plot
 
 EPILOG = """example:
@@ -74,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         command_line.say(f"wrote {written}")
 
 
-def choose_run(runs: Sequence[Run], number: int | None, path: Path) -> Run:
+def choose_run(
+    runs: Sequence[TrainingRun], number: int | None, path: Path
+) -> TrainingRun:
     """Return run `number` (1 the oldest, None the newest) of the history at `path`.
 
     Raises:
@@ -88,7 +90,7 @@ def choose_run(runs: Sequence[Run], number: int | None, path: Path) -> Run:
     return run
 
 
-def check_run(run: Run, dataset: str, model: str, path: Path) -> None:
+def check_run(run: TrainingRun, dataset: str, model: str, path: Path) -> None:
     """Raise ValueError when a run says that it is of another dataset or model."""
     for flag, name, given in (("-m", "model", model), ("-d", "dataset", dataset)):
         recorded = run.get(name)

@@ -26,14 +26,15 @@ from scipy import special, stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from metrics.cells import Samples, check_samples
+from metrics.report import compute_report
+
 import command_line
 from files.atomic import save_json
-from metrics.cells import Samples, check_samples
 from metrics.delong import compute_paired_delong_test
 from metrics.error_rates import describe_point
 from metrics.measures import MAX_FPRS, compute_tpr_at_fpr, measure
 from metrics.operating_point import choose_threshold
-from metrics.report import compute_report
 
 PREVALENCE = 0.01
 TESTS = ("ECE test", "paired DeLong", "FPR above its promise")

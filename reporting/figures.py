@@ -47,7 +47,7 @@ class Plot(NamedTuple):
 
 
 def _say_roc(analysis: Analysis) -> str:
-    report = analysis.report
+    report = analysis.numbers
     tpr, fpr = report["fake_accuracy"], 1 - report["real_accuracy"]
     return (
         f"AUC {format_with_interval(report, 'auc')}. At the threshold in use "
@@ -57,12 +57,12 @@ def _say_roc(analysis: Analysis) -> str:
 
 
 def _say_det(analysis: Analysis) -> str:
-    eer = format_with_interval(analysis.report, "eer", percent=True)
+    eer = format_with_interval(analysis.numbers, "eer", percent=True)
     return f"Both error rates are equal at {eer}."
 
 
 def _say_precision_recall(analysis: Analysis) -> str:
-    report = analysis.report
+    report = analysis.numbers
     share = format_percent(report["num_fake"] / report["num_samples"])
     precision = "no image is called fake at the threshold in use"
     if report["precision"] is not None:
@@ -76,7 +76,7 @@ def _say_precision_recall(analysis: Analysis) -> str:
 
 
 def _say_reliability(analysis: Analysis) -> str:
-    report = analysis.report
+    report = analysis.numbers
     return (
         f"The calibration error is {report['ece']:.3f}; calibrated scores would show "
         f"{report['ece_noise_floor']:.3f} by chance (p = {report['ece_p_value']:.2g})."
@@ -89,7 +89,7 @@ def _say_tippett(analysis: Analysis) -> str:
         format_percent(float(np.mean(wrong[labels == label])))
         for label, wrong in ((FAKE, llrs < 0), (REAL, llrs > 0))
     ]
-    cost = format_with_interval(analysis.report, "cllr")
+    cost = format_with_interval(analysis.numbers, "cllr")
     return (
         f"{misled[0]} of the fakes have a likelihood ratio that speaks for real, "
         f"{misled[1]} of the real images one that speaks for fake. Cllr {cost}."
@@ -97,16 +97,16 @@ def _say_tippett(analysis: Analysis) -> str:
 
 
 def _say_histogram(analysis: Analysis) -> str:
-    (_, alarms), (missed, _) = analysis.report["confusion_matrix"]
+    (_, alarms), (missed, _) = analysis.numbers["confusion_matrix"]
     return (
-        f"Right of the threshold are {alarms} of {analysis.report['num_real']} real "
-        f"images, false alarms; left of it {missed} of {analysis.report['num_fake']} "
+        f"Right of the threshold are {alarms} of {analysis.numbers['num_real']} real "
+        f"images, false alarms; left of it {missed} of {analysis.numbers['num_fake']} "
         "fakes, missed."
     )
 
 
 def _say_confusion(analysis: Analysis) -> str:
-    (kept, alarms), (missed, found) = analysis.report["confusion_matrix"]
+    (kept, alarms), (missed, found) = analysis.numbers["confusion_matrix"]
     return (
         f"Of the real images {kept} are called real and {alarms} fake; of the fakes "
         f"{found} are called fake and {missed} real."

@@ -1,6 +1,7 @@
 """From checkpoints to a report: one HTML file that needs nothing else."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from files.atomic import check_output
 from files.provenance import describe_call, describe_file
 from files.run_files import get_versions
 from hardware import Precision, show_progress
+from metrics.names import METRICS, get_interval
 from plots.pages import render_page, save_page
 from plots.paper_tables import build_detectors, build_tests
-from plots.tables import ROWS, format_cell, format_interval, format_number
+from plots.style import format_number, format_with_interval
+from plots.tables import format_ends
 from reporting.figures import (
     describe_counts,
     draw_analysis,
@@ -23,7 +26,6 @@ from reporting.figures import (
 )
 from reporting.runs import Run, Settings, collect_runs
 from reporting.words import (
-    DEFINITIONS,
     build_card,
     describe_verdict,
     grade,
@@ -93,7 +95,7 @@ def build_values(
     if len(runs) > 1:
         comparison = {
             "detectors": build_detectors(analyses),
-            "grades": [grade(analysis.report) for analysis in analyses],
+            "grades": [grade(analysis.numbers) for analysis in analyses],
             "tests": build_tests(compare_detectors(analyses)),
             "figures": draw_comparison(analyses),
         }
@@ -136,9 +138,9 @@ def _describe_run(
         "flags": _list_flags(run),
         "details": run.model.details,
         "learning": draw_learning(run),
-        "numbers": list_numbers(run.analysis.report),
-        "points": run.analysis.report["operating_points"],
-        "report": run.analysis.report,
+        "numbers": list_numbers(run.analysis.numbers),
+        "points": run.analysis.numbers["operating_points"],
+        "report": run.analysis.numbers,
         "scores": scores,
         "figures": draw_analysis(run.analysis, brief=brief),
         "sides": run.maps.sides,
@@ -148,40 +150,27 @@ def _describe_run(
         "files": files,
         "versions": _compare_versions(run, call),
         "commands": list_commands(run, settings, precision),
-        "format_cell": format_cell,
+        "format_cell": partial(format_with_interval, digits=4),
     }
 
 
-def list_numbers(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_numbers(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return every number as a row: its name, value, interval and definition.
 
     Args:
-        report: of an analysis.
+        numbers: of an analysis.
     """
-    rows = [
+    return [
         {
-            "name": words,
-            "value": report[name],
-            "text": format_number(report[name]),
-            "interval": report[f"{name}_interval"] or (),
-            "range": "-" if report[name] is None else format_interval(report, name),
-            "definition": DEFINITIONS[name],
+            "name": metric.words,
+            "value": numbers[name],
+            "text": format_number(numbers[name]),
+            "interval": get_interval(numbers, name) or (),
+            "range": format_ends(numbers, metric),
+            "definition": metric.definition,
         }
-        for name, words in ROWS.items()
+        for name, metric in METRICS.items()
     ]
-    chance = "-"
-    if report["ece"] is not None:
-        floor, p_value = report["ece_noise_floor"], report["ece_p_value"]
-        chance = f"by chance {floor:.4f}, p = {p_value:.2g}"
-    for name, words, text in (
-        ("ece", "calibration error (ECE)", chance),
-        ("eer_threshold", "EER threshold", "-"),
-    ):
-        value = report[name]
-        row = {"name": words, "value": value, "text": format_number(value)}
-        row |= {"interval": (), "range": text, "definition": DEFINITIONS[name]}
-        rows.append(row)
-    return rows
 
 
 def _list_flags(run: Run) -> list[tuple[str, str]]:

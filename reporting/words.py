@@ -21,38 +21,10 @@ _FEW = 100  # images of a class
 _SMALL_P = 0.05
 _GAP = 5.0  # percent: of training's accuracy above validation's
 
-DEFINITIONS = {
-    "auc": "probability that a random fake scores above a random real image; 0.5 is "
-    "chance, 1 perfect",
-    "average_precision": "area below the precision-recall curve; chance is the share "
-    "of fakes",
-    "eer": "both error rates where they are equal, the threshold being chosen for "
-    "that; 0 is perfect",
-    "tpr_at_fpr_0.01": "share of the fakes found when at most 1 % of the real images "
-    "are called fake",
-    "tpr_at_fpr_0.001": "the same at 0.1 %",
-    "accuracy": "share of all images called right at the threshold in use",
-    "balanced_accuracy": "mean of the accuracies on real and on fake images",
-    "real_accuracy": "share of the real images called real; the rest are false alarms",
-    "fake_accuracy": "share of the fakes called fake; the rest are missed",
-    "precision": "share of fakes among the images called fake, in this split",
-    "f1": "harmonic mean of precision and of the accuracy on fake",
-    "mcc": "correlation of what images are and what they are called; 0 is chance",
-    "log_loss": "mean of -log of the probability given to the true class; 0 is "
-    "perfect, 0.693 is P(fake) = 0.5 for all",
-    "brier": "mean squared error of P(fake); 0 is perfect, 0.25 is 0.5 for all",
-    "cllr": "cost of the likelihood ratios; 0 is perfect, 1 is no evidence, above 1 "
-    "they mislead",
-    "min_cllr": "what the best calibration would leave of Cllr",
-    "d_prime": "distance of the classes' mean scores in standard deviations",
-    "ece": "mean distance of P(fake) from the share that is fake, over 15 bins",
-    "eer_threshold": "the score at which both error rates are equal",
-}
-
 
 def describe_verdict(run: Run) -> str:
     """Return in plain words what the detector is, and how good."""
-    report, scores = run.analysis.report, run.analysis.scores
+    report, scores = run.analysis.numbers, run.analysis.scores
     num_right = report["confusion_matrix"][REAL][REAL]
     num_right += report["confusion_matrix"][FAKE][FAKE]
     accuracy = format_with_interval(report, "accuracy", percent=True)
@@ -135,7 +107,7 @@ def _list_uses(run: Run) -> list[str]:
 
 def list_limits(run: Run) -> list[str]:
     """Return what is known of this run that its numbers do not say."""
-    report, scores = run.analysis.report, run.analysis.scores
+    report, scores = run.analysis.numbers, run.analysis.scores
     flags, training = run.model.details.get("flags", {}), run.training
     limits = [_describe_fakes(run)]
     if training.dataset == scores.dataset:

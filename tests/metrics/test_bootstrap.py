@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from metrics.cells import Samples, build_cells, check_samples
 
 from metrics import bootstrap
 from metrics.bootstrap import bootstrap_metrics, compute_bootstrap_interval
-from metrics.cells import Samples, build_cells, check_samples
 from metrics.measures import measure
 
 LABELS = np.array([0, 1, 0, 1, 1, 0, 0])

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from metrics.checks import check_scores_and_labels, index_groups
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from metrics.cells import Samples, check_samples
 from scipy import integrate, stats
 
-from metrics.cells import Samples, check_samples
 from metrics.error_rates import (
     Proportion,
     bound_separated,

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from metrics.cells import check_samples
+from metrics.roc import compute_roc_curve
 from scipy import optimize
 from sklearn import metrics as sk
 
-from metrics.cells import check_samples
 from metrics.measures import compute_metrics, measure
-from metrics.roc import compute_roc_curve
 
 RNG = np.random.default_rng(0)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from metrics.robustness import compute_auc_kept, measure_condition
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
 from metrics.cells import Samples
 from metrics.roc import compute_roc_band, compute_roc_curve
 

@@ -4,9 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from plots.reports import save_all
 
 from plots import reports, style
-from plots.reports import save_all
 from scores.score_files import load_score_set
 
 CALL = {"command": "python x.py", "date": "2000-01-01T00:00:00+00:00", "versions": {}}

@@ -4,10 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from scipy.special import expit
-
 from metrics.cells import check_samples
 from metrics.report import compute_report
+from scipy.special import expit
 
 
 def draw_scores(num_samples, seed=0):

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
 from metrics.cells import (
     Samples,
     build_cells,
@@ -12,6 +11,7 @@ from metrics.cells import (
     number_folds,
     sort_samples,
 )
+
 from metrics.measures import compute_weighted_metrics
 
 
