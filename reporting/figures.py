@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
+from explaining.explanation import Explanation
 from explaining.figures import build_mean_maps_figure
 from files.history import get_best_epoch
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS, shorten
@@ -21,7 +22,7 @@ from plots.scores import (
     plot_tippett,
 )
 from plots.style import format_percent, format_with_interval
-from reporting.maps import MeanMaps, Mistake
+from reporting.maps import MeanMaps, draw_strip
 from reporting.runs import Run
 from reporting.words import describe_mistake
 from scores.analysis import Analysis
@@ -253,9 +254,9 @@ def draw_samples(run: Run) -> dict[str, list[Picture]]:
     }
 
 
-def draw_mistake(mistake: Mistake) -> Picture:
+def draw_mistake(mistake: Explanation) -> Picture:
     """Return a mistake's image and maps as one picture."""
-    return embed_image(mistake.strip, describe_mistake(mistake))
+    return embed_image(draw_strip(mistake), describe_mistake(mistake))
 
 
 def draw_means(run: Run) -> list[PageFigure]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from files.atomic import check_output
-from files.names import CLASS_NAMES
+from files.names import CLASS_NAMES, shorten
 from files.provenance import describe_call, describe_file
 from hardware import show_progress
 from metrics.names import METRICS, get_interval
@@ -72,6 +72,7 @@ def write_report(
         call=called,
         class_names=CLASS_NAMES,
         draw_mistake=draw_mistake,
+        shorten=shorten,
         format_with_interval=format_with_interval,
     )
     save_page(page, output)

@@ -134,9 +134,8 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
                 scores,
                 dataset,
                 detector,
-                precision=compute.precision,
+                compute=compute,
                 num_mistakes=6 if len(detectors) == 1 else 3,
-                workers=compute.workers,
             ),
         )
         for scores, dataset, detector, training in zip(

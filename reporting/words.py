@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from files.names import CLASS_NAMES
+from explaining.explanation import Explanation
+from files.names import CLASS_NAMES, shorten
 from files.provenance import format_command
 from hardware import DTYPES
 from judging.words import describe_threshold
 from plots.style import format_percent, format_with_interval
-from reporting.maps import Mistake
 from reporting.runs import Run, Settings
 from scores import describe_fake_score
 
@@ -56,15 +56,15 @@ def grade(numbers: Mapping[str, Any]) -> str:
     )
 
 
-def describe_mistake(mistake: Mistake) -> str:
+def describe_mistake(mistake: Explanation) -> str:
     """Return what a strip of image and maps shows."""
-    saliency, cam = mistake.places
-    verdict = CLASS_NAMES[mistake.verdict]
-    return (
-        f"The {CLASS_NAMES[mistake.label]} image {mistake.name}, called {verdict} with "
-        f"{describe_fake_score(mistake.fake_score)}. Beside it what spoke for "
-        f"'{verdict}': a saliency map, of which {saliency}; and over the image its "
-        f"Grad-CAM, of which {cam}."
+    return " ".join(
+        (
+            f"The {CLASS_NAMES[mistake.label]} image {shorten(mistake.name)}, called "
+            f"{CLASS_NAMES[mistake.verdict]} with "
+            f"{describe_fake_score(mistake.fake_score)}, and beside it both maps.",
+            *mistake.describe(),
+        )
     )
 
 
