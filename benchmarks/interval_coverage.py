@@ -26,15 +26,15 @@ from scipy import special, stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from metrics.cells import Samples, check_samples
-from metrics.report import compute_report
-
 import command_line
 from files.atomic import save_json
 from metrics.delong import compute_paired_delong_test
-from metrics.error_rates import describe_point
-from metrics.measures import MAX_FPRS, compute_tpr_at_fpr, measure
+from metrics.error_rates import compute_point
+from metrics.measures import compute_tpr_at_fpr
+from metrics.names import MAX_FPRS
 from metrics.operating_point import choose_threshold
+from metrics.samples import Samples, check_samples
+from metrics.summary import compute_summary, measure_samples
 
 PREVALENCE = 0.01
 TESTS = ("ECE test", "paired DeLong", "FPR above its promise")
@@ -104,8 +104,9 @@ def draw_samples(
     llrs = shift * values
     prior = np.log(num_fake / num_real)
     fake_scores = special.expit(llrs + prior)
-    samples = check_samples(llrs, labels, 0.5, fake_scores=fake_scores, llrs=llrs)
-    return samples, groups if setup.frames > 1 else None
+    groups = groups if setup.frames > 1 else None
+    columns = {"fake_scores": fake_scores, "llrs": llrs, "groups": groups}
+    return check_samples(llrs, labels, 0.5, **columns), groups
 
 
 def compute_truth(setup: Setup) -> dict[str, float]:
@@ -114,7 +115,7 @@ def compute_truth(setup: Setup) -> dict[str, float]:
     sizes = (round(2 * _NUM_TRUTH * (1 - share)), round(2 * _NUM_TRUTH * share))
     single = replace(setup, frames=1)
     samples, _ = draw_samples(single, np.random.default_rng(0), sizes)
-    point = describe_point(samples, samples.called_fake, prevalence=PREVALENCE)
+    point = compute_point(samples, samples.called_fake, prevalence=PREVALENCE)
     tprs = {
         f"tpr_at_fpr_{rate:g}": compute_tpr_at_fpr(samples.in_order, rate)
         for rate in MAX_FPRS
@@ -125,7 +126,7 @@ def compute_truth(setup: Setup) -> dict[str, float]:
             f"tpr_at_fpr_{rate:g}": np.interp(rate * fp[-1], fp, tp) / tp[-1]
             for rate in MAX_FPRS
         }
-    return measure(samples) | point | tprs
+    return measure_samples(samples) | point | tprs
 
 
 def check_intervals(
@@ -134,8 +135,8 @@ def check_intervals(
     """Return which intervals of one drawing hold the truth, which tests give alarm."""
     rng = np.random.default_rng([seed, *setup.name.encode()])  # its own noise
     samples, groups = draw_samples(setup, rng)
-    report = compute_report(
-        samples, groups, num_resamples=num_resamples, seed=seed, prevalence=PREVALENCE
+    report = compute_summary(
+        samples, num_resamples=num_resamples, seed=seed, prevalence=PREVALENCE
     )
     report |= report["operating_points"][0]
     checks = {

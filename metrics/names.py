@@ -97,7 +97,7 @@ METRICS: dict[str, Metric] = {
             "probability that a random fake scores above a random real image, ties "
             "counting half; 0.5 is chance, 1 perfect",
             compute_auc,
-            interval="DeLong, logit scale",
+            interval="DeLong, logit scale; an exact bound if the classes separate",
             columns=_EVERYWHERE,
         ),
         Metric(

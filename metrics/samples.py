@@ -181,7 +181,7 @@ class Samples:
         if self.group_index is not None:
             index = self.group_index
         chosen = (self.labels == REAL, self.labels == FAKE, slice(None))
-        return Units(*(np.count_nonzero(np.bincount(index[of])) for of in chosen))
+        return Units(*(int(np.count_nonzero(np.bincount(index[of]))) for of in chosen))
 
     def index_class(self, label: int) -> np.ndarray | None:
         """Return the group numbers of one class's samples, or None."""

@@ -120,10 +120,10 @@ def test_page_is_the_same_but_for_its_date(single, files, tmp_path):
 
 
 def test_numbers_are_rows_of_exact_values(run):
-    rows = {row["name"]: row for row in list_numbers(run.analysis.report)}
+    rows = {row["name"]: row for row in list_numbers(run.analysis.numbers)}
 
-    assert rows["AUC"]["value"] == run.analysis.report["auc"]
-    assert rows["AUC"]["interval"] == run.analysis.report["auc_interval"]
+    assert rows["AUC"]["value"] == run.analysis.numbers["auc"]
+    assert rows["AUC"]["interval"] == run.analysis.numbers["auc_interval"]
     assert rows["TPR at FPR 1 %"]["text"] == rows["TPR at FPR 1 %"]["range"] == "-"
     assert rows["calibration error (ECE)"]["range"].startswith("by chance 0.")
 

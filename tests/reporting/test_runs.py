@@ -21,8 +21,8 @@ def own_files(tmp_path):
 
 def test_run_is_judged_on_its_own_dataset(run):
     assert run.analysis.scores.title == "SimpleNet on faces"
-    assert run.analysis.report["confusion_matrix"] == [[0, 2], [3, 0]]
-    assert run.analysis.report["intervals"]["num_resamples"] == 20
+    assert run.analysis.numbers["confusion_matrix"] == [[0, 2], [3, 0]]
+    assert run.analysis.numbers["intervals"]["num_resamples"] == 20
 
 
 def test_training_is_described_by_its_record_and_the_folder(run):
