@@ -204,7 +204,7 @@ def open_data(
     datasets = open_splits(
         recipe.dataset,
         source,
-        without_fakes=("train", "val") if recipe.self_blend == 1 else (),
+        without_fakes=recipe.splits_without_fakes,
         preprocessing=get_network(recipe.model).preprocessing,
     )
     return drop_bad_images(datasets, keeping.check_images, skip=keeping.skip_bad_images)

@@ -216,7 +216,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for entry in fields(self):
             value, flag = getattr(self, entry.name), entry.metadata["flag"]
-            if value is not None and not flag.fits(value):
+            is_left_open = value is None and entry.default is None
+            if not is_left_open and not flag.fits(value):
                 allowed = flag.allowed
                 words = ", ".join(allowed) if isinstance(allowed, tuple) else allowed
                 raise ValueError(f"{spell(entry)} must be {words}, got {value!r:.60}")
@@ -226,6 +227,11 @@ class Recipe:
             raise ValueError("--face-landmarks goes with --self-blend")
         if self.weights and self.from_scratch:
             raise ValueError("--weights and --from-scratch exclude each other")
+
+    @property
+    def splits_without_fakes(self) -> tuple[str, ...]:
+        """Splits whose fakes are all made of real images; their own are not read."""
+        return ("train", "val") if self.self_blend == 1 else ()
 
     def count_warmup_steps(self, steps_an_epoch: int) -> int:
         """Return in how many steps the learning rate grows to `lr`.
