@@ -224,9 +224,8 @@ def _name_network(
 ) -> str:
     """Return which network a checkpoint is of, or refuse it (ValueError)."""
     name = record.model_name
-    if not name:  # the original exercise: told by the names of its tensors
-        names = [str(key).removeprefix("module.") for key in state]
-        name = guess_network(dict.fromkeys(names)) or wanted or DEFAULT_MODEL
+    if not name:  # the original exercise stored none: the tensors' names tell
+        name = guess_network(state) or wanted or DEFAULT_MODEL
     if wanted not in (None, name):
         raise ValueError(f"it is of {name}, not {wanted}")
     return name
