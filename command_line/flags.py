@@ -232,8 +232,8 @@ def add_recipe_flags(parser: argparse.ArgumentParser, models: Sequence[str]) -> 
 def _build_options(entry: Field) -> dict[str, Any]:
     """Return how argparse takes a field of a recipe."""
     flag = entry.metadata["flag"]
-    default = flag.default_words or (entry.default if entry.default else "")
-    shown = f"{flag.help} (default: {default})" if default else flag.help
+    default = flag.default_words or entry.default
+    shown = flag.help if default is None else f"{flag.help} (default: {default})"
     if flag.allowed is bool:
         return {"action": "store_true", "help": flag.help}
     if isinstance(flag.allowed, tuple):
@@ -262,8 +262,8 @@ def add_keeping_flags(parser: argparse.ArgumentParser) -> None:
         "--check-images",
         choices=("auto", "none", "header", "full"),
         default=Keeping.check_images,
-        help="before training read the header of every image, or decode it in full; "
-        "auto reads the headers of up to 100,000 images",
+        help="check every image before training: its header, or all of it; auto checks "
+        "the headers of up to 100,000 images",
     )
     group.add_argument(
         "--skip-bad-images",
