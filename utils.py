@@ -230,7 +230,7 @@ def _name_network(
     if not name:  # the original exercise stored none: the tensors' names tell
         name = guess_network(state) or wanted or DEFAULT_MODEL
     if wanted not in (None, name):
-        raise ValueError(f"it is a checkpoint of {name}, not {wanted}")
+        raise ValueError(f"it is of {name}, not {wanted}")
     return name
 
 

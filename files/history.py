@@ -34,7 +34,7 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
         runs = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path} is not a history in JSON: {str(error)[:100]}"
+            f"{path} is not JSON, as a history is: {str(error)[:100]}"
         ) from error
     runs = [runs] if isinstance(runs, dict) else runs
     is_list = isinstance(runs, list) and runs and all(type(r) is dict for r in runs)
