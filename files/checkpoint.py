@@ -164,11 +164,11 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]
             f"checkpoint of the best epoch is {best}"
         )
     if not isinstance(parts.get("model"), dict):
-        kind = type(content).__name__
-        names = f"{', '.join(sorted(map(show, parts))[:5])}, ..." if parts else ""
+        names = ", ".join(sorted(map(show, parts))[:5])
+        what = f"entries such as {names}" if parts else f"a {type(content).__name__}"
         raise ValueError(
-            f"{path} is not a checkpoint of this suite: it holds a {kind} without a "
-            f"dict 'model' ({names}); save another tool's weights under this name"
+            f"{path} is not a checkpoint of this suite: it has no entry 'model' with "
+            f"weights, but {what}; save another tool's weights under 'model'"
         )
     try:
         return parts["model"], CheckpointRecord.from_untrusted(parts)
