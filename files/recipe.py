@@ -60,6 +60,13 @@ class Flag:
             return isinstance(value, self.allowed)
         return value in self.allowed
 
+    def describe_allowed(self) -> str:
+        """Return what may be given, in words."""
+        if isinstance(self.allowed, type):
+            return f"a {self.allowed.__name__}"
+        is_choice = isinstance(self.allowed, tuple)
+        return " or ".join(self.allowed) if is_choice else str(self.allowed)
+
 
 def _flag(default: Any, help: str, allowed: Any, *args: Any, **options: Any) -> Any:
     flag = Flag(help, allowed, *args, **options)
@@ -224,9 +231,10 @@ class Recipe:
             value, flag = getattr(self, entry.name), entry.metadata["flag"]
             is_left_open = value is None and entry.default is None
             if not is_left_open and not flag.fits(value):
-                allowed = flag.allowed
-                words = ", ".join(allowed) if isinstance(allowed, tuple) else allowed
-                raise ValueError(f"{spell(entry)} must be {words}, got {value!r:.60}")
+                raise ValueError(
+                    f"{spell(entry)} must be {flag.describe_allowed()}, "
+                    f"got {value!r:.60}"
+                )
         if self.fpr_confidence is not None and not self.max_fpr:
             raise ValueError("--fpr-confidence goes with --max-fpr above 0")
         if self.face_landmarks and not self.self_blend:
