@@ -168,6 +168,8 @@ class RunFiles:
         if snapshot["best"]:
             entries = {**snapshot, **snapshot["best"]}
             self.best = CheckpointRecord.from_untrusted(entries)
+            if None in (self.best.val_acc, self.best.test_acc):
+                raise ValueError("its best epoch has no results")
         json.dumps(self.run, allow_nan=False)  # as the history will hold it
         trainer.load_state_dict(snapshot["trainer"])
         trainer.rehearse()
