@@ -63,7 +63,8 @@ class CheckpointRecord:
         log_losses: on validation before and after calibration, nats.
         calibration_notes: sentences on where the calibration has its limits.
         llr_slope, llr_intercept: the line from logit differences to log-likelihood
-            ratios, natural logarithm; None if nothing was calibrated.
+            ratios, natural logarithm; below 0 if validation ranks fakes lower; None if
+            nothing was calibrated.
         threshold: the least P(fake) that is called fake; None if none was chosen.
         threshold_policy: how it was chosen.
         reliability: rows of `metrics.calibration.ScoreNeighbours`.
@@ -87,7 +88,7 @@ class CheckpointRecord:
     logit_bias: float = _entry(0.0, ANY_NUMBER)
     log_losses: list[float] = _entry([], _Pair())
     calibration_notes: list[str] = _entry([], list)
-    llr_slope: float | None = _entry(None, Bounds(0, 1e30))
+    llr_slope: float | None = _entry(None, ANY_NUMBER)
     llr_intercept: float | None = _entry(None, ANY_NUMBER)
     threshold: float | None = _entry(None, THRESHOLDS)
     threshold_policy: str = _entry("", str)

