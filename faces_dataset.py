@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from files.names import CLASS_NAMES, FAKE, REAL, SPLITS  # noqa: F401, handed on
-from loading import IMAGE_SIZE, list_images, read_image, read_samples
+from files.names import CLASS_NAMES, FAKE, REAL, name_mask
+from loading import ImageFile, ResizeToTensor, list_images, read_image, read_samples
+from loading.preprocessing import MARGINS
+
+FACES_TABLE = "faces.csv"  # in a dataset that extract_faces.py made
 
 
 class FacesDataset(Dataset):
@@ -33,7 +36,7 @@ class FacesDataset(Dataset):
             folder `fake`: for a training whose fakes are blended from real images.
 
     Attributes:
-        num_skipped_files: hidden files and files that are no images by their name.
+        num_skipped_files: hidden files, and files that do not have an image's name.
 
     Raises:
         FileNotFoundError: a folder is missing.
@@ -70,14 +73,14 @@ class FacesDataset(Dataset):
         """Return the sample at `index` and its label (0 real, 1 fake).
 
         Args:
-            index: from 0 on, or from -1 on backwards, as in a list.
+            index: from 0, or from -1 backwards, as in a list.
 
         Raises:
             IndexError: `index` is out of range.
             ValueError: the file cannot be read as an image; the message names it.
         """
         at_least = getattr(self.transform, "at_least", None)
-        image = read_image(self.get_path(index), at_least=at_least)
+        image = read_image(self.get_file(index), at_least=at_least)
         label = self.get_label(index)
         return (self.transform(image) if self.transform else image), label
 
@@ -98,10 +101,23 @@ class FacesDataset(Dataset):
         """The file names in `fake/` that are in use, sorted; made anew when asked."""
         return self._list_names(FAKE)
 
-    def get_path(self, index: int) -> Path:
-        """Return the path of the image at `index`."""
+    def get_file(self, index: int) -> ImageFile:
+        """Return the picture at `index`: its name, from which it can be read."""
         folder = self.root_path / self._folders[self.get_label(index)]
-        return folder / os.fsdecode(self._names[index])
+        return ImageFile(folder / os.fsdecode(self._names[index]))
+
+    def get_name(self, index: int) -> str:
+        """Return what the picture at `index` is called: its path."""
+        return self.get_file(index).name
+
+    def get_mask(self, index: int) -> ImageFile | None:
+        """Return which pixels of the fake at `index` are planted, if that is known.
+
+        They are white in ROOT/masks/SPLIT/NAME.png beside the splits.
+        """
+        path = name_mask(self.get_file(index).name)
+        is_there = self.get_label(index) == FAKE and path.is_file()
+        return ImageFile(path) if is_there else None
 
     def get_label(self, index: int) -> int:
         """Return the label of the image at `index`, without reading it."""
@@ -142,35 +158,6 @@ class FacesDataset(Dataset):
                 )
 
 
-class ResizeToTensor:
-    """Turn a PIL image into uint8 (3, 256, 256), resized with antialiasing.
-
-    Args:
-        full_decoding: let large JPEGs be decoded whole before they are resized, not
-            scaled down to twice the size that is needed. The pixels then differ by 0.2
-            of 255 levels in the mean, at most by 3, and a photograph of 12 megapixels
-            takes three times as long (docs/speed.md).
-
-    Attributes:
-        at_least: how many pixels a side of the image must have, if it has them; None:
-            all that there are.
-
-    The aspect ratio is not kept. The memory holds the pixels row by row, their channels
-    side by side, as Pillow decodes them and as the channels-last format wants them: no
-    byte is moved twice.
-    """
-
-    def __init__(self, *, full_decoding: bool = False) -> None:
-        self.at_least = None if full_decoding else 2 * IMAGE_SIZE
-
-    def __call__(self, image: Image.Image) -> torch.Tensor:
-        if image.size != (IMAGE_SIZE, IMAGE_SIZE):
-            size = (IMAGE_SIZE, IMAGE_SIZE)
-            image = image.resize(size, Image.Resampling.BICUBIC)
-        pixels = torch.from_numpy(np.array(image))  # (256, 256, 3)
-        return pixels.permute(2, 0, 1)
-
-
 def compute_fingerprint(datasets: Mapping[str, FacesDataset]) -> str:
     """Return a hash of all file names: others give another one."""
     digest = hashlib.sha256()
@@ -198,3 +185,25 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
     )
     skipped = dataset.num_skipped_files
     return f"{line}; {skipped} other files or folders passed over" if skipped else line
+
+
+def list_names(dataset: FacesDataset) -> list[str]:
+    """Return the names of a dataset's images, in order."""
+    return [dataset.get_name(index) for index in range(len(dataset))]
+
+
+def read_crop_margin(folder: Path) -> float | None:
+    """Return the margin with which extract_faces.py cut a dataset's faces, if it did.
+
+    Args:
+        folder: of the dataset.
+    """
+    table = folder / FACES_TABLE
+    if not table.is_file():
+        return None
+    with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        row = next(csv.DictReader(file), {})
+    try:
+        return MARGINS.parse(row.get("margin") or "")
+    except ValueError:  # of an earlier version, or of somebody else
+        return None

@@ -1,5 +1,7 @@
-"""The two detectors, each with the preprocessing that it expects."""
+"""The networks that can be trained by name, each with what it expects of a picture."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -7,42 +9,78 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from files.imagenet_weights import find_weights, load_backbone
-from files.names import MODEL_NAMES
-from hardware import Precision
-from hardware.fused_layers import are_hooked, conv_pool_relu, describe_kernels, fit
-from loading import PUBLISHED, SYMMETRIC
+from hardware.fused_layers import are_hooked, conv_pool_relu, fit
+from loading import PUBLISHED, SYMMETRIC, Preprocessing
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that can be trained by name.
+
+    Attributes:
+        build: builds it with random weights, on the CPU, in training mode: from float32
+            images (N, 3, size, size) to logits (N, 2), real first.
+        preprocessing: what it expects of a picture.
+        layer: the convolution whose activations class activation maps weigh.
+        find_weights: from a file that the user named, or None, to the file of weights
+            to start from; None where it always starts from random ones.
+        load_weights: loads such a file into it.
+    """
+
+    build: Callable[[], nn.Module]
+    preprocessing: Preprocessing
+    layer: str
+    find_weights: Callable[[Path | None], Path] | None = None
+    load_weights: Callable[[nn.Module, Path], None] | None = None
+
+
+# By name; filled in below, and by anybody who has another network.
+NETWORKS: dict[str, Network] = {}
+
+
+def get_network(name: str) -> Network:
+    """Return the network of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in NETWORKS:
+        raise ValueError(
+            f"unknown model {name!r:.60}: choose from {', '.join(NETWORKS)}"
+        )
+    return NETWORKS[name]
 
 
 def build_model(
     name: str, *, weights_path: str | Path | None = None, from_scratch: bool = False
 ) -> nn.Module:
-    """Build a model by name.
+    """Build a network by name.
 
     Args:
-        name: one of `MODEL_NAMES`.
-        weights_path: ImageNet weights file, for XceptionBased only.
+        name: one of `NETWORKS`.
+        weights_path: weights to start from; None: the network's own search for them.
         from_scratch: random weights; use it too before loading a checkpoint.
 
     Returns:
-        The model, with attributes `name` and `preprocessing`, on the CPU, in training
-        mode.
+        The network with its `preprocessing`, on the CPU, in training mode.
 
     Raises:
-        ValueError: for an unknown name, or weights for a model that has none.
-        OSError: when the weights are not to be had.
+        ValueError: there is no such network, weights and a random start are both asked
+            for, or the file does not hold weights of this network.
+        OSError: no weights are to be had.
     """
-    if name == "XceptionBased":
-        return get_xception_based_model(weights_path, from_scratch=from_scratch)
-    if name != "SimpleNet":
+    network = get_network(name)
+    if weights_path is not None and (from_scratch or network.find_weights is None):
         raise ValueError(
-            f"unknown model {name!r:.60}: choose from {', '.join(MODEL_NAMES)}"
+            f"{name} cannot start from {weights_path}: --weights goes with a network "
+            "that has weights to start from, and without --from-scratch"
         )
-    if weights_path is not None:
-        raise ValueError(
-            f"SimpleNet has no ImageNet weights to load from {weights_path}: "
-            "leave --weights out, or choose XceptionBased"
-        )
-    return SimpleNet()  # always from random weights
+    model = network.build()
+    if network.find_weights is not None and not from_scratch:
+        path = network.find_weights(weights_path and Path(weights_path))
+        network.load_weights(model, path)
+    model.preprocessing = network.preprocessing
+    return model
 
 
 class MaxPool2x2(nn.MaxPool2d):
@@ -66,10 +104,10 @@ class MaxPool2x2(nn.MaxPool2d):
 
 
 class SteadyLinear(nn.Linear):
-    """A linear layer by which no image's score depends on its batch, on a CPU.
+    """A linear layer whose output for an image does not depend on the batch (on a CPU).
 
     The matrix product chooses its order of summation by the number of rows: in float32
-    an image alone and amid others differed by up to 2.4e-7 in the logits. Where no
+    an image alone and among others differed by up to 2.4e-7 in the logits. Where no
     gradient is asked for, rows are multiplied in blocks of 32, the last one filled up
     with zeros. At the default batch size that is free; an image alone takes up to 16 ms
     longer (SimpleNet, one core), as its one row is multiplied as 32.
@@ -98,7 +136,6 @@ class SimpleNet(nn.Module):
             for a layer's output.
     """
 
-    name = "SimpleNet"
     preprocessing = PUBLISHED
     fuse = True
 
@@ -124,49 +161,36 @@ class SimpleNet(nn.Module):
         features = F.relu(self.fc2(features))
         return self.fc3(features)
 
-    def describe_kernels(self, precision: Precision) -> str | None:
-        """Say whose kernels it runs on; None where the suite has none of its own."""
-        return describe_kernels(self, precision)
-
     def _conv_pool_relu(self, features: Tensor, conv: nn.Conv2d) -> Tensor:
         """Compute a step by PyTorch's layers."""
         return F.relu(self.pool(conv(features)))
 
 
 def get_xception_based_model(
-    weights_path: str | Path | None = None,
-    *,
-    from_scratch: bool = False,
-    cache_dir: str | Path | None = None,
+    weights_path: str | Path | None = None, *, from_scratch: bool = False
 ) -> nn.Module:
     """Build Xception with ImageNet weights and a new head for real or fake.
 
     Args:
         weights_path: ImageNet weights file; None: the cache folder, then the mirrors.
         from_scratch: start from random weights; also what a checkpoint is loaded into.
-        cache_dir: where downloads are kept; None: torch.hub's folder.
 
     Returns:
-        A module from float32 (N, 3, 256, 256) to logits (N, 2), real first, with
-        `name`, `preprocessing` and `weights_source` (a sentence on what was loaded).
+        A module from float32 (N, 3, 256, 256) to logits (N, 2), real first, with its
+        `preprocessing`.
 
     Raises:
-        ValueError: when both a file and a random start are asked for, or the file is
-            no weights file of Xception.
-        OSError: when no weights are to be had.
+        ValueError, OSError: as `build_model`.
 
     Source: F. Chollet, Xception, CVPR 2017. Deviations: the 1000-way last layer is
         replaced by an MLP 2048-1000-256-64-2; no ReLU works in place.
     """
-    if from_scratch and weights_path is not None:
-        raise ValueError(
-            f"a weights file ({weights_path}) and a random start exclude each other: "
-            "give --weights or --from-scratch"
-        )
-    path = None if from_scratch else find_weights(weights_path, cache_dir=cache_dir)
+    options = {"weights_path": weights_path, "from_scratch": from_scratch}
+    return build_model("XceptionBased", **options)
+
+
+def _build_xception_based() -> nn.Module:
     model = build_plain_xception()
-    source = "random start, no ImageNet weights"
-    model.weights_source = source if path is None else load_backbone(model, path)
     model.last_linear = nn.Sequential(
         SteadyLinear(2048, 1000),
         nn.ReLU(),
@@ -176,14 +200,12 @@ def get_xception_based_model(
         nn.ReLU(),
         SteadyLinear(64, 2),
     )
-    model.name = "XceptionBased"
-    model.preprocessing = SYMMETRIC
     return model
 
 
 def build_plain_xception() -> nn.Module:
     """Build Xception with its 1000-way last layer and random weights."""
-    from hardware.fast_xception import FastXception  # a second: who needs it pays
+    from hardware.fast_xception import FastXception  # takes a second to import
 
     model = FastXception(num_classes=1000)
     model.last_linear = model.fc  # as `pretrainedmodels.xception` does
@@ -194,3 +216,9 @@ def build_plain_xception() -> nn.Module:
             # (Grad-CAM) would read activations that the ReLU has overwritten.
             module.inplace = False
     return model
+
+
+NETWORKS["SimpleNet"] = Network(SimpleNet, PUBLISHED, layer="conv3")
+NETWORKS["XceptionBased"] = Network(
+    _build_xception_based, SYMMETRIC, "conv3", find_weights, load_backbone
+)

@@ -1,28 +1,26 @@
 """Measure trained detectors: curves, metrics with intervals, comparisons."""
 
 import argparse
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 from torch.utils.data import Dataset
 
 import command_line
-from faces_dataset import FacesDataset
+from command_line import say, take
+from faces_dataset import list_names
 from files.atomic import check_writable
-from files.names import MODEL_NAMES, SPLITS, default_checkpoint_path
+from files.bounds import INNER_SHARE, Bounds
+from files.names import default_checkpoint_path
 from files.provenance import describe_call
-from files.run_files import get_versions
-from hardware import Precision, choose_precision, prepare_device, show_progress
-from judging.datasets import compute_dataset_logits, list_paths, score_dataset
-from metrics import compute_fake_scores
+from hardware import Compute, show_progress
+from judging.detector import Detector, Scored, as_detector, build_score_set
+from models import NETWORKS
 from plots.reports import save_all
 from scores import (
     ScoreFormat,
@@ -31,10 +29,11 @@ from scores import (
     find_leaks,
     groups_from_names,
     load_score_set,
+    subsets_from_names,
     tell_apart,
 )
 from scores.analysis import analyse
-from utils import load_checkpoint, load_dataset
+from utils import Source, list_splits, load_checkpoint, open_source, open_splits
 
 EPILOG = """examples:
   python numerical_analysis.py -m SimpleNet -d fakes_dataset \\
@@ -61,10 +60,9 @@ SCORE_FLAGS = [flag.name for flag in fields(ScoreFormat)]
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_data_flags(parser, several=True)
-    parser.set_defaults(dataset=None)  # scores from elsewhere are named by their file
-    command_line.add_model_flag(parser, from_checkpoint=True)
-    command_line.add_checkpoint_flag(parser, several=True)
+    command_line.add_dataset_flag(parser, None, several=True)
+    command_line.add_model_flag(parser, tuple(NETWORKS), from_checkpoint=True)
+    command_line.add_checkpoint_flag(parser, nargs="+")
     command_line.add_compute_flags(parser)
     command_line.add_figures_flag(parser)
     _add_analysis_flags(parser)
@@ -76,20 +74,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("analysis")
-    group.add_argument(
-        "--split", choices=("val", "test"), default="test", help="what is scored"
-    )
+    command_line.add_split_flag(group)
     group.add_argument(
         "--threshold",
-        type=command_line.number_type(float, math.isfinite, "a number"),
+        type=take(Bounds(-1e300, 1e300)),
         metavar="T",
-        help="P(fake), or score where that is not known, from which on a sample is "
+        help="P(fake), or score where that is not known, at which a sample is "
         "called fake (default: the checkpoint's or that of --calibrate-on, chosen on "
         "validation; else 0.5, or 0 for scores that are not P(fake))",
     )
     group.add_argument(
         "--prevalence",
-        type=command_line.inner_fraction,
+        type=take(INNER_SHARE),
         metavar="SHARE",
         help="share of fakes where the detector is to be used: also say how many of "
         "those called fake are, and called real (PPV, NPV)",
@@ -121,19 +117,7 @@ def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
         ),
     ):
         group.add_argument(flag, type=Path, nargs="+", metavar="FILE", help=text)
-    group.add_argument(
-        "--max-fpr",
-        type=command_line.fraction,
-        metavar="RATE",
-        help="with --calibrate-on: threshold at which at most this share of its real "
-        "samples is called fake (default: where both errors are equally frequent)",
-    )
-    group.add_argument(
-        "--fpr-confidence",
-        type=command_line.inner_fraction,
-        metavar="C",
-        help="with --max-fpr: be so sure that other real samples keep to it as well",
-    )
+    command_line.add_fpr_flags(group, "--calibrate-on")
     for name, default, text in (
         ("score", "score", "scores; P(fake) where all are from 0 to 1"),
         ("label", "label", "labels"),
@@ -170,10 +154,8 @@ def _check_combination(
             if getattr(args, name) != parser.get_default(name):
                 flag = f"--{name.replace('_', '-')}"
                 parser.error(f"{flag} goes with --from-scores")
-    elif args.checkpoint_path or args.limit or args.full_decoding:
-        parser.error(
-            "--from-scores goes without --checkpoint-path, --limit and --full-decoding"
-        )
+    elif args.checkpoint_path or args.limit:
+        parser.error("--from-scores goes without --checkpoint-path and --limit")
     num_files = len(args.from_scores or ())
     if num_files and args.dataset and len(args.dataset) not in (1, num_files):
         parser.error("-d names one dataset, or one for each file of --from-scores")
@@ -202,107 +184,102 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     else:
         names = args.dataset or ["fakes_dataset"]
-        options = {
-            "data_root": args.data_root,
-            "limit": args.limit,
-            "full_decoding": args.full_decoding,
-        }
+        source = Source(args.data_root, args.split, args.limit)
         score_sets = _score_datasets(
-            {name: load_dataset(name, args.split, **options) for name in names},
-            args.checkpoint_path,
-            args.model,
+            _pair(args.checkpoint_path, names, args.model),
+            source,
+            command_line.take_compute(args),
+            model_name=args.model,
             **patterns,
-            split=args.split,
-            batch_size=args.batch_size,
-            precision=choose_precision(args.precision, prepare_device(args.device)),
-            workers=args.workers,
         )
         if args.group_by:
-            _print_leaks([args.data_root / name for name in names], args.group_by)
+            _print_leaks(names, source, args.group_by)
     score_sets = _set_threshold(tell_apart(score_sets), args.threshold)
     options = {"num_resamples": args.resamples, "seed": args.seed}
     analyses = [
         analyse(scores, prevalence=args.prevalence, **options)
         for scores in show_progress(score_sets, "analyse")
     ]
-    call = _describe_call(sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
+    call = describe_call(__file__, words, "scipy", "scikit-learn", "matplotlib")
     for path in save_all(analyses, args.figures_dir, call):
-        command_line.say(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def get_soft_scores_and_true_labels(
-    dataset: Dataset,
-    model: nn.Module,
-    *,
-    batch_size: int = 32,
-    precision: Precision | None = None,
-    workers: int | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    dataset: Dataset, model: Detector | nn.Module, compute: Compute | None = None
+) -> Scored:
     """Score every image of a dataset.
 
     Args:
         dataset: samples as `loading.BatchLoader` takes them.
-        model: as `load_checkpoint` or `load_model` return it; it runs on the device
-            that it is on, in evaluation mode.
-        batch_size: images in a batch.
-        precision: arithmetic of the forward pass; default as suits the device.
-        workers: processes that read images; default as suits the device.
+        model: a detector, or a network alone, which is then not calibrated; it runs on
+            the device that it is on, in evaluation mode.
+        compute: precision, batch size and workers; default as suits the device.
 
     Returns:
-        Real scores, fake scores (float64 (N,), the softmax of the logits, calibrated
-        as the model says; they sum to 1) and true labels (int64 (N,)), in the
-        dataset's order.
+        What unpacks to real scores, fake scores (float64 (N,), the softmax of the
+        logits, calibrated as the detector says; they sum to 1) and true labels (int64
+        (N,)), in the dataset's order; it holds the logits as well.
 
     Raises:
         ValueError: a score is not finite; the message names the image.
     """
-    logits, labels = compute_dataset_logits(
-        dataset, model, batch_size=batch_size, precision=precision, workers=workers
-    )
-    temperature = getattr(model, "temperature", 1.0)  # an untrained model has none
-    bias = getattr(model, "logit_bias", 0.0)
-    fake_scores = compute_fake_scores(logits, temperature, bias)
-    real_scores = compute_fake_scores(logits.flip(1), temperature, -bias)
-    return real_scores, fake_scores, labels.numpy()
+    return as_detector(model).score(dataset, compute)
+
+
+def _pair(
+    paths: Sequence[Path] | None, names: Sequence[str], model_name: str | None
+) -> list[tuple[Path, list[str]]]:
+    """Return each checkpoint with the datasets to test it on: its own by default."""
+    if paths:
+        return [(path, list(names)) for path in paths]
+    return [(default_checkpoint_path(name, model_name), [name]) for name in names]
 
 
 def _score_datasets(
-    datasets: Mapping[str, FacesDataset],
-    checkpoint_paths: Sequence[Path] | None,
-    model_name: str | None,
+    pairs: Sequence[tuple[Path, list[str]]],
+    source: Source,
+    compute: Compute,
     *,
-    precision: Precision,
-    **options: Any,
+    model_name: str | None,
+    group_pattern: str | None,
+    subset_pattern: str | None,
 ) -> list[ScoreSet]:
-    """Score each dataset with each checkpoint, or with the one trained on it."""
-    if checkpoint_paths:
-        pairs = [(path, list(datasets)) for path in checkpoint_paths]
-    else:
-        model_name = model_name or MODEL_NAMES[0]
-        pairs = [(default_checkpoint_path(d, model_name), [d]) for d in datasets]
+    """Score the datasets that each checkpoint is to be tested on."""
     score_sets = []
     for path, names in pairs:
-        model = load_checkpoint(path, model_name, precision.device)
-        command_line.say(f"checkpoint: {path}")
-        score_sets += [
-            score_dataset(name, datasets[name], model, precision=precision, **options)
-            for name in names
-        ]
+        detector = load_checkpoint(path, model_name, compute.device)
+        say(f"checkpoint: {path}")
+        for name in names:
+            dataset = open_source(name, source, preprocessing=detector.preprocessing)
+            files, labels = list_names(dataset), dataset.get_labels()
+            parts = {
+                "groups": groups_from_names(files, group_pattern),
+                "subsets": subsets_from_names(files, labels, subset_pattern),
+            }
+            scored = get_soft_scores_and_true_labels(dataset, detector, compute)
+            score_sets.append(
+                build_score_set(
+                    name, dataset, detector, scored, split=source.split, **parts
+                )
+            )
     return score_sets
 
 
-def _print_leaks(folders: Sequence[Path], group_pattern: str) -> None:
-    """Say which groups the splits in each folder share, by the names of all files."""
-    for folder in folders:
-        splits = [split for split in SPLITS if (folder / split).is_dir()]
-        paths = {split: list_paths(FacesDataset(folder / split)) for split in splits}
-        leaks = find_leaks(
-            {split: groups_from_names(paths[split], group_pattern) for split in splits}
-        )
-        for leak in leaks:
-            command_line.say(f"{folder.name}: LEAK, {leak}")
+def _print_leaks(names: Sequence[str], source: Source, group_pattern: str) -> None:
+    """Say which groups a dataset's splits share, by the names of all files."""
+    for name in names:
+        whole = replace(source, limit=None)
+        splits = list_splits(source.data_root / name)
+        groups = {
+            split: groups_from_names(list_names(dataset), group_pattern)
+            for split, dataset in open_splits(name, whole, splits=splits).items()
+        }
+        leaks = find_leaks(groups)
+        say(*(f"{name}: LEAK, {leak}" for leak in leaks))
         if not leaks:
-            command_line.say(f"{folder.name}: no group is in more than one split")
+            say(f"{name}: no group is in more than one split")
 
 
 def _load_score_sets(
@@ -340,7 +317,7 @@ def _check_other_samples(scores: ScoreSet, validation: ScoreSet) -> None:
         )
     num_common = len(set(scores.paths or ()) & set(validation.paths or ()))
     if num_common:
-        command_line.say(
+        say(
             f"LEAK: {num_common} samples of {judged['path']} are in {given['path']} "
             "too, by their names: what is calibrated on them looks better than it is"
         )
@@ -357,13 +334,6 @@ def _set_threshold(
         )
     changes = {"threshold": threshold, "threshold_source": "given by --threshold"}
     return [replace(scores, **changes) for scores in score_sets]
-
-
-def _describe_call(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return what ran, when, and the versions that numbers may depend on."""
-    packages = ("scipy", "scikit-learn", "matplotlib")
-    versions = {**get_versions(), **{name: version(name) for name in packages}}
-    return describe_call(Path(__file__).name, arguments, versions)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,18 @@ import hashlib
 import os
 import sys
 import textwrap
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import command_line
+from command_line import say
 from files.atomic import check_output, check_writable, open_csv, open_json_lines
-from files.names import make_printable
-from hardware import choose_precision, prepare_device, show_progress
+from files.names import FIGURES_DIR, make_printable
+from hardware import Precision, show_progress
+from judging.detector import Detector
 from judging.finding import (
     STANDARD_INPUT,
     ImageFinder,
@@ -22,11 +24,13 @@ from judging.finding import (
     read_path_list,
     refuse_outputs,
 )
-from judging.pictures import load_pictures
-from judging.verdicts import COLUMNS, Judged, Verdict, judge_batches, load_detector
+from judging.pictures import Picture, View, load_pictures
+from judging.verdicts import COLUMNS, Verdict, judge_batches
 from judging.words import format_verdict, summarise
-from loading.face_finding import CROP_SIDE, FaceFinder
+from loading.face_finding import FaceFinder
+from loading.preprocessing import MARGINS
 from scores import describe_fake_score
+from utils import load_checkpoint
 
 EPILOG = """examples:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
@@ -35,12 +39,12 @@ EPILOG = """examples:
   find photos -name '*.jpg' -print0 | python predict.py -cpp A.pt - -0 --json out.jsonl
 
 prints a line for each image and checkpoint: verdict, P(fake), path. A picture that is
-plainly no face crop, as its sides are 1 to 1.5 or more, gets a warning, and its verdict
-a question mark. Images that cannot be read are named on stderr, the others are still
-judged, and the exit status is 1.
+plainly not a face crop, because its sides are 1 to 1.5 or more, gets a warning, and its
+verdict a question mark. Images that cannot be read are named on stderr, the others are
+still judged, and the exit status is 1.
 
-Files are judged while they are being found, in constant memory. Of a folder those are
-judged whose names end as an image's (.jpg, .png, ...)."""
+Files are judged while they are being found, in constant memory. In a folder, files
+whose names end as an image's (.jpg, .png, ...) are judged."""
 
 MOST_CHARACTERS = 50  # of an image's name, in that of its figure
 
@@ -74,18 +78,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="name the files and subfolders of a folder that are passed over",
     )
-    parser.add_argument(
-        "-cpp",
-        "-cp",
-        "--checkpoint-path",
-        type=Path,
+    command_line.add_checkpoint_flag(
+        parser,
+        "checkpoint written by train_main.py; says the network and how it wants its "
+        "images; of several, whose names end alike (A.pt B.pt), each gives its own "
+        "verdict, and what follows is a PATH",
         nargs="+",
         action="append",
         required=True,
-        metavar="FILE",
-        help="checkpoint written by train_main.py; says the model and how it wants "
-        "its images; of several, whose names end alike (A.pt B.pt), each gives its own "
-        "verdict, and what follows is a PATH",
     )
     parser.add_argument(
         "--find-faces",
@@ -95,11 +95,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--margin",
-        type=command_line.number_type(float, lambda x: x > 0, "a number above 0"),
-        default=CROP_SIDE,
+        type=command_line.take(MARGINS),
         metavar="RATIO",
-        help="with --find-faces: a crop's side in heights of a face's box, as in the "
-        "data that the detector was trained on",
+        help="with --find-faces: a crop's side in heights of a face's box (default: "
+        "that of the data that the detector was trained on, by its checkpoint)",
     )
     _add_output_flags(parser)
     command_line.add_compute_flags(parser, seed=False)
@@ -154,7 +153,7 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         "--explain",
         type=Path,
         nargs="?",
-        const=Path("figures"),
+        const=FIGURES_DIR,
         metavar="DIR",
         help="also draw each image beside its saliency map and Grad-CAM, a figure for "
         "each image and checkpoint, in this folder (without DIR: figures)",
@@ -164,73 +163,72 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
-    precision = choose_precision(args.precision, prepare_device(args.device))
+    compute = command_line.take_compute(args)
     if args.find_faces:
         FaceFinder()  # says now if it is not installed
-    detectors = [load_detector(path, precision) for path in args.checkpoint_path]
-    outputs = [path for path in (args.csv, args.json) if path is not None]
-    check_outputs(args, outputs)
-
-    finder = build_finder(args)
-    batches = load_pictures(
-        refuse_outputs(finder, outputs),
-        batch_size=args.batch_size,
-        device=precision.device,
-        workers=args.workers,
-        hashed=bool(outputs),
-        face_side=args.margin if args.find_faces else None,
-        full_decoding=args.full_decoding,
-    )
-    judged = judge_batches(batches, detectors)
-    is_known = sys.stderr.isatty() and not args.find_faces
-    total = count_images(args) if is_known else None
-    several = len(detectors) > 1
-    reporter = Reporter(several=several)
-    with ExitStack() as stack:
-        writers = open_tables(stack, args.csv, args.json)
-        for one in show_progress(judged, "judge", total=total):
-            reporter.report(one)
-            for verdict in one.verdicts:
-                for write in writers:
-                    write(verdict)
-            if args.explain is not None:
-                save_explanations(one, args.explain)
-
-    passed_over = describe_passed_over(finder.num_files, finder.num_folders)
-    if passed_over and not args.verbose:
-        command_line.say(passed_over, file=sys.stderr)
-    for number, detector in enumerate(detectors):
-        if names := reporter.names[number]:
-            command_line.say(summarise(names, detector, with_detector=several))
-    for path in outputs:
-        command_line.say(f"wrote {path}")
-    return 1 if finder.num_failures or reporter.num_failures else 0
-
-
-def check_outputs(args: argparse.Namespace, tables: Sequence[Path]) -> None:
-    """Raise if a result cannot be written, or would replace what is read.
-
-    The images in folders are not known yet: `refuse_outputs` looks at each as it comes.
-    """
+    detectors = [
+        load_checkpoint(path, device=compute.device) for path in args.checkpoint_path
+    ]
+    tables = [path for path in (args.csv, args.json) if path is not None]
     for path in tables:
         check_output(path, [*args.checkpoint_path, *args.paths])
     if args.explain is not None:
         check_writable(args.explain)
 
-
-def build_finder(args: argparse.Namespace) -> ImageFinder:
-    """Return what finds the images that are meant, and says what is passed over."""
-
-    def name(path: Path) -> None:
-        if args.verbose:
-            subfolder = " (a subfolder)" if path.is_dir() else ""
-            command_line.say(f"passed over: {path}{subfolder}", file=sys.stderr)
-
-    return ImageFinder(
+    finder = build_finder(
         list_paths(args.paths, null=args.null),
         recursive=args.recursive,
         excluded=args.explain,
-        on_failure=partial(command_line.say, file=sys.stderr),
+        verbose=args.verbose,
+    )
+    batches = load_pictures(
+        refuse_outputs(finder, tables),
+        list(dict.fromkeys(View.of(d, args.margin) for d in detectors)),
+        batch_size=compute.batch_size,
+        device=compute.device,
+        workers=compute.workers,
+        hashed=bool(tables),
+        with_faces=args.find_faces,
+    )
+    judged = judge_batches(batches, detectors, compute.precision, margin=args.margin)
+    is_known = sys.stderr.isatty() and not args.find_faces
+    total = count_images(args.paths, finder) if is_known else None
+    reporter = Reporter(detectors)
+    with ExitStack() as stack:
+        writers = open_tables(stack, args.csv, args.json)
+        for picture, verdicts in show_progress(judged, "judge", total=total):
+            reporter.report(picture, verdicts)
+            for verdict in verdicts:
+                for write in writers:
+                    write(verdict)
+                if args.explain is not None and not verdict.error:
+                    say(
+                        f"wrote {save_figure(verdict, args.explain, compute.precision)}"
+                    )
+
+    passed_over = describe_passed_over(finder.num_files, finder.num_folders)
+    if passed_over and not args.verbose:
+        say(passed_over, file=sys.stderr)
+    reporter.summarise()
+    say(*(f"wrote {path}" for path in tables))
+    return 1 if finder.num_failures or reporter.num_failures else 0
+
+
+def build_finder(
+    paths: Iterable[Path], *, recursive: bool, excluded: Path | None, verbose: bool
+) -> ImageFinder:
+    """Return what finds the images that are meant, and says what is passed over."""
+
+    def name(path: Path) -> None:
+        if verbose:
+            subfolder = " (a subfolder)" if path.is_dir() else ""
+            say(f"passed over: {path}{subfolder}", file=sys.stderr)
+
+    return ImageFinder(
+        paths,
+        recursive=recursive,
+        excluded=excluded,
+        on_failure=partial(say, file=sys.stderr),
         on_passed_over=name,
     )
 
@@ -245,40 +243,45 @@ def list_paths(paths: Iterable[Path], *, null: bool) -> Iterator[Path]:
             yield path
 
 
-def count_images(args: argparse.Namespace) -> int | None:
+def count_images(paths: Sequence[Path], finder: ImageFinder) -> int | None:
     """Count what there is to judge, to tell the time left; None for a list."""
-    if Path(STANDARD_INPUT) in args.paths:
+    if Path(STANDARD_INPUT) in paths:
         return None
-    options = {"recursive": args.recursive, "excluded": args.explain}
-    return sum(1 for _ in ImageFinder(args.paths, **options))
+    options = {"recursive": finder.recursive, "excluded": finder.excluded}
+    return sum(1 for _ in ImageFinder(paths, **options))
 
 
 class Reporter:
     """Print verdicts and failures as they come, and count them.
 
     Args:
-        several: whether each line is to say whose verdict it is.
+        detectors: who judges; of several each line says whose verdict it is.
 
     Attributes:
-        names: by the detector's number, how often each `Verdict.name` was given.
-        num_failures: images that some detector has no verdict on.
+        num_failures: images on which some detector has no verdict.
     """
 
-    def __init__(self, *, several: bool) -> None:
-        self.several = several
-        self.names: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        self._detectors = detectors
+        self._several = len(detectors) > 1
+        self._names: list[Counter[str]] = [Counter() for _ in detectors]
         self.num_failures = 0
 
-    def report(self, judged: Judged) -> None:
+    def report(self, picture: Picture, verdicts: Sequence[Verdict]) -> None:
         """Print what is said of a picture."""
-        errors = dict.fromkeys(v.error for v in judged.verdicts if v.error)
-        for error in errors:
-            command_line.say(error, file=sys.stderr)
+        errors = dict.fromkeys(v.error for v in verdicts if v.error)
+        say(*errors, file=sys.stderr)
         self.num_failures += bool(errors)
-        for number, verdict in enumerate(judged.verdicts):
+        for names, verdict in zip(self._names, verdicts, strict=True):
             if not verdict.error:
-                self.names[number][verdict.name] += 1
-                command_line.say(format_verdict(verdict, with_detector=self.several))
+                names[verdict.name] += 1
+                say(format_verdict(verdict, with_detector=self._several))
+
+    def summarise(self) -> None:
+        """Print how often each verdict was given."""
+        for names, detector in zip(self._names, self._detectors, strict=True):
+            if names:
+                say(summarise(names, detector, with_detector=self._several))
 
 
 def open_tables(
@@ -298,32 +301,27 @@ def open_tables(
     return writers
 
 
-def save_explanations(judged: Judged, folder: Path) -> None:
-    """Draw a picture with its maps, for each detector that has a verdict on it."""
+def save_figure(verdict: Verdict, folder: Path, precision: Precision) -> Path:
+    """Draw a picture with its maps, and return where."""
     from explaining.pictures import explain_sample, save_explanation  # two seconds
 
-    for verdict in judged.verdicts:
-        if verdict.error:
-            continue
-        detector = verdict.detector
-        explanation = explain_sample(
-            judged.sample, verdict.label, detector.model, detector.precision
-        )
-        score = describe_fake_score(verdict.fake_score)
-        lines = [
-            f"{verdict.name}, {score}, by {detector.model.title}",
-            *textwrap.wrap(make_printable(str(judged.picture.path)), 100),
-            judged.picture.warning or "",
-        ]
-        path = name_figure(folder, verdict)
-        save_explanation(explanation, path, "\n".join(filter(None, lines)))
-        command_line.say(f"wrote {path}")
+    detector, picture = verdict.detector, verdict.picture
+    explanation = explain_sample(verdict.sample, verdict.label, detector, precision)
+    score = describe_fake_score(verdict.fake_score)
+    lines = [
+        f"{verdict.name}, {score}, by {detector.title}",
+        *textwrap.wrap(make_printable(picture.name), 100),
+        picture.warning or "",
+    ]
+    path = name_figure(folder, verdict)
+    save_explanation(explanation, path, "\n".join(filter(None, lines)))
+    return path
 
 
 def name_figure(folder: Path, verdict: Verdict) -> Path:
     """Return what a figure is called: a name that no other image or detector gives."""
-    image, face = verdict.picture.path, verdict.picture.face
-    named = (image, verdict.detector.checkpoint_path)
+    image, face = Path(verdict.picture.name), verdict.picture.face
+    named = (image, verdict.detector.path)
     whole = b"\0".join(os.fsencode(path.absolute()) for path in named)
     whole += repr(face.box).encode() if face else b""
     digest = hashlib.sha256(whole).hexdigest()[:12]

@@ -7,27 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 import command_line
+from command_line import say
 from faces_dataset import FacesDataset, compute_fingerprint, count_classes
 from files.atomic import check_writable, save_csv, save_json
 from files.names import default_checkpoint_path
-from files.provenance import describe_call, describe_file
-from files.run_files import get_versions
-from hardware import Precision, choose_precision, prepare_device, show_progress
-from loading import IMAGE_SIZE, BatchLoader, read_image, read_samples
+from files.provenance import describe_call
+from hardware import show_progress
+from judging.detector import Detector, Scored
+from loading import read_image, read_samples
 from loading.disturbances import LEVELS, UNITS, disturb
-from metrics import compute_fake_scores, compute_logit_differences
 from metrics.robustness import MEASURES, compute_auc_kept, measure_condition
+from models import NETWORKS
 from plots.robustness import build_robustness_figure, format_robustness
 from plots.style import save_figure
-from trainer import compute_logits
-from utils import load_checkpoint, load_dataset, refuse_broken_scores
+from utils import Source, load_checkpoint, open_source
 
-# What is done to an image, and its level; nothing at first.
+# What is done to an image, and at which level; nothing in the first condition.
 CONDITIONS = [("none", 0)]
 CONDITIONS += [(name, n + 1) for name in LEVELS for n in range(len(LEVELS[name]))]
 PANELS = {name: (UNITS[name], strengths) for name, strengths in LEVELS.items()}
@@ -46,9 +45,9 @@ writes, to the folder of figures (of several detectors: DATASET_robustness):
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_data_flags(parser)
-    command_line.add_model_flag(parser, from_checkpoint=True)
-    command_line.add_checkpoint_flag(parser, several=True)
+    command_line.add_dataset_flag(parser)
+    command_line.add_model_flag(parser, tuple(NETWORKS), from_checkpoint=True)
+    command_line.add_checkpoint_flag(parser, nargs="+")
     command_line.add_compute_flags(parser)
     command_line.add_figures_flag(parser)
     return parser.parse_args(argv)
@@ -57,40 +56,31 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    precision = choose_precision(args.precision, prepare_device(args.device))
+    compute = command_line.take_compute(args)
     paths = args.checkpoint_path or [default_checkpoint_path(args.dataset, args.model)]
-    models = [load_checkpoint(path, args.model, precision.device) for path in paths]
-    for path in paths:
-        command_line.say(f"checkpoint: {path}")
-    where = {"data_root": args.data_root, "limit": args.limit}
-    faces = load_dataset(
-        args.dataset, "test", full_decoding=args.full_decoding, **where
-    )
+    detectors = [load_checkpoint(path, args.model, compute.device) for path in paths]
+    say(*(f"checkpoint: {path}" for path in paths))
+    source = Source(args.data_root, "test", args.limit)
     check_writable(args.figures_dir)
-    images = DisturbedFaces(faces, args.seed)
-    options = {"batch_size": args.batch_size, "workers": args.workers}
-    detectors = []
-    for model, title in zip(models, name_detectors(models), strict=True):
-        logits = score_conditions(images, model, precision, title=title, **options)
-        labels = faces.get_labels()
-        detector = measure_detector(model, logits, labels, title=title, seed=args.seed)
-        command_line.say(*format_robustness(detector, PANELS), "")
-        detectors.append(detector)
+    measured = []
+    for detector, title in zip(detectors, name_detectors(detectors), strict=True):
+        faces = open_source(args.dataset, source, preprocessing=detector.preprocessing)
+        scored = detector.score(DisturbedFaces(faces, args.seed), compute)
+        numbers = measure_detector(detector, scored, title=title, seed=args.seed)
+        say(*format_robustness(numbers, PANELS), "")
+        measured.append(numbers)
     numbers = {
         **{"dataset": args.dataset, "split": "test", "seed": args.seed},
-        **{"images": count_classes(faces), "precision": precision.name},
-        **{"levels": LEVELS, "units": UNITS, "detectors": detectors},
+        **{"images": count_classes(faces), "precision": compute.precision.name},
+        **{"levels": LEVELS, "units": UNITS, "detectors": measured},
         "provenance": {
-            **describe_call(
-                Path(__file__).name,
-                sys.argv[1:] if argv is None else argv,
-                get_versions(),
-            ),
-            "inputs": [describe_file(path) for path in paths],
+            **describe_call(__file__, sys.argv[1:] if argv is None else argv),
+            "inputs": [detector.provenance for detector in detectors],
             "file_names_sha256": compute_fingerprint({args.dataset: faces}),
         },
     }
-    save_robustness(args.figures_dir, numbers)
+    for path in save_robustness(args.figures_dir, numbers):
+        say(f"wrote {path}")
 
 
 class DisturbedFaces(Dataset):
@@ -100,8 +90,8 @@ class DisturbedFaces(Dataset):
         faces: the split, with a `ResizeToTensor`.
         seed: of what is drawn, with an image's number; the same at every level.
 
-    A sample is uint8 (3, 256, 256) with its label. An image is brought to 256 x 256
-    before it is disturbed, so that a level is as strong whatever the files' size.
+    A sample is uint8 (3, S, S) with its label. An image is brought to the network's
+    size before it is disturbed, so that a level is as strong whatever the files' size.
     """
 
     reads_in_threads = True
@@ -115,67 +105,34 @@ class DisturbedFaces(Dataset):
         return len(self.faces) * len(CONDITIONS)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        number, condition = divmod(index, len(CONDITIONS))
-        name, level = CONDITIONS[condition]
-        path = self.faces.get_path(number)
+        number, name, level = self._find(index)
         to_tensor = self.faces.transform
-        image = read_image(path, at_least=to_tensor.at_least)
+        image = read_image(self.faces.get_file(number), at_least=to_tensor.at_least)
         if level:
-            size = (IMAGE_SIZE, IMAGE_SIZE)
-            image = image.resize(size, Image.Resampling.BICUBIC)
             stream = list(LEVELS).index(name)
             generator = np.random.default_rng([self.seed, stream, number])
-            image = disturb(image, name, level, generator)
+            image = disturb(to_tensor.resize(image), name, level, generator)
         return to_tensor(image), self.faces.get_label(number)
 
-    def describe(self, index: int) -> str:
+    def get_name(self, index: int) -> str:
         """Return which image a sample is, and what was done to it."""
+        number, name, level = self._find(index)
+        return f"{self.faces.get_name(number)} ({name}, level {level})"
+
+    def _find(self, index: int) -> tuple[int, str, int]:
+        """Return a sample's image and condition."""
         number, condition = divmod(index, len(CONDITIONS))
-        name, level = CONDITIONS[condition]
-        return f"{self.faces.get_path(number)} ({name}, level {level})"
-
-
-def score_conditions(
-    images: DisturbedFaces,
-    model: nn.Module,
-    precision: Precision,
-    *,
-    title: str,
-    batch_size: int,
-    workers: int | None = None,
-) -> np.ndarray:
-    """Score every image under every condition.
-
-    Args:
-        images: of N images.
-        model: as `utils.load_checkpoint` returns it.
-        precision: arithmetic of the forward pass.
-        title: of the detector, beside the progress bar.
-        batch_size, workers: as for `loading.BatchLoader`.
-
-    Returns:
-        Logits float32 (conditions, N, 2), in the order of `CONDITIONS`.
-
-    Raises:
-        ValueError: an image cannot be read, or has no finite score.
-    """
-    options = {"device": precision.device, "workers": workers}
-    loader = BatchLoader(images, batch_size, model.preprocessing, **options)
-    batches = show_progress(loader, f"score with {title}")
-    logits, _ = compute_logits(model, batches, precision)
-    refuse_broken_scores(logits, images.describe)
-    return logits.numpy().reshape(-1, len(CONDITIONS), 2).transpose(1, 0, 2)
+        return number, *CONDITIONS[condition]
 
 
 def measure_detector(
-    model: nn.Module, logits: np.ndarray, labels: np.ndarray, *, title: str, seed: int
+    detector: Detector, scored: Scored, *, title: str, seed: int
 ) -> dict[str, Any]:
     """Compute what each condition leaves of a detector.
 
     Args:
-        model: as `utils.load_checkpoint` returns it.
-        logits: (conditions, N, 2), as of `score_conditions`.
-        labels: int (N,).
+        detector: who scored.
+        scored: what it said of `DisturbedFaces`, of N images.
         title: what the detector is called.
         seed: of the bootstrap.
 
@@ -183,25 +140,22 @@ def measure_detector(
         Plain values for JSON; `conditions` holds by disturbance the numbers of level 0
         and of each level after it.
     """
-    scores = np.stack([compute_logit_differences(rows) for rows in logits])
-    progress = show_progress(logits, "measure")
+    scores, fake_scores = (
+        values.reshape(-1, len(CONDITIONS)).T  # (conditions, N)
+        for values in (scored.differences, scored.fake_scores)
+    )
+    labels = scored.labels[:: len(CONDITIONS)]
+    rows = zip(scores, show_progress(fake_scores, "measure"), strict=True)
     measured = [
-        measure_condition(
-            row,
-            compute_fake_scores(rows, model.temperature, model.logit_bias),
-            labels,
-            model.threshold,
-            seed=seed,
-        )
-        for row, rows in zip(scores, progress, strict=True)
+        measure_condition(*row, labels, detector.threshold, seed=seed) for row in rows
     ]
     by_condition = dict(zip(CONDITIONS, measured, strict=True))
     kept = compute_auc_kept(scores[0], scores[1:], labels)
     worst = min(CONDITIONS[1:], key=lambda c: by_condition[c]["auc"])
     return {
         "title": title,
-        "checkpoint": str(model.checkpoint_path),
-        "threshold": model.threshold,
+        "checkpoint": str(detector.path),
+        "threshold": detector.threshold,
         **kept,
         "auc_kept_in_words": _describe_kept(kept),
         "sentence": f"{title} {_describe_kept(kept)}; least under {worst[0]}, level "
@@ -222,38 +176,39 @@ def _describe_kept(kept: dict[str, Any]) -> str:
     return f"keeps {100 * kept['auc_kept']:.0f} %{ends} of its AUC above chance"
 
 
-def name_detectors(models: Sequence[nn.Module]) -> list[str]:
+def name_detectors(detectors: Sequence[Detector]) -> list[str]:
     """Return what the detectors are called: their titles, or where equal their files.
 
     Raises:
         ValueError: a checkpoint is given twice.
     """
-    titles = [model.title for model in models]
-    if len(set(titles)) < len(titles):
-        titles = [f"{m.title} ({m.checkpoint_path.stem})" for m in models]
-    if len(set(titles)) < len(titles):
-        titles = [f"{m.title} ({m.checkpoint_path})" for m in models]
-    if len(set(titles)) < len(titles):
-        raise ValueError("a checkpoint is given twice: each once is enough")
-    return titles
+    ways = [
+        [d.title for d in detectors],
+        [f"{d.title} ({d.path.stem})" for d in detectors],
+        [f"{d.title} ({d.path})" for d in detectors],
+    ]
+    for titles in ways:
+        if len(set(titles)) == len(titles):
+            return titles
+    raise ValueError("a checkpoint is given twice: each once is enough")
 
 
-def save_robustness(folder: Path, numbers: dict[str, Any]) -> None:
-    """Save figure, CSV and JSON, and say where."""
+def save_robustness(folder: Path, numbers: dict[str, Any]) -> list[Path]:
+    """Save figure, CSV and JSON, and return their paths."""
     detectors = numbers["detectors"]
     name = numbers["dataset"]
     if len(detectors) == 1:
         name = f"{name}_{detectors[0]['title']}"
-    start = folder / f"{name}_robustness"
+    png, csv, json = (folder / f"{name}_robustness.{e}" for e in ("png", "csv", "json"))
     counts = " and ".join(f"{n} {c}" for c, n in numbers["images"].items())
     what = "AUC" if len(detectors) > 1 else f"{detectors[0]['title']}"
     title = f"{what} on {numbers['dataset']}, test split, {counts} images, disturbed"
-    save_figure(build_robustness_figure(detectors, PANELS, title), Path(f"{start}.png"))
+    save_figure(build_robustness_figure(detectors, PANELS, title), png)
     header = ["detector", "disturbance", "level", "strength"]
     header += [n for m in MEASURES for n in (m, f"{m}_low", f"{m}_high")]
-    save_csv(_list_rows(detectors), f"{start}.csv", header=header)
-    save_json(numbers, f"{start}.json")
-    command_line.say(*(f"wrote {start}.{end}" for end in ("png", "csv", "json")))
+    save_csv(_list_rows(detectors), csv, header=header)
+    save_json(numbers, json)
+    return [png, csv, json]
 
 
 def _list_rows(detectors: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:

@@ -1,80 +1,63 @@
 """Train a detector of fake faces; keep its history and its best checkpoint."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timezone
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 import command_line
+from command_line import say
 from faces_dataset import (
     FacesDataset,
     compute_fingerprint,
     count_classes,
     describe_split,
+    read_crop_margin,
 )
 from files.atomic import check_writable
+from files.checkpoint import start_record
 from files.names import (
+    CHECKPOINTS_DIR,
     CLASS_NAMES,
     FAKE,
     FIGURES_DIR,
+    OUT_DIR,
     REAL,
     RunPaths,
     name_run_files,
 )
-from files.run_files import InterruptedRunError, RunFiles, get_versions
-from hardware import (
-    Precision,
-    choose_precision,
-    compile_model,
-    distributed,
-    prepare_device,
-)
+from files.provenance import format_command, format_now, get_versions
+from files.recipe import Recipe
+from files.run_files import InterruptedRunError, RunFiles
+from hardware import Compute, compile_model, distributed, prepare_compute
+from hardware.fused_layers import describe_kernels
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
 from metrics import choose_operating_point
 from metrics.operating_point import count_allowed_false_positives
+from models import NETWORKS, get_network
 from trainer import Trainer
 from utils import (
+    Source,
     build_criterion,
     build_optimizer,
     build_scheduler,
-    choose_warmup,
+    drop_bad_images,
     get_nof_parameters,
     load_model,
     open_splits,
     seed_everything,
 )
 
-ONE_CLASS_SHARE = 0.98  # from here on, "nearly every image" gets one answer
+ONE_CLASS_SHARE = 0.98  # at or above it, "nearly every image" gets one answer
 ONE_CLASS_CURES = (
     "a longer --warmup, a lower -lr, another --seed, or for XceptionBased "
     "--recalibrate-bn 12 (docs/results.md)"
 )
-XCEPTION_ON_FEW_IMAGES = {
-    "model": "XceptionBased",
-    "lr_schedule": "cosine",
-    "warmup": 20,
-    "recalibrate_bn": 12,
-}
-RECIPES = {  # what --recipe puts in place of the flags' defaults
-    "published": {},
-    "small-set": {**XCEPTION_ON_FEW_IMAGES, "lr": 5e-4, "epochs": 50, "cutmix": 0.5},
-    "general": {
-        **XCEPTION_ON_FEW_IMAGES,
-        "lr": 2e-4,
-        "epochs": 20,
-        "augment": "robust",
-        "self_blend": 0.5,
-    },
-}
 EPILOG = """examples:
   python train_main.py -d fakes_dataset -m SimpleNet -lr 0.001 -b 32 -e 5 -o Adam
   python train_main.py -d synthetic_dataset -m XceptionBased -lr 0.001 -b 32 -e 2
@@ -93,147 +76,202 @@ checkpoint and snapshot of the same name are renamed, not replaced."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The flags that, with the precision, define a run."""
+class Keeping:
+    """How a run's images are checked and its files kept; each field is a flag.
 
-    dataset: str
-    name: str | None
-    limit: int | None
-    model: str
-    from_scratch: bool
-    weights: Path | None
-    optimizer: str
-    lr: float
-    momentum: float
-    weight_decay: float
-    batch_size: int
-    full_decoding: bool
-    seed: int
-    lr_schedule: str
-    warmup: int | None
-    class_weights: str
-    augment: str
-    self_blend: float
-    face_landmarks: bool
-    cutmix: float
-    grad_clip: float | None
-    recalibrate_bn: int
-    compile: bool
-    max_fpr: float | None
-    fpr_confidence: float | None
+    Attributes:
+        out_dir, checkpoints_dir: folders of the histories and the checkpoints.
+        check_images: before training open every image: auto, none, header or full.
+        skip_bad_images: leave unreadable images out and record them.
+        resume: go on from the last snapshot of the same recipe.
+        checkpoint_minutes: how often a snapshot is saved within an epoch; 0 never.
+    """
 
-    def count_warmup_steps(self, steps_an_epoch: int) -> int:
-        """Return in how many steps the learning rate grows to `lr`."""
-        if self.warmup is None:
-            return choose_warmup(steps_an_epoch)
-        return self.warmup
+    out_dir: Path = OUT_DIR
+    checkpoints_dir: Path = CHECKPOINTS_DIR
+    check_images: str = "auto"
+    skip_bad_images: bool = False
+    resume: bool = False
+    checkpoint_minutes: float = 10.0
+
+    def name_files(self, recipe: Recipe) -> RunPaths:
+        """Return where the files of such a run are."""
+        return name_run_files(
+            *(recipe.dataset, recipe.model, recipe.optimizer),
+            name=recipe.name,
+            out_dir=self.out_dir,
+            checkpoints_dir=self.checkpoints_dir,
+        )
+
+
+class TrainedRun(NamedTuple):
+    """A run that was trained to its end: `files.best` is its best epoch's record."""
+
+    trainer: Trainer
+    files: RunFiles
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
+    """Parse the command line; `recipe` and `keeping` hold what defines the run."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_data_flags(parser)
-    command_line.add_model_flag(parser)
-    command_line.add_compute_flags(parser)
-    command_line.add_recipe_flags(parser, RECIPES)
-    command_line.add_tuning_flags(parser)
-    command_line.add_file_flags(parser)
-    recipe = parser.parse_args(argv).recipe
-    parser.set_defaults(**RECIPES[recipe])
+    command_line.add_source_flags(parser)
+    command_line.add_device_flags(parser)
+    command_line.add_recipe_flags(parser, tuple(NETWORKS))
+    command_line.add_keeping_flags(parser, Keeping)
     args = parser.parse_args(argv)
-    if args.fpr_confidence is not None and not args.max_fpr:
-        parser.error("--fpr-confidence goes with --max-fpr above 0")
-    if args.face_landmarks and not args.self_blend:
-        parser.error("--face-landmarks goes with --self-blend")
-    if args.weights and (args.from_scratch or args.model == "SimpleNet"):
-        parser.error("--weights goes with -m XceptionBased and without --from-scratch")
+    try:
+        args.recipe = command_line.take_recipe(args)
+    except ValueError as error:
+        parser.error(str(error))
+    if args.recipe.weights and get_network(args.recipe.model).find_weights is None:
+        parser.error(f"--weights: {args.recipe.model} starts from random weights")
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script."""
     args = parse_args(argv)
-    recipe = Recipe(**{flag.name: getattr(args, flag.name) for flag in fields(Recipe)})
-    paths = name_run_files(
-        *(args.dataset, args.model, args.optimizer),
-        name=recipe.name,
-        out_dir=args.out_dir,
-        checkpoints_dir=args.checkpoints_dir,
-    )
-    folders = [paths.history.parent, paths.checkpoint.parent]
-    for folder in [*folders, FIGURES_DIR] if args.report else folders:
+    if args.report:
+        check_writable(FIGURES_DIR)
+    compute = command_line.take_compute(args, batch_size=args.recipe.batch_size)
+    source = Source(args.data_root, "train", args.limit)
+    keeping = command_line.take_fields(args, Keeping)
+    try:
+        run = train(args.recipe, source, compute, keeping=keeping)
+    except InterruptedRunError as interruption:
+        return interruption.status
+    print_end(run, source)
+    if not args.report:
+        return 0
+    words = sys.argv[1:] if argv is None else argv
+    return save_report(run.files.paths, args.recipe, source, compute, words)
+
+
+def train(
+    recipe: Recipe,
+    source: Source | None = None,
+    compute: Compute | None = None,
+    *,
+    keeping: Keeping | None = None,
+) -> TrainedRun:
+    """Train a detector; what is written is said on the way.
+
+    Args:
+        recipe: what defines the run.
+        source: where its dataset is, of which all three splits are read; default the
+            folder `datasets`.
+        compute: precision and workers; the batch size is the recipe's. Default as
+            suits the machine.
+        keeping: which files are read and written; default as without flags.
+
+    Raises:
+        ValueError, OSError: something that is needed is not there, or of no use.
+        FloatingPointError: a loss is not finite.
+        InterruptedRunError: a signal stopped the run; its snapshot is saved.
+    """
+    source, keeping = source or Source(), keeping or Keeping()
+    paths = keeping.name_files(recipe)
+    for folder in (paths.history.parent, paths.checkpoint.parent):
         check_writable(folder)
     if recipe.face_landmarks:
         FaceFinder()  # says now if it is not installed
-    device = distributed.start(prepare_device(args.device))
-    precision = choose_precision(args.precision, device)
-    seed_everything(args.seed)
-    datasets, skipped = open_splits(
-        args.dataset,
-        data_root=args.data_root,
-        limit=args.limit,
-        without_fakes=("train", "val") if args.self_blend == 1 else (),
-        full_decoding=args.full_decoding,
-        check=args.check_images,
-        skip_bad_images=args.skip_bad_images,
-    )
-    model = prepare_model(recipe, device, resume=args.resume)
-    loaders = build_loaders(recipe, datasets, model, workers=args.workers)
-    trainer = build_trainer(recipe, model, loaders, precision, epochs=args.epochs)
-    files = build_run_files(recipe, datasets, skipped, trainer, paths)
-    try:
-        with files.watch(args.checkpoint_minutes):
-            if args.resume:
-                files.resume(trainer)
-            else:
-                files.start_anew()
-            files.run["epochs"] = args.epochs  # asked for; they may have grown
-            print_start(recipe, trainer, datasets, skipped)
-            if len(trainer.history["val_acc"]) >= args.epochs:
-                command_line.say("nothing to train: a larger --epochs would go on")
-            trainer.run(args.epochs, files.after_batch, partial(finish_epoch, files))
-    except InterruptedRunError as interruption:
-        return interruption.status
-    print_end(trainer, files, list_reading_flags(args))
-    if not args.report:
-        return 0
-    return save_report(
-        paths,
-        precision,
-        sys.argv[1:] if argv is None else argv,
-        list_reading_flags(args),
-        data_root=args.data_root,
-        limit=args.limit,
-        batch_size=args.batch_size,
-        workers=args.workers,
-        full_decoding=args.full_decoding,
-        seed=args.seed,
-    )
+    compute = compute or prepare_compute()
+    device = distributed.start(compute.device)
+    precision = replace(compute.precision, device=device)
+    compute = replace(compute, precision=precision, batch_size=recipe.batch_size)
+    seed_everything(recipe.seed)
+    datasets, skipped = open_data(recipe, source, keeping)
+    model = prepare_model(recipe, compute, source, resume=keeping.resume)
+    trainer = build_trainer(recipe, model, datasets, compute)
+    files = build_run_files(recipe, source, datasets, skipped, trainer, paths)
+    with files.watch(keeping.checkpoint_minutes):
+        if keeping.resume:
+            files.resume(trainer)
+        else:
+            files.start_anew()
+        files.run["epochs"] = recipe.epochs  # asked for; they may have grown
+        print_start(recipe, trainer, datasets, skipped)
+        if len(trainer.history["val_acc"]) >= recipe.epochs:
+            say("nothing to train: a larger --epochs would go on")
+        trainer.run(recipe.epochs, files.after_batch, lambda _: finish_epoch(files, _))
+    return TrainedRun(trainer, files)
 
 
-def prepare_model(recipe: Recipe, device: torch.device, *, resume: bool) -> nn.Module:
-    """Build the model to train; one that is resumed takes its weights from there."""
+def open_data(
+    recipe: Recipe, source: Source, keeping: Keeping
+) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
+    """Open the splits as the network wants them; return also what was left out."""
+    datasets = open_splits(
+        recipe.dataset,
+        source,
+        without_fakes=("train", "val") if recipe.self_blend == 1 else (),
+        preprocessing=get_network(recipe.model).preprocessing,
+    )
+    return drop_bad_images(datasets, keeping.check_images, skip=keeping.skip_bad_images)
+
+
+def prepare_model(
+    recipe: Recipe, compute: Compute, source: Source, *, resume: bool
+) -> nn.Module:
+    """Build the network to train; one that is resumed takes its weights from there."""
+    network = get_network(recipe.model)
+    from_scratch = recipe.from_scratch or resume or network.find_weights is None
+    weights = None if from_scratch else network.find_weights(recipe.weights)
     model = load_model(
-        recipe.model,
-        device,
-        weights_path=None if resume else recipe.weights,
-        from_scratch=recipe.from_scratch or resume,
+        recipe.model, compute.device, weights_path=weights, from_scratch=from_scratch
     )
-    if resume:
-        model.weights_source = "weights: those of the run that goes on"
+    margin = read_crop_margin(source.data_root / recipe.dataset)
+    if margin is not None:
+        model.preprocessing = replace(model.preprocessing, crop_margin=margin)
+    if not resume and network.find_weights is not None:
+        say(f"weights to start from: {weights or 'random ones'}")
     if recipe.compile:
-        compile_model(model, device)
+        compile_model(model, compute.device)
     return model
+
+
+def build_trainer(
+    recipe: Recipe,
+    model: nn.Module,
+    datasets: Mapping[str, FacesDataset],
+    compute: Compute,
+) -> Trainer:
+    """Put together what trains."""
+    loaders = build_loaders(recipe, model, datasets, compute)
+    steps_an_epoch = len(loaders["train"])
+    optimizer = build_optimizer(
+        recipe.optimizer,
+        model,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
+    scheduler = build_scheduler(
+        optimizer,
+        recipe.lr_schedule,
+        num_steps=recipe.epochs * steps_an_epoch,
+        num_warmup_steps=recipe.count_warmup_steps(steps_an_epoch),
+    )
+    criterion = build_criterion(recipe.class_weights, datasets["train"].get_labels())
+    return Trainer(
+        model,
+        optimizer,
+        loaders,
+        criterion=criterion.to(compute.device),
+        precision=compute.precision,
+        scheduler=scheduler,
+        grad_clip=recipe.grad_clip,
+        bn_batches=recipe.count_bn_batches(steps_an_epoch),
+    )
 
 
 def build_loaders(
     recipe: Recipe,
-    datasets: Mapping[str, FacesDataset],
     model: nn.Module,
-    *,
-    workers: int | None,
+    datasets: Mapping[str, FacesDataset],
+    compute: Compute,
 ) -> dict[str, BatchLoader]:
-    """Build the batches of every split, on the model's device.
+    """Build the batches of every split, on the network's device.
 
     The validation split holds self-blended fakes as the training split does: the epoch
     and the threshold are chosen for them too.
@@ -246,56 +284,21 @@ def build_loaders(
     return {
         split: BatchLoader(
             dataset,
-            recipe.batch_size,
+            compute.batch_size,
             model.preprocessing,
-            device=next(model.parameters()).device,
+            device=compute.device,
             seed=recipe.seed,
             training=split == "train",
             augmentation=augmentations.get(split),
-            workers=workers,
+            workers=compute.workers,
         )
         for split, dataset in datasets.items()
     }
 
 
-def build_trainer(
-    recipe: Recipe,
-    model: nn.Module,
-    loaders: Mapping[str, BatchLoader],
-    precision: Precision,
-    *,
-    epochs: int,
-) -> Trainer:
-    """Put together what trains."""
-    steps_an_epoch = len(loaders["train"])
-    optimizer = build_optimizer(
-        recipe.optimizer,
-        model,
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
-    scheduler = build_scheduler(
-        optimizer,
-        recipe.lr_schedule,
-        num_steps=epochs * steps_an_epoch,
-        num_warmup_steps=recipe.count_warmup_steps(steps_an_epoch),
-    )
-    labels = loaders["train"].dataset.get_labels()
-    return Trainer(
-        model,
-        optimizer,
-        loaders,
-        criterion=build_criterion(recipe.class_weights, labels).to(precision.device),
-        precision=precision,
-        scheduler=scheduler,
-        grad_clip=recipe.grad_clip,
-        bn_batches=recipe.recalibrate_bn,
-    )
-
-
 def build_run_files(
     recipe: Recipe,
+    source: Source,
     datasets: Mapping[str, FacesDataset],
     skipped: Mapping[str, Sequence[str]],
     trainer: Trainer,
@@ -309,8 +312,8 @@ def build_run_files(
     if recipe.fpr_confidence is not None:
         num_real = count_classes(datasets["val"])[CLASS_NAMES[REAL]]
         count_allowed_false_positives(num_real, recipe.max_fpr, recipe.fpr_confidence)
-    weights = recipe.weights and recipe.weights.name  # its folder may change
-    flags = {**asdict(recipe), "weights": weights, "precision": trainer.precision.name}
+    flags = {**recipe.to_dict(), "limit": source.limit}
+    flags["precision"] = trainer.precision.name
     params = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "SGD":
         params["momentum"] = recipe.momentum
@@ -319,50 +322,30 @@ def build_run_files(
         "dataset": recipe.dataset,
         "optimizer": {"name": recipe.optimizer, "params": params},
         "flags": flags,
-        "weights_source": getattr(trainer.model, "weights_source", None),
         "warmup_steps": recipe.count_warmup_steps(len(trainer.loaders["train"])),
+        "bn_batches": trainer.bn_batches,
         "data": {split: count_classes(data) for split, data in datasets.items()},
         "skipped_images": {split: list(names) for split, names in skipped.items()},
-        "kernels": describe_used_kernels(trainer),
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "kernels": describe_kernels(trainer.model, trainer.precision),
+        "started": format_now(),
         "versions": get_versions(),
     }
-    details = {
-        "model_name": recipe.model,
-        "dataset": recipe.dataset,
-        "class_names": list(CLASS_NAMES),
-        "preprocessing": trainer.model.preprocessing.to_dict(),
-        "flags": flags,
-        "data_fingerprint": compute_fingerprint(datasets),
-        "versions": get_versions(),
-    }
+    record = start_record(
+        model_name=recipe.model,
+        dataset=recipe.dataset,
+        preprocessing=trainer.model.preprocessing.to_dict(),
+        flags=flags,
+        data_fingerprint=compute_fingerprint(datasets),
+    )
 
-    def describe_best(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    def calibrate(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+        confidence = recipe.fpr_confidence
         point = choose_operating_point(
-            logits, labels, recipe.max_fpr, fpr_confidence=recipe.fpr_confidence
+            logits, labels, recipe.max_fpr, fpr_confidence=confidence
         )
-        return {
-            "temperature": point.temperature,
-            "temperature_interval": list(point.temperature_interval),
-            "logit_bias": point.bias,
-            "log_losses": [point.log_loss_before, point.log_loss_after],
-            "calibration_notes": list(point.notes),
-            "llr_slope": point.llr_slope,
-            "llr_intercept": point.llr_intercept,
-            "threshold": point.threshold,
-            "threshold_policy": f"{point.policy} on {point.num_samples} validation "
-            "images",
-            "val_fake_share": point.fake_share,
-            "reliability": [list(row) for row in point.reliability],
-        }
+        return point.to_entries()
 
-    return RunFiles(paths, run, details, describe_best, command_line.say)
-
-
-def describe_used_kernels(trainer: Trainer) -> str | None:
-    """Say whose kernels run beside the matrix products, where a model has its own."""
-    describe = getattr(trainer.model, "describe_kernels", lambda precision: None)
-    return describe(trainer.precision)
+    return RunFiles(paths, run, record, calibrate, say)
 
 
 def print_start(
@@ -373,102 +356,82 @@ def print_start(
 ) -> None:
     """Print what is going to be trained, on what, where."""
     for split, names in skipped.items():
-        command_line.say(f"left out of {split}, unreadable: {', '.join(names[:10])}")
+        say(f"left out of {split}, unreadable: {', '.join(names[:10])}")
     for split, dataset in datasets.items():
-        command_line.say(describe_split(split, dataset))
+        say(describe_split(split, dataset))
     if recipe.self_blend:
-        command_line.say(
+        say(
             f"of train and val about {100 * recipe.self_blend:g} % of the fakes are "
             "self-blended real images"
         )
-    model = trainer.model
-    command_line.say(
-        f"model: {recipe.model}, {get_nof_parameters(model):,} trainable parameters"
-    )
-    if hasattr(model, "weights_source"):
-        command_line.say(model.weights_source)
+    num_parameters = get_nof_parameters(trainer.model)
+    say(f"model: {recipe.model}, {num_parameters:,} trainable parameters")
     num_processes = distributed.get_world_size()
     shared = f", {num_processes} processes" if num_processes > 1 else ""
-    command_line.say(
-        f"device: {trainer.device}{shared}, precision: {trainer.precision.name}"
-    )
-    if used := describe_used_kernels(trainer):
-        command_line.say(f"kernels between the matrix products: {used}")
+    say(f"device: {trainer.device}{shared}, precision: {trainer.precision.name}")
+    if used := describe_kernels(trainer.model, trainer.precision):
+        say(f"kernels between the matrix products: {used}")
     steps = recipe.count_warmup_steps(len(trainer.loaders["train"]))
     if steps and not trainer.epoch:
         when = f"in the first {steps} steps" if steps > 1 else "after the first step"
-        command_line.say(f"the learning rate grows to {recipe.lr:g} {when}")
+        say(f"the learning rate grows to {recipe.lr:g} {when}")
 
 
 def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
-    """Save an epoch; after the first, say what helps a model that answers one class."""
+    """Save an epoch; after the first, say what cures a model that answers one class."""
     files.after_epoch(trainer)
-    answer = describe_one_class(files.best["val_fake_share"])
+    answer = describe_one_class(files.best.val_fake_share)
     if trainer.epoch == 1 and answer:
-        command_line.say(
-            f"{answer}; if the next epochs do not change it, try {ONE_CLASS_CURES}"
-        )
+        say(f"{answer}; if the next epochs do not change it, try {ONE_CLASS_CURES}")
 
 
-def list_reading_flags(args: argparse.Namespace) -> list[str]:
-    """Return the flags by which another script reads the images as this one did."""
-    whole = ["--full-decoding"] if args.full_decoding else []
-    return ["--data-root", str(args.data_root), *whole]
-
-
-def print_end(trainer: Trainer, files: RunFiles, reading: Sequence[str]) -> None:
+def print_end(run: TrainedRun, source: Source) -> None:
     """Print the best epoch's results and where the files are, earlier ones too."""
-    best, paths = files.best, files.paths
-    num_epochs = len(trainer.history["val_acc"])
-    command_line.say(
-        f"best validation accuracy {best['val_acc']:.2f} % in epoch {best['epoch']} of "
-        f"{num_epochs}; test accuracy then {best['test_acc']:.2f} %"
+    best, paths = run.files.best, run.files.paths
+    num_epochs = len(run.trainer.history["val_acc"])
+    say(
+        f"best validation accuracy {best.val_acc:.2f} % in epoch {best.epoch} of "
+        f"{num_epochs}; test accuracy then {best.test_acc:.2f} %"
     )
-    if answer := describe_one_class(best["val_fake_share"]):
-        command_line.say(f"{answer}: it has not learnt to tell the classes apart")
-    command_line.say(
-        f"threshold {best['threshold']:.4f} ({best['threshold_policy']}), "
-        f"temperature {best['temperature']:.3f}, "
-        f"bias {best.get('logit_bias', 0):.3f}",
-        "the accuracies above are those of the larger logit; the other scripts call an "
-        "image fake from the threshold on, so that theirs differ",
+    if answer := describe_one_class(best.val_fake_share):
+        say(f"{answer}: it has not learnt to tell the classes apart")
+    say(
+        f"threshold {best.threshold:.4g} ({best.threshold_policy}), "
+        f"temperature {best.temperature:.3f}, bias {best.logit_bias:.3f}",
+        "these accuracies use the larger logit; other scripts use the threshold, so "
+        "theirs differ",
     )
-    if "log_losses" in best:  # not in snapshots of earlier versions
-        before, after = best["log_losses"]
-        command_line.say(
-            f"validation log loss {before:.4f} before, {after:.4f} after calibration"
-        )
-        for note in best["calibration_notes"]:
-            command_line.say(f"note: {note}")
+    if best.log_losses:
+        before, after = best.log_losses
+        say(f"validation log loss {before:.4f} before, {after:.4f} after calibration")
+        say(*(f"note: {note}" for note in best.calibration_notes))
     for path in (paths.history, paths.checkpoint, paths.snapshot):
-        command_line.say(f"wrote {path}")
-    for path in files.kept.values():
-        command_line.say(f"kept from an earlier run: {path}")
-    if earlier := files.kept.get(paths.checkpoint):
+        say(f"wrote {path}")
+    for path in run.files.kept.values():
+        say(f"kept from an earlier run: {path}")
+    if earlier := run.files.kept.get(paths.checkpoint):
         script = Path(sys.argv[0]).with_name("numerical_analysis.py")
-        command = [script, "-cpp", earlier, paths.checkpoint]
-        command += ["-d", files.run["dataset"], *reading]
-        command_line.say(
+        words = ["-cpp", earlier, paths.checkpoint, "-d", best.dataset]
+        words += ["--data-root", source.data_root]
+        say(
             "a --name of its own keeps a run apart; to compare both: "
-            f"python {shlex.join(map(str, command))}"
+            f"{format_command(script, words)}"
         )
 
 
 def save_report(
     paths: RunPaths,
-    precision: Precision,
-    arguments: Sequence[str],
-    reading: Sequence[str],
-    **options: Any,
+    recipe: Recipe,
+    source: Source,
+    compute: Compute,
+    words: Sequence[str],
 ) -> int:
     """Write the run's report; where that fails say so, and lose nothing of the run.
 
     Args:
         paths: the run's files.
-        precision: arithmetic of the report's scores.
-        arguments: of this call.
-        reading: flags by which `report.py` reads the images as this call did.
-        options: for `reporting.Settings`.
+        recipe, source, compute: of the training.
+        words: of this call.
 
     Returns:
         The exit status: 1 when there is no report, else 0.
@@ -477,31 +440,29 @@ def save_report(
     distributed.stop()  # one process reads all of the test split
     if not is_main:
         return 0
-    # Its figures and maps take seconds to import: who wants no report does not wait.
+    # Its figures and maps take seconds to import: a run without a report does not wait.
     from reporting import Settings, name_report, write_report
 
     output = name_report([paths.checkpoint], FIGURES_DIR)
-    settings = Settings(history_path=paths.history, **options)
+    settings = Settings(
+        source=replace(source, split="test"),
+        compute=compute,
+        history_path=paths.history,
+        seed=recipe.seed,
+    )
     try:
-        write_report(
-            [paths.checkpoint],
-            output,
-            settings,
-            precision=precision,
-            script=Path(__file__).name,
-            arguments=arguments,
-        )
+        call = (Path(__file__).name, words)
+        write_report([paths.checkpoint], output, settings, call=call)
     except Exception as error:  # whatever it is, the training was not in vain
-        command = ["python", "report.py", "-cpp", str(paths.checkpoint), *reading]
-        again = shlex.join(command)
-        reason = command_line.describe_error(error)
-        command_line.say(
-            f"the run is complete, but there is no report: {reason}; {again} tries "
-            "again",
+        flags = ["-cpp", paths.checkpoint, "--data-root", source.data_root]
+        say(
+            "the run is complete, but there is no report: "
+            f"{command_line.describe_error(error)}; to try again: "
+            f"{format_command('report.py', flags)}",
             file=sys.stderr,
         )
         return 1
-    command_line.say(f"wrote {output}")
+    say(f"wrote {output}")
     return 0
 
 

@@ -1,13 +1,12 @@
 """The loops: train a classifier, score batches, measure it after every epoch.
 
-Who wants to write files between the steps hands two functions to `run`.
+To write files between the steps, hand two functions to `run`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -17,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import update_bn
-from tqdm import tqdm
 
 from files.history import CURVES, get_best_epoch
-from hardware import Precision, distributed, is_compiled
+from hardware import Precision, distributed, is_compiled, show_progress
+from loading.preprocessing import find_preprocessing
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 MOST_STEPS = 1e12  # of an optimizer: more come from a damaged file
@@ -85,14 +84,14 @@ class PlainBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         device = next(self._model.parameters()).device
-        preprocessing = getattr(self._model, "preprocessing", None)
+        preprocessing = find_preprocessing(self._model)
         for images, labels in self._loader:
             images = images.to(device)
             if images.dtype == torch.uint8:
                 if preprocessing is None:
                     raise ValueError(
                         "the images are uint8, and the model has no `preprocessing` to "
-                        "normalise them: give it one, or the loader normalised floats"
+                        "normalise them: give it one, or let the loader give floats"
                     )
                 images = preprocessing.normalise(images)
             yield images, labels.to(device)
@@ -138,7 +137,8 @@ class Trainer:
         history: for each name in `history.CURVES` a list of one number an epoch.
         epoch: number of epochs that are trained; the last may not be measured yet.
         totals: of the epoch under way, or of the last one until it is measured.
-        val_logits, val_labels: float32 (N, C) and int64 (N,), of the last validation.
+        logits, labels: float32 (N, C) and int64 (N,), of the split measured last.
+        val_logits, val_labels: the same of the last validation.
     """
 
     def __init__(
@@ -168,7 +168,8 @@ class Trainer:
         self.history: dict[str, list[float]] = {curve: [] for curve in CURVES}
         self.epoch = 0
         self.totals = Totals()
-        self.val_logits, self.val_labels = torch.empty(0, 2), torch.empty(0).long()
+        self.logits, self.labels = torch.empty(0, 2), torch.empty(0).long()
+        self.val_logits, self.val_labels = self.logits, self.labels
 
     def run(
         self,
@@ -195,7 +196,14 @@ class Trainer:
             if len(self.history["val_acc"]) == self.epoch:  # else it was resumed here
                 self.train_one_epoch()
             self.recalibrate_batch_norm()
-            self._record([*self.totals.compute_means(), *self.validate(), *self.test()])
+            results = [*self.totals.compute_means()]
+            for split in ("val", "test"):
+                what = f"epoch {self.epoch} {split}"
+                batches = self.loaders[split]
+                results += self.evaluate_model_on_dataloader(batches, what)
+                if split == "val":  # from which a threshold can be chosen
+                    self.val_logits, self.val_labels = self.logits, self.labels
+            self._record(results)
             after_epoch(self)
         self.after_batch = do_nothing
         return self.history
@@ -233,33 +241,30 @@ class Trainer:
         self.epoch += 1
         return self.totals.compute_means()
 
-    def evaluate_model_on_dataloader(self, dataloader: Batches) -> tuple[float, float]:
+    def evaluate_model_on_dataloader(
+        self, dataloader: Batches, what: str = "evaluate"
+    ) -> tuple[float, float]:
         """Measure the model without changing it, its mode or its gradients.
 
         Args:
             dataloader: yields images (N, 3, H, W) and labels int64 (N,).
+            what: is written beside the progress bar.
 
         Returns:
-            Mean loss and accuracy in percent, every sample weighing the same.
+            Mean loss and accuracy in percent, every sample weighing the same; the
+            logits stay in `logits`, the labels in `labels`.
 
         Raises:
             ValueError: the data loader gives no batch.
         """
-        return self._measure(*self._score(self._adopt(dataloader), "evaluate"))
-
-    def validate(self) -> tuple[float, float]:
-        """Return mean loss and accuracy in percent on the validation split.
-
-        The logits are kept: a threshold can be chosen from them.
-        """
-        scored = self._score(self.loaders["val"], f"epoch {self.epoch} val")
-        self.val_logits, self.val_labels = scored
-        return self._measure(self.val_logits, self.val_labels)
-
-    def test(self) -> tuple[float, float]:
-        """Return mean loss and accuracy in percent on the test split."""
-        scored = self._score(self.loaders["test"], f"epoch {self.epoch} test")
-        return self._measure(*scored)
+        distributed.share_buffers(self.model)
+        batches = self._watch(self._adopt(dataloader), what)
+        logits, labels = compute_logits(self.model, batches, self.precision)
+        self.logits = logits = distributed.gather(logits)
+        self.labels = labels = distributed.gather(labels)
+        logits, labels = logits.to(self.device), labels.to(self.device)
+        num_correct = int((logits.argmax(dim=1) == labels).sum())
+        return self.criterion(logits, labels).item(), 100 * num_correct / len(labels)
 
     def recalibrate_batch_norm(self) -> None:
         """Measure the batch-norm statistics anew on the first `bn_batches` batches.
@@ -344,7 +349,7 @@ class Trainer:
             torch.cuda.set_rng_state_all(state["cuda_random"])
 
     def _adopt(self, batches: Batches) -> Batches:
-        """Wrap what is no `loading.BatchLoader`."""
+        """Wrap any loader but a `loading.BatchLoader`."""
         if hasattr(batches, "share"):
             return batches
         return PlainBatches(batches, self.model)
@@ -353,15 +358,8 @@ class Trainer:
         self, batches: Batches, what: str, *, done: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Hand out batches under a progress bar, and tell when each is finished."""
-        bar = tqdm(
-            batches,
-            desc=what,
-            initial=done,
-            leave=False,
-            dynamic_ncols=True,
-            disable=not (sys.stderr.isatty() and distributed.is_main()),
-        )
-        for batch in bar:
+        hidden = None if distributed.is_main() else True  # None: off a terminal
+        for batch in show_progress(batches, what, initial=done, disable=hidden):
             yield batch
             self.after_batch(self)
 
@@ -397,19 +395,6 @@ class Trainer:
         if self.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.grad_clip)
-
-    def _score(self, batches: Batches, what: str) -> tuple[Tensor, Tensor]:
-        """Return a split's logits and labels, of all processes together."""
-        distributed.share_buffers(self.model)
-        batches = self._watch(batches, what)
-        logits, labels = compute_logits(self.model, batches, self.precision)
-        return distributed.gather(logits), distributed.gather(labels)
-
-    def _measure(self, logits: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Return mean loss and accuracy in percent."""
-        logits, labels = logits.to(self.device), labels.to(self.device)
-        num_correct = int((logits.argmax(dim=1) == labels).sum())
-        return self.criterion(logits, labels).item(), 100 * num_correct / len(labels)
 
     def _record(self, results: Sequence[float]) -> None:
         """Add an epoch's results to the history, unless a loss is none to keep."""

@@ -1,25 +1,39 @@
-"""From names to objects: datasets, models, checkpoints, optimizers and losses."""
+"""From names to objects: datasets, networks, detectors, optimizers and losses."""
 
 import math
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from faces_dataset import FacesDataset, ResizeToTensor
-from files.names import MODEL_NAMES, OPTIMIZER_NAMES, SPLITS, name_detector
-from files.run_files import check_entries
-from files.tensors import load_model_state, load_tensors
+from files.checkpoint import CheckpointRecord, read_checkpoint
+from files.names import DEFAULT_MODEL, OPTIMIZER_NAMES, SPLITS, shorten
+from files.tensors import guess_network, load_model_state
+from judging.detector import Detector
 from loading import PUBLISHED, Preprocessing, check_images, describe_bad_images
-from models import build_model
+from models import build_model, get_network
 
-DEFAULT_THRESHOLD = 0.5
-MOST_WARMUP_STEPS = 100
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset's images come from.
+
+    Attributes:
+        data_root: folder that holds the datasets.
+        split: train, val or test.
+        limit: use only the first `limit` images of each class and split; None: all.
+    """
+
+    data_root: Path = Path("datasets")
+    split: str = "test"
+    limit: int | None = None
 
 
 def seed_everything(seed: int) -> None:
@@ -36,12 +50,11 @@ def load_dataset(
     data_root: str | Path = "datasets",
     limit: int | None = None,
     real_only: bool = False,
-    full_decoding: bool = False,
+    preprocessing: Preprocessing | None = None,
 ) -> FacesDataset:
-    """Open one split of a dataset, its images as uint8 tensors (3, 256, 256).
+    """Open one split of a dataset, its images as uint8 tensors (3, S, S).
 
-    What a model expects of them is its `preprocessing`, which normalises a batch;
-    `BatchLoader` and `Trainer` do it by themselves.
+    `BatchLoader` and `Trainer` normalise them as the network's `preprocessing` says.
 
     Args:
         name: the dataset's folder under `data_root`.
@@ -49,7 +62,7 @@ def load_dataset(
         data_root: folder that holds the datasets.
         limit: use only the first `limit` images of each class.
         real_only: as `FacesDataset` takes it.
-        full_decoding: as `ResizeToTensor` takes it.
+        preprocessing: of the network; says how large S is; default 256.
 
     Raises:
         FileNotFoundError: there is no such dataset; the message names those there are.
@@ -63,8 +76,14 @@ def load_dataset(
             f"there is no dataset {name!r} under {data_root} ({known}); name another "
             "with -d and --data-root, or make examples with make_demo_datasets.py"
         )
-    transform = ResizeToTensor(full_decoding=full_decoding)
+    transform = ResizeToTensor(preprocessing)
     return FacesDataset(folder / split, transform, limit=limit, real_only=real_only)
+
+
+def open_source(name: str, source: Source, **options: Any) -> FacesDataset:
+    """Open the split that a source names; `options` as for `load_dataset`."""
+    where = {"data_root": source.data_root, "limit": source.limit}
+    return load_dataset(name, source.split, **where, **options)
 
 
 def list_datasets(data_root: str | Path) -> list[str]:
@@ -72,59 +91,73 @@ def list_datasets(data_root: str | Path) -> list[str]:
     if not Path(data_root).is_dir():
         return []
     folders = sorted(Path(data_root).iterdir())
-    return [f.name for f in folders if any((f / split).is_dir() for split in SPLITS)]
+    return [f.name for f in folders if list_splits(f)]
+
+
+def list_splits(folder: Path) -> list[str]:
+    """List the splits that a dataset's folder holds, in their order."""
+    return [split for split in SPLITS if (folder / split).is_dir()]
 
 
 def open_splits(
     name: str,
+    source: Source = Source(),
     *,
-    data_root: str | Path,
-    limit: int | None = None,
+    splits: Collection[str] = SPLITS,
     without_fakes: Collection[str] = (),
-    full_decoding: bool = False,
-    check: str = "auto",
-    skip_bad_images: bool = False,
-) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
-    """Open all splits of a dataset, unreadable images refused or left out.
+    preprocessing: Preprocessing | None = None,
+) -> dict[str, FacesDataset]:
+    """Open several splits of a dataset.
 
     Args:
-        name: the dataset's folder under `data_root`.
-        data_root: folder that holds the datasets.
-        limit: use only the first `limit` images of each class and split; those that
-            are left out are not replaced by others.
+        name: the dataset's folder.
+        source: where it is; its `split` does not count.
+        splits: which ones.
         without_fakes: splits of which only the real images are read.
-        full_decoding: as `ResizeToTensor` takes it.
-        check: how to look for unreadable images, as `loading.check_images` takes it.
-        skip_bad_images: leave them out instead of refusing the dataset.
+        preprocessing: as for `load_dataset`.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+        ValueError: a class is empty.
+    """
+    return {
+        split: open_source(
+            name,
+            replace(source, split=split),
+            real_only=split in without_fakes,
+            preprocessing=preprocessing,
+        )
+        for split in splits
+    }
+
+
+def drop_bad_images(
+    datasets: dict[str, FacesDataset], check: str = "auto", *, skip: bool = False
+) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
+    """Look for unreadable images, and refuse them or leave them out.
+
+    Args:
+        datasets: by split.
+        check: how to look, as `loading.check_images` takes it.
+        skip: leave them out instead of refusing the dataset.
 
     Returns:
         The datasets by split, and for each split with images left out their names.
 
     Raises:
-        FileNotFoundError: a folder is missing.
-        ValueError: a class is empty, or images cannot be read.
+        ValueError: images cannot be read, or a class has no image left.
     """
-    datasets = {
-        split: load_dataset(
-            name,
-            split,
-            data_root=data_root,
-            limit=limit,
-            real_only=split in without_fakes,
-            full_decoding=full_decoding,
-        )
-        for split in SPLITS
-    }
     bad = check_images(datasets, check)
-    if bad and not skip_bad_images:
+    if bad and not skip:
         raise ValueError(
             f"{describe_bad_images(bad)}; mend or remove them, or leave them out with "
             "--skip-bad-images"
         )
+    kept = dict(datasets)
     for split, images in bad.items():
-        datasets[split] = datasets[split].drop([image.index for image in images])
-    return datasets, {
-        split: [f"{image.path.parent.name}/{image.path.name}" for image in images]
+        kept[split] = datasets[split].drop([image.index for image in images])
+    return kept, {
+        split: [shorten(image.name, parts=2) for image in images]
         for split, images in bad.items()
     }
 
@@ -136,10 +169,10 @@ def load_model(
     weights_path: str | Path | None = None,
     from_scratch: bool = False,
 ) -> nn.Module:
-    """Build an untrained detector and bring it to a device, in channels-last format.
+    """Build an untrained network and bring it to a device, in channels-last format.
 
     Raises:
-        ValueError: no model is called so, or the weights file is not one.
+        ValueError: there is no such network, or the file does not hold its weights.
         OSError: the ImageNet weights cannot be had.
     """
     model = build_model(name, weights_path=weights_path, from_scratch=from_scratch)
@@ -148,79 +181,55 @@ def load_model(
 
 def load_checkpoint(
     path: str | Path, model_name: str | None = None, device: torch.device | str = "cpu"
-) -> nn.Module:
-    """Load a trained detector, with all that is needed to judge an image.
+) -> Detector:
+    """Load a trained detector: all that is needed to judge a picture.
 
     Args:
         path: a file that train_main.py wrote, or the original exercise (a dict with
             `model`, `val_acc`, `test_acc`, `epoch`).
-        model_name: what the model is expected to be; None takes what the file says.
-        device: where the model goes.
-
-    Returns:
-        The model in evaluation mode, with `name`, `preprocessing` and `title` (its
-        name, and its run's if it has one); `threshold`, the
-        P(fake) from which on the verdict is 'fake'; `temperature`, what the logits are
-        divided by before the softmax; `logit_bias`, what is then added to fake's;
-        `checkpoint_path`; and `details`, the file's other entries (`val_acc`, `epoch`,
-        `flags`, ...).
+        model_name: what the network is expected to be; None takes what the file says.
+        device: where the network goes.
 
     Raises:
         FileNotFoundError: there is no such file; the message says how to make one.
-        ValueError: the file is no checkpoint, is damaged, or is of another model.
+        ValueError: the file is not a checkpoint, is damaged, or is of another network.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"there is no checkpoint {path}; train_main.py writes one, "
-            "checkpoints/DATASET_MODEL_OPTIMIZER.pt"
-        )
-    content = load_tensors(path)
-    state = content.get("model") if isinstance(content, dict) else None
-    if isinstance(content, dict) and isinstance(content.get("trainer"), dict):
-        best = path.with_name(path.name.replace("_last", ""))
-        raise ValueError(
-            f"{path} is the snapshot that train_main.py --resume goes on from; the "
-            f"checkpoint, the model of the best epoch, is {best}"
-        )
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} is no checkpoint: it has no entry 'model'")
+    state, record = read_checkpoint(path)
     try:
-        check_entries(content)
-        model = build_model(_get_model_name(content, model_name), from_scratch=True)
-        load_model_state(model, state)
-        if "preprocessing" in content:
-            model.preprocessing = Preprocessing.from_dict(content["preprocessing"])
-        else:  # the original exercise used one for both models, and stored none
-            model.preprocessing = PUBLISHED
-        model.temperature = float(content.get("temperature", 1))
-        model.logit_bias = float(content.get("logit_bias", 0))
-        model.threshold = float(content.get("threshold", DEFAULT_THRESHOLD))
-        if model.temperature <= 0:
-            raise ValueError(f"its temperature is {model.temperature}")
+        record = replace(record, model_name=_name_network(record, state, model_name))
+        network = get_network(record.model_name).build()
+        load_model_state(network, state, record.model_name)
+        network = network.eval().to(device, memory_format=torch.channels_last)
+        return Detector(
+            network,
+            _read_preprocessing(record),
+            record,
+            path=Path(path),
+            layer=get_network(record.model_name).layer,
+        )
     except ValueError as error:
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
-    model.title = name_detector(model.name, content.get("flags"))
-    model.checkpoint_path = path
-    model.details = {key: value for key, value in content.items() if key != "model"}
-    return model.eval().to(device, memory_format=torch.channels_last)
 
 
-def refuse_broken_scores(logits: Tensor, get_name: Callable[[int], object]) -> None:
-    """Raise ValueError that names the first image whose logits are not finite.
+def _read_preprocessing(record: CheckpointRecord) -> Preprocessing:
+    """Return what a checkpoint's network expects; how JPEGs are decoded was a flag."""
+    if not record.preprocessing:  # the original exercise used one, and stored none
+        return PUBLISHED
+    was_full = {"full_decoding": record.flags.get("full_decoding", False)}
+    return Preprocessing.from_untrusted({**was_full, **record.preprocessing})
 
-    Finite weights can be large enough for that.
 
-    Args:
-        logits: (N, 2).
-        get_name: from 0 ... N - 1 to what the image is called.
-    """
-    broken = (~logits.isfinite().all(dim=1)).nonzero().flatten().tolist()
-    if broken:
-        raise ValueError(
-            f"the model gives {len(broken)} of {len(logits)} images no finite score, "
-            f"the first is {get_name(broken[0])}: its weights are of no use"
-        )
+def _name_network(
+    record: CheckpointRecord, state: dict[str, Any], wanted: str | None
+) -> str:
+    """Return which network a checkpoint is of, or refuse it (ValueError)."""
+    name = record.model_name
+    if not name:  # the original exercise: told by the names of its tensors
+        names = [str(key).removeprefix("module.") for key in state]
+        name = guess_network(dict.fromkeys(names)) or wanted or DEFAULT_MODEL
+    if wanted not in (None, name):
+        raise ValueError(f"it is of {name}, not {wanted}")
+    return name
 
 
 def get_nof_parameters(model: nn.Module) -> int:
@@ -248,7 +257,7 @@ def build_optimizer(
         weight_decay: L2 penalty.
 
     Raises:
-        ValueError: no optimizer is called so.
+        ValueError: there is no such optimizer.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     shared: dict[str, Any] = {
@@ -280,7 +289,7 @@ def build_scheduler(
         num_warmup_steps: in which the rate first grows from near zero.
 
     Raises:
-        ValueError: no schedule is called so.
+        ValueError: there is no such schedule.
 
     Source: cosine after Loshchilov and Hutter, SGDR, 2017, eq. 5, without restarts.
     """
@@ -298,16 +307,6 @@ def build_scheduler(
     return LambdaLR(optimizer, compute_factor)
 
 
-def choose_warmup(steps_an_epoch: int) -> int:
-    """Return in how many steps the learning rate grows where nobody said it.
-
-    Full steps from the first one on often leave SimpleNet's last convolution dead on
-    small sets, in a plain loop as well (docs/results.md). An epoch of growing ones, at
-    most 100, keeps it alive; a large set hardly notices.
-    """
-    return min(MOST_WARMUP_STEPS, steps_an_epoch)
-
-
 def build_criterion(class_weights: str, labels: np.ndarray) -> nn.Module:
     """Build the cross-entropy loss.
 
@@ -323,16 +322,3 @@ def build_criterion(class_weights: str, labels: np.ndarray) -> nn.Module:
     counts = np.bincount(labels, minlength=2)
     weights = torch.from_numpy(len(labels) / (len(counts) * counts))
     return nn.CrossEntropyLoss(weights.float())
-
-
-def _get_model_name(content: dict[str, Any], wanted: str | None) -> str:
-    """Return which model a checkpoint is of, or refuse it (ValueError)."""
-    name = content.get("model_name")
-    if name is None:  # the original exercise: told by the names of its tensors
-        is_simple = any("fc3." in str(key) for key in content["model"])
-        name = MODEL_NAMES[0] if is_simple else MODEL_NAMES[1]
-    if name not in MODEL_NAMES:
-        raise ValueError(f"its model is {name!r:.60}, none of {', '.join(MODEL_NAMES)}")
-    if wanted not in (None, name):
-        raise ValueError(f"it is of {name}, not {wanted}")
-    return name

@@ -1,55 +1,55 @@
-"""What the command lines share; start at `parser.py`.
+"""The command lines of the scripts, which alone enter; start at `parser.py`.
 
-`parser.py`: the parser, the types of its values; lines, errors and progress as shown.
+`parser.py`: the parser, the types of its values; lines and errors as shown.
 `flags.py`: the flags that several scripts take, and those of a training.
 """
 
 from command_line.flags import (
-    PRECISIONS,
     add_checkpoint_flag,
     add_compute_flags,
-    add_data_flags,
-    add_data_root_flag,
+    add_dataset_flag,
+    add_device_flags,
     add_figures_flag,
-    add_file_flags,
+    add_fpr_flags,
+    add_keeping_flags,
     add_model_flag,
     add_recipe_flags,
     add_resamples_flag,
     add_seed_flag,
-    add_tuning_flags,
+    add_source_flags,
+    add_split_flag,
+    take_compute,
+    take_fields,
+    take_recipe,
 )
 from command_line.parser import (
     Parser,
     describe_error,
-    fraction,
-    inner_fraction,
-    non_negative_int,
-    number_type,
-    positive_int,
     run,
     say,
+    take,
 )
 
 __all__ = [
-    "PRECISIONS",
     "Parser",
     "add_checkpoint_flag",
     "add_compute_flags",
-    "add_data_flags",
-    "add_data_root_flag",
+    "add_dataset_flag",
+    "add_device_flags",
     "add_figures_flag",
-    "add_file_flags",
+    "add_fpr_flags",
+    "add_keeping_flags",
     "add_model_flag",
     "add_recipe_flags",
     "add_resamples_flag",
     "add_seed_flag",
-    "add_tuning_flags",
+    "add_source_flags",
+    "add_split_flag",
     "describe_error",
-    "fraction",
-    "inner_fraction",
-    "non_negative_int",
-    "number_type",
-    "positive_int",
     "run",
     "say",
+    "take",
+    "take_compute",
+    "take_fields",
+    "take_recipe",
 ]

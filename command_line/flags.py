@@ -1,59 +1,53 @@
-"""Flags that several scripts take, and those of a training."""
+"""Flags that several scripts take, and those of a training, made from its recipe."""
 
 import argparse
-from collections.abc import Collection
+import inspect
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
-from command_line.parser import (
-    dataset_name,
-    fraction,
-    inner_fraction,
-    non_negative_float,
-    non_negative_int,
-    positive_float,
-    positive_int,
-    run_name,
-    seed,
+from command_line.parser import take
+from files.bounds import (
+    COUNT,
+    DATASET_NAME,
+    INNER_SHARE,
+    PROPER_SHARE,
+    SEED,
+    Bounds,
 )
-from files.names import (
-    CHECKPOINTS_DIR,
-    FIGURES_DIR,
-    MODEL_NAMES,
-    OPTIMIZER_NAMES,
-    OUT_DIR,
-)
+from files.names import DEFAULT_MODEL, FIGURES_DIR
+from files.recipe import GROUPS, RECIPES, Recipe, spell
+from hardware import Compute, prepare_compute
 
-AUGMENTATION_STYLES = ("published", "robust", "none")
+T = TypeVar("T")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+BATCH_SIZES = Bounds(1, 65536, int)
+WORKERS = Bounds(0, 1024, int)
+RESAMPLES = Bounds(100, 1_000_000, int)
 
 
-def add_data_flags(
+def add_dataset_flag(
     parser: argparse.ArgumentParser,
-    *,
     default: str | None = "fakes_dataset",
+    *,
     several: bool = False,
 ) -> None:
-    """Add -d/--dataset, --data-root and --limit."""
+    """Add -d/--dataset and what `add_source_flags` adds."""
     parser.add_argument(
         "-d",
         "--dataset",
-        type=dataset_name,
-        default=[default] if several else default,
+        type=take(DATASET_NAME),
+        default=default,
         nargs="+" if several else None,
         metavar="NAME",
         help="folder under --data-root: fakes_dataset, synthetic_dataset or your own",
     )
-    add_data_root_flag(parser)
-    parser.add_argument(
-        "--limit",
-        type=positive_int,
-        metavar="N",
-        help="use only the first N images of each class and split, for a quick trial",
-    )
+    add_source_flags(parser)
 
 
-def add_data_root_flag(parser: argparse.ArgumentParser) -> None:
-    """Add --data-root."""
+def add_source_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --data-root and --limit."""
     parser.add_argument(
         "--data-root",
         type=Path,
@@ -61,35 +55,56 @@ def add_data_root_flag(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder that holds the datasets, NAME/{train,val,test}/{real,fake}/",
     )
+    parser.add_argument(
+        "--limit",
+        type=take(COUNT),
+        metavar="N",
+        help="use only the first N images of each class and split, for a quick trial",
+    )
+
+
+def add_split_flag(parser: argparse._ActionsContainer) -> None:
+    """Add --split."""
+    parser.add_argument(
+        "--split", choices=("val", "test"), default="test", help="what is judged"
+    )
 
 
 def add_model_flag(
-    parser: argparse.ArgumentParser, *, from_checkpoint: bool = False
+    parser: argparse.ArgumentParser,
+    names: Sequence[str] | None = None,
+    *,
+    from_checkpoint: bool = False,
 ) -> None:
-    """Add -m/--model; None, where it is not given, takes what a checkpoint says."""
+    """Add -m/--model, one of `names`.
+
+    Where it is not given, it is None, and says what a checkpoint says, if so wished.
+    """
     says = " (default: what the checkpoint says)" if from_checkpoint else ""
     parser.add_argument(
         "-m",
         "--model",
-        choices=MODEL_NAMES,
-        default=None if from_checkpoint else MODEL_NAMES[0],
-        help=f"the detector's architecture{says}",
+        choices=names,
+        default=None if from_checkpoint else DEFAULT_MODEL,
+        metavar=None if names else "NAME",
+        help=f"the detector's network{says}",
     )
 
 
 def add_checkpoint_flag(
-    parser: argparse.ArgumentParser, *, several: bool = False
+    parser: argparse.ArgumentParser, help: str | None = None, **options: Any
 ) -> None:
-    """Add -cpp/-cp/--checkpoint-path."""
+    """Add -cpp/-cp/--checkpoint-path; `options` as for `add_argument`."""
     parser.add_argument(
         "-cpp",
         "-cp",
         "--checkpoint-path",
         type=Path,
-        nargs="+" if several else None,
         metavar="FILE",
-        help="checkpoint written by train_main.py; by default the one that "
-        "train_main.py writes for this dataset and model with Adam",
+        help=help
+        or "checkpoint written by train_main.py; by default the one that train_main.py "
+        "writes for this dataset and model with Adam",
+        **options,
     )
 
 
@@ -100,46 +115,59 @@ def add_compute_flags(
     parser.add_argument(
         "-b",
         "--batch-size",
-        type=positive_int,
+        type=take(BATCH_SIZES),
         default=batch_size,
         metavar="N",
         help="images in a batch",
     )
+    add_device_flags(parser)
+    if seed:
+        add_seed_flag(parser)
+
+
+def add_device_flags(parser: argparse.ArgumentParser, *, workers: bool = True) -> None:
+    """Add --device, --precision and, where images are read in batches, --workers."""
     parser.add_argument(
         "--device",
         default="auto",
-        help="where the model runs: auto (a GPU if there is one), cpu, cuda, cuda:1, "
+        help="where the network runs: auto (a GPU if there is one), cpu, cuda, cuda:1, "
         "mps",
     )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="arithmetic of the model; auto takes bf16 where the hardware has it, "
+        help="arithmetic of the network; auto takes bf16 where the hardware has it, "
         "fp16 on older GPUs, else fp32",
     )
-    parser.add_argument(
-        "--workers",
-        type=non_negative_int,
-        metavar="N",
-        help="processes that read images (default: up to 8 beside a GPU; on a CPU 0, "
-        "which reads in the main process, large images in several threads)",
+    if workers:
+        parser.add_argument(
+            "--workers",
+            type=take(WORKERS),
+            metavar="N",
+            help="processes that read images (default: up to 8 beside a GPU; on a CPU "
+            "0, which reads in the main process, large images in several threads)",
+        )
+
+
+def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Compute:
+    """Return how the networks run, by the flags that `add_compute_flags` added.
+
+    Raises:
+        ValueError: there is no such device, or it does not have this precision.
+    """
+    return prepare_compute(
+        args.device,
+        args.precision,
+        batch_size=batch_size or getattr(args, "batch_size", 1),
+        workers=getattr(args, "workers", None),
     )
-    parser.add_argument(
-        "--full-decoding",
-        action="store_true",
-        help="decode large JPEGs whole before they are resized, as --find-faces always "
-        "does; by default their decoder scales them down first, which is faster and "
-        "nearly the same (docs/speed.md); judge a detector as it was trained",
-    )
-    if seed:
-        add_seed_flag(parser)
 
 
 def add_seed_flag(parser: argparse.ArgumentParser) -> None:
     """Add --seed."""
     parser.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="seed of all randomness"
+        "--seed", type=take(SEED), default=0, metavar="N", help="seed of all randomness"
     )
 
 
@@ -147,7 +175,7 @@ def add_resamples_flag(parser: argparse._ActionsContainer) -> None:
     """Add --resamples."""
     parser.add_argument(
         "--resamples",
-        type=positive_int,
+        type=take(RESAMPLES),
         default=1000,
         metavar="N",
         help="bootstrap resamples",
@@ -165,179 +193,85 @@ def add_figures_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser, recipes: Collection[str]) -> None:
-    """Add --recipe, one of `recipes`, and the flags of the published one."""
-    group = parser.add_argument_group("recipe")
-    group.add_argument(
+def add_fpr_flags(parser: argparse._ActionsContainer, goes_with: str) -> None:
+    """Add --max-fpr, which goes with another flag, and --fpr-confidence."""
+    parser.add_argument(
+        "--max-fpr",
+        type=take(PROPER_SHARE),
+        metavar="RATE",
+        help=f"with {goes_with}: threshold at which at most this share of its real "
+        "samples is called fake (default: where both errors are equally frequent)",
+    )
+    parser.add_argument(
+        "--fpr-confidence",
+        type=take(INNER_SHARE),
+        metavar="C",
+        help="with --max-fpr: be so sure that other real samples keep to it as well",
+    )
+
+
+def add_recipe_flags(parser: argparse.ArgumentParser, models: Sequence[str]) -> None:
+    """Add --recipe and a flag for each field of `Recipe`; `models` is for -m."""
+    groups = {name: parser.add_argument_group(GROUPS[name]) for name in GROUPS}
+    groups[""] = parser
+    groups["recipe"].add_argument(
         "--recipe",
-        choices=tuple(recipes),
-        default=next(iter(recipes)),
+        choices=tuple(RECIPES),
+        default=next(iter(RECIPES)),
         help="flags by one name, each can still be given: small-set is the best found "
         "for 1,500 images, general for fakes of kinds not trained on (both "
         "-m XceptionBased)",
     )
-    group.add_argument(
-        "-lr",
-        "--lr",
-        type=positive_float,
-        default=0.001,
-        metavar="RATE",
-        help="learning rate",
-    )
-    group.add_argument(
-        "-e",
-        "--epochs",
-        type=positive_int,
-        default=5,
-        metavar="N",
-        help="passes over the training split, those before --resume included",
-    )
-    group.add_argument(
-        "-o",
-        "--optimizer",
-        choices=OPTIMIZER_NAMES,
-        default=OPTIMIZER_NAMES[0],
-        help="optimizer",
-    )
-    group.add_argument(
-        "--momentum",
-        type=fraction,
-        default=0.0,
-        metavar="M",
-        help="momentum of SGD; Adam has its own",
-    )
-    group.add_argument(
-        "--weights",
-        type=Path,
-        metavar="FILE",
-        help="ImageNet weights of Xception; else the cache, else a download",
-    )
-    group.add_argument(
-        "--from-scratch",
-        action="store_true",
-        help="start XceptionBased from random weights",
-    )
+    for entry in fields(Recipe):
+        options = _build_options(entry)
+        if entry.name == "model":
+            options |= {"choices": tuple(models)}
+        names = (*entry.metadata["flag"].short, spell(entry))
+        # Suppressed, so that `take_recipe` sees which flags were given.
+        groups[entry.metadata["flag"].group].add_argument(
+            *names, default=argparse.SUPPRESS, **options
+        )
 
 
-def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what goes beyond the published recipe."""
-    group = parser.add_argument_group("beyond the published recipe")
-    group.add_argument(
-        "--lr-schedule",
-        choices=("constant", "cosine"),
-        default="constant",
-        help="how the learning rate changes over the training",
-    )
-    group.add_argument(
-        "--warmup",
-        type=non_negative_int,
-        metavar="STEPS",
-        help="optimizer steps in which the learning rate first grows to --lr; 0 begins "
-        "with all of it, as published (default: those of an epoch, at most 100)",
-    )
-    group.add_argument(
-        "--weight-decay",
-        type=non_negative_float,
-        default=0.0,
-        metavar="W",
-        help="L2 penalty on the weights",
-    )
-    group.add_argument(
-        "--recalibrate-bn",
-        type=non_negative_int,
-        default=0,
-        metavar="BATCHES",
-        help="after each epoch measure the batch-norm statistics anew on so many "
-        "training batches; helps XceptionBased where an epoch has few steps",
-    )
-    group.add_argument(
-        "--class-weights",
-        choices=("none", "balanced"),
-        default="none",
-        help="balanced: real and fake weigh the same in the loss, whose mean over a "
-        "batch is then weighted",
-    )
-    add_image_changing_flags(group)
-    group.add_argument(
-        "--grad-clip",
-        type=positive_float,
-        metavar="NORM",
-        help="largest norm of the gradient",
-    )
-    group.add_argument(
-        "--compile",
-        action="store_true",
-        help="compile the model with torch.compile; meant for XceptionBased on a GPU: "
-        "on a CPU it replaces the suite's own kernels, which are faster",
-    )
-    group.add_argument(
-        "--max-fpr",
-        type=fraction,
-        metavar="RATE",
-        help="choose the checkpoint's threshold so that at most this share of the "
-        "validation split's real images is called fake; of other real images it is "
-        "more every second time (default: where both errors are equally frequent)",
-    )
-    group.add_argument(
-        "--fpr-confidence",
-        type=inner_fraction,
-        metavar="C",
-        help="with --max-fpr: keep to it, with this confidence, on all real images, "
-        "not only on those of the validation split",
-    )
+def _build_options(entry: Field) -> dict[str, Any]:
+    """Return how argparse takes a field of a recipe."""
+    flag = entry.metadata["flag"]
+    default = flag.default_words or (entry.default if entry.default else "")
+    shown = f"{flag.help} (default: {default})" if default else flag.help
+    if flag.allowed is bool:
+        return {"action": "store_true", "help": flag.help}
+    if isinstance(flag.allowed, tuple):
+        return {"choices": flag.allowed, "help": shown}
+    kind = flag.allowed if isinstance(flag.allowed, type) else take(flag.allowed)
+    options = {"type": kind, "help": shown, "metavar": flag.metavar}
+    if flag.bare is not None:
+        options |= {"nargs": "?", "const": flag.bare}
+    return options
 
 
-def add_image_changing_flags(group: argparse._ArgumentGroup) -> None:
-    """Add the flags on how training images are changed."""
-    group.add_argument(
-        "--augment",
-        choices=AUGMENTATION_STYLES,
-        default=AUGMENTATION_STYLES[0],
-        help="how training images are changed: published crops and mirrors; robust "
-        "compresses, scales, blurs, colours and adds noise besides; none does nothing",
-    )
-    group.add_argument(
-        "--self-blend",
-        type=fraction,
-        nargs="?",
-        const=1.0,
-        default=0.0,
-        metavar="SHARE",
-        help="for detectors of forgeries never seen: make this share of the fakes in "
-        "train and val from real images, each blended with a changed copy of itself; "
-        "without a number all of them, and those folders called fake are not needed",
-    )
-    group.add_argument(
-        "--face-landmarks",
-        action="store_true",
-        help="with --self-blend: find each face's landmarks, for pictures whose faces "
-        "are not in the middle (needs requirements-faces.txt)",
-    )
-    group.add_argument(
-        "--cutmix",
-        type=fraction,
-        default=0.0,
-        metavar="SHARE",
-        help="in this share of the batches, paste a part of another image into each, "
-        "and mix the labels likewise; keeps a large model from learning a small set "
-        "by heart",
-    )
+def take_recipe(args: argparse.Namespace) -> Recipe:
+    """Return the recipe: the flags given, over those of --recipe, over the defaults.
+
+    Raises:
+        ValueError: flags exclude or need each other.
+    """
+    given = {e.name: getattr(args, e.name) for e in fields(Recipe) if e.name in args}
+    return Recipe(**{**RECIPES[args.recipe], **given})
 
 
-def add_file_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags on what is written, and on going on from it."""
+def add_keeping_flags(parser: argparse.ArgumentParser, keeping: type) -> None:
+    """Add the flags on what a training writes, and on going on from it.
+
+    Args:
+        parser: of train_main.py.
+        keeping: the dataclass whose fields they are, with their defaults.
+    """
     group = parser.add_argument_group("files")
-    group.add_argument(
-        "--name",
-        type=run_name,
-        metavar="WORD",
-        help="a word at the end of the files' names, to keep several runs apart: "
-        "DATASET_MODEL_OPTIMIZER_WORD.pt, ...",
-    )
+    defaults = {e.name: e.default for e in fields(keeping) if e.default is not MISSING}
     group.add_argument(
         "--check-images",
         choices=("auto", "none", "header", "full"),
-        default="auto",
+        default=defaults["check_images"],
         help="before training open every image: its header only, or decode all of it; "
         "auto reads the headers of up to 100,000 images",
     )
@@ -353,8 +287,8 @@ def add_file_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--checkpoint-minutes",
-        type=non_negative_float,
-        default=10.0,
+        type=take(Bounds(0, 1e6)),
+        default=defaults["checkpoint_minutes"],
         metavar="M",
         help="how often a snapshot is saved within an epoch; 0 saves at its end only",
     )
@@ -363,17 +297,17 @@ def add_file_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="at the end write figures/RUN_report.html, as report.py does",
     )
-    group.add_argument(
-        "--out-dir",
-        type=Path,
-        default=OUT_DIR,
-        metavar="DIR",
-        help="folder of the histories",
-    )
-    group.add_argument(
-        "--checkpoints-dir",
-        type=Path,
-        default=CHECKPOINTS_DIR,
-        metavar="DIR",
-        help="folder of the checkpoints",
-    )
+    for name, what in (("out_dir", "histories"), ("checkpoints_dir", "checkpoints")):
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=Path,
+            default=defaults[name],
+            metavar="DIR",
+            help=f"folder of the {what}",
+        )
+
+
+def take_fields(args: argparse.Namespace, kind: type[T]) -> T:
+    """Return a dataclass whose fields are flags of the same names."""
+    names = inspect.signature(kind).parameters
+    return kind(**{name: getattr(args, name) for name in names})

@@ -1,4 +1,4 @@
-"""The parser, the types of its values, and what is shown: lines, errors, progress."""
+"""The parser, the types of its values, and what is shown: lines and errors."""
 
 import argparse
 import os
@@ -6,17 +6,17 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO
 
 from tqdm import tqdm
 
+from files.bounds import Bounds, Words
 from files.names import make_printable
+from files.provenance import VERSION
 
-T = TypeVar("T")
-Number = TypeVar("Number", int, float)
 USER_ERROR_STATUS = 2
 
-# torch's errors that no line of the suite's is to blame for, and what to do.
+# Errors of torch's for which no line of the suite is to blame, and what to do.
 FOREIGN_ERRORS = (
     (
         r"DataLoader (worker|timed out)",
@@ -43,6 +43,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
+        self.add_argument("--version", action="version", version=VERSION)
 
     def parse_known_args(self, args=None, namespace=None):
         """Parse `args` after turning the underscores of long flags into hyphens."""
@@ -74,57 +75,16 @@ def _hyphenate(argument: str) -> str:
     return flag.replace("_", "-") + equals + value
 
 
-def number_type(
-    kind: type[Number], condition: Callable[[Number], bool], allowed: str
-) -> Callable[[str], Number]:
-    """Make an argparse type that says which numbers are allowed."""
+def take(allowed: Bounds | Words) -> Callable[[str], Any]:
+    """Make an argparse type of what is allowed, which its errors say."""
 
-    def parse(text: str) -> Number:
+    def parse(text: str) -> Any:
         try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not condition(value):
-            raise argparse.ArgumentTypeError(f"expected {allowed}, got {text!r}")
-        return value
+            return allowed.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
-
-
-positive_int = number_type(int, lambda n: n >= 1, "a whole number of at least 1")
-non_negative_int = number_type(int, lambda n: n >= 0, "a whole number of at least 0")
-
-positive_float = number_type(
-    float, lambda v: 0 < v < float("inf"), "a number greater than 0"
-)
-
-non_negative_float = number_type(
-    float, lambda v: 0 <= v < float("inf"), "a number of at least 0"
-)
-fraction = number_type(float, lambda v: 0 <= v < 1, "a number from 0 up to 1")
-inner_fraction = number_type(float, lambda v: 0 < v < 1, "a number between 0 and 1")
-# torch takes no seed of more than 64 bits.
-seed = number_type(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
-
-
-def dataset_name(text: str) -> str:
-    """Take a folder's name, with the slash that completion in a shell leaves."""
-    name = text.rstrip("/\\")
-    if not name or name != Path(name).name or name in (".", ".."):
-        raise argparse.ArgumentTypeError(
-            f"expected the name of a folder under --data-root, got {text!r}"
-        )
-    return name
-
-
-def run_name(text: str) -> str:
-    """Take a word that goes into file names and cannot be taken for another file's."""
-    is_word = re.fullmatch(r"[A-Za-z0-9_-]+", text)
-    if not is_word or text == "last" or text.endswith("_last"):  # the snapshot's name
-        raise argparse.ArgumentTypeError(
-            f"expected letters, digits, - and _, and no 'last' at the end, got {text!r}"
-        )
-    return text
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:

@@ -1,9 +1,11 @@
 """Write files whole or not at all."""
 
 import csv
+import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,11 +32,10 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
 def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file so that a reader, or a crash, sees the old one or the new one.
 
-    The content goes to a temporary file in the same folder, is flushed to the disk,
-    and then takes the name in one step. On any error the temporary file is removed
-    and what stood under `path` before is untouched. What a killed writer left, or
-    anybody put under the temporary name, goes when `path` is written the next time.
-    Two writers of one path at the same time are not kept apart.
+    The content goes to a temporary file of its own in the same folder, is flushed to
+    the disk, and then takes the name in one step: of several writers the last one wins,
+    whole. On any error the temporary file is removed and what stood under `path` before
+    is untouched. A killed writer leaves its temporary file, `.NAME.RANDOM.tmp`.
 
     Args:
         path: the file to write; missing parent folders are made.
@@ -43,14 +44,13 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
         A binary file open for writing.
 
     Raises:
-        OSError: the folder cannot be written, the disk is full, or something that is
-            no file has the name.
+        OSError: the folder cannot be written, the disk is full, or a folder, a device
+            or a pipe has the name.
     """
     path = Path(path)
-    refuse_what_is_no_file(path)
+    refuse_other_kinds(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
+    temporary = name_temporary(path)
     try:
         with temporary.open("xb") as handle:  # x: follows no link, opens no pipe
             yield handle
@@ -65,10 +65,32 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
-def refuse_what_is_no_file(path: Path) -> None:
+def name_temporary(path: Path) -> Path:
+    """Return a name beside `path` that nobody else has."""
+    return path.with_name(f"{_start_temporary(path)}{secrets.token_hex(6)}.tmp")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of a path left: call it while nobody else writes."""
+    start = _start_temporary(path)
+    for other in path.parent.iterdir() if path.parent.is_dir() else ():
+        if other.name.startswith(start) and other.name.endswith(".tmp"):
+            other.unlink(missing_ok=True)
+
+
+def _start_temporary(path: Path) -> str:
+    """Return how a path's temporary names begin; a long name is cut, not confused."""
+    name = path.name
+    if len(os.fsencode(name)) > 200:  # 255 is what file systems take
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+        name = f"{name[:40]}.{digest}"
+    return f".{name}."
+
+
+def refuse_other_kinds(path: Path) -> None:
     """Raise OSError if a folder, a device or a pipe has the name of a file to write."""
     if path.exists() and not path.is_file():
-        what = "a folder" if path.is_dir() else "no regular file"
+        what = "a folder" if path.is_dir() else "not a regular file"
         raise OSError(f"cannot write {path}: it is {what}; name another file")
 
 
@@ -153,7 +175,7 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
         ValueError: it is one of the inputs.
         OSError: the folder cannot be written, or the name is not a file's.
     """
-    refuse_what_is_no_file(path)
+    refuse_other_kinds(path)
     if path.exists() and any(p.exists() and path.samefile(p) for p in inputs):
         raise ValueError(f"{path} is an input, not to be written over: name another")
     check_writable(path.parent)
@@ -189,13 +211,14 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def grow_folder(destination: Path) -> Iterator[Path]:
-    """Lend a folder that becomes the destination if all goes well, and else goes.
+    """Lend a folder of its own that becomes the destination if all goes well.
+
+    Of several that grow at a time, the first one done takes the name.
 
     Raises:
         OSError: the destination is there, and is not an empty folder.
     """
-    growing = destination.with_name(f".{destination.name}.partial")
-    shutil.rmtree(growing, ignore_errors=True)
+    growing = name_temporary(destination)
     growing.mkdir(parents=True)
     try:
         yield growing

@@ -12,18 +12,18 @@ CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "test_loss", "test_a
 
 
 def load_history(path: str | Path) -> list[dict[str, Any]]:
-    """Load the runs of a history file and check that their curves can be read.
+    """Load the runs of a history file.
 
     Files that the original exercise wrote are read just as well: the six curves are
     all that a run needs.
 
     Returns:
-        The runs, oldest first, each a dict with at least the keys in `CURVES`, lists
-        of one number an epoch (losses, and accuracies in percent).
+        The runs, oldest first, each a dict; `check_run` says whether its curves can be
+        read: a run that broke down does not lock the others.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no history; the message says where it goes wrong.
+        ValueError: it is not a history; the message says where it goes wrong.
     """
     path = Path(path)
     if not path.is_file():
@@ -38,10 +38,9 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
             f"{path} is not JSON, as a history is: {str(error)[:100]}"
         ) from error
     runs = [runs] if isinstance(runs, dict) else runs
-    if not isinstance(runs, list) or not runs:
-        raise ValueError(f"{path} is no history: expected a list of training runs")
-    for number, run in enumerate(runs, start=1):
-        check_run(run, f"run {number} of {path}")
+    is_list = isinstance(runs, list) and runs and all(type(r) is dict for r in runs)
+    if not is_list:
+        raise ValueError(f"{path} is not a history: expected a list of training runs")
     return runs
 
 
@@ -51,11 +50,11 @@ def save_run(run: dict[str, Any], path: str | Path) -> None:
     A run is known again by its `run_id`.
 
     Raises:
-        ValueError: the file that is there is no history; it is left as it is.
+        ValueError: the file that is there is not a history; it is left as it is.
         OSError: the file cannot be written.
     """
     path = Path(path)
-    runs = load_history(path) if path.exists() else []
+    runs = _drop_nan(load_history(path)) if path.exists() else []
     known = [old.get("run_id") for old in runs]
     if run["run_id"] in known:
         runs[known.index(run["run_id"])] = run
@@ -73,7 +72,7 @@ def get_best_epoch(history: Mapping[str, Sequence[float]]) -> int:
 def check_run(run: Any, where: str) -> None:
     """Raise ValueError unless a run holds six curves of numbers of one length."""
     if not isinstance(run, dict):
-        raise ValueError(f"{where} is no history: expected a JSON object")
+        raise ValueError(f"{where} is not a training run: expected a JSON object")
     for curve in CURVES:
         values = run.get(curve)
         if not isinstance(values, list) or not all(map(_is_number, values)):
@@ -81,6 +80,16 @@ def check_run(run: Any, where: str) -> None:
     lengths = {curve: len(run[curve]) for curve in CURVES}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{where} has curves of different lengths: {lengths}")
+
+
+def _drop_nan(value: Any) -> Any:
+    """Replace NaN and infinities, which JSON does not have, by null."""
+    if isinstance(value, dict):
+        return {name: _drop_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_drop_nan(item) for item in value]
+    is_broken = isinstance(value, float) and not _is_number(value)
+    return None if is_broken else value
 
 
 def _is_number(value: Any) -> bool:

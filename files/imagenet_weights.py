@@ -61,7 +61,9 @@ def find_weights(
         if isinstance(error, HTTPError):
             error.close()  # it holds the connection
         tried = f"{cached}: {missing}; {URL}: {error or type(error).__name__}"
-        raise OSError(f"no ImageNet weights: {WHAT_TO_DO} (tried {tried})") from error
+        raise OSError(
+            f"no ImageNet weights were found: {WHAT_TO_DO} (tried {tried})"
+        ) from error
     return cached
 
 
@@ -78,7 +80,7 @@ def _download(path: Path) -> None:
         socket.setdefaulttimeout(before)
 
 
-def load_backbone(model: nn.Module, path: str | Path) -> str:
+def load_backbone(model: nn.Module, path: str | Path) -> None:
     """Load ImageNet weights into all of Xception but its last layer.
 
     Args:
@@ -86,27 +88,25 @@ def load_backbone(model: nn.Module, path: str | Path) -> str:
         path: a state dict as torch.save wrote it, plain or under "model" or
             "state_dict"; names as in `canonical_state_dict`; with a last layer or not.
 
-    Returns:
-        A sentence for the user: how many tensors came from where.
-
     Raises:
-        ValueError: when the file is damaged, foreign, or not Xception's.
+        ValueError: the file is damaged, foreign, or not Xception's.
     """
-    own = {k: v for k, v in model.state_dict().items() if not _is_final(k)}
+    whole = model.state_dict()
+    own = {k: v for k, v in whole.items() if not _is_final(k)}
     content = load_tensors(path)
     for wrapper in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     try:
-        given = canonical_state_dict(content)
+        given = canonical_state_dict(content, whole)
         backbone = {k: v for k, v in given.items() if not _is_final(k)}
         check_keys(backbone, own)
         check_tensors(backbone, own)
     except ValueError as error:
-        raise ValueError(f"{path} holds no weights of Xception: {error}") from error
+        raise ValueError(
+            f"{path} does not hold weights of Xception: {error}"
+        ) from error
     model.load_state_dict(backbone, strict=False)
-    final = "absent" if len(backbone) == len(given) else "left out"
-    return f"ImageNet weights: {len(backbone)} tensors from {path}, final layer {final}"
 
 
 def _is_final(name: str) -> bool:

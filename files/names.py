@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from files.bounds import RUN_NAME
+
 REAL, FAKE = 0, 1  # labels
 CLASS_NAMES = ("real", "fake")  # by label; folders of a split
 SPLITS = ("train", "val", "test")  # folders of a dataset
-MODEL_NAMES = ("SimpleNet", "XceptionBased")
+DEFAULT_MODEL = "SimpleNet"
 OPTIMIZER_NAMES = ("Adam", "SGD")
 OUT_DIR, CHECKPOINTS_DIR = Path("out"), Path("checkpoints")
 FIGURES_DIR = Path("figures")
@@ -64,20 +66,19 @@ def name_mask(image_path: str | Path) -> Path:
 
 
 def name_detector(model: str, flags: object) -> str:
-    """Return what figures call a detector: its model, and its run's --name if any.
+    """Return what figures call a detector: its network, and its run's --name if any.
 
     Args:
-        model: its name.
+        model: the network's name.
         flags: of the training, as a checkpoint or a history says; from a stranger.
     """
     word = flags.get("name") if isinstance(flags, dict) else None
-    is_word = isinstance(word, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,60}", word)
-    return f"{model}_{word}" if is_word else model
+    return f"{model}_{word}" if word in RUN_NAME else model
 
 
 def default_checkpoint_path(dataset: str, model: str | None = None) -> Path:
     """Return the checkpoint that the scripts take where none is named."""
-    return name_run_files(dataset, model or MODEL_NAMES[0]).checkpoint
+    return name_run_files(dataset, model or DEFAULT_MODEL).checkpoint
 
 
 def default_history_path(dataset: str, model: str) -> Path:
@@ -106,3 +107,8 @@ def make_printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def shorten(name: str | Path, parts: int = 3) -> str:
+    """Return the end of a picture's name: split, class and file."""
+    return "/".join(Path(name).parts[-parts:])

@@ -1,13 +1,27 @@
 """Where numbers come from: the command, the versions, the files with their hashes."""
 
 import hashlib
+import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+VERSION = "1.0.0"  # of this suite
 _CHUNK_BYTES = 1 << 20
+
+
+def get_versions(*more: str) -> dict[str, str]:
+    """Return the versions that a result may depend on.
+
+    Args:
+        more: packages beside those that every result depends on.
+    """
+    packages = ("torch", "torchvision", "numpy", "pillow", *more)
+    suite = {"suite": VERSION, "python": platform.python_version()}
+    return suite | {name: version(name) for name in packages}
 
 
 def describe_file(path: str | Path) -> dict[str, str]:
@@ -23,18 +37,31 @@ def describe_file(path: str | Path) -> dict[str, str]:
     return {"path": str(path), "sha256": digest.hexdigest()}
 
 
-def describe_call(
-    script: str, arguments: Sequence[str], versions: Mapping[str, str]
-) -> dict[str, Any]:
+def describe_call(script: str, arguments: Sequence[str], *more: str) -> dict[str, Any]:
     """Return what ran, when (UTC), and with which versions.
 
     Args:
         script: its file name.
         arguments: the words after it.
-        versions: by package.
+        more: packages, as for `get_versions`.
     """
     return {
-        "command": shlex.join(["python", script, *arguments]),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": dict(versions),
+        "command": format_command(Path(script).name, arguments),
+        "date": format_now(),
+        "versions": get_versions(*more),
     }
+
+
+def format_now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def format_command(script: str | Path, words: Sequence[object]) -> str:
+    """Return a command line that a shell takes as it stands.
+
+    Args:
+        script: one of the suite's.
+        words: what follows it.
+    """
+    return shlex.join(["python", str(script), *map(str, words)])

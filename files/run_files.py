@@ -3,18 +3,18 @@
 import contextlib
 import json
 import os
-import platform
-import reprlib
 import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from files.atomic import remove_leftovers
+from files.checkpoint import FORMAT_VERSION, CheckpointRecord, show
 from files.history import check_run, get_best_epoch, load_history, save_run
 from files.names import RunPaths
 from files.tensors import load_tensors, save_tensors
@@ -24,23 +24,7 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
-
-FORMAT_VERSION = 2
-LARGEST_NUMBER = 1e30  # that a checkpoint may hold
-
-# What a checkpoint says beside its model; one of the original exercise says less.
-ENTRIES: dict[str, type] = {
-    **dict.fromkeys(("val_acc", "test_acc", "val_fake_share"), float),
-    **dict.fromkeys(("temperature", "logit_bias", "threshold"), float),
-    **dict.fromkeys(("llr_slope", "llr_intercept"), float),
-    **dict.fromkeys(("epoch", "format_version"), int),
-    **dict.fromkeys(("run_id", "model_name", "dataset", "threshold_policy"), str),
-    **dict.fromkeys(("preprocessing", "flags", "versions"), dict),
-    "data_fingerprint": str,
-    **dict.fromkeys(("class_names", "temperature_interval"), list),
-    **dict.fromkeys(("log_losses", "calibration_notes"), list),
-    "reliability": list,
-}
+MAY_CHANGE = ("epochs",)  # flags of a run that is resumed
 
 
 class InterruptedRunError(KeyboardInterrupt):
@@ -59,21 +43,20 @@ class RunFiles:
     """Write a run's files while it trains, and stop it cleanly on a signal.
 
     `after_batch` and `after_epoch` are what `Trainer.run` takes. A checkpoint holds
-    `model` (the state dict) and what is in `best` (`val_acc`, `test_acc`, `epoch`,
-    `run_id`, `threshold`, ...) and in `details` (`model_name`, `preprocessing`,
-    `flags`, ...). A snapshot holds `details`, `run`, `best` and the trainer's state.
+    `model` (the state dict) and the entries of its record. A snapshot holds the record,
+    `run`, the best epoch's record and the trainer's state.
 
     Args:
         paths: where the files go.
         run: the run's entries in the history beside the curves.
-        details: the entries of its checkpoints beside the model and its results:
-            `flags` and `data_fingerprint` must be the same on resumption.
-        describe_best: from validation's logits (N, 2) and labels (N,) to what the
-            checkpoint says of them: plain values, such as a threshold.
+        record: what is known at the start; `flags` and `data_fingerprint` must be the
+            same on resumption.
+        calibrate: from validation's logits (N, 2) and labels (N,) to the entries of the
+            record that follow from them, such as a threshold.
         say: prints a line.
 
     Attributes:
-        best: the checkpoint's entries beside the model and `details`; empty at first.
+        best: the record of the best epoch; None before there is one.
         kept: from the names of an earlier run's files to those that they have now.
     """
 
@@ -81,16 +64,16 @@ class RunFiles:
         self,
         paths: RunPaths,
         run: dict[str, Any],
-        details: dict[str, Any],
-        describe_best: Callable[[torch.Tensor, torch.Tensor], dict[str, Any]],
+        record: CheckpointRecord,
+        calibrate: Callable[[torch.Tensor, torch.Tensor], dict[str, Any]],
         say: Callable[[str], None] = print,
     ) -> None:
         self.paths = paths
         self.run = {"run_id": uuid.uuid4().hex, **run}
-        self.details = {"format_version": FORMAT_VERSION, **details}
-        self.best: dict[str, Any] = {}
+        self.record = record
+        self.best: CheckpointRecord | None = None
         self.kept: dict[Path, Path] = {}
-        self._describe_best = describe_best
+        self._calibrate = calibrate
         self._say = say
         self._interval_s = 0.0
         self._saved_at = self._epoch_began = time.monotonic()
@@ -114,6 +97,9 @@ class RunFiles:
         before = {number: signal.signal(number, self._note) for number in numbers}
         try:
             with hold_lock(self.paths.lock):
+                if distributed.is_main():
+                    remove_leftovers(self.paths.checkpoint)
+                    remove_leftovers(self.paths.snapshot)
                 yield
         finally:
             for number, handler in before.items():
@@ -126,7 +112,7 @@ class RunFiles:
         another run.
 
         Raises:
-            ValueError: the history to add this run to is none.
+            ValueError: the history to add this run to is not one.
         """
         if self.paths.history.exists():
             load_history(self.paths.history)
@@ -145,15 +131,15 @@ class RunFiles:
         """
         path = self.paths.snapshot
         snapshot = load_snapshot(path)
-        check_same_flags(snapshot["flags"], self.details["flags"], path)
-        if snapshot.get("data_fingerprint") != self.details["data_fingerprint"]:
+        check_same_flags(snapshot["flags"], self.record.flags, path)
+        if snapshot.get("data_fingerprint") != self.record.data_fingerprint:
             raise ValueError(
                 f"cannot resume from {path}: the dataset's files are not those that "
                 "the run started with; repeat its --data-root"
             )
         try:
             self._take_over(snapshot, trainer)
-            has_checkpoint = not self.best or self._has_checkpoint()
+            has_checkpoint = self.best is None or self._has_checkpoint()
         except FloatingPointError:  # the next step would spoil the weights
             raise
         # torch answers a damaged state with nearly any built-in error.
@@ -165,7 +151,7 @@ class RunFiles:
         if not has_checkpoint and snapshot.get("holds_best") is not True:
             raise ValueError(
                 f"cannot resume from {path}: {self.paths.checkpoint} is not the best "
-                f"checkpoint of this run (epoch {self.best['epoch']}); put that back, "
+                f"checkpoint of this run (epoch {self.best.epoch}); put that back, "
                 "or leave --resume out to start anew"
             )
         if not has_checkpoint:
@@ -177,9 +163,11 @@ class RunFiles:
     def _take_over(self, snapshot: dict[str, Any], trainer: Any) -> None:
         """Load a snapshot; one that cannot be gone on from raises any error here."""
         check_run(snapshot["trainer"]["history"], "its history")
-        check_entries(snapshot["best"])
-        self.run, self.best = snapshot["run"], dict(snapshot["best"])
-        check_entries({"run_id": self.run["run_id"]})
+        self.run = snapshot["run"]
+        CheckpointRecord.from_untrusted({"run_id": self.run["run_id"]})
+        if snapshot["best"]:
+            entries = {**snapshot, **snapshot["best"]}
+            self.best = CheckpointRecord.from_untrusted(entries)
         json.dumps(self.run, allow_nan=False)  # as the history will hold it
         trainer.load_state_dict(snapshot["trainer"])
         trainer.rehearse()
@@ -209,13 +197,14 @@ class RunFiles:
         model and all that a checkpoint or the history would say.
         """
         if trainer.is_best():
-            self.best = {
-                "val_acc": trainer.history["val_acc"][-1],
-                "test_acc": trainer.history["test_acc"][-1],
-                "epoch": trainer.epoch,
-                "run_id": self.run["run_id"],
-                **self._describe_best(trainer.val_logits, trainer.val_labels),
-            }
+            self.best = replace(
+                self.record,
+                val_acc=trainer.history["val_acc"][-1],
+                test_acc=trainer.history["test_acc"][-1],
+                epoch=trainer.epoch,
+                run_id=self.run["run_id"],
+                **self._calibrate(trainer.val_logits, trainer.val_labels),
+            )
         self._save_snapshot(trainer, holds_best=trainer.is_best())
         if trainer.is_best():
             self._save_checkpoint(trainer)
@@ -237,15 +226,16 @@ class RunFiles:
                 "last checkpoints are kept; try a lower learning rate or --grad-clip 1"
             )
         if distributed.is_main():
-            snapshot = {"run": self.run, "best": self.best, "holds_best": holds_best}
-            snapshot |= {**self.details, "trainer": state}
+            best = {} if self.best is None else self.best.to_dict()
+            snapshot = {"run": self.run, "best": best, "holds_best": holds_best}
+            snapshot |= {**self.record.to_dict(), "trainer": state}
             save_tensors(snapshot, self.paths.snapshot)
 
     def _save_checkpoint(self, trainer: Any) -> None:
         """Save the model as the best checkpoint."""
         if distributed.is_main():
-            checkpoint = {"model": trainer.model.state_dict(), **self.best}
-            save_tensors({**checkpoint, **self.details}, self.paths.checkpoint)
+            checkpoint = {"model": trainer.model.state_dict(), **self.best.to_dict()}
+            save_tensors(checkpoint, self.paths.checkpoint)
 
     def _save_history(self, trainer: Any) -> None:
         """Save the run's record, in its place in the history file."""
@@ -259,7 +249,7 @@ class RunFiles:
 
     def _has_checkpoint(self) -> bool:
         """Say whether the checkpoint is the one that this run wrote last."""
-        wanted = {key: self.best[key] for key in ("run_id", "epoch")}
+        wanted = {"run_id": self.best.run_id, "epoch": self.best.epoch}
         try:
             content = load_tensors(self.paths.checkpoint)
         except (FileNotFoundError, ValueError):  # lost, or damaged
@@ -337,7 +327,7 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: the file is damaged or is no snapshot.
+        ValueError: the file is damaged, or not a snapshot.
     """
     path = Path(path)
     if not path.exists():
@@ -348,30 +338,13 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
     parts = snapshot if isinstance(snapshot, dict) else {}
     format_version = parts.get("format_version")
     if not all(isinstance(parts.get(n), dict) for n in ("run", "trainer", "flags")):
-        raise ValueError(f"{path} is no snapshot of a training run")
+        raise ValueError(f"{path} is not a snapshot of a training run")
     if type(format_version) is not int or format_version != FORMAT_VERSION:
         raise ValueError(
-            f"the snapshot {path} has format version {reprlib.repr(format_version)}, "
+            f"the snapshot {path} has format version {show(format_version)}, "
             f"not {FORMAT_VERSION}; leave --resume out to start anew"
         )
     return snapshot
-
-
-def check_entries(content: dict[str, Any]) -> None:
-    """Raise ValueError unless what a checkpoint says is of the types in `ENTRIES`."""
-    for name, kind in ENTRIES.items():
-        value = content.get(name, kind())
-        if kind in (int, float):
-            fits = type(value) in (int, kind) and abs(value) <= LARGEST_NUMBER
-        else:
-            fits = type(value) is kind
-        if not fits:
-            raise ValueError(f"its {name} is {describe(value)}, no {kind.__name__}")
-
-
-def describe(value: object) -> str:
-    """Return a value's beginning on one line."""
-    return " ".join(reprlib.repr(value).split())[:60]
 
 
 def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) -> None:
@@ -380,10 +353,10 @@ def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) 
     A flag that it does not know is younger than the run, and was off.
     """
     different = [
-        f"--{name.replace('_', '-')} was {reprlib.repr(stored.get(name))}, "
-        f"is now {value!r}"
+        f"--{name.replace('_', '-')} was {show(stored.get(name))}, is now {value!r}"
         for name, value in given.items()
-        if (value or name in stored)
+        if name not in MAY_CHANGE
+        and (value or name in stored)
         and (type(stored.get(name)) is not type(value) or stored.get(name) != value)
     ]
     if different:
@@ -391,12 +364,6 @@ def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) 
             f"cannot resume from {path} with other flags: {'; '.join(different)}; "
             "repeat the flags of the first call (only --epochs may grow)"
         )
-
-
-def get_versions() -> dict[str, str]:
-    """Return the versions that a result may depend on."""
-    packages = ("torch", "torchvision", "numpy", "pillow")
-    return {"python": platform.python_version(), **{p: version(p) for p in packages}}
 
 
 def _add_number(path: Path, number: int) -> Path:

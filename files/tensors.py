@@ -31,7 +31,16 @@ SAFE_GLOBALS = re.compile(
 
 MOST_TUPLES = 30_000  # a snapshot of XceptionBased has 8,000
 MOST_LEVELS, MOST_VALUES = 32, 1_000_000  # of nesting; on one level
+# Prefixes of all names, by DataParallel and torch.compile.
+WRAPPERS = ("module.", "_orig_mod.")
 NUM_LEGACY_PICKLES = 5  # magic number, version, system, value, names of the storages
+# By how they begin, files that are met in place of one of torch.
+OTHER_KINDS = {
+    b"version https://git-lfs": "it is a Git LFS pointer: fetch it with git lfs pull",
+    b"<!doctype html": "it is a web page: download the file itself",
+    b"<html": "it is a web page: download the file itself",
+    b"\x89hdf": "it is a Keras file (HDF5), not one of PyTorch",
+}
 
 
 class RefusedError(Exception):
@@ -64,7 +73,7 @@ def load_tensors(path: str | Path) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such file, is damaged, or holds anything but data.
+        ValueError: it is not such a file, is damaged, or holds anything but data.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,15 +89,27 @@ def load_tensors(path: str | Path) -> Any:
         raise ValueError(f"refused to load {path}: {error}") from error
     # torch answers a damaged or hostile pickle with nearly any built-in error.
     except Exception as error:
-        reason = f"it is damaged, or no file of torch ({type(error).__name__})"
+        reason = _name_other_kind(path) or (
+            f"it is damaged, or not a file of torch ({type(error).__name__})"
+        )
         raise ValueError(f"refused to load {path}: {reason}") from error
     return value
+
+
+def _name_other_kind(path: Path) -> str | None:
+    """Say what a file is that is often found in place of one of torch."""
+    with path.open("rb") as file:
+        start = file.read(1000).lstrip()
+    for signature, what in OTHER_KINDS.items():
+        if start.lower().startswith(signature):
+            return what
+    return None if start else "the file is empty"
 
 
 def _check_file(path: Path) -> None:
     """Check the pickles that torch will read, in the container that it will see.
 
-    Files of torch before 1.6 are no archives, but pickles with the tensors behind.
+    Files of torch before 1.6 are not archives but pickles, followed by the tensors.
     """
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":  # by which torch tells them apart
@@ -135,63 +156,72 @@ def _check_nesting(value: Any) -> None:
     raise RefusedError("its values hold each other too many times over")
 
 
-def load_model_state(model: nn.Module, state_dict: object) -> None:
-    """Load a checkpoint's state dict into a model, or refuse it and change nothing.
+def load_model_state(
+    model: nn.Module, state_dict: object, name: str = "this network"
+) -> None:
+    """Load a checkpoint's state dict into a network, or refuse it and change nothing.
 
-    Accepts `fc.*` for `last_linear.*`, a `module.` prefix (DataParallel), 2-D pointwise
-    weights, and files without the batch-norm layers' counters of batches.
+    Accepts what `canonical_state_dict` does, and files without the batch-norm layers'
+    counters of batches.
 
     Args:
-        model: as `build_model` returns it.
+        model: as `models.build_model` returns it.
         state_dict: names to tensors, as `load_tensors` returns it.
+        name: what the network is called.
 
     Raises:
-        ValueError: saying in one line which tensors do not fit, and for which model
+        ValueError: saying in one line which tensors do not fit, and for which network
             they seem to be.
     """
     own = model.state_dict()
-    given = canonical_state_dict(state_dict)
-    name = getattr(model, "name", type(model).__name__)
-    _check_same_model(given, name)
+    given = canonical_state_dict(state_dict, own)
     try:
         check_keys(given, own)
         check_tensors(given, own)
     except ValueError as error:
-        raise ValueError(f"these weights do not fit {name}: {error}") from error
+        owner = guess_network(given)
+        hint = f" (they seem to be for {owner})" if owner not in (None, name) else ""
+        raise ValueError(f"these weights do not fit {name}{hint}: {error}") from error
     model.load_state_dict(given, strict=False)
 
 
-def _check_same_model(given: Mapping[str, object], name: str) -> None:
-    """Tell the weights of the other model, or plain ImageNet weights, by their keys."""
-    owner = name
-    if "block12.rep.1.pointwise.weight" in given:
-        head = any(re.match(r"last_linear\.\d", key) for key in given)
-        owner = "XceptionBased" if head else "a plain ImageNet Xception (see --weights)"
-    elif "fc3.weight" in given and "conv3.weight" in given:
-        owner = "SimpleNet"
-    if owner != name:
-        raise ValueError(f"these weights are for {owner}, not {name}")
+def guess_network(given: Mapping[str, object]) -> str | None:
+    """Return which network weights seem to be of, by their names; None for others."""
+    if any(key.endswith("block12.rep.1.pointwise.weight") for key in given):
+        has_head = any(re.search(r"(last_linear|fc)\.\d", key) for key in given)
+        return "XceptionBased" if has_head else "a plain Xception (see --weights)"
+    return "SimpleNet" if {"fc3.weight", "conv3.weight"} <= given.keys() else None
 
 
-def canonical_state_dict(state_dict: object) -> dict[str, object]:
-    """Bring the spellings in use to the one that the models use.
+def canonical_state_dict(
+    state_dict: object, own: Mapping[str, Tensor]
+) -> dict[str, object]:
+    """Bring the spellings in use to the one that a network uses.
 
     Args:
-        state_dict: names to tensors. `fc.*` becomes `last_linear.*`, a `module.` prefix
-            of all names goes, 2-D pointwise weights become 4-D.
+        state_dict: names to tensors. A prefix of all names that wrappers add goes;
+            2-D pointwise weights become 4-D; `fc.*` becomes `last_linear.*` for a
+            network that has layers of this name and none called `fc`.
+        own: the network's own.
 
     Raises:
-        ValueError: when it is no dict with names, or two spellings collide.
+        ValueError: it is not a dict with names, or two spellings collide.
     """
     if not isinstance(state_dict, Mapping):
         raise ValueError(f"expected a dict of tensors, got {type(state_dict).__name__}")
     if not all(isinstance(name, str) for name in state_dict):
         raise ValueError("expected a dict of tensors by name, got other keys")
-    wrapped = all(name.startswith("module.") for name in state_dict)
+    prefix = ""
+    for wrapper in WRAPPERS:
+        if state_dict and all(n.startswith(prefix + wrapper) for n in state_dict):
+            prefix += wrapper
+    is_renamed = any(n.startswith("last_linear.") for n in own) and not any(
+        n.startswith("fc.") for n in own
+    )
     renamed: dict[str, object] = {}
     for name, value in state_dict.items():
-        name = name.removeprefix("module.") if wrapped else name
-        name = re.sub(r"^fc\.", "last_linear.", name)
+        name = name.removeprefix(prefix)
+        name = re.sub(r"^fc\.", "last_linear.", name) if is_renamed else name
         if name in renamed:
             raise ValueError(f"two tensors for {_list_some([name])}")
         if name.endswith("pointwise.weight") and getattr(value, "ndim", None) == 2:
@@ -201,7 +231,7 @@ def canonical_state_dict(state_dict: object) -> dict[str, object]:
 
 
 def check_keys(given: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
-    """Refuse (ValueError) names that lack or are too many; batch counters may lack."""
+    """Refuse (ValueError) missing and unexpected names, batch counters excepted."""
     missing = [k for k in own if k not in given and "num_batches_tracked" not in k]
     unexpected = [k for k in given if k not in own]
     problems = [
@@ -217,20 +247,22 @@ def check_keys(given: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
 
 
 def check_tensors(given: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
-    """Refuse (ValueError) what is no tensor, of another shape, or not finite."""
+    """Refuse (ValueError) other shapes and types of numbers, and what is not finite."""
     for name, value in given.items():
         target = own[name]
         if not isinstance(value, Tensor) or value.ndim != target.ndim:
-            raise ValueError(f"{name} is no {target.ndim}-D tensor of numbers")
+            raise ValueError(f"{name} is not a {target.ndim}-D tensor of numbers")
         if value.shape != target.shape:
             raise ValueError(
                 f"{name} has shape {tuple(value.shape)}, not {tuple(target.shape)}"
             )
+        if value.is_floating_point() != target.is_floating_point():
+            raise ValueError(f"{name} holds {value.dtype}, not {target.dtype}")
         if not torch.isfinite(value.to(target.dtype)).all():
             raise ValueError(f"{name} holds NaN or infinite values")
 
 
 def _list_some(names: list[str]) -> str:
-    """Name the first three, each on one line and cut short."""
+    """Name up to three, each on one line and cut short."""
     shown = ", ".join(name.encode("unicode_escape").decode()[:60] for name in names[:3])
     return shown if len(names) <= 3 else f"{shown}, ..."

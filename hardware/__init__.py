@@ -7,12 +7,14 @@ nothing else needs them.
 
 from hardware.device import (
     DTYPES,
+    Compute,
     Precision,
     choose_device,
     choose_precision,
     compile_model,
     is_compiled,
     keep_large_blocks,
+    prepare_compute,
     prepare_device,
     show_progress,
 )
@@ -20,6 +22,7 @@ from hardware.fused_layers import describe_kernels
 
 __all__ = [
     "DTYPES",
+    "Compute",
     "Precision",
     "choose_device",
     "choose_precision",
@@ -27,6 +30,7 @@ __all__ = [
     "describe_kernels",
     "is_compiled",
     "keep_large_blocks",
+    "prepare_compute",
     "prepare_device",
     "show_progress",
 ]

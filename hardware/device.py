@@ -44,6 +44,46 @@ class Precision:
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
 
 
+@dataclass(frozen=True)
+class Compute:
+    """How a network is run over many images.
+
+    Attributes:
+        precision: arithmetic of the forward pass; it says where the network is.
+        batch_size: images in a batch.
+        workers: processes that read images; None chooses what suits the device.
+    """
+
+    precision: Precision = Precision()
+    batch_size: int = 32
+    workers: int | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.precision.device
+
+
+def prepare_compute(
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+) -> Compute:
+    """Return how to run networks on a device, made ready for it.
+
+    Args:
+        device, precision: names, as for `choose_device` and `choose_precision`.
+        batch_size, workers: as `Compute` has them.
+
+    Raises:
+        ValueError: there is no such device, or it does not have this precision.
+    """
+    chosen = choose_precision(precision, prepare_device(device))
+    return Compute(chosen, batch_size, workers)
+
+
 def prepare_device(name: str = "auto") -> torch.device:
     """Return the device called `name`, as `choose_device` does, and prepare a CPU.
 

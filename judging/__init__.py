@@ -1,6 +1,6 @@
-"""What trained detectors say of images; start at `verdicts.py`.
+"""A trained detector, and what it says of pictures; start at `detector.py`.
 
-`datasets.py`: of each image of a split, as a `scores.ScoreSet`.
-`finding.py`: which files are meant. `pictures.py`: read in batches, from a stream.
-`verdicts.py`: what each detector says of each. `words.py`: the same for a terminal.
+`detector.py`: the detector, and its scores of a split. `finding.py`: which files are
+meant. `pictures.py`: read in batches, from a stream. `verdicts.py`: what each detector
+says of each. `words.py`: the same for a terminal and a page.
 """

@@ -1,7 +1,7 @@
-"""Image files read for a detector, in batches, from a stream of paths."""
+"""Pictures read for detectors, in batches, from a stream of paths."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -9,41 +9,35 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from faces_dataset import ResizeToTensor
 from files.names import VIDEO_SUFFIXES
 from files.provenance import describe_file
-from loading import IMAGE_SIZE
-from loading.batches import (
-    PATIENCE_S,
-    PREFETCHED,
-    fit_into_shared_memory,
-    leave_process_group,
-)
+from judging.detector import Detector
+from loading import ImageFile, Preprocessing, ResizeToTensor
+from loading.batches import build_data_loader, fit_into_shared_memory
 from loading.face_finding import Face, crop_face, find_faces
 from loading.image_files import map_in_threads, read_image_and_size
 
 ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)  # a `Path` keeps one slash of two
-# Longer side over shorter, from which on a picture is plainly no crop to a face. Crops
-# of public datasets have 1 to 1.22 (CelebA), a passport's photo 1.29; cameras take 1.5
-# (3:2) and 1.78 (16:9). Telephones' 4:3 is not told apart by it.
+# Longer side over shorter, at which a picture is plainly not a crop to a face. Crops of
+# public datasets have 1 to 1.22 (CelebA), a passport's photo 1.29; cameras take 1.5
+# (3:2) and 1.78 (16:9). Telephones' 4:3 cannot be told apart in this way.
 LEAST_ELONGATED = 1.5
-_TRANSFORM = ResizeToTensor()
 
 
 class Picture(NamedTuple):
-    """What is known of an image file before it is judged.
+    """What is known of a picture before it is judged.
 
     Attributes:
-        path: the file.
+        name: its path, or what it is called.
         width, height: in pixels, upright; None where it cannot be read.
-        sha256: of the file; None where it is not asked for, or cannot be had.
+        sha256: of the file; None where it is not wanted, or cannot be had.
         error: why it cannot be read, and what to do; None where it can.
         face: what of it is judged; None where all of it is.
     """
 
-    path: Path
+    name: str
     width: int | None = None
     height: int | None = None
     sha256: str | None = None
@@ -52,77 +46,107 @@ class Picture(NamedTuple):
 
     @property
     def warning(self) -> str | None:
-        """Why no verdict on the picture can be trusted; None where nothing is seen."""
+        """Why no verdict on the picture can be trusted; None where nothing says so."""
         if self.width is None or self.height is None or self.face is not None:
             return None
         long, short = sorted((self.width, self.height), reverse=True)
         if long < LEAST_ELONGATED * short:
             return None
-        return f"no face crop: {self.width} x {self.height}"
+        return f"not a face crop: {self.width} x {self.height}"
+
+
+class View(NamedTuple):
+    """How a network sees a picture; networks that agree share what is read.
+
+    Attributes:
+        size: height and width, pixels.
+        full_decoding: of large JPEGs.
+        margin: side of a face's crop, in heights of its box.
+    """
+
+    size: int
+    full_decoding: bool
+    margin: float
+
+    @classmethod
+    def of(cls, detector: Detector, margin: float | None = None) -> "View":
+        """Return a detector's view; with another margin where one is given."""
+        known = detector.preprocessing
+        return cls(known.size, known.full_decoding, margin or known.crop_margin)
+
+    def make_transform(self) -> ResizeToTensor:
+        """Return what brings an image to this size."""
+        any_mean = (0.0,) * 3, (1.0,) * 3
+        return ResizeToTensor(Preprocessing(*any_mean, self.size, self.full_decoding))
+
+
+Samples = dict[View, Tensor]  # of a picture (3, S, S), of a batch (n, 3, S, S)
+Read = tuple[Picture, Samples | None]  # None where it cannot be read
 
 
 def read_picture(
-    path: Path,
-    *,
-    data: bytes | None = None,
-    hashed: bool = False,
-    transform: ResizeToTensor = _TRANSFORM,
-) -> tuple[Picture, Tensor | None]:
-    """Read an image file as a dataset's are read.
+    file: ImageFile, views: Iterable[View], *, hashed: bool = False
+) -> Read:
+    """Read a picture as a dataset's are read.
 
     Args:
-        path: the file.
-        data: its content, where it is not on the disk.
-        hashed: also compute the file's SHA-256.
-        transform: says whether a large JPEG is decoded whole.
-
-    Returns:
-        What is known of it, and uint8 (3, 256, 256), None where it cannot be read.
+        file: the picture.
+        views: who wants to see it.
+        hashed: also compute the SHA-256 of a file on the disk.
     """
-    picture, image = _open(path, data=data, hashed=hashed, at_least=transform.at_least)
-    return picture, None if image is None else transform(image)
+    samples: Samples = {}
+    picture = None
+    for view in views:
+        to_tensor = view.make_transform()
+        picture, image = _open(file, hashed=hashed, at_least=to_tensor.at_least)
+        if image is None:
+            return picture, None
+        samples[view] = to_tensor(image)
+    return picture, samples
 
 
 def read_faces(
-    path: Path, *, side: float, data: bytes | None = None, hashed: bool = False
-) -> list[tuple[Picture, Tensor | None]]:
-    """Read an image file, and cut its faces out of it.
+    file: ImageFile, views: Iterable[View], *, hashed: bool = False
+) -> list[Read]:
+    """Read a picture, always whole, and cut its faces out of it.
 
-    Args:
-        path: the file.
-        side: of a crop, in heights of the face's box.
-        data: its content, where it is not on the disk.
-        hashed: also compute the file's SHA-256.
+    Args: as for `read_picture`.
 
     Returns:
-        For each face, the largest first, what `read_picture` returns of a file; where
-        none is found, one that says so.
+        For each face, the largest first, what `read_picture` returns of a picture;
+        where none is found, one that says so.
     """
-    picture, image = _open(path, data=data, hashed=hashed)
+    picture, image = _open(file, hashed=hashed)
     if image is None:
         return [(picture, None)]
     faces = find_faces(image)
     if not faces:
-        return [(picture._replace(error=f"no face was found in {path}"), None)]
+        return [(picture._replace(error=f"no face was found in {file.name}"), None)]
     return [
-        (picture._replace(face=face), _TRANSFORM(crop_face(image, face, side=side)))
+        (
+            picture._replace(face=face),
+            {
+                v: v.make_transform()(crop_face(image, face, margin=v.margin))
+                for v in views
+            },
+        )
         for face in faces
     ]
 
 
 def _open(
-    path: Path, *, data: bytes | None, hashed: bool, at_least: int | None = None
+    file: ImageFile, *, hashed: bool, at_least: int | None = None
 ) -> tuple[Picture, Image.Image | None]:
-    """Read an image file; where it cannot be read, say why and give no image."""
-    sha256 = None
+    """Read a picture; where it cannot be read, say why and give no image."""
+    sha256, path = None, Path(file.name)
     try:
         if hashed and path.is_file():  # a pipe would be waited for for ever
             sha256 = describe_file(path)["sha256"]
-        image, (width, height) = read_image_and_size(path, at_least=at_least, data=data)
+        image, (width, height) = read_image_and_size(file, at_least=at_least)
     except (ValueError, OSError) as error:
         reason = advise(path) or str(error)
-        return Picture(path, sha256=sha256, error=reason), None
-    return Picture(path, width, height, sha256), image
+        return Picture(file.name, sha256=sha256, error=reason), None
+    return Picture(file.name, width, height, sha256), image
 
 
 def advise(path: Path) -> str | None:
@@ -144,74 +168,64 @@ def advise(path: Path) -> str | None:
     return None
 
 
-Batch = tuple[list[Picture], Tensor]  # the readable ones' samples (n, 3, 256, 256)
+Batch = tuple[list[Picture], Samples]  # samples of the readable ones
 
 
 def load_pictures(
     paths: Iterable[Path],
+    views: Sequence[View],
     *,
     batch_size: int = 32,
     device: torch.device | str = "cpu",
     workers: int | None = None,
     hashed: bool = False,
-    face_side: float | None = None,
-    full_decoding: bool = False,
+    with_faces: bool = False,
 ) -> Iterator[Batch]:
     """Read image files in batches, in order, while the paths still come.
 
     Args:
         paths: as many as there are; few more are taken than are being read.
+        views: who wants to see them.
         batch_size: files in a batch.
-        device: of the model, by which the number of workers is chosen.
+        device: of the networks, by which the number of workers is chosen.
         workers: processes that read images; None chooses what suits the device.
         hashed: also compute the files' SHA-256.
-        face_side: find the faces, and judge each, cut out with this side in heights of
-            its box; None judges whole pictures.
-        full_decoding: of large JPEGs, as `ResizeToTensor` takes it; a picture in which
-            faces are looked for always is.
+        with_faces: find the faces, and judge each; else judge whole pictures.
 
     Yields:
-        For each batch what is known of its files, and the samples uint8
-        (n, 3, 256, 256) of those that can be read, on the CPU, channels last.
+        For each batch what is known of its files, and for each view the samples uint8
+        (n, 3, S, S) of those that can be read, on the CPU, channels last.
 
     Raises:
         ValueError: the workers need more shared memory than there is.
     """
-    sample_bytes = 3 * IMAGE_SIZE * IMAGE_SIZE
+    sample_bytes = sum(3 * view.size**2 for view in views)
     workers = fit_into_shared_memory(
         workers, lambda: batch_size * sample_bytes, torch.device(device)
     )
-    return iter(
-        DataLoader(
-            _Reader(hashed, face_side, ResizeToTensor(full_decoding=full_decoding)),
-            batch_sampler=_cut(paths, batch_size),
-            collate_fn=collate_pictures,
-            num_workers=workers,
-            prefetch_factor=PREFETCHED if workers else None,
-            timeout=PATIENCE_S if workers else 0,
-            worker_init_fn=leave_process_group,
-            generator=torch.Generator(),  # leave the global random state alone
-        )
-    )
+    reader = _Reader(read_faces if with_faces else _read_whole, tuple(views), hashed)
+    batches = _cut(paths, batch_size)
+    return iter(build_data_loader(reader, batches, collate_pictures, workers=workers))
+
+
+def _read_whole(file: ImageFile, views: Iterable[View], *, hashed: bool) -> list[Read]:
+    return [read_picture(file, views, hashed=hashed)]
 
 
 class _Reader(Dataset):
     """A dataset whose indices are paths."""
 
     def __init__(
-        self, hashed: bool, face_side: float | None, transform: ResizeToTensor
+        self, read: Callable[..., list[Read]], views: tuple[View, ...], hashed: bool
     ) -> None:
-        self.hashed = hashed
-        self.face_side = face_side
-        self.transform = transform
+        self._read = read
+        self._views = views
+        self._hashed = hashed
 
-    def __getitem__(self, path: Path) -> list[tuple[Picture, Tensor | None]]:
-        if self.face_side is None:
-            read = read_picture(path, hashed=self.hashed, transform=self.transform)
-            return [read]
-        return read_faces(path, side=self.face_side, hashed=self.hashed)
+    def __getitem__(self, path: Path) -> list[Read]:
+        return self._read(ImageFile(path), self._views, hashed=self._hashed)
 
-    def __getitems__(self, paths: list[Path]) -> list[tuple[Picture, Tensor | None]]:
+    def __getitems__(self, paths: list[Path]) -> list[Read]:
         return [one for read in map_in_threads(self.__getitem__, paths) for one in read]
 
 
@@ -222,12 +236,16 @@ def _cut(paths: Iterable[Path], batch_size: int) -> Iterator[list[Path]]:
         yield batch
 
 
-def collate_pictures(read: Sequence[tuple[Picture, Tensor | None]]) -> Batch:
-    """Put what `read_picture` returned together, samples of unreadable files left out.
+def collate_pictures(read: Sequence[Read]) -> Batch:
+    """Put pictures together, the samples of unreadable ones left out.
 
     The samples keep the channels-last memory that the decoder wrote.
     """
-    samples = [sample.permute(1, 2, 0) for _, sample in read if sample is not None]
-    shape = (0, IMAGE_SIZE, IMAGE_SIZE, 3)
-    stacked = torch.stack(samples) if samples else torch.empty(shape, dtype=torch.uint8)
-    return [picture for picture, _ in read], stacked.permute(0, 3, 1, 2)
+    readable = [samples for _, samples in read if samples is not None]
+    views = readable[0] if readable else ()
+    stacked = {
+        view: torch.stack([samples[view].permute(1, 2, 0) for samples in readable])
+        for view in views
+    }
+    batch = {view: pixels.permute(0, 3, 1, 2) for view, pixels in stacked.items()}
+    return [picture for picture, _ in read], batch

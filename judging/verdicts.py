@@ -2,68 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from faces_dataset import CLASS_NAMES, FAKE, REAL
-from files.provenance import describe_file
+from files.names import CLASS_NAMES, FAKE, REAL
 from hardware import Precision
-from judging.datasets import get_llr_calibration
-from judging.pictures import Batch, Picture
-from metrics import compute_fake_scores
-from metrics.calibration import ScoreNeighbours, check_neighbours
-from metrics.operating_point import compute_logit_differences
-from trainer import compute_logits
-from utils import load_checkpoint
-
-# Of the tables, in their order.
-COLUMNS = (
-    *("path", "verdict", "fake_score", "threshold", "llr", "width", "height"),
-    *("face_left", "face_top", "face_right", "face_bottom", "face_confidence"),
-    *("sha256", "model", "checkpoint", "checkpoint_sha256", "warning", "error"),
-)
-
-
-@dataclass(frozen=True)
-class Detector:
-    """A trained model that is ready to judge.
-
-    Attributes:
-        model: as `utils.load_checkpoint` returns it.
-        precision: arithmetic of the model; it says where the model is.
-        sha256: of the checkpoint.
-        neighbours: how many of its validation images with scores alike were fake; empty
-            where the checkpoint does not say.
-    """
-
-    model: nn.Module
-    precision: Precision
-    sha256: str
-    neighbours: tuple[ScoreNeighbours, ...] = ()
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """Where the model is from."""
-        return self.model.checkpoint_path
-
-
-def load_detector(path: str | Path, precision: Precision) -> Detector:
-    """Load a checkpoint for judging pictures.
-
-    Raises:
-        FileNotFoundError, ValueError: as `utils.load_checkpoint`.
-    """
-    model = load_checkpoint(path, device=precision.device)
-    try:
-        neighbours = check_neighbours(model.details.get("reliability", []))
-    except ValueError as error:
-        raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
-    sha256 = describe_file(path)["sha256"]
-    return Detector(model, precision, sha256, tuple(neighbours))
+from judging.detector import Detector
+from judging.pictures import Batch, Picture, View
 
 
 @dataclass(frozen=True)
@@ -71,11 +18,12 @@ class Verdict:
     """What a detector says of a picture.
 
     Attributes:
-        picture: what is known of the file.
+        picture: what is known of it.
         detector: whose verdict it is.
         fake_score: P(fake); None where there is none.
         llr: logarithm of the likelihood ratio, fake over real; None likewise.
         error: why there is no verdict; None where there is one.
+        sample: uint8 (3, S, S), as the detector saw it; None where it did not.
     """
 
     picture: Picture
@@ -83,15 +31,16 @@ class Verdict:
     fake_score: float | None = None
     llr: float | None = None
     error: str | None = None
+    sample: Tensor | None = field(default=None, repr=False)
 
     @property
     def label(self) -> int:
-        """The class that the picture is called, from the threshold on fake."""
-        return FAKE if self.fake_score >= self.detector.model.threshold else REAL
+        """The class that the picture is called: fake at or above the threshold."""
+        return FAKE if self.fake_score >= self.detector.threshold else REAL
 
     @property
     def name(self) -> str:
-        """Return real or fake; with a question mark where a warning speaks against it.
+        """Real or fake, with a question mark where a warning speaks against it.
 
         'none' where there is no verdict.
         """
@@ -101,103 +50,85 @@ class Verdict:
 
     def to_row(self) -> dict[str, Any]:
         """Return plain values by `COLUMNS`; None where there is nothing to say."""
-        has_score = self.fake_score is not None
-        model, face = self.detector.model, self.picture.face
-        place = (*face.box, face.confidence) if face else (None,) * 5
-        values = (
-            str(self.picture.path),
-            self.name if has_score else None,
-            self.fake_score,
-            model.threshold,
-            self.llr,
-            self.picture.width,
-            self.picture.height,
-            *place,
-            self.picture.sha256,
-            model.title,
-            str(self.detector.checkpoint_path),
-            self.detector.sha256,
-            self.picture.warning,
-            self.error,
-        )
-        return dict(zip(COLUMNS, values, strict=True))
+        return {name: get(self) for name, get in _COLUMNS.items()}
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A picture with what each detector says of it.
+def _get_place(verdict: Verdict, number: int) -> float | None:
+    face = verdict.picture.face
+    return None if face is None else (*face.box, face.confidence)[number]
 
-    Attributes:
-        picture: what is known of the file.
-        sample: uint8 (3, 256, 256), as the detectors saw it; None where it cannot be
-            read.
-        verdicts: in the order of the detectors.
-    """
 
-    picture: Picture
-    sample: Tensor | None
-    verdicts: tuple[Verdict, ...]
+# Of the tables of predict.py, in their order.
+_COLUMNS = {
+    "path": lambda v: v.picture.name,
+    "verdict": lambda v: None if v.fake_score is None else v.name,
+    "fake_score": lambda v: v.fake_score,
+    "threshold": lambda v: v.detector.threshold,
+    "llr": lambda v: v.llr,
+    "width": lambda v: v.picture.width,
+    "height": lambda v: v.picture.height,
+    "face_left": lambda v: _get_place(v, 0),
+    "face_top": lambda v: _get_place(v, 1),
+    "face_right": lambda v: _get_place(v, 2),
+    "face_bottom": lambda v: _get_place(v, 3),
+    "face_confidence": lambda v: _get_place(v, 4),
+    "sha256": lambda v: v.picture.sha256,
+    "model": lambda v: v.detector.title,
+    "checkpoint": lambda v: v.detector.provenance["path"],
+    "checkpoint_sha256": lambda v: v.detector.provenance["sha256"],
+    "warning": lambda v: v.picture.warning,
+    "error": lambda v: v.error,
+}
+COLUMNS = tuple(_COLUMNS)
 
 
 def judge_batches(
-    batches: Iterable[Batch], detectors: Sequence[Detector]
-) -> Iterator[Judged]:
+    batches: Iterable[Batch],
+    detectors: Sequence[Detector],
+    precision: Precision,
+    *,
+    margin: float | None = None,
+) -> Iterator[tuple[Picture, list[Verdict]]]:
     """Judge pictures batch by batch, as a dataset's images are scored.
 
     Args:
         batches: as `judging.pictures.load_pictures` yields them.
         detectors: who judges.
+        precision: arithmetic of the networks.
+        margin: of the views, as for `View.of`.
 
     Yields:
-        In order, each picture; where it cannot be read, or a model gives it no finite
-        score, the verdicts say why.
+        In order, each picture and each detector's verdict; where it cannot be read, or
+        a network gives it no finite score, the verdicts say why.
     """
     for pictures, samples in batches:
-        scored = [score_samples(samples, detector) for detector in detectors]
-        place = 0
-        for picture in pictures:
-            if picture.error:
-                verdicts = [Verdict(picture, d, error=picture.error) for d in detectors]
-                yield Judged(picture, None, tuple(verdicts))
-                continue
-            verdicts = [
-                _build_verdict(picture, detector, fake_scores[place], llrs[place])
-                for detector, (fake_scores, llrs) in zip(detectors, scored, strict=True)
-            ]
-            yield Judged(picture, samples[place], tuple(verdicts))
-            place += 1
+        columns = [
+            _judge(
+                pictures, samples.get(View.of(detector, margin)), detector, precision
+            )
+            for detector in detectors
+        ]
+        yield from zip(pictures, map(list, zip(*columns, strict=True)), strict=True)
 
 
-def score_samples(samples: Tensor, detector: Detector) -> tuple[np.ndarray, np.ndarray]:
-    """Score a batch with a detector.
-
-    Args:
-        samples: uint8 (n, 3, 256, 256).
-        detector: who scores.
-
-    Returns:
-        P(fake) and log-likelihood ratios, float64 (n,); NaN where the model gives no
-        finite score.
-    """
-    if not len(samples):
-        return np.empty(0), np.empty(0)
-    model, device = detector.model, detector.precision.device
-    images = model.preprocessing.normalise(samples.to(device))
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.zeros(len(samples), dtype=torch.int64)  # nobody knows them
-    logits, _ = compute_logits(model, [(images, labels)], detector.precision)
-    logits[~logits.isfinite().all(dim=1)] = torch.nan
-    calibration, _ = get_llr_calibration(model)
-    return (
-        compute_fake_scores(logits, model.temperature, model.logit_bias),
-        calibration.compute_llrs(compute_logit_differences(logits)),
-    )
-
-
-def _build_verdict(
-    picture: Picture, detector: Detector, fake_score: float, llr: float
-) -> Verdict:
-    if np.isfinite(fake_score) and np.isfinite(llr):
-        return Verdict(picture, detector, float(fake_score), float(llr))
-    error = f"the model gives {picture.path} no finite score"
-    return Verdict(picture, detector, error=error)
+def _judge(
+    pictures: Sequence[Picture],
+    samples: Tensor | None,
+    detector: Detector,
+    precision: Precision,
+) -> list[Verdict]:
+    """Return a detector's verdicts on a batch, of which some pictures may be broken."""
+    verdicts, number = [], 0
+    scored = None if samples is None else detector.score_samples(samples, precision)
+    for picture in pictures:
+        if picture.error:
+            verdicts.append(Verdict(picture, detector, error=picture.error))
+            continue
+        fake_score, llr = scored.fake_scores[number], scored.llrs[number]
+        if np.isfinite(fake_score) and np.isfinite(llr):
+            judged = float(fake_score), float(llr), None, samples[number]
+        else:
+            judged = None, None, f"the network gives {picture.name} no finite score"
+        verdicts.append(Verdict(picture, detector, *judged))
+        number += 1
+    return verdicts

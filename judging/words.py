@@ -2,13 +2,14 @@
 
 from collections import Counter
 
-from faces_dataset import CLASS_NAMES, FAKE, REAL
-from judging.verdicts import Detector, Verdict
+from files.names import CLASS_NAMES, FAKE, REAL
+from judging.detector import Detector
+from judging.verdicts import Verdict
 from metrics.calibration import find_neighbours
 from metrics.likelihood_ratios import describe_likelihood_ratio, format_ratio
 from scores import describe_fake_score
 
-# What to do about a picture that is no face crop.
+# What to do about a picture that is not a face crop.
 CROP_ADVICE = "crop the face, or --find-faces"
 
 
@@ -20,12 +21,12 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
         with_detector: also say whose it is.
     """
     score = describe_fake_score(verdict.fake_score)
-    parts = [verdict.name, score, str(verdict.picture.path)]
+    parts = [verdict.name, score, verdict.picture.name]
     if verdict.picture.face:
         left, top, right, bottom = verdict.picture.face.box
         parts.append(f"face at {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f}")
     if with_detector:
-        parts.append(f"by {verdict.detector.checkpoint_path}")
+        parts.append(f"by {verdict.detector.path}")
     if verdict.picture.warning:
         parts.append(f"({verdict.picture.warning}; {CROP_ADVICE})")
     return "  ".join(parts)
@@ -34,7 +35,7 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
 def summarise(
     names: Counter[str], detector: Detector, *, with_detector: bool = False
 ) -> str:
-    """Return how many images are called what, from which threshold on, and why that.
+    """Return how many images are called what, at which threshold, and why that one.
 
     Args:
         names: how often each `Verdict.name` was given.
@@ -46,21 +47,20 @@ def summarise(
     ]
     num_uncertain = sum(n for name, n in names.items() if name.endswith("?"))
     if num_uncertain:
-        counts.append(f"{num_uncertain} uncertain (no face crop)")
-    whose = detector.model.title
+        counts.append(f"{num_uncertain} uncertain (not a face crop)")
+    whose = detector.title
     if with_detector:
-        whose = f"{whose} ({detector.checkpoint_path})"
+        whose = f"{whose} ({detector.path})"
     return f"{', '.join(counts)} by {whose}; {describe_threshold(detector)}"
 
 
 def describe_threshold(detector: Detector) -> str:
-    """Say from which P(fake) on an image is called fake, and where that is from."""
-    details = detector.model.details
+    """Say at which P(fake) an image is called fake, and where that is from."""
     source = "the default, as the checkpoint has none of its own"
-    if "threshold" in details:
-        policy = details.get("threshold_policy")
+    if detector.record.threshold is not None:
+        policy = detector.record.threshold_policy
         source = f"from the checkpoint{f': {policy}' if policy else ''}"
-    return f"called fake from P(fake) = {detector.model.threshold:.4g} on ({source})"
+    return f"called fake at or above P(fake) = {detector.threshold:.4g} ({source})"
 
 
 def explain_verdict(verdict: Verdict) -> list[str]:
@@ -69,14 +69,13 @@ def explain_verdict(verdict: Verdict) -> list[str]:
     Args:
         verdict: one that has a score.
     """
-    detector = verdict.detector
     if verdict.picture.warning:
         return [
-            "The detector knows pictures that are cropped to a face; what it says of "
-            "others means little. Crop the picture, and try again."
+            "The detector knows pictures that are cropped to a face, and what it says "
+            "of others means little. Crop the picture, and try again."
         ]
     ratio = format_ratio(verdict.llr)
-    dataset = detector.model.details.get("dataset") or "the data that it was trained on"
+    dataset = verdict.detector.record.dataset or "the data that it was trained on"
     return [
         *_describe_neighbours(verdict),
         f"The likelihood ratio is {ratio}, fake over real: "

@@ -1,30 +1,44 @@
-"""From image files to batches on the device; start at `batches.py`.
+"""From a picture's bytes to batches on the device; start at `batches.py`.
 
-`image_files.py`: list, read and check images. `augmentation.py`: how training images
-are changed. `self_blending.py`: fakes made of real ones. `disturbances.py`: what
-happens to a picture on its way to a detector. `preprocessing.py`: what a model expects.
+`image_files.py`: list, open and check pictures. `preprocessing.py`: what a network
+expects of them. `augmentation.py`: how training images are changed.
+`self_blending.py`: fakes made of real ones. `disturbances.py`: what happens to a
+picture on its way to a detector. `face_finding.py`: where faces are.
 """
 
 from loading.augmentation import Augmentation
 from loading.batches import BatchLoader
 from loading.image_files import (
+    ImageFile,
     check_images,
     describe_bad_images,
     list_images,
     read_image,
     read_samples,
 )
-from loading.preprocessing import IMAGE_SIZE, PUBLISHED, SYMMETRIC, Preprocessing
+from loading.preprocessing import (
+    CROP_MARGIN,
+    IMAGE_SIZE,
+    PUBLISHED,
+    SYMMETRIC,
+    Preprocessing,
+    ResizeToTensor,
+    find_preprocessing,
+)
 
 __all__ = [
+    "CROP_MARGIN",
     "IMAGE_SIZE",
     "PUBLISHED",
     "SYMMETRIC",
     "Augmentation",
     "BatchLoader",
+    "ImageFile",
     "Preprocessing",
+    "ResizeToTensor",
     "check_images",
     "describe_bad_images",
+    "find_preprocessing",
     "list_images",
     "read_image",
     "read_samples",

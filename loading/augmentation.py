@@ -15,13 +15,13 @@ from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from files.names import REAL
 from loading.disturbances import add_noise, compress, rescale
 from loading.face_finding import find_landmarks
 from loading.image_files import map_in_threads
 from loading.self_blending import self_blend
 
 PADDING = 4  # pixels on each side, as published
-REAL = 0  # the label of what may be blended with itself
 ENHANCERS = (  # and by how much at most
     (ImageEnhance.Brightness, 0.2),
     (ImageEnhance.Contrast, 0.2),

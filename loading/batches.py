@@ -6,7 +6,7 @@ alone: not of the number of workers, of what ran before, or of where a run resum
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +99,13 @@ class BatchLoader:
         workers = fit_into_shared_memory(
             workers, lambda: batch_size * dataset[0][0].nbytes, self.device
         )
-        self._loader = DataLoader(
+        self._loader = build_data_loader(
             samples,
-            batch_sampler=_BatchSampler(self),
-            collate_fn=collate,
-            num_workers=workers,
+            _BatchSampler(self),
+            collate,
+            workers=workers,
             pin_memory=self.device.type == "cuda",
             persistent_workers=workers > 0,
-            prefetch_factor=PREFETCHED if workers else None,
-            timeout=PATIENCE_S if workers else 0,
-            worker_init_fn=leave_process_group,
-            generator=torch.Generator(),  # leave the global random state alone
         )
 
     def __len__(self) -> int:
@@ -152,7 +148,8 @@ class BatchLoader:
             ValueError: there is no such batch.
         """
         epoch, batch = state["epoch"], state["batch"]
-        if not (type(epoch) is type(batch) is int and epoch >= 0 <= batch <= len(self)):
+        is_whole = type(epoch) is type(batch) is int
+        if not (is_whole and epoch >= 0 and 0 <= batch <= len(self)):
             raise ValueError(f"there is no batch {batch!r:.20} in epoch {epoch!r:.20}")
         self.epoch, self.batch = epoch, batch
 
@@ -178,11 +175,42 @@ class BatchLoader:
                 yield everyones[:1], 0.0
 
     def describe_batch(self) -> str:
-        """Return the file names of the batch that was given last, if there are any."""
-        get_path = getattr(self.dataset, "get_path", None)
-        if get_path is None:
-            return ""
-        return ", ".join(str(get_path(index)) for index in self.batch_indices)
+        """Return the names of the samples that were given last."""
+        return ", ".join(name_sample(self.dataset, i) for i in self.batch_indices)
+
+
+def name_sample(dataset: Dataset, index: int) -> str:
+    """Return what a sample is called, by its number where the dataset names none."""
+    get_name = getattr(dataset, "get_name", None)
+    return get_name(index) if get_name else f"sample {index}"
+
+
+def build_data_loader(
+    dataset: Dataset,
+    batch_sampler: Iterable[Sequence[Any]],
+    collate_fn: Callable[[Sequence[Any]], Any],
+    *,
+    workers: int,
+    **options: Any,
+) -> DataLoader:
+    """Build a loader whose workers cannot hang, or be reached by the user's Ctrl-C.
+
+    Args:
+        dataset, batch_sampler, collate_fn: as `DataLoader` takes them.
+        workers: processes that read.
+        options: others of `DataLoader`.
+    """
+    return DataLoader(
+        dataset,
+        batch_sampler=batch_sampler,
+        collate_fn=collate_fn,
+        num_workers=workers,
+        prefetch_factor=PREFETCHED if workers else None,
+        timeout=PATIENCE_S if workers else 0,
+        worker_init_fn=leave_process_group,
+        generator=torch.Generator(),  # leave the global random state alone
+        **options,
+    )
 
 
 class _BatchSampler:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-# A crop's side in heights of the face's box, and where in the crop the box's centre is,
-# in sides. They are the medians of CenterFace's boxes in crops aligned as FFHQ's are,
-# as those of the public samples.
-CROP_SIDE = 1.35
+from loading.preprocessing import CROP_MARGIN
+
+# Where the centre of the face's box is in a crop, in its sides: see `CROP_MARGIN`.
 CENTRE = (0.5, 0.56)
 LONGEST_SIDE = 1600  # of the picture that the network sees, pixels
 LEAST_CONFIDENCE = 0.5
@@ -93,20 +92,20 @@ def find_landmarks(picture: Image.Image) -> tuple[tuple[float, float], ...] | No
 
 
 def crop_face(
-    picture: Image.Image, face: Face, *, side: float = CROP_SIDE
+    picture: Image.Image, face: Face, *, margin: float = CROP_MARGIN
 ) -> Image.Image:
     """Cut out a face with the margin that face datasets have.
 
     Args:
         picture: where the face is.
         face: as `FaceFinder.find` returns it.
-        side: of the crop, in heights of the face's box.
+        margin: side of the crop, in heights of the face's box.
 
     Returns:
         A square picture; what of it is beyond the picture's edge repeats the edge.
     """
     left, top, right, bottom = face.box
-    side = max(1, round(side * (bottom - top)))
+    side = max(1, round(margin * (bottom - top)))
     x = round((left + right) / 2 - CENTRE[0] * side)
     y = round((top + bottom) / 2 - CENTRE[1] * side)
     columns = np.clip(np.arange(x, x + side), 0, picture.width - 1)

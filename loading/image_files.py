@@ -1,4 +1,4 @@
-"""List, read and check image files of any format and mode."""
+"""List, open and check pictures: the one place that reads their bytes."""
 
 import functools
 import io
@@ -6,7 +6,6 @@ import itertools
 import math
 import os
 import re
-import sys
 import threading
 import time
 import warnings
@@ -20,7 +19,8 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
 from torch.utils.data import Dataset
-from tqdm import tqdm
+
+from hardware import show_progress
 
 MOST_FOR_AUTO = 100_000  # checking more headers would delay the first batch
 CHUNK = 1024  # images that are handed to the checking threads at once
@@ -28,6 +28,7 @@ NUM_SHOWN = 10  # bad images that an error names
 SLOW = 0.003  # seconds; below, threads cost more than they gain
 MAX_THREADS = 4  # each may hold an image of full size: 72 MB at 24 megapixels
 LARGE = 24_000_000  # pixels; images of more are read one at a time
+MOST_SIDE = 65_535  # pixels, as a JPEG has at most
 MOST_SCANS = 20  # of a JPEG of the most pixels; a smaller one may have more
 BYTES_OF_SCAN = 10  # at least
 Item = TypeVar("Item")
@@ -72,35 +73,88 @@ def list_images(folder: str | Path) -> tuple[list[str], int]:
     return names, num_skipped
 
 
-def read_image(path: str | Path, *, at_least: int | None = None) -> Image.Image:
-    """Read an image file of any format and mode as an upright RGB image.
+class ImageFile:
+    """A picture: what it is called, and where its bytes are read from.
+
+    Pictures that lie elsewhere than in files of their own, in an archive say, have a
+    class of their own with these three methods.
+
+    Args:
+        name: the path of a file; or only what it is called, where `data` is given.
+        data: its content, where it is not on the disk.
+    """
+
+    def __init__(self, name: str | Path, data: bytes | None = None) -> None:
+        self.name = str(name)
+        self._data = data
+
+    def __repr__(self) -> str:
+        return f"ImageFile({self.name!r})"
+
+    def open(self) -> IO[bytes]:
+        """Open it for reading.
+
+        Raises:
+            OSError: it is not a regular file (a pipe would be waited for for ever), or
+                cannot be opened.
+        """
+        if self._data is not None:
+            return io.BytesIO(self._data)
+        if not Path(self.name).is_file():
+            raise OSError("it is not a file")
+        return Path(self.name).open("rb")
+
+    def read(self) -> bytes:
+        """Return its bytes; raise OSError as `open` does."""
+        with self.open() as file:
+            return file.read()
+
+    def explain(self, error: Exception) -> str:
+        """Say in a few words why it could not be read, and what to do."""
+        if self._data is not None:
+            return _describe_content_error(len(self._data), error)
+        path = Path(self.name)
+        if not path.exists():
+            return "a broken link" if path.is_symlink() else "there is no such file"
+        if path.is_dir():
+            return "it is a folder; name the images in it"
+        reason = "permission denied"
+        if not isinstance(error, PermissionError):
+            reason = _describe_content_error(path.stat().st_size, error)
+        return f"{reason}; replace or remove it" if path.is_file() else reason
+
+
+def as_file(file: ImageFile | str | Path) -> ImageFile:
+    """Return a picture, of whose path the name may be given alone."""
+    return file if isinstance(file, ImageFile) else ImageFile(file)
+
+
+def read_image(
+    file: ImageFile | str | Path, *, at_least: int | None = None
+) -> Image.Image:
+    """Read an image of any format and mode as an upright RGB image.
 
     The first frame of an animation is taken, the camera's orientation applied, 16-bit
     and floating-point greys scaled to 8 bits, and transparency laid over white.
 
     Args:
-        path: the file.
+        file: the picture, or its path.
         at_least: a JPEG's decoder may scale it down by 2, 4 or 8, which saves most of
             the work, while both its sides keep at least so many pixels; None decodes
             all of them.
 
     Raises:
         ValueError: the file cannot be read, is truncated, has more pixels than Pillow
-            holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`), or is a JPEG that asks for
-            hundreds of passes over them.
+            holds for safe (`PIL.Image.MAX_IMAGE_PIXELS`) or a side of more than
+            `MOST_SIDE`, or is a JPEG that asks for hundreds of passes over them.
     """
-    return read_image_and_size(path, at_least=at_least)[0]
+    return read_image_and_size(file, at_least=at_least)[0]
 
 
 def read_image_and_size(
-    path: str | Path, *, at_least: int | None = None, data: bytes | None = None
+    file: ImageFile | str | Path, *, at_least: int | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Read an image as `read_image` does, and the size that it has in the file.
-
-    Args:
-        path, at_least: as for `read_image`.
-        data: the file's content, where it is not on the disk; `path` is then only
-            what it is called.
 
     Returns:
         The image, and its width and height in pixels, upright, before any scaling.
@@ -118,7 +172,7 @@ def read_image_and_size(
             width, height = height, width
         return upright, (width, height)
 
-    return use_image(path, use, data=data)
+    return use_image(file, use)
 
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
@@ -126,56 +180,31 @@ def to_upright_rgb(image: Image.Image) -> Image.Image:
     return _to_rgb(ImageOps.exif_transpose(image))
 
 
-def check_image_header(path: str | Path) -> None:
-    """Raise ValueError, as `read_image` does, if a file does not begin as an image."""
-    use_image(path, lambda image: image.size)
-
-
-def check_image_pixels(path: str | Path) -> None:
-    """Raise ValueError, as `read_image` does, if a file cannot be decoded."""
-    use_image(path, lambda image: image.load())
-
-
 def use_image(
-    path: str | Path,
-    use: Callable[[Image.Image], Result],
-    *,
-    data: bytes | None = None,
+    file: ImageFile | str | Path, use: Callable[[Image.Image], Result]
 ) -> Result:
-    """Open an image file and return what `use` makes of it, before it is closed.
-
-    Args:
-        path: the file.
-        use: called with the opened image.
-        data: the file's content, where it is not on the disk.
+    """Open an image and return what `use` makes of it, before it is closed.
 
     Raises:
         ValueError: as `read_image` does; whatever goes wrong, one clear line.
     """
-    path = Path(path)
+    file = as_file(file)
     try:
-        if data is None and not path.is_file():  # a pipe would be waited for for ever
-            raise OSError("it is no file")
-        source = path if data is None else io.BytesIO(data)
-        with Image.open(source, formats=_get_formats()) as image:
+        with file.open() as stream, Image.open(stream, formats=_get_formats()) as image:
             _refuse_bomb(image)
             with _large_image if math.prod(image.size) > LARGE else nullcontext():
                 return use(image)
     # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.
     except Exception as error:
-        if data is None:
-            reason = _describe_reading_error(path, error)
-            cure = "; replace or remove it" if path.is_file() else ""
-        else:
-            reason, cure = _describe_content_error(len(data), error), ""
-        raise ValueError(f"cannot read the image {path}: {reason}{cure}") from error
+        reason = file.explain(error)
+        raise ValueError(f"cannot read the image {file.name}: {reason}") from error
 
 
 def _refuse_bomb(image: Image.Image) -> None:
     """Refuse a file that asks for more work than its pixels deserve."""
     width, height = image.size
     most_pixels = Image.MAX_IMAGE_PIXELS or math.inf
-    if width * height > most_pixels:
+    if width * height > most_pixels or max(width, height) > MOST_SIDE:
         raise Image.DecompressionBombError(f"{width} x {height} pixels")
     if image.format in ("JPEG", "MPO"):
         most_scans = MOST_SCANS * most_pixels / (width * height)
@@ -252,17 +281,6 @@ def _scale_deep_grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey.astype(np.uint8))
 
 
-def _describe_reading_error(path: Path, error: Exception) -> str:
-    """Say in a few words why an image could not be read."""
-    if not path.exists():
-        return "a broken link" if path.is_symlink() else "there is no such file"
-    if path.is_dir():
-        return "it is a folder; name the images in it"
-    if isinstance(error, PermissionError):
-        return "permission denied"
-    return _describe_content_error(path.stat().st_size, error)
-
-
 def _describe_content_error(num_bytes: int, error: Exception) -> str:
     """Say in a few words what is wrong with the bytes of an image file."""
     if isinstance(
@@ -279,10 +297,10 @@ def _describe_content_error(num_bytes: int, error: Exception) -> str:
 
 
 class BadImage(NamedTuple):
-    """An image that cannot be read: its index in the dataset, its file, and why."""
+    """An image that cannot be read: its index in the dataset, its name, and why."""
 
     index: int
-    path: Path
+    name: str
     reason: str
 
 
@@ -292,7 +310,7 @@ def check_images(
     """Find the unreadable images of each split.
 
     Args:
-        datasets: by split; each has a length and `get_path(index)`.
+        datasets: by split; each has a length and `get_file(index)`.
         check: header opens every file and reads its header; full decodes all of it;
             none does nothing; auto is header for up to 100,000 images, none above.
 
@@ -304,16 +322,11 @@ def check_images(
         check = "header" if num_images <= MOST_FOR_AUTO else "none"
     if check == "none":
         return {}
-    read = check_image_header if check == "header" else check_image_pixels
+    use = _read_size if check == "header" else _read_pixels
     bad: dict[str, list[BadImage]] = {}
-    with tqdm(
-        total=num_images,
-        desc=f"check images ({check})",
-        leave=False,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
+    with show_progress(total=num_images, desc=f"check images ({check})") as bar:
         for split, dataset in datasets.items():
-            for found in _find_bad_images(dataset, read):
+            for found in _find_bad_images(dataset, use):
                 bar.update()
                 if found:
                     bad.setdefault(split, []).append(found)
@@ -332,17 +345,25 @@ def describe_bad_images(bad: Mapping[str, Sequence[BadImage]]) -> str:
     return f"{len(reasons)} of the images cannot be read: {shown}"
 
 
+def _read_size(image: Image.Image) -> object:
+    return image.size
+
+
+def _read_pixels(image: Image.Image) -> object:
+    return image.load()
+
+
 def _find_bad_images(
-    dataset: Dataset, read: Callable[[Path], object]
+    dataset: Dataset, use: Callable[[Image.Image], object]
 ) -> Iterator[BadImage | None]:
-    """Read every image on a few threads; yield, in order, what is wrong with it."""
+    """Open every image on a few threads; yield, in order, what is wrong with it."""
 
     def check(index: int) -> BadImage | None:
-        path = dataset.get_path(index)
+        file = dataset.get_file(index)
         try:
-            read(path)
+            use_image(file, use)
         except ValueError as error:
-            return BadImage(index, path, str(error))
+            return BadImage(index, file.name, str(error))
         return None
 
     indices = iter(range(len(dataset)))

@@ -1,27 +1,44 @@
-"""What a model expects of its images: stored in checkpoints, applied to batches."""
-
-from __future__ import annotations
+"""What a network expects of its images: stored in checkpoints, applied to batches."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
-IMAGE_SIZE = 256  # height and width of what every model takes, in pixels
+from files.bounds import Bounds
+
+IMAGE_SIZE = 256  # height and width of what both published networks take, in pixels
+# A crop's side in heights of the face's box. It is the median of CenterFace's boxes in
+# crops aligned as FFHQ's are, as those of the public samples.
+CROP_MARGIN = 1.35
+MARGINS = Bounds(0.1, 10)
+_SIZES = Bounds(8, 4096, int)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a model expects of its images: the channels' means and deviations.
+    """What a network expects of its images.
 
     Args:
         mean: per RGB channel, for values in [0, 1].
         std: per RGB channel, for values in [0, 1], positive.
+        size: height and width, pixels.
+        full_decoding: large JPEGs are decoded whole before they are resized, not scaled
+            down by their decoder to twice the size. The pixels then differ by 0.2 of
+            255 levels in the mean, at most by 3, and a photograph of 12 megapixels
+            takes three times as long (docs/speed.md).
+        crop_margin: side of a crop in heights of the face's box.
     """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    size: int = IMAGE_SIZE
+    full_decoding: bool = False
+    crop_margin: float = CROP_MARGIN
 
     def normalise(self, images: Tensor) -> Tensor:
         """Turn a batch of bytes into what the model expects.
@@ -56,42 +73,84 @@ class Preprocessing:
         torch.addcmul(factors[1], rows, factors[0], out=rows)
         return floats
 
-    def to_dict(self) -> dict[str, list[float]]:
-        """Return plain Python values for a checkpoint: mean, std."""
-        return {"mean": list(self.mean), "std": list(self.std)}
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values for a checkpoint."""
+        values = asdict(self)
+        return {**values, "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
-    def from_dict(cls, value: object) -> Preprocessing:
+    def from_untrusted(cls, value: Mapping[str, Any]) -> "Preprocessing":
         """Rebuild the preprocessing from a checkpoint's plain values.
 
         Args:
-            value: as `to_dict` wrote it; untrusted; other keys are ignored.
+            value: as `to_dict` wrote it; other keys are ignored. Of the keys only
+                `mean` and `std` must be there.
 
         Raises:
             ValueError: naming the entry that is missing or out of range.
         """
-        if not isinstance(value, Mapping):
-            raise ValueError(
-                f"preprocessing must be a dict, got {type(value).__name__}"
-            )
+        for name, allowed in (("size", _SIZES), ("crop_margin", MARGINS)):
+            if value.get(name, getattr(cls, name)) not in allowed:
+                raise ValueError(f"preprocessing {name} must be {allowed}")
         return cls(
             mean=_take_three(value, "mean", lowest=-1000),
             std=_take_three(value, "std", lowest=1e-6),
+            size=value.get("size", cls.size),
+            full_decoding=value.get("full_decoding", cls.full_decoding) is True,
+            crop_margin=float(value.get("crop_margin", cls.crop_margin)),
         )
+
+
+class ResizeToTensor:
+    """Turn a PIL image into uint8 (3, S, S), resized with antialiasing.
+
+    Args:
+        preprocessing: says how large, and how a JPEG is decoded; default 256 pixels.
+
+    Attributes:
+        size: S.
+        at_least: how many pixels a side of the decoded image must have, if the file
+            has them; None: all that there are.
+
+    The aspect ratio is not kept. The memory holds the pixels row by row, their channels
+    side by side, as Pillow decodes them and as the channels-last format wants them: no
+    byte is moved twice.
+    """
+
+    def __init__(self, preprocessing: Preprocessing | None = None) -> None:
+        known = preprocessing or PUBLISHED
+        self.size = known.size
+        self.at_least = None if known.full_decoding else 2 * known.size
+
+    def resize(self, image: Image.Image) -> Image.Image:
+        """Return the image as the network sees it, RGB of S x S pixels."""
+        size = (self.size, self.size)
+        if image.size == size:
+            return image
+        return image.resize(size, Image.Resampling.BICUBIC)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        pixels = torch.from_numpy(np.array(self.resize(image)))  # (S, S, 3)
+        return pixels.permute(2, 0, 1)
 
 
 # Scales bytes to [-1, 1], as Xception's ImageNet weights were trained.
 SYMMETRIC = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
-# CIFAR-10's statistics, which the original exercise used for both models: SimpleNet's
+# CIFAR-10's statistics, which the original exercise used for both networks: SimpleNet's
 # published recipe, and what old checkpoints (they store none) were trained with.
 PUBLISHED = Preprocessing(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
+
+
+def find_preprocessing(network: nn.Module) -> Preprocessing | None:
+    """Return what a network says that it expects; None where it does not say."""
+    return getattr(network, "preprocessing", None)
 
 
 def _take_three(
     value: Mapping[str, object], name: str, *, lowest: float
 ) -> tuple[float, float, float]:
-    """Return one number a channel; NaN is not in the range, and a bool no number."""
+    """Return one number a channel; neither NaN nor a bool is one."""
     items = value.get(name)
     if (
         not isinstance(items, list | tuple)

@@ -1,6 +1,7 @@
 """What is chosen on validation: temperature, likelihood ratios and a threshold."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,6 +52,23 @@ class OperatingPoint:
     bias: float = 0.0
     notes: tuple[str, ...] = ()
     reliability: tuple[ScoreNeighbours, ...] = ()
+
+    def to_entries(self) -> dict[str, Any]:
+        """Return what a checkpoint's record says of it: plain values by its names."""
+        return {
+            "temperature": self.temperature,
+            "temperature_interval": list(self.temperature_interval),
+            "logit_bias": self.bias,
+            "log_losses": [self.log_loss_before, self.log_loss_after],
+            "calibration_notes": list(self.notes),
+            "llr_slope": self.llr_slope,
+            "llr_intercept": self.llr_intercept,
+            "threshold": self.threshold,
+            "threshold_policy": f"{self.policy} on {self.num_samples} validation "
+            "images",
+            "val_fake_share": self.fake_share,
+            "reliability": [list(row) for row in self.reliability],
+        }
 
 
 def choose_operating_point(

@@ -65,8 +65,8 @@ class _Table(NamedTuple):
 
     path: Path
     cells: dict[str, list[str]]
-    numbers: dict[str, array[float]]  # an empty cell is NaN
-    lines: array[int]  # where each row ends
+    numbers: dict[str, array]  # an empty cell is NaN
+    lines: array  # where each row ends
     path_column: str | None
     is_own: bool  # written by `save_score_set`
     has_decimal_commas: bool

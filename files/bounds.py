@@ -1,0 +1,99 @@
+"""Which numbers and names are taken from outside: from a flag, a checkpoint, a file."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+VERY_MANY = 10**9
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Numbers from `low` to `high`; as text, what to tell the user.
+
+    Attributes:
+        low, high: the ends.
+        kind: int or float; a float may be given as a whole number.
+        above: `low` itself is not allowed.
+        below: `high` itself is not allowed.
+    """
+
+    low: float
+    high: float
+    kind: type = float
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        if type(value) not in (int, self.kind):  # true and false are no numbers
+            return False
+        is_low = value <= self.low if self.above else value < self.low
+        is_high = value >= self.high if self.below else value > self.high
+        return value == value and not (is_low or is_high)
+
+    def __str__(self) -> str:
+        what = "a whole number" if self.kind is int else "a number"
+        low, high = (f"{end:,.12g}" for end in (self.low, self.high))
+        start = f"above {low}" if self.above else f"from {low}"
+        if self.below:
+            return f"{what} {start} up to, not including, {high}"
+        return f"{what} {start}{', at most' if self.above else ' to'} {high}"
+
+    def parse(self, text: str) -> Any:
+        """Return the number that a text stands for.
+
+        Raises:
+            ValueError: the text is not such a number.
+        """
+        try:
+            value = self.kind(text)
+        except ValueError:
+            value = None
+        if value not in self:
+            raise ValueError(f"expected {self}, got {text!r}")
+        return value
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts that match a pattern; as text, what to tell the user.
+
+    Attributes:
+        pattern: a regular expression, for all of the text.
+        allowed: the same in words.
+        trailing: characters that are taken off the end of what is given.
+    """
+
+    pattern: str
+    allowed: str
+    trailing: str = ""
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, str) and bool(re.fullmatch(self.pattern, value))
+
+    def __str__(self) -> str:
+        return self.allowed
+
+    def parse(self, text: str) -> str:
+        """Return the text, or raise ValueError as `Bounds.parse` does."""
+        value = text.rstrip(self.trailing) if self.trailing else text
+        if value not in self:
+            raise ValueError(f"expected {self}, got {text!r}")
+        return value
+
+
+SHARE = Bounds(0, 1)
+PROPER_SHARE = Bounds(0, 1, below=True)
+INNER_SHARE = Bounds(0, 1, above=True, below=True)
+COUNT = Bounds(1, VERY_MANY, int)
+COUNT_OR_NONE = Bounds(0, VERY_MANY, int)
+SEED = Bounds(0, 2**63 - 1, int)  # torch takes no more than 64 bits
+# A folder's name, with the slash that completion in a shell leaves.
+DATASET_NAME = Words(
+    r"(?!\.{1,2}$)[^/\\\0]{1,200}", "the name of a folder under --data-root", "/\\"
+)
+# A word that goes into file names; a snapshot's name ends with 'last'.
+RUN_NAME = Words(
+    r"(?!(.*_)?last$)[A-Za-z0-9_-]{1,60}",
+    "at most 60 letters, digits, - and _, and no 'last' at the end",
+)

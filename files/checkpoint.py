@@ -1,0 +1,172 @@
+"""What a checkpoint says beside its weights: one record, whoever writes or reads it."""
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from files.bounds import COUNT_OR_NONE, SHARE, Bounds
+from files.names import CLASS_NAMES
+from files.provenance import get_versions
+from files.tensors import load_tensors
+
+FORMAT_VERSION = 2
+DEFAULT_THRESHOLD = 0.5
+ANY_NUMBER = Bounds(-1e30, 1e30)
+PERCENT = Bounds(0, 100)
+# A little above 1: where nothing may be called fake, it lies just above all scores.
+THRESHOLDS = Bounds(0, 1 + 1e-6)
+
+
+def _entry(default: Any, allowed: Bounds | type) -> Any:
+    """Declare an entry: its default, None for not known, and what a file may hold."""
+    metadata = {"allowed": allowed}
+    if isinstance(default, dict | list):
+        return field(default_factory=type(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """All that is known of a trained network but its weights.
+
+    Files of the original exercise hold `val_acc`, `test_acc` and `epoch` alone. What a
+    file does not hold has its default here.
+
+    Attributes:
+        model_name: a name in `models.NETWORKS`; '' where the file does not say.
+        dataset: what it was trained on; '' where the file does not say.
+        class_names: by label.
+        preprocessing: what the network expects, as `Preprocessing.to_dict` writes it.
+        flags: of the training, as `Recipe.to_dict` writes them.
+        data_fingerprint: of the images' names, by `faces_dataset.compute_fingerprint`.
+        versions: of the suite and its packages, when it was trained.
+        format_version: of the file.
+        run_id: the run's number, as in the history.
+        epoch: the best one, from 1.
+        val_acc, test_acc: in that epoch, percent, by the larger logit.
+        val_fake_share: share of the validation images whose larger logit says fake.
+        temperature, logit_bias: P(fake) = sigmoid(difference / temperature + bias).
+        temperature_interval: 95 % interval of the temperature that fits best.
+        log_losses: on validation before and after calibration, nats.
+        calibration_notes: sentences on what the calibration met.
+        llr_slope, llr_intercept: the line from logit differences to log-likelihood
+            ratios, natural logarithm; None where nothing was calibrated.
+        threshold: the least P(fake) that is called fake; None where none was chosen.
+        threshold_policy: how it was chosen.
+        reliability: rows of `metrics.calibration.ScoreNeighbours`.
+    """
+
+    model_name: str = _entry("", str)
+    dataset: str = _entry("", str)
+    class_names: list[str] = _entry([], list)
+    preprocessing: dict[str, Any] = _entry({}, dict)
+    flags: dict[str, Any] = _entry({}, dict)
+    data_fingerprint: str = _entry("", str)
+    versions: dict[str, str] = _entry({}, dict)
+    format_version: int = _entry(FORMAT_VERSION, COUNT_OR_NONE)
+    run_id: str = _entry("", str)
+    epoch: int = _entry(0, COUNT_OR_NONE)
+    val_acc: float | None = _entry(None, PERCENT)
+    test_acc: float | None = _entry(None, PERCENT)
+    val_fake_share: float | None = _entry(None, SHARE)
+    temperature: float = _entry(1.0, Bounds(0, 1e6, above=True))
+    temperature_interval: list[float] = _entry([], list)
+    logit_bias: float = _entry(0.0, ANY_NUMBER)
+    log_losses: list[float] = _entry([], list)
+    calibration_notes: list[str] = _entry([], list)
+    llr_slope: float | None = _entry(None, Bounds(0, 1e30))
+    llr_intercept: float | None = _entry(None, ANY_NUMBER)
+    threshold: float | None = _entry(None, THRESHOLDS)
+    threshold_policy: str = _entry("", str)
+    reliability: list[list[float]] = _entry([], list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is known, as plain values for a file."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        unknown = (None, "", [], {})
+        return {name: value for name, value in values.items() if value not in unknown}
+
+    @classmethod
+    def from_untrusted(cls, content: Mapping[Any, Any]) -> "CheckpointRecord":
+        """Take the record out of a file's content; what else is in it is ignored.
+
+        Raises:
+            ValueError: an entry is of another type, out of range, or of other classes.
+        """
+        known = [entry for entry in fields(cls) if entry.name in content]
+        record = cls(**{e.name: _check_entry(e, content[e.name]) for e in known})
+        if record.class_names not in ([], list(CLASS_NAMES)):
+            raise ValueError(
+                f"its class_names are {show(record.class_names)}, not "
+                f"{list(CLASS_NAMES)}"
+            )
+        return record
+
+
+def _check_entry(entry: Field, value: Any) -> Any:
+    """Return an entry's value; raise ValueError unless it is what it may be."""
+    allowed = entry.metadata["allowed"]
+    is_range = isinstance(allowed, Bounds)
+    if not (value in allowed if is_range else type(value) is allowed):
+        words = allowed if is_range else f"a {allowed.__name__}"
+        raise ValueError(f"its {entry.name} is {show(value)}, not {words}")
+    return value
+
+
+def show(value: object) -> str:
+    """Return the beginning of a stranger's value, on one line."""
+    return " ".join(reprlib.repr(value).split())[:60]
+
+
+def start_record(**entries: Any) -> CheckpointRecord:
+    """Return what is known of a run's checkpoints when it starts."""
+    return CheckpointRecord(
+        class_names=list(CLASS_NAMES), versions=get_versions(), **entries
+    )
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]:
+    """Read a checkpoint that train_main.py, or the original exercise, wrote.
+
+    Returns:
+        The state dict, names to tensors on the CPU, and the record.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message says how to make one.
+        ValueError: the file is not a checkpoint, or is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no checkpoint {path}; train_main.py writes one, "
+            "checkpoints/DATASET_MODEL_OPTIMIZER.pt"
+        )
+    content = load_tensors(path)
+    parts = content if isinstance(content, dict) else {}
+    if isinstance(parts.get("trainer"), dict):
+        best = path.with_name(path.name.replace("_last", ""))
+        raise ValueError(
+            f"{path} is the snapshot that train_main.py --resume goes on from; the "
+            f"checkpoint, the network of the best epoch, is {best}"
+        )
+    if not isinstance(parts.get("model"), dict):
+        raise ValueError(
+            f"{path} is not a checkpoint of this suite: it has no entry 'model' "
+            f"{describe_content(content)}"
+        )
+    try:
+        return parts["model"], CheckpointRecord.from_untrusted(parts)
+    except ValueError as error:
+        raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
+
+
+def describe_content(content: object) -> str:
+    """Say in brackets what a file of tensors holds in place of a checkpoint."""
+    if not isinstance(content, dict):
+        return f"(it holds a {type(content).__name__})"
+    names = ", ".join(sorted(map(show, content))[:5])
+    if "state_dict" in content or "net" in content:
+        return f"(another tool's, with {names}): save its weights under 'model'"
+    return f"(it holds {len(content)} entries: {names}, ...)"

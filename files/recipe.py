@@ -1,0 +1,298 @@
+"""What a training is: one table of its flags, the named recipes, and its command."""
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from files.bounds import (
+    COUNT_OR_NONE,
+    DATASET_NAME,
+    INNER_SHARE,
+    PROPER_SHARE,
+    RUN_NAME,
+    SEED,
+    SHARE,
+    Bounds,
+    Words,
+)
+from files.names import OPTIMIZER_NAMES
+from files.provenance import format_command
+
+MOST_WARMUP_STEPS = 100
+FEW_STEPS, BN_BATCHES = 100, 12  # an epoch of fewer steps leaves batch norm behind
+RATE = Bounds(0, 1000, above=True)
+GROUPS = {"recipe": "recipe", "more": "beyond the published recipe"}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a field of `Recipe` is given on a command line.
+
+    Attributes:
+        help: what it does.
+        allowed: numbers or words, some to choose from, or a type; bool is a switch.
+        metavar: what stands for its value in the help.
+        short: other names, such as -lr.
+        group: its heading in the help, a key of `GROUPS`; '' for the general ones.
+        default_words: the default in words, where it is computed.
+        bare: the value of a flag that is given without one; None: it needs one.
+    """
+
+    help: str
+    allowed: Bounds | Words | tuple[str, ...] | type
+    metavar: str | None = None
+    short: tuple[str, ...] = ()
+    group: str = "recipe"
+    default_words: str = ""
+    bare: float | None = None
+
+    def fits(self, value: object) -> bool:
+        """Say whether a value of the field, other than None, may be given."""
+        if isinstance(self.allowed, type):
+            return isinstance(value, self.allowed)
+        return value in self.allowed
+
+
+def _flag(default: Any, help: str, allowed: Any, *args: Any, **options: Any) -> Any:
+    flag = Flag(help, allowed, *args, **options)
+    return field(default=default, metadata={"flag": flag})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What defines a run, with the images and the precision.
+
+    A field is a flag of train_main.py of the same name; None leaves the choice to the
+    training. The record of a checkpoint and of a history holds all of them.
+
+    Raises:
+        ValueError: a value is not allowed, or flags exclude or need each other.
+    """
+
+    dataset: str = _flag(
+        "fakes_dataset",
+        "folder under --data-root: fakes_dataset, synthetic_dataset or your own",
+        DATASET_NAME,
+        "NAME",
+        ("-d",),
+        group="",
+    )
+    name: str | None = _flag(
+        None,
+        "a word at the end of the files' names, to keep several runs apart: "
+        "DATASET_MODEL_OPTIMIZER_WORD.pt, ...",
+        RUN_NAME,
+        "WORD",
+        group="",
+    )
+    model: str = _flag(
+        "SimpleNet", "the detector's network", str, None, ("-m",), group=""
+    )
+    seed: int = _flag(0, "seed of all randomness", SEED, "N", group="")
+    batch_size: int = _flag(
+        32, "images in a batch", Bounds(1, 65536, int), "N", ("-b",), group=""
+    )
+    lr: float = _flag(0.001, "learning rate", RATE, "RATE", ("-lr",))
+    epochs: int = _flag(
+        5,
+        "passes over the training split, those before --resume included",
+        Bounds(1, 100_000, int),
+        "N",
+        ("-e",),
+    )
+    optimizer: str = _flag("Adam", "optimizer", OPTIMIZER_NAMES, None, ("-o",))
+    momentum: float = _flag(0.0, "momentum of SGD; Adam has its own", PROPER_SHARE, "M")
+    weights: Path | None = _flag(
+        None,
+        "ImageNet weights to start from; else the cache, else a download",
+        Path,
+        "FILE",
+    )
+    from_scratch: bool = _flag(
+        False, "start from random weights, without ImageNet's", bool
+    )
+    lr_schedule: str = _flag(
+        "constant",
+        "how the learning rate changes over the training",
+        ("constant", "cosine"),
+        group="more",
+    )
+    warmup: int | None = _flag(
+        None,
+        "optimizer steps in which the learning rate first grows to --lr; 0 begins with "
+        "all of it, as published",
+        COUNT_OR_NONE,
+        "STEPS",
+        group="more",
+        default_words=f"those of an epoch, at most {MOST_WARMUP_STEPS}",
+    )
+    weight_decay: float = _flag(
+        0.0, "L2 penalty on the weights", Bounds(0, 1000), "W", group="more"
+    )
+    recalibrate_bn: int | None = _flag(
+        None,
+        "after each epoch measure the batch-norm statistics anew on so many training "
+        "batches; 0 keeps the running averages",
+        COUNT_OR_NONE,
+        "BATCHES",
+        group="more",
+        default_words=f"{BN_BATCHES} where an epoch has fewer than {FEW_STEPS} steps, "
+        "else 0",
+    )
+    class_weights: str = _flag(
+        "none",
+        "balanced: real and fake weigh the same in the loss, whose mean over a batch "
+        "is then weighted",
+        ("none", "balanced"),
+        group="more",
+    )
+    augment: str = _flag(
+        "published",
+        "how training images are changed: published crops and mirrors; robust also "
+        "compresses, scales, blurs, colours and adds noise; none does nothing",
+        ("published", "robust", "none"),
+        group="more",
+    )
+    self_blend: float = _flag(
+        0.0,
+        "for detectors of forgeries never seen: make this share of the fakes in train "
+        "and val from real images, each blended with a changed copy of itself; without "
+        "a number all of them, and the folders called fake in train and val are not "
+        "needed",
+        SHARE,
+        "SHARE",
+        group="more",
+        bare=1.0,
+    )
+    face_landmarks: bool = _flag(
+        False,
+        "with --self-blend: find each face's landmarks, for pictures whose faces are "
+        "not in the middle (needs requirements-faces.txt)",
+        bool,
+        group="more",
+    )
+    cutmix: float = _flag(
+        0.0,
+        "in this share of the batches, paste a part of another image into each, and "
+        "mix the labels likewise; keeps a large network from learning a small set by "
+        "heart",
+        SHARE,
+        "SHARE",
+        group="more",
+    )
+    grad_clip: float | None = _flag(
+        None,
+        "largest norm of the gradient",
+        Bounds(0, 1e30, above=True),
+        "NORM",
+        group="more",
+    )
+    compile: bool = _flag(
+        False,
+        "compile the network with torch.compile; meant for XceptionBased on a GPU: on "
+        "a CPU it replaces the suite's own kernels, which are faster",
+        bool,
+        group="more",
+    )
+    max_fpr: float | None = _flag(
+        None,
+        "choose the checkpoint's threshold so that at most this share of the "
+        "validation split's real images is called fake; among other real images it is "
+        "more every second time (default: where both errors are equally frequent)",
+        PROPER_SHARE,
+        "RATE",
+        group="more",
+    )
+    fpr_confidence: float | None = _flag(
+        None,
+        "with --max-fpr: keep to it, with this confidence, on all real images, not "
+        "only on those of the validation split",
+        INNER_SHARE,
+        "C",
+        group="more",
+    )
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value, flag = getattr(self, entry.name), entry.metadata["flag"]
+            if value is not None and not flag.fits(value):
+                allowed = flag.allowed
+                words = ", ".join(allowed) if isinstance(allowed, tuple) else allowed
+                raise ValueError(f"{spell(entry)} must be {words}, got {value!r:.60}")
+        if self.fpr_confidence is not None and not self.max_fpr:
+            raise ValueError("--fpr-confidence goes with --max-fpr above 0")
+        if self.face_landmarks and not self.self_blend:
+            raise ValueError("--face-landmarks goes with --self-blend")
+        if self.weights and self.from_scratch:
+            raise ValueError("--weights and --from-scratch exclude each other")
+
+    def count_warmup_steps(self, steps_an_epoch: int) -> int:
+        """Return in how many steps the learning rate grows to `lr`.
+
+        Full steps from the start often leave SimpleNet's last convolution dead on
+        small sets, in a plain loop as well (docs/results.md). An epoch of growing ones,
+        at most 100, keeps it alive; a large set hardly notices.
+        """
+        if self.warmup is None:
+            return min(MOST_WARMUP_STEPS, steps_an_epoch)
+        return self.warmup
+
+    def count_bn_batches(self, steps_an_epoch: int) -> int:
+        """Return on how many batches batch norm's statistics are measured anew."""
+        if self.recalibrate_bn is None:
+            return BN_BATCHES if steps_an_epoch < FEW_STEPS else 0
+        return self.recalibrate_bn
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values; of a weights file the name alone."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {**values, "weights": self.weights and self.weights.name}
+
+    @classmethod
+    def from_untrusted(cls, flags: Mapping[str, Any]) -> "Recipe":
+        """Take a recipe out of a record; what it does not know is ignored.
+
+        Raises:
+            ValueError: a value is one that the command line refuses.
+        """
+        known = {e.name: flags[e.name] for e in fields(cls) if e.name in flags}
+        if isinstance(known.get("weights"), str):
+            known["weights"] = Path(known["weights"])
+        return cls(**known)
+
+    def format_command(self, *more: object) -> str:
+        """Return the command line that repeats the training.
+
+        Args:
+            more: words that follow, on what is not part of a recipe.
+        """
+        words: list[object] = []
+        for entry in fields(self):
+            value, flag = getattr(self, entry.name), entry.metadata["flag"]
+            if value == entry.default and not (flag.short or entry.name == "seed"):
+                continue
+            words.append(flag.short[0] if flag.short else spell(entry))
+            words += [] if flag.allowed is bool else [value]
+        return format_command("train_main.py", [*words, *more])
+
+
+def spell(entry: Field) -> str:
+    """Return a field's long flag."""
+    return f"--{entry.name.replace('_', '-')}"
+
+
+_ON_FEW_IMAGES = {"model": "XceptionBased", "lr_schedule": "cosine", "warmup": 20}
+
+# What --recipe puts in place of the flags' defaults.
+RECIPES: dict[str, dict[str, Any]] = {
+    "published": {},
+    "small-set": {**_ON_FEW_IMAGES, "lr": 5e-4, "epochs": 50, "cutmix": 0.5},
+    "general": {
+        **_ON_FEW_IMAGES,
+        "lr": 2e-4,
+        "epochs": 20,
+        "augment": "robust",
+        "self_blend": 0.5,
+    },
+}
