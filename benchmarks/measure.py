@@ -21,7 +21,7 @@ import torch
 from machine import count_task_flops, measure_matmul_speed, synchronise
 from torch import nn
 
-from faces_dataset import FacesDataset, ResizeToTensor
+from faces_dataset import FacesDataset
 from hardware import (
     DTYPES,
     Precision,
@@ -31,7 +31,7 @@ from hardware import (
     distributed,
     keep_large_blocks,
 )
-from loading import IMAGE_SIZE, BatchLoader
+from loading import IMAGE_SIZE, PUBLISHED, BatchLoader, ResizeToTensor
 from models import build_model
 from saliency_map import compute_mean_saliency_maps
 from trainer import Batches, Trainer
@@ -155,7 +155,7 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
     """Measure the time that a task takes for an image, and the process's peak memory.
 
     Args:
-        model_name: one of `MODEL_NAMES`.
+        model_name: one of `models.NETWORKS`.
         task: train, eval or saliency.
         setting: how.
         job: `folder` of the images, `batch_size`, `limit` (images of each class).
@@ -338,7 +338,7 @@ def measure_reading(job: dict) -> dict[str, Any]:
         seconds (for an image), images.
     """
     torch.set_num_threads(1)
-    transform = ResizeToTensor(full_decoding=job["full"])
+    transform = ResizeToTensor(replace(PUBLISHED, full_decoding=job["full"]))
     dataset = FacesDataset(job["folder"], transform)
     dataset[0]
     start = time.perf_counter()

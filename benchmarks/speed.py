@@ -25,7 +25,6 @@ from sample_images import PHOTOGRAPH, make_sample_images
 
 import command_line
 from files.atomic import check_writable, save_json
-from files.names import MODEL_NAMES
 from hardware import show_progress
 
 BATCHES = {"SimpleNet": 8, "XceptionBased": 2}  # timed in a turn
@@ -47,7 +46,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     tasks = [*TASKS, "read"]
     for flag, names, text in (
-        ("--models", list(MODEL_NAMES), ""),
+        ("--models", list(BATCHES), ""),
         ("--tasks", tasks, "; read: large photographs"),
     ):
         options = {"nargs": "+", "choices": names, "default": names, "metavar": "NAME"}

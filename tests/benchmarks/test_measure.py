@@ -10,7 +10,7 @@ from measure import DEFAULTS, TASKS, TEXTBOOK, Setting, list_settings
 from sample_images import make_sample_images
 from torch import nn
 
-from faces_dataset import ResizeToTensor
+from loading import ResizeToTensor
 from models import MaxPool2x2
 
 QUICK = ["textbook", "suite", "suite, fp32", "suite, ready tensors"]

@@ -250,8 +250,14 @@ def test_other_convolutions_are_refused(changes):
     conv = nn.Conv2d(4, **{"out_channels": 4, **DEPTHWISE, **changes})
     with pytest.raises(ValueError, match="expected a depthwise 3 x 3"):
         relu_depthwise(torch.zeros(1, 4, 3, 3), conv)
+
+
+@pytest.mark.parametrize(
+    "options", [{"stride": 2, "bias": False}, {"bias": True}], ids=str
+)
+def test_pointwise_other_convolutions_are_refused(options):
     with pytest.raises(ValueError, match="expected a 1 x 1 convolution"):
-        pointwise(torch.zeros(1, 4, 3, 3), conv)
+        pointwise(torch.zeros(1, 4, 3, 3), nn.Conv2d(4, 4, 1, **options))
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import models
 import predict
 from loading import PUBLISHED
+from models import NETWORKS, Network
 
 Content = dict[str, Any]
 
 
 class TinyNet(nn.Module):
     """Stands for SimpleNet, whose files have 68 MB: two of its layers, made small."""
-
-    name = "SimpleNet"
-    preprocessing = PUBLISHED
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,6 +30,9 @@ class TinyNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (N, 2)."""
         return self.fc3(self.conv3(images).mean(dim=(2, 3)))
+
+
+TINY = Network(TinyNet, PUBLISHED, layer="conv3")
 
 
 def make_content() -> Content:
@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Callable[[Content], Any], str]] = {
         "other than tensors",
     ),
     "expanded to 4 TB": (change_weight(lambda w: EXPANDED), "has shape"),
-    "number": (change_weight(lambda w: 3.0), "is no 2-D tensor"),
+    "number": (change_weight(lambda w: 3.0), "2-D tensor"),
     "not finite": (change_weight(lambda w: w * math.nan), "NaN or infinite"),
     "scores not finite": (change_weight(lambda w: HUGE), "no finite score"),
 }
@@ -128,7 +128,7 @@ def judge(path: Path, image: Path, capsys: pytest.CaptureFixture) -> list[str]:
 def test_predict_hostile_checkpoint_is_used_or_refused(
     name, is_zip, image, monkeypatch, capsys
 ):
-    monkeypatch.setattr(models, "SimpleNet", TinyNet)
+    monkeypatch.setitem(NETWORKS, "SimpleNet", TINY)
     change, reason = CASES[name]
     path = image.with_name("hostile.pt")
     content = change(make_content())
@@ -142,7 +142,7 @@ def test_predict_hostile_checkpoint_is_used_or_refused(
 def test_predict_archive_with_records_changed_is_used_or_refused(
     image, monkeypatch, capsys
 ):
-    monkeypatch.setattr(models, "SimpleNet", TinyNet)
+    monkeypatch.setitem(NETWORKS, "SimpleNet", TINY)
     buffer = io.BytesIO()
     torch.save(make_content(), buffer)
     with zipfile.ZipFile(buffer) as archive:
