@@ -35,6 +35,9 @@ class Source:
     split: str = "test"
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data_root", Path(self.data_root))
+
 
 def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and torch's generators (on every device)."""
