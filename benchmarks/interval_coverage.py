@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import command_line
 from files.atomic import save_json
+from files.bounds import COUNT
 from metrics.cells import Samples, check_samples
 from metrics.delong import compute_paired_delong_test
 from metrics.error_rates import describe_point
@@ -223,11 +224,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--repetitions",
-        type=command_line.positive_int,
+        type=command_line.take(COUNT),
         default=1000,
         help="of each set-up",
     )
-    parser.add_argument("--resamples", type=command_line.positive_int, default=400)
+    parser.add_argument("--resamples", type=command_line.take(COUNT), default=400)
     parser.add_argument(
         "--minutes",
         type=float,

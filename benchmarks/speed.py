@@ -25,6 +25,7 @@ from sample_images import PHOTOGRAPH, make_sample_images
 
 import command_line
 from files.atomic import check_writable, save_json
+from files.bounds import COUNT
 from hardware import show_progress
 
 BATCHES = {"SimpleNet": 8, "XceptionBased": 2}  # timed in a turn
@@ -37,7 +38,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__)
     add = parser.add_argument
-    number = {"type": command_line.positive_int, "metavar": "N"}
+    number = {"type": command_line.take(COUNT), "metavar": "N"}
     add(
         "--data-root",
         type=Path,

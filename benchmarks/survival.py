@@ -35,6 +35,7 @@ from machine import describe_machine
 from tqdm import tqdm
 
 import command_line
+from files.bounds import COUNT
 
 POLL_S = 0.002
 LONGEST_WRITE_S = 0.2  # a kill comes at most this long after a write has begun
@@ -46,8 +47,8 @@ MINUTES = 0.005  # between two snapshots
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__)
-    kills = command_line.positive_int
-    parser.add_argument("--kills", type=kills, default=1000, metavar="N")
+    count = command_line.take(COUNT)
+    parser.add_argument("--kills", type=count, default=1000, metavar="N")
     command_line.add_seed_flag(parser)
     parser.add_argument(
         "--folder", type=Path, metavar="DIR", help="where to train; needs 1 GB"

@@ -106,7 +106,7 @@ def test_main_keeps_what_is_there_unless_told_to_overwrite(tmp_path, capsys):
     make(tmp_path, "--seed", "5")  # one is missing: only that is made
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.endswith("6 images, made")
-    assert "already there; --overwrite would make it" in second
+    assert "already there; --overwrite would replace it" in second
     after = hash_files(tmp_path)
     kept = [name for name in before if name.startswith("synthetic_dataset")]
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
@@ -159,15 +159,20 @@ def test_main_says_what_is_next(fewest, expected, tmp_path, capsys, monkeypatch)
     assert before.endswith("needs about --images-per-class 300") == (fewest == 300)
 
 
-def test_script_needs_no_torch_and_a_blocked_folder_is_one_line(tmp_path):
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_script_needs_no_torch():
+    code = "import sys, make_demo_datasets; sys.exit('torch' in sys.modules)"
+    assert run_python(code).returncode == 0
+
+
+def test_script_blocked_folder_is_one_line_and_status_2(tmp_path):
     (tmp_path / "file").touch()
-    code = (
-        "import sys, command_line, make_demo_datasets\n"
-        "assert 'torch' not in sys.modules\n"
-        "command_line.run(make_demo_datasets.main)"
-    )
-    command = [sys.executable, "-c", code, "--data-root", str(tmp_path / "file/data")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    code = "import command_line, make_demo_datasets as m; command_line.run(m.main)"
+    done = run_python(code, "--data-root", str(tmp_path / "file/data"))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert str(tmp_path / "file") in done.stderr

@@ -56,7 +56,7 @@ def test_plan_dataset_names_are_the_people_and_cameras_are_balanced(dataset):
         has_donor = picture.is_fake and dataset == "fakes_dataset"
         assert (picture.donor is not None) == has_donor
         assert picture.donor != picture.person
-        donor = f"_{picture.donor:05d}" * has_donor
+        donor = f"_{picture.donor:05d}" if has_donor else ""
         label = "fake" if picture.is_fake else "real"
         assert picture.path.endswith(f"/{label}/{picture.person:05d}{donor}.jpg")
     real, fake = (
