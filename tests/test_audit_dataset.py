@@ -130,18 +130,6 @@ def test_bad_input_is_refused_before_anything_is_written(
     assert not (root.parents[1] / "figures").exists()
 
 
-def test_a_class_that_would_be_left_empty_is_refused_after_the_audit(tmp_path):
-    root = write_dataset(tmp_path / "data" / "faces", {"train": 2, "test": 2})
-    for number, path in enumerate(sorted((root / "test" / "real").iterdir())):
-        path.write_bytes(b"nothing" * number)
-
-    with pytest.raises(ValueError, match="no real image in the split test"):
-        run(root, "--fix", str(tmp_path / "fixed"))
-
-    assert not (tmp_path / "fixed").exists()
-    assert load(root)["unreadable"][0]["reason"] == "the file is empty"
-
-
 def test_script_with_bad_input_exits_with_one_line_and_status_2(tmp_path):
     result = run_script("audit_dataset.py", "-d", "none", "--data-root", tmp_path)
 
