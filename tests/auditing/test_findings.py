@@ -96,7 +96,10 @@ def test_a_shortcut_is_one_sentence_for_its_splits_with_what_to_do(root):
         "(--fix DEST)"
     )
     assert (spectrum.level, colour.level) == ("serious", "look")
-    assert "real faces fake that differ in this alone: small, comp" in spectrum.text
+    assert (
+        "and then call real faces fake only because they are small, comp"
+        in spectrum.text
+    )
     assert "a detector may learn this" not in file.text + colour.text
 
 
