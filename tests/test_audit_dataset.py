@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 from drawn_photos import save_again, save_alike, write_dataset
 from PIL import Image
-from script_helpers import run_script
 
 import audit_dataset as script
-from command_line import parser
 from files.names import FAKE
 
 ENDINGS = (".png", ".json", ".html")
@@ -128,11 +126,3 @@ def test_bad_input_is_refused_before_anything_is_written(
 
     one_line(error)
     assert not (root.parents[1] / "figures").exists()
-
-
-def test_script_with_bad_input_exits_with_one_line_and_status_2(tmp_path):
-    result = run_script("audit_dataset.py", "-d", "none", "--data-root", tmp_path)
-
-    assert result.returncode == parser.USER_ERROR_STATUS
-    assert result.stderr.count("\n") == 1
-    assert "there is no dataset 'none'" in result.stderr
