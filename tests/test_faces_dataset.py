@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from faces_dataset import (
     compute_fingerprint,
     count_classes,
     describe_split,
+    read_crop_margin,
 )
 from files.names import FAKE, REAL
-from loading import image_files, read_image
+from loading import PUBLISHED, ImageFile, image_files, read_image
 
 ORANGE = (200, 100, 50)
 
@@ -51,15 +53,16 @@ def test_faces_dataset_real_comes_first_and_is_sorted(own_faces_root):
     assert [label for _, label in dataset] == [REAL] * 5 + [FAKE] * 4
     np.testing.assert_array_equal(dataset.get_labels(), [0] * 5 + [1] * 4)
     assert dataset.num_skipped_files == 2
-    assert dataset.get_path(5) == own_faces_root / "train" / "fake" / "00.png"
+    assert dataset.get_name(5) == str(own_faces_root / "train" / "fake" / "00.png")
 
 
 def test_faces_dataset_sample_is_the_files_image(faces_root):
     dataset = FacesDataset(faces_root / "val")
     for index in range(len(dataset)):
-        with Image.open(dataset.get_path(index)) as image:
+        path = Path(dataset.get_name(index))
+        with Image.open(path) as image:
             assert dataset[index][0] == image.convert("RGB")
-            assert dataset[index][1] == (dataset.get_path(index).parent.name == "fake")
+            assert dataset[index][1] == (path.parent.name == "fake")
 
 
 def test_faces_dataset_transform_makes_the_sample(faces_root):
@@ -77,7 +80,7 @@ def test_faces_dataset_index_out_of_range_is_an_index_error(faces_root, index):
 def test_faces_dataset_negative_index_counts_from_the_end(faces_root, index):
     dataset = FacesDataset(faces_root / "val")
     assert dataset[index] == dataset[5 + index]
-    assert dataset.get_path(index) == dataset.get_path(5 + index)
+    assert dataset.get_name(index) == dataset.get_name(5 + index)
 
 
 def test_faces_dataset_repr_says_folder_and_classes(faces_root):
@@ -98,7 +101,7 @@ def test_faces_dataset_names_of_any_bytes_and_length(own_faces_root):
     dataset = FacesDataset(own_faces_root / "val")
     assert dataset.fake_image_names == sorted([*names, "00.png", "01.png"])
     for index, name in enumerate(dataset.fake_image_names, start=3):
-        assert dataset.get_path(index) == folder / name
+        assert dataset.get_name(index) == str(folder / name)
 
 
 def test_drop_gives_a_copy_without_the_images(faces_root):
@@ -133,10 +136,13 @@ def test_resize_to_tensor_same_size_keeps_the_pixels():
     np.testing.assert_array_equal(tensor.numpy(), pixels.transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("side", [256, 224, 299])
 @pytest.mark.parametrize("size", [(400, 200), (3, 1000)])
-def test_resize_to_tensor_flat_colour_stays(size):
-    tensor = ResizeToTensor()(Image.new("RGB", size, ORANGE))
-    assert tensor.shape == (3, 256, 256)
+def test_resize_to_tensor_flat_colour_stays(side, size):
+    to_tensor = ResizeToTensor(replace(PUBLISHED, size=side))
+    tensor = to_tensor(Image.new("RGB", size, ORANGE))
+    assert tensor.shape == (3, side, side)
+    assert to_tensor.at_least == 2 * side
     for channel, value in zip(tensor, ORANGE, strict=True):
         assert (channel == value).all()
 
@@ -167,9 +173,9 @@ def test_faces_dataset_resized_images_are_read_in_threads(faces_root, monkeypatc
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     used = set()
 
-    def note_thread(path: Path, **options: int) -> Image.Image:
+    def note_thread(file: ImageFile, **options: int) -> Image.Image:
         used.add(threading.get_ident())
-        return read_image(path, **options)
+        return read_image(file, **options)
 
     monkeypatch.setattr(faces_dataset, "read_image", note_thread)
     dataset = FacesDataset(faces_root / "train", ResizeToTensor())
@@ -219,7 +225,7 @@ def test_faces_dataset_real_only_takes_the_real_images_twice(own_faces_root):
     (folder / "fake").rmdir()
     dataset = FacesDataset(folder, real_only=True)
     assert dataset.get_labels().tolist() == [0] * 5 + [1] * 5
-    assert dataset.get_path(7) == dataset.get_path(2)
+    assert dataset.get_name(7) == dataset.get_name(2)
     assert dataset[7][0].tobytes() == dataset[2][0].tobytes()
     assert dataset[7][1] == 1
 
@@ -231,15 +237,48 @@ def test_faces_dataset_lets_large_photographs_be_decoded_small(
     sizes = []
     read = faces_dataset.read_image
 
-    def watch(path: Path, **options: int) -> Image.Image:
-        image = read(path, **options)
+    def watch(file: ImageFile, **options: int) -> Image.Image:
+        image = read(file, **options)
         sizes.append(image.size)
         return image
 
     monkeypatch.setattr(faces_dataset, "read_image", watch)
     photo = Image.effect_noise((1024, 1024), 50)
     photo.save(own_faces_root / "train" / "real" / "0.jpg")
-    transform = ResizeToTensor(full_decoding=full_decoding)
+    preprocessing = replace(PUBLISHED, full_decoding=full_decoding)
+    transform = ResizeToTensor(preprocessing)
     sample, _ = FacesDataset(own_faces_root / "train", transform)[0]
     assert sizes == [(size, size)]
     assert sample.shape == (3, 256, 256)
+
+
+def test_get_mask_is_there_for_fakes_whose_planted_pixels_are_known(own_faces_root):
+    dataset = FacesDataset(own_faces_root / "val")
+    folder = own_faces_root / "masks" / "val"
+    folder.mkdir(parents=True)
+    for name in ("00", "01", "02"):
+        Image.new("L", (2, 2), 255).save(folder / f"{name}.png")
+    masks = [dataset.get_mask(index) for index in range(len(dataset))]
+    assert masks[:3] == [None] * 3
+    assert [mask.name for mask in masks[3:]] == [
+        str(folder / f"{name}.png") for name in ("00", "01")
+    ]
+    assert masks[3].read() == (folder / "00.png").read_bytes()
+    (folder / "01.png").unlink()
+    assert dataset.get_mask(4) is None
+
+
+@pytest.mark.parametrize(
+    ("table", "margin"),
+    [
+        (None, None),
+        ("crop,source\na.jpg,b.jpg\n", None),
+        ("crop,margin\na.jpg,1.5\nb.jpg,1.5\n", 1.5),
+        ("crop,margin\na.jpg,inf\n", None),
+        ("", None),
+    ],
+)
+def test_read_crop_margin_is_that_of_the_extraction(table, margin, tmp_path):
+    if table is not None:
+        (tmp_path / "faces.csv").write_text(table)
+    assert read_crop_margin(tmp_path) == margin

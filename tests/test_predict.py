@@ -15,6 +15,7 @@ from PIL import Image
 from script_helpers import PROJECT, make_broken_checkpoint, make_checkpoint, run_script
 
 import predict
+from faces_dataset import list_names
 from judging import pictures
 from judging.verdicts import COLUMNS
 from loading.face_finding import Face
@@ -81,7 +82,6 @@ def test_parse_args_tells_checkpoints_from_what_is_to_be_judged(
     [
         (["-", "-"], "- is given twice"),
         (["a.png", "-0"], "-0 goes with -"),
-        (["a.png", "--csv", "t", "--json", "t"], "--csv and --json both name t"),
     ],
 )
 def test_parse_args_refuses_what_does_not_go_together(words, message, capsys):
@@ -144,7 +144,7 @@ def test_main_prints_a_line_an_image_and_writes_the_tables(
 
 def test_main_writes_the_floats_of_the_analysis(faces_root, checkpoint, tmp_path):
     dataset = load_dataset("faces", "test", data_root=faces_root.parent)
-    table, paths = tmp_path / "a.csv", [str(dataset.get_path(i)) for i in range(5)]
+    table, paths = tmp_path / "a.csv", list_names(dataset)
 
     predict.main(["-cpp", str(checkpoint), *paths, "--csv", str(table), "-b", "3"])
 
@@ -187,14 +187,14 @@ def test_main_two_checkpoints_judge_each_image(
     assert len(errors) == 1  # the missing file is named once
     assert lines[0].endswith(f"  by {checkpoint}")
     assert lines[1].endswith(f"  by {other}")
-    assert f"by SimpleNet ({other}); called fake from P(fake) = 0 on" in lines[3]
+    assert f"by SimpleNet ({other}); called fake at or above P(fake) = 0 (" in lines[3]
     rows = read_csv(table)
     assert [row["checkpoint"] for row in rows] == [str(checkpoint), str(other)] * 2
     assert rows[0]["checkpoint_sha256"] != rows[1]["checkpoint_sha256"]
     assert [bool(row["error"]) for row in rows] == [False, False, True, True]
 
 
-def test_main_what_is_no_face_crop_is_uncertain_everywhere(
+def test_main_what_is_not_a_face_crop_is_uncertain_everywhere(
     checkpoint, tmp_path, capsys
 ):
     Image.new("RGB", (192, 108)).save(tmp_path / "wide.png")
@@ -205,10 +205,10 @@ def test_main_what_is_no_face_crop_is_uncertain_everywhere(
     lines, _ = read_lines(capsys)
     (row,) = read_csv(table)
     assert re.match(r"(real|fake)\?  P\(fake\)", lines[0])
-    assert "(no face crop: 192 x 108; crop the face" in lines[0]
-    assert "0 fake, 0 real, 1 uncertain (no face crop)" in lines[1]
+    assert "(not a face crop: 192 x 108; crop the face" in lines[0]
+    assert "0 fake, 0 real, 1 uncertain (not a face crop)" in lines[1]
     assert row["verdict"] in ("real?", "fake?")
-    assert row["warning"] == "no face crop: 192 x 108"
+    assert row["warning"] == "not a face crop: 192 x 108"
 
 
 def test_main_explain_draws_each_image_and_checkpoint_under_its_own_name(
@@ -263,7 +263,7 @@ def test_main_scores_that_are_not_finite_name_their_image(faces_root, tmp_path, 
     lines, errors = read_lines(capsys)
     assert lines == []
     assert errors == [
-        f"the model gives {path} no finite score" for path in sorted(folder.iterdir())
+        f"the network gives {path} no finite score" for path in sorted(folder.iterdir())
     ]
 
 
@@ -304,8 +304,9 @@ def test_main_with_only_unreadable_paths_names_each_on_a_line(
     [
         (["-cpp", "missing.pt"], "there is no checkpoint missing.pt"),
         (["--csv", "/dev/null/x.csv"], "cannot write to the folder /dev/null"),
-        (["--csv", "/dev/null"], "cannot write /dev/null: it is no regular file"),
+        (["--csv", "/dev/null"], "cannot write /dev/null: it is not a regular file"),
         (["--json", "."], r"cannot write \.: it is a folder"),
+        (["--csv", "t", "--json", "./t"], "two outputs are to be written to t"),
         (["--explain", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--device", "abacus"], "no device is called 'abacus'"),
     ],
@@ -363,7 +364,8 @@ def test_script_ctrl_c_leaves_nothing_half_written(faces_root, checkpoint, tmp_p
         process.stdin.write(f"{path}\n" * 2)
         process.stdin.flush()
         assert "P(fake)" in process.stdout.readline()  # as they come
-        assert [p.name for p in table.parent.iterdir()] == [".a.csv.tmp"]
+        (temporary,) = table.parent.iterdir()
+        assert re.fullmatch(r"\.a\.csv\.[0-9a-f]{12}\.tmp", temporary.name)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -11,14 +11,15 @@ import torch
 from script_helpers import make_broken_checkpoint, make_checkpoint, run_script
 
 import robustness_analysis
-from hardware import Precision
+from hardware import Compute, Precision
 from loading.disturbances import LEVELS
+from metrics import compute_metrics
 from numerical_analysis import get_soft_scores_and_true_labels
 from robustness_analysis import (
     CONDITIONS,
     DisturbedFaces,
+    measure_detector,
     name_detectors,
-    score_conditions,
 )
 from utils import load_checkpoint, load_dataset
 
@@ -70,22 +71,22 @@ def test_disturbed_faces_depend_on_seed_and_image_alone(faces_root):
     assert abs(np.corrcoef(noise.flatten(), others.flatten())[0, 1]) < 0.3
 
 
-def test_score_conditions_first_ones_are_the_scores_of_the_dataset(
+def test_measure_detector_begins_with_the_numbers_of_the_dataset(
     faces_root, checkpoint
 ):
-    faces, model = open_faces(faces_root), load_checkpoint(checkpoint)
+    faces, detector = open_faces(faces_root), load_checkpoint(checkpoint)
+    compute = Compute(Precision(), batch_size=7)
 
-    logits = score_conditions(
-        DisturbedFaces(faces, 0), model, Precision(), title="net", batch_size=7
-    )
+    scored = detector.score(DisturbedFaces(faces, 0), compute)
+    numbers = measure_detector(detector, scored, title="net", seed=0)
 
-    assert logits.shape == (len(CONDITIONS), len(faces), 2)
-    _, expected, _ = get_soft_scores_and_true_labels(
-        faces, model, precision=Precision()
-    )
-    scores = 1 / (1 + np.exp(logits[0, :, 0] - logits[0, :, 1]))
-    np.testing.assert_allclose(scores, expected, rtol=1e-5)
-    assert len(np.unique(logits[..., 1])) > len(logits)
+    _, expected, labels = get_soft_scores_and_true_labels(faces, detector, compute)
+    clean = compute_metrics(expected, labels, detector.threshold)
+    for name, levels in numbers["conditions"].items():
+        assert len(levels) == 1 + len(LEVELS[name])
+        assert levels[0]["auc"] == clean["auc"]
+        assert levels[0]["accuracy"] == clean["accuracy"]
+    assert len(np.unique(scored.differences)) > len(CONDITIONS)
 
 
 def test_main_writes_figure_csv_and_json(faces_root, checkpoint, tmp_path, capsys):
@@ -112,37 +113,31 @@ def test_main_writes_figure_csv_and_json(faces_root, checkpoint, tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_main_twice_gives_the_same_numbers(faces_root, checkpoint, tmp_path):
-    for folder in ("a", "b"):
-        flags = make_flags(faces_root, tmp_path / folder, checkpoint)
-        robustness_analysis.main([*flags, "-b", "5" if folder == "a" else "32"])
-
-    first, second = (
-        (tmp_path / folder / "faces_SimpleNet_robustness.csv").read_text()
-        for folder in ("a", "b")
-    )
-    assert first == second
-
-
-@pytest.mark.slow
 def test_main_overlays_several_detectors_told_apart_by_their_files(
     faces_root, checkpoint, tmp_path
 ):
-    other = shutil.copy(checkpoint, tmp_path / "other.pt")
+    """The same weights twice, in other batches than alone: the same numbers."""
+    other = Path(shutil.copy(checkpoint, tmp_path / "other.pt"))
 
     robustness_analysis.main(
-        make_flags(faces_root, tmp_path / "figures", checkpoint, Path(other))
+        [*make_flags(faces_root, tmp_path / "both", checkpoint, other), "-b", "5"]
     )
 
-    numbers = json.loads((tmp_path / "figures" / "faces_robustness.json").read_text())
-    titles = [detector["title"] for detector in numbers["detectors"]]
-    assert titles == ["SimpleNet (net)", "SimpleNet (other)"]
+    numbers = json.loads((tmp_path / "both" / "faces_robustness.json").read_text())
+    first, second = numbers["detectors"]
+    assert first["title"] == "SimpleNet (net)"
+    assert second["title"] == "SimpleNet (other)"
+    assert first["conditions"] == second["conditions"]
+    robustness_analysis.main(make_flags(faces_root, tmp_path / "one", checkpoint))
+    alone = tmp_path / "one" / "faces_SimpleNet_robustness.json"
+    (detector,) = json.loads(alone.read_text())["detectors"]
+    assert detector["conditions"] == first["conditions"]
 
 
 def test_name_detectors_of_one_file_given_twice_raises(checkpoint):
-    model = load_checkpoint(checkpoint)
+    detector = load_checkpoint(checkpoint)
     with pytest.raises(ValueError, match="given twice"):
-        name_detectors([model, model])
+        name_detectors([detector, detector])
 
 
 @pytest.mark.parametrize(

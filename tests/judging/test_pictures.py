@@ -1,4 +1,4 @@
-"""Image files read in batches from a stream of paths."""
+"""Pictures read for detectors, in batches, from a stream of paths."""
 
 import hashlib
 import itertools
@@ -12,40 +12,70 @@ import pytest
 import torch
 from PIL import Image
 
-from faces_dataset import ResizeToTensor
 from judging import pictures
-from judging.pictures import Picture, load_pictures, read_picture
-from loading import image_files, read_image
+from judging.pictures import Picture, View, collate_pictures, load_pictures
+from judging.pictures import read_picture as read_views
+from loading import (
+    PUBLISHED,
+    ImageFile,
+    Preprocessing,
+    ResizeToTensor,
+    image_files,
+    read_image,
+)
+
+VIEW = View(256, False, 1.35)
+SMALL = View(64, True, 1.35)
 
 
-def test_read_picture_gives_what_a_dataset_would_and_the_hash(faces_root):
+def read_picture(file: ImageFile | Path, **options):
+    """What `read_picture` says of one view."""
+    file = file if isinstance(file, ImageFile) else ImageFile(file)
+    picture, samples = read_views(file, [VIEW], **options)
+    return picture, None if samples is None else samples[VIEW]
+
+
+@pytest.mark.parametrize("from_memory", [False, True])
+def test_read_picture_gives_what_a_dataset_would_and_the_hash(from_memory, faces_root):
     path = faces_root / "test" / "real" / "00.png"
+    data = path.read_bytes()
+    file = ImageFile("a.png", data) if from_memory else ImageFile(path)
 
-    picture, sample = read_picture(path, hashed=True)
+    picture, samples = read_views(file, [VIEW, SMALL], hashed=True)
 
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert picture == Picture(path, 24, 24, sha256)
-    assert torch.equal(sample, ResizeToTensor()(read_image(path)))
+    sha256 = None if from_memory else hashlib.sha256(data).hexdigest()
+    assert picture == Picture(file.name, 24, 24, sha256)
+    image = read_image(path)
+    assert torch.equal(samples[VIEW], ResizeToTensor()(image))
+    small = Preprocessing(PUBLISHED.mean, PUBLISHED.std, 64, full_decoding=True)
+    assert torch.equal(samples[SMALL], ResizeToTensor(small)(image))
 
 
-def test_read_picture_from_memory_gives_the_same(faces_root):
-    path = faces_root / "test" / "real" / "00.png"
-
-    picture, sample = read_picture(Path("nowhere.png"), data=path.read_bytes())
-
-    assert picture == Picture(Path("nowhere.png"), 24, 24)
-    assert torch.equal(sample, read_picture(path)[1])
+def test_read_picture_one_view_does_not_change_what_another_sees(tmp_path):
+    Image.effect_noise((1200, 1100), 60).convert("RGB").save(tmp_path / "a.jpg")
+    file = ImageFile(tmp_path / "a.jpg")
+    whole = View(256, True, 1.35)
+    together = read_views(file, [VIEW, whole])[1]
+    assert torch.equal(together[VIEW], read_picture(file)[1])
+    assert not torch.equal(together[VIEW], together[whole])
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [(b"", "the file is empty"), (b"text", "not an image file that Pillow knows")],
 )
-def test_read_picture_from_memory_says_what_is_wrong_with_it(data, reason):
-    picture, sample = read_picture(Path("a.png"), data=data)
+@pytest.mark.parametrize("from_memory", [False, True])
+def test_read_picture_unreadable_has_the_reason(data, reason, from_memory, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    file = ImageFile(path, data) if from_memory else ImageFile(path)
 
-    assert picture.error == f"cannot read the image a.png: {reason}"
+    picture, sample = read_picture(file, hashed=True)
+
     assert sample is None
+    assert picture.error.startswith(f"cannot read the image {path}: {reason}")
+    assert picture.error.endswith("replace or remove it") != from_memory
+    assert picture.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_read_picture_size_is_upright_and_before_scaling(tmp_path):
@@ -56,17 +86,6 @@ def test_read_picture_size_is_upright_and_before_scaling(tmp_path):
     picture, _ = read_picture(tmp_path / "a.jpg")
 
     assert (picture.width, picture.height) == (2000, 3000)
-
-
-def test_read_picture_unreadable_file_has_its_hash_and_the_reason(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"text")
-
-    picture, sample = read_picture(path, hashed=True)
-
-    assert sample is None
-    assert picture.sha256 == hashlib.sha256(b"text").hexdigest()
-    assert "not an image file" in picture.error
 
 
 @pytest.mark.parametrize(
@@ -95,9 +114,9 @@ def test_read_picture_says_what_to_do(path, advice):
         ((None, None), False),
     ],
 )
-def test_warning_of_what_is_plainly_no_face_crop(size, is_warned):
-    warning = Picture(Path("a.png"), *size).warning
-    assert warning == (f"no face crop: {size[0]} x {size[1]}" if is_warned else None)
+def test_warning_of_what_is_plainly_not_a_face_crop(size, is_warned):
+    warning = Picture("a.png", *size).warning
+    assert warning == (f"not a face crop: {size[0]} x {size[1]}" if is_warned else None)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -107,26 +126,27 @@ def test_load_pictures_gives_batches_in_order_without_the_unreadable(
     paths = sorted(own_faces_root.rglob("*.png"))[:7]
     paths[3].write_bytes(b"text")
 
-    batches = list(load_pictures(paths, batch_size=3, workers=workers))
+    batches = list(load_pictures(paths, [VIEW], batch_size=3, workers=workers))
 
-    assert [p.path for read, _ in batches for p in read] == paths
-    assert [len(samples) for _, samples in batches] == [3, 2, 1]
-    samples = torch.cat([samples for _, samples in batches])
+    assert [p.name for read, _ in batches for p in read] == list(map(str, paths))
+    assert [len(samples[VIEW]) for _, samples in batches] == [3, 2, 1]
+    samples = torch.cat([samples[VIEW] for _, samples in batches])
     readable = [read_picture(path)[1] for path in paths if path != paths[3]]
     assert torch.equal(samples, torch.stack(readable))
     assert samples.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_load_pictures_of_nothing_but_unreadable_files_gives_no_sample(tmp_path):
-    ((read, samples),) = load_pictures([tmp_path / "a.png", tmp_path / "b.png"])
-    assert len(read) == 2
-    assert samples.shape == (0, 3, 256, 256)
+def test_collate_pictures_of_nothing_but_unreadable_ones_gives_no_sample():
+    read = [read_views(ImageFile(f"{name}.png"), [VIEW]) for name in "ab"]
+    pictures_read, samples = collate_pictures(read)
+    assert len(pictures_read) == 2
+    assert samples == {}
 
 
 def test_load_pictures_reads_while_the_paths_still_come(faces_root):
     paths = itertools.cycle(sorted(faces_root.rglob("*.png")))  # without an end
-    read, samples = next(load_pictures(paths, batch_size=4))
-    assert len(read) == len(samples) == 4
+    read, samples = next(load_pictures(paths, [VIEW], batch_size=4))
+    assert len(read) == len(samples[VIEW]) == 4
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -136,16 +156,16 @@ def test_load_pictures_reads_side_by_side(workers, faces_root, monkeypatch):
     readers = multiprocessing.Manager().dict() if workers else {}
     read_image_and_size = pictures.read_image_and_size
 
-    def note_reader(path: Path, **options):
+    def note_reader(file: ImageFile, **options):
         readers[os.getpid(), threading.get_ident()] = True
         time.sleep(0.05)  # time for the others to take the next image
-        return read_image_and_size(path, **options)
+        return read_image_and_size(file, **options)
 
     monkeypatch.setattr(pictures, "read_image_and_size", note_reader)
     paths = sorted(faces_root.rglob("*.png"))[:8]
     batch_size = 4 if workers else 8
-    batches = load_pictures(paths, batch_size=batch_size, workers=workers)
+    batches = load_pictures(paths, [VIEW], batch_size=batch_size, workers=workers)
 
-    assert [p.path for read, _ in batches for p in read] == paths
+    assert [p.name for read, _ in batches for p in read] == list(map(str, paths))
     assert len({process for process, _ in list(readers)}) == (workers or 1)
     assert workers or len(readers) == 3  # the first is read alone, then in two threads

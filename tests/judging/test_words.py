@@ -3,21 +3,20 @@
 import math
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from script_helpers import make_checkpoint
 
-from hardware import Precision
+from judging.detector import Detector
 from judging.pictures import Picture
-from judging.verdicts import Detector, Verdict, load_detector
+from judging.verdicts import Verdict
 from judging.words import explain_verdict, format_verdict, summarise
-from metrics.calibration import ScoreNeighbours
+from utils import load_checkpoint
 
 
 @pytest.fixture
 def detector(tmp_path) -> Detector:
-    return load_detector(make_checkpoint(tmp_path / "net.pt"), Precision())
+    return load_checkpoint(make_checkpoint(tmp_path / "net.pt"))
 
 
 @pytest.mark.parametrize(
@@ -33,42 +32,41 @@ def detector(tmp_path) -> Detector:
     ],
 )
 def test_format_verdict_rounds_no_score_to_certainty(fake_score, expected, detector):
-    verdict = Verdict(Picture(Path("a.png"), 9, 9), detector, fake_score, 0.0)
+    verdict = Verdict(Picture("a.png", 9, 9), detector, fake_score, 0.0)
     assert format_verdict(verdict) == f"{expected}  a.png"
 
 
-def test_format_verdict_of_what_is_no_face_crop_is_uncertain_and_warns(detector):
-    verdict = Verdict(Picture(Path("a.png"), 1920, 1080), detector, 0.1, 0.0)
+def test_format_verdict_of_what_is_not_a_face_crop_is_uncertain_and_warns(detector):
+    verdict = Verdict(Picture("a.png", 1920, 1080), detector, 0.1, 0.0)
 
     line = format_verdict(verdict, with_detector=True)
 
     assert line == (
-        f"real?  P(fake)=0.100  a.png  by {detector.checkpoint_path}  "
-        "(no face crop: 1920 x 1080; crop the face, or --find-faces)"
+        f"real?  P(fake)=0.100  a.png  by {detector.path}  "
+        "(not a face crop: 1920 x 1080; crop the face, or --find-faces)"
     )
 
 
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
-        ({}, "0.5 on (the default, as the checkpoint has none of its own)"),
-        ({"threshold": 0.25}, "0.25 on (from the checkpoint)"),
+        ({}, "0.5 (the default, as the checkpoint has none of its own)"),
+        ({"threshold": 0.25}, "0.25 (from the checkpoint)"),
         (
             {"threshold": 0.25, "threshold_policy": "eer on 9 validation images"},
-            "0.25 on (from the checkpoint: eer on 9 validation images)",
+            "0.25 (from the checkpoint: eer on 9 validation images)",
         ),
     ],
 )
 def test_summarise_says_the_threshold_and_where_it_comes_from(
     entries, expected, detector
 ):
-    model = detector.model
-    model.threshold, model.details = entries.get("threshold", 0.5), entries
+    detector = replace(detector, record=replace(detector.record, **entries))
 
     summary = summarise(Counter(fake=1, real=1), detector)
 
     assert summary == (
-        f"1 fake, 1 real by SimpleNet; called fake from P(fake) = {expected}"
+        f"1 fake, 1 real by SimpleNet; called fake at or above P(fake) = {expected}"
     )
 
 
@@ -77,14 +75,16 @@ def test_summarise_counts_what_is_uncertain_and_names_the_checkpoint(detector):
 
     summary = summarise(names, detector, with_detector=True)
 
-    assert summary.startswith("2 fake, 0 real, 4 uncertain (no face crop) by SimpleNet")
-    assert f"SimpleNet ({detector.checkpoint_path}); " in summary
+    assert summary.startswith(
+        "2 fake, 0 real, 4 uncertain (not a face crop) by SimpleNet"
+    )
+    assert f"SimpleNet ({detector.path}); " in summary
 
 
 def test_explain_verdict_counts_the_fakes_among_images_like_it(detector):
-    rows = (ScoreNeighbours(0.0, 0.4, 1, 1000), ScoreNeighbours(0.6, 1.0, 19, 20))
-    detector = replace(detector, neighbours=rows)
-    verdict = Verdict(Picture(Path("a.png"), 9, 9), detector, 0.99, math.log(50))
+    rows = [[0.0, 0.4, 1, 1000], [0.6, 1.0, 19, 20]]
+    detector = replace(detector, record=replace(detector.record, reliability=rows))
+    verdict = Verdict(Picture("a.png", 9, 9), detector, 0.99, math.log(50))
 
     sentences = explain_verdict(verdict)
 
@@ -98,7 +98,9 @@ def test_explain_verdict_counts_the_fakes_among_images_like_it(detector):
     assert sentences[3].endswith("A verdict is evidence to weigh, not proof.")
 
 
-def test_explain_verdict_of_what_is_no_face_crop_says_nothing_about_its_score(detector):
-    verdict = Verdict(Picture(Path("a.png"), 1920, 1080), detector, 0.99, 3.0)
+def test_explain_verdict_of_what_is_not_a_face_crop_says_nothing_about_its_score(
+    detector,
+):
+    verdict = Verdict(Picture("a.png", 1920, 1080), detector, 0.99, 3.0)
     (sentence,) = explain_verdict(verdict)
     assert "Crop the picture" in sentence

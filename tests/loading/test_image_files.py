@@ -19,12 +19,13 @@ from loading.image_files import (
     MOST_FOR_AUTO,
     MOST_SCANS,
     BadImage,
-    check_image_header,
+    ImageFile,
     check_images,
     describe_bad_images,
     list_images,
     map_in_threads,
     read_image,
+    use_image,
 )
 
 ORANGE = (200, 100, 50)
@@ -178,15 +179,26 @@ def test_read_image_postscript_is_not_handed_to_another_program(tmp_path):
         read_image(tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize("limit", [1000, 3000])  # the error's bound, the warning's
+@pytest.mark.parametrize(
+    ("place", "limit"),
+    [
+        ((Image, "MAX_IMAGE_PIXELS"), 1000),  # the error's bound
+        ((Image, "MAX_IMAGE_PIXELS"), 3000),  # the warning's
+        ((image_files, "MOST_SIDE"), 63),
+    ],
+)
 def test_read_image_decompression_bomb_is_refused(
-    tmp_path, monkeypatch, one_line, limit
+    tmp_path, monkeypatch, one_line, place, limit
 ):
     Image.new("RGB", (64, 64)).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    monkeypatch.setattr(*place, limit)
     with pytest.raises(ValueError, match="too many pixels") as error:
         read_image(tmp_path / "bomb.png")
     assert "bomb.png" in one_line(error)
+
+
+def read_header(path: Path) -> tuple[int, int]:
+    return use_image(path, lambda image: image.size)
 
 
 def make_progressive_jpeg(num_more_scans: int, size: int = 512) -> bytes:
@@ -198,7 +210,7 @@ def make_progressive_jpeg(num_more_scans: int, size: int = 512) -> bytes:
     return data[:-2] + num_more_scans * last_scan + data[-2:]
 
 
-@pytest.mark.parametrize("read", [read_image, check_image_header])
+@pytest.mark.parametrize("read", [read_image, read_header])
 def test_read_image_jpeg_of_many_scans_is_refused(
     tmp_path, monkeypatch, read, one_line
 ):
@@ -241,10 +253,10 @@ def test_read_image_large_images_are_read_one_at_a_time(tmp_path, monkeypatch):
 def test_read_image_unreadable_permissions_are_named(tmp_path, monkeypatch):
     write_noise(tmp_path / "a.png")
 
-    def refuse(path, **options):
+    def refuse(path, *args, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Image, "open", refuse)  # root may read everything
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
     with pytest.raises(ValueError, match="permission denied; replace or remove"):
         read_image(tmp_path / "a.png")
 
@@ -266,9 +278,9 @@ def test_check_images_finds_what_the_check_looks_for(datasets, check, expected):
     found = check_images(datasets, check)
     assert [image.index for image in found.get("train", [])] == expected
     assert "val" not in found
-    for index, path, reason in found.get("train", []):
-        assert path == datasets["train"].get_path(index)
-        assert str(path) in reason
+    for index, name, reason in found.get("train", []):
+        assert name == datasets["train"].get_name(index)
+        assert name in reason
 
 
 def test_check_images_auto_passes_over_large_collections(datasets, monkeypatch):
@@ -280,9 +292,9 @@ def test_check_images_auto_passes_over_large_collections(datasets, monkeypatch):
 def test_describe_bad_images_counts_all_and_names_the_first(datasets):
     assert describe_bad_images(check_images(datasets)) == (
         "1 of the images cannot be read: "
-        f"{datasets['train'].get_path(1)}: the file is empty"
+        f"{datasets['train'].get_name(1)}: the file is empty"
     )
-    many = [BadImage(n, Path(f"{n}.png"), f"reason {n}") for n in range(17)]
+    many = [BadImage(n, f"{n}.png", f"reason {n}") for n in range(17)]
     line = describe_bad_images({"train": many[:9], "val": many[9:]})
     assert line.startswith("17 of the images cannot be read: reason 0; reason 1;")
     assert line.endswith("reason 9; and 7 more")
@@ -379,7 +391,7 @@ def test_readers_take_a_path_as_text(faces_root):
     folder = faces_root / "val" / "real"
     names, _ = list_images(str(folder))
     assert read_image(str(folder / names[0])).mode == "RGB"
-    check_image_header(str(folder / names[0]))
+    assert read_image(ImageFile(folder / names[0])).mode == "RGB"
 
 
 def make_photograph(path: Path, size: tuple[int, int]) -> Path:

@@ -50,13 +50,13 @@ def test_normalise_wrong_images_are_refused(images, one_line):
 
 def test_preprocessing_round_trip_is_exact_and_plain():
     value = PUBLISHED.to_dict()
-    assert value == {
-        "mean": [0.4914, 0.4822, 0.4465],
-        "std": [0.2023, 0.1994, 0.2010],
-    }
-    assert Preprocessing.from_dict(value) == PUBLISHED
-    assert Preprocessing.from_dict({**value, "size": "of old files"}) == PUBLISHED
-    whole = Preprocessing.from_dict({"mean": (0, 0, 0), "std": (1, 1, 1)})
+    assert value["mean"] == [0.4914, 0.4822, 0.4465]
+    assert Preprocessing.from_untrusted(value) == PUBLISHED
+    old = {name: value[name] for name in ("mean", "std")}
+    assert Preprocessing.from_untrusted({**old, "other": 1}) == PUBLISHED
+    own = Preprocessing(HALF, HALF, 224, full_decoding=True, crop_margin=1.5)
+    assert Preprocessing.from_untrusted(own.to_dict()) == own
+    whole = Preprocessing.from_untrusted({"mean": (0, 0, 0), "std": (1, 1, 1)})
     assert all(type(item) is float for item in whole.mean + whole.std)
 
 
@@ -81,25 +81,32 @@ def test_preprocessing_round_trip_is_exact_and_plain():
     ],
     ids=range(14),
 )
-def test_from_dict_bad_entry_one_line_error(name, entry, one_line):
+def test_from_untrusted_bad_entry_one_line_error(name, entry, one_line):
     value = {"mean": list(HALF), "std": list(HALF), name: entry}
     with pytest.raises(ValueError, match=f"{name} must be 3 numbers") as error:
-        Preprocessing.from_dict(value)
+        Preprocessing.from_untrusted(value)
     one_line(error)
 
 
 @pytest.mark.parametrize("deviation", [0.0, -1, 1e-7])
-def test_from_dict_deviation_not_positive_is_refused(deviation):
+def test_from_untrusted_deviation_not_positive_is_refused(deviation):
     value = {"mean": HALF, "std": [0.5, 0.5, deviation]}
     with pytest.raises(ValueError, match="std must be 3 numbers from 1e-06 to 1000"):
-        Preprocessing.from_dict(value)
+        Preprocessing.from_untrusted(value)
 
 
 @pytest.mark.parametrize(
     ("value", "match"),
-    [(None, "must be a dict, got NoneType"), ({"std": HALF}, "mean must be")],
+    [
+        ({"std": HALF}, "mean must be"),
+        ({"mean": HALF, "std": HALF, "size": 0}, "size must be a whole number from 8"),
+        ({"mean": HALF, "std": HALF, "size": 256.0}, "size must be a whole number"),
+        ({"mean": HALF, "std": HALF, "crop_margin": 1e9}, "crop_margin must be"),
+    ],
 )
-def test_from_dict_no_dict_or_incomplete_one_line_error(value, match, one_line):
+def test_from_untrusted_incomplete_or_out_of_range_one_line_error(
+    value, match, one_line
+):
     with pytest.raises(ValueError, match=match) as error:
-        Preprocessing.from_dict(value)
+        Preprocessing.from_untrusted(value)
     one_line(error)

@@ -1,0 +1,141 @@
+"""A detector: from a network's logits to what they mean, the same floats everywhere."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from script_helpers import make_broken_checkpoint, make_checkpoint
+
+from files.checkpoint import CheckpointRecord
+from hardware import Compute, Precision
+from judging.detector import Detector, as_detector, build_score_set
+from loading import PUBLISHED, SYMMETRIC, BatchLoader
+from metrics.likelihood_ratios import LlrCalibration
+from models import SimpleNet
+from utils import load_checkpoint, load_dataset
+
+LINE = {"llr_slope": 2.0, "llr_intercept": 0.5}
+
+
+@pytest.fixture
+def faces(faces_root):
+    return load_dataset("faces", "train", data_root=faces_root.parent)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 9])
+def test_score_any_batch_size_is_the_softmax_in_order(faces, tiny_net, batch_size):
+    record = CheckpointRecord(temperature=0.5, logit_bias=0.75, **LINE)
+    detector = Detector(tiny_net(), SYMMETRIC, record)
+
+    scored = detector.score(faces, Compute(Precision(), batch_size))
+
+    assert detector.network.training
+    images = torch.stack([faces[index][0] for index in range(9)])
+    with torch.no_grad():
+        logits = detector.network.eval()(images / 127.5 - 1)
+    expected = (logits / 0.5 + torch.tensor([0, 0.75])).softmax(dim=1)
+    real_scores, fake_scores, labels = scored
+    np.testing.assert_allclose([real_scores, fake_scores], expected.T, rtol=1e-4)
+    np.testing.assert_allclose(real_scores + fake_scores, 1, rtol=1e-15)
+    assert labels.tolist() == [0] * 5 + [1] * 4
+    differences = scored.logits[:, 1] - scored.logits[:, 0]
+    np.testing.assert_allclose(scored.differences, differences, rtol=1e-5)
+    np.testing.assert_array_equal(scored.llrs, 2 * scored.differences + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("entries", "threshold", "line"),
+    [
+        ({}, 0.5, LlrCalibration(1.0, 0.0)),
+        ({"threshold": 0.0, "temperature": 4.0}, 0.0, LlrCalibration(0.25, 0.0)),
+        ({"threshold": 0.9, "llr_slope": 3.0}, 0.9, LlrCalibration(1.0, 0.0)),
+        ({**LINE, "temperature": 4.0}, 0.5, LlrCalibration(2.0, 0.5)),
+    ],
+)
+def test_detector_what_a_record_lacks_has_a_default(entries, threshold, line):
+    detector = Detector(SimpleNet(), record=CheckpointRecord(**entries))
+    assert (detector.threshold, detector.llr_line) == (threshold, line)
+
+
+def test_detector_is_called_after_its_network_and_its_run():
+    record = CheckpointRecord(model_name="SimpleNet", flags={"name": "first"})
+    assert Detector(SimpleNet(), record=record).title == "SimpleNet_first"
+    record = replace(record, flags={"name": "../a"})
+    assert Detector(SimpleNet(), record=record).title == "SimpleNet"
+    assert as_detector(torch.nn.Linear(2, 2)).title == "Linear"
+
+
+def test_as_detector_takes_a_networks_own_preprocessing(tiny_net):
+    assert as_detector(SimpleNet()).preprocessing == PUBLISHED
+    assert as_detector(tiny_net()).preprocessing is None
+    detector = Detector(tiny_net())
+    assert as_detector(detector) is detector
+
+
+def test_score_that_is_not_finite_names_the_image(faces, tmp_path, one_line):
+    detector = load_checkpoint(make_broken_checkpoint(tmp_path / "broken.pt"))
+    with pytest.raises(ValueError, match=r"9 of 9 images no .*real/00\.png") as error:
+        detector.score(faces)
+    one_line(error)
+
+
+def test_score_samples_that_are_not_finite_are_nan_and_the_network_stays(
+    faces, tmp_path
+):
+    detector = load_checkpoint(make_broken_checkpoint(tmp_path / "broken.pt"))
+    detector.network.train()
+    scored = detector.score_samples(faces[0][0][None], Precision())
+    assert np.isnan([*scored.fake_scores, *scored.llrs]).all()
+    assert detector.network.training
+
+
+def test_score_batches_are_those_of_a_loader(faces, tmp_path):
+    detector = load_checkpoint(make_checkpoint(tmp_path / "net.pt", temperature=0.1))
+    loader = BatchLoader(faces, 4, detector.preprocessing)
+    scored = detector.score_batches(loader, Precision())
+    expected = detector.score(faces, Compute(Precision(), 4))
+    np.testing.assert_array_equal(scored.fake_scores, expected.fake_scores)
+    assert np.ptp(scored.fake_scores) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("entries", "threshold_source", "llr_source"),
+    [
+        (
+            {},
+            "default, the checkpoint holds none",
+            "logit difference over temperature: the checkpoint holds no calibration",
+        ),
+        (
+            {"threshold": 0.7, **LINE},
+            "chosen on validation, in the checkpoint",
+            "chosen on validation, in the checkpoint",
+        ),
+    ],
+)
+def test_build_score_set_says_where_everything_is_from(
+    entries, threshold_source, llr_source, faces, tmp_path
+):
+    path = make_checkpoint(tmp_path / "net.pt", dataset="faces", **entries)
+    detector = load_checkpoint(path)
+    scored = detector.score(faces)
+
+    scores = build_score_set("faces", faces, detector, scored, split="train")
+
+    assert (scores.threshold_source, scores.llr_source) == (
+        threshold_source,
+        llr_source,
+    )
+    assert scores.detector == "net"
+    assert [Path(name).parent.name for name in scores.paths][4:6] == ["real", "fake"]
+    assert scores.provenance["inputs"] == [detector.provenance]
+    assert scores.provenance["trained_on"] == "faces"
+
+
+@pytest.mark.parametrize("rows", [[[0.5, 0.4, 1, 2]], [[0.1, 0.2, 3, 2]], [[1, 2]]])
+def test_load_checkpoint_refuses_a_reliability_that_cannot_be(rows, tmp_path):
+    path = make_checkpoint(tmp_path / "net.pt", reliability=rows)
+    with pytest.raises(ValueError, match=r"cannot use .*net\.pt: its reliability"):
+        load_checkpoint(path)
