@@ -207,7 +207,7 @@ def is_empty(values: np.ndarray) -> bool:
 def describe_place(values: np.ndarray) -> str:
     """Say in which ninth of a map (H, W) most of it lies: 'in the upper left'."""
     if is_empty(values):
-        return "nowhere: the map is empty, or nearly so"
+        return "nowhere, because it is empty or nearly so"
     sums = [
         [float(part.mean()) for part in np.array_split(strip, 3, axis=1)]
         for strip in np.array_split(values, 3, axis=0)
