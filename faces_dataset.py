@@ -222,3 +222,24 @@ def read_crop_margin(folder: Path) -> float | None:
         return MARGINS.parse(row.get("margin") or "")
     except ValueError:  # of an earlier version, or of somebody else
         return None
+
+
+def choose_random(
+    dataset: FacesDataset, num: int, seed: int | Sequence[int]
+) -> list[list[int]]:
+    """Choose random images of each class.
+
+    Args:
+        dataset: of N images.
+        num: of each class, if it has so many.
+        seed: the choice depends on it, and on how many images each class has.
+
+    Returns:
+        For each label the images' indices, sorted.
+    """
+    generator, chosen = np.random.default_rng(seed), []
+    for label in range(len(CLASS_NAMES)):
+        indices = np.flatnonzero(dataset.get_labels() == label)
+        size = min(num, len(indices))
+        chosen.append(np.sort(generator.choice(indices, size, replace=False)).tolist())
+    return chosen

@@ -9,20 +9,10 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import command_line
-from command_line.maps import (
-    build_map_parser,
-    check_map_flags,
-    say_written,
-    take_judged_images,
-)
+from command_line import maps
+from explaining import run
 from explaining.cams import METHODS, build_cam_method
 from explaining.explanation import Explanation, explain_image
-from explaining.run import (
-    average_dataset,
-    check_dataset,
-    explain_dataset,
-    explain_pictures,
-)
 from files.names import CLASS_NAMES
 from judging.detector import Detector, as_detector
 
@@ -48,7 +38,7 @@ Grad-CAM is computed in float32; --precision is that of the scores."""
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = build_map_parser(__doc__, EPILOG, batch_size=8)
+    parser = maps.build_parser(__doc__, EPILOG, batch_size=8)
     parser.add_argument(
         "--whole-set",
         action="store_true",
@@ -67,20 +57,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "XceptionBased also block1 to block12 and conv4 (default: the network's own, "
         "conv3 of both)",
     )
-    args = parser.parse_args(argv)
-    check_map_flags(parser, args)
-    return args
+    return maps.check_flags(parser, parser.parse_args(argv))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    judged = take_judged_images(args)
+    judged = maps.take_judged_images(args)
     detector, how = judged.detector, {"layer": args.layer, "method": args.method}
     method = build_cam_method(detector, **how)
     explain = partial(get_grad_cam_visualization, judged.images, detector, **how)
     if args.image:
-        say_written(explain_pictures(judged, method, explain, args.figures_dir))
+        maps.say_written(
+            run.explain_pictures(judged, method, explain, args.figures_dir)
+        )
         return
 
     start = args.figures_dir / f"{args.dataset}_{detector.title}"
@@ -89,14 +79,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         for label, name in enumerate(CLASS_NAMES)
     }
     choice = {"num": NUM_IMAGES, "choose": args.choose, "seed": args.seed}
-    say_written(explain_dataset(judged, method, explain, figures, **choice))
+    maps.say_written(run.explain_dataset(judged, method, explain, figures, **choice))
     if args.whole_set:
-        say_written(average_dataset(judged, method, start))
+        maps.say_written(run.average_dataset(judged, method, start))
     if args.checks:
         options = {"num": args.checks, "seed": args.seed}
-        found, written = check_dataset(judged, method, start, **options)
+        found, written = run.check_dataset(judged, method, start, **options)
         command_line.say(*found)
-        say_written(written)
+        maps.say_written(written)
 
 
 def get_grad_cam_visualization(

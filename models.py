@@ -22,8 +22,8 @@ class Network:
             images (N, 3, size, size) to logits (N, 2), real first.
         preprocessing: what it expects of a picture.
         layer: the convolution whose activations class activation maps weigh.
-        find_weights: from a file that the user named, or None, to the file of weights
-            to start from; None where it always starts from random ones.
+        find_weights: from the file that the user named, or None, to the file of weights
+            to start from; None if it always starts from random ones.
         load_weights: loads such a file into it.
     """
 
@@ -34,15 +34,11 @@ class Network:
     load_weights: Callable[[nn.Module, Path], None] | None = None
 
 
-# By name; filled in below, and by anybody who has another network.
-NETWORKS: dict[str, Network] = {}
-
-
 def get_network(name: str) -> Network:
     """Return the network of this name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none; the message lists those there are.
     """
     if name not in NETWORKS:
         raise ValueError(
@@ -67,7 +63,7 @@ def build_model(
     Raises:
         ValueError: there is no such network, weights and a random start are both asked
             for, or the file does not hold weights of this network.
-        OSError: no weights are to be had.
+        OSError: no weights can be found.
     """
     network = get_network(name)
     if weights_path is not None and (from_scratch or network.find_weights is None):
@@ -84,11 +80,11 @@ def build_model(
 
 
 class MaxPool2x2(nn.MaxPool2d):
-    """Max-pooling by 2 x 2, quicker on a CPU where no gradient is asked for.
+    """Max-pooling by 2 x 2, faster on a CPU if no gradient is needed.
 
-    PyTorch's kernel notes where each maximum came from, and with few channels works on
-    one pixel at a time: with it SimpleNet's evaluation takes 2.3 ms an image, so 1.6
-    (two cores, bf16, batch 32, `benchmarks/speed.py`). The values are the same.
+    PyTorch's kernel records where each maximum came from, and with few channels works
+    on one pixel at a time: with it SimpleNet's evaluation takes 2.3 ms an image, with
+    this 1.6 (two cores, bf16, batch 32, `benchmarks/speed.py`). The values are equal.
     """
 
     def __init__(self) -> None:
@@ -107,10 +103,10 @@ class SteadyLinear(nn.Linear):
     """A linear layer whose output for an image does not depend on the batch (on a CPU).
 
     The matrix product chooses its order of summation by the number of rows: in float32
-    an image alone and among others differed by up to 2.4e-7 in the logits. Where no
-    gradient is asked for, rows are multiplied in blocks of 32, the last one filled up
-    with zeros. At the default batch size that is free; an image alone takes up to 16 ms
-    longer (SimpleNet, one core), as its one row is multiplied as 32.
+    the logits of an image alone and among others differed by up to 2.4e-7. If no
+    gradient is needed, rows are multiplied in blocks of 32, the last one filled up with
+    zeros. At the default batch size that is free; a single image takes up to 16 ms
+    longer (SimpleNet, one core), because its row is multiplied as 32.
     """
 
     ROWS = 32
@@ -132,8 +128,8 @@ class SimpleNet(nn.Module):
     It pools before the ReLU: the same values and gradients, a quarter of the numbers.
 
     Attributes:
-        fuse: whether to run the suite's own kernels where they fit and no hook waits
-            for a layer's output.
+        fuse: whether to run the suite's own kernels, where they fit and no hook needs a
+            layer's output.
     """
 
     preprocessing = PUBLISHED
@@ -172,8 +168,8 @@ def get_xception_based_model(
     """Build Xception with ImageNet weights and a new head for real or fake.
 
     Args:
-        weights_path: ImageNet weights file; None: the cache folder, then the mirrors.
-        from_scratch: start from random weights; also what a checkpoint is loaded into.
+        weights_path: file of ImageNet weights; None: the cache, then a download.
+        from_scratch: start from random weights.
 
     Returns:
         A module from float32 (N, 3, 256, 256) to logits (N, 2), real first, with its
@@ -212,13 +208,16 @@ def build_plain_xception() -> nn.Module:
     del model.fc
     for module in model.modules():
         if isinstance(module, nn.ReLU):
-            # One in-place ReLU follows several layers here: a hook on any of them
-            # (Grad-CAM) would read activations that the ReLU has overwritten.
+            # In place it would overwrite the activations of the layer before it, which
+            # a hook there (Grad-CAM) reads.
             module.inplace = False
     return model
 
 
-NETWORKS["SimpleNet"] = Network(SimpleNet, PUBLISHED, layer="conv3")
-NETWORKS["XceptionBased"] = Network(
-    _build_xception_based, SYMMETRIC, "conv3", find_weights, load_backbone
-)
+# By name; another network can be added.
+NETWORKS = {
+    "SimpleNet": Network(SimpleNet, PUBLISHED, "conv3"),
+    "XceptionBased": Network(
+        _build_xception_based, SYMMETRIC, "conv3", find_weights, load_backbone
+    ),
+}

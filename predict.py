@@ -13,7 +13,7 @@ from pathlib import Path
 
 import command_line
 from command_line import say
-from files.atomic import check_output, check_writable, open_csv, open_json_lines
+from files.atomic import check_outputs, check_writable, open_csv, open_json_lines
 from files.names import FIGURES_DIR, make_printable
 from hardware import Precision, show_progress
 from judging.detector import Detector
@@ -113,8 +113,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("- is given twice: there is one standard input")
     if args.null and not num_lists:
         parser.error("-0 goes with -, a list of paths on standard input")
-    if args.csv is not None and args.csv == args.json:
-        parser.error(f"--csv and --json both name {args.csv}")
     return args
 
 
@@ -170,8 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         load_checkpoint(path, device=compute.device) for path in args.checkpoint_path
     ]
     tables = [path for path in (args.csv, args.json) if path is not None]
-    for path in tables:
-        check_output(path, [*args.checkpoint_path, *args.paths])
+    check_outputs(tables, [*args.checkpoint_path, *args.paths])
     if args.explain is not None:
         check_writable(args.explain)
 

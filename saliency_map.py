@@ -7,12 +7,8 @@ from functools import partial
 from torch import Tensor, nn
 
 import command_line
-from command_line.maps import (
-    build_map_parser,
-    check_map_flags,
-    say_written,
-    take_judged_images,
-)
+from command_line import maps
+from explaining import run
 from explaining.explanation import explain_image
 from explaining.gradients import (
     TITLES,
@@ -20,12 +16,6 @@ from explaining.gradients import (
     compute_attribution_maps,
     compute_input_gradients,
     compute_magnitudes,
-)
-from explaining.run import (
-    average_dataset,
-    check_dataset,
-    explain_dataset,
-    explain_pictures,
 )
 from files.names import FAKE, REAL
 from hardware import Precision
@@ -51,7 +41,7 @@ Another --method than gradient stands in place of the word saliency."""
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = build_map_parser(__doc__, EPILOG)
+    parser = maps.build_parser(__doc__, EPILOG)
     parser.add_argument(
         "--method",
         choices=tuple(TITLES),
@@ -59,15 +49,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="how the score's gradient becomes a map; smoothgrad takes 25 times as "
         "long as gradient, integrated-gradients 32 times",
     )
-    args = parser.parse_args(argv)
-    check_map_flags(parser, args)
-    return args
+    return maps.check_flags(parser, parser.parse_args(argv))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    judged = take_judged_images(args)
+    judged = maps.take_judged_images(args)
     compute_maps = compute_gradient_saliency_maps
     if args.method != "gradient":
         compute_maps = partial(compute_attribution_maps, method=args.method)
@@ -75,19 +63,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     method = build_gradient_method(args.method, compute_maps)
     explain = partial(explain_image, judged.images, judged.detector, [method])
     if args.image:
-        say_written(explain_pictures(judged, method, explain, args.figures_dir))
+        maps.say_written(
+            run.explain_pictures(judged, method, explain, args.figures_dir)
+        )
         return
 
     start = args.figures_dir / f"{args.dataset}_{judged.detector.title}"
     figures = {f"{start}_{method.name}_maps_and_images_pairs": (REAL, FAKE)}
     choice = {"num": NUM_IMAGES, "choose": args.choose, "seed": args.seed}
-    say_written(explain_dataset(judged, method, explain, figures, **choice))
-    say_written(average_dataset(judged, method, start))
+    maps.say_written(run.explain_dataset(judged, method, explain, figures, **choice))
+    maps.say_written(run.average_dataset(judged, method, start))
     if args.checks:
         options = {"num": args.checks, "seed": args.seed}
-        found, written = check_dataset(judged, method, start, **options)
+        found, written = run.check_dataset(judged, method, start, **options)
         command_line.say(*found)
-        say_written(written)
+        maps.say_written(written)
 
 
 def compute_gradient_saliency_maps(

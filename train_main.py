@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -20,18 +21,9 @@ from faces_dataset import (
 )
 from files.atomic import check_writable
 from files.checkpoint import start_record
-from files.names import (
-    CHECKPOINTS_DIR,
-    CLASS_NAMES,
-    FAKE,
-    FIGURES_DIR,
-    OUT_DIR,
-    REAL,
-    RunPaths,
-    name_run_files,
-)
-from files.provenance import format_command, format_now, get_versions
-from files.recipe import Recipe
+from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
+from files.provenance import format_command, format_now
+from files.recipe import Keeping, Recipe
 from files.run_files import InterruptedRunError, RunFiles
 from hardware import Compute, compile_model, distributed, prepare_compute
 from hardware.fused_layers import describe_kernels
@@ -53,7 +45,8 @@ from utils import (
     seed_everything,
 )
 
-ONE_CLASS_SHARE = 0.98  # at or above it, "nearly every image" gets one answer
+Splits = Mapping[str, FacesDataset]
+ONE_CLASS_SHARE = 0.98  # of the images given one answer, at which a warning is due
 ONE_CLASS_CURES = (
     "a longer --warmup, a lower -lr, another --seed, or for XceptionBased "
     "--recalibrate-bn 12 (docs/results.md)"
@@ -66,7 +59,7 @@ EPILOG = """examples:
   python train_main.py -d synthetic_dataset --recipe general --name general
 
 writes:
-  out/DATASET_MODEL_OPTIMIZER.json              history, a record a run
+  out/DATASET_MODEL_OPTIMIZER.json              history: a record of each run
   checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch by validation accuracy
   checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from
   figures/DATASET_MODEL_OPTIMIZER_report.html   with --report: the run as a page
@@ -75,49 +68,13 @@ With --name WORD they are called DATASET_MODEL_OPTIMIZER_WORD. An earlier run's
 checkpoint and snapshot of the same name are renamed, not replaced."""
 
 
-@dataclass(frozen=True)
-class Keeping:
-    """How a run's images are checked and its files kept; each field is a flag.
-
-    Attributes:
-        out_dir, checkpoints_dir: folders of the histories and the checkpoints.
-        check_images: before training open every image: auto, none, header or full.
-        skip_bad_images: leave unreadable images out and record them.
-        resume: go on from the last snapshot of the same recipe.
-        checkpoint_minutes: how often a snapshot is saved within an epoch; 0 never.
-    """
-
-    out_dir: Path = OUT_DIR
-    checkpoints_dir: Path = CHECKPOINTS_DIR
-    check_images: str = "auto"
-    skip_bad_images: bool = False
-    resume: bool = False
-    checkpoint_minutes: float = 10.0
-
-    def name_files(self, recipe: Recipe) -> RunPaths:
-        """Return where the files of such a run are."""
-        return name_run_files(
-            *(recipe.dataset, recipe.model, recipe.optimizer),
-            name=recipe.name,
-            out_dir=self.out_dir,
-            checkpoints_dir=self.checkpoints_dir,
-        )
-
-
-class TrainedRun(NamedTuple):
-    """A run that was trained to its end: `files.best` is its best epoch's record."""
-
-    trainer: Trainer
-    files: RunFiles
-
-
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; `recipe` and `keeping` hold what defines the run."""
+    """Parse the command line; `recipe` holds what defines the run."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_source_flags(parser)
     command_line.add_device_flags(parser)
     command_line.add_recipe_flags(parser, tuple(NETWORKS))
-    command_line.add_keeping_flags(parser, Keeping)
+    command_line.add_keeping_flags(parser)
     args = parser.parse_args(argv)
     try:
         args.recipe = command_line.take_recipe(args)
@@ -137,14 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = Source(args.data_root, "train", args.limit)
     keeping = command_line.take_fields(args, Keeping)
     try:
-        run = train(args.recipe, source, compute, keeping=keeping)
+        trainer, files = train(args.recipe, source, compute, keeping=keeping)
     except InterruptedRunError as interruption:
         return interruption.status
-    print_end(run, source)
-    if not args.report:
-        return 0
+    print_end(trainer, files, source)
     words = sys.argv[1:] if argv is None else argv
-    return save_report(run.files.paths, args.recipe, source, compute, words)
+    return save_report(files, source, compute, words) if args.report else 0
 
 
 def train(
@@ -153,19 +108,22 @@ def train(
     compute: Compute | None = None,
     *,
     keeping: Keeping | None = None,
-) -> TrainedRun:
-    """Train a detector; what is written is said on the way.
+) -> tuple[Trainer, RunFiles]:
+    """Train a detector, and print how it goes.
 
     Args:
         recipe: what defines the run.
-        source: where its dataset is, of which all three splits are read; default the
-            folder `datasets`.
-        compute: precision and workers; the batch size is the recipe's. Default as
-            suits the machine.
+        source: where its dataset is, all three splits of it; default the folder
+            `datasets`.
+        compute: precision and workers, default as suits the machine; the batch size is
+            the recipe's.
         keeping: which files are read and written; default as without flags.
 
+    Returns:
+        The trainer with its history, and the run's files with the best epoch's record.
+
     Raises:
-        ValueError, OSError: something that is needed is not there, or of no use.
+        ValueError, OSError: an input is missing or cannot be used.
         FloatingPointError: a loss is not finite.
         InterruptedRunError: a signal stopped the run; its snapshot is saved.
     """
@@ -175,10 +133,9 @@ def train(
         check_writable(folder)
     if recipe.face_landmarks:
         FaceFinder()  # says now if it is not installed
-    compute = compute or prepare_compute()
+    compute = replace(compute or prepare_compute(), batch_size=recipe.batch_size)
     device = distributed.start(compute.device)
-    precision = replace(compute.precision, device=device)
-    compute = replace(compute, precision=precision, batch_size=recipe.batch_size)
+    compute = replace(compute, precision=replace(compute.precision, device=device))
     seed_everything(recipe.seed)
     datasets, skipped = open_data(recipe, source, keeping)
     model = prepare_model(recipe, compute, source, resume=keeping.resume)
@@ -189,12 +146,12 @@ def train(
             files.resume(trainer)
         else:
             files.start_anew()
-        files.run["epochs"] = recipe.epochs  # asked for; they may have grown
+        files.run["epochs"] = recipe.epochs  # on resumption they may have grown
         print_start(recipe, trainer, datasets, skipped)
         if len(trainer.history["val_acc"]) >= recipe.epochs:
             say("nothing to train: a larger --epochs would go on")
-        trainer.run(recipe.epochs, files.after_batch, lambda _: finish_epoch(files, _))
-    return TrainedRun(trainer, files)
+        trainer.run(recipe.epochs, files.after_batch, partial(finish_epoch, files))
+    return trainer, files
 
 
 def open_data(
@@ -213,7 +170,7 @@ def open_data(
 def prepare_model(
     recipe: Recipe, compute: Compute, source: Source, *, resume: bool
 ) -> nn.Module:
-    """Build the network to train; one that is resumed takes its weights from there."""
+    """Build the network to train; a resumed one gets its weights from the snapshot."""
     network = get_network(recipe.model)
     from_scratch = recipe.from_scratch or resume or network.find_weights is None
     weights = None if from_scratch else network.find_weights(recipe.weights)
@@ -231,10 +188,7 @@ def prepare_model(
 
 
 def build_trainer(
-    recipe: Recipe,
-    model: nn.Module,
-    datasets: Mapping[str, FacesDataset],
-    compute: Compute,
+    recipe: Recipe, model: nn.Module, datasets: Splits, compute: Compute
 ) -> Trainer:
     """Put together what trains."""
     loaders = build_loaders(recipe, model, datasets, compute)
@@ -266,15 +220,12 @@ def build_trainer(
 
 
 def build_loaders(
-    recipe: Recipe,
-    model: nn.Module,
-    datasets: Mapping[str, FacesDataset],
-    compute: Compute,
+    recipe: Recipe, model: nn.Module, datasets: Splits, compute: Compute
 ) -> dict[str, BatchLoader]:
     """Build the batches of every split, on the network's device.
 
-    The validation split holds self-blended fakes as the training split does: the epoch
-    and the threshold are chosen for them too.
+    The validation split gets self-blended fakes like the training split, because the
+    best epoch and the threshold are chosen on it.
     """
     found = recipe.face_landmarks
     augmentations = {
@@ -299,8 +250,8 @@ def build_loaders(
 def build_run_files(
     recipe: Recipe,
     source: Source,
-    datasets: Mapping[str, FacesDataset],
-    skipped: Mapping[str, Sequence[str]],
+    datasets: Splits,
+    skipped: Mapping[str, list[str]],
     trainer: Trainer,
     paths: RunPaths,
 ) -> RunFiles:
@@ -312,24 +263,8 @@ def build_run_files(
     if recipe.fpr_confidence is not None:
         num_real = count_classes(datasets["val"])[CLASS_NAMES[REAL]]
         count_allowed_false_positives(num_real, recipe.max_fpr, recipe.fpr_confidence)
-    flags = {**recipe.to_dict(), "limit": source.limit}
-    flags["precision"] = trainer.precision.name
-    params = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
-    if recipe.optimizer == "SGD":
-        params["momentum"] = recipe.momentum
-    run = {
-        "model": recipe.model,
-        "dataset": recipe.dataset,
-        "optimizer": {"name": recipe.optimizer, "params": params},
-        "flags": flags,
-        "warmup_steps": recipe.count_warmup_steps(len(trainer.loaders["train"])),
-        "bn_batches": trainer.bn_batches,
-        "data": {split: count_classes(data) for split, data in datasets.items()},
-        "skipped_images": {split: list(names) for split, names in skipped.items()},
-        "kernels": describe_kernels(trainer.model, trainer.precision),
-        "started": format_now(),
-        "versions": get_versions(),
-    }
+    precision = trainer.precision.name
+    flags = {**recipe.to_dict(), "limit": source.limit, "precision": precision}
     record = start_record(
         model_name=recipe.model,
         dataset=recipe.dataset,
@@ -337,6 +272,14 @@ def build_run_files(
         flags=flags,
         data_fingerprint=compute_fingerprint(datasets),
     )
+    run = {
+        **build_run_entry(recipe, flags, trainer),
+        "data": {split: count_classes(data) for split, data in datasets.items()},
+        "skipped_images": dict(skipped),
+        "kernels": describe_kernels(trainer.model, trainer.precision),
+        "started": format_now(),
+        "versions": record.versions,
+    }
 
     def calibrate(logits: Tensor, labels: Tensor) -> dict[str, Any]:
         confidence = recipe.fpr_confidence
@@ -348,22 +291,33 @@ def build_run_files(
     return RunFiles(paths, run, record, calibrate, say)
 
 
+def build_run_entry(
+    recipe: Recipe, flags: Mapping[str, Any], trainer: Trainer
+) -> dict[str, Any]:
+    """Return what the history says of how a run trains."""
+    params = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "SGD":
+        params["momentum"] = recipe.momentum
+    return {
+        "model": recipe.model,
+        "dataset": recipe.dataset,
+        "optimizer": {"name": recipe.optimizer, "params": params},
+        "flags": flags,
+        "warmup_steps": recipe.count_warmup_steps(len(trainer.loaders["train"])),
+        "bn_batches": trainer.bn_batches,
+    }
+
+
 def print_start(
-    recipe: Recipe,
-    trainer: Trainer,
-    datasets: Mapping[str, FacesDataset],
-    skipped: Mapping[str, Sequence[str]],
+    recipe: Recipe, trainer: Trainer, datasets: Splits, skipped: Mapping[str, list[str]]
 ) -> None:
     """Print what is going to be trained, on what, where."""
     for split, names in skipped.items():
         say(f"left out of {split}, unreadable: {', '.join(names[:10])}")
-    for split, dataset in datasets.items():
-        say(describe_split(split, dataset))
+    say(*(describe_split(split, dataset) for split, dataset in datasets.items()))
     if recipe.self_blend:
-        say(
-            f"of train and val about {100 * recipe.self_blend:g} % of the fakes are "
-            "self-blended real images"
-        )
+        percent = f"{100 * recipe.self_blend:g} %"
+        say(f"in train and val about {percent} of the fakes are self-blended images")
     num_parameters = get_nof_parameters(trainer.model)
     say(f"model: {recipe.model}, {num_parameters:,} trainable parameters")
     num_processes = distributed.get_world_size()
@@ -382,60 +336,46 @@ def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
     files.after_epoch(trainer)
     answer = describe_one_class(files.best.val_fake_share)
     if trainer.epoch == 1 and answer:
-        say(f"{answer}; if the next epochs do not change it, try {ONE_CLASS_CURES}")
+        say(f"{answer}; if the next epochs do not change this, try {ONE_CLASS_CURES}")
 
 
-def print_end(run: TrainedRun, source: Source) -> None:
+def print_end(trainer: Trainer, files: RunFiles, source: Source) -> None:
     """Print the best epoch's results and where the files are, earlier ones too."""
-    best, paths = run.files.best, run.files.paths
-    num_epochs = len(run.trainer.history["val_acc"])
+    best, paths, kept = files.best, files.paths, files.kept
     say(
         f"best validation accuracy {best.val_acc:.2f} % in epoch {best.epoch} of "
-        f"{num_epochs}; test accuracy then {best.test_acc:.2f} %"
+        f"{trainer.epoch}; test accuracy then {best.test_acc:.2f} %"
     )
     if answer := describe_one_class(best.val_fake_share):
         say(f"{answer}: it has not learnt to tell the classes apart")
-    say(
-        f"threshold {best.threshold:.4g} ({best.threshold_policy}), "
-        f"temperature {best.temperature:.3f}, bias {best.logit_bias:.3f}",
-        "these accuracies use the larger logit; other scripts use the threshold, so "
-        "theirs differ",
-    )
+    if best.threshold is not None:
+        say(
+            f"threshold {best.threshold:.4g} ({best.threshold_policy}), "
+            f"temperature {best.temperature:.3f}, bias {best.logit_bias:.3f}",
+            "these accuracies use the larger logit; other scripts use the threshold, "
+            "so theirs differ",
+        )
     if best.log_losses:
         before, after = best.log_losses
         say(f"validation log loss {before:.4f} before, {after:.4f} after calibration")
-        say(*(f"note: {note}" for note in best.calibration_notes))
-    for path in (paths.history, paths.checkpoint, paths.snapshot):
-        say(f"wrote {path}")
-    for path in run.files.kept.values():
-        say(f"kept from an earlier run: {path}")
-    if earlier := run.files.kept.get(paths.checkpoint):
+    say(*(f"note: {note}" for note in best.calibration_notes))
+    written = (paths.history, paths.checkpoint, paths.snapshot)
+    say(*(f"wrote {path}" for path in written))
+    say(*(f"kept from an earlier run: {path}" for path in kept.values()))
+    if earlier := kept.get(paths.checkpoint):
         script = Path(sys.argv[0]).with_name("numerical_analysis.py")
         words = ["-cpp", earlier, paths.checkpoint, "-d", best.dataset]
         words += ["--data-root", source.data_root]
         say(
-            "a --name of its own keeps a run apart; to compare both: "
+            "with a --name of its own a run keeps its files apart; to compare both: "
             f"{format_command(script, words)}"
         )
 
 
 def save_report(
-    paths: RunPaths,
-    recipe: Recipe,
-    source: Source,
-    compute: Compute,
-    words: Sequence[str],
+    files: RunFiles, source: Source, compute: Compute, words: Sequence[str]
 ) -> int:
-    """Write the run's report; where that fails say so, and lose nothing of the run.
-
-    Args:
-        paths: the run's files.
-        recipe, source, compute: of the training.
-        words: of this call.
-
-    Returns:
-        The exit status: 1 when there is no report, else 0.
-    """
+    """Write a finished run's report; if that fails, say so and return 1, else 0."""
     is_main = distributed.is_main()
     distributed.stop()  # one process reads all of the test split
     if not is_main:
@@ -443,18 +383,18 @@ def save_report(
     # Its figures and maps take seconds to import: a run without a report does not wait.
     from reporting import Settings, name_report, write_report
 
-    output = name_report([paths.checkpoint], FIGURES_DIR)
+    checkpoints = [files.paths.checkpoint]
     settings = Settings(
         source=replace(source, split="test"),
         compute=compute,
-        history_path=paths.history,
-        seed=recipe.seed,
+        history_path=files.paths.history,
+        seed=files.record.flags["seed"],
     )
     try:
-        call = (Path(__file__).name, words)
-        write_report([paths.checkpoint], output, settings, call=call)
+        output = name_report(checkpoints, FIGURES_DIR)
+        write_report(checkpoints, output, settings, call=(Path(__file__).name, words))
     except Exception as error:  # whatever it is, the training was not in vain
-        flags = ["-cpp", paths.checkpoint, "--data-root", source.data_root]
+        flags = ["-cpp", *checkpoints, "--data-root", source.data_root]
         say(
             "the run is complete, but there is no report: "
             f"{command_line.describe_error(error)}; to try again: "
@@ -466,16 +406,13 @@ def save_report(
     return 0
 
 
-def describe_one_class(fake_share: float) -> str | None:
-    """Say it where nearly all validation images get one answer, else return None."""
-    share = max(fake_share, 1 - fake_share)
-    if share < ONE_CLASS_SHARE:
+def describe_one_class(fake_share: float | None) -> str | None:
+    """Return a warning if nearly all validation images get one answer, else None."""
+    if fake_share is None or max(fake_share, 1 - fake_share) < ONE_CLASS_SHARE:
         return None
     answer = CLASS_NAMES[FAKE if fake_share > 0.5 else REAL]
-    return (
-        f"warning: the model answers {answer!r} to {100 * share:.0f} % of the "
-        "validation images"
-    )
+    percent = f"{100 * max(fake_share, 1 - fake_share):.0f} % of the validation images"
+    return f"warning: the model answers {answer!r} to {percent}"
 
 
 if __name__ == "__main__":

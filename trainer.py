@@ -1,9 +1,7 @@
 """The loops: train a classifier, score batches, measure it after every epoch.
 
-To write files between the steps, hand two functions to `run`.
+To write files between the steps, give `run` two functions that do.
 """
-
-from __future__ import annotations
 
 import itertools
 import math
@@ -22,7 +20,7 @@ from hardware import Precision, distributed, is_compiled, show_progress
 from loading.preprocessing import find_preprocessing
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-MOST_STEPS = 1e12  # of an optimizer: more come from a damaged file
+MOST_STEPS = 1e12  # of an optimizer; more come from a damaged file
 
 
 @dataclass
@@ -42,7 +40,7 @@ class Totals:
         self.num_correct += num_correct
         self.num_samples += num_samples
 
-    def sum_over_processes(self) -> Totals:
+    def sum_over_processes(self) -> "Totals":
         """Return the sums over all processes that train together."""
         loss, *counts = distributed.sum_over_processes(
             [self.loss, self.num_correct, self.num_samples]
@@ -65,8 +63,8 @@ class Totals:
 class PlainBatches:
     """Give a plain `DataLoader` what the trainer asks of its training batches.
 
-    `loading.BatchLoader` has all of this by itself, and makes runs repeatable and
-    resumable besides.
+    `loading.BatchLoader` has all of this itself, and also makes runs repeatable and
+    resumable.
 
     Args:
         loader: yields images (N, 3, H, W) and labels int64 (N,). Images of uint8, as
@@ -104,7 +102,7 @@ class PlainBatches:
         """Do nothing: there is no position to go to."""
 
     def describe_batch(self) -> str:
-        """Return no names: nobody knows them."""
+        """Return no names, because none are known."""
         return ""
 
 
@@ -112,30 +110,29 @@ class _RehearsalOverError(Exception):
     """Ends a rehearsal after its step."""
 
 
-def do_nothing(trainer: Trainer) -> None:
-    """Do nothing: what is called after batches and epochs if nobody says what."""
+def do_nothing(trainer: "Trainer") -> None:
+    """Do nothing, after batches and epochs by default."""
 
 
 class Trainer:
-    """Abstract trainer of a classifier: it knows no model by name, no dataset, no file.
+    """Abstract trainer of a classifier; it knows of no model, dataset or file.
 
     Args:
         model: from images to logits (N, C); already on its device.
         optimizer: over the model's parameters.
         loaders: under train, val and test the splits' batches of images (N, 3, H, W)
-            and labels int64 (N,). Plain `DataLoader`s will do; with
-            `loading.BatchLoader`s images are augmented besides, and a run is repeatable
-            and can go on from any step.
+            and labels int64 (N,). Plain `DataLoader`s will do; `loading.BatchLoader`s
+            also augment images and make runs repeatable and resumable at any step.
         criterion: from logits and labels to the mean loss; default cross-entropy.
         precision: arithmetic of the forward pass; default float32.
         scheduler: stepped after every optimizer step; default a constant rate.
         grad_clip: largest norm of the gradient; None does not clip.
-        bn_batches: after each epoch, measure the batch-norm statistics anew on so many
-            training batches; 0 keeps the running averages.
+        bn_batches: after each epoch, measure the batch-norm statistics again on this
+            many training batches; 0 keeps the running averages.
 
     Attributes:
         history: for each name in `history.CURVES` a list of one number an epoch.
-        epoch: number of epochs that are trained; the last may not be measured yet.
+        epoch: number of epochs trained; the last may not be measured yet.
         totals: of the epoch under way, or of the last one until it is measured.
         logits, labels: float32 (N, C) and int64 (N,), of the split measured last.
         val_logits, val_labels: the same of the last validation.
@@ -174,16 +171,16 @@ class Trainer:
     def run(
         self,
         num_epochs: int,
-        after_batch: Callable[[Trainer], None] = do_nothing,
-        after_epoch: Callable[[Trainer], None] = do_nothing,
+        after_batch: "Callable[[Trainer], None]" = do_nothing,
+        after_epoch: "Callable[[Trainer], None]" = do_nothing,
     ) -> dict[str, list[float]]:
         """Train until `num_epochs` epochs are finished and measured.
 
         Args:
-            num_epochs: counted from the start, those before a resumption included.
-            after_batch: called when a training step, or the evaluation of a batch, is
-                finished; it may save, or stop the run by raising.
-            after_epoch: called when an epoch's numbers are in the history.
+            num_epochs: counted from the start, including those before a resumption.
+            after_batch: called after a training step and after the evaluation of a
+                batch; it may save, or stop the run by raising.
+            after_epoch: called once an epoch's numbers are in the history.
 
         Returns:
             The history.
@@ -201,7 +198,7 @@ class Trainer:
                 what = f"epoch {self.epoch} {split}"
                 batches = self.loaders[split]
                 results += self.evaluate_model_on_dataloader(batches, what)
-                if split == "val":  # from which a threshold can be chosen
+                if split == "val":  # on which a threshold can be chosen
                     self.val_logits, self.val_labels = self.logits, self.labels
             self._record(results)
             after_epoch(self)
@@ -209,7 +206,7 @@ class Trainer:
         return self.history
 
     def train_one_epoch(self) -> tuple[float, float]:
-        """Train on the training split, or on what is left of it after a resumption.
+        """Train on the training split, after a resumption on the rest of it.
 
         Returns:
             Mean loss and accuracy in percent over the epoch's samples, each measured
@@ -267,7 +264,7 @@ class Trainer:
         return self.criterion(logits, labels).item(), 100 * num_correct / len(labels)
 
     def recalibrate_batch_norm(self) -> None:
-        """Measure the batch-norm statistics anew on the first `bn_batches` batches.
+        """Measure the batch-norm statistics again on the first `bn_batches` batches.
 
         The running averages lag behind weights that change fast; these are plain means.
 
@@ -279,7 +276,7 @@ class Trainer:
         batches = self.loaders["train"]
         position = batches.state_dict()
         self.model.train()
-        # Compiled, each batch norm would be translated anew for its changed settings.
+        # Otherwise each batch norm would be compiled again for its changed settings.
         stance = "force_eager" if is_compiled(self.model) else "default"
         with torch.compiler.set_stance(stance), self.precision.autocast():
             update_bn(itertools.islice(batches, self.bn_batches), self.model)
@@ -291,10 +288,10 @@ class Trainer:
         return get_best_epoch(self.history) == len(self.history["val_acc"])
 
     def rehearse(self) -> None:
-        """Take a step from a state that was loaded, and that is to be loaded again.
+        """Take a step from a loaded state, which must be loaded again afterwards.
 
-        Only a step shows whether it can be gone on from: an optimizer or a schedule
-        takes nearly anything from a damaged file, and fails when it is used.
+        Only a step shows whether the state is sound: an optimizer or a schedule loads
+        nearly anything from a damaged file, and fails when it is used.
         """
 
         def stop(trainer: Trainer) -> None:
@@ -327,7 +324,7 @@ class Trainer:
         """Go back to where `state_dict` was called, down to the last bit.
 
         Raises:
-            ValueError: the optimizer's state is of other settings, or does not fit.
+            ValueError: the optimizer had other settings, or its state does not fit.
         """
         self.model.load_state_dict(state["model"])
         settings = self._list_settings()
@@ -341,15 +338,15 @@ class Trainer:
         self.history = {curve: list(state["history"][curve]) for curve in CURVES}
         self.epoch = state["epoch"]
         if self.epoch - len(self.history["val_acc"]) not in (0, 1):
-            raise ValueError("its epochs are not those of its history")
-        # The main process holds what all had counted.
+            raise ValueError("it has other epochs than its history")
+        # The main process gets what all of them had counted.
         self.totals = Totals(**state["totals"]) if distributed.is_main() else Totals()
         torch.set_rng_state(state["random"])
         if len(state["cuda_random"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda_random"])
 
     def _adopt(self, batches: Batches) -> Batches:
-        """Wrap any loader but a `loading.BatchLoader`."""
+        """Wrap a loader that is not a `loading.BatchLoader`."""
         if hasattr(batches, "share"):
             return batches
         return PlainBatches(batches, self.model)
@@ -357,7 +354,7 @@ class Trainer:
     def _watch(
         self, batches: Batches, what: str, *, done: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Hand out batches under a progress bar, and tell when each is finished."""
+        """Yield batches behind a progress bar, and call `after_batch` after each."""
         hidden = None if distributed.is_main() else True  # None: off a terminal
         for batch in show_progress(batches, what, initial=done, disable=hidden):
             yield batch
@@ -374,30 +371,30 @@ class Trainer:
             )
 
     def _list_settings(self) -> list[dict[str, Any]]:
-        """Return what the optimizer was built with: all but what a step changes."""
+        """Return what the optimizer was built with, and no step changes."""
         changing = ("params", "lr")
         groups = self.optimizer.param_groups
         return [{k: v for k, v in g.items() if k not in changing} for g in groups]
 
     def _check_moments(self) -> None:
-        """Refuse moments that do not fit: a fused step would write beyond them."""
+        """Refuse moments that do not fit, beyond which a fused step would write."""
         for parameter, moments in self.optimizer.state.items():
             tensors = {n: m for n, m in moments.items() if isinstance(m, Tensor)}
             if not 0 <= float(tensors.pop("step", 0)) < MOST_STEPS:
-                raise ValueError("the optimizer's number of steps is none")
+                raise ValueError("the optimizer's number of steps is impossible")
             for moment in tensors.values():
                 is_whole = moment.untyped_storage().nbytes() >= moment.nbytes
                 if moment.shape != parameter.shape or not is_whole:
                     raise ValueError("the optimizer's moments have other shapes")
 
     def _clip_gradients(self) -> None:
-        """Bound the norm of the gradients, if so wished."""
+        """Bound the norm of the gradients, if asked to."""
         if self.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.grad_clip)
 
     def _record(self, results: Sequence[float]) -> None:
-        """Add an epoch's results to the history, unless a loss is none to keep."""
+        """Add an epoch's results to the history, unless a loss is not finite."""
         if not all(map(math.isfinite, results)):
             named = dict(zip(CURVES, results, strict=True))
             raise FloatingPointError(
@@ -410,10 +407,10 @@ class Trainer:
 
 
 def read_results(logits: Tensor, labels: Tensor, loss: Tensor) -> tuple[float, int]:
-    """Return a batch's mean loss, and how many images it classifies correctly.
+    """Return a batch's mean loss, and how many of its images are classified correctly.
 
-    Copying makes the CPU wait until a GPU has done all it was given, which then stands
-    idle: so both come in one copy.
+    Each copy makes the CPU wait for the GPU, which then stands idle: so both numbers
+    come in one copy.
 
     Args:
         logits: (N, C).
@@ -436,8 +433,7 @@ def compute_logits(
 
     Args:
         model: from images (N, 3, H, W) to logits (N, C).
-        batches: of images and labels; where there are fewer labels than images, the
-            images beyond them do not count.
+        batches: of images and labels; images beyond the last label do not count.
         precision: arithmetic of the forward pass; it says where the model is.
 
     Returns:
@@ -460,7 +456,7 @@ def compute_logits(
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode, then give each module back the mode it had."""
+    """Switch to evaluation mode, then give each module its old mode back."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

@@ -84,7 +84,7 @@ def load_dataset(
 
 
 def open_source(name: str, source: Source, **options: Any) -> FacesDataset:
-    """Open the split that a source names; `options` as for `load_dataset`."""
+    """Open the split that a source names; `options` are those of `load_dataset`."""
     where = {"data_root": source.data_root, "limit": source.limit}
     return load_dataset(name, source.split, **where, **options)
 
@@ -98,7 +98,7 @@ def list_datasets(data_root: str | Path) -> list[str]:
 
 
 def list_splits(folder: Path) -> list[str]:
-    """List the splits that a dataset's folder holds, in their order."""
+    """List the splits that a dataset's folder holds, in the order of `SPLITS`."""
     return [split for split in SPLITS if (folder / split).is_dir()]
 
 
@@ -114,8 +114,8 @@ def open_splits(
 
     Args:
         name: the dataset's folder.
-        source: where it is; its `split` does not count.
-        splits: which ones.
+        source: where it is; its `split` is ignored.
+        splits: which ones to open.
         without_fakes: splits of which only the real images are read.
         preprocessing: as for `load_dataset`.
 
@@ -137,7 +137,7 @@ def open_splits(
 def drop_bad_images(
     datasets: dict[str, FacesDataset], check: str = "auto", *, skip: bool = False
 ) -> tuple[dict[str, FacesDataset], dict[str, list[str]]]:
-    """Look for unreadable images, and refuse them or leave them out.
+    """Look for unreadable images; refuse the dataset or leave them out.
 
     Args:
         datasets: by split.
@@ -145,7 +145,7 @@ def drop_bad_images(
         skip: leave them out instead of refusing the dataset.
 
     Returns:
-        The datasets by split, and for each split with images left out their names.
+        The datasets by split, and by split the names of the images left out.
 
     Raises:
         ValueError: images cannot be read, or a class has no image left.
@@ -153,8 +153,8 @@ def drop_bad_images(
     bad = check_images(datasets, check)
     if bad and not skip:
         raise ValueError(
-            f"{describe_bad_images(bad)}; mend or remove them, or leave them out with "
-            "--skip-bad-images"
+            f"{describe_bad_images(bad)}; repair or remove them, or leave them out "
+            "with --skip-bad-images"
         )
     kept = dict(datasets)
     for split, images in bad.items():
@@ -176,7 +176,7 @@ def load_model(
 
     Raises:
         ValueError: there is no such network, or the file does not hold its weights.
-        OSError: the ImageNet weights cannot be had.
+        OSError: no ImageNet weights can be found.
     """
     model = build_model(name, weights_path=weights_path, from_scratch=from_scratch)
     return model.to(device, memory_format=torch.channels_last)
@@ -185,17 +185,17 @@ def load_model(
 def load_checkpoint(
     path: str | Path, model_name: str | None = None, device: torch.device | str = "cpu"
 ) -> Detector:
-    """Load a trained detector: all that is needed to judge a picture.
+    """Load a trained detector, with all that is needed to judge a picture.
 
     Args:
         path: a file that train_main.py wrote, or the original exercise (a dict with
             `model`, `val_acc`, `test_acc`, `epoch`).
-        model_name: what the network is expected to be; None takes what the file says.
+        model_name: the network that is expected; None accepts what the file says.
         device: where the network goes.
 
     Raises:
         FileNotFoundError: there is no such file; the message says how to make one.
-        ValueError: the file is not a checkpoint, is damaged, or is of another network.
+        ValueError: the file is damaged, not a checkpoint, or another network's.
     """
     state, record = read_checkpoint(path)
     try:
@@ -215,8 +215,8 @@ def load_checkpoint(
 
 
 def _read_preprocessing(record: CheckpointRecord) -> Preprocessing:
-    """Return what a checkpoint's network expects; how JPEGs are decoded was a flag."""
-    if not record.preprocessing:  # the original exercise used one, and stored none
+    """Return what a network expects; how it decoded JPEGs was a flag in old files."""
+    if not record.preprocessing:  # the original exercise used one and stored none
         return PUBLISHED
     was_full = {"full_decoding": record.flags.get("full_decoding", False)}
     return Preprocessing.from_untrusted({**was_full, **record.preprocessing})
@@ -225,11 +225,10 @@ def _read_preprocessing(record: CheckpointRecord) -> Preprocessing:
 def _name_network(
     record: CheckpointRecord, state: dict[str, Any], wanted: str | None
 ) -> str:
-    """Return which network a checkpoint is of, or refuse it (ValueError)."""
+    """Return whose checkpoint it is; raise ValueError if another is expected."""
     name = record.model_name
-    if not name:  # the original exercise: told by the names of its tensors
-        names = [str(key).removeprefix("module.") for key in state]
-        name = guess_network(dict.fromkeys(names)) or wanted or DEFAULT_MODEL
+    if not name:  # the original exercise stored none: the tensors' names tell
+        name = guess_network(state) or wanted or DEFAULT_MODEL
     if wanted not in (None, name):
         raise ValueError(f"it is of {name}, not {wanted}")
     return name
@@ -250,7 +249,7 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Build Adam or SGD over a model's trainable parameters.
 
-    The fused implementations update all parameters in one pass over the memory.
+    The fused implementations update all parameters in one pass over memory.
 
     Args:
         name: Adam or SGD.
@@ -289,7 +288,7 @@ def build_scheduler(
         optimizer: whose learning rates are multiplied.
         name: constant, or cosine (to zero over the training).
         num_steps: of the whole training.
-        num_warmup_steps: in which the rate first grows from near zero.
+        num_warmup_steps: over which the rate first grows from near zero.
 
     Raises:
         ValueError: there is no such schedule.
@@ -314,7 +313,7 @@ def build_criterion(class_weights: str, labels: np.ndarray) -> nn.Module:
     """Build the cross-entropy loss.
 
     Args:
-        class_weights: none, or balanced: each class weighs the same in sum.
+        class_weights: none, or balanced: each class has the same total weight.
         labels: of the training split, int64 (N,).
 
     Returns:

@@ -1,6 +1,6 @@
-"""The command lines of the scripts, which alone enter; start at `parser.py`.
+"""The scripts' command lines; nothing but scripts imports it. Start at `parser.py`.
 
-`parser.py`: the parser, the types of its values; lines and errors as shown.
+`parser.py`: the parser, the types of its values, and how lines and errors are printed.
 `flags.py`: the flags that several scripts take, and those of a training.
 """
 

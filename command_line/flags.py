@@ -1,9 +1,8 @@
 """Flags that several scripts take, and those of a training, made from its recipe."""
 
 import argparse
-import inspect
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ from files.bounds import (
     Bounds,
 )
 from files.names import DEFAULT_MODEL, FIGURES_DIR
-from files.recipe import GROUPS, RECIPES, Recipe, spell
+from files.recipe import GROUPS, RECIPES, Keeping, Recipe, spell
 from hardware import Compute, prepare_compute
 
 T = TypeVar("T")
@@ -66,7 +65,7 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
 def add_split_flag(parser: argparse._ActionsContainer) -> None:
     """Add --split."""
     parser.add_argument(
-        "--split", choices=("val", "test"), default="test", help="what is judged"
+        "--split", choices=("val", "test"), default="test", help="the split to judge"
     )
 
 
@@ -76,10 +75,7 @@ def add_model_flag(
     *,
     from_checkpoint: bool = False,
 ) -> None:
-    """Add -m/--model, one of `names`.
-
-    Where it is not given, it is None, and says what a checkpoint says, if so wished.
-    """
+    """Add -m/--model, one of `names`; if it is not given, a checkpoint may decide."""
     says = " (default: what the checkpoint says)" if from_checkpoint else ""
     parser.add_argument(
         "-m",
@@ -102,8 +98,8 @@ def add_checkpoint_flag(
         type=Path,
         metavar="FILE",
         help=help
-        or "checkpoint written by train_main.py; by default the one that train_main.py "
-        "writes for this dataset and model with Adam",
+        or "checkpoint written by train_main.py; by default that of this dataset and "
+        "model with Adam",
         **options,
     )
 
@@ -111,7 +107,7 @@ def add_checkpoint_flag(
 def add_compute_flags(
     parser: argparse.ArgumentParser, *, batch_size: int = 32, seed: bool = True
 ) -> None:
-    """Add the flags on batches, device, precision, reading and, where used, seed."""
+    """Add the flags on batches, device, precision, workers and, if used, the seed."""
     parser.add_argument(
         "-b",
         "--batch-size",
@@ -126,7 +122,7 @@ def add_compute_flags(
 
 
 def add_device_flags(parser: argparse.ArgumentParser, *, workers: bool = True) -> None:
-    """Add --device, --precision and, where images are read in batches, --workers."""
+    """Add --device, --precision and, if images are read in batches, --workers."""
     parser.add_argument(
         "--device",
         default="auto",
@@ -137,21 +133,21 @@ def add_device_flags(parser: argparse.ArgumentParser, *, workers: bool = True) -
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="arithmetic of the network; auto takes bf16 where the hardware has it, "
-        "fp16 on older GPUs, else fp32",
+        help="arithmetic of the network; auto takes bf16 if the hardware has it, fp16 "
+        "on older GPUs, else fp32",
     )
     if workers:
         parser.add_argument(
             "--workers",
             type=take(WORKERS),
             metavar="N",
-            help="processes that read images (default: up to 8 beside a GPU; on a CPU "
-            "0, which reads in the main process, large images in several threads)",
+            help="processes that read images (default: up to 8 with a GPU; on a CPU 0, "
+            "which reads in the main process, large images in several threads)",
         )
 
 
 def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Compute:
-    """Return how the networks run, by the flags that `add_compute_flags` added.
+    """Return how the networks run, as the flags of `add_compute_flags` say.
 
     Raises:
         ValueError: there is no such device, or it does not have this precision.
@@ -199,14 +195,14 @@ def add_fpr_flags(parser: argparse._ActionsContainer, goes_with: str) -> None:
         "--max-fpr",
         type=take(PROPER_SHARE),
         metavar="RATE",
-        help=f"with {goes_with}: threshold at which at most this share of its real "
+        help=f"with {goes_with}: the threshold at which at most this share of its real "
         "samples is called fake (default: where both errors are equally frequent)",
     )
     parser.add_argument(
         "--fpr-confidence",
         type=take(INNER_SHARE),
         metavar="C",
-        help="with --max-fpr: be so sure that other real samples keep to it as well",
+        help="with --max-fpr: the confidence that other real samples keep to it too",
     )
 
 
@@ -218,16 +214,16 @@ def add_recipe_flags(parser: argparse.ArgumentParser, models: Sequence[str]) -> 
         "--recipe",
         choices=tuple(RECIPES),
         default=next(iter(RECIPES)),
-        help="flags by one name, each can still be given: small-set is the best found "
-        "for 1,500 images, general for fakes of kinds not trained on (both "
-        "-m XceptionBased)",
+        help="several flags by one name, any of which can still be given: small-set is "
+        "the best found for 1,500 images, general for kinds of fakes not trained on "
+        "(both -m XceptionBased)",
     )
     for entry in fields(Recipe):
         options = _build_options(entry)
         if entry.name == "model":
             options |= {"choices": tuple(models)}
         names = (*entry.metadata["flag"].short, spell(entry))
-        # Suppressed, so that `take_recipe` sees which flags were given.
+        # Suppressed, so that `take_recipe` sees which flags the user gave.
         groups[entry.metadata["flag"].group].add_argument(
             *names, default=argparse.SUPPRESS, **options
         )
@@ -236,8 +232,8 @@ def add_recipe_flags(parser: argparse.ArgumentParser, models: Sequence[str]) -> 
 def _build_options(entry: Field) -> dict[str, Any]:
     """Return how argparse takes a field of a recipe."""
     flag = entry.metadata["flag"]
-    default = flag.default_words or (entry.default if entry.default else "")
-    shown = f"{flag.help} (default: {default})" if default else flag.help
+    default = flag.default_words or entry.default
+    shown = flag.help if default is None else f"{flag.help} (default: {default})"
     if flag.allowed is bool:
         return {"action": "store_true", "help": flag.help}
     if isinstance(flag.allowed, tuple):
@@ -250,7 +246,7 @@ def _build_options(entry: Field) -> dict[str, Any]:
 
 
 def take_recipe(args: argparse.Namespace) -> Recipe:
-    """Return the recipe: the flags given, over those of --recipe, over the defaults.
+    """Return the recipe: the flags given, then those of --recipe, then the defaults.
 
     Raises:
         ValueError: flags exclude or need each other.
@@ -259,26 +255,20 @@ def take_recipe(args: argparse.Namespace) -> Recipe:
     return Recipe(**{**RECIPES[args.recipe], **given})
 
 
-def add_keeping_flags(parser: argparse.ArgumentParser, keeping: type) -> None:
-    """Add the flags on what a training writes, and on going on from it.
-
-    Args:
-        parser: of train_main.py.
-        keeping: the dataclass whose fields they are, with their defaults.
-    """
+def add_keeping_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each field of `Keeping`, and --report."""
     group = parser.add_argument_group("files")
-    defaults = {e.name: e.default for e in fields(keeping) if e.default is not MISSING}
     group.add_argument(
         "--check-images",
         choices=("auto", "none", "header", "full"),
-        default=defaults["check_images"],
-        help="before training open every image: its header only, or decode all of it; "
-        "auto reads the headers of up to 100,000 images",
+        default=Keeping.check_images,
+        help="check every image before training: its header, or all of it; auto checks "
+        "the headers of up to 100,000 images",
     )
     group.add_argument(
         "--skip-bad-images",
         action="store_true",
-        help="leave unreadable images out and record them, rather than stop",
+        help="leave unreadable images out and record them instead of stopping",
     )
     group.add_argument(
         "--resume",
@@ -288,9 +278,9 @@ def add_keeping_flags(parser: argparse.ArgumentParser, keeping: type) -> None:
     group.add_argument(
         "--checkpoint-minutes",
         type=take(Bounds(0, 1e6)),
-        default=defaults["checkpoint_minutes"],
+        default=Keeping.checkpoint_minutes,
         metavar="M",
-        help="how often a snapshot is saved within an epoch; 0 saves at its end only",
+        help="minutes between snapshots within an epoch; 0 saves only at its end",
     )
     group.add_argument(
         "--report",
@@ -301,7 +291,7 @@ def add_keeping_flags(parser: argparse.ArgumentParser, keeping: type) -> None:
         group.add_argument(
             f"--{name.replace('_', '-')}",
             type=Path,
-            default=defaults[name],
+            default=getattr(Keeping, name),
             metavar="DIR",
             help=f"folder of the {what}",
         )
@@ -309,5 +299,4 @@ def add_keeping_flags(parser: argparse.ArgumentParser, keeping: type) -> None:
 
 def take_fields(args: argparse.Namespace, kind: type[T]) -> T:
     """Return a dataclass whose fields are flags of the same names."""
-    names = inspect.signature(kind).parameters
-    return kind(**{name: getattr(args, name) for name in names})
+    return kind(**{entry.name: getattr(args, entry.name) for entry in fields(kind)})

@@ -25,7 +25,7 @@ NUM_CHECKED = 32  # images, by default
 SPLIT = "test"
 
 
-def build_map_parser(description: str, epilog: str, batch_size: int = 32) -> Parser:
+def build_parser(description: str, epilog: str, batch_size: int = 32) -> Parser:
     """Return a parser with the flags that both scripts share."""
     parser = Parser(description, epilog=epilog)
     add_dataset_flag(parser)
@@ -75,10 +75,10 @@ def _add_choice_flags(parser: Parser) -> None:
     )
 
 
-def check_map_flags(parser: Parser, args: argparse.Namespace) -> None:
-    """End with a usage error if --image is given without, or with, other flags."""
+def check_flags(parser: Parser, args: argparse.Namespace) -> argparse.Namespace:
+    """Return the flags; end with a usage error if --image does not go with others."""
     if not args.image:
-        return
+        return args
     if not args.checkpoint_path:
         parser.error(
             "--image goes with -cpp CHECKPOINT: which detector is to judge it?"
@@ -92,6 +92,7 @@ def check_map_flags(parser: Parser, args: argparse.Namespace) -> None:
         if getattr(args, flag, None):
             name = flag.replace("_", "-")
             parser.error(f"--{name} needs a dataset: leave out --image")
+    return args
 
 
 def take_judged_images(args: argparse.Namespace) -> JudgedImages:

@@ -1,4 +1,4 @@
-"""The parser, the types of its values, and what is shown: lines and errors."""
+"""The parser, the types of its values, and how lines and errors are printed."""
 
 import argparse
 import os
@@ -16,11 +16,11 @@ from files.provenance import VERSION
 
 USER_ERROR_STATUS = 2
 
-# Errors of torch's for which no line of the suite is to blame, and what to do.
+# Errors of torch that are not the suite's, and what to do about them.
 FOREIGN_ERRORS = (
     (
         r"DataLoader (worker|timed out)",
-        "a process that reads images ended or hangs; --workers 0 reads without",
+        "a process that reads images ended or hangs; --workers 0 does without them",
     ),
     (
         r"gloo|NCCL|Connection (reset|closed)",
@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
 class _HelpFormatter(
     argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
 ):
-    """Show defaults (unless there is none to show) and keep the epilog's lines."""
+    """Show defaults, if there are any, and keep the epilog's lines."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default is False:
@@ -76,7 +76,7 @@ def _hyphenate(argument: str) -> str:
 
 
 def take(allowed: Bounds | Words) -> Callable[[str], Any]:
-    """Make an argparse type of what is allowed, which its errors say."""
+    """Make an argparse type whose errors say what is allowed."""
 
     def parse(text: str) -> Any:
         try:
@@ -88,9 +88,9 @@ def take(allowed: Bounds | Words) -> Callable[[str], Any]:
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:
-    """Print each text as one line that a terminal can show, at once.
+    """Print each text at once, as one line that a terminal can show.
 
-    Whatever the suite prints goes through here; a progress bar makes way for it.
+    Everything that the suite prints goes through here; a progress bar makes way for it.
 
     Args:
         lines: what to print.
@@ -104,8 +104,8 @@ def say(*lines: str, file: TextIO | None = None) -> None:
 def describe_error(error: BaseException) -> str:
     """Return an exception's message as one line.
 
-    An error from a data loader's worker process carries the worker's whole traceback
-    in its message; its last line is what the user needs.
+    The message of an error from a data loader's worker holds the worker's traceback,
+    of which the user needs the last line.
     """
     text = str(error).strip()
     if "Original Traceback" in text:
@@ -114,7 +114,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def describe_foreign_error(error: RuntimeError) -> str | None:
-    """Return what to tell the user of one of `FOREIGN_ERRORS`, None for another."""
+    """Return what to tell the user about one of `FOREIGN_ERRORS`; None for others."""
     for pattern, advice in FOREIGN_ERRORS:
         if re.search(pattern, str(error)):
             return f"{advice} ({describe_error(error)[:200]})"

@@ -95,19 +95,18 @@ def check_randomisation(
     *,
     seed: int,
 ) -> Numbers:
-    """Compare the maps with those of the same detector, its layers made random.
+    """Compare maps (N, H, W) with those of the same detector, its layers made random.
 
     Args:
-        maps: float (N, H, W), of the trained detector.
+        maps: of the trained detector.
         compute_maps: from a detector to its maps of the same images.
         detector: the trained one; it stays as it is.
         seed: of the random weights.
 
     Returns:
-        `layers`, how far the randomisation has come, from the top; for each of them
-        the mean over images of Spearman's rank correlation, with its interval, and how
-        many maps are constant (their correlation counts as 0); and whether the check is
-        `passed`: with all layers random the interval lies within the `limit` of 0.
+        `layers` that were the last to become random, from the top; after each the mean
+        rank correlation (Spearman's), and how many maps are constant (theirs counts as
+        0). `passed`: at the end its interval lies within the `limit` of 0.
 
     Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps, section 3, cascading.
         Deviation: layers are taken together, so that there are at most `MOST_STAGES`.
@@ -137,14 +136,10 @@ def check_randomisation(
 def randomise_from_the_top(
     network: nn.Module, seed: int
 ) -> Iterator[tuple[str, nn.Module]]:
-    """Yield a copy of a network, more of its layers random each time.
+    """Yield the lowest layer that is random, and a copy of the network.
 
-    Args:
-        network: its children stand in the order in which they are computed.
-        seed: of the weights, drawn as an untrained layer's.
-
-    Yields:
-        The name of the lowest layer that is random, and the copy.
+    Each time more of its children, which stand in the order in which they are computed,
+    are random, as those of an untrained network.
     """
     randomised = copy.deepcopy(network)
     for number, stage in enumerate(_list_stages(network)):
@@ -175,11 +170,7 @@ def compute_rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarra
 
 
 def order_cells(maps: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Rank each image's cells: by the map, at random, from the centre outwards.
-
-    Args:
-        maps: float (N, H, W).
-        seed: of the random ranking, and of the order of cells that are equal.
+    """Rank the cells of maps (N, H, W) in each of `RANKINGS`; equal ones by chance.
 
     Returns:
         By ranking an int array (N, GRID, GRID): when a cell's turn comes, 0 first.
@@ -215,18 +206,16 @@ def check_removal(
     """Follow a class's score while cells are taken from an image, or put into it.
 
     Args:
-        samples, targets: as `explaining.gradients.prepare_inputs` takes them; targets
-            are the classes whose scores are followed.
-        orders: by ranking, as `order_cells` returns them.
+        samples, targets: as `explaining.gradients.prepare_inputs` takes them.
+        orders: of the cells, as `order_cells` returns them.
         detector: that is explained.
         precision: arithmetic of the scores.
         insert: put cells into the blurred image, rather than take them from the whole.
 
     Returns:
-        `shares` of the cells; for each ranking the mean `curve` of P(class) over the
-        images with `interval`s, and its `area`; how the map's area differs from the
-        others', image by image; and whether the check is `passed`: deletion's area is
-        smaller, or insertion's larger, than both others', their intervals without 0.
+        `shares` of the cells; for each ranking the mean `curve` of P(target) and its
+        `area`; how the map's area differs from the others', image by image. `passed`:
+        deletion's is smaller than both, or insertion's larger, by intervals without 0.
 
     Source: Petsiuk et al. 2018, RISE, section 4.2. Deviations: cells of a 16 x 16 grid
         in place of pixels, because single pixels strewn at random spoil an image more
@@ -239,8 +228,9 @@ def check_removal(
     for name, ranks in orders.items():
         batches = _change_step_by_step(images, targets, ranks, insert)
         batches = show_progress(batches, f"{what}: {name}", total=len(images))
-        real, fake, classes = detector.score_batches(batches, precision)
-        curves = np.where(classes == FAKE, fake, real).reshape(len(images), -1)
+        _, fake_scores, classes = detector.score_batches(batches, precision)
+        scores = np.where(classes == FAKE, fake_scores, 1 - fake_scores)
+        curves = scores.reshape(len(images), -1)  # (N, NUM_STEPS + 1)
         areas[name] = (curves[:, 1:] + curves[:, :-1]).mean(axis=1) / 2
         steps = [compute_mean(values) for values in curves.T]
         numbers[name] = {
@@ -295,12 +285,12 @@ def check_masks(maps: np.ndarray, masks: Sequence[ImageFile | None]) -> Numbers 
     """Compare the share of the maps' mass in planted faces with the share of the area.
 
     Args:
-        maps: float (N, H, W), not negative.
+        maps: (N, H, W).
         masks: for each map which pixels are planted, if that is known.
 
     Returns:
-        `num_images`; for `inside` and `border` the mean `mass` and `area`, their
-        `difference` with its interval; None where fewer than two maps have a mask.
+        For `inside` and `border` the mean shares and their `difference`; None if fewer
+        than two maps have a mask.
     """
     shares = [
         compute_mask_shares(values, read_mask(mask, values.shape))
@@ -333,11 +323,7 @@ def check_masks(maps: np.ndarray, masks: Sequence[ImageFile | None]) -> Numbers 
 
 
 def read_mask(file: ImageFile, shape: tuple[int, int]) -> np.ndarray:
-    """Read which pixels of an image are planted, as bool of a map's shape (H, W).
-
-    Raises:
-        ValueError: the file cannot be read as an image.
-    """
+    """Read which pixels of an image are planted, as bool of a map's shape (H, W)."""
     return np.asarray(read_image(file).convert("L").resize(shape[::-1])) > 127
 
 
@@ -345,12 +331,11 @@ def compute_mask_shares(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the shares of a map's mass and of the area, in a mask and at its border.
 
     Args:
-        values: float (H, W), not negative; an empty map counts as an even one.
+        values: float (H, W); an empty map counts as an even one.
         mask: bool (H, W).
 
     Returns:
-        float64 (2, 2): rows are the mask and its border, which reaches `BORDER` of the
-        image's side to either side of the edge; columns are mass and area.
+        float64 (2, 2): rows are the mask and its border; columns are mass and area.
     """
     reach = max(1, round(BORDER * len(mask)))
     grown = ndimage.binary_dilation(mask, iterations=reach)

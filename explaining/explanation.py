@@ -52,27 +52,17 @@ class Method:
             return "red: the map's maximum; blue: 0; line: half the maximum"
         return "each map on its own scale, its brightest 1 % white"
 
-    def draw(self, image: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Draw an image (H, W, 3) and its map (H, W) as a picture uint8 (H, W, 3)."""
-        if self.is_overlay:
-            return show_cam_on_image(image, values, use_rgb=True)
-        return color_map(values)
-
     def describe(self, values: np.ndarray, target: int) -> str:
-        """Say in a sentence where a map of the class `target` is strongest."""
-        title, name = self.title[0].upper() + self.title[1:], CLASS_NAMES[target]
+        """Say where a map of the class `target` is strongest, or that it is empty."""
+        name = CLASS_NAMES[target]
+        if is_empty(values) and self.is_overlay:
+            return f"little or nothing speaks for '{name}'"
         if is_empty(values):
-            return f"{title}: {self.describe_empty(target)}."
+            return f"few pixels or none move the score of '{name}'"
+        if self.is_overlay:
+            return f"what speaks for '{name}' is strongest {describe_place(values)}"
         place = describe_place(values)
-        if self.is_overlay:
-            return f"{title}: what speaks for '{name}' is strongest {place}."
-        return f"{title}: the pixels that move the score of '{name}' most are {place}."
-
-    def describe_empty(self, target: int) -> str:
-        """Say what a map with little or nothing in it means."""
-        if self.is_overlay:
-            return f"little or nothing speaks for '{CLASS_NAMES[target]}'"
-        return f"few pixels or none move the score of '{CLASS_NAMES[target]}'"
+        return f"the pixels that move the score of '{name}' most are {place}"
 
 
 @dataclass(frozen=True)
@@ -109,17 +99,13 @@ class Explanation:
         """Whether there is hardly anything to see in the first map."""
         return is_empty(self.maps[0])
 
-    @property
-    def is_wrong(self) -> bool:
-        """Whether the image is called what it is not."""
-        return self.label not in (UNKNOWN, self.verdict)
-
     def draw(self, number: int = 0, *, with_outline: bool = False) -> np.ndarray:
         """Draw a map as uint8 (H, W, 3), overlays with a line at half the maximum."""
-        method, values = self.methods[number], self.maps[number]
-        picture = method.draw(self.image, values)
-        is_outlined = with_outline and method.is_overlay
-        return draw_outline(picture, values) if is_outlined else picture
+        values = self.maps[number]
+        if not self.methods[number].is_overlay:
+            return color_map(values)
+        picture = show_cam_on_image(self.image, values, use_rgb=True)
+        return draw_outline(picture, values) if with_outline else picture
 
     def draw_saliency(self) -> np.ndarray:
         """Draw the first of `explain_sample`'s maps."""
@@ -130,20 +116,23 @@ class Explanation:
         return self.draw(1)
 
     def describe(self) -> tuple[str, ...]:
-        """Say of each map where it is strongest."""
-        pairs = zip(self.methods, self.maps, strict=True)
-        return tuple(method.describe(values, self.target) for method, values in pairs)
+        """Say of each map in a sentence where it is strongest."""
+        return tuple(
+            f"{method.title[:1].upper()}{method.title[1:]}: "
+            f"{method.describe(values, self.target)}."
+            for method, values in zip(self.methods, self.maps, strict=True)
+        )
 
 
 def explain(
     sample: Tensor, target: int, detector: Detector, methods: Sequence[Method]
 ) -> Explanation:
-    """Compute an image's maps by several methods. The detector stays as it is.
+    """Compute a sample's maps of the score of the class `target`.
 
     Args:
         sample: (3, H, W), uint8, or float and normalised.
-        target: the class whose score is explained.
-        detector: that is explained.
+        target: the class.
+        detector: that is explained; it stays as it is.
         methods: of the maps.
 
     Raises:
@@ -162,17 +151,16 @@ def explain_image(
     index: int,
     target_class: int | None = None,
 ) -> Explanation:
-    """Explain the image at `index` of a dataset; default its true class's score."""
+    """Explain the image at `index` of a dataset, by default its true class's score."""
     sample, label = dataset[index]
     target = label if target_class is None else target_class
-    explanation = explain(sample, int(target), detector, methods)
-    return replace(explanation, label=int(label))
+    return replace(explain(sample, int(target), detector, methods), label=int(label))
 
 
 def make_displayable(sample: Tensor, detector: Detector) -> np.ndarray:
     """Turn a sample (3, H, W) into an image float32 (H, W, 3) in [0, 1].
 
-    The normalisation of a float sample is undone. Where the detector's preprocessing is
+    The normalisation of a float sample is undone. If the detector's preprocessing is
     not known, the sample's smallest value becomes 0 and its largest 1.
     """
     image = sample.detach().cpu().float().permute(1, 2, 0)
@@ -201,20 +189,18 @@ def color_map(values: np.ndarray) -> np.ndarray:
 
 
 def draw_outline(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Draw a white line in black where a map has half its maximum, for print.
+    """Return a picture uint8 (H, W, 3) with a line where a map has half its maximum.
 
-    Args:
-        picture: uint8 (H, W, 3).
-        values: of the map, (H, W).
+    It lies around the upper half, white in black, so that it is seen in print too.
     """
     if not values.any():
         return picture
     width = max(1, round(len(values) / 128))  # of each colour, in pixels
     inside = values >= values.max() / 2
-    eroded = ndimage.binary_erosion(inside, iterations=width, border_value=1)
-    outer = ndimage.binary_dilation(inside, iterations=width) & ~inside
+    white = ndimage.binary_dilation(inside, iterations=width)
+    black = ndimage.binary_dilation(white, iterations=width)
     picture = picture.copy()
-    picture[outer], picture[inside & ~eroded] = 0, 255
+    picture[black & ~white], picture[white & ~inside] = 0, 255
     return picture
 
 
@@ -266,9 +252,9 @@ def compute_mean_maps(
             of_class = maps[labels == label]
             sums[label] = sums[label] + of_class.sum(dim=0, dtype=torch.float64)
             counts[label] += len(of_class)
-    for name, count in zip(CLASS_NAMES, counts, strict=True):
-        if not count:
-            raise ValueError(f"no {name} image to average the maps of")
+    if 0 in counts:
+        empty = CLASS_NAMES[counts.index(0)]
+        raise ValueError(f"no {empty} image to average the maps of")
     means = [total / count for total, count in zip(sums, counts, strict=True)]
     mean_maps = torch.stack(means).float()
     if not mean_maps.isfinite().all():

@@ -1,18 +1,15 @@
-"""Maps beside and over their images, mean maps and checks, saved with their numbers."""
+"""Figures of maps beside and over their images, of mean maps, and of checks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from explaining.checks import CHECKS
-from explaining.explanation import UNKNOWN, Explanation, Method, to_bytes
-from files.atomic import save_json, write_atomically
+from explaining.checks import CHECKS, Numbers
+from explaining.explanation import UNKNOWN, Explanation, to_bytes
 from files.names import CLASS_NAMES, FAKE, REAL
 from plots.style import (
     FAKE_COLOR,
@@ -20,108 +17,19 @@ from plots.style import (
     REAL_COLOR,
     escape_dollars,
     get_line_style,
-    save_figure,
 )
 from scores import describe_fake_score
 
-Details = Mapping[str, Any]  # model, dataset, split, checkpoint, ...: into the JSON
 MOST_IN_A_ROW = 6
 _COLORS = {REAL: REAL_COLOR, FAKE: FAKE_COLOR, UNKNOWN: "black"}
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """Explanations under one heading: all of one class, and why they are shown."""
 
     heading: str
     label: int
     explanations: Sequence[Explanation]
-
-
-def save_sections(
-    start: str | Path, sections: Sequence[Section], details: Details
-) -> list[Path]:
-    """Save explanations of a split, section by section.
-
-    Args:
-        start: the files' names, less their extensions.
-        sections: what to draw, in order.
-        details: what the JSON file says besides.
-
-    Returns:
-        The figure and its numbers, START.png and START.json.
-    """
-    title = f"{_describe(details)}\n{_describe_threshold(details)}"
-    samples = [
-        {"why": section.heading, **_summarise_explanation(explanation)}
-        for section in sections
-        for explanation in section.explanations
-    ]
-    figure = build_sections_figure(sections, title, details["class"])
-    return _save(start, figure, {**details, "samples": samples})
-
-
-def save_picture(
-    start: str | Path, explanation: Explanation, details: Details
-) -> list[Path]:
-    """Save one picture's explanation; takes and returns what `save_sections` does."""
-    name = f"{details['model']}: {Path(explanation.name).name}"
-    title = f"{name}\n{_describe_threshold(details)}"
-    section = Section("", explanation.label, [explanation])
-    figure = build_sections_figure([section], title, CLASS_NAMES[explanation.target])
-    return _save(start, figure, {**details, **_summarise_explanation(explanation)})
-
-
-def save_mean_maps(
-    start: str | Path,
-    mean_maps: np.ndarray,
-    counts: Mapping[str, int],
-    *,
-    method: Method,
-    details: Details,
-) -> list[Path]:
-    """Save the classes' mean maps.
-
-    Args:
-        start: figures folder and the beginning of the files' names.
-        mean_maps: float32 (2, H, W), real first.
-        counts: how many images of each class, by its name, are behind them.
-        method: of the maps.
-        details: what the JSON file says besides.
-
-    Returns:
-        The figure, its numbers, and the maps: START_mean_METHOD_maps.png, .json, .npy.
-    """
-    target = _name_target(details["class"])
-    title = f"{_describe(details)}:\nmean {method.title} of {target}"
-    classes = {
-        class_name: {"n": counts[class_name], "map": _summarise(mean_map)}
-        for class_name, mean_map in zip(CLASS_NAMES, mean_maps, strict=True)
-    }
-    figure = build_mean_maps_figure(mean_maps, counts, title, method.unit)
-    name = f"{start}_mean_{method.name}_maps"
-    written = _save(name, figure, {**details, "classes": classes})
-    array_path = Path(f"{name}.npy")
-    write_atomically(array_path, lambda handle: np.save(handle, mean_maps))
-    return [*written, array_path]
-
-
-def save_checks(
-    start: str | Path, checks: Details, *, method: Method, details: Details
-) -> list[Path]:
-    """Save what `explaining.checks.check_maps` found.
-
-    Args:
-        start, method, details: as `save_mean_maps` has them.
-        checks: of the maps.
-
-    Returns:
-        The figure and its numbers, START_METHOD_checks.png and .json.
-    """
-    target, num = _name_target(details["class"]), len(checks["images"])
-    title = f"{_describe(details)}: {method.title} of {target}, n = {num}"
-    figure = build_checks_figure(checks, title)
-    return _save(f"{start}_{method.name}_checks", figure, {**details, **checks})
 
 
 def build_sections_figure(
@@ -132,7 +40,7 @@ def build_sections_figure(
     Args:
         sections: what to draw, in order.
         title: of the figure.
-        target: whose score the maps explain: true, predicted, real or fake.
+        target: whose score the maps explain: 'the true class'.
     """
     method = sections[0].explanations[0].methods[0]
     longest = max(len(section.explanations) for section in sections)
@@ -152,7 +60,7 @@ def build_sections_figure(
         for axes, explanation in zip(cells, section.explanations, strict=False):
             plot_explanation(axes, explanation)
     figure.suptitle(escape_dollars(title), fontsize=11)
-    legend = f"right: {method.legend} of {_name_target(target)}\n{method.scale}"
+    legend = f"right: {method.legend} of {target}\n{method.scale}"
     figure.supxlabel(legend, fontsize=9)
     return figure
 
@@ -161,7 +69,7 @@ def plot_explanation(axes: Axes, explanation: Explanation) -> Axes:
     """Draw an image and, to its right, its map; frame it if the verdict is wrong."""
     picture = explanation.draw(with_outline=True)
     axes.imshow(np.concatenate([to_bytes(explanation.image), picture], axis=1))
-    is_wrong = explanation.is_wrong
+    is_wrong = explanation.label not in (UNKNOWN, explanation.verdict)
     axes.set_axis_on()
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=is_wrong, linewidth=3)
@@ -174,8 +82,8 @@ def plot_explanation(axes: Axes, explanation: Explanation) -> Axes:
         weight="bold" if is_wrong else "normal",
     )
     if explanation.is_empty:
-        empty = explanation.methods[0].describe_empty(explanation.target)
-        axes.set_xlabel(empty, fontsize=9)
+        method, values = explanation.methods[0], explanation.maps[0]
+        axes.set_xlabel(method.describe(values, explanation.target), fontsize=9)
     return axes
 
 
@@ -197,7 +105,7 @@ def build_mean_maps_figure(
     return figure
 
 
-def build_checks_figure(checks: Details, title: str) -> Figure:
+def build_checks_figure(checks: Numbers, title: str) -> Figure:
     """Draw a panel for each check of `explaining.checks.check_maps`, under a title."""
     found = {name: checks[name] for name in CHECKS if checks[name]}
     num_rows, num_columns = (2, 2) if len(found) == 4 else (1, len(found))
@@ -214,7 +122,7 @@ def build_checks_figure(checks: Details, title: str) -> Figure:
     return figure
 
 
-def plot_randomisation(axes: Axes, numbers: Details) -> Axes:
+def plot_randomisation(axes: Axes, numbers: Numbers) -> Axes:
     """Draw how like the trained detector's maps those of random layers still are."""
     places = range(len(numbers["layers"]) + 1)
     means = [{"mean": 1.0, "interval": [1.0, 1.0]}, *numbers["rank_correlations"]]
@@ -229,7 +137,7 @@ def plot_randomisation(axes: Axes, numbers: Details) -> Axes:
     return axes
 
 
-def plot_removal(axes: Axes, numbers: Details, x_label: str) -> Axes:
+def plot_removal(axes: Axes, numbers: Numbers, x_label: str) -> Axes:
     """Draw the class's score as cells are taken out, or put in, by each ranking."""
     names = {"map": "the map's", "random": "at random", "centre": "from the centre"}
     for index, (ranking, label) in enumerate(names.items()):
@@ -245,7 +153,7 @@ def plot_removal(axes: Axes, numbers: Details, x_label: str) -> Axes:
     return axes
 
 
-def plot_mask(axes: Axes, numbers: Details) -> Axes:
+def plot_mask(axes: Axes, numbers: Numbers) -> Axes:
     """Draw the maps' mass in the planted faces and at their borders beside the area."""
     places = ("inside", "border")
     for shift, what, color in ((-0.2, "mass", FAKE_COLOR), (0.2, "area", GREY)):
@@ -282,44 +190,3 @@ def _plot_with_band(
     lows, highs = zip(*intervals, strict=True)
     axes.fill_between(x, lows, highs, color=style["color"], alpha=0.15, lw=0)
     axes.plot(x, y, **style, **options)
-
-
-def _describe(details: Details) -> str:
-    """Return the beginning of every title."""
-    return f"{details['model']} on {details['dataset']}, {details['split']} split"
-
-
-def _describe_threshold(details: Details) -> str:
-    """Return which images are called fake."""
-    return f"called fake where P(fake) is at least {details['threshold']:.4g}"
-
-
-def _name_target(target: str) -> str:
-    """Return whose score a map explains: true, predicted, real or fake."""
-    return f"the {target} class" if target not in CLASS_NAMES else f"'{target}'"
-
-
-def _summarise_explanation(explanation: Explanation) -> dict[str, Any]:
-    """Return what the JSON file says of one image."""
-    label = explanation.label
-    return {
-        "path": explanation.name,
-        "label": None if label == UNKNOWN else label,
-        "verdict": explanation.verdict,
-        "fake_score": explanation.fake_score,
-        "explained_class": explanation.target,
-        "map": _summarise(explanation.maps[0]),
-    }
-
-
-def _summarise(values: np.ndarray) -> dict[str, float]:
-    """Return a map's range and mean as plain numbers."""
-    return {name: float(getattr(values, name)()) for name in ("min", "max", "mean")}
-
-
-def _save(start: str | Path, figure: Figure, numbers: Details) -> list[Path]:
-    """Save a figure and its numbers beside it; return both paths."""
-    picture_path, numbers_path = Path(f"{start}.png"), Path(f"{start}.json")
-    save_figure(figure, picture_path)
-    save_json(numbers, numbers_path)
-    return [picture_path, numbers_path]

@@ -131,15 +131,9 @@ def compute_attribution_maps(
     method: str,
     precision: Precision | None = None,
 ) -> Tensor:
-    """Compute maps that take more than the gradient alone.
+    """Compute maps by one of `METHODS`, float32 (B, H, W), on the model's device.
 
-    Args:
-        samples, target_classes, model, precision: as `compute_input_gradients` has
-            them.
-        method: one of `METHODS`.
-
-    Returns:
-        float32 (B, H, W), not negative, on the model's device.
+    The other arguments are those of `compute_input_gradients`.
     """
     detector = as_detector(model)
     images, classes = prepare_inputs(samples, target_classes, detector)
@@ -165,6 +159,11 @@ def smooth_gradients(images: Tensor, differentiate: Differentiate) -> Tensor:
     return compute_magnitudes(total / NUM_NOISY_COPIES)
 
 
+def multiply_by_gradient(images: Tensor, differentiate: Differentiate) -> Tensor:
+    """Return each value times its gradient (Shrikumar et al. 2016, section 3)."""
+    return images * differentiate(images)
+
+
 def integrate_gradients(images: Tensor, differentiate: Differentiate) -> Tensor:
     """Share out each score less that of the baseline among the values of its image.
 
@@ -178,16 +177,8 @@ def integrate_gradients(images: Tensor, differentiate: Differentiate) -> Tensor:
     return images * total / NUM_STEPS
 
 
-def multiply_by_gradient(images: Tensor, differentiate: Differentiate) -> Tensor:
-    """Multiply each value by its gradient.
-
-    Source: Shrikumar et al. 2016, Not Just a Black Box, section 3.
-    """
-    return images * differentiate(images)
-
-
 # From images (B, 3, H, W) to maps (B, H, W); shares of one pixel's channels add up.
-METHODS: dict[str, Callable[[Tensor, Differentiate], Tensor]] = {
+METHODS = {
     "smoothgrad": smooth_gradients,
     "integrated-gradients": lambda *args: integrate_gradients(*args).sum(dim=1).abs(),
     "input-x-gradient": lambda *args: multiply_by_gradient(*args).sum(dim=1).abs(),

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from explaining.explanation import UNKNOWN, Explanation
+from explaining.explanation import UNKNOWN, Explanation, Method
 from faces_dataset import FacesDataset
 from files.names import CLASS_NAMES, FAKE, REAL
 from hardware import Compute
@@ -93,14 +94,18 @@ class JudgedImages:
     @cached_property
     def targets(self) -> np.ndarray:
         """The class that each image's map explains, int (N,)."""
-        known = {"true": self.labels, "predicted": self.verdicts}
-        if self.target in known:
-            return known[self.target]
-        return np.full_like(self.labels, CLASS_NAMES.index(self.target))
+        if self.target in CLASS_NAMES:
+            return np.full_like(self.labels, CLASS_NAMES.index(self.target))
+        return self.labels if self.target == "true" else self.verdicts
 
     @property
-    def details(self) -> dict[str, object]:
-        """What titles and the JSON beside every figure say of images and detector."""
+    def target_name(self) -> str:
+        """Whose scores the maps explain, in titles."""
+        is_fixed = self.target in CLASS_NAMES
+        return f"'{self.target}'" if is_fixed else f"the {self.target} class"
+
+    def get_details(self, method: Method) -> dict[str, object]:
+        """Return what titles, and the JSON beside every figure, say of its maps."""
         return {
             **self.source,
             "model": self.detector.title,
@@ -108,10 +113,11 @@ class JudgedImages:
             "precision": self.compute.precision.name,
             "threshold": self.detector.threshold,
             "class": self.target,
+            **method.settings,
         }
 
     def rate_as(self, label: int) -> np.ndarray:
-        """Return scores (N,) that are higher for more of the class `label`."""
+        """Return scores (N,), higher for more of the class `label`."""
         return self.fake_scores if label == FAKE else -self.fake_scores
 
     def explain(self, compute: ExplainFunction, index: int) -> Explanation:
@@ -132,15 +138,10 @@ def judge_images(
     target: str | None = None,
     source: Mapping[str, str] | None = None,
 ) -> JudgedImages:
-    """Score the images of a dataset.
+    """Score the images of a split, or the user's, at the detector's threshold.
 
-    Args:
-        images: a split, or the user's.
-        detector: that judges them.
-        compute: how it runs.
-        target: what to explain: true, predicted, real or fake; default the true class
-            where it is known, else the predicted one.
-        source: as `JudgedImages` has it.
+    Args: as `JudgedImages` has them; `target` is by default the true class where it is
+        known, else the predicted one.
 
     Raises:
         ValueError: an image cannot be read, or has no finite score.
@@ -152,19 +153,12 @@ def judge_images(
     return JudgedImages(images, detector, compute, *judged, target, source or {})
 
 
-@dataclass(frozen=True)
-class Group:
-    """Images that are put forward for one reason.
-
-    Attributes:
-        reason: class and reason, for a heading.
-        label: the images' class.
-        indices: int (n,), the most telling first.
-    """
+class Group(NamedTuple):
+    """Images of one class, put forward for a reason, the most telling first."""
 
     reason: str
     label: int
-    indices: np.ndarray
+    indices: np.ndarray  # int (n,)
 
 
 def rank_telling(judged: JudgedImages) -> list[Group]:
@@ -176,16 +170,13 @@ def rank_telling(judged: JudgedImages) -> list[Group]:
     for label, name in enumerate(CLASS_NAMES):
         of_class = judged.labels == label
         is_hit = of_class & (judged.verdicts == label)
-        distances = np.abs(judged.fake_scores - np.median(judged.fake_scores[of_class]))
         hits = _sort(is_hit, -judged.rate_as(label))
+        distances = np.abs(judged.fake_scores - np.median(judged.fake_scores[of_class]))
+        typical = _sort(of_class, distances)
         groups += [
             rank_errors(judged, label),
             Group(f"{name} called {name}, surest hits", label, hits),
-            Group(
-                f"{name}, typical (nearest the median score)",
-                label,
-                _sort(of_class, distances),
-            ),
+            Group(f"{name}, typical (nearest the median score)", label, typical),
         ]
     return groups
 
@@ -198,12 +189,6 @@ def rank_errors(judged: JudgedImages, label: int) -> Group:
     return Group(f"{name} called {other}, worst errors", label, worst_first)
 
 
-def _sort(is_chosen: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return the indices that are chosen, the least key first."""
-    indices = np.flatnonzero(is_chosen)
-    return indices[np.argsort(keys[indices], kind="stable")]
-
-
 def rank_random(judged: JudgedImages, seed: int) -> list[Group]:
     """Put each class into a random order."""
     order = np.random.default_rng(seed).permutation(len(judged.labels))
@@ -211,3 +196,9 @@ def rank_random(judged: JudgedImages, seed: int) -> list[Group]:
         Group(f"{name}, random", label, order[judged.labels[order] == label])
         for label, name in enumerate(CLASS_NAMES)
     ]
+
+
+def _sort(is_chosen: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return the indices that are chosen, the least key first."""
+    indices = np.flatnonzero(is_chosen)
+    return indices[np.argsort(keys[indices], kind="stable")]

@@ -1,9 +1,9 @@
-"""What lies on the disk: named in one place, written whole or not at all, read as data.
+"""What is on the disk: named in one place, written whole or not at all, read as data.
 
-Start at `names.py`: what things are called, and where a run's files are (figures are
-named by the scripts that draw them). `checkpoint.py`: what a checkpoint says.
-`recipe.py`: what a training is. `bounds.py`: which values are taken from outside.
-`atomic.py`: writing. `tensors.py`: files of tensors. `history.py`: the JSON list of
-runs. `run_files.py`: what a training writes and goes on from. `imagenet_weights.py`:
-Xception's. `provenance.py`: where numbers come from.
+Start at `names.py`: what things are called, and where a run's files are (scripts name
+the figures that they draw). `checkpoint.py`: what a checkpoint says. `recipe.py`: what
+a training is. `bounds.py`: which values are allowed from outside. `atomic.py`: writing.
+`tensors.py`: files of tensors. `history.py`: the JSON list of runs. `run_files.py`:
+what a training writes and resumes from. `imagenet_weights.py`: Xception's.
+`provenance.py`: where numbers come from.
 """

@@ -34,8 +34,8 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
 
     The content goes to a temporary file of its own in the same folder, is flushed to
     the disk, and then takes the name in one step: of several writers the last one wins,
-    whole. On any error the temporary file is removed and what stood under `path` before
-    is untouched. A killed writer leaves its temporary file, `.NAME.RANDOM.tmp`.
+    whole. On any error the temporary file is removed and the old file stays. A killed
+    writer leaves its temporary file, `.NAME.RANDOM.tmp`.
 
     Args:
         path: the file to write; missing parent folders are made.
@@ -52,7 +52,7 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = name_temporary(path)
     try:
-        with temporary.open("xb") as handle:  # x: follows no link, opens no pipe
+        with temporary.open("xb") as handle:  # x: a new file, whatever links there are
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
@@ -60,7 +60,7 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and error.filename is None:
-            error.filename = str(path)  # so that the message says which file
+            error.filename = str(path)  # for the message
         raise
     _sync_folder(path.parent)
 
@@ -71,7 +71,7 @@ def name_temporary(path: Path) -> Path:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed writers of a path left: call it while nobody else writes."""
+    """Remove what killed writers of a path left; nobody else may write it now."""
     start = _start_temporary(path)
     for other in path.parent.iterdir() if path.parent.is_dir() else ():
         if other.name.startswith(start) and other.name.endswith(".tmp"):
@@ -79,16 +79,16 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _start_temporary(path: Path) -> str:
-    """Return how a path's temporary names begin; a long name is cut, not confused."""
+    """Return how a path's temporary names begin; of a long name a part and a hash."""
     name = path.name
-    if len(os.fsencode(name)) > 200:  # 255 is what file systems take
+    if len(os.fsencode(name)) > 200:  # file systems allow 255
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
         name = f"{name[:40]}.{digest}"
     return f".{name}."
 
 
 def refuse_other_kinds(path: Path) -> None:
-    """Raise OSError if a folder, a device or a pipe has the name of a file to write."""
+    """Raise OSError if what has the name of a file to write is not a regular file."""
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "not a regular file"
         raise OSError(f"cannot write {path}: it is {what}; name another file")
@@ -125,7 +125,7 @@ def open_csv(
 ) -> Iterator[Callable[[Sequence[Any]], object]]:
     """Write a CSV file (UTF-8) a row at a time, atomically.
 
-    A text that a spreadsheet would take for a formula is written after an apostrophe.
+    Text that a spreadsheet would take for a formula gets an apostrophe before it.
 
     Yields:
         A function that writes a row.
@@ -139,7 +139,7 @@ def open_csv(
         try:
             yield lambda row: writer.writerow(map(_quote_formula, row))
         finally:
-            text.detach()  # flushed, and the file left open
+            text.detach()  # flushes, and leaves the file open
 
 
 @contextmanager
@@ -150,7 +150,6 @@ def open_json_lines(path: str | Path) -> Iterator[Callable[[Any], object]]:
         A function that writes a value; it raises ValueError for NaN and infinities,
         which JSON does not have.
     """
-
     with open_atomically(path) as handle:
 
         def write_value(value: Any) -> None:
@@ -161,9 +160,17 @@ def open_json_lines(path: str | Path) -> Iterator[Callable[[Any], object]]:
 
 
 def _quote_formula(cell: Any) -> Any:
-    """Return a cell that no spreadsheet computes."""
+    """Return a cell that a spreadsheet shows as it stands."""
     is_formula = isinstance(cell, str) and cell.startswith(tuple("=+-@\t\r"))
     return f"'{cell}" if is_formula else cell
+
+
+def check_outputs(paths: Sequence[Path], inputs: Iterable[Path] = ()) -> None:
+    """Raise if two outputs are one file, by whatever names, or as `check_output`."""
+    for number, path in enumerate(paths):
+        if any(_are_one_file(path, other) for other in paths[:number]):
+            raise ValueError(f"two outputs are to be written to {path}: rename one")
+        check_output(path, inputs)
 
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
@@ -176,13 +183,20 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
         OSError: the folder cannot be written, or the name is not a file's.
     """
     refuse_other_kinds(path)
-    if path.exists() and any(p.exists() and path.samefile(p) for p in inputs):
-        raise ValueError(f"{path} is an input, not to be written over: name another")
+    if any(_are_one_file(path, other) for other in inputs):
+        raise ValueError(f"{path} is an input and would be overwritten: name another")
     check_writable(path.parent)
 
 
+def _are_one_file(path: Path, other: Path) -> bool:
+    """Say whether two names stand for one file, which need not be there yet."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return os.path.realpath(path) == os.path.realpath(other)  # copes with link loops
+
+
 def check_writable(folder: str | Path) -> None:
-    """Raise OSError if files cannot be written to `folder`, were it made or not.
+    """Raise OSError if files cannot be written to `folder`, which may not exist yet.
 
     Scripts call it before the work whose result they will save; it leaves nothing.
     """
@@ -211,12 +225,12 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def grow_folder(destination: Path) -> Iterator[Path]:
-    """Lend a folder of its own that becomes the destination if all goes well.
+    """Lend a new folder that becomes the destination if all goes well.
 
-    Of several that grow at a time, the first one done takes the name.
+    If several grow at once, the first to finish takes the name.
 
     Raises:
-        OSError: the destination is there, and is not an empty folder.
+        OSError: the destination exists and is not an empty folder.
     """
     growing = name_temporary(destination)
     growing.mkdir(parents=True)

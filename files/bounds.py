@@ -1,4 +1,4 @@
-"""Which numbers and names are taken from outside: from a flag, a checkpoint, a file."""
+"""Which numbers and names are allowed in what users and files give."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ VERY_MANY = 10**9
 
 @dataclass(frozen=True)
 class Bounds:
-    """Numbers from `low` to `high`; as text, what to tell the user.
+    """Numbers from `low` to `high`; `str` says so to the user.
 
     Attributes:
         low, high: the ends.
@@ -25,7 +25,7 @@ class Bounds:
     below: bool = False
 
     def __contains__(self, value: Any) -> bool:
-        if type(value) not in (int, self.kind):  # true and false are no numbers
+        if type(value) not in (int, self.kind):  # a bool is not a number
             return False
         is_low = value <= self.low if self.above else value < self.low
         is_high = value >= self.high if self.below else value > self.high
@@ -40,7 +40,7 @@ class Bounds:
         return f"{what} {start}{', at most' if self.above else ' to'} {high}"
 
     def parse(self, text: str) -> Any:
-        """Return the number that a text stands for.
+        """Return the number that a text spells.
 
         Raises:
             ValueError: the text is not such a number.
@@ -56,12 +56,12 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Words:
-    """Texts that match a pattern; as text, what to tell the user.
+    """Texts that match a pattern; `str` tells the user which.
 
     Attributes:
-        pattern: a regular expression, for all of the text.
+        pattern: a regular expression for the whole text.
         allowed: the same in words.
-        trailing: characters that are taken off the end of what is given.
+        trailing: characters that `parse` takes off the end.
     """
 
     pattern: str

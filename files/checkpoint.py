@@ -1,4 +1,4 @@
-"""What a checkpoint says beside its weights: one record, whoever writes or reads it."""
+"""What a checkpoint says beside its weights: one record for writers and readers."""
 
 import reprlib
 from collections.abc import Mapping
@@ -15,12 +15,23 @@ FORMAT_VERSION = 2
 DEFAULT_THRESHOLD = 0.5
 ANY_NUMBER = Bounds(-1e30, 1e30)
 PERCENT = Bounds(0, 100)
-# A little above 1: where nothing may be called fake, it lies just above all scores.
+# If nothing may be called fake, it lies just above all scores.
 THRESHOLDS = Bounds(0, 1 + 1e-6)
 
 
-def _entry(default: Any, allowed: Bounds | type) -> Any:
-    """Declare an entry: its default, None for not known, and what a file may hold."""
+class _Pair:
+    """Two numbers, or an empty list where they are not known."""
+
+    def __contains__(self, value: Any) -> bool:
+        is_pair = type(value) is list and len(value) in (0, 2)
+        return is_pair and all(number in ANY_NUMBER for number in value)
+
+    def __str__(self) -> str:
+        return "a list of two numbers"
+
+
+def _entry(default: Any, allowed: Bounds | _Pair | type) -> Any:
+    """Declare an entry: its default, None for unknown, and what a file may hold."""
     metadata = {"allowed": allowed}
     if isinstance(default, dict | list):
         return field(default_factory=type(default), metadata=metadata)
@@ -29,14 +40,14 @@ def _entry(default: Any, allowed: Bounds | type) -> Any:
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """All that is known of a trained network but its weights.
+    """All that is known of a trained network, except for its weights.
 
-    Files of the original exercise hold `val_acc`, `test_acc` and `epoch` alone. What a
+    Files of the original exercise hold only `val_acc`, `test_acc` and `epoch`; what a
     file does not hold has its default here.
 
     Attributes:
-        model_name: a name in `models.NETWORKS`; '' where the file does not say.
-        dataset: what it was trained on; '' where the file does not say.
+        model_name: a name in `models.NETWORKS`; '' if unknown.
+        dataset: what it was trained on; '' if unknown.
         class_names: by label.
         preprocessing: what the network expects, as `Preprocessing.to_dict` writes it.
         flags: of the training, as `Recipe.to_dict` writes them.
@@ -50,10 +61,11 @@ class CheckpointRecord:
         temperature, logit_bias: P(fake) = sigmoid(difference / temperature + bias).
         temperature_interval: 95 % interval of the temperature that fits best.
         log_losses: on validation before and after calibration, nats.
-        calibration_notes: sentences on what the calibration met.
+        calibration_notes: sentences on where the calibration has its limits.
         llr_slope, llr_intercept: the line from logit differences to log-likelihood
-            ratios, natural logarithm; None where nothing was calibrated.
-        threshold: the least P(fake) that is called fake; None where none was chosen.
+            ratios, natural logarithm; below 0 if validation ranks fakes lower; None if
+            nothing was calibrated.
+        threshold: the least P(fake) that is called fake; None if none was chosen.
         threshold_policy: how it was chosen.
         reliability: rows of `metrics.calibration.ScoreNeighbours`.
     """
@@ -72,11 +84,11 @@ class CheckpointRecord:
     test_acc: float | None = _entry(None, PERCENT)
     val_fake_share: float | None = _entry(None, SHARE)
     temperature: float = _entry(1.0, Bounds(0, 1e6, above=True))
-    temperature_interval: list[float] = _entry([], list)
+    temperature_interval: list[float] = _entry([], _Pair())
     logit_bias: float = _entry(0.0, ANY_NUMBER)
-    log_losses: list[float] = _entry([], list)
+    log_losses: list[float] = _entry([], _Pair())
     calibration_notes: list[str] = _entry([], list)
-    llr_slope: float | None = _entry(None, Bounds(0, 1e30))
+    llr_slope: float | None = _entry(None, ANY_NUMBER)
     llr_intercept: float | None = _entry(None, ANY_NUMBER)
     threshold: float | None = _entry(None, THRESHOLDS)
     threshold_policy: str = _entry("", str)
@@ -90,10 +102,11 @@ class CheckpointRecord:
 
     @classmethod
     def from_untrusted(cls, content: Mapping[Any, Any]) -> "CheckpointRecord":
-        """Take the record out of a file's content; what else is in it is ignored.
+        """Take the record out of a file's content, of which the rest is ignored.
 
         Raises:
-            ValueError: an entry is of another type, out of range, or of other classes.
+            ValueError: an entry has a wrong type, is out of range, or names other
+                classes.
         """
         known = [entry for entry in fields(cls) if entry.name in content]
         record = cls(**{e.name: _check_entry(e, content[e.name]) for e in known})
@@ -106,17 +119,17 @@ class CheckpointRecord:
 
 
 def _check_entry(entry: Field, value: Any) -> Any:
-    """Return an entry's value; raise ValueError unless it is what it may be."""
+    """Return an entry's value; raise ValueError unless it is allowed."""
     allowed = entry.metadata["allowed"]
-    is_range = isinstance(allowed, Bounds)
-    if not (value in allowed if is_range else type(value) is allowed):
-        words = allowed if is_range else f"a {allowed.__name__}"
+    is_type = isinstance(allowed, type)
+    if not (type(value) is allowed if is_type else value in allowed):
+        words = f"a {allowed.__name__}" if is_type else allowed
         raise ValueError(f"its {entry.name} is {show(value)}, not {words}")
     return value
 
 
 def show(value: object) -> str:
-    """Return the beginning of a stranger's value, on one line."""
+    """Return the beginning of any value, on one line."""
     return " ".join(reprlib.repr(value).split())[:60]
 
 
@@ -148,25 +161,17 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]
     if isinstance(parts.get("trainer"), dict):
         best = path.with_name(path.name.replace("_last", ""))
         raise ValueError(
-            f"{path} is the snapshot that train_main.py --resume goes on from; the "
-            f"checkpoint, the network of the best epoch, is {best}"
+            f"{path} is the snapshot from which train_main.py --resume goes on; the "
+            f"checkpoint of the best epoch is {best}"
         )
     if not isinstance(parts.get("model"), dict):
+        names = ", ".join(sorted(map(show, parts))[:5])
+        what = f"entries such as {names}" if parts else f"a {type(content).__name__}"
         raise ValueError(
-            f"{path} is not a checkpoint of this suite: it has no entry 'model' "
-            f"{describe_content(content)}"
+            f"{path} is not a checkpoint of this suite: it has no entry 'model' with "
+            f"weights, but {what}; save another tool's weights under 'model'"
         )
     try:
         return parts["model"], CheckpointRecord.from_untrusted(parts)
     except ValueError as error:
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
-
-
-def describe_content(content: object) -> str:
-    """Say in brackets what a file of tensors holds in place of a checkpoint."""
-    if not isinstance(content, dict):
-        return f"(it holds a {type(content).__name__})"
-    names = ", ".join(sorted(map(show, content))[:5])
-    if "state_dict" in content or "net" in content:
-        return f"(another tool's, with {names}): save its weights under 'model'"
-    return f"(it holds {len(content)} entries: {names}, ...)"

@@ -1,4 +1,4 @@
-"""The JSON history: a list of training runs in a file, the newest last (no torch)."""
+"""The JSON history: a list of training runs, the newest last (no torch)."""
 
 import json
 import sys
@@ -14,16 +14,15 @@ CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "test_loss", "test_a
 def load_history(path: str | Path) -> list[dict[str, Any]]:
     """Load the runs of a history file.
 
-    Files that the original exercise wrote are read just as well: the six curves are
-    all that a run needs.
+    Files of the original exercise will do: the six curves are all that a run needs.
 
     Returns:
-        The runs, oldest first, each a dict; `check_run` says whether its curves can be
-        read: a run that broke down does not lock the others.
+        The runs, oldest first, each a dict. Its curves must still be checked with
+        `check_run`, so that a broken run does not lock the others.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a history; the message says where it goes wrong.
+        ValueError: it is not a history.
     """
     path = Path(path)
     if not path.is_file():
@@ -45,12 +44,10 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
 
 
 def save_run(run: dict[str, Any], path: str | Path) -> None:
-    """Put a run into a history file: in its place if it is there, else at the end.
-
-    A run is known again by its `run_id`.
+    """Put a run into a history file: over the one with its `run_id`, else at the end.
 
     Raises:
-        ValueError: the file that is there is not a history; it is left as it is.
+        ValueError: the file is not a history; it is left as it is.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -64,7 +61,7 @@ def save_run(run: dict[str, Any], path: str | Path) -> None:
 
 
 def get_best_epoch(history: Mapping[str, Sequence[float]]) -> int:
-    """Return the first epoch, from 1, of the best validation accuracy; 0 for none."""
+    """Return the first epoch, from 1, with the best validation accuracy, or 0."""
     accuracies = history["val_acc"]
     return accuracies.index(max(accuracies)) + 1 if accuracies else 0
 
@@ -83,7 +80,7 @@ def check_run(run: Any, where: str) -> None:
 
 
 def _drop_nan(value: Any) -> Any:
-    """Replace NaN and infinities, which JSON does not have, by null."""
+    """Replace NaN and infinities, which JSON does not have, with null."""
     if isinstance(value, dict):
         return {name: _drop_nan(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -21,7 +21,7 @@ URL = (
     f"v0.1-cadene/xception-{SHA256_DIGITS}.pth"
 )
 
-TIMEOUT_S = 30.0  # of silence, not of the whole download
+TIMEOUT_S = 30.0  # of silence, not for the whole download
 WHAT_TO_DO = "give --weights FILE, or --from-scratch to train without"
 
 
@@ -31,20 +31,22 @@ def find_weights(
     """Find the weights file: the one given, else in the cache, else at `URL`.
 
     Args:
-        weights_path: an explicit file, taken as it is.
+        weights_path: the user's file, taken as it is.
         cache_dir: folder of downloads; None: torch.hub's (`TORCH_HOME` moves it).
 
     Returns:
-        Path of a file that is there and, unless given, has the right SHA-256.
+        Path of an existing file; unless it was given, its SHA-256 is right.
 
     Raises:
-        FileNotFoundError: when the explicit file is not there.
-        OSError: when there is none to be had, with each thing that was tried.
+        FileNotFoundError: the given file does not exist.
+        OSError: no file can be found; the message says what was tried.
     """
     if weights_path is not None:
         weights_path = Path(weights_path)
         if not weights_path.is_file():
-            raise FileNotFoundError(f"no weights file {weights_path}: {WHAT_TO_DO}")
+            raise FileNotFoundError(
+                f"there is no weights file {weights_path}: {WHAT_TO_DO}"
+            )
         return weights_path
     cache_dir = Path(cache_dir or Path(torch.hub.get_dir()) / "checkpoints")
     cached = cache_dir / URL.rsplit("/", 1)[-1]
@@ -56,7 +58,7 @@ def find_weights(
         missing = f"SHA-256 starts with {digest[:12]}, not with {SHA256_DIGITS}"
     try:
         _download(cached)
-    # RuntimeError: torch.hub's wrong hash, by which it notices a cut connection too.
+    # RuntimeError: the hash is wrong, maybe because the connection was cut.
     except (OSError, HTTPException, RuntimeError, ValueError) as error:
         if isinstance(error, HTTPError):
             error.close()  # it holds the connection
@@ -68,7 +70,7 @@ def find_weights(
 
 
 def _download(path: Path) -> None:
-    """Download the weights, whole and verified or not at all."""
+    """Download the weights, whole and verified, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub sets none
@@ -81,15 +83,16 @@ def _download(path: Path) -> None:
 
 
 def load_backbone(model: nn.Module, path: str | Path) -> None:
-    """Load ImageNet weights into all of Xception but its last layer.
+    """Load ImageNet weights into Xception, except for its last layer.
 
     Args:
-        model: Xception; its `last_linear` is left as it is.
-        path: a state dict as torch.save wrote it, plain or under "model" or
-            "state_dict"; names as in `canonical_state_dict`; with a last layer or not.
+        model: Xception; its `last_linear` stays as it is.
+        path: a state dict that torch.save wrote, plain or under "model" or
+            "state_dict", with or without a last layer; names as for
+            `canonical_state_dict`.
 
     Raises:
-        ValueError: the file is damaged, foreign, or not Xception's.
+        ValueError: the file is damaged, or does not hold weights of Xception.
     """
     whole = model.state_dict()
     own = {k: v for k, v in whole.items() if not _is_final(k)}

@@ -1,4 +1,4 @@
-"""What things are called: classes, splits, models, and a run's files and where."""
+"""What things are called: classes, splits, models, and a run's files."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ OPTIMIZER_NAMES = ("Adam", "SGD")
 OUT_DIR, CHECKPOINTS_DIR = Path("out"), Path("checkpoints")
 FIGURES_DIR = Path("figures")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-MASKS = "masks"  # a dataset's folder that says which pixels of its fakes are planted
+MASKS = "masks"  # a dataset's folder of masks of what was planted in its fakes
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class RunPaths:
         history: JSON list of runs.
         checkpoint: the model of the best epoch.
         snapshot: everything needed to go on from where training stopped.
-        lock: held by the run while it lives.
+        lock: held by the run while it lasts.
     """
 
     history: Path
@@ -43,7 +43,7 @@ def name_run_files(
     out_dir: str | Path = OUT_DIR,
     checkpoints_dir: str | Path = CHECKPOINTS_DIR,
 ) -> RunPaths:
-    """Return where train_main.py keeps the files of such a run (`name`: its --name)."""
+    """Return where train_main.py keeps a run's files (`name`: its --name)."""
     stem = "_".join(filter(None, (dataset, model, optimizer, name)))
     out_dir, checkpoints_dir = Path(out_dir), Path(checkpoints_dir)
     return RunPaths(
@@ -70,19 +70,19 @@ def name_detector(model: str, flags: object) -> str:
 
     Args:
         model: the network's name.
-        flags: of the training, as a checkpoint or a history says; from a stranger.
+        flags: of the training, as an untrusted checkpoint or history has them.
     """
     word = flags.get("name") if isinstance(flags, dict) else None
     return f"{model}_{word}" if word in RUN_NAME else model
 
 
 def default_checkpoint_path(dataset: str, model: str | None = None) -> Path:
-    """Return the checkpoint that the scripts take where none is named."""
+    """Return the checkpoint that the scripts load by default."""
     return name_run_files(dataset, model or DEFAULT_MODEL).checkpoint
 
 
 def default_history_path(dataset: str, model: str) -> Path:
-    """Return the history that is drawn where none is named."""
+    """Return the history that is drawn by default."""
     return name_run_files(dataset, model).history
 
 
@@ -90,8 +90,7 @@ def list_history_paths(checkpoint_path: str | Path) -> list[Path]:
     """Return where the history of a checkpoint's run may be, the likeliest first.
 
     Args:
-        checkpoint_path: CHECKPOINTS/STEM.pt; STEM.1.pt where a later run has set it
-            aside.
+        checkpoint_path: CHECKPOINTS/STEM.pt, or STEM.1.pt if a later run renamed it.
     """
     path = Path(checkpoint_path)
     name = f"{re.sub(r'[.][0-9]+$', '', path.stem)}.json"
@@ -101,8 +100,8 @@ def list_history_paths(checkpoint_path: str | Path) -> list[Path]:
 def make_printable(text: str) -> str:
     """Escape what a terminal would obey or could not show on one line.
 
-    File names, and what stands in a stranger's file, may hold such characters: a line
-    break or an escape sequence could forge the lines around them.
+    Names and contents of files may hold line breaks or escape sequences, which could
+    forge the lines around them.
     """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text

@@ -1,4 +1,4 @@
-"""Where numbers come from: the command, the versions, the files with their hashes."""
+"""Where numbers come from: the command, the versions, the files and their hashes."""
 
 import hashlib
 import platform
@@ -17,7 +17,7 @@ def get_versions(*more: str) -> dict[str, str]:
     """Return the versions that a result may depend on.
 
     Args:
-        more: packages beside those that every result depends on.
+        more: packages in addition to those that every result depends on.
     """
     packages = ("torch", "torchvision", "numpy", "pillow", *more)
     suite = {"suite": VERSION, "python": platform.python_version()}
@@ -58,7 +58,7 @@ def format_now() -> str:
 
 
 def format_command(script: str | Path, words: Sequence[object]) -> str:
-    """Return a command line that a shell takes as it stands.
+    """Return a command line to paste into a shell.
 
     Args:
         script: one of the suite's.

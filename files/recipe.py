@@ -1,4 +1,4 @@
-"""What a training is: one table of its flags, the named recipes, and its command."""
+"""What a training is: its flags in one table, named recipes, its command, its files."""
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -16,11 +16,18 @@ from files.bounds import (
     Bounds,
     Words,
 )
-from files.names import OPTIMIZER_NAMES
+from files.names import (
+    CHECKPOINTS_DIR,
+    OPTIMIZER_NAMES,
+    OUT_DIR,
+    RunPaths,
+    name_run_files,
+)
 from files.provenance import format_command
 
 MOST_WARMUP_STEPS = 100
-FEW_STEPS, BN_BATCHES = 100, 12  # an epoch of fewer steps leaves batch norm behind
+# Batch norm's running averages lag in an epoch with fewer steps.
+FEW_STEPS, BN_BATCHES = 100, 12
 RATE = Bounds(0, 1000, above=True)
 GROUPS = {"recipe": "recipe", "more": "beyond the published recipe"}
 
@@ -52,6 +59,13 @@ class Flag:
         if isinstance(self.allowed, type):
             return isinstance(value, self.allowed)
         return value in self.allowed
+
+    def describe_allowed(self) -> str:
+        """Return what may be given, in words."""
+        if isinstance(self.allowed, type):
+            return f"a {self.allowed.__name__}"
+        is_choice = isinstance(self.allowed, tuple)
+        return " or ".join(self.allowed) if is_choice else str(self.allowed)
 
 
 def _flag(default: Any, help: str, allowed: Any, *args: Any, **options: Any) -> Any:
@@ -120,46 +134,45 @@ class Recipe:
     )
     warmup: int | None = _flag(
         None,
-        "optimizer steps in which the learning rate first grows to --lr; 0 begins with "
-        "all of it, as published",
+        "optimizer steps over which the learning rate grows to --lr; 0 starts at --lr, "
+        "as published",
         COUNT_OR_NONE,
         "STEPS",
         group="more",
-        default_words=f"those of an epoch, at most {MOST_WARMUP_STEPS}",
+        default_words=f"the steps of an epoch, at most {MOST_WARMUP_STEPS}",
     )
     weight_decay: float = _flag(
         0.0, "L2 penalty on the weights", Bounds(0, 1000), "W", group="more"
     )
     recalibrate_bn: int | None = _flag(
         None,
-        "after each epoch measure the batch-norm statistics anew on so many training "
-        "batches; 0 keeps the running averages",
+        "after each epoch measure the batch-norm statistics again, on this many "
+        "training batches; 0 keeps the running averages",
         COUNT_OR_NONE,
         "BATCHES",
         group="more",
-        default_words=f"{BN_BATCHES} where an epoch has fewer than {FEW_STEPS} steps, "
+        default_words=f"{BN_BATCHES} if an epoch has fewer than {FEW_STEPS} steps, "
         "else 0",
     )
     class_weights: str = _flag(
         "none",
-        "balanced: real and fake weigh the same in the loss, whose mean over a batch "
-        "is then weighted",
+        "balanced: real and fake images weigh the same in the loss, a weighted mean "
+        "over the batch",
         ("none", "balanced"),
         group="more",
     )
     augment: str = _flag(
         "published",
         "how training images are changed: published crops and mirrors; robust also "
-        "compresses, scales, blurs, colours and adds noise; none does nothing",
+        "compresses, scales, blurs, colours and adds noise; none leaves them alone",
         ("published", "robust", "none"),
         group="more",
     )
     self_blend: float = _flag(
         0.0,
-        "for detectors of forgeries never seen: make this share of the fakes in train "
+        "for kinds of forgery not in the data: make this share of the fakes in train "
         "and val from real images, each blended with a changed copy of itself; without "
-        "a number all of them, and the folders called fake in train and val are not "
-        "needed",
+        "a number all of them, so that train/fake and val/fake are not needed",
         SHARE,
         "SHARE",
         group="more",
@@ -167,47 +180,47 @@ class Recipe:
     )
     face_landmarks: bool = _flag(
         False,
-        "with --self-blend: find each face's landmarks, for pictures whose faces are "
+        "with --self-blend: find each face's landmarks, for images whose faces are "
         "not in the middle (needs requirements-faces.txt)",
         bool,
         group="more",
     )
     cutmix: float = _flag(
         0.0,
-        "in this share of the batches, paste a part of another image into each, and "
-        "mix the labels likewise; keeps a large network from learning a small set by "
-        "heart",
+        "in this share of the batches, paste a part of another image into each image "
+        "and mix the labels likewise; keeps a large network from memorising a small "
+        "set",
         SHARE,
         "SHARE",
         group="more",
     )
     grad_clip: float | None = _flag(
         None,
-        "largest norm of the gradient",
+        "scale gradients down to this norm if theirs is larger",
         Bounds(0, 1e30, above=True),
         "NORM",
         group="more",
     )
     compile: bool = _flag(
         False,
-        "compile the network with torch.compile; meant for XceptionBased on a GPU: on "
-        "a CPU it replaces the suite's own kernels, which are faster",
+        "compile the network with torch.compile; for XceptionBased on a GPU: on a CPU "
+        "the suite's own kernels, which it replaces, are faster",
         bool,
         group="more",
     )
     max_fpr: float | None = _flag(
         None,
-        "choose the checkpoint's threshold so that at most this share of the "
-        "validation split's real images is called fake; among other real images it is "
-        "more every second time (default: where both errors are equally frequent)",
+        "choose the checkpoint's threshold so that at most this share of the real "
+        "validation images is called fake; on other real images it is exceeded every "
+        "second time (default: where both errors are equally frequent)",
         PROPER_SHARE,
         "RATE",
         group="more",
     )
     fpr_confidence: float | None = _flag(
         None,
-        "with --max-fpr: keep to it, with this confidence, on all real images, not "
-        "only on those of the validation split",
+        "with --max-fpr: keep to it with this confidence on all real images, not only "
+        "on those in validation",
         INNER_SHARE,
         "C",
         group="more",
@@ -218,9 +231,10 @@ class Recipe:
             value, flag = getattr(self, entry.name), entry.metadata["flag"]
             is_left_open = value is None and entry.default is None
             if not is_left_open and not flag.fits(value):
-                allowed = flag.allowed
-                words = ", ".join(allowed) if isinstance(allowed, tuple) else allowed
-                raise ValueError(f"{spell(entry)} must be {words}, got {value!r:.60}")
+                raise ValueError(
+                    f"{spell(entry)} must be {flag.describe_allowed()}, "
+                    f"got {value!r:.60}"
+                )
         if self.fpr_confidence is not None and not self.max_fpr:
             raise ValueError("--fpr-confidence goes with --max-fpr above 0")
         if self.face_landmarks and not self.self_blend:
@@ -237,8 +251,8 @@ class Recipe:
         """Return in how many steps the learning rate grows to `lr`.
 
         Full steps from the start often leave SimpleNet's last convolution dead on
-        small sets, in a plain loop as well (docs/results.md). An epoch of growing ones,
-        at most 100, keeps it alive; a large set hardly notices.
+        small sets, in a plain loop as well (docs/results.md). Growing ones over an
+        epoch, at most 100, keep it alive and cost a large set hardly anything.
         """
         if self.warmup is None:
             return min(MOST_WARMUP_STEPS, steps_an_epoch)
@@ -278,8 +292,13 @@ class Recipe:
             value, flag = getattr(self, entry.name), entry.metadata["flag"]
             if value == entry.default and not (flag.short or entry.name == "seed"):
                 continue
-            words.append(flag.short[0] if flag.short else spell(entry))
-            words += [] if flag.allowed is bool else [value]
+            word = flag.short[0] if flag.short else spell(entry)
+            if flag.allowed is bool:
+                words.append(word)
+            elif str(value).startswith("-"):  # argparse would take it for a flag
+                words.append(f"{word}={value}")
+            else:
+                words += [word, value]
         return format_command("train_main.py", [*words, *more])
 
 
@@ -302,3 +321,33 @@ RECIPES: dict[str, dict[str, Any]] = {
         "self_blend": 0.5,
     },
 }
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How a run's images are checked and its files kept; each field is a flag.
+
+    Attributes:
+        out_dir, checkpoints_dir: folders of the histories and the checkpoints.
+        check_images: which images are opened before training, and how: auto, none,
+            header or full.
+        skip_bad_images: leave unreadable images out and record them.
+        resume: go on from the last snapshot of the same recipe.
+        checkpoint_minutes: between snapshots within an epoch; 0 for none.
+    """
+
+    out_dir: Path = OUT_DIR
+    checkpoints_dir: Path = CHECKPOINTS_DIR
+    check_images: str = "auto"
+    skip_bad_images: bool = False
+    resume: bool = False
+    checkpoint_minutes: float = 10.0
+
+    def name_files(self, recipe: Recipe) -> RunPaths:
+        """Return where the files of such a run are."""
+        return name_run_files(
+            *(recipe.dataset, recipe.model, recipe.optimizer),
+            name=recipe.name,
+            out_dir=self.out_dir,
+            checkpoints_dir=self.checkpoints_dir,
+        )

@@ -1,4 +1,4 @@
-"""The files of a training run: history, best checkpoint, and snapshot to go on from."""
+"""A training run's files: its history, best checkpoint, and snapshot to resume from."""
 
 import contextlib
 import json
@@ -42,22 +42,22 @@ class InterruptedRunError(KeyboardInterrupt):
 class RunFiles:
     """Write a run's files while it trains, and stop it cleanly on a signal.
 
-    `after_batch` and `after_epoch` are what `Trainer.run` takes. A checkpoint holds
-    `model` (the state dict) and the entries of its record. A snapshot holds the record,
-    `run`, the best epoch's record and the trainer's state.
+    `Trainer.run` calls `after_batch` and `after_epoch`. A checkpoint holds `model` (the
+    state dict) and the entries of its record. A snapshot holds the record, `run`, the
+    best epoch's record and the trainer's state.
 
     Args:
         paths: where the files go.
         run: the run's entries in the history beside the curves.
-        record: what is known at the start; `flags` and `data_fingerprint` must be the
-            same on resumption.
+        record: what is known at the start; a run is resumed only if `flags` and
+            `data_fingerprint` are still the same.
         calibrate: from validation's logits (N, 2) and labels (N,) to the entries of the
             record that follow from them, such as a threshold.
         say: prints a line.
 
     Attributes:
-        best: the record of the best epoch; None before there is one.
-        kept: from the names of an earlier run's files to those that they have now.
+        best: the record of the best epoch; None before the first.
+        kept: from the old to the new names of an earlier run's files.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class RunFiles:
 
     @contextlib.contextmanager
     def watch(self, minutes: float = 10.0) -> Iterator[None]:
-        """Hold the run's name, and note SIGINT and SIGTERM instead of dying of them.
+        """Hold the run's name, and on SIGINT or SIGTERM save before stopping.
 
-        The same signal again kills.
+        The same signal again stops at once.
 
         Args:
-            minutes: how often a snapshot is saved within an epoch; 0 only at its end.
+            minutes: between snapshots within an epoch; 0 saves only at its end.
 
         Raises:
             ValueError: another run of this name is alive.
@@ -108,11 +108,11 @@ class RunFiles:
     def start_anew(self) -> None:
         """Rename an earlier run's files, whatever became of it, and say so.
 
-        The checkpoint goes first: killed in between, none stands beside a snapshot of
-        another run.
+        The checkpoint goes first, so that a kill in between never leaves it beside the
+        snapshot of another run.
 
         Raises:
-            ValueError: the history to add this run to is not one.
+            ValueError: the file of the history is not one.
         """
         if self.paths.history.exists():
             load_history(self.paths.history)
@@ -126,7 +126,7 @@ class RunFiles:
 
         Raises:
             FileNotFoundError: there is no snapshot.
-            ValueError: it is damaged, or of a run with other flags or data, or the
+            ValueError: it is damaged, its run had other flags or data, or the
                 checkpoint beside it is not this run's.
         """
         path = self.paths.snapshot
@@ -134,16 +134,16 @@ class RunFiles:
         check_same_flags(snapshot["flags"], self.record.flags, path)
         if snapshot.get("data_fingerprint") != self.record.data_fingerprint:
             raise ValueError(
-                f"cannot resume from {path}: the dataset's files are not those that "
-                "the run started with; repeat its --data-root"
+                f"cannot resume from {path}: the dataset's files are not those with "
+                "which the run started; repeat its --data-root"
             )
         try:
             self._take_over(snapshot, trainer)
             has_checkpoint = self.best is None or self._has_checkpoint()
-        except FloatingPointError:  # the next step would spoil the weights
-            raise
         # torch answers a damaged state with nearly any built-in error.
         except Exception as error:
+            if isinstance(error, FloatingPointError):  # not damaged: it diverges here
+                raise
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ValueError(
                 f"cannot resume from {path}: it is damaged ({reason})"
@@ -152,7 +152,7 @@ class RunFiles:
             raise ValueError(
                 f"cannot resume from {path}: {self.paths.checkpoint} is not the best "
                 f"checkpoint of this run (epoch {self.best.epoch}); put that back, "
-                "or leave --resume out to start anew"
+                "or start anew without --resume"
             )
         if not has_checkpoint:
             self._save_checkpoint(trainer)
@@ -161,20 +161,22 @@ class RunFiles:
         self._say(f"resumed after {trainer.epoch} epochs and {batch} batches")
 
     def _take_over(self, snapshot: dict[str, Any], trainer: Any) -> None:
-        """Load a snapshot; one that cannot be gone on from raises any error here."""
+        """Load a snapshot; if it is damaged, any error may come of it."""
         check_run(snapshot["trainer"]["history"], "its history")
         self.run = snapshot["run"]
         CheckpointRecord.from_untrusted({"run_id": self.run["run_id"]})
         if snapshot["best"]:
             entries = {**snapshot, **snapshot["best"]}
             self.best = CheckpointRecord.from_untrusted(entries)
+            if None in (self.best.val_acc, self.best.test_acc):
+                raise ValueError("its best epoch has no results")
         json.dumps(self.run, allow_nan=False)  # as the history will hold it
         trainer.load_state_dict(snapshot["trainer"])
         trainer.rehearse()
         trainer.load_state_dict(load_snapshot(self.paths.snapshot)["trainer"])
 
     def after_batch(self, trainer: Any) -> None:
-        """Save a snapshot when it is time to, or when a signal came, and stop then.
+        """Save a snapshot if it is time to, or if a signal came, and then stop.
 
         Raises:
             InterruptedRunError: a signal came.
@@ -191,10 +193,10 @@ class RunFiles:
             raise InterruptedRunError(stop)
 
     def after_epoch(self, trainer: Any) -> None:
-        """Save snapshot, checkpoint if the epoch was the best, and history.
+        """Save the snapshot, the checkpoint if the epoch was the best, and the history.
 
-        Killed in between, nothing is lost: the snapshot at an epoch's end holds the
-        model and all that a checkpoint or the history would say.
+        A kill in between loses nothing: the snapshot at an epoch's end holds the model
+        and all that the checkpoint and the history would say.
         """
         if trainer.is_best():
             self.best = replace(
@@ -214,10 +216,7 @@ class RunFiles:
         self._say(f"{_describe_epoch(trainer)} ({seconds:.0f} s)")
 
     def _save_snapshot(self, trainer: Any, *, holds_best: bool = False) -> None:
-        """Save all that is needed to go on from here.
-
-        `holds_best` says that its model is the best checkpoint's.
-        """
+        """Save all that is needed to go on; `holds_best`: its model is the best one."""
         self._saved_at = time.monotonic()
         state = trainer.state_dict()  # every process takes part
         if not all(p.isfinite().all() for p in trainer.model.parameters()):
@@ -238,7 +237,7 @@ class RunFiles:
             save_tensors(checkpoint, self.paths.checkpoint)
 
     def _save_history(self, trainer: Any) -> None:
-        """Save the run's record, in its place in the history file."""
+        """Save the run in its place in the history file."""
         best_epoch = get_best_epoch(trainer.history)
         if distributed.is_main() and best_epoch:
             best = {
@@ -248,16 +247,16 @@ class RunFiles:
             save_run({**self.run, **trainer.history, **best}, self.paths.history)
 
     def _has_checkpoint(self) -> bool:
-        """Say whether the checkpoint is the one that this run wrote last."""
+        """Say whether the checkpoint is the last one that this run wrote."""
         wanted = {"run_id": self.best.run_id, "epoch": self.best.epoch}
         try:
             content = load_tensors(self.paths.checkpoint)
-        except (FileNotFoundError, ValueError):  # lost, or damaged
+        except (FileNotFoundError, ValueError):  # lost or damaged
             return False
         return isinstance(content, dict) and wanted.items() <= content.items()
 
     def _note(self, number: int, frame: object) -> None:
-        """Remember a signal and say that it was heard; the same again stops now."""
+        """Remember a signal and say so; the same again stops at once."""
         self._signal = number
         signal.signal(number, stop_at_once)
         if distributed.is_main():
@@ -272,10 +271,10 @@ def stop_at_once(number: int, frame: object) -> None:
 
 
 def set_aside(paths: list[Path]) -> dict[Path, Path]:
-    """Rename files from NAME.pt to NAME.1.pt, with the first number that is free.
+    """Rename files from NAME.pt to NAME.1.pt, with the first free number.
 
     Returns:
-        From the old to the new name of those that were there.
+        From the old to the new names of the files that were there.
     """
     number = 1
     while any(_add_number(path, number).exists() for path in paths):
@@ -295,23 +294,23 @@ def hold_lock(path: str | Path) -> Iterator[None]:
         is_held = not distributed.is_main() or _take_lock(Path(path), stack)
         if distributed.maximum([int(not is_held)])[0]:  # all processes refuse together
             raise ValueError(
-                f"another training holds {path}: wait for its end, or give this one a "
-                "--name"
+                f"another training holds {path}: wait for its end, or give this one "
+                "another --name"
             )
         yield
 
 
 def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
-    """Lock a file until the stack is left, which removes it; say if that worked."""
+    """Lock a file until the stack is left, which removes it; say whether it worked."""
     if fcntl is None:
         return True
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = stack.enter_context(path.open("ab"))
     try:
-        # Unlike flock's, this lock is not handed on to worker processes, which outlive
+        # Unlike flock's, this lock is not inherited by worker processes, which outlive
         # a killed run by seconds.
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its last holder may have removed it since it was opened here.
+        # Its last holder may have removed the file since it was opened here.
         is_held = os.path.samestat(os.fstat(handle.fileno()), path.stat())
     except (BlockingIOError, PermissionError, FileNotFoundError):
         is_held = False
@@ -332,7 +331,7 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
-            f"there is no snapshot {path} to go on from; leave --resume out to start"
+            f"there is no snapshot {path} to go on from; start without --resume"
         )
     snapshot = load_tensors(path)
     parts = snapshot if isinstance(snapshot, dict) else {}
@@ -342,23 +341,24 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
     if type(format_version) is not int or format_version != FORMAT_VERSION:
         raise ValueError(
             f"the snapshot {path} has format version {show(format_version)}, "
-            f"not {FORMAT_VERSION}; leave --resume out to start anew"
+            f"not {FORMAT_VERSION}; start anew without --resume"
         )
     return snapshot
 
 
 def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) -> None:
-    """Raise ValueError when a run is to be resumed with other flags than it had.
+    """Raise ValueError if a run is to be resumed with other flags than it had.
 
-    A flag that it does not know is younger than the run, and was off.
+    A flag that one of both does not know is younger or older than it, and is off there.
     """
-    different = [
-        f"--{name.replace('_', '-')} was {show(stored.get(name))}, is now {value!r}"
-        for name, value in given.items()
-        if name not in MAY_CHANGE
-        and (value or name in stored)
-        and (type(stored.get(name)) is not type(value) or stored.get(name) != value)
-    ]
+    different = []
+    for name in dict.fromkeys([*given, *map(str, stored)]):
+        was, now = stored.get(name), given.get(name)
+        is_on = was or now or (name in stored and name in given)
+        is_same = type(was) is type(now) and was == now
+        if name not in MAY_CHANGE and is_on and not is_same:
+            flag = name.replace("_", "-")
+            different.append(f"--{flag} was {show(was)}, is now {now!r}")
     if different:
         raise ValueError(
             f"cannot resume from {path} with other flags: {'; '.join(different)}; "

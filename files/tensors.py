@@ -1,9 +1,9 @@
 """Files of tensors read as data, and state dicts fitted to a model.
 
-A file may come from a stranger. `torch.load(weights_only=True)` runs no code of it, but
-takes gigabytes, or the C stack, for a file of a few bytes: what it will read is looked
-at first, through torch's own reader. Not held off: an archive forged so that Python's
-`zipfile` sees other entries than torch may unpack to a thousand times its size.
+A file may come from a stranger. `torch.load(weights_only=True)` runs none of its code,
+but a few bytes can make it take gigabytes, or overflow the C stack: so the file is
+checked first, through torch's own reader. One attack remains: if Python's `zipfile`
+sees other entries than torch does, an archive may unpack to a thousand times its size.
 """
 
 import io
@@ -11,7 +11,7 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -30,11 +30,11 @@ SAFE_GLOBALS = re.compile(
 )
 
 MOST_TUPLES = 30_000  # a snapshot of XceptionBased has 8,000
-MOST_LEVELS, MOST_VALUES = 32, 1_000_000  # of nesting; on one level
-# Prefixes of all names, by DataParallel and torch.compile.
+MOST_LEVELS, MOST_VALUES = 32, 1_000_000  # levels of nesting, values on one level
+# Prefixes that DataParallel and torch.compile put before all names.
 WRAPPERS = ("module.", "_orig_mod.")
 NUM_LEGACY_PICKLES = 5  # magic number, version, system, value, names of the storages
-# By how they begin, files that are met in place of one of torch.
+# Files often found in place of one of torch, by their first bytes.
 OTHER_KINDS = {
     b"version https://git-lfs": "it is a Git LFS pointer: fetch it with git lfs pull",
     b"<!doctype html": "it is a web page: download the file itself",
@@ -44,7 +44,7 @@ OTHER_KINDS = {
 
 
 class RefusedError(Exception):
-    """A file holds what no checkpoint holds."""
+    """A file holds something that does not belong into a checkpoint."""
 
 
 def save_tensors(value: Any, path: str | Path) -> None:
@@ -52,7 +52,7 @@ def save_tensors(value: Any, path: str | Path) -> None:
 
     Args:
         value: nested dicts and lists of tensors, numbers, strings and None; anything
-            else could be saved, but not be read back.
+            else could be saved but not read back.
         path: the file to write.
 
     Raises:
@@ -73,7 +73,7 @@ def load_tensors(path: str | Path) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not such a file, is damaged, or holds anything but data.
+        ValueError: it is not such a file, is damaged, or holds more than data.
     """
     path = Path(path)
     if not path.is_file():
@@ -81,7 +81,7 @@ def load_tensors(path: str | Path) -> Any:
         raise FileNotFoundError(f"the file {path} {what}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, about what it refuses anyway
+            warnings.simplefilter("ignore")  # about what is refused anyway
             _check_file(path)
             value = torch.load(path, map_location="cpu", weights_only=True)
         _check_nesting(value)
@@ -97,7 +97,7 @@ def load_tensors(path: str | Path) -> Any:
 
 
 def _name_other_kind(path: Path) -> str | None:
-    """Say what a file is that is often found in place of one of torch."""
+    """Say what a file is instead of one of torch; None if that is unknown."""
     with path.open("rb") as file:
         start = file.read(1000).lstrip()
     for signature, what in OTHER_KINDS.items():
@@ -126,10 +126,10 @@ def _check_file(path: Path) -> None:
 
 
 def _check_pickle(file: IO[bytes]) -> None:
-    """Refuse a pickle that asks for other objects than a dict of tensors needs.
+    """Refuse a pickle that asks for objects that a dict of tensors does not need.
 
-    Among torch's own are some that take any amount of memory, such as `bytearray`; and
-    tuples can be nested deep enough to overflow the C stack when they are hashed.
+    Some that torch allows, such as `bytearray`, take any amount of memory, and tuples
+    can be nested deeply enough to overflow the C stack when they are hashed.
     """
     num_tuples = 0
     for opcode, argument, _ in pickletools.genops(file):
@@ -140,9 +140,9 @@ def _check_pickle(file: IO[bytes]) -> None:
 
 
 def _check_nesting(value: Any) -> None:
-    """Refuse containers that hold each other deeper, or more often, than any use has.
+    """Refuse containers nested more deeply, or more often, than a checkpoint's.
 
-    A small file can hold lists that would be endless when printed or copied.
+    A small file can hold lists that are endless when printed or copied.
     """
     level = [value]
     for _ in range(MOST_LEVELS):
@@ -170,8 +170,8 @@ def load_model_state(
         name: what the network is called.
 
     Raises:
-        ValueError: saying in one line which tensors do not fit, and for which network
-            they seem to be.
+        ValueError: saying in one line which tensors do not fit, and which network they
+            seem to be for.
     """
     own = model.state_dict()
     given = canonical_state_dict(state_dict, own)
@@ -185,23 +185,25 @@ def load_model_state(
     model.load_state_dict(given, strict=False)
 
 
-def guess_network(given: Mapping[str, object]) -> str | None:
-    """Return which network weights seem to be of, by their names; None for others."""
-    if any(key.endswith("block12.rep.1.pointwise.weight") for key in given):
-        has_head = any(re.search(r"(last_linear|fc)\.\d", key) for key in given)
+def guess_network(given: Iterable[object]) -> str | None:
+    """Return which network weights seem to be for, by their names; None for others."""
+    names = list(map(str, given))
+    if any(name.endswith("block12.rep.1.pointwise.weight") for name in names):
+        has_head = any(re.search(r"(last_linear|fc)\.\d", name) for name in names)
         return "XceptionBased" if has_head else "a plain Xception (see --weights)"
-    return "SimpleNet" if {"fc3.weight", "conv3.weight"} <= given.keys() else None
+    layers = {".".join(name.split(".")[-2:]) for name in names}
+    return "SimpleNet" if {"fc3.weight", "conv3.weight"} <= layers else None
 
 
 def canonical_state_dict(
     state_dict: object, own: Mapping[str, Tensor]
 ) -> dict[str, object]:
-    """Bring the spellings in use to the one that a network uses.
+    """Bring a state dict to the spelling that a network uses.
 
     Args:
-        state_dict: names to tensors. A prefix of all names that wrappers add goes;
-            2-D pointwise weights become 4-D; `fc.*` becomes `last_linear.*` for a
-            network that has layers of this name and none called `fc`.
+        state_dict: names to tensors. The prefixes of `WRAPPERS` go; 2-D pointwise
+            weights become 4-D; `fc.*` becomes `last_linear.*` for a network that has
+            layers of this name and none called `fc`.
         own: the network's own.
 
     Raises:
@@ -247,7 +249,7 @@ def check_keys(given: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
 
 
 def check_tensors(given: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
-    """Refuse (ValueError) other shapes and types of numbers, and what is not finite."""
+    """Refuse (ValueError) tensors of other shapes or types, or with NaN or infinity."""
     for name, value in given.items():
         target = own[name]
         if not isinstance(value, Tensor) or value.ndim != target.ndim:

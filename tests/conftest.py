@@ -1,7 +1,7 @@
-"""Fixtures that several test files share: a tiny dataset tree, a tiny model."""
+"""Fixtures that several test files share: a tiny dataset, a tiny network."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from loading import Preprocessing
+from models import NETWORKS, Network
+
 pytest_plugins = ("browser",)
 SPLIT_SIZES = {"train": (5, 4), "val": (3, 2), "test": (2, 3)}  # real, fake
 
 torch.set_num_threads(1)
-# Where the tests are started in the background it is ignored, and so it would be in
-# every process that they start and interrupt.
+# It is ignored if the tests are started in the background, and would then be ignored
+# in every process that they start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -42,7 +45,7 @@ def make_dataset(root: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def faces_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny dataset of two classes that differ in colour. Read only."""
+    """The folder of a tiny dataset whose two classes differ in colour. Read only."""
     return make_dataset(tmp_path_factory.mktemp("data") / "faces")
 
 
@@ -53,26 +56,34 @@ def own_faces_root(tmp_path: Path) -> Path:
 
 
 class TinyNet(nn.Module):
-    """A convolution with batch norm and a linear layer: some hundred parameters."""
+    """A convolution with batch norm and a linear layer: 130 parameters."""
 
-    name = "SimpleNet"
-
-    def __init__(self, preprocessing: object = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3, stride=2)
         self.norm = nn.BatchNorm2d(4)
-        self.head = nn.Linear(4, 2)
-        self.preprocessing = preprocessing
+        self.fc = nn.Linear(4, 2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """From images (N, 3, H, W) to logits (N, 2)."""
         features = self.norm(self.conv(images)).relu()  # (N, 4, H', W')
-        return self.head(features.mean(dim=(2, 3)))
+        return self.fc(features.mean(dim=(2, 3)))
+
+
+TINY = Network(TinyNet, Preprocessing((0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 64), "conv")
+
+
+@pytest.fixture(scope="module")
+def tiny_network() -> Iterator[str]:
+    """Lets -m TinyNet train a third network, of 64 pixels; gives its name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, TinyNet.__name__, TINY)
+        yield TinyNet.__name__
 
 
 @pytest.fixture
 def tiny_net() -> Callable[[], TinyNet]:
-    """Builds the same tiny network at each call, the global random state unchanged."""
+    """Builds the same tiny network at each call; leaves the random state alone."""
 
     def build() -> TinyNet:
         with torch.random.fork_rng():
@@ -84,7 +95,7 @@ def tiny_net() -> Callable[[], TinyNet]:
 
 @pytest.fixture
 def one_line() -> Callable[[pytest.ExceptionInfo], str]:
-    """Checks that an error's message is one short line, and returns it."""
+    """Returns an error's message, which must be one short line."""
 
     def check(error: pytest.ExceptionInfo) -> str:
         message = str(error.value)

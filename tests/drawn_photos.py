@@ -9,6 +9,7 @@ from PIL import Image
 
 from auditing.properties import Inspection, inspect
 from files.names import CLASS_NAMES
+from loading import ImageFile
 
 EDGE = 64
 Save = Callable[[Image.Image, Path, int, int], Any]
@@ -59,4 +60,5 @@ def inspect_folder(root: Path) -> Inspection:
     """Inspect all files below ROOT/SPLIT/CLASS, in the order of their paths."""
     paths = sorted(path for path in root.glob("*/*/*") if path.is_file())
     labels = [CLASS_NAMES.index(path.parts[-2]) for path in paths]
-    return inspect(paths, [path.parts[-3] for path in paths], labels)
+    splits = [path.parts[-3] for path in paths]
+    return inspect(list(map(ImageFile, paths)), splits, labels)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from files.checkpoint import start_record
 from files.tensors import save_tensors
 from models import build_model
 
@@ -19,9 +20,12 @@ def make_checkpoint(path: Path, **entries: object) -> Path:
     """Write a checkpoint of a SimpleNet with random weights, and return `path`."""
     torch.manual_seed(0)
     model = build_model("SimpleNet")
-    content = {"model": model.state_dict(), "val_acc": 50.0, "test_acc": 50.0}
-    content |= {"epoch": 1, "preprocessing": model.preprocessing.to_dict()}
-    save_tensors({**content, "model_name": "SimpleNet", **entries}, path)
+    record = start_record(
+        **{"model_name": "SimpleNet", "preprocessing": model.preprocessing.to_dict()},
+        **{"val_acc": 50.0, "test_acc": 50.0, "epoch": 1},
+    )
+    content = {"model": model.state_dict(), **record.to_dict()}
+    save_tensors({**content, **entries}, path)
     return path
 
 
@@ -46,11 +50,14 @@ def make_huge_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
+def run_script(
+    *arguments: object, folder: Path = PROJECT
+) -> subprocess.CompletedProcess[str]:
     """Run one of the project's scripts in a process of its own."""
+    words = [PROJECT / w if str(w).endswith(".py") else w for w in arguments]
     return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=PROJECT,
+        [sys.executable, *map(str, words)],
+        cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -6,20 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from map_models import Normed, OneConvolution, make_images
-from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
-from script_helpers import make_broken_checkpoint, make_checkpoint, run_script
+from map_models import (
+    SMALL,
+    Normed,
+    OneConvolution,
+    make_images,
+    make_small_checkpoint,
+)
+from script_helpers import make_checkpoint
 from torch import Tensor, nn
 
 import grad_cam_analysis
-from faces_dataset import FAKE, REAL
-from grad_cam_analysis import (
-    METHODS,
-    check_layer,
-    compute_grad_cam_maps,
-    get_grad_cam_visualization,
-)
-from loading import Preprocessing
+from explaining.cams import METHODS, build_cam_method, compute_grad_cam_maps
+from files.names import FAKE, REAL
+from grad_cam_analysis import get_grad_cam_visualization
+from judging.detector import as_detector
 from models import build_model
 
 
@@ -52,6 +53,18 @@ def test_grad_cam_of_one_convolution_equals_the_sum_by_hand(
     torch.testing.assert_close(maps, torch.tensor([expected]), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_cam_of_one_convolution_equals_the_sum_by_hand(method):
+    # Where the head takes the mean, the gradient is alike at all places: HiResCAM's
+    # sum is Grad-CAM's. LayerCAM drops negative gradients: only 2 / 4 of the second.
+    maps = compute_grad_cam_maps(
+        make_image_for_cam() + 1e-6, [FAKE], OneConvolution(), method=method
+    )
+
+    only_upper_right = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
+    torch.testing.assert_close(maps, only_upper_right, rtol=0, atol=1e-4)
+
+
 def test_grad_cam_with_an_in_place_relu_reads_the_activations_before_it():
     images = make_images(4)  # negative activations, which the ReLU overwrites
 
@@ -61,256 +74,161 @@ def test_grad_cam_with_an_in_place_relu_reads_the_activations_before_it():
     assert torch.equal(maps, expected)
 
 
-def test_grad_cam_of_another_layer_is_of_the_images_size():
-    maps = compute_grad_cam_maps(make_images(2, 6), [0, 1], Normed(), layer="relu")
+def test_grad_cam_of_another_layer_is_of_the_images_size_and_empty_if_it_is_dead():
+    images = make_images(2, 6)
+
+    maps = compute_grad_cam_maps(images, [0, 1], Normed(), layer="relu")
+    dead = compute_grad_cam_maps(-images.abs(), [0, 1], OneConvolution())
 
     assert maps.shape == (2, 6, 6)
-    assert maps.min() >= 0
-    assert maps.max() <= 1
+    assert 0 <= maps.min() < maps.max() <= 1
+    assert not dead.any()
 
 
-def test_every_cam_of_one_convolution_equals_the_sum_by_hand():
-    # Where the head takes the mean, the gradient is alike at all places: HiResCAM's
-    # sum is Grad-CAM's. LayerCAM drops negative gradients: only 2 / 4 of the second.
-    images = make_image_for_cam() + 1e-6
-    model = OneConvolution()
+def test_build_cam_method_names_another_layer_and_refuses_one_that_is_not_there(
+    one_line,
+):
+    detector = as_detector(build_model("SimpleNet"))
 
-    maps = {m: compute_grad_cam_maps(images, [FAKE], model, method=m) for m in METHODS}
-
-    only_upper_right = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
-    for method in ("grad-cam", "grad-cam++", "hires-cam", "layer-cam"):
-        torch.testing.assert_close(maps[method], only_upper_right, rtol=0, atol=1e-4)
-
-
-def test_eigen_cam_is_the_packages_but_for_the_sign_and_knows_no_class():
-    images, model = make_images(3, 6), OneConvolution()
-
-    maps = compute_grad_cam_maps(images, [REAL] * 3, model, method="eigen-cam")
-
-    fake = compute_grad_cam_maps(images, [FAKE] * 3, model, method="eigen-cam")
-    assert torch.equal(maps, fake)
-    projections = get_2d_projection(images[:, :2].numpy())  # what conv3 hands on
-    for values, projection in zip(maps.numpy(), projections, strict=True):
-        if projection.max() < -projection.min():
-            projection = -projection
-        expected = np.maximum(projection, 0) / projection.max()
-        np.testing.assert_allclose(values, expected, atol=1e-5)
-
-
-def test_check_layer_names_those_that_there_are(one_line):
-    check_layer(build_model("SimpleNet"), "conv1")
+    assert build_cam_method(detector).name == "grad_cam"
+    other = build_cam_method(detector, method="grad-cam++", layer="conv1")
+    assert (other.name, other.title) == ("grad_cam++_conv1", "Grad-CAM++ at conv1")
     with pytest.raises(ValueError, match="conv1, conv2, conv3$") as error:
-        check_layer(build_model("SimpleNet"), "fc1")
+        build_cam_method(detector, layer="fc1")
     one_line(error)
-    check_layer(build_model("XceptionBased", from_scratch=True), "block12")
-
-
-def test_grad_cam_for_a_class_that_is_not_there_raises():
-    with pytest.raises(IndexError):
-        compute_grad_cam_maps(make_images(), [0, 5, 0], OneConvolution())
-
-
-def make_samples(kind: str) -> list[tuple[Tensor, int]]:
-    images = torch.randint(0, 256, (6, 3, 8, 8), generator=torch.manual_seed(1))
-    images = images.to(torch.uint8)
-    if kind == "float":
-        images = make_model().preprocessing.normalise(images)
-    return list(zip(images, [0, 0, 0, 1, 1, 1], strict=True))
+    xception = as_detector(build_model("XceptionBased", from_scratch=True))
+    assert build_cam_method(xception, layer="block12").name == "grad_cam_block12"
 
 
 def make_model() -> nn.Module:
     model = OneConvolution()
-    model.preprocessing = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+    model.preprocessing = SMALL
     return model
 
 
-def test_grad_cam_visualization_of_uint8_and_float_datasets_is_the_same():
+@pytest.fixture
+def samples() -> list[tuple[Tensor, int]]:
+    images = torch.randint(0, 256, (6, 3, 8, 8), generator=torch.manual_seed(1))
+    return list(zip(images.to(torch.uint8), [0, 0, 0, 1, 1, 1], strict=True))
+
+
+def test_grad_cam_visualization_of_uint8_and_float_datasets_is_the_same(samples):
+    floats = [(SMALL.normalise(s[None])[0], label) for s, label in samples]
+
     first, label = get_grad_cam_visualization(
-        make_samples("uint8"), make_model(), generator=torch.manual_seed(3)
+        samples, make_model(), generator=torch.manual_seed(3)
     )
-
     again = get_grad_cam_visualization(
-        make_samples("float"), make_model(), generator=torch.manual_seed(3)
+        floats, as_detector(make_model()), generator=torch.manual_seed(3)
     )
 
-    assert first.shape == (8, 8, 3)
-    assert first.dtype == np.uint8
-    assert label == again[1]
-    assert np.abs(first.astype(int) - again[0]).max() <= 1
+    assert (first.shape, first.dtype) == ((8, 8, 3), np.uint8)
+    visualization, same_label = again
+    assert same_label == label == again.label == again.target
+    assert np.abs(first.astype(int) - visualization).max() <= 1
 
 
-def test_grad_cam_visualization_follows_the_seed_and_reaches_both_classes():
-    samples, model = make_samples("uint8"), make_model()
+def test_grad_cam_visualization_follows_the_seed_and_what_is_asked(samples):
+    model = make_model()
 
     def draw(seed: int) -> list[int]:
         torch.manual_seed(seed)
-        return [get_grad_cam_visualization(samples, model)[1] for _ in range(12)]
+        drawn = [get_grad_cam_visualization(samples, model) for _ in range(12)]
+        return [label for _, label in drawn]
+
+    chosen = {"index": 1, "target_class": FAKE, "layer": "conv3", "method": "layer-cam"}
+    explanation = get_grad_cam_visualization(samples, model, **chosen)
 
     assert draw(5) == draw(5)
     assert set(draw(5)) == {REAL, FAKE}
+    assert (explanation.label, explanation.target) == (REAL, FAKE)
+    (expected,) = compute_grad_cam_maps(
+        samples[1][0][None], [FAKE], model, method="layer-cam"
+    ).numpy()
+    assert np.array_equal(explanation.maps[0], expected)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("checkpoints") / "net.pt")
+def make_flags(checkpoint: Path, figures: Path, *more: str) -> list[str]:
+    return ["-cp", str(checkpoint), "--figures-dir", str(figures), *more]
 
 
-def make_flags(root: Path, checkpoint: Path, figures: Path, *more: str) -> list[str]:
-    flags = ["-d", root.name, "--data-root", str(root.parent), "-cp", str(checkpoint)]
-    return [*flags, "--figures-dir", str(figures), "-m", "SimpleNet", *more]
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint of a network that somebody added: 64 pixels, another layer."""
+    return make_small_checkpoint(tmp_path / "a.pt", monkeypatch)
 
 
-def test_main_writes_a_figure_of_each_class_and_its_numbers(
-    faces_root, checkpoint, tmp_path, capsys
+def test_main_draws_a_network_of_another_size_at_its_own_layer(
+    faces_root, small, tmp_path, capsys
 ):
-    grad_cam_analysis.main(make_flags(faces_root, checkpoint, tmp_path))
+    figures = tmp_path / "figures"
+    flags = make_flags(small, figures, "--data-root", str(faces_root.parent), "-b3")
 
-    names = [
-        f"{tmp_path}/faces_SimpleNet_{kind}_Image_grad_cam.{extension}"
-        for kind in ("Real", "Fake")
-        for extension in ("png", "json")
+    grad_cam_analysis.main([*flags, "-d", "faces", "--whole-set", "--checks", "4"])
+
+    starts = [
+        f"{figures}/faces_Small_{kind}"
+        for kind in ("Real_Image_grad_cam", "Fake_Image_grad_cam")
     ]
-    lines = [f"checkpoint: {checkpoint}", *(f"wrote {n}" for n in names)]
-    assert capsys.readouterr().out.splitlines() == lines
-    assert sorted(map(str, tmp_path.iterdir())) == sorted(names)
-    for label, name in enumerate(("real", "fake")):
-        numbers = json.loads(Path(names[2 * label + 1]).read_text())
-        assert numbers["layer"] == "conv3"
+    names = [f"{start}.{ending}" for start in starts for ending in ("png", "json")]
+    mean = f"{figures}/faces_Small_mean_grad_cam_maps"
+    names += [f"{mean}.{ending}" for ending in ("png", "json", "npy")]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:8] == [f"checkpoint: {small}", *(f"wrote {name}" for name in names)]
+    assert not any(line.startswith("mask:") for line in lines)
+    assert len(list(figures.iterdir())) == 9
+    for label, (name, start) in enumerate(zip(("real", "fake"), starts, strict=True)):
+        numbers = json.loads(Path(f"{start}.json").read_text())
+        assert (numbers["method"], numbers["layer"]) == ("grad-cam", "body")
         folders = [Path(s["path"]).parent.name for s in numbers["samples"]]
         assert folders == [name] * (2 + label)
         for sample in numbers["samples"]:
             assert sample["label"] == sample["explained_class"] == label
             assert 0 < sample["fake_score"] < 1
             assert sample["why"].startswith(name)
-            assert sample["map"]["max"] == pytest.approx(1, abs=1e-3)
+            assert sample["map"]["max"] in (0, pytest.approx(1, abs=1e-3))
+    mean_maps = np.load(f"{mean}.npy")
+    assert mean_maps.shape == (2, 64, 64)
+    assert 0 <= mean_maps.min() < mean_maps.max() <= 1
+    checks = json.loads((figures / "faces_Small_grad_cam_checks.json").read_text())
+    assert checks["randomisation"]["layers"] == ["head", "body"]
+    assert checks["mask"] is None
 
 
-def test_main_with_images_draws_each_and_says_which_class(
-    faces_root, checkpoint, tmp_path
+def test_main_with_images_draws_each_by_another_method_layer_and_class(
+    faces_root, tmp_path
 ):
+    checkpoint = make_checkpoint(tmp_path / "net.pt")
     images = [str(faces_root / "test" / "fake" / f"{n:02}.png") for n in (0, 1)]
-    flags = ["-cp", str(checkpoint), "--figures-dir", str(tmp_path), "--class", "real"]
+    how = ["--class", "real", "--method", "layer-cam", "--layer", "conv2"]
 
-    grad_cam_analysis.main([*flags, "--image", *images])
+    grad_cam_analysis.main(make_flags(checkpoint, tmp_path, *how, "--image", *images))
 
     for number, image in enumerate(images):
-        start = f"{tmp_path}/SimpleNet_{number:02}_grad_cam_map"
+        start = f"{tmp_path}/SimpleNet_{number:02}_layer_cam_conv2_map"
         assert Path(f"{start}.png").exists()
         numbers = json.loads(Path(f"{start}.json").read_text())
-        assert numbers["path"] == image
-        assert numbers["explained_class"] == REAL
-        assert numbers["layer"] == "conv3"
-
-
-def test_main_with_another_method_and_layer_puts_both_into_the_names(
-    faces_root, checkpoint, tmp_path, capsys
-):
-    how = ["--method", "layer-cam", "--layer", "conv2"]
-
-    grad_cam_analysis.main(
-        make_flags(faces_root, checkpoint, tmp_path, *how, "--checks", "4")
-    )
-
-    start = f"{tmp_path}/faces_SimpleNet"
-    numbers = json.loads(Path(f"{start}_Fake_Image_layer_cam_conv2.json").read_text())
-    checks = json.loads(Path(f"{start}_layer_cam_conv2_checks.json").read_text())
-    for found in (numbers, checks):
-        assert (found["method"], found["layer"]) == ("layer-cam", "conv2")
-    assert checks["mask"] is None
-    assert "mask:" not in capsys.readouterr().out
+        assert (numbers["path"], numbers["explained_class"]) == (image, REAL)
+        assert (numbers["method"], numbers["layer"]) == ("layer-cam", "conv2")
 
 
 def test_main_with_a_layer_that_is_not_there_writes_nothing(
-    faces_root, checkpoint, tmp_path
+    faces_root, small, tmp_path
 ):
-    figures = tmp_path / "figures"
-    with pytest.raises(ValueError, match="no layer 'conv9' to explain"):
-        grad_cam_analysis.main(
-            make_flags(faces_root, checkpoint, figures, "--layer", "conv9")
-        )
+    image, figures = faces_root / "test" / "real" / "00.png", tmp_path / "figures"
+    flags = make_flags(small, figures, "--image", str(image), "--layer", "conv9")
+
+    with pytest.raises(
+        ValueError, match="no layer 'conv9' to explain; choose from bod"
+    ):
+        grad_cam_analysis.main(flags)
+
     assert not figures.exists()
 
 
-def test_main_where_all_maps_are_empty_says_so_under_them(faces_root, tmp_path):
-    model = build_model("SimpleNet")
-    torch.nn.init.zeros_(model.conv3.weight)
-    torch.nn.init.constant_(model.conv3.bias, -1)  # dead: no gradient reaches it
-    path = make_checkpoint(tmp_path / "dead.pt", model=model.state_dict())
-
-    grad_cam_analysis.main(make_flags(faces_root, path, tmp_path / "figures"))
-
-    start = tmp_path / "figures" / "faces_SimpleNet_Fake_Image_grad_cam"
-    numbers = json.loads(start.with_suffix(".json").read_text())
-    assert [sample["map"]["max"] for sample in numbers["samples"]] == [0, 0]
-    assert "(passed over, nearly empty maps: 1)" in numbers["samples"][0]["why"]
-
-
-@pytest.mark.parametrize("flags", [["--whole-set"], ["--class", "true"]])
-def test_main_with_image_and_what_needs_a_dataset_exits_with_status_2(flags, capsys):
+def test_parse_args_refuses_the_whole_set_of_pictures(capsys):
     with pytest.raises(SystemExit) as error:
-        grad_cam_analysis.main(["-cpp", "a.pt", "--image", "a.png", *flags])
+        grad_cam_analysis.parse_args(["-cpp", "a.pt", "--image", "a", "--whole-set"])
 
     assert error.value.code == 2
-    assert "needs a dataset" in capsys.readouterr().err
-
-
-def test_main_with_whole_set_writes_the_mean_maps_too(faces_root, checkpoint, tmp_path):
-    flags = make_flags(faces_root, checkpoint, tmp_path, "--whole-set", "-b", "3")
-
-    grad_cam_analysis.main(flags)
-
-    start = f"{tmp_path}/faces_SimpleNet_mean_grad_cam_maps"
-    assert Path(f"{start}.png").exists()
-    numbers = json.loads(Path(f"{start}.json").read_text())
-    mean_maps = np.load(f"{start}.npy")
-    assert [numbers["classes"][name]["n"] for name in ("real", "fake")] == [2, 3]
-    assert mean_maps.shape == (2, 256, 256)
-    assert 0 <= mean_maps.min() < mean_maps.max() <= 1
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["-cp", "missing.pt"], "there is no checkpoint missing.pt"),
-        (["-m", "XceptionBased"], "it is of SimpleNet, not XceptionBased"),
-        (["-d", "elsewhere"], "there is no dataset 'elsewhere'"),
-        (["--figures-dir", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
-    ],
-)
-def test_main_with_bad_input_says_so_and_writes_nothing(
-    flags, message, faces_root, checkpoint, tmp_path
-):
-    figures = tmp_path / "figures"
-
-    with pytest.raises((ValueError, OSError), match=message):
-        grad_cam_analysis.main([*make_flags(faces_root, checkpoint, figures), *flags])
-
-    assert not figures.exists()
-
-
-def test_script_with_a_damaged_checkpoint_exits_with_one_line_and_status_2(
-    faces_root, tmp_path
-):
-    path = tmp_path / "damaged.pt"
-    path.write_bytes(b"no checkpoint")
-
-    result = run_script(
-        "grad_cam_analysis.py", *make_flags(faces_root, path, tmp_path / "figures")
-    )
-
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith("grad_cam_analysis.py: error: ")
-    assert result.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_main_score_that_is_not_finite_names_the_image(faces_root, tmp_path, one_line):
-    checkpoint = make_broken_checkpoint(tmp_path / "broken.pt")
-    figures = tmp_path / "figures"
-
-    with pytest.raises(ValueError, match=r"no finite score.*test/real/0") as error:
-        grad_cam_analysis.main(make_flags(faces_root, checkpoint, figures))
-
-    one_line(error)
-    assert not figures.exists()
+    assert "--whole-set needs a dataset" in capsys.readouterr().err

@@ -82,7 +82,6 @@ def test_parse_args_tells_checkpoints_from_what_is_to_be_judged(
     [
         (["-", "-"], "- is given twice"),
         (["a.png", "-0"], "-0 goes with -"),
-        (["a.png", "--csv", "t", "--json", "t"], "--csv and --json both name t"),
     ],
 )
 def test_parse_args_refuses_what_does_not_go_together(words, message, capsys):
@@ -307,6 +306,7 @@ def test_main_with_only_unreadable_paths_names_each_on_a_line(
         (["--csv", "/dev/null/x.csv"], "cannot write to the folder /dev/null"),
         (["--csv", "/dev/null"], "cannot write /dev/null: it is not a regular file"),
         (["--json", "."], r"cannot write \.: it is a folder"),
+        (["--csv", "t", "--json", "./t"], "two outputs are to be written to t"),
         (["--explain", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--device", "abacus"], "no device is called 'abacus'"),
     ],

@@ -3,111 +3,118 @@
 import errno
 import json
 import os
+import resource
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from files.atomic import (
     check_output,
+    check_outputs,
     check_writable,
+    grow_folder,
+    open_atomically,
     open_csv,
     open_json_lines,
+    remove_leftovers,
     save_csv,
     save_json,
     write_atomically,
 )
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+NOT_UTF_8 = os.fsdecode(b"\xff.png")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A file with old content, alone in its folder."""
+    path = tmp_path / "folder" / "file"
+    path.parent.mkdir()
+    path.write_bytes(b"old")
+    return path
 
 
 def list_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_write_atomically_new_folder_holds_the_file_alone(tmp_path):
-    path = tmp_path / "a" / "b" / "file.bin"
+def test_write_atomically_syncs_the_content_then_shows_it_then_syncs_the_name(
+    old, monkeypatch
+):
+    seen = []
+
+    def fsync(descriptor):
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        seen.append((is_folder, old.read_bytes()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(str(old), lambda handle: handle.write(b"new"))
+    assert seen == [(False, b"old"), (True, b"new")]
+    assert list_names(old.parent) == ["file"]
+    monkeypatch.delattr(os, "O_DIRECTORY")  # as on Windows
+    path = old.parent / "a" / "b" / "file"
     write_atomically(path, lambda handle: handle.write(b"new"))
-    assert path.read_bytes() == b"new"
-    assert list_names(path.parent) == ["file.bin"]
+    assert (path.read_bytes(), len(seen)) == (b"new", 3)
 
 
-def test_write_atomically_failure_in_the_middle_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file.bin"
-    path.write_bytes(b"old")
+def write_half(handle):
+    handle.write(b"half of the n")
+    raise KeyboardInterrupt
 
-    def write(handle):
-        handle.write(b"half of the n")
-        raise KeyboardInterrupt
 
+def fail(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(("owner", "step"), [(os, "fsync"), (Path, "replace")])
+def test_write_atomically_failure_leaves_the_old_file(old, monkeypatch, owner, step):
     with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, write)
-    assert path.read_bytes() == b"old"
-    assert list_names(tmp_path) == ["file.bin"]
+        write_atomically(old, write_half)
+    monkeypatch.setattr(owner, step, fail)
+    with pytest.raises(OSError, match=f"No space left on device: '{old}'"):
+        write_atomically(old, lambda handle: None)
+    assert old.read_bytes() == b"old"
+    assert list_names(old.parent) == ["file"]
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_write_atomically_full_disk_leaves_the_old_file(tmp_path, monkeypatch, step):
-    path = tmp_path / "file.bin"
-    path.write_bytes(b"old")
-
-    def fail(*args):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os if step == "fsync" else Path, step, fail)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, lambda handle: handle.write(b"new"))
-    assert path.read_bytes() == b"old"
-    assert list_names(tmp_path) == ["file.bin"]
+def test_save_json_beyond_the_largest_file_leaves_the_old_one(old):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_json(list(range(100_000)), old)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert old.read_bytes() == b"old"
+    assert list_names(old.parent) == ["file"]
 
 
-LIMITED_WRITE = """
-import resource, signal, sys
-from pathlib import Path
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-from files import atomic
-try:
-    atomic.save_json(list(range(100_000)), Path(sys.argv[1]))
-except OSError as error:
-    print(error.strerror)
-"""
+def test_open_atomically_of_two_writers_the_last_wins_whole(old):
+    with open_atomically(old) as first:
+        first.write(b"begun first, ")
+        first.flush()
+        with open_atomically(old) as second:
+            second.write(b"second")
+        assert old.read_bytes() == b"second"
+        first.write(b"ended last")
+    assert old.read_bytes() == b"begun first, ended last"
+    assert list_names(old.parent) == ["file"]
 
 
-def test_save_json_file_size_limit_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file.json"
-    path.write_text("[1]")
-    result = subprocess.run(
-        [sys.executable, "-B", "-c", LIMITED_WRITE, str(path)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stdout.strip() == "File too large"
-    assert path.read_text() == "[1]"
-    assert list_names(tmp_path) == ["file.json"]
-
-
-LEFTOVERS = {
-    "file": lambda place, other: place.write_bytes(b"half of a longer content"),
-    "link": lambda place, other: place.symlink_to(other),
-    "hard link": lambda place, other: place.hardlink_to(other),
-    "pipe": lambda place, other: os.mkfifo(place),  # to open it would wait for ever
-}
-
-
-@pytest.mark.parametrize("kind", LEFTOVERS)
-def test_write_atomically_what_has_the_temporary_name_goes(tmp_path, kind):
-    other = tmp_path / "other"
-    other.write_bytes(b"untouched")
-    LEFTOVERS[kind](tmp_path / ".file.tmp", other)
-    write_atomically(str(tmp_path / "file"), lambda handle: handle.write(b"new"))
-    assert (tmp_path / "file").read_bytes() == b"new"
-    assert other.read_bytes() == b"untouched"
-    assert list_names(tmp_path) == ["file", "other"]
+@pytest.mark.parametrize("name", ["file", "n" * 250])
+def test_remove_leftovers_takes_what_killed_writers_of_this_file_left(tmp_path, name):
+    others = {".files.0.tmp", "file.tmp", ".file.txt", name}
+    for other in others:
+        (tmp_path / other).touch()
+    context = open_atomically(tmp_path / name)
+    context.__enter__()  # and never left, as if it were killed
+    assert len(list_names(tmp_path)) == len(others) + 1
+    remove_leftovers(tmp_path / name)
+    assert set(list_names(tmp_path)) == others
+    remove_leftovers(tmp_path / "missing" / name)
+    with pytest.raises(FileNotFoundError):
+        context.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
@@ -115,131 +122,99 @@ def test_write_atomically_permissions_follow_the_umask(tmp_path, mask, mode):
     before = os.umask(mask)
     try:
         write_atomically(tmp_path / "file", lambda handle: None)
-        assert os.umask(mask) == mask
     finally:
-        os.umask(before)
+        assert os.umask(before) == mask
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
 
 
-def test_write_atomically_without_folder_descriptors_still_writes(
-    tmp_path, monkeypatch
-):
-    monkeypatch.delattr(os, "O_DIRECTORY")  # as on Windows
-    write_atomically(tmp_path / "file", lambda handle: handle.write(b"new"))
-    assert (tmp_path / "file").read_bytes() == b"new"
-
-
-def test_save_json_any_text_comes_back(tmp_path):
-    value = {"név": ["寿", os.fsdecode(b"\xff.png"), 1.5, None]}
-    save_json(value, tmp_path / "file.json")
-    text = (tmp_path / "file.json").read_text(encoding="utf-8")
-    assert json.loads(text) == value
-    assert text.endswith("}\n")
-    assert "寿" in text
-
-
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_save_json_non_finite_number_is_refused_and_writes_nothing(tmp_path, number):
-    with pytest.raises(ValueError, match="JSON"):
-        save_json([number], tmp_path / "file.json")
-    assert list_names(tmp_path) == []
-
-
-def test_save_csv_awkward_names_keep_their_bytes(tmp_path):
-    rows = [["a,b", 1], ['say "x"', 2], [os.fsdecode(b"\xff.png"), 3]]
-    save_csv(iter(rows), tmp_path / "file.csv", header=["name", "n"])
-    expected = b'name,n\n"a,b",1\n"say ""x""",2\n\xff.png,3\n'
-    assert (tmp_path / "file.csv").read_bytes() == expected
-
-
-def test_check_writable_missing_folder_leaves_nothing(tmp_path):
-    check_writable(tmp_path / "a" / "b")
-    assert list_names(tmp_path) == []
-
-
-@pytest.mark.parametrize("below", [".", "sub"])
-def test_check_writable_file_in_place_of_a_folder_is_refused(tmp_path, below, one_line):
-    (tmp_path / "file").write_bytes(b"old")
-    with pytest.raises(OSError, match="cannot write to the folder") as error:
-        check_writable(tmp_path / "file" / below)
-    assert str(tmp_path / "file") in one_line(error)
-    assert (tmp_path / "file").read_bytes() == b"old"
-
-
-def test_write_atomically_reader_in_between_sees_the_old_file(tmp_path):
-    path = tmp_path / "file.bin"
-    path.write_bytes(b"old")
-    seen = []
-
-    def write(handle):
-        handle.write(b"new")
-        handle.flush()
-        seen.append(path.read_bytes())
-
-    write_atomically(path, write)
-    assert (seen, path.read_bytes()) == ([b"old"], b"new")
-
-
-def test_write_atomically_makes_the_content_then_the_name_durable(
-    tmp_path, monkeypatch
-):
-    path = tmp_path / "file.bin"
-    synced = []
-
-    def fsync(descriptor):
-        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
-        synced.append((kind, path.exists()))
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    write_atomically(path, lambda handle: handle.write(b"new"))
-    assert synced == [("file", False), ("folder", True)]
-
-
-@pytest.mark.parametrize("what", ["folder", "pipe"])
-def test_write_atomically_what_is_no_file_is_refused_and_stays(tmp_path, what):
+@pytest.mark.parametrize(
+    ("make", "reason"), [(Path.mkdir, "a folder"), (os.mkfifo, "not a regular file")]
+)
+def test_write_atomically_name_of_something_else_is_refused(tmp_path, make, reason):
     path = tmp_path / "name"
-    (path.mkdir if what == "folder" else lambda: os.mkfifo(path))()
-    with pytest.raises(OSError, match=r"cannot write .*name: it is (a|no)"):
-        write_atomically(path, lambda handle: handle.write(b"new"))
+    make(path)
+    for write in (lambda: write_atomically(path, None), lambda: check_output(path)):
+        with pytest.raises(OSError, match=f"cannot write .*name: it is {reason}"):
+            write()
     assert path.exists()
     assert not path.is_file()
 
 
-def test_check_output_refuses_an_input_by_any_name(tmp_path):
-    source, link = tmp_path / "photo.jpg", tmp_path / "link.csv"
-    source.write_bytes(b"photo")
-    link.symlink_to(source)
-    check_output(tmp_path / "new.csv", [source, tmp_path / "missing.jpg"])
-    for path in (source, link, tmp_path / "." / "photo.jpg"):
-        with pytest.raises(ValueError, match="is an input"):
-            check_output(path, [source])
+def test_save_json_any_text_comes_back_and_nan_is_refused(old):
+    value = {"név": ["寿", NOT_UTF_8, 1.5, None]}
+    save_json(value, old)
+    text = old.read_text(encoding="utf-8")
+    assert json.loads(text) == value
+    assert text.endswith("}\n")
+    assert "寿" in text
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="JSON"):
+            save_json([number], old)
+    assert old.read_text(encoding="utf-8") == text
 
 
-def test_save_csv_text_that_looks_like_a_formula_is_quoted(tmp_path):
-    path = tmp_path / "file.csv"
-    save_csv([("=1+2", -0.5), ("@a", 1), ("a=b", -1)], path, header=["name", "n"])
-    assert path.read_text().splitlines()[1:] == ["'=1+2,-0.5", "'@a,1", "a=b,-1"]
-
-
-def test_open_csv_error_in_the_middle_leaves_the_old_file(tmp_path):
-    path = tmp_path / "table.csv"
-    path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), open_csv(path, header=["a"]) as write_row:
+def test_save_csv_keeps_bytes_and_quotes_formulas(old):
+    rows = [["a,b", -0.5], ['say "x"', 2], [NOT_UTF_8, 3], ["=1+2", 4], ["@a", "a=b"]]
+    save_csv(iter(rows), old, header=["name", "n"])
+    assert old.read_bytes() == (
+        b'name,n\n"a,b",-0.5\n"say ""x""",2\n\xff.png,3\n\'=1+2,4\n\'@a,a=b\n'
+    )
+    before = old.read_bytes()
+    with pytest.raises(KeyboardInterrupt), open_csv(old, header=["a"]) as write_row:
         write_row([1])
         raise KeyboardInterrupt
-    assert path.read_text() == "old"
-    assert list_names(tmp_path) == ["table.csv"]
+    assert old.read_bytes() == before
+    assert list_names(old.parent) == ["file"]
 
 
-def test_open_json_lines_writes_a_value_a_line_as_it_comes(tmp_path):
-    path = tmp_path / "values.jsonl"
-    with open_json_lines(path) as write_value:
-        write_value({"path": os.fsdecode(b"\xff.png"), "score": 0.1})
+def test_open_json_lines_writes_a_value_a_line_as_it_comes(old):
+    with open_json_lines(old) as write_value:
+        write_value({"path": NOT_UTF_8, "score": 0.1})
         write_value({"path": "寿", "score": None})
-        assert not path.exists()
-    lines = path.read_text().splitlines()
-    assert [json.loads(line)["score"] for line in lines] == [0.1, None]
-    assert lines[0].startswith('{"path": "\\udcff.png"')
-    with pytest.raises(ValueError, match="not JSON"), open_json_lines(path) as write:
+        assert old.read_bytes() == b"old"
+    text = '{"path": "\\udcff.png", "score": 0.1}\n{"path": "寿", "score": null}\n'
+    assert old.read_text(encoding="utf-8") == text
+    with pytest.raises(ValueError, match="not JSON"), open_json_lines(old) as write:
         write(float("nan"))
-    assert path.read_text().splitlines() == lines
+    assert old.read_text(encoding="utf-8") == text
+
+
+def test_check_writable_leaves_nothing_and_refuses_a_file_for_a_folder(old, one_line):
+    check_writable(old.parent / "a" / "b")
+    for folder in (old, old / "sub"):
+        with pytest.raises(OSError, match="cannot write to the folder") as error:
+            check_writable(folder)
+        assert str(folder) in one_line(error)
+    assert list_names(old.parent) == ["file"]
+
+
+def test_check_output_refuses_an_input_by_any_name(old):
+    link = old.with_name("link")
+    link.symlink_to(old)
+    check_output(old.with_name("new"), [old, old.with_name("missing")])
+    for path in (old, link, old.parent / ".." / "folder" / "file"):
+        with pytest.raises(ValueError, match="is an input"):
+            check_outputs([old.with_name("new"), path], [old])
+
+
+def test_check_outputs_refuses_two_names_of_one_file(old, monkeypatch):
+    monkeypatch.chdir(old.parent)
+    Path("same").symlink_to(".")
+    Path("hard").hardlink_to("file")
+    Path("loop").symlink_to("loop")
+    check_outputs([Path("new.csv"), Path("new.json"), Path("file")], [Path("loop")])
+    for path, other in (("new", "./new"), ("new", "same/new"), ("hard", "file")):
+        with pytest.raises(ValueError, match="two outputs are to be written to"):
+            check_outputs([Path(path), Path("between"), Path(other)])
+
+
+def test_grow_folder_becomes_the_destination_or_leaves_nothing(tmp_path):
+    destination = tmp_path / "new" / "set"
+    with grow_folder(destination) as growing:
+        (growing / "a").touch()
+        assert not destination.exists()
+    assert list_names(destination) == ["a"]
+    with pytest.raises(OSError), grow_folder(destination) as growing:
+        (growing / "b").touch()
+    assert list_names(destination.parent) == ["set"]
+    assert list_names(destination) == ["a"]

@@ -1,38 +1,35 @@
-"""The names of a run's files, as people have them."""
+"""What things are called, as users' files have it."""
 
 from pathlib import Path
 
 import pytest
 
 from files.names import (
+    RunPaths,
     default_checkpoint_path,
     default_history_path,
     list_history_paths,
+    make_printable,
     name_detector,
     name_mask,
     name_run_files,
+    shorten,
 )
 
 
-def test_name_run_files_are_those_in_use():
-    paths = name_run_files(
-        "d", "m", "o", out_dir=Path("out"), checkpoints_dir=Path("cp")
+@pytest.mark.parametrize(("name", "stem"), [(None, "d_m_o"), ("w", "d_m_o_w")])
+def test_name_run_files_are_those_in_use(name, stem):
+    folders = {"out_dir": "x", "checkpoints_dir": Path("cp")}
+    assert name_run_files("d", "m", "o", name=name, **folders) == RunPaths(
+        history=Path(f"x/{stem}.json"),
+        checkpoint=Path(f"cp/{stem}.pt"),
+        snapshot=Path(f"cp/{stem}_last.pt"),
+        lock=Path(f"cp/.{stem}.lock"),
     )
-    assert paths.history == Path("out/d_m_o.json")
-    assert paths.checkpoint == Path("cp/d_m_o.pt")
-    assert paths.snapshot == Path("cp/d_m_o_last.pt")
-    assert paths.lock == Path("cp/.d_m_o.lock")
-
-
-def test_name_run_files_word_comes_last():
-    paths = name_run_files("d", "m", "o", name="w")
-    assert paths.history == Path("out/d_m_o_w.json")
-    assert paths.checkpoint == Path("checkpoints/d_m_o_w.pt")
-    assert paths.snapshot == Path("checkpoints/d_m_o_w_last.pt")
-    assert paths.lock == Path("checkpoints/.d_m_o_w.lock")
 
 
 def test_default_paths_are_of_adam():
+    assert default_checkpoint_path("d") == Path("checkpoints/d_SimpleNet_Adam.pt")
     assert default_checkpoint_path("d", "m") == Path("checkpoints/d_m_Adam.pt")
     assert default_history_path("d", "m") == Path("out/d_m_Adam.json")
 
@@ -40,27 +37,34 @@ def test_default_paths_are_of_adam():
 @pytest.mark.parametrize(
     ("flags", "name"),
     [
-        ({"name": "photos"}, "SimpleNet_photos"),
-        ({"name": "../../x"}, "SimpleNet"),
-        ({"name": 3}, "SimpleNet"),
-        ({}, "SimpleNet"),
-        (None, "SimpleNet"),
+        ({"name": "photos"}, "Net_photos"),
+        ({"name": "../../x"}, "Net"),
+        ({"name": 3}, "Net"),
+        ({}, "Net"),
+        (None, "Net"),
     ],
 )
 def test_name_detector_takes_the_runs_name_if_it_is_a_word(flags, name):
-    assert name_detector("SimpleNet", flags) == name
+    assert name_detector("Net", flags) == name
 
 
-def test_name_mask_is_beside_the_splits_whatever_the_images_ending():
+def test_names_of_pictures():
     mask = Path("data/faces/masks/test/a.b.png")
     assert name_mask("data/faces/test/fake/a.b.jpg") == mask
     assert name_mask(Path("data/faces/test/fake/a.b.webp")) == mask
+    assert shorten("data/faces/test/fake/a.jpg") == "test/fake/a.jpg"
+    assert shorten(Path("fake/a.jpg"), parts=2) == "fake/a.jpg"
 
 
 @pytest.mark.parametrize("name", ["run.pt", "run.3.pt"])
 def test_histories_are_looked_for_beside_the_checkpoints_folder_first(name):
-    assert list_history_paths(f"x/checkpoints/{name}") == [
-        Path("x/out/run.json"),
-        Path("out/run.json"),
-    ]
-    assert list_history_paths(f"checkpoints/{name}") == [Path("out/run.json")]
+    beside, here = Path("x/out/run.json"), Path("out/run.json")
+    assert list_history_paths(f"x/checkpoints/{name}") == [beside, here]
+    assert list_history_paths(f"checkpoints/{name}") == [here]
+
+
+def test_make_printable_leaves_nothing_that_a_terminal_obeys():
+    printable = make_printable("a\x1b[2K\rb\nx \u202ey \u2028z \udcff\t\x9b")
+    assert printable.isprintable()
+    assert printable.startswith("a\\x1b[2K\\rb\\nx \\u202ey")
+    assert make_printable("Gesicht 顔 é.jpg") == "Gesicht 顔 é.jpg"

@@ -4,24 +4,26 @@ import hashlib
 import shlex
 from datetime import datetime, timedelta, timezone
 
-from files.provenance import describe_call, describe_file
+import numpy as np
+
+from files.provenance import VERSION, describe_call, describe_file
 
 
 def test_describe_file_larger_than_a_chunk_has_the_hash_of_all_of_it(tmp_path):
     content = bytes(range(256)) * 10_000
     path = tmp_path / "scores.csv"
     path.write_bytes(content)
-
     expected = hashlib.sha256(content).hexdigest()
     assert describe_file(path) == {"path": str(path), "sha256": expected}
 
 
-def test_describe_call_can_be_pasted_into_a_shell():
+def test_describe_call_is_a_command_to_paste_and_the_versions():
     words = ["--group-by", "(a b)'", "x.csv"]
-
-    call = describe_call("numerical_analysis.py", words, {"numpy": "2.0"})
-
+    call = describe_call("/home/me/numerical_analysis.py", words, "scipy")
     assert shlex.split(call["command"]) == ["python", "numerical_analysis.py", *words]
-    assert call["versions"] == {"numpy": "2.0"}
+    names = ["suite", "python", "torch", "torchvision", "numpy", "pillow", "scipy"]
+    assert list(call["versions"]) == names
+    assert call["versions"]["suite"] == VERSION
+    assert call["versions"]["numpy"] == np.__version__
     age = datetime.now(timezone.utc) - datetime.fromisoformat(call["date"])
     assert abs(age) < timedelta(minutes=1)

@@ -1,10 +1,8 @@
 """Strangers' files are data: none of it is run, and what does not fit is refused."""
 
-import errno
 import io
 import os
 import pickle
-import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from files.tensors import load_model_state, load_tensors, save_tensors
+from files.tensors import guess_network, load_model_state, load_tensors, save_tensors
 
-VALUE = {
-    "weights": [torch.arange(6.0).view(2, 3)],
-    "epoch": 3,
-    "name": "寿",
-    "no": None,
-}
+VALUE = {"weights": [torch.arange(6.0).view(2, 3)] * 2, "name": "寿", "no": None}
 
 
 def write_zip(value: object, path: Path) -> None:
@@ -43,20 +36,12 @@ def write_plain(value: object, path: Path) -> None:
 # --- files ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [str, Path])
-def test_load_tensors_saved_value_comes_back(tmp_path, kind):
-    path = kind(tmp_path / "a" / "file.pt")
-    save_tensors(VALUE, path)
-    result = load_tensors(path)
-    assert torch.equal(result.pop("weights")[0], VALUE["weights"][0])
-    assert result == {key: VALUE[key] for key in ("epoch", "name", "no")}
-
-
-def test_load_tensors_format_before_torch_1_6_is_read(tmp_path):
-    write_legacy(VALUE, tmp_path / "old.pt")
-    assert torch.equal(
-        load_tensors(tmp_path / "old.pt")["weights"][0], VALUE["weights"][0]
-    )
+@pytest.mark.parametrize("write", [save_tensors, write_legacy])
+def test_load_tensors_saved_value_comes_back(tmp_path, write):
+    write(VALUE, tmp_path / "file.pt")
+    value = load_tensors(str(tmp_path / "file.pt"))
+    assert [torch.equal(w, VALUE["weights"][0]) for w in value["weights"]] == [True] * 2
+    assert {**value, "weights": 0} == {**VALUE, "weights": 0}
 
 
 @pytest.mark.parametrize(
@@ -66,11 +51,6 @@ def test_load_tensors_missing_file_is_named(tmp_path, name, reason, one_line):
     with pytest.raises(FileNotFoundError, match=reason) as error:
         load_tensors(tmp_path / name)
     assert str(tmp_path / name) in one_line(error)
-
-
-def test_load_tensors_shared_values_are_read(tmp_path):
-    save_tensors([{"a": torch.ones(3), "b": [1, 2]}] * 3, tmp_path / "x.pt")
-    assert len(load_tensors(tmp_path / "x.pt")) == 3
 
 
 class Hostile:
@@ -83,20 +63,13 @@ class Hostile:
         return self.call
 
 
-HOSTILE = {
-    "system": lambda path: Hostile(os.system, f"touch {path}"),
-    "open": lambda path: Hostile(open, str(path), "w"),
-    "eval": lambda path: Hostile(eval, f"open({str(path)!r}, 'w')"),
-    "popen": lambda path: Hostile(subprocess.Popen, ["touch", str(path)]),
-    "nested": lambda path: Hostile(torch.load, Hostile(os.system, f"touch {path}")),
-}
-
-
 @pytest.mark.parametrize("write", [write_zip, write_legacy, write_plain])
-@pytest.mark.parametrize("name", HOSTILE)
-def test_load_tensors_hostile_pickle_is_not_run(name, write, tmp_path, one_line):
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_load_tensors_hostile_pickle_is_not_run(is_nested, write, tmp_path, one_line):
     path, victim = tmp_path / "hostile.pt", tmp_path / "created"
-    write({"model": torch.ones(2), "x": HOSTILE[name](victim)}, path)
+    hostile = Hostile(os.system, f"touch {victim}")
+    hostile = Hostile(torch.load, hostile) if is_nested else hostile
+    write({"model": torch.ones(2), "x": hostile}, path)
     with pytest.raises(ValueError, match="refused to load") as error:
         load_tensors(path)
     assert str(path) in one_line(error)
@@ -105,69 +78,35 @@ def test_load_tensors_hostile_pickle_is_not_run(name, write, tmp_path, one_line)
 
 @pytest.mark.parametrize(
     "value",
-    [
-        {"args": Path("a")},
-        {"acc": np.float64(1)},
-        nn.Linear(1, 1),
-        torch.eye(2).to_sparse(),
-        torch.zeros(1, dtype=torch.complex64),
-        torch.zeros(1, device="meta"),
-    ],
-    ids=["path", "NumPy", "module", "sparse", "complex", "meta"],
+    [Path("a"), np.float64(1), nn.Linear(1, 1), torch.zeros(1, device="meta")],
+    ids=["path", "NumPy", "module", "meta"],
 )
 def test_load_tensors_anything_but_plain_data_is_refused(tmp_path, value, one_line):
-    save_tensors(value, tmp_path / "file.pt")
+    save_tensors({"model": {}, "x": value}, tmp_path / "file.pt")
     with pytest.raises(ValueError, match="other than tensors and plain") as error:
         load_tensors(tmp_path / "file.pt")
     one_line(error)
 
 
-FOREIGN = {
-    "empty": b"",
-    "text": b"no tensors",
-    "picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
-    "pickle": pickle.dumps([1, 2]),
-    "zip": b"PK\x03\x04" + bytes(100),
-}
-
-
-@pytest.mark.parametrize("name", FOREIGN)
-def test_load_tensors_foreign_file_is_refused(tmp_path, name, one_line):
-    (tmp_path / "bad.pt").write_bytes(FOREIGN[name])
-    with pytest.raises(ValueError, match="refused to load") as error:
-        load_tensors(tmp_path / "bad.pt")
-    assert "bad.pt" in one_line(error)
-
-
-@pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 0.99])
-def test_load_tensors_truncated_file_is_refused(tmp_path, share, one_line):
-    path = tmp_path / "bad.pt"
-    save_tensors(VALUE, path)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(ValueError, match="refused to load") as error:
-        load_tensors(path)
-    one_line(error)
-
-
 @pytest.mark.parametrize("write", [write_zip, write_legacy])
-def test_load_tensors_flipped_bytes_are_refused_or_harmless(tmp_path, write):
+def test_load_tensors_damaged_files_are_refused_or_harmless(tmp_path, write):
     path = tmp_path / "file.pt"
     write(VALUE, path)
     good = np.frombuffer(path.read_bytes(), np.uint8)
     generator = np.random.default_rng(0)
-    num_refused = 0
+    damaged = [good[: int(len(good) * share)] for share in (0.01, 0.3, 0.7, 0.99)]
     for _ in range(150):
-        bad = good.copy()
-        places = generator.integers(0, len(bad), 3)
-        bad[places] = generator.integers(0, 256, 3)
-        path.write_bytes(bad.tobytes())
+        damaged.append(good.copy())
+        damaged[-1][generator.integers(0, len(good), 3)] = generator.integers(0, 256, 3)
+    num_refused = 0
+    for content in damaged:
+        path.write_bytes(content.tobytes())
         try:
             load_tensors(path)
         except ValueError as error:
             assert "\n" not in str(error)
             num_refused += 1
-    assert num_refused > 20
+    assert num_refused > 24
 
 
 # --- pickles that ask for more than there is -----------------------------------------
@@ -180,20 +119,15 @@ def encode_int(value: int) -> bytes:
 
 LAUGHS = b"]q\x00" + b"".join(b"]q%c" % (i + 1) + b"h%ca" % i * 10 for i in range(40))
 DEEP_KEY = b"}" + b")" + b"\x85" * 1_000_000 + b"K\x01s."
+MANY = 1 << 33
 GREEDY = {
-    "bytearray": (b"cbuiltins\nbytearray\n" + encode_int(1 << 33) + b"\x85R.", "other"),
-    "tensor": (b"ctorch\nTensor\n" + encode_int(1 << 40) + b"\x85\x81.", "other"),
-    "storage": (b"ctorch\nFloatStorage\n" + encode_int(1 << 40) + b"\x85R.", "damaged"),
-    "bytes": (
-        b"ctorch.storage\nUntypedStorage\n" + encode_int(1 << 33) + b"\x85R.",
-        "other",
-    ),
+    "bytearray": (b"cbuiltins\nbytearray\n" + encode_int(MANY) + b"\x85R.", "other"),
+    "tensor": (b"ctorch\nTensor\n" + encode_int(MANY) + b"\x85\x81.", "other"),
+    "storage": (b"ctorch\nFloatStorage\n" + encode_int(MANY) + b"\x85R.", "damaged"),
     "deep key": (DEEP_KEY, "other"),
     "deep list": (b"]" * 100_000 + b"a" * 99_999 + b".", "too many times"),
     "laughs": (LAUGHS + b".", "too many times"),
-    "itself": (b"]q\x00h\x00a.", "too many times"),
     "memo": (b"h\xff.", "damaged"),
-    "empty": (b"", "damaged"),
     "no stop": (b"}", "damaged"),
 }
 
@@ -210,6 +144,14 @@ def make_archive(content: bytes, name: str = "data.pkl") -> bytes:
     return target.getvalue()
 
 
+def make_legacy(content: bytes) -> bytes:
+    """Make a file of torch before 1.6, with a pickle of the caller's in it."""
+    buffer = io.BytesIO()
+    torch.save(None, buffer, _use_new_zipfile_serialization=False)
+    before, after = buffer.getvalue().split(b"\x80\x02N.")
+    return before + content + after
+
+
 @pytest.mark.parametrize("name", GREEDY)
 def test_load_tensors_greedy_pickle_is_refused(name, tmp_path, one_line):
     content, reason = GREEDY[name]
@@ -219,211 +161,150 @@ def test_load_tensors_greedy_pickle_is_refused(name, tmp_path, one_line):
     assert reason in one_line(error)
 
 
-def test_load_tensors_storage_larger_than_its_record_is_refused(tmp_path, one_line):
-    path = tmp_path / "greedy.pt"
-    save_tensors(torch.ones(10), path)
-    with zipfile.ZipFile(path) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
-    name = next(name for name in content if name.endswith("data.pkl"))
-    assert b"K\x0a" in content[name]  # ten values ...
-    content[name] = content[name].replace(b"K\x0a", b"J\x00\x00\x10\x00")  # a million
-    with zipfile.ZipFile(path, "w") as archive:
-        for member, data in content.items():
-            archive.writestr(member, data)
-    with pytest.raises(ValueError, match="damaged") as error:
-        load_tensors(path)
-    one_line(error)
-
-
-def make_legacy(content: bytes) -> bytes:
-    """Make a file of torch before 1.6, with a pickle of the caller's in it."""
-    buffer = io.BytesIO()
-    torch.save(None, buffer, _use_new_zipfile_serialization=False)
-    before, after = buffer.getvalue().split(b"\x80\x02N.")
-    return before + content + after
-
-
-# torch, unlike Python's zipfile, finds entries whatever their case, and tells a file
-# by its beginning.
-DISGUISES = {
-    "other case": lambda content: make_archive(content, "DATA.PKL"),
-    "legacy": make_legacy,
-    "archive behind": lambda content: (
-        make_legacy(content) + make_archive(b"\x80\x02N.")
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DISGUISES)
-def test_load_tensors_disguised_greedy_pickle_is_refused(name, tmp_path, one_line):
+# Unlike Python's zipfile, torch finds entries whatever their case, and tells a file by
+# its beginning.
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda content: make_archive(content, "DATA.PKL"),
+        lambda content: make_legacy(content) + make_archive(b"\x80\x02N."),
+    ],
+    ids=["other case", "archive behind"],
+)
+def test_load_tensors_disguised_greedy_pickle_is_refused(disguise, tmp_path):
     path = tmp_path / "disguised.pt"
-    path.write_bytes(DISGUISES[name](b"\x80\x02N."))
+    path.write_bytes(disguise(b"\x80\x02N."))
     assert load_tensors(path) is None  # so that torch does read this pickle
-    path.write_bytes(DISGUISES[name](b"\x80\x02" + DEEP_KEY))
-    with pytest.raises(ValueError, match="other than tensors") as error:
+    path.write_bytes(disguise(b"\x80\x02" + DEEP_KEY))
+    with pytest.raises(ValueError, match="other than tensors"):
         load_tensors(path)
-    one_line(error)
 
 
-@pytest.mark.parametrize("entry", ["data.pkl", "version", "data/0"])
+@pytest.mark.parametrize("entry", ["data.pkl", "data/0"])
 def test_load_tensors_zip_bomb_is_refused_before_it_unpacks(
-    tmp_path, monkeypatch, entry, one_line
+    tmp_path, monkeypatch, entry
 ):
     path = tmp_path / "bomb.pt"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"archive/{entry}", bytes(10_000_000))
-    assert path.stat().st_size < 20_000
     monkeypatch.setattr(
         torch._C, "PyTorchFileReader", lambda *a: pytest.fail("it was unpacked")
     )
-    with pytest.raises(ValueError, match="unpacks to more than its size") as error:
+    with pytest.raises(ValueError, match="unpacks to more than its size"):
         load_tensors(path)
-    one_line(error)
 
 
 @pytest.mark.parametrize(
-    "failure",
-    [RuntimeError("PytorchStreamWriter failed"), OSError(errno.ENOSPC, "full")],
+    ("stop", "expected"),
+    [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "full"), OSError)],
 )
-def test_save_tensors_full_disk_is_an_os_error_and_leaves_the_old_file(
-    tmp_path, monkeypatch, failure
+def test_save_tensors_stopped_while_writing_leaves_the_old_file(
+    stop, expected, tmp_path, monkeypatch
 ):
-    path = tmp_path / "file.pt"
+    class Writer(io.BytesIO):
+        def write(self, data: bytes) -> int:
+            raise stop
+
+    path, save = tmp_path / "file.pt", torch.save
     save_tensors(VALUE, path)
     old = path.read_bytes()
-
-    def write_half(value, handle):
-        handle.write(b"half")
-        raise failure
-
-    monkeypatch.setattr(torch, "save", write_half)
-    with pytest.raises(OSError):
+    monkeypatch.setattr(torch, "save", lambda v, handle: save(v, Writer()))
+    with pytest.raises(expected):
         save_tensors(VALUE, path)
     assert path.read_bytes() == old
-    assert [p.name for p in tmp_path.iterdir()] == ["file.pt"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # --- state dicts ---------------------------------------------------------------------
 
 
 class Tiny(nn.Module):
-    """The names that the spellings are about, in a model that costs nothing."""
+    """Names that are spelt in several ways, in a network that costs nothing."""
 
-    name = "Tiny"
-
-    def __init__(self) -> None:
+    def __init__(self, last: str = "last_linear") -> None:
         super().__init__()
         self.pointwise = nn.Conv2d(2, 3, 1, bias=False)
         self.bn = nn.BatchNorm2d(3)
-        self.last_linear = nn.Linear(3, 2)
+        self.add_module(last, nn.Linear(3, 2))
 
 
-def tiny_state(change=None, *, drop=()):
+def make_state(change=None, *, last: str = "last_linear"):
     torch.manual_seed(3)
-    state = {name: torch.rand(t.shape) for name, t in Tiny().state_dict().items()}
+    state = {name: torch.rand(t.shape) for name, t in Tiny(last).state_dict().items()}
     state["bn.num_batches_tracked"] = torch.tensor(7)
-    state.update(change or {})
-    return {name: value for name, value in state.items() if name not in drop}
+    return {**state, **(change or {})}
 
 
-def spelt_fc(state):
-    return {name.replace("last_linear", "fc"): value for name, value in state.items()}
+def wrap(state, prefix):
+    return {f"{prefix}{name}": value for name, value in state.items()}
 
 
-def spelt_module(state):
-    return {f"module.{name}": value for name, value in state.items()}
+SPELLINGS = {
+    "its own": lambda state: state,
+    "fc": lambda s: {n.replace("last_linear", "fc"): t for n, t in s.items()},
+    "DataParallel": lambda s: wrap(s, "module."),
+    "compiled": lambda s: wrap(s, "_orig_mod."),
+    "both": lambda s: wrap(s, "module._orig_mod."),
+    "2-D": lambda s: {**s, "pointwise.weight": s["pointwise.weight"][:, :, 0, 0]},
+    "double": lambda s: {n: t.double() if t.ndim else t for n, t in s.items()},
+    "no counter": lambda s: {n: t for n, t in s.items() if t.ndim},
+}
 
 
-def spelt_flat(state):
-    return {**state, "pointwise.weight": state["pointwise.weight"][:, :, 0, 0]}
-
-
-def spelt_half(state):
-    return {name: value.double() for name, value in state.items()}
-
-
-@pytest.mark.parametrize(
-    "spell", [dict, spelt_fc, spelt_module, spelt_flat, spelt_half]
-)
-def test_load_model_state_each_spelling_gives_the_same_tensors(spell):
-    model, state = Tiny(), tiny_state()
-    load_model_state(model, spell(state))
+@pytest.mark.parametrize("last", ["last_linear", "fc"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_load_model_state_each_spelling_gives_the_same_tensors(spelling, last):
+    model, state = Tiny(last), make_state(last=last)
+    load_model_state(model, SPELLINGS[spelling](state))
     for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, state[name]), name
-
-
-def test_load_model_state_without_batch_counters_is_accepted():
-    model = Tiny()
-    load_model_state(model, tiny_state(drop=["bn.num_batches_tracked"]))
-    assert torch.equal(model.bn.weight, tiny_state()["bn.weight"])
+        if spelling != "no counter" or tensor.ndim:
+            assert torch.equal(tensor, state[name]), name
 
 
 NAN = torch.tensor([1.0, float("nan"), 0.0])
 REFUSED = {
-    "no dict": ([1, 2], "expected a dict of tensors, got list"),
-    "no names": ({1: torch.zeros(1)}, "other keys"),
+    "list": ([1, 2], "expected a dict of tensors, got list"),
+    "other keys": ({1: torch.zeros(1)}, "other keys"),
     "empty": ({}, "7 of 8 tensors missing"),
-    "missing": (tiny_state(drop=["bn.bias"]), r"1 of 8 tensors missing \(bn\.bias\)"),
     "unexpected": (
-        tiny_state({f"x{i}\n": NAN for i in range(9)}),
+        make_state({f"x{i}\n": NAN for i in range(9)}),
         r"9 of 17 tensors unexpected \(x0\\n, x1\\n, x2\\n, \.\.\.\)",
     ),
-    "shape": (
-        tiny_state({"bn.bias": torch.zeros(4)}),
-        r"bn\.bias .*\(4,\), not",
-    ),
-    "dimensions": (
-        tiny_state({"bn.bias": torch.zeros(3, 1)}),
-        "bn.bias is no 1-D tensor",
-    ),
-    "number": (tiny_state({"bn.bias": 3.0}), "bn.bias is no 1-D tensor"),
-    "nan": (tiny_state({"bn.bias": NAN}), "bn.bias holds NaN or infinite"),
-    "infinite": (tiny_state({"bn.weight": NAN.nan_to_num() / 0}), "bn.weight holds"),
+    "shape": (make_state({"bn.bias": torch.zeros(4)}), r"bn\.bias has shape \(4,\)"),
+    "dimensions": (make_state({"bn.bias": torch.zeros(3, 1)}), "not a 1-D tensor"),
+    "number": (make_state({"bn.bias": 3.0}), "bn.bias is not a 1-D tensor"),
+    "integers": (make_state({"bn.bias": torch.zeros(3).int()}), "holds torch.int32"),
+    "NaN": (make_state({"bn.bias": NAN}), "bn.bias holds NaN or infinite"),
     "too large": (
-        tiny_state({"bn.weight": torch.full((3,), 1e300, dtype=torch.float64)}),
+        make_state({"bn.weight": torch.full((3,), 1e300, dtype=torch.float64)}),
         "bn.weight holds NaN or infinite",
     ),
     "twice": (
-        tiny_state({"fc.weight": torch.zeros(2, 3)}),
+        make_state({"fc.weight": torch.zeros(2, 3)}),
         r"two tensors for last_linear\.weight",
     ),
 }
 
 
-@pytest.mark.parametrize("case", list(REFUSED))
+@pytest.mark.parametrize("case", REFUSED)
 def test_load_model_state_misfit_is_refused_and_model_unchanged(case, one_line):
-    state, match = REFUSED[case]
+    state, reason = REFUSED[case]
     model = Tiny()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(ValueError, match=match) as error:
+    with pytest.raises(ValueError, match=reason) as error:
         load_model_state(model, state)
     one_line(error)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
-class StoppedWriter:
-    """Writes a little, then raises."""
-
-    def __init__(self, stop: type[BaseException]) -> None:
-        self.stop, self.num_writes = stop, 0
-
-    def write(self, data: bytes) -> int:
-        self.num_writes += 1
-        if self.num_writes == 3:
-            raise self.stop
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is kept."""
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_save_tensors_stopped_while_writing_stops(stop, tmp_path, monkeypatch):
-    save = torch.save
-    monkeypatch.setattr(
-        torch, "save", lambda value, handle: save(value, StoppedWriter(stop))
-    )
-    with pytest.raises(stop):
-        save_tensors({"a": torch.zeros(10)}, tmp_path / "x.pt")
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod."])
+def test_guess_network_tells_weights_by_their_names(wrapper):
+    block = "block12.rep.1.pointwise.weight"
+    for names, network in (
+        (["conv3.weight", "fc3.weight"], "SimpleNet"),
+        ([block, "last_linear.0.weight"], "XceptionBased"),
+        ([block, "fc.weight"], "a plain Xception (see --weights)"),
+        (["conv.weight"], None),
+    ):
+        assert guess_network([wrapper + name for name in names]) == network
