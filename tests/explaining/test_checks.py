@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ from explaining.checks import (
     compute_rank_correlations,
     order_cells,
     randomise_from_the_top,
-    read_mask,
 )
 from files.checkpoint import CheckpointRecord
 from hardware import Precision
@@ -63,13 +61,6 @@ class Patch(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         fake = self.scale * (images[(..., *self.patch)].mean((1, 2, 3)) - 0.5)
         return torch.stack([-fake, fake], dim=1)
-
-
-def make_patch_images() -> Tensor:
-    """Noise with a bright patch where `Patch` looks."""
-    images = make_images(NUM, SIZE) / 10 - 1
-    images[(..., *Patch.patch)] = 1.5
-    return images
 
 
 def make_map(place: tuple[slice, slice]) -> np.ndarray:
@@ -172,10 +163,10 @@ def test_removal_follows_the_calibrated_score_and_knows_where_the_network_looks(
 ):
     detector = Detector(Patch(), record=CheckpointRecord(temperature=2, logit_bias=0.5))
     orders, targets = order_cells(make_map(place), seed=0), torch.ones(NUM)
+    images = make_images(NUM, SIZE) / 10 - 1
+    images[(..., *Patch.patch)] = 1.5
 
-    found = check_removal(
-        make_patch_images(), targets, orders, detector, Precision(), insert=insert
-    )
+    found = check_removal(images, targets, orders, detector, Precision(), insert=insert)
 
     assert found["passed"] == (place == Patch.patch)
     assert ("better than random and centre" in found["sentence"]) == found["passed"]
@@ -208,15 +199,12 @@ def test_mask_shares_by_hand():
         assert mass == area
 
 
-def make_mask(folder: Path, place: tuple[slice, slice]) -> ImageFile:
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    mask[place] = 255
-    Image.fromarray(mask).save(folder / "mask.png")
-    return ImageFile(folder / "mask.png")
-
-
 def test_check_masks_knows_whether_maps_point_at_the_planted_part(tmp_path):
-    masks = [make_mask(tmp_path, Patch.patch)] * 4 + [None] * 2
+    pixels = np.zeros((2 * SIZE, 2 * SIZE), np.uint8)  # of another size than the map
+    pixels[4:12, 48:56] = 255
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    mask = ImageFile(tmp_path / "mask.png")
+    masks = [mask] * 4 + [None] * 2
 
     found = check_masks(make_map(Patch.patch) + 0.001, masks)
     elsewhere = check_masks(make_map(ELSEWHERE), masks)
@@ -227,15 +215,7 @@ def test_check_masks_knows_whether_maps_point_at_the_planted_part(tmp_path):
     assert found["inside"]["area"]["mean"] == 16 / 32**2
     assert not elsewhere["passed"]
     assert "do not point at it" in elsewhere["sentence"]
-    assert check_masks(make_map(Patch.patch), [*masks[:1], *[None] * 5]) is None
-
-
-def test_read_mask_fits_it_to_the_map(tmp_path):
-    mask = read_mask(make_mask(tmp_path, np.s_[:, 16:]), (8, 16))
-
-    assert mask.shape == (8, 16)
-    assert mask[:, 9:].all()
-    assert not mask[:, :7].any()
+    assert check_masks(make_map(ELSEWHERE), [mask, *[None] * 5]) is None
 
 
 def test_compute_mean_by_hand():
