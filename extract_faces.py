@@ -96,9 +96,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for name in CLASS_NAMES:
         text = f"{name} photographs and videos, or folders of them"
         add(f"--{name}", type=Path, nargs="+", default=[], metavar="PATH", help=text)
-    add(
-        "--to", type=Path, required=True, metavar="DIR", help="the new dataset's folder"
-    )
+    text = "the dataset's folder; it must not be there yet"
+    add("--to", type=Path, required=True, metavar="DIR", help=text)
     for entry in fields(Cropping):
         add(f"--{entry.name.replace('_', '-')}", **entry.metadata)
     add(

@@ -29,6 +29,16 @@ def save_alike(image: Image.Image, path: Path, label: int, number: int) -> None:
     image.save(path, quality=90)
 
 
+def save_again(source: Path, target: Path, quality: int | None = 40) -> Path:
+    """Save a copy of an image elsewhere: its bytes, or encoded anew."""
+    if quality is None:
+        target.write_bytes(source.read_bytes())
+    else:
+        with Image.open(source) as image:
+            image.convert("RGB").save(target, quality=quality)
+    return target
+
+
 def write_dataset(
     root: Path,
     sizes: Mapping[str, int],
