@@ -178,7 +178,7 @@ def _describe_sample_size(run: Run) -> str:
 def _list_overfitting(run: Run) -> list[str]:
     """Say if training's accuracy is far above validation's at the best epoch."""
     history, epoch = run.training.history.run, run.detector.record.epoch
-    if not history or not 0 < epoch <= len(history["val_acc"]):
+    if not 0 < epoch <= len(history.get("val_acc", ())):
         return []
     gap = history["train_acc"][epoch - 1] - history["val_acc"][epoch - 1]
     if gap < _GAP:

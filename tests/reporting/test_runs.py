@@ -13,102 +13,94 @@ from utils import load_checkpoint
 
 
 @pytest.fixture
-def own_files(tmp_path):
+def own(tmp_path):
     """A run's files that the test may change."""
     return make_files(tmp_path)
 
 
 def find(files, **changes):
-    """What is known of a training, with other settings or another checkpoint."""
-    detector = load_checkpoint(changes.pop("path", files.checkpoint))
+    """What is known of a training, with other settings."""
+    detector = load_checkpoint(files.checkpoint)
     return find_training(detector, replace(files.settings, **changes))
 
 
-def test_training_is_found_with_its_counts_images_and_history(own_files):
-    training = find(own_files)
+def rewrite(files, **entries):
+    """Put other entries into the checkpoint, and forget the history."""
+    make_checkpoint(files.checkpoint, **{"dataset": "faces", "flags": FLAGS, **entries})
+    files.history.unlink()
+
+
+def test_training_is_found_with_its_counts_images_and_history(files):
+    training = find(files)
 
     assert training.counts["train"] == {"real": 5, "fake": 4}
     assert training.note == (
         "The counts are those that the training recorded. The data folder still holds "
         "files of the same names."
     )
-    samples = {
-        name: sorted(shorten(file.name, parts=2) for file in files)
-        for name, files in training.samples.items()
-    }
-    assert samples["real"] == [f"real/0{n}.png" for n in range(5)]
-    assert samples["fake"] == [f"fake/0{n}.png" for n in range(4)]
+    names = [
+        shorten(f.name, parts=2) for some in training.samples.values() for f in some
+    ]
+    assert names == [
+        f"{c}/0{n}.png" for c, m in (("real", 5), ("fake", 4)) for n in range(m)
+    ]
     assert training.history.run["run_id"] == RUN_ID
     assert (training.recipe.dataset, training.recipe.epochs) == ("faces", 2)
 
 
-def test_samples_follow_the_seed(own_files):
-    folder = own_files.settings.source.data_root / "faces" / "train" / "real"
+def test_samples_follow_the_seed_and_new_files_are_noted(own):
+    folder = own.settings.source.data_root / "faces" / "train" / "real"
     for number in range(10, 40):
         (folder / f"{number}.png").write_bytes((folder / "00.png").read_bytes())
 
-    first, again, other = (
-        [file.name for file in find(own_files, seed=seed).samples["real"]]
-        for seed in (0, 0, 1)
-    )
+    trainings = [find(own, seed=seed) for seed in (0, 0, 1)]
 
+    first, again, other = (
+        [file.name for file in training.samples["real"]] for training in trainings
+    )
     assert len(first) == 6
     assert first == again != other
-
-
-def test_changed_folder_is_noted(own_files):
-    folder = own_files.settings.source.data_root / "faces/train/real"
-    (folder / "00.png").rename(folder / "99.png")
-
-    assert "files of other names than in the training" in find(own_files).note
+    assert "files of other names than in the training" in trainings[0].note
 
 
 @pytest.mark.parametrize("data", [None, [], {"train": 3}, {"x": {}}, {"train": {}}])
-def test_counts_are_those_of_the_folder_if_none_were_recorded(own_files, data):
-    own_files.history.write_text(json.dumps([make_run(run_id=RUN_ID, data=data)]))
+def test_counts_are_those_of_the_folder_if_none_were_recorded(own, data):
+    own.history.write_text(json.dumps([make_run(run_id=RUN_ID, data=data)]))
 
-    training = find(own_files)
+    training = find(own)
 
     assert training.note.startswith("The counts are those of the data folder")
     assert training.counts["test"] == {"real": 2, "fake": 3}
 
 
-def test_training_without_history_or_data_says_so(own_files, tmp_path):
-    own_files.history.unlink()
-    source = replace(own_files.settings.source, data_root=tmp_path / "none")
+def test_training_without_history_or_data_says_so(own, tmp_path):
+    own.history.unlink()
+    source = replace(own.settings.source, data_root=tmp_path / "none")
 
-    training = find(own_files, source=source)
+    training = find(own, source=source)
 
     assert training.counts == training.samples == {}
     assert training.note == "How many images there were was not recorded."
-    assert training.history.note == f"there is no history {own_files.history}"
+    assert training.history.note == f"there is no history {own.history}"
 
 
 @pytest.mark.parametrize(
-    "flags",
+    "change",
     [
-        {},
-        {**FLAGS, "lr": "x; rm -rf /"},
-        {**FLAGS, "lr": None},
-        {**FLAGS, "epochs": [1]},
-        {**FLAGS, "name": "../x"},
-        {**FLAGS, "model": "XceptionBased"},
-        {**FLAGS, "weights": "imagenet.pth"},
+        *({"lr": "x; rm -rf /"}, {"lr": None}, {"epochs": [1]}, {"name": "../x"}),
+        *({"model": "XceptionBased"}, {"weights": "imagenet.pth"}),
     ],
 )
-def test_flags_that_the_parser_would_refuse_are_no_recipe(own_files, flags):
-    own_files.history.unlink()
-    path = make_checkpoint(own_files.checkpoint, dataset="faces", flags=flags)
+def test_flags_that_the_parser_would_refuse_are_no_recipe(own, change):
+    rewrite(own, flags={**FLAGS, **change})
 
-    assert find(own_files, path=path).recipe is None
+    assert find(own).recipe is None
 
 
-def test_training_on_blended_images_shows_real_ones_alone(own_files):
-    flags = {**FLAGS, "self_blend": 1.0, "limit": 3}
-    path = make_checkpoint(own_files.checkpoint, dataset="faces", flags=flags)
-    own_files.history.unlink()
+def test_training_on_blended_images_shows_real_ones_alone(own):
+    rewrite(own, flags={**FLAGS, "self_blend": 1.0, "limit": 3})
 
-    training = find(own_files, path=path)
+    training = find(own)
 
     assert list(training.samples) == ["real"]
     assert training.counts["train"] == {"real": 3, "fake": 3}
@@ -116,17 +108,17 @@ def test_training_on_blended_images_shows_real_ones_alone(own_files):
 
 
 @pytest.mark.parametrize("is_aside", [False, True])
-def test_history_is_found_by_the_runs_number(own_files, is_aside):
-    path = own_files.checkpoint
+def test_history_is_found_by_the_runs_number(own, is_aside):
+    path = own.checkpoint
     if is_aside:  # by a later run
         path = path.rename(path.with_name("faces_SimpleNet_Adam.12.pt"))
     runs = [make_run(run_id="other"), make_run(4, run_id=RUN_ID), make_run()]
-    own_files.history.write_text(json.dumps(runs))
+    own.history.write_text(json.dumps(runs))
 
     history = find_history(load_checkpoint(path), None)
 
     assert len(history.run["val_acc"]) == 4
-    assert history.path == own_files.history
+    assert history.path == own.history
 
 
 def test_history_of_a_checkpoint_without_number_is_the_newest(tmp_path):
@@ -140,26 +132,26 @@ def test_history_of_a_checkpoint_without_number_is_the_newest(tmp_path):
 @pytest.mark.parametrize(
     "text", ["{", '[{"run_id": "x"}]', "[]", json.dumps([make_run(run_id="other")])]
 )
-def test_useless_history_is_refused_only_if_it_is_asked_for(own_files, text, one_line):
-    detector = load_checkpoint(own_files.checkpoint)
-    own_files.history.write_text(text)
+def test_useless_history_is_refused_only_if_it_is_asked_for(own, text, one_line):
+    detector = load_checkpoint(own.checkpoint)
+    own.history.write_text(text)
 
     history = find_history(detector, None)
 
-    assert history.run is None
-    assert str(own_files.history) in history.note
+    assert history.run == {}
+    assert str(own.history) in history.note
     with pytest.raises(ValueError, match=r"faces_SimpleNet_Adam\.json") as error:
-        find_history(detector, own_files.history)
+        find_history(detector, own.history)
     one_line(error)
 
 
 @pytest.mark.parametrize("dataset", ["", "../faces"])
-def test_checkpoint_that_names_no_dataset_needs_one(own_files, dataset, one_line):
-    path = make_checkpoint(own_files.checkpoint, dataset=dataset)
+def test_checkpoint_that_names_no_dataset_needs_one(own, dataset, one_line):
+    rewrite(own, dataset=dataset, flags={})
 
     with pytest.raises(ValueError, match="name the dataset to judge with -d") as error:
-        collect_runs([path], own_files.settings)
+        collect_runs([own.checkpoint], own.settings)
     one_line(error)
 
-    (run,) = collect_runs([path], replace(own_files.settings, dataset="faces"))
-    assert run.training.samples == {}
+    training = find(own, dataset="faces")
+    assert (training.samples, training.recipe) == ({}, None)
