@@ -2,21 +2,13 @@
 
 import argparse
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import command_line
-from auditing.duplicates import Pair, find_duplicates
-from auditing.findings import (
-    Finding,
-    classify_pair,
-    format_auc,
-    list_findings,
-)
+from auditing.duplicates import find_duplicates
+from auditing.findings import list_findings, summarise
 from auditing.fixing import (
     ACTIONS,
     MANIFEST,
@@ -25,21 +17,16 @@ from auditing.fixing import (
     plan_fix,
     save_fix,
 )
-from auditing.page import build_figure, build_page, summarise
-from auditing.properties import Inspection, inspect, shorten
+from auditing.page import Audit, save_audit
+from auditing.properties import inspect
 from auditing.shortcuts import Shortcut, find_shortcuts
-from faces_dataset import FacesDataset, count_classes, describe_split
-from files.atomic import check_writable, save_json
+from faces_dataset import FacesDataset, count_classes, describe_split, list_names
+from files.atomic import check_writable
 from files.names import SPLITS
 from files.provenance import describe_call
-from files.run_files import get_versions
-from plots.pages import save_page
-from plots.style import save_figure
 from scores import find_leaks, groups_from_names
-from scores.groups import Leak
-from utils import load_dataset
+from utils import Source, list_splits, open_splits
 
-ENDINGS = (".png", ".json", ".html")
 _ROW = "{:<24}{:<9}{:<7}{:<24}{}"
 
 EPILOG = """examples:
@@ -57,7 +44,7 @@ The exit status is 1 when something serious was found."""
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_data_flags(parser)
+    command_line.add_dataset_flag(parser)
     parser.add_argument(
         "--group-by",
         metavar="REGEX",
@@ -80,105 +67,65 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when something serious was found, else 0."""
     args = parse_args(argv)
-    datasets = open_splits(args.dataset, args.data_root, limit=args.limit)
-    group_of = find_groups(datasets, args.group_by)
+    path = args.data_root / args.dataset
+    source = Source(args.data_root, limit=args.limit)
+    datasets = open_splits(args.dataset, source, splits=list_splits(path) or SPLITS)
+    for dataset in datasets.values():
+        groups_from_names(list_names(dataset), args.group_by)  # refuses what is broken
     check_writable(args.figures_dir)
     if args.fix is not None:
-        check_destination(args.fix, args.data_root / args.dataset)
-    for split, dataset in datasets.items():
-        command_line.say(describe_split(split, dataset))
+        check_destination(args.fix, path)
+    command_line.say(*(describe_split(*entry) for entry in datasets.items()))
 
-    inspection = inspect_splits(datasets)
-    groups = group_of and [group_of[path] for path in inspection.paths]
-    pairs = find_duplicates(inspection)
-    leaks = find_group_leaks(inspection, groups)
-    shortcuts = find_shortcuts(inspection, groups, seed=args.seed)
-    findings = list_findings(inspection, pairs, leaks, shortcuts)
-    command_line.say("", *format_table(shortcuts), "", *map(str, findings))
-    command_line.say(f"{args.dataset}: {summarise(findings)}")
+    audit = audit_splits(args.dataset, datasets, args.group_by, seed=args.seed)
+    command_line.say("", *format_table(audit.shortcuts), "")
+    command_line.say(*map(str, audit.findings))
+    command_line.say(f"{args.dataset}: {summarise(audit.findings)}")
 
-    counts = {split: count_classes(dataset) for split, dataset in datasets.items()}
-    audit = Audit(args.dataset, counts, inspection, pairs, shortcuts, findings)
-    call = describe_call(
-        Path(__file__).name, sys.argv[1:] if argv is None else argv, _get_versions()
-    )
-    for path in save_audit(audit, args.figures_dir, call):
-        command_line.say(f"wrote {path}")
+    words = sys.argv[1:] if argv is None else argv
+    call = describe_call(Path(__file__).name, words, "scipy", "scikit-learn")
+    for written in save_audit(audit, args.figures_dir, call):
+        command_line.say(f"wrote {written}")
     if args.fix is not None:
-        fates = plan_fix(inspection, pairs, groups)
+        fates = plan_fix(audit.inspection, audit.pairs, audit.groups)
         save_fix(fates, args.fix)
         command_line.say(describe_fix(fates, args.fix))
-    return int(any(finding.level == "serious" for finding in findings))
+    return int(any(finding.level == "serious" for finding in audit.findings))
 
 
-@dataclass(frozen=True)
-class Audit:
-    """All that was found out about a dataset.
+def audit_splits(
+    name: str,
+    datasets: Mapping[str, FacesDataset],
+    pattern: str | None = None,
+    *,
+    seed: int = 0,
+) -> Audit:
+    """Audit a dataset.
 
-    Attributes:
-        dataset: its name.
-        counts: split -> class -> images.
-        inspection: what was measured of each.
-        pairs: of images that show the same.
-        shortcuts: how well each property tells the classes apart.
-        findings: what to know of it, the serious first.
-    """
-
-    dataset: str
-    counts: dict[str, dict[str, int]]
-    inspection: Inspection
-    pairs: list[Pair]
-    shortcuts: list[Shortcut]
-    findings: list[Finding]
-
-
-def open_splits(
-    name: str, data_root: str | Path, *, limit: int | None = None
-) -> dict[str, FacesDataset]:
-    """Open the splits that a dataset has.
+    Args:
+        name: of the dataset.
+        datasets: by split.
+        pattern: what names the group of an image, as `groups_from_names` takes it.
+        seed: of the folds.
 
     Raises:
-        FileNotFoundError: there is no such dataset, or a class has no folder.
-        ValueError: a class has no image.
+        ValueError: the pattern is broken, or does not match a name.
     """
-    there = [split for split in SPLITS if (Path(data_root) / name / split).is_dir()]
-    return {
-        split: load_dataset(name, split, data_root=data_root, limit=limit)
-        for split in there or SPLITS
-    }
-
-
-def inspect_splits(datasets: Mapping[str, FacesDataset]) -> Inspection:
-    """Measure every image of the splits."""
-    paths, splits, labels = [], [], []
+    files, splits, labels = [], [], []
     for split, dataset in datasets.items():
-        paths += map(dataset.get_path, range(len(dataset)))
+        files += map(dataset.get_file, range(len(dataset)))
         splits += [split] * len(dataset)
         labels += dataset.get_labels().tolist()
-    return inspect(paths, splits, labels)
-
-
-def find_groups(
-    datasets: Mapping[str, FacesDataset], pattern: str | None
-) -> dict[Path, str] | None:
-    """Return the group of each file, None without a pattern.
-
-    Raises:
-        ValueError: for a broken pattern, or one that does not match a name.
-    """
-    paths = [d.get_path(index) for d in datasets.values() for index in range(len(d))]
-    groups = groups_from_names(list(map(str, paths)), pattern)
-    return groups and dict(zip(paths, groups, strict=True))
-
-
-def find_group_leaks(
-    inspection: Inspection, groups: Sequence[str] | None
-) -> list[Leak]:
-    """Find groups that stand in more than one split; without groups there is none."""
-    by_split: dict[str, list[str]] = {}
+    inspection = inspect(files, splits, labels)
+    pairs = find_duplicates(inspection)
+    groups = groups_from_names([file.name for file in inspection.files], pattern)
+    by_split = defaultdict(list)
     for split, group in zip(inspection.splits.tolist(), groups or (), strict=False):
-        by_split.setdefault(split, []).append(group)
-    return find_leaks(by_split)
+        by_split[split].append(group)
+    shortcuts = find_shortcuts(inspection, groups, pairs=pairs, seed=seed)
+    findings = list_findings(inspection, pairs, find_leaks(by_split), shortcuts)
+    counts = {split: count_classes(dataset) for split, dataset in datasets.items()}
+    return Audit(name, counts, inspection, groups, pairs, shortcuts, findings)
 
 
 def format_table(shortcuts: Sequence[Shortcut]) -> list[str]:
@@ -186,9 +133,7 @@ def format_table(shortcuts: Sequence[Shortcut]) -> list[str]:
     lines = [_ROW.format("property", "of", "split", "AUC [95 % together]", "verdict")]
     for shortcut in shortcuts:
         if not shortcut.is_constant:
-            kind = "file" if shortcut.is_of_file else "content"
-            cells = shortcut.trait.name, kind, shortcut.split, format_auc(shortcut)
-            lines.append(_ROW.format(*cells, shortcut.verdict))
+            lines.append(_ROW.format(*shortcut.to_cells()))
     varying = {s.trait.name for s in shortcuts if not s.is_constant}
     names = dict.fromkeys(s.trait.name for s in shortcuts)
     constant = [name for name in names if name not in varying]
@@ -197,85 +142,11 @@ def format_table(shortcuts: Sequence[Shortcut]) -> list[str]:
     return lines
 
 
-def save_audit(audit: Audit, folder: str | Path, call: dict[str, Any]) -> list[Path]:
-    """Save figure, numbers and page; return their paths.
-
-    Args:
-        audit: what was found.
-        folder: where.
-        call: what ran, as `describe_call` returns it.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    start = Path(folder) / f"{audit.dataset}_audit"
-    png, json, html = (start.with_name(start.name + e) for e in ENDINGS)
-    page = build_page(
-        audit.dataset,
-        audit.inspection,
-        audit.findings,
-        shortcuts=audit.shortcuts,
-        counts=audit.counts,
-    )
-    save_figure(build_figure(audit.dataset, audit.shortcuts), png)
-    save_json({**call, **describe_audit(audit)}, json)
-    save_page(page, html)
-    return [png, json, html]
-
-
-def describe_audit(audit: Audit) -> dict[str, Any]:
-    """Return an audit as values for JSON."""
-    paths = audit.inspection.paths
-    return {
-        "dataset": audit.dataset,
-        "counts": audit.counts,
-        "findings": [
-            {"level": f.level, "text": f.text, "advice": f.advice}
-            for f in audit.findings
-        ],
-        "shortcuts": [
-            {
-                "property": shortcut.trait.name,
-                "columns": shortcut.trait.columns,
-                "kind": "file" if shortcut.is_of_file else "content",
-                "split": shortcut.split,
-                "num_images": shortcut.num_images,
-                "auc": shortcut.auc,
-                "auc_interval": [shortcut.low, shortcut.high],
-                "is_constant": shortcut.is_constant,
-                "verdict": shortcut.verdict,
-                "typical": shortcut.difference,
-            }
-            for shortcut in audit.shortcuts
-        ],
-        "pairs": [
-            {
-                "first": shorten(paths[pair.first]),
-                "second": shorten(paths[pair.second]),
-                "kind": pair.kind,
-                "similarity": pair.similarity,
-                "meaning": classify_pair(audit.inspection, pair),
-            }
-            for pair in audit.pairs
-        ],
-        "unreadable": [
-            {"path": shorten(bad.path), "reason": bad.reason}
-            for bad in audit.inspection.unreadable
-        ],
-    }
-
-
 def describe_fix(fates: Sequence[Fate], destination: Path) -> str:
     """Say what was written, and how many files were treated how."""
     counts = Counter(fate.action for fate in fates)
     numbers = ", ".join(f"{counts[action]} {action}" for action in ACTIONS)
     return f"wrote {destination} ({numbers}: {destination / MANIFEST} says which, why)"
-
-
-def _get_versions() -> dict[str, str]:
-    """Return the versions that numbers may depend on."""
-    names = ("scipy", "scikit-learn")
-    return {**get_versions(), **{name: version(name) for name in names}}
 
 
 if __name__ == "__main__":

@@ -1,86 +1,112 @@
 """Make a dataset of face crops from photographs and videos.
 
-Each class's photographs and videos are named, files or folders. All faces of one source
-go to one split, and sources of one name in both classes to the same split (a video and
-the forgery made of it). File names begin with their source's name, so that
-numerical_analysis.py --group-by prefix keeps its frames together.
+Name each class's photographs and videos, as files or folders. All faces of one source
+go to one split, and so do sources of one name (a video and the forgery made from it).
+File names begin with the source's name, so that numerical_analysis.py --group-by prefix
+keeps its frames together.
 """
 
 import argparse
-import re
 import sys
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
 import command_line
+from faces_dataset import FACES_TABLE
 from files.atomic import check_writable, grow_folder, save_csv
+from files.bounds import SHARE, Bounds
 from files.names import CLASS_NAMES, SPLITS, VIDEO_SUFFIXES
 from hardware import show_progress
-from loading import IMAGE_SIZE, list_images, read_image
-from loading.face_finding import CROP_SIDE, Face, FaceFinder, crop_face
+from loading import CROP_MARGIN, IMAGE_SIZE, list_images, read_image
+from loading.face_finding import FaceFinder, crop_face
+from loading.preprocessing import MARGINS
 
 QUALITY = 95  # of the JPEG files, the same in both classes
-HEADER = ("crop", "source", "seconds", "left", "top", "right", "bottom", "confidence")
+BOX = ("left", "top", "right", "bottom")
+HEADER = ("crop", "source", "seconds", *BOX, "confidence", "margin")
+LONGEST_NAME = 50  # characters, of 4 bytes at most; a file's name has 255 at most
+SHOWN = 3  # sources that an error names
+INSTANT = 1e-4  # seconds, by which times are rounded
 
 EPILOG = """example:
   python extract_faces.py --real videos/real photos --fake videos/fake --to datasets/own
   python train_main.py -d own --data-root datasets
 
 writes, to the folder of --to, {train,val,test}/{real,fake}/SOURCE_NUMBER_FACE.jpg and
-faces.csv: each crop's source, time and box. Sources that cannot be read are named on
-stderr, the others are still used, and the exit status is 1."""
+faces.csv: each crop's source, time, box and margin. Sources that cannot be read or show
+no face are named on stderr, and the others are still used. The exit status is 1 when a
+source cannot be read, or when a split has no face of a class."""
+
+
+def _flag(default: float, allowed: Bounds, metavar: str, text: str) -> Any:
+    options = {"type": command_line.take(allowed), "metavar": metavar, "help": text}
+    return field(default=default, metadata={**options, "default": default})
+
+
+@dataclass(frozen=True)
+class Cropping:
+    """Which faces are cut out, and how; a field is a flag."""
+
+    every: float = _flag(
+        1.0, Bounds(0, 86_400, above=True), "SECONDS", "between frames of a video"
+    )
+    most_frames: int = _flag(50, Bounds(1, 100_000, int), "N", "of a video")
+    least_height: float = _flag(
+        64.0, Bounds(1, 10_000), "PIXELS", "smaller faces are left out"
+    )
+    margin: float = _flag(
+        CROP_MARGIN, MARGINS, "RATIO", "a crop's side in heights of a face"
+    )
+    size: int = _flag(IMAGE_SIZE, Bounds(8, 4096, int), "PIXELS", "of the crops")
+
+
+@dataclass
+class Haul:
+    """What a source gave.
+
+    Attributes:
+        source: its file.
+        class_name: real or fake.
+        group: what its crops' names begin with.
+        num_frames: looked at.
+        rows: of faces.csv, as `HEADER` says.
+        error: why it cannot be read, or not to its end; empty if it can.
+    """
+
+    source: Path
+    class_name: str
+    group: str
+    num_frames: int = 0
+    rows: list[tuple] = field(default_factory=list)
+    error: str = ""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
+    add = parser.add_argument
     for name in CLASS_NAMES:
-        parser.add_argument(
-            f"--{name}",
-            type=Path,
-            nargs="+",
-            default=[],
-            metavar="PATH",
-            help=f"{name} photographs and videos, or folders of them",
-        )
-    parser.add_argument(
-        "--to",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="the dataset's folder; it must not be there yet",
-    )
-    positive = command_line.number_type(float, lambda x: x > 0, "a number above 0")
-    for flag, kind, default, metavar, text in (
-        ("--every", positive, 1.0, "SECONDS", "of a video: a frame each so often"),
-        ("--most-frames", command_line.positive_int, 50, "N", "of a video"),
-        ("--least-height", positive, 64.0, "PIXELS", "smaller faces are left out"),
-        (
-            "--margin",
-            positive,
-            CROP_SIDE,
-            "RATIO",
-            "a crop's side in heights of a face",
-        ),
-        ("--size", command_line.positive_int, IMAGE_SIZE, "PIXELS", "of the crops"),
-    ):
-        parser.add_argument(
-            flag, type=kind, default=default, metavar=metavar, help=text
-        )
-    parser.add_argument(
+        text = f"{name} photographs and videos, or folders of them"
+        add(f"--{name}", type=Path, nargs="+", default=[], metavar="PATH", help=text)
+    text = "the dataset's folder; it must not be there yet"
+    add("--to", type=Path, required=True, metavar="DIR", help=text)
+    for entry in fields(Cropping):
+        add(f"--{entry.name.replace('_', '-')}", **entry.metadata)
+    add(
         "--shares",
-        type=command_line.number_type(
-            float, lambda x: 0 <= x <= 1, "a number from 0 to 1"
-        ),
+        type=command_line.take(SHARE),
         nargs=3,
         default=[0.6, 0.2, 0.2],
         metavar=("TRAIN", "VAL", "TEST"),
-        help="of the sources, in each split",
+        help="of the sources that give faces, in each split",
     )
     command_line.add_seed_flag(parser)
     args = parser.parse_args(argv)
@@ -92,167 +118,259 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; return 1 when a source could not be read, else 0."""
+    """Run the script; return 1 when sources or classes are missing, else 0."""
     args = parse_args(argv)
     if args.to.exists() or args.to.is_symlink():
         raise ValueError(f"{args.to} is already there: give --to another name")
     check_writable(args.to.parent)
-    finder = FaceFinder()
-    sources = {name: list_sources(getattr(args, name)) for name in CLASS_NAMES}
-    splits = choose_splits(sources, args.shares, args.seed)
-    rows, failures, counts = [], [], {}
+    sources = list_sources({name: getattr(args, name) for name in CLASS_NAMES})
+    cropping, finder = command_line.take_fields(args, Cropping), FaceFinder()
     with grow_folder(args.to) as folder:
-        for name in CLASS_NAMES:
-            for source in show_progress(sources[name], f"{name} sources"):
-                place = f"{splits[name_group(source)]}/{name}"
-                num_before = len(rows)
-                try:
-                    for frame in read_frames(source, args.every, args.most_frames):
-                        faces = finder.find(frame.picture)
-                        rows += save_crops(frame, faces, folder, place, args)
-                except (ValueError, OSError) as error:
-                    failures.append(str(error))
-                counts[place] = counts.get(place, 0) + len(rows) - num_before
-        if not rows:
-            raise ValueError(
-                "no face was found: name photographs or videos that show faces of at "
-                f"least {args.least_height:g} pixels (--least-height)"
-            )
-        save_csv(rows, folder / "faces.csv", header=HEADER)
-    for failure in failures:
-        command_line.say(failure, file=sys.stderr)
+        hauls = extract(sources, folder, cropping, finder)
+        lines = describe_failures(hauls, cropping)
+        if not any(haul.rows for haul in hauls):
+            more = "; ..." if len(lines) > SHOWN else ""
+            raise ValueError(f"nothing to write: {'; '.join(lines[:SHOWN])}{more}")
+        splits = choose_splits(hauls, args.shares, args.seed)
+        counts = move_to_splits(hauls, splits, folder)
+    gaps = [
+        f"{split} has no {name} face: name more sources that show one"
+        for split, share in zip(SPLITS, args.shares, strict=True)
+        for name in CLASS_NAMES
+        if share and sources[name] and not counts[split, name]
+    ]
+    command_line.say(*lines, *gaps, file=sys.stderr)
     for split in SPLITS:
-        numbers = [f"{counts.get(f'{split}/{n}', 0)} {n}" for n in CLASS_NAMES]
+        numbers = [f"{counts[split, name]} {name}" for name in CLASS_NAMES]
         command_line.say(f"{split}: {', '.join(numbers)}")
     command_line.say(f"wrote {args.to}")
-    return 1 if failures else 0
+    return int(bool(gaps) or any(haul.error for haul in hauls))
 
 
-class Frame(NamedTuple):
-    """A photograph, or a video's frame.
+def list_sources(named: Mapping[str, Iterable[Path]]) -> dict[str, list[Path]]:
+    """List each class's photographs and videos; of folders those directly in them.
 
-    Attributes:
-        source: its file.
-        number: of the frames taken, from 0.
-        seconds: from the video's start; 0 of a photograph.
-        picture: upright, RGB.
-    """
-
-    source: Path
-    number: int
-    seconds: float
-    picture: Image.Image
-
-
-def list_sources(paths: Sequence[Path]) -> list[Path]:
-    """Replace folders by the photographs and videos directly in them, sorted by name.
+    A file that is named twice is listed once.
 
     Raises:
-        ValueError: there is no such path, or two sources go by the same name.
+        ValueError: a path is not a file or folder, a folder holds neither photographs
+            nor videos, or a file is named in both classes.
     """
-    sources = []
-    for path in paths:
-        if path.is_dir():
-            images = {path / name for name in list_images(path)[0]}
-            videos = {p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES}
-            sources += sorted(images | videos)
-        elif path.is_file():
-            sources.append(path)
-        else:
-            raise ValueError(f"there is no file or folder {path}")
-    groups: dict[str, Path] = {}
-    for source in sources:
-        other = groups.setdefault(name_group(source), source)
-        if other is not source:
-            raise ValueError(
-                f"{other} and {source} would both be called {name_group(source)}: "
-                "rename one"
-            )
-    return sources
+    found: dict[str, dict[tuple[int, int], Path]] = {name: {} for name in named}
+    for name, paths in named.items():
+        for source in (s for path in paths for s in _list_folder(path)):
+            status = source.stat()  # a file may have several names
+            found[name].setdefault((status.st_dev, status.st_ino), source)
+    if shared := set.intersection(*(set(files) for files in found.values())):
+        first = next(iter(found.values()))[shared.pop()]
+        raise ValueError(f"{first} is named in both classes: name it in one")
+    return {name: list(files.values()) for name, files in found.items()}
 
 
-def name_group(source: Path) -> str:
-    """Return what a source's crops begin with: its name, with no '_' in it."""
-    return re.sub(r"[^A-Za-z0-9.+-]+", "-", source.stem) or "source"
+def _list_folder(path: Path) -> list[Path]:
+    """Return a file itself, or what is to be read in a folder, sorted by name."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise ValueError(f"there is no file or folder {path}")
+    entries = [path / name for name in list_images(path)[0]]
+    entries += [p for p in path.iterdir() if is_video(p) and not p.name.startswith(".")]
+    if files := sorted({entry for entry in entries if entry.is_file()}):
+        return files
+    raise ValueError(f"there is no photograph or video in the folder {path}")
+
+
+def is_video(path: Path) -> bool:
+    """Say whether a file has a video's ending."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def name_groups(sources: Iterable[Path]) -> dict[Path, str]:
+    """Name what the crops of each source begin with: readable, and without '_'.
+
+    Sources whose names differ only in the ending, in case or in how accents are encoded
+    are one group; different groups have different names.
+    """
+    stems = {s: unicodedata.normalize("NFC", s.stem) for s in sources}
+    groups: dict[str, str] = {}
+    for stem in stems.values():
+        kept = "".join(
+            c if c in ".+-" or unicodedata.category(c)[0] in "LMN" else " "
+            for c in stem
+        )
+        base = "-".join(kept.split())[:LONGEST_NAME].strip(".-") or "source"
+        taken = {name.casefold() for name in groups.values()}
+        name, number = base, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{base}-{number}"
+        groups.setdefault(stem.casefold(), name)
+    return {source: groups[stem.casefold()] for source, stem in stems.items()}
+
+
+def extract(
+    sources: Mapping[str, Sequence[Path]],
+    folder: Path,
+    cropping: Cropping,
+    finder: FaceFinder,
+) -> list[Haul]:
+    """Save all faces of each class's sources below `folder`/CLASS.
+
+    Raises:
+        OSError: a crop cannot be written.
+    """
+    groups = name_groups(source for of_class in sources.values() for source in of_class)
+    hauls = [Haul(s, name, groups[s]) for name, found in sources.items() for s in found]
+    num_frames: Counter[Path] = Counter()  # of each group and class
+    for haul in show_progress(hauls, "sources"):
+        prefix = folder / haul.class_name / haul.group
+        prefix.parent.mkdir(exist_ok=True)
+        start, options = num_frames[prefix], {"cropping": cropping, "finder": finder}
+        try:
+            for rows in cut_faces(haul.source, prefix, start, **options):
+                haul.num_frames += 1
+                haul.rows += rows
+        except ValueError as error:
+            haul.error = str(error)
+        num_frames[prefix] += haul.num_frames
+    return hauls
+
+
+def cut_faces(
+    source: Path, prefix: Path, start: int, *, cropping: Cropping, finder: FaceFinder
+) -> Iterator[list[tuple]]:
+    """Save each frame's faces as PREFIX_NUMBER_FACE.jpg; yield their rows.
+
+    Raises:
+        ValueError: as `read_frames`.
+        OSError: a crop cannot be written.
+    """
+    size = cropping.size, cropping.size
+    for number, (seconds, picture) in enumerate(read_frames(source, cropping), start):
+        rows = []
+        for place, face in enumerate(finder.find(picture)):
+            if face.box[3] - face.box[1] >= cropping.least_height:
+                path = prefix.with_name(f"{prefix.name}_{number:05d}_{place}.jpg")
+                crop = crop_face(picture, face, margin=cropping.margin)
+                crop.resize(size, Image.Resampling.LANCZOS).save(path, quality=QUALITY)
+                box = [round(x, 1) for x in face.box]
+                numbers = round(face.confidence, 4), cropping.margin
+                rows.append((path.name, str(source), round(seconds, 3), *box, *numbers))
+        yield rows
+
+
+def read_frames(
+    source: Path, cropping: Cropping
+) -> Iterator[tuple[float, Image.Image]]:
+    """Yield a photograph, or a video's frames: seconds from its start, upright RGB.
+
+    Raises:
+        ValueError: it cannot be read, or breaks off.
+    """
+    if not is_video(source):
+        yield 0.0, read_image(source)
+        return
+    path = str(source.absolute())  # a relative one may read like an address
+    if path != path.encode(errors="ignore").decode():
+        raise ValueError(f"cannot read the video {source}: its name is not UTF-8")
+    video = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    try:
+        yield from _take_frames(video, cropping)
+    except ValueError as error:
+        raise ValueError(f"cannot read the video {source}: {error}") from None
+    finally:
+        video.release()
+
+
+def _take_frames(
+    video: cv2.VideoCapture, cropping: Cropping
+) -> Iterator[tuple[float, Image.Image]]:
+    """Yield a frame each so many seconds, by the times at which frames are shown."""
+    rate = video.get(cv2.CAP_PROP_FPS) or 25.0
+    num_grabbed = num_taken = 0
+    seconds = due = 0.0
+    while num_taken < cropping.most_frames and video.grab():
+        seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000 or num_grabbed / rate
+        num_grabbed += 1
+        if seconds + INSTANT >= due:
+            is_read, pixels = video.retrieve()
+            if is_read:
+                picture = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+                yield seconds, picture
+                num_taken += 1
+            due = cropping.every * ((seconds + INSTANT) // cropping.every + 1)
+    count = video.get(cv2.CAP_PROP_FRAME_COUNT)  # of some formats from the duration
+    if not num_taken:
+        raise ValueError("none of its frames can be decoded")
+    is_short = max(num_grabbed, seconds * rate) < 0.9 * count
+    if is_short and num_taken < cropping.most_frames:
+        raise ValueError(f"it breaks off after {num_grabbed} of {count:.0f} frames")
+
+
+def describe_failures(hauls: Iterable[Haul], cropping: Cropping) -> list[str]:
+    """Name the sources that cannot be read or show no face, each with the reason."""
+    no_face = f"no face of at least {cropping.least_height:g} pixels (--least-height)"
+    return [
+        haul.error or f"{haul.source}: {no_face}; frames looked at: {haul.num_frames}"
+        for haul in hauls
+        if haul.error or not haul.rows
+    ]
 
 
 def choose_splits(
-    sources: dict[str, Sequence[Path]], shares: Sequence[float], seed: int
+    hauls: Iterable[Haul], shares: Sequence[float], seed: int
 ) -> dict[str, str]:
-    """Draw a split for each group of sources, so that the shares hold in each class.
+    """Draw a split for each group that gave faces, so that shares hold in each class.
 
-    Groups that are in one class and those in both are shared out each by themselves.
+    Groups of one class and those of both are dealt out each by themselves. A split that
+    has no face of a class yet comes first.
+
+    Args:
+        hauls: what the sources gave.
+        shares: of the groups, in each split.
+        seed: of the order in which groups are dealt out.
     """
-    groups = {name: {name_group(s) for s in sources[name]} for name in sources}
-    kinds: dict[tuple[str, ...], list[str]] = {}
-    for group in sorted(set().union(*groups.values())):
-        kind = tuple(name for name in groups if group in groups[name])
-        kinds.setdefault(kind, []).append(group)
-    rng = np.random.default_rng(seed)
-    splits = {}
-    for members in kinds.values():
-        bounds = np.rint(np.cumsum(shares) * len(members))
-        for rank, position in enumerate(rng.permutation(len(members))):
-            place = int(np.searchsorted(bounds, rank, side="right"))
-            splits[members[position]] = SPLITS[min(place, len(SPLITS) - 1)]
+    kinds: dict[str, frozenset[str]] = {}  # the classes of each group
+    for haul in hauls:
+        if haul.rows:
+            kinds[haul.group] = kinds.get(haul.group, frozenset()) | {haul.class_name}
+    sizes = Counter(kinds.values())
+    order = np.random.default_rng(seed).permutation(sorted(kinds)).tolist()
+    splits, dealt = {}, Counter()  # dealt to each split: of a kind, of a class
+    for group in sorted(order, key=lambda group: -len(kinds[group])):
+        kind, needs = kinds[group], {}
+        for split, share in zip(SPLITS, shares, strict=True):
+            num_empty = sum(not dealt[split, name] for name in kind)
+            needs[split] = (
+                num_empty * (share > 0),
+                share * sizes[kind] - dealt[split, kind],
+            )
+        splits[group] = split = max(needs, key=needs.get)
+        dealt.update([(split, kind), *((split, name) for name in kind)])
     return splits
 
 
-def read_frames(source: Path, every: float, most: int) -> Iterator[Frame]:
-    """Yield a photograph, or a video's frames.
+def move_to_splits(
+    hauls: Sequence[Haul], splits: Mapping[str, str], folder: Path
+) -> Counter[tuple[str, str]]:
+    """Move crops from FOLDER/CLASS to FOLDER/SPLIT/CLASS, and write faces.csv.
 
-    Args:
-        source: an image, or a video by its ending.
-        every: seconds from one frame to the next.
-        most: frames of a video.
-
-    Raises:
-        ValueError: it cannot be read.
+    Returns:
+        The number of crops of each split and class.
     """
-    if source.suffix.lower() not in VIDEO_SUFFIXES:
-        yield Frame(source, 0, 0.0, read_image(source))
-        return
-    video = cv2.VideoCapture(str(source))
-    try:
-        rate = video.get(cv2.CAP_PROP_FPS) or 25.0
-        position = number = 0
-        while number < most and video.grab():
-            if position >= round(number * every * rate):
-                is_read, pixels = video.retrieve()
-                if is_read:
-                    picture = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-                    yield Frame(source, number, position / rate, picture)
-                number += 1
-            position += 1
-    finally:
-        video.release()
-    if not position:
-        raise ValueError(f"cannot read the video {source}")
-
-
-def save_crops(
-    frame: Frame,
-    faces: Sequence[Face],
-    folder: Path,
-    place: str,
-    args: argparse.Namespace,
-) -> list[tuple]:
-    """Save a frame's faces below `folder`/`place`; return their rows of faces.csv."""
-    rows = []
-    for number, face in enumerate(faces):
-        _, top, _, bottom = face.box
-        if bottom - top < args.least_height:
-            continue
-        name = f"{name_group(frame.source)}_{frame.number:05d}_{number}.jpg"
-        path = folder / place / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        crop = crop_face(frame.picture, face, side=args.margin)
-        size = (args.size, args.size)
-        crop.resize(size, Image.Resampling.LANCZOS).save(path, quality=QUALITY)
-        box = [round(x, 1) for x in face.box]
-        seconds, confidence = round(frame.seconds, 3), round(face.confidence, 4)
-        rows.append((f"{place}/{name}", str(frame.source), seconds, *box, confidence))
-    return rows
+    rows, counts = [], Counter()
+    for haul in hauls:
+        for name, *cells in haul.rows:
+            place = splits[haul.group], haul.class_name
+            counts[place] += 1
+            target = folder.joinpath(*place, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / haul.class_name / name).rename(target)
+            rows.append(("/".join((*place, name)), *cells))
+    for name in {haul.class_name for haul in hauls}:
+        (folder / name).rmdir()
+    save_csv(rows, folder / FACES_TABLE, header=HEADER)
+    return counts
 
 
 if __name__ == "__main__":

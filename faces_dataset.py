@@ -6,6 +6,7 @@ import copy
 import csv
 import hashlib
 import os
+import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,20 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
     return f"{line}; {skipped} other files or folders passed over" if skipped else line
 
 
+def choose_images(
+    dataset: FacesDataset, label: int, num: int, seed: int
+) -> list[ImageFile]:
+    """Choose `num` random images of a class, or all that it has.
+
+    Which ones depends on the seed, the dataset's name and the class alone.
+    """
+    indices = np.flatnonzero(dataset.get_labels() == label).tolist()
+    name = dataset.root_path.parent.name
+    generator = random.Random(f"{seed} {name} {label}")
+    chosen = generator.sample(indices, min(num, len(indices)))
+    return [dataset.get_file(index) for index in chosen]
+
+
 def list_names(dataset: FacesDataset) -> list[str]:
     """Return the names of a dataset's images, in order."""
     return [dataset.get_name(index) for index in range(len(dataset))]
@@ -207,3 +222,24 @@ def read_crop_margin(folder: Path) -> float | None:
         return MARGINS.parse(row.get("margin") or "")
     except ValueError:  # of an earlier version, or of somebody else
         return None
+
+
+def choose_random(
+    dataset: FacesDataset, num: int, seed: int | Sequence[int]
+) -> list[list[int]]:
+    """Choose random images of each class.
+
+    Args:
+        dataset: of N images.
+        num: of each class, if it has so many.
+        seed: the choice depends on it, and on how many images each class has.
+
+    Returns:
+        For each label the images' indices, sorted.
+    """
+    generator, chosen = np.random.default_rng(seed), []
+    for label in range(len(CLASS_NAMES)):
+        indices = np.flatnonzero(dataset.get_labels() == label)
+        size = min(num, len(indices))
+        chosen.append(np.sort(generator.choice(indices, size, replace=False)).tolist())
+    return chosen

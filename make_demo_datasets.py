@@ -1,7 +1,7 @@
-"""Make two datasets of drawn faces, so that everything runs with no download.
+"""Make two datasets of drawn faces, so that everything runs without a download.
 
-fakes_dataset: the inner face of one drawn person planted into another's picture; which
-pixels are planted is in masks/, for the checks of saliency_map.py --checks.
+fakes_dataset: the inner face of one drawn person planted into another's picture; masks/
+says which pixels are planted, for saliency_map.py --checks.
 synthetic_dataset: drawn faces with the periodic traces of a GAN's up-sampling.
 File names begin with the person's number: numerical_analysis.py --group-by prefix.
 """
@@ -35,10 +35,12 @@ from drawn_faces.plan import (
 )
 from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from files.atomic import check_writable
+from files.bounds import COUNT, Bounds
 from files.names import name_mask
 
-FEWEST_FOR_A_POOL = 40  # below, starting processes costs more than it saves
-FEWEST_TO_LEARN_FROM = 300  # training images of a class, SimpleNet in five epochs
+SIZES = Bounds(64, 4096, int)
+FEWEST_FOR_A_POOL = 40  # with fewer, starting processes costs more than it saves
+FEWEST_TO_LEARN_FROM = 300  # training images of each class, SimpleNet in five epochs
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -53,7 +55,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--images-per-class",
-        type=command_line.positive_int,
+        type=command_line.take(COUNT),
         default=600,
         metavar="N",
         help="training images of each class; validation has a fifth, test two fifths "
@@ -62,16 +64,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--size",
-        type=command_line.number_type(
-            int, lambda n: n >= 64, "a whole number of at least 64"
-        ),
+        type=command_line.take(SIZES),
         default=256,
         metavar="PIXELS",
         help="height and width of the images",
     )
     parser.add_argument(
         "--workers",
-        type=command_line.positive_int,
+        type=command_line.take(COUNT),
         default=_count_cores(),
         metavar="N",
         help="processes that draw; the images do not depend on it",
@@ -79,8 +79,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace datasets that are there and that this script made; without it "
-        "they are kept as they are",
+        help="replace existing datasets if this script made them; without it they are "
+        "kept as they are",
     )
     command_line.add_seed_flag(parser)
     return parser.parse_args(argv)
@@ -96,8 +96,8 @@ def _count_cores() -> int:
 def draw_picture(picture: Picture) -> tuple[bytes, bytes | None]:
     """Draw one image of a dataset as a JPEG file, and its mask if a face is planted.
 
-    The bytes depend on the picture's fields alone, and on the versions of NumPy,
-    SciPy and Pillow. Real and fake differ in the forgery, in nothing else.
+    The bytes depend only on the picture's fields, and on the versions of NumPy, SciPy
+    and Pillow. Real and fake differ in nothing but the forgery.
     """
 
     def start(*stream: int) -> np.random.Generator:
@@ -137,7 +137,7 @@ def save_picture(folder: str | Path, picture: Picture) -> None:
 def save_pictures(
     pictures: Sequence[Picture], folder: str | Path, *, workers: int = 1
 ) -> None:
-    """Draw all pictures below `folder`, in several processes where it pays."""
+    """Draw all pictures below `folder`, in several processes if that pays."""
     name, total = pictures[0].dataset, len(pictures)
     save = partial(save_picture, folder)
     if workers == 1 or total < FEWEST_FOR_A_POOL:
@@ -152,7 +152,7 @@ def save_pictures(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Make what is missing and say where it is."""
+    """Make the datasets that are missing and say where they are."""
     args = parse_args(argv)
     paths = {name: args.data_root / name for name in DATASETS}
     missing = [n for n, p in paths.items() if args.overwrite or not os.path.lexists(p)]
@@ -160,28 +160,29 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_replaceable(paths[name])
     if missing:
         check_writable(args.data_root)
+    options = {"images_per_class": args.images_per_class, "size": args.size}
     for name, path in paths.items():
         if name not in missing:
-            command_line.say(f"{path}: already there; --overwrite would make it anew")
+            command_line.say(f"{path}: already there; --overwrite would replace it")
             continue
-        pictures = plan_dataset(
-            name,
-            images_per_class=args.images_per_class,
-            seed=args.seed,
-            size=args.size,
-        )
+        pictures = plan_dataset(name, seed=args.seed, **options)
         with publish(path) as folder:
             save_pictures(pictures, folder, workers=args.workers)
         command_line.say(f"{path}: {len(pictures)} images, made")
-    root = shlex.quote(str(args.data_root))
-    where = "" if args.data_root == Path("datasets") else f" --data-root {root}"
+    say_what_is_next(args.data_root, args.images_per_class if missing else None)
+
+
+def say_what_is_next(data_root: Path, num_images: int | None) -> None:
+    """Print the command to try next; `num_images` of each class were made now."""
     script = "train_main.py -d fakes_dataset -m SimpleNet"
-    if missing and args.images_per_class < FEWEST_TO_LEARN_FROM:
+    if num_images is not None and num_images < FEWEST_TO_LEARN_FROM:
         script = "plot_samples_of_faces_dataset.py"
         command_line.say(
-            "enough to look at; to learn from, make more: SimpleNet needs about "
+            "enough to look at, too few to learn from: SimpleNet needs about "
             f"--images-per-class {FEWEST_TO_LEARN_FROM}"
         )
+    is_default = data_root == Path("datasets")
+    where = "" if is_default else f" --data-root {shlex.quote(str(data_root))}"
     command_line.say(f"next: python {script}{where}")
 
 

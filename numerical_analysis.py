@@ -21,7 +21,7 @@ from files.provenance import describe_call
 from hardware import Compute, show_progress
 from judging.detector import Detector, Scored, as_detector, build_score_set
 from models import NETWORKS
-from plots.reports import save_all
+from plots.save_analysis import save_all
 from scores import (
     ScoreFormat,
     ScoreSet,
@@ -202,8 +202,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     words = sys.argv[1:] if argv is None else argv
     call = describe_call(__file__, words, "scipy", "scikit-learn", "matplotlib")
-    for path in save_all(analyses, args.figures_dir, call):
-        say(f"wrote {path}")
+    paths, text = save_all(analyses, args.figures_dir, call)
+    say(*text.split("\n"), "", *(f"wrote {path}" for path in paths))
 
 
 def get_soft_scores_and_true_labels(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import command_line
 from files.atomic import check_writable, save_csv
-from files.history import CURVES, load_history
-from files.names import MODEL_NAMES, default_history_path, name_detector
-from plots.learning import Run, plot_accuracies, plot_losses
+from files.bounds import COUNT, DATASET_NAME
+from files.history import CURVES, check_run, load_history
+from files.names import default_history_path, name_detector
+from plots.learning import TrainingRun, plot_accuracies, plot_losses
 from plots.style import save_plot
 
 EPILOG = """example:
@@ -28,6 +29,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "-d",
         "--dataset",
+        type=command_line.take(DATASET_NAME),
         default="fakes_dataset",
         metavar="NAME",
         help="the dataset that was trained on",
@@ -42,7 +44,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--run",
-        type=command_line.positive_int,
+        type=command_line.take(COUNT),
         metavar="N",
         help="which run of the history, 1 the oldest (default: the newest)",
     )
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     default_path = default_history_path(args.dataset, args.model)
     path = args.train_details_json or default_path
     run = choose_run(load_history(path), args.run, path)
-    check_run(run, args.dataset, args.model, path)
+    check_origin(run, args.dataset, args.model, path)
     check_writable(args.figures_dir)
 
     detector = name_detector(args.model, run.get("flags"))
@@ -74,27 +76,33 @@ def main(argv: Sequence[str] | None = None) -> None:
         command_line.say(f"wrote {written}")
 
 
-def choose_run(runs: Sequence[Run], number: int | None, path: Path) -> Run:
+def choose_run(
+    runs: Sequence[TrainingRun], number: int | None, path: Path
+) -> TrainingRun:
     """Return run `number` (1 the oldest, None the newest) of the history at `path`.
 
     Raises:
-        ValueError: there is no run of this number, or it has no finished epoch.
+        ValueError: there is no run of this number, its curves cannot be read (it may
+            have diverged), or it has no finished epoch.
     """
-    if number is not None and number > len(runs):
+    number = len(runs) if number is None else number
+    if number > len(runs):
         raise ValueError(f"{path} has no run {number}; --run takes 1 to {len(runs)}")
-    run = runs[-1 if number is None else number - 1]
+    run = runs[number - 1]
+    check_run(run, f"run {number} of {path}")
     if not run["train_loss"]:
-        raise ValueError(f"the run in {path} has no finished epoch to draw yet")
+        raise ValueError(f"run {number} of {path} has no finished epoch to draw yet")
     return run
 
 
-def check_run(run: Run, dataset: str, model: str, path: Path) -> None:
+def check_origin(run: TrainingRun, dataset: str, model: str, path: Path) -> None:
     """Raise ValueError when a run says that it is of another dataset or model."""
-    for flag, name, given in (("-m", "model", model), ("-d", "dataset", dataset)):
+    # The original exercise, which stored no flags, may have recorded a class's name.
+    has_flags = isinstance(run.get("flags"), dict)
+    known = {"-d": ("dataset", dataset), "-m": ("model", model if has_flags else None)}
+    for flag, (name, given) in known.items():
         recorded = run.get(name)
-        # The original exercise may have recorded a path, or a class's name.
-        is_known = name == "dataset" or recorded in MODEL_NAMES
-        if isinstance(recorded, str) and is_known and Path(recorded).name != given:
+        if isinstance(recorded, str) and given not in (None, Path(recorded).name):
             raise ValueError(
                 f"{path} is the history of the {name} {recorded!r}, not {given!r}; "
                 f"give {flag} {Path(recorded).name}"

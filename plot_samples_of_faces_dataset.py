@@ -1,7 +1,7 @@
 """Draw random real and fake faces of every dataset under a folder."""
 
 import argparse
-import random
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,20 +11,19 @@ from matplotlib.figure import Figure
 from PIL.Image import Image
 
 import command_line
-from faces_dataset import CLASS_NAMES, FAKE, REAL, SPLITS, FacesDataset
+from faces_dataset import FacesDataset, choose_random, count_classes
 from files.atomic import check_writable, save_json
+from files.names import CLASS_NAMES, FAKE, REAL
 from loading.augmentation import degrade
 from loading.self_blending import self_blend
-from plots.style import FAKE_COLOR, REAL_COLOR, escape_dollars, save_figure
-from utils import list_datasets
+from plots.style import CLASS_COLORS, escape_dollars, save_figure
+from utils import list_datasets, list_splits
 
 NUM_SAMPLES = 8  # of each class of each dataset
 EDGE = 192  # pixels of an image in the figure
 
-# What train_main.py can make of a real image.
-CHANGES = {"--self-blend": self_blend, "--augment robust": degrade}
-
-FAKE_NAMES = (CLASS_NAMES[FAKE], "real, changed by --self-blend")
+# What train_main.py can make of a real image -> how, and the label that it then has.
+CHANGES = {"--self-blend": (self_blend, FAKE), "--augment robust": (degrade, REAL)}
 
 EPILOG = """examples:
   python plot_samples_of_faces_dataset.py
@@ -40,36 +39,31 @@ class Row:
     """Random images of one class of a dataset.
 
     Attributes:
-        dataset: the dataset's name.
-        split: where the images are from.
+        dataset, split: where the images are from.
         class_name: real or fake; or what was done to the real ones.
+        label: what a training calls them.
         num_images: how many there are to choose from.
-        paths: the chosen ones.
+        names: of the chosen ones.
         images: the same, RGB, all of one size.
     """
 
     dataset: str
     split: str
     class_name: str
+    label: int
     num_images: int
-    paths: list[str]
+    names: list[str]
     images: list[Image]
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_data_root_flag(parser)
-    parser.add_argument(
-        "--limit",
-        type=command_line.positive_int,
-        metavar="N",
-        help="choose from the first N images of each class",
-    )
+    command_line.add_source_flags(parser)
     parser.add_argument(
         "--augmented",
         action="store_true",
-        help="draw too what train_main.py --self-blend and --augment robust make of "
+        help="also draw what train_main.py --self-blend and --augment robust make of "
         "the real images",
     )
     command_line.add_seed_flag(parser)
@@ -92,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "split": row.split,
             "class": row.class_name,
             "num_images": row.num_images,
-            "paths": row.paths,
+            "paths": row.names,
         }
         for row in rows
     ]
@@ -105,7 +99,8 @@ def choose_rows(
 ) -> list[Row]:
     """Choose random images of both classes of every dataset under `data_root`.
 
-    They are of the training split, or of the next one that a dataset has.
+    They are of the training split, or of the next one that a dataset has. Other
+    datasets do not change the choice.
 
     Raises:
         FileNotFoundError: there is no dataset.
@@ -119,26 +114,16 @@ def choose_rows(
         )
     rows = []
     for name in names:
-        folder = Path(data_root) / name
-        split = next(split for split in SPLITS if (folder / split).is_dir())
-        dataset = FacesDataset(folder / split, limit=limit)
-        rows += [_choose_row(dataset, label, name, seed) for label in (REAL, FAKE)]
+        split = list_splits(Path(data_root) / name)[0]
+        dataset = FacesDataset(Path(data_root) / name / split, limit=limit)
+        counts = count_classes(dataset)
+        own_seed = [seed, zlib.crc32(name.encode(errors="surrogateescape"))]
+        for label, indices in enumerate(choose_random(dataset, NUM_SAMPLES, own_seed)):
+            class_name, of_label = CLASS_NAMES[label], map(dataset.get_name, indices)
+            images = [dataset[index][0].resize((EDGE, EDGE)) for index in indices]
+            where = name, split, class_name, label, counts[class_name]
+            rows.append(Row(*where, list(of_label), images))
     return rows
-
-
-def _choose_row(dataset: FacesDataset, label: int, name: str, seed: int) -> Row:
-    """Choose random images of a class; other datasets do not change the choice."""
-    indices = np.flatnonzero(dataset.get_labels() == label).tolist()
-    generator = random.Random(f"{seed} {name} {label}")
-    chosen = generator.sample(indices, min(NUM_SAMPLES, len(indices)))
-    return Row(
-        name,
-        dataset.root_path.name,
-        CLASS_NAMES[label],
-        len(indices),
-        [str(dataset.get_path(index)) for index in chosen],
-        [dataset[index][0].resize((EDGE, EDGE)) for index in chosen],
-    )
 
 
 def add_changed_rows(rows: Sequence[Row], seed: int) -> list[Row]:
@@ -146,12 +131,12 @@ def add_changed_rows(rows: Sequence[Row], seed: int) -> list[Row]:
     result = []
     for row in rows:
         result.append(row)
-        for number, (flag, change) in enumerate(CHANGES.items()):
-            if row.class_name == CLASS_NAMES[REAL]:
-                generator = np.random.default_rng([seed, number])
-                images = [change(image, generator) for image in row.images]
-                name = f"real, changed by {flag}"
-                result.append(replace(row, class_name=name, images=images))
+        changes = CHANGES if row.label == REAL else {}
+        for number, (flag, (change, label)) in enumerate(changes.items()):
+            generator = np.random.default_rng([seed, number])
+            images = [change(image, generator) for image in row.images]
+            name = f"real, changed by {flag}"
+            result.append(replace(row, class_name=name, label=label, images=images))
     return result
 
 
@@ -162,9 +147,9 @@ def build_figure(rows: Sequence[Row]) -> Figure:
     figure.suptitle("Random images of each dataset")
     strips = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for strip, row in zip(strips, rows, strict=True):
-        color = FAKE_COLOR if row.class_name in FAKE_NAMES else REAL_COLOR
         title = f"{row.dataset}, {row.split} split: {row.class_name}"
         title = f"{title} ({len(row.images)} of n = {row.num_images})"
+        color = CLASS_COLORS[row.label]
         strip.suptitle(escape_dollars(title), color=color, fontsize=11)
         cells = strip.subplots(1, NUM_SAMPLES)
         for axes in cells:

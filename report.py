@@ -7,8 +7,8 @@ from pathlib import Path
 
 import command_line
 from files.names import FIGURES_DIR
-from hardware import choose_precision, prepare_device
 from reporting import Settings, name_report, write_report
+from utils import Source
 
 EPILOG = """examples:
   python report.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
@@ -24,25 +24,19 @@ The numbers are those of numerical_analysis.py with the same flags."""
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    parser.add_argument(
-        "-cpp",
-        "-cp",
-        "--checkpoint-path",
-        type=Path,
+    command_line.add_checkpoint_flag(
+        parser,
+        "checkpoint written by train_main.py; several are compared",
         nargs="+",
         required=True,
-        metavar="FILE",
-        help="checkpoint written by train_main.py; several are compared",
     )
-    command_line.add_data_flags(parser, default=None)
-    parser.add_argument(
-        "--split", choices=("val", "test"), default="test", help="what is judged"
-    )
+    command_line.add_dataset_flag(parser, default=None)
+    command_line.add_split_flag(parser)
     parser.add_argument(
         "--history",
         type=Path,
         metavar="FILE",
-        help="the run's history (default: that of the checkpoint's name in out/, "
+        help="the run's history (default: the one with the checkpoint's name in out/, "
         "beside the checkpoint's folder or here)",
     )
     parser.add_argument(
@@ -65,25 +59,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     output = args.output or name_report(args.checkpoint_path, FIGURES_DIR)
     settings = Settings(
+        source=command_line.take_fields(args, Source),
+        compute=command_line.take_compute(args),
         dataset=args.dataset,
-        data_root=args.data_root,
-        split=args.split,
-        limit=args.limit,
         history_path=args.history,
-        batch_size=args.batch_size,
-        workers=args.workers,
-        full_decoding=args.full_decoding,
         seed=args.seed,
         num_resamples=args.resamples,
     )
-    write_report(
-        args.checkpoint_path,
-        output,
-        settings,
-        precision=choose_precision(args.precision, prepare_device(args.device)),
-        script=Path(__file__).name,
-        arguments=sys.argv[1:] if argv is None else argv,
-    )
+    call = Path(__file__).name, sys.argv[1:] if argv is None else argv
+    write_report(args.checkpoint_path, output, settings, call=call)
     command_line.say(f"wrote {output}")
 
 

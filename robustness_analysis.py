@@ -20,8 +20,10 @@ from hardware import show_progress
 from judging.detector import Detector, Scored
 from loading import read_image, read_samples
 from loading.disturbances import LEVELS, UNITS, disturb
-from metrics.robustness import MEASURES, compute_auc_kept, measure_condition
+from metrics.delong import compute_auc_kept
+from metrics.summary import measure_condition
 from models import NETWORKS
+from plots.paper_tables import list_csv_cells, name_csv_columns
 from plots.robustness import build_robustness_figure, format_robustness
 from plots.style import save_figure
 from utils import Source, load_checkpoint, open_source
@@ -205,7 +207,7 @@ def save_robustness(folder: Path, numbers: dict[str, Any]) -> list[Path]:
     title = f"{what} on {numbers['dataset']}, test split, {counts} images, disturbed"
     save_figure(build_robustness_figure(detectors, PANELS, title), png)
     header = ["detector", "disturbance", "level", "strength"]
-    header += [n for m in MEASURES for n in (m, f"{m}_low", f"{m}_high")]
+    header += name_csv_columns("robustness")
     save_csv(_list_rows(detectors), csv, header=header)
     save_json(numbers, json)
     return [png, csv, json]
@@ -218,9 +220,7 @@ def _list_rows(detectors: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:
             for level, found in enumerate(levels):
                 strength = LEVELS[name][level - 1] if level else ""
                 row = [detector["title"], name, level, strength]
-                for measure in MEASURES:
-                    row += [found[measure], *(found[f"{measure}_interval"] or ("", ""))]
-                yield row
+                yield row + list_csv_cells(found, "robustness")
 
 
 if __name__ == "__main__":

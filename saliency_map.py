@@ -4,42 +4,24 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 import command_line
-from explaining.checks import check_maps
-from explaining.figures import (
-    Kind,
-    color_map,
-    save_checks,
-    save_mean_maps,
-    save_sections,
+from command_line import maps
+from explaining import run
+from explaining.explanation import explain_image
+from explaining.gradients import (
+    TITLES,
+    build_gradient_method,
+    compute_attribution_maps,
+    compute_input_gradients,
+    compute_magnitudes,
 )
-from explaining.mean_maps import compute_mean_maps
-from explaining.methods import METHODS, compute_gradient_saliency_maps
-from explaining.subjects import (
-    add_subject_flags,
-    check_subject_flags,
-    draw_pictures,
-    explain_groups,
-    explain_image,
-    prepare_subjects,
-    rank_images,
-)
-from faces_dataset import count_classes
-from hardware import Precision, show_progress
-from trainer import Batches
+from files.names import FAKE, REAL
+from hardware import Precision
+from judging.detector import Detector
 
-NUM_PAIRS = 36
-
-# By --method: what a map is called in titles, and what a pixel's value is.
-TITLES = {
-    "gradient": ("saliency", "|d score / d pixel|"),
-    "smoothgrad": ("SmoothGrad", "|mean d score / d pixel| of noisy copies"),
-    "integrated-gradients": ("integrated gradients", "|share in the score|"),
-    "input-x-gradient": ("input x gradient", "|pixel * d score / d pixel|"),
-}
+NUM_IMAGES = 36
 
 EPILOG = """examples:
   python saliency_map.py -m SimpleNet -d fakes_dataset \\
@@ -59,13 +41,7 @@ Another --method than gradient stands in place of the word saliency."""
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_data_flags(parser)
-    command_line.add_model_flag(parser, from_checkpoint=True)
-    command_line.add_checkpoint_flag(parser)
-    add_subject_flags(parser)
-    command_line.add_compute_flags(parser)
-    command_line.add_figures_flag(parser)
+    parser = maps.build_parser(__doc__, EPILOG)
     parser.add_argument(
         "--method",
         choices=tuple(TITLES),
@@ -73,70 +49,72 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="how the score's gradient becomes a map; smoothgrad takes 25 times as "
         "long as gradient, integrated-gradients 32 times",
     )
-    args = parser.parse_args(argv)
-    check_subject_flags(parser, args)
-    return args
+    return maps.check_flags(parser, parser.parse_args(argv))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    subjects, loader = prepare_subjects(args)
-    kind = build_kind(args.method)
-    detector = {"model": subjects.model, "precision": subjects.precision}
-    compute_maps = partial(METHODS[args.method], **detector)
-    explain = partial(explain_image, subjects, compute_maps=compute_maps, kind=kind)
-    details = {**subjects.describe(), "method": args.method}
+    judged = maps.take_judged_images(args)
+    compute_maps = compute_gradient_saliency_maps
+    if args.method != "gradient":
+        compute_maps = partial(compute_attribution_maps, method=args.method)
+    compute_maps = partial(compute_maps, precision=judged.compute.precision)
+    method = build_gradient_method(args.method, compute_maps)
+    explain = partial(explain_image, judged.images, judged.detector, [method])
     if args.image:
-        draw_pictures(subjects, explain, kind, folder=args.figures_dir, details=details)
+        maps.say_written(
+            run.explain_pictures(judged, method, explain, args.figures_dir)
+        )
         return
 
-    start = args.figures_dir / f"{args.dataset}_{subjects.model.title}"
-    details = {"dataset": args.dataset, "split": "test", **details}
-    groups = rank_images(subjects, args.choose, args.seed)
-    sections = explain_groups(groups, NUM_PAIRS // len(groups), explain)
-    numbers = {**details, "choose": args.choose, "seed": args.seed}
-    save_sections(f"{start}_{kind.name}_maps_and_images_pairs", sections, kind, numbers)
-
-    batches = show_progress(loader, kind.name)
-    mean_maps = compute_mean_maps(batches, compute_maps, subjects.targets)
-    counts = count_classes(subjects.images)
-    save_mean_maps(start, mean_maps, counts, kind=kind, details=details)
-
+    start = args.figures_dir / f"{args.dataset}_{judged.detector.title}"
+    figures = {f"{start}_{method.name}_maps_and_images_pairs": (REAL, FAKE)}
+    choice = {"num": NUM_IMAGES, "choose": args.choose, "seed": args.seed}
+    maps.say_written(run.explain_dataset(judged, method, explain, figures, **choice))
+    maps.say_written(run.average_dataset(judged, method, start))
     if args.checks:
-        options = {"num": args.checks, "seed": args.seed, "batch_size": args.batch_size}
-        checks = check_maps(subjects, compute_maps, **options)
-        save_checks(start, checks, kind=kind, details={**details, "seed": args.seed})
+        options = {"num": args.checks, "seed": args.seed}
+        found, written = run.check_dataset(judged, method, start, **options)
+        command_line.say(*found)
+        maps.say_written(written)
 
 
-def build_kind(method: str) -> Kind:
-    """Return how a method's maps are drawn and named."""
-    title, value = TITLES[method]
-    name = "saliency" if method == "gradient" else method.replace("-", "_")
-    over = "largest |gradient| over channels" if method == "gradient" else value
-    return Kind(
-        name=name,
-        draw=color_map,
-        title=f"mean {title} of",
-        unit=f"mean {value}, pixels normalised",
-        legend=f"{title} ({over}) of",
-        scale="each map on its own scale, its brightest 1 % white",
-        empty="few pixels or none move the score of",
-    )
+def compute_gradient_saliency_maps(
+    samples: Tensor,
+    true_labels: Tensor | Sequence[int],
+    model: Detector | nn.Module,
+    *,
+    precision: Precision | None = None,
+) -> Tensor:
+    """Compute how strongly each pixel moves the score of its image's true class.
 
+    The model runs in evaluation mode, so that no image affects another's map, in one
+    backward pass for the batch. Its gradients, flags and modes stay as they are.
 
-def compute_mean_saliency_maps(
-    batches: Batches, model: nn.Module, *, precision: Precision | None = None
-) -> np.ndarray:
-    """Average the gradient saliency maps of all real and of all fake images.
+    Args:
+        samples: float (B, 3, H, W), normalised; or uint8, if the model's preprocessing
+            is known.
+        true_labels: int (B,), 0 real, 1 fake.
+        model: a detector, or a network from images to logits (B, 2), on any device.
+        precision: arithmetic of both passes; default float32.
 
-    Args, Returns and Raises: as for `explaining.mean_maps.compute_mean_maps` and
-    `compute_gradient_saliency_maps`.
+    Returns:
+        float32 (B, H, W), on the model's device: the largest magnitude over channels
+        of the score's gradient with respect to the normalised image.
+
+    Raises:
+        ValueError: the number of labels is not that of the samples, or one is neither
+            0 nor 1; the samples are uint8 and the model's preprocessing is not known;
+            or it is known, and they are floats in [0, 1], which nobody has normalised.
+
+    Source: Simonyan et al. 2014, Deep Inside Convolutional Networks, section 3.1; the
+        score is the class's logit, before the softmax, as there.
     """
-    compute_maps = partial(
-        compute_gradient_saliency_maps, model=model, precision=precision
-    )
-    return compute_mean_maps(batches, compute_maps)
+    gradients = compute_input_gradients(
+        samples, true_labels, model, precision=precision
+    )  # (B, 3, H, W)
+    return compute_magnitudes(gradients)
 
 
 if __name__ == "__main__":

@@ -5,21 +5,22 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
-from pathlib import Path
 
 import command_line
-from hardware import choose_precision, prepare_device
-from judging.verdicts import load_detector
-from loading.face_finding import CROP_SIDE, FaceFinder
-from serving.app import MEGA, build_app
+from command_line import say, take
+from files.bounds import Bounds
+from loading.face_finding import FaceFinder
+from loading.preprocessing import MARGINS
+from serving.app import MEGA, Judge, build_app
 from serving.guard import LOCAL_NAMES
 from serving.server import check_installed, get_address, open_socket, serve
+from utils import load_checkpoint
 
 EPILOG = """example:
   python serve.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
 
-opens a page in the browser: drop a picture on it, and it says what predict.py says,
-with what that is worth and what the detector looked at. Pictures stay in this machine's
+opens a page in the browser. Drop a picture on it, and it says what predict.py says,
+what that is worth, and what the detector looked at. Pictures stay in this machine's
 memory and are forgotten with the answer; nothing is sent anywhere. Ctrl-C ends it.
 
 Needs Flask and waitress: pip install -r requirements-page.txt"""
@@ -28,20 +29,12 @@ Needs Flask and waitress: pip install -r requirements-page.txt"""
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    parser.add_argument(
-        "-cpp",
-        "-cp",
-        "--checkpoint-path",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="checkpoint written by train_main.py",
+    command_line.add_checkpoint_flag(
+        parser, "checkpoint written by train_main.py", required=True
     )
     parser.add_argument(
         "--port",
-        type=command_line.number_type(
-            int, lambda n: 0 <= n < 2**16, "a whole number from 0 to 65535"
-        ),
+        type=take(Bounds(0, 65535, int)),
         default=8000,
         metavar="N",
         help="of the page's address; 0 takes any that is free",
@@ -54,36 +47,23 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--max-megabytes",
-        type=command_line.number_type(
-            float, lambda v: 0 < v <= 1000, "a number above 0, at most 1000"
-        ),
+        type=take(Bounds(0, 1000, above=True)),
         default=20,
         metavar="MB",
         help="size of the largest file that is taken",
     )
     parser.add_argument(
         "--margin",
-        type=command_line.number_type(float, lambda x: x > 0, "a number above 0"),
-        default=CROP_SIDE,
+        type=take(MARGINS),
         metavar="RATIO",
-        help="of a picture that is no face crop the faces are judged, where "
-        "requirements-faces.txt is installed: a crop's side in heights of a face",
+        help="with requirements-faces.txt, in pictures that are not face crops each "
+        "face is judged: a crop's side in heights of a face's box (default: that of "
+        "the data that the detector was trained on, by its checkpoint)",
     )
     parser.add_argument(
         "--no-browser", action="store_true", help="do not open the page in the browser"
     )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="where the model runs: auto (a GPU if there is one), cpu, cuda, cuda:1, "
-        "mps",
-    )
-    parser.add_argument(
-        "--precision",
-        choices=command_line.PRECISIONS,
-        default="auto",
-        help="arithmetic of the model, as of predict.py",
-    )
+    command_line.add_device_flags(parser, workers=False)
     return parser.parse_args(argv)
 
 
@@ -92,17 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     check_installed()
     with open_socket(args.host, args.port) as listening:
-        precision = choose_precision(args.precision, prepare_device(args.device))
-        detector = load_detector(args.checkpoint_path, precision)
+        precision = command_line.take_compute(args).precision
+        detector = load_checkpoint(args.checkpoint_path, device=precision.device)
+        judge = Judge(detector, precision, can_find_faces(), args.margin)
         most = args.max_megabytes
-        app = build_app(
-            detector,
-            host=args.host,
-            most_megabytes=most,
-            face_side=args.margin if can_find_faces() else None,
-        )
+        app = build_app(judge, host=args.host, most_megabytes=most)
         if args.host not in LOCAL_NAMES:
-            command_line.say(
+            say(
                 f"warning: --host {args.host} lets other machines use this page, "
                 "unencrypted and without a password",
                 file=sys.stderr,
@@ -111,26 +87,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             open_page(get_address(listening), in_browser=not args.no_browser)
             serve(app, listening, most_bytes=int(most * MEGA))
         except KeyboardInterrupt:
-            pass  # before the server was there to take it
-    command_line.say("the page is closed")
+            pass  # before the server could take it
+    say("the page is closed")
     return 0
 
 
 def can_find_faces() -> bool:
-    """Say whether the finder is installed, and on the terminal if it is not."""
+    """Return whether the face finder is installed; say so if it is not."""
     try:
         FaceFinder()
     except ValueError as error:
-        command_line.say(f"pictures that are no face crops get a warning: {error}")
+        say(f"pictures that are not face crops get a warning: {error}")
         return False
     return True
 
 
 def open_page(address: str, *, in_browser: bool) -> None:
     """Say where the page is, and open it."""
-    command_line.say(f"the page is at {address} (Ctrl-C ends it)")
+    say(f"the page is at {address} (Ctrl-C ends it)")
     if in_browser:
-        # In a thread: a browser in the terminal would keep the server waiting.
+        # In a thread, because a browser in the terminal would block the server.
         opening = threading.Thread(target=webbrowser.open, args=[address], daemon=True)
         opening.start()
 

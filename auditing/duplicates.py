@@ -1,4 +1,4 @@
-"""Find images that are there twice: to the byte, to the pixel, or nearly."""
+"""Find duplicates: images with equal bytes, equal pixels, or nearly equal ones."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ import numpy as np
 from auditing.properties import SKETCH, Inspection
 from hardware import show_progress
 
-# Different aligned faces reach 0.74, copies begin at 0.86: docs/audit.md.
+# Different aligned faces reach at most 0.74, copies at least 0.86: docs/audit.md.
 MIN_SIMILARITY = 0.85
-COARSE = 8  # frequencies in each direction that are compared first
+COARSE = 8  # frequencies in each direction, compared first
 MIN_COARSE = 0.85
-BLOCK = 2048  # images compared with as many at once
+BLOCK = 2048  # images, compared with as many others at once
 KINDS = ("bytes", "pixels", "near", "mirrored")
 
 
@@ -35,8 +35,8 @@ class Pair(NamedTuple):
 def find_duplicates(inspection: Inspection) -> list[Pair]:
     """Find all pairs of images that show the same.
 
-    Where several files are equal, each is paired with the first of them, and only the
-    first is compared with the other images.
+    Of several equal files, each is paired with the first, and only the first is
+    compared with the other images.
 
     Args:
         inspection: of N images.
@@ -45,19 +45,17 @@ def find_duplicates(inspection: Inspection) -> list[Pair]:
         The pairs, the most similar first.
 
     Source:
-        Zauner 2010, the hash by a discrete cosine transform. Deviations: the
-        frequencies themselves are compared, weighted by their distance from zero,
-        rather than their signs; there are 575 rather than 63, as aligned faces are
-        alike in the lowest.
+        Zauner 2010, the hash by a discrete cosine transform. Deviations: it compares
+        the frequencies themselves, weighted by their distance from zero, not their
+        signs, and 575 of them, not 63, because aligned faces share the lowest ones.
     """
-    pairs, rest = [], []
-    for indices in group_equal(inspection):
-        first, *others = indices
-        rest.append(first)
+    pairs, hashes = [], inspection.file_hashes
+    groups = group_equal(inspection)
+    for first, *others in groups:
         for other in others:
-            is_equal = len({inspection.file_hashes[i] for i in (first, other)}) == 1
-            pairs.append(Pair(first, other, "bytes" if is_equal else "pixels", 1.0))
-    rest = np.array(rest)
+            kind = "bytes" if hashes[first] == hashes[other] else "pixels"
+            pairs.append(Pair(first, other, kind, 1.0))
+    rest = np.array([group[0] for group in groups])
     if rest.size:
         pairs += [
             pair._replace(first=int(rest[pair.first]), second=int(rest[pair.second]))
@@ -67,7 +65,7 @@ def find_duplicates(inspection: Inspection) -> list[Pair]:
 
 
 def group_equal(inspection: Inspection) -> list[list[int]]:
-    """Return the indices of the images that have the same pixels, group by group."""
+    """Return the indices of the images, those with the same pixels together."""
     groups = defaultdict(list)
     for index, pixel_hash in enumerate(inspection.pixel_hashes):
         groups[pixel_hash].append(index)
@@ -75,7 +73,7 @@ def group_equal(inspection: Inspection) -> list[list[int]]:
 
 
 def _find_near(sketches: np.ndarray) -> Iterator[Pair]:
-    """Yield the pairs of similar sketches (N, 24, 24), as they are or mirrored."""
+    """Yield the pairs of similar sketches (N, 24, 24), one of them mirrored or not."""
     coarse = _normalise(sketches[:, :COARSE, :COARSE])
     signs = _get_mirror_signs(COARSE)
     starts = range(0, len(sketches), BLOCK)
@@ -94,7 +92,7 @@ def _find_near(sketches: np.ndarray) -> Iterator[Pair]:
 def _confirm(
     sketches: np.ndarray, found: np.ndarray, *, is_mirrored: bool
 ) -> Iterator[Pair]:
-    """Yield those of the found pairs (M, 2) that are similar in the details too."""
+    """Yield the found pairs (M, 2) whose details are similar too."""
     signs = _get_mirror_signs(SKETCH) if is_mirrored else 1
     for part in np.array_split(found, len(found) // BLOCK + 1):
         first, second = (_normalise(sketches[column]) for column in part.T)
@@ -108,16 +106,16 @@ def _confirm(
 def _normalise(sketches: np.ndarray) -> np.ndarray:
     """Weight frequencies (N, F, F) by their distance from zero; unit rows (N, F * F).
 
-    Without the weights the few lowest would decide: the power of photos falls with the
-    square of the frequency. The mean brightness gets the weight 0.
+    Without weights the lowest few would decide, because a photo's power falls with the
+    square of the frequency. The mean brightness gets weight 0.
     """
     numbers = np.arange(sketches.shape[1])
     weights = np.hypot(numbers[:, None], numbers)
     rows = (sketches * weights).reshape(-1, weights.size).astype(np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(lengths, 1)  # a flat image is like none
+    return rows / np.maximum(lengths, 1)  # a flat image resembles none
 
 
 def _get_mirror_signs(size: int) -> np.ndarray:
-    """Return what mirroring left to right multiplies the frequencies by: (F * F,)."""
+    """Return the factors (F * F,) by which mirroring changes the frequencies."""
     return np.tile(1 - 2 * (np.arange(size) % 2), size).astype(np.float32)

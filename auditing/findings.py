@@ -1,16 +1,17 @@
-"""What an audit has found, as plain sentences, each with what to do."""
+"""What an audit has found, in plain sentences, each with what to do."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from auditing.duplicates import Pair
-from auditing.properties import Inspection, shorten
-from auditing.shortcuts import FEWEST, SERIOUS_AUC, Shortcut
+from auditing.properties import Inspection
+from auditing.shortcuts import FEWEST, FILE_LIMITS, Shortcut
+from files.names import shorten
 from scores.groups import Leak
 
 LEVELS = ("serious", "look", "info")
-SHOWN = 3  # pairs that a sentence names
+SHOWN = 3  # pairs, or files, that a sentence names
 
 
 class Finding(NamedTuple):
@@ -18,10 +19,10 @@ class Finding(NamedTuple):
 
     Attributes:
         level: serious: the data make a detector look better than it is, or stop a
-            training; look: the user must judge; info: as it may be.
+            training; look: the user must judge; info: nothing to do.
         text: a sentence that says what it is.
-        advice: what to do; empty where there is nothing.
-        pairs: of images, if it is about such.
+        advice: what to do; empty where there is nothing to do.
+        pairs: the images it is about, if it is about duplicates.
     """
 
     level: str
@@ -40,33 +41,39 @@ def list_findings(
     leaks: Sequence[Leak],
     shortcuts: Sequence[Shortcut],
 ) -> list[Finding]:
-    """Say what was found, the serious first.
+    """Say what was found, the serious findings first.
 
     Args:
         inspection: of the dataset.
         pairs: as `find_duplicates` returns them.
-        leaks: groups that splits share.
+        leaks: groups that two splits share.
         shortcuts: as `find_shortcuts` returns them.
     """
+    by_group = "split by group, not by image (--fix DEST)"
     findings = [
         *_describe_unreadable(inspection),
         *_describe_pairs(inspection, pairs),
-        *(
-            Finding("serious", str(leak), "split by group, not by image (--fix DEST)")
-            for leak in leaks
-        ),
+        *(Finding("serious", str(leak), by_group) for leak in leaks),
         *_describe_shortcuts(shortcuts),
         *_describe_small_splits(inspection, shortcuts),
     ]
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
-def classify_pair(inspection: Inspection, pair: Pair) -> str:
-    """Say what a pair means: leak, contradiction, related or duplicate.
+def summarise(findings: Sequence[Finding]) -> str:
+    """Return how many findings there are of which level, as a sentence."""
+    levels = [finding.level for finding in findings]
+    numbers = [f"{levels.count(level)} {level}" for level in LEVELS]
+    verdict = "not fair as it is" if "serious" in levels else "nothing serious"
+    return f"{verdict}: {', '.join(numbers)}"
 
-    A leak stands in two splits; a contradiction is equal and labelled real and fake;
-    related are a real image and a fake one of the same split that only resemble each
-    other, as a planted face's photo does; the rest are duplicates.
+
+def classify_pair(inspection: Inspection, pair: Pair) -> str:
+    """Say what a pair means: contradiction, leak, duplicate or related.
+
+    A contradiction has equal pixels, labelled real and fake; a leak is in two splits;
+    related are a real image and a fake of one split that only resemble each other, such
+    as a photo and the same photo with a planted face; the rest are duplicates.
     """
     first, second = pair.first, pair.second
     is_of_one_class = inspection.labels[first] == inspection.labels[second]
@@ -86,18 +93,18 @@ _PAIR_TEXTS = {
     ),
     "leak": (
         "serious",
-        "the same is shown in two splits",
+        "two splits show the same image",
         "keep one of each pair (--fix DEST)",
     ),
     "duplicate": (
         "look",
-        "the same is shown twice within a class of a split",
+        "a class of a split shows the same image twice",
         "keep one of each pair (--fix DEST)",
     ),
     "related": (
         "info",
-        "a fake is near to a real image of its split, as where a face was planted into "
-        "that",
+        "a fake resembles a real image of its split, as where a face was planted into "
+        "that image",
         "",
     ),
 }
@@ -109,22 +116,15 @@ _KINDS = {
 }
 
 
-def _describe_unreadable(inspection: Inspection) -> list[Finding]:
-    if not inspection.unreadable:
-        return []
-    shown = "; ".join(
-        bad.reason.replace(str(bad.path), shorten(bad.path), 1)
-        for bad in inspection.unreadable[:SHOWN]
-    )
-    more = "; ..." if len(inspection.unreadable) > SHOWN else ""
-    text = (
-        f"{_count(len(inspection.unreadable), 'file')} cannot be read ({shown}{more})"
-    )
-    return [Finding("serious", text, "replace or remove them (--fix DEST)")]
+def _describe_unreadable(inspection: Inspection) -> Iterator[Finding]:
+    unreadable = inspection.unreadable
+    if unreadable:
+        named = [f"{shorten(file.name)}: {reason}" for file, reason in unreadable]
+        text = f"{_count(len(named), 'file')} cannot be read ({_join(named)})"
+        yield Finding("serious", text, "replace or remove them (--fix DEST)")
 
 
-def _describe_pairs(inspection: Inspection, pairs: Sequence[Pair]) -> list[Finding]:
-    findings = []
+def _describe_pairs(inspection: Inspection, pairs: Sequence[Pair]) -> Iterator[Finding]:
     for meaning, (level, text, advice) in _PAIR_TEXTS.items():
         own = tuple(p for p in pairs if classify_pair(inspection, p) == meaning)
         if own:
@@ -132,49 +132,54 @@ def _describe_pairs(inspection: Inspection, pairs: Sequence[Pair]) -> list[Findi
             how = ", ".join(
                 f"{_count(n, 'pair')} {_KINDS[kind]}" for kind, n in counts.items() if n
             )
-            shown = "; ".join(_name_pair(inspection, pair) for pair in own[:SHOWN])
-            more = "; ..." if len(own) > SHOWN else ""
-            sentence = f"{text} ({how}: {shown}{more})"
-            findings.append(Finding(level, sentence, advice, own))
-    return findings
+            shown = _join([" and ".join(name_pair(inspection, pair)) for pair in own])
+            yield Finding(level, f"{text} ({how}: {shown})", advice, own)
 
 
-def _name_pair(inspection: Inspection, pair: Pair) -> str:
-    first, second = (inspection.paths[i] for i in (pair.first, pair.second))
-    return f"{shorten(first)} and {shorten(second)}"
+def name_pair(inspection: Inspection, pair: Pair) -> tuple[str, str]:
+    """Return the short names of both images."""
+    first, second = inspection.files[pair.first], inspection.files[pair.second]
+    return shorten(first.name), shorten(second.name)
 
 
 def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> Iterator[Finding]:
-    """Yield a finding for each property and verdict, its splits together."""
+    """Yield a finding for each property that is not fine, its splits together."""
     found = defaultdict(list)
     for shortcut in shortcuts:
         if shortcut.verdict != "fine":
-            found[shortcut.trait, shortcut.verdict].append(shortcut)
-    for (trait, verdict), rows in found.items():
-        is_weak = all(row.low <= SERIOUS_AUC for row in rows)
-        aucs = ", ".join(f"{format_auc(row)} in {row.split}" for row in rows)
+            found[shortcut.trait].append(shortcut)
+    for trait, rows in found.items():
+        level = min((row.verdict for row in rows), key=LEVELS.index)
+        is_weak = all(row.low <= FILE_LIMITS[1] for row in rows)
+        aucs = ", ".join(f"{row.format_auc()} in {row.split}" for row in rows)
         text = (
             f"{trait.name} alone {'weakly ' if is_weak else ''}separates the classes "
             f"with AUC {aucs} ({rows[0].difference})"
         )
-        yield Finding(verdict, text, trait.advice)
-
-
-def format_auc(shortcut: Shortcut) -> str:
-    """Return `0.971 [0.950, 0.983]`."""
-    return f"{shortcut.auc:.3f} [{shortcut.low:.3f}, {shortcut.high:.3f}]"
+        if level == "serious" and not rows[0].is_of_file:
+            text += (
+                "; a detector may learn this instead of the forgery, and then call "
+                f"real faces fake that differ in this alone: {trait.others}"
+            )
+        yield Finding(level, text, trait.advice)
 
 
 def _describe_small_splits(
     inspection: Inspection, shortcuts: Sequence[Shortcut]
-) -> list[Finding]:
+) -> Iterator[Finding]:
     judged = {shortcut.split for shortcut in shortcuts}
     small = [s for s in dict.fromkeys(inspection.splits.tolist()) if s not in judged]
-    text = (
-        f"{' and '.join(small)}: fewer than {FEWEST} readable images, or groups, of a "
-        "class; shortcuts were not looked for"
-    )
-    return [Finding("info", text, "")] if small else []
+    if small:
+        text = (
+            f"{' and '.join(small)}: not searched for shortcuts, because a class has "
+            f"fewer than {FEWEST} readable images, or groups"
+        )
+        yield Finding("info", text, "")
+
+
+def _join(texts: Sequence[str]) -> str:
+    """Return the first texts, and dots for the others."""
+    return "; ".join([*texts[:SHOWN], *(["..."] if len(texts) > SHOWN else [])])
 
 
 def _count(number: int, what: str) -> str:

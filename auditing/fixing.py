@@ -1,25 +1,25 @@
-"""Write a copy of a dataset without what an audit can mend."""
+"""Write a copy of a dataset without the faults that an audit can mend."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from PIL import Image
 
 from auditing.duplicates import Pair, group_equal
-from auditing.properties import Inspection, map_files, shorten
+from auditing.properties import Inspection, map_files
 from files.atomic import check_writable, grow_folder, save_csv
-from files.names import CLASS_NAMES, SPLITS
-from loading import IMAGE_SIZE, read_image
+from files.names import CLASS_NAMES, SPLITS, shorten
+from loading import IMAGE_SIZE, ImageFile, read_image
 
 QUALITY = 90
 SUBSAMPLING = "4:2:0"
 ACTIONS = ("kept", "moved", "left out")
 MANIFEST = "manifest.csv"
 HEADER = ("path", "action", "reason", "new_path")
-# Whose copy stays: what is measured on should lose least.
+# Whose copy stays: the split that is measured on should lose least.
 PRIORITY = ("test", "val", "train")
 
 
@@ -28,13 +28,13 @@ class Fate:
     """What becomes of a file.
 
     Attributes:
-        path: the file.
-        split: where the copy goes; None: it is left out.
-        reason: why it is left out or moved; empty for one that stays where it is.
-        new_path: of the copy, below the new dataset; empty where there is none.
+        file: the picture.
+        split: where its copy goes; None: it is left out.
+        reason: why it is left out or moved; empty if it stays where it is.
+        new_path: of the copy, below the new dataset; empty if there is none.
     """
 
-    path: Path
+    file: ImageFile
     split: str | None
     reason: str = ""
     new_path: str = ""
@@ -47,6 +47,10 @@ class Fate:
             return left_out
         return moved if self.reason else kept
 
+    def leave_out(self, reason: str) -> "Fate":
+        """Return the fate of the same file, left out."""
+        return replace(self, split=None, reason=reason)
+
 
 def plan_fix(
     inspection: Inspection,
@@ -55,10 +59,10 @@ def plan_fix(
 ) -> list[Fate]:
     """Decide what becomes of each file.
 
-    Of images that show the same one is kept, that of the test split first, then of
-    validation; images with equal pixels but both labels all go. A group that stands in
-    several splits goes as a whole to the one that lacks most of its images. Fakes near
-    to a real image stay where both end in one split.
+    Of images that show the same, one is kept: the test split's, else validation's;
+    images with equal pixels but both labels all go. A group in several splits goes as a
+    whole to the one that lacks most of its images. A fake that resembles a real image
+    stays if both end in one split.
 
     Args:
         inspection: of N images.
@@ -71,19 +75,19 @@ def plan_fix(
     Raises:
         ValueError: a class of a split would be left without an image.
     """
-    columns = inspection.paths, inspection.splits.tolist()
-    fates = [Fate(path, split) for path, split in zip(*columns, strict=True)]
+    columns = inspection.files, inspection.splits.tolist()
+    fates = [Fate(file, split) for file, split in zip(*columns, strict=True)]
     keepers = _drop_equal(inspection, fates)
     if groups is not None:
         _move_groups(inspection, groups, fates)
     _drop_near(inspection, pairs, keepers, fates)
     _refuse_empty_class(inspection, fates)
-    unreadable = [Fate(bad.path, None, bad.reason) for bad in inspection.unreadable]
-    return _name_copies(fates) + unreadable
+    unreadable = [Fate(file, None, reason) for file, reason in inspection.unreadable]
+    return _name_copies(inspection, fates) + unreadable
 
 
 def _drop_equal(inspection: Inspection, fates: list[Fate]) -> dict[int, int]:
-    """Leave out all but one of equal images, and all where their labels differ.
+    """Leave out all but one of equal images, and all if their labels differ.
 
     Returns:
         From the first of equal images to the one that stays.
@@ -93,22 +97,18 @@ def _drop_equal(inspection: Inspection, fates: list[Fate]) -> dict[int, int]:
         keeper = min(copies, key=lambda index: _rank(fates, index))
         keepers[copies[0]] = keeper
         contradict = len({int(inspection.labels[index]) for index in copies}) > 1
+        reason = f"equal to {shorten(fates[keeper].file.name)}"
         for index in copies:
             if contradict:
-                fates[index] = _drop(fates[index], "equal pixels, both labels")
+                fates[index] = fates[index].leave_out("equal pixels, both labels")
             elif index != keeper:
-                reason = f"equal to {shorten(fates[keeper].path)}"
-                fates[index] = _drop(fates[index], reason)
+                fates[index] = fates[index].leave_out(reason)
     return keepers
 
 
 def _rank(fates: Sequence[Fate], index: int) -> tuple[int, int]:
-    """Return the place in the order in which images of a pair are kept."""
+    """Return an image's place in the order of keeping: the lowest stays."""
     return PRIORITY.index(fates[index].split), index
-
-
-def _drop(fate: Fate, reason: str) -> Fate:
-    return replace(fate, split=None, reason=reason)
 
 
 def _move_groups(
@@ -146,25 +146,26 @@ def _drop_near(
     keepers: Mapping[int, int],
     fates: list[Fate],
 ) -> None:
-    """Leave out images that show the same as one that is kept."""
+    """Leave out each image that shows the same as one that is kept."""
     neighbours = defaultdict(set)
     for pair in pairs:
         if pair.kind in ("near", "mirrored"):
             first, second = keepers[pair.first], keepers[pair.second]
             neighbours[first].add(second)
             neighbours[second].add(first)
+
+    def clash(index: int, other: int) -> bool:
+        """Say that two images may not both stay: unlike a fake beside its photo."""
+        is_of_one_class = inspection.labels[index] == inspection.labels[other]
+        return is_of_one_class or fates[index].split != fates[other].split
+
     waiting = [index for index in neighbours if fates[index].split is not None]
     stay = set()
     for index in sorted(waiting, key=lambda index: _rank(fates, index)):
-        for other in sorted(neighbours[index] & stay):
-            is_related = (
-                fates[index].split == fates[other].split
-                and inspection.labels[index] != inspection.labels[other]
-            )
-            if not is_related:
-                reason = f"shows the same as {shorten(fates[other].path)}"
-                fates[index] = _drop(fates[index], reason)
-                break
+        clashing = [o for o in sorted(neighbours[index] & stay) if clash(index, o)]
+        if clashing:
+            reason = f"shows the same as {shorten(fates[clashing[0]].file.name)}"
+            fates[index] = fates[index].leave_out(reason)
         else:
             stay.add(index)
 
@@ -181,19 +182,17 @@ def _refuse_empty_class(inspection: Inspection, fates: Sequence[Fate]) -> None:
                 )
 
 
-def _name_copies(fates: Sequence[Fate]) -> list[Fate]:
+def _name_copies(inspection: Inspection, fates: Sequence[Fate]) -> list[Fate]:
     """Give each copy a name of its own, with the ending .jpg."""
-    taken, named = set(), []
-    for fate in fates:
-        if fate.split is not None:
-            folder = f"{fate.split}/{fate.path.parent.name}"
-            stem, number = fate.path.stem, 1
-            while (new_path := f"{folder}/{stem}.jpg") in taken:
-                number += 1
-                stem = f"{fate.path.stem}_{number}"
-            taken.add(new_path)
-            fate = replace(fate, new_path=new_path)
-        named.append(fate)
+    taken, named = {""}, []
+    for fate, label in zip(fates, inspection.labels.tolist(), strict=True):
+        stem, number, new_path = PurePath(fate.file.name).stem, 1, ""
+        while fate.split is not None and new_path in taken:
+            suffix = f"_{number}" if number > 1 else ""
+            new_path = f"{fate.split}/{CLASS_NAMES[label]}/{stem}{suffix}.jpg"
+            number += 1
+        taken.add(new_path)
+        named.append(replace(fate, new_path=new_path))
     return named
 
 
@@ -201,7 +200,7 @@ def check_destination(destination: str | Path, dataset_path: str | Path) -> None
     """Raise if a copy cannot be written there; it leaves nothing.
 
     Raises:
-        ValueError: something is there already, or the dataset lies around it.
+        ValueError: something is there already, or it lies within the dataset.
         OSError: the folder cannot be written.
     """
     destination = Path(destination)
@@ -221,8 +220,8 @@ def check_destination(destination: str | Path, dataset_path: str | Path) -> None
 def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
     """Write the copies and the manifest, whole or not at all.
 
-    Each copy is 256 x 256, as models see it, a JPEG of quality 90 with 4:2:0
-    subsampling, upright, RGB, and without metadata.
+    Each copy is upright, RGB, 256 x 256, a JPEG of quality 90 with 4:2:0 subsampling,
+    without metadata.
 
     Args:
         fates: as `plan_fix` returns them.
@@ -236,16 +235,16 @@ def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
     with grow_folder(Path(destination)) as folder:
         for parent in {(folder / fate.new_path).parent for fate in copied}:
             parent.mkdir(parents=True)
-        jobs = [(fate.path, folder / fate.new_path) for fate in copied]
+        jobs = [(fate.file, folder / fate.new_path) for fate in copied]
         map_files(_save_copy, jobs, "fix")
-        rows = [(shorten(f.path), f.action, f.reason, f.new_path) for f in fates]
+        rows = [(shorten(f.file.name), f.action, f.reason, f.new_path) for f in fates]
         save_csv(rows, folder / MANIFEST, header=HEADER)
 
 
-def _save_copy(job: tuple[Path, Path]) -> None:
+def _save_copy(job: tuple[ImageFile, Path]) -> None:
     """Re-encode one image."""
-    source, target = job
-    image = read_image(source)
+    file, target = job
+    image = read_image(file)
     if image.size != (IMAGE_SIZE, IMAGE_SIZE):
         image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
     image = Image.fromarray(np.asarray(image))  # without what came with the file

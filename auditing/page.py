@@ -1,6 +1,7 @@
 """An audit as a figure, as numbers, and as one page that needs no other file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,107 +10,161 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from auditing.duplicates import Pair
-from auditing.findings import LEVELS, Finding, format_auc
-from auditing.properties import Inspection, shorten
-from auditing.shortcuts import SERIOUS_AUC, Shortcut
+from auditing.findings import (
+    Finding,
+    classify_pair,
+    name_pair,
+    summarise,
+)
+from auditing.properties import Inspection
+from auditing.shortcuts import CONTENT_LIMITS, FILE_LIMITS, Shortcut
+from files.atomic import save_json
+from files.names import CLASS_NAMES, shorten
 from loading import read_image
-from plots.pages import embed_figure, embed_image, render_page
-from plots.style import GREY, escape_dollars
+from plots.pages import embed_figure, embed_image, render_page, save_page
+from plots.style import (
+    GREY,
+    SPLIT_COLORS,
+    SPLIT_MARKERS,
+    escape_dollars,
+    save_figure,
+)
 
 MOST_PAIRS = 24  # that the page shows
 THUMBNAIL = 112  # pixels
-# split -> colour (Okabe and Ito), marker
-_STYLES = {
-    "train": ("#0072B2", "o"),
-    "val": ("#D55E00", "s"),
-    "test": ("#009E73", "^"),
-}
-
+ENDINGS = (".png", ".json", ".html")
 _TEMPLATE = Path(__file__).with_name("audit.html")
 
 
-def build_page(
-    dataset: str,
-    inspection: Inspection,
-    findings: Sequence[Finding],
-    *,
-    shortcuts: Sequence[Shortcut],
-    counts: dict[str, dict[str, int]],
-) -> str:
-    """Return an audit as HTML, its pictures within it.
+@dataclass(frozen=True)
+class Audit:
+    """All that was found out about a dataset.
+
+    Attributes:
+        dataset: its name.
+        counts: split -> class -> images.
+        inspection: what was measured of each.
+        groups: their names, one for each image; None: there are none.
+        pairs: of images that show the same.
+        shortcuts: how well each property tells the classes apart.
+        findings: what to know about it, the serious first.
+    """
+
+    dataset: str
+    counts: dict[str, dict[str, int]]
+    inspection: Inspection
+    groups: list[str] | None
+    pairs: list[Pair]
+    shortcuts: list[Shortcut]
+    findings: list[Finding]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as values for JSON."""
+        return {
+            "dataset": self.dataset,
+            "counts": self.counts,
+            "findings": [
+                {"level": f.level, "text": f.text, "advice": f.advice}
+                for f in self.findings
+            ],
+            "shortcuts": [
+                {
+                    "property": shortcut.trait.name,
+                    "columns": shortcut.trait.columns,
+                    "kind": shortcut.kind,
+                    "split": shortcut.split,
+                    "num_images": shortcut.num_images,
+                    "auc": shortcut.auc,
+                    "auc_interval": [shortcut.low, shortcut.high],
+                    "is_constant": shortcut.is_constant,
+                    "verdict": shortcut.verdict,
+                    "typical": shortcut.difference,
+                }
+                for shortcut in self.shortcuts
+            ],
+            "pairs": [
+                {
+                    "first": name_pair(self.inspection, pair)[0],
+                    "second": name_pair(self.inspection, pair)[1],
+                    "kind": pair.kind,
+                    "similarity": pair.similarity,
+                    "meaning": classify_pair(self.inspection, pair),
+                }
+                for pair in self.pairs
+            ],
+            "unreadable": [
+                {"path": shorten(file.name), "reason": reason}
+                for file, reason in self.inspection.unreadable
+            ],
+        }
+
+
+def save_audit(audit: Audit, folder: Path, call: dict[str, Any]) -> list[Path]:
+    """Save figure, numbers and page; return their paths.
 
     Args:
-        dataset: its name.
-        inspection: of its images.
-        findings: what was found; the pairs of the serious ones are shown first.
-        shortcuts: how well properties tell the classes apart.
-        counts: split -> class -> images.
+        audit: what was found.
+        folder: where.
+        call: what ran, as `describe_call` returns it.
+
+    Raises:
+        OSError: the folder cannot be written.
     """
-    pairs = [pair for finding in findings for pair in finding.pairs]
-    rows = [
-        [
-            shortcut.trait.name,
-            "file" if shortcut.is_of_file else "content",
-            shortcut.split,
-            "the same in all" if shortcut.is_constant else format_auc(shortcut),
-            shortcut.verdict,
-            shortcut.difference,
-        ]
-        for shortcut in shortcuts
-    ]
+    png, json, html = (folder / f"{audit.dataset}_audit{e}" for e in ENDINGS)
+    page = build_page(audit)
+    save_figure(build_figure(audit.dataset, audit.shortcuts), png)
+    save_json({**call, **audit.to_dict()}, json)
+    save_page(page, html)
+    return [png, json, html]
+
+
+def build_page(audit: Audit) -> str:
+    """Return an audit as HTML, its pictures within it.
+
+    The pairs of the serious findings are shown first.
+    """
+    pairs = [pair for finding in audit.findings for pair in finding.pairs]
     alt = "AUC of each property, with its interval: the table below holds the numbers"
+    figure = build_figure(audit.dataset, audit.shortcuts)
     return render_page(
         _TEMPLATE,
-        dataset=dataset,
-        summary=summarise(findings),
-        findings=findings,
-        counts=[[split, *_count(of_class)] for split, of_class in counts.items()],
-        shortcuts=rows,
-        figure=embed_figure(build_figure(dataset, shortcuts), alt, "png"),
+        dataset=audit.dataset,
+        summary=summarise(audit.findings),
+        findings=audit.findings,
+        counts=[[split, *_count(of_class)] for split, of_class in audit.counts.items()],
+        shortcuts=[[*s.to_cells(), s.difference] for s in audit.shortcuts],
+        figure=embed_figure(figure, alt, "png"),
         num_pairs=len(pairs),
-        pairs=[_build_thumbnails(inspection, pair) for pair in pairs[:MOST_PAIRS]],
+        pairs=[_build_thumbnails(audit.inspection, p) for p in pairs[:MOST_PAIRS]],
     )
 
 
 def _count(of_class: dict[str, int]) -> tuple[int, int, str]:
-    real, fake = of_class["real"], of_class["fake"]
+    """Return how many images are real and fake, and the share of fakes."""
+    real, fake = (of_class[name] for name in CLASS_NAMES)
     return real, fake, f"{100 * fake / (real + fake):.1f} %"
-
-
-def summarise(findings: Iterable[Finding]) -> str:
-    """Return how many findings there are of which level, as a sentence."""
-    levels = [finding.level for finding in findings]
-    numbers = [f"{levels.count(level)} {level}" for level in LEVELS]
-    verdict = "not fair as it is" if "serious" in levels else "nothing serious"
-    return f"{verdict}: {', '.join(numbers)}"
 
 
 def _build_thumbnails(inspection: Inspection, pair: Pair) -> dict[str, Any]:
     """Return a pair's images side by side, and what they are."""
-    paths = [inspection.paths[index] for index in (pair.first, pair.second)]
     canvas = Image.new("RGB", (2 * THUMBNAIL + 4, THUMBNAIL), "white")
-    for number, path in enumerate(paths):
-        image = read_image(path)
+    for number, index in enumerate((pair.first, pair.second)):
+        image = read_image(inspection.files[index])
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         canvas.paste(image, (number * (THUMBNAIL + 4), 0))
-    names = [shorten(path) for path in paths]
-    return {
-        "image": embed_image(canvas, f"{names[0]} beside {names[1]}"),
-        "kind": pair.kind,
-        "similarity": pair.similarity,
-        "first": names[0],
-        "second": names[1],
-    }
+    names = name_pair(inspection, pair)
+    picture = embed_image(canvas, " beside ".join(names))
+    return {"image": picture, "pair": pair, "names": names}
 
 
 def build_figure(dataset: str, shortcuts: Sequence[Shortcut]) -> Figure:
     """Draw the AUC of each property in each split, with its interval, worst first."""
-    names = list(dict.fromkeys(shortcut.trait.name for shortcut in shortcuts))
-    size = (8.2, 1.9 + 0.42 * max(len(names), 1))
+    names = {shortcut.trait.name for shortcut in shortcuts}
+    size = (8.2, 2.1 + 0.42 * max(len(names), 1))
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
-    title = f"What single properties say of the class: {dataset}\n"
+    title = f"How well single properties tell the classes apart: {dataset}\n"
     title += "all intervals together hold with 95 % confidence"
+    axes = figure.subplots()
     axes.set_title(escape_dollars(title), fontsize=11)
     plot_shortcuts(axes, shortcuts)
     return figure
@@ -125,42 +180,50 @@ def plot_shortcuts(axes: Axes, shortcuts: Sequence[Shortcut]) -> Axes:
     Returns:
         The same axes.
     """
-    names = list(dict.fromkeys(shortcut.trait.name for shortcut in shortcuts))
+    rows: dict[str, list[Shortcut]] = {}
+    for shortcut in shortcuts:
+        rows.setdefault(shortcut.trait.name, []).append(shortcut)
+    places = {name: place for place, name in enumerate(rows)}
     sizes = {shortcut.split: shortcut.num_images for shortcut in shortcuts}
-    splits = [split for split in _STYLES if split in sizes]
-    for place, split in enumerate(splits):
-        color, marker = _STYLES[split]
+    splits = [split for split in SPLIT_MARKERS if split in sizes]
+    for number, split in enumerate(splits):
+        shift = 0.2 * (number - (len(splits) - 1) / 2)
         own = [s for s in shortcuts if s.split == split and not s.is_constant]
-        heights = [
-            names.index(s.trait.name) + 0.2 * (place - (len(splits) - 1) / 2)
-            for s in own
-        ]
         axes.errorbar(
             [s.auc for s in own],
-            heights,
+            [places[s.trait.name] + shift for s in own],
             xerr=[[max(s.auc - s.low, 0) for s in own], [s.high - s.auc for s in own]],
-            fmt=marker,
+            fmt=SPLIT_MARKERS[split],
             ms=5,
-            color=color,
+            color=SPLIT_COLORS[split],
             elinewidth=1.4,
             label=f"{split} (n = {sizes[split]})",
         )
     labels = []
-    for name in names:
-        rows = [s for s in shortcuts if s.trait.name == name]
-        kind = "file" if any(s.is_of_file for s in rows) else "content"
+    for name, of_name in rows.items():
+        kind = "file" if any(s.is_of_file for s in of_name) else "content"
         labels.append(f"{name} ({kind})")
-        if all(s.is_constant for s in rows):
+        if all(s.is_constant for s in of_name):
             style = {"va": "center", "size": 9, "backgroundcolor": "white"}
-            axes.text(0.51, names.index(name), "the same in all", **style)
-    axes.axvline(0.5, color=GREY, lw=1, ls="--", label="chance")
-    label = f"wholly beyond {SERIOUS_AUC}: file serious, content look"
-    axes.axvline(SERIOUS_AUC, color=GREY, lw=1, ls=":", label=label)
-    axes.set_yticks(range(len(names)), labels)
-    axes.set_ylim(len(names) - 0.4, -0.6)
+            axes.text(0.51, places[name], "the same in all", **style)
+    axes.set_yticks(range(len(rows)), labels)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    _draw_limits(axes)
     lowest = min([s.low for s in shortcuts], default=0.5)
     axes.set(xlim=(min(0.4, lowest - 0.02), 1.01), xlabel="AUC, cross-validated")
     axes.grid(alpha=0.25, axis="x")
     place = {"loc": "upper center", "bbox_to_anchor": (0.35, -0.1)}
-    axes.legend(**place, ncols=3, frameon=False, fontsize=9, columnspacing=1)
+    axes.legend(**place, ncols=2, frameon=False, fontsize=9, columnspacing=1)
     return axes
+
+
+def _draw_limits(axes: Axes) -> None:
+    """Draw the AUCs beyond which an interval means something."""
+    look, serious = CONTENT_LIMITS
+    lines = (
+        (0.5, "--", "chance"),
+        (FILE_LIMITS[1], ":", f"interval above {look}: file serious, content look"),
+        (serious, "-.", f"interval above {serious}: content serious"),
+    )
+    for place, dashes, label in lines:
+        axes.axvline(place, color=GREY, lw=1, ls=dashes, label=label)

@@ -1,6 +1,7 @@
-"""What is measured of each image file: traits that need no look at the face."""
+"""Measure each image file: traits that need no look at the face."""
 
 import hashlib
+import itertools
 import math
 import multiprocessing
 import os
@@ -8,37 +9,42 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
 from scipy import fft
 
-from files.provenance import describe_file
 from hardware import show_progress
+from loading import ImageFile
 from loading.image_files import to_upright_rgb, use_image
 
-EDGE = 256  # pixels; traits of the content are measured at this size, as models see it
+EDGE = 256  # pixels; traits of the content are measured at this size
 BORDER = 2  # pixels
 NUM_BANDS = 8  # rings of the power spectrum, of equal width up to the finest waves
 SKETCH = 24  # frequencies in each direction
-FEWEST_FOR_A_POOL = 2000  # below, starting processes costs more than it saves
-CHUNK = 32  # images that a process is handed at once
+FEWEST_FOR_A_POOL = 2000  # with fewer images, starting processes does not pay
+CHUNK = 32  # images handed to a process at once
 TELLING_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "PPM", "GIF")
 # Means of the standard tables of JPEG (ITU T.81, annex K), of brightness and colour.
 STANDARD_STEPS = (57.625, 86.016)
 
-# The numbers of an image, in order; a property is a few of them.
-COLUMNS = (
-    *("format", "bytes", "width", "height", "aspect"),
-    *("quality", "chroma_quality", "first_step", "subsampling", "progressive"),
-    *("exif_bytes", "profile_bytes", "other_bytes", "dots_per_inch", "orientation"),
-    *("red_less_green", "blue_less_green", "saturation", "saturation_spread"),
-    *("brightness", "contrast", "darkest", "brightest"),
-    *("sharpness", "border_jump", "border_spread", "border_clipped"),
-    *(f"log_power_in_band_{band}" for band in range(1, NUM_BANDS + 1)),
-)
+_BAND_NAMES = [f"log_power_in_band_{band}" for band in range(1, NUM_BANDS + 1)]
+# Property -> its numbers, in the order in which they are measured.
+_NUMBERS = {
+    "file type": "format",
+    "file size": "bytes",
+    "width and height": "width height aspect",
+    "JPEG compression": "quality chroma_quality first_step subsampling progressive",
+    "metadata": "exif_bytes profile_bytes other_bytes dots_per_inch orientation",
+    "colour": "red_less_green blue_less_green saturation saturation_spread",
+    "brightness and contrast": "brightness contrast darkest brightest",
+    "sharpness": "sharpness",
+    "border pixels": "border_jump border_spread border_clipped",
+    "power spectrum": " ".join(_BAND_NAMES),
+}
+COLUMNS_OF = {name: tuple(numbers.split()) for name, numbers in _NUMBERS.items()}
+COLUMNS = tuple(itertools.chain(*COLUMNS_OF.values()))
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -54,19 +60,19 @@ class Traits(NamedTuple):
     """What is kept of an image.
 
     Attributes:
-        numbers: float64 (len(COLUMNS),); `format` is filled in by `inspect`.
+        numbers: float64 (len(COLUMNS),); `inspect` fills in `format`.
         format: Pillow's name of the file's format, and its mode, such as `JPEG RGB`.
-        tells_encoding: whether the header says all of how the file was compressed:
-            JPEG and lossless formats do, WebP does not.
+        tells_encoding: the header says how the file was compressed: a JPEG's or a
+            lossless format's does, WebP's does not.
         file_hash: of the bytes.
-        pixel_hash: of the upright pixels, and of the size.
-        sketch: float16 (24, 24), see `compute_sketch`.
+        pixel_hash: of the upright pixels and the size.
+        sketch: float16 (24, 24), from `compute_sketch`.
     """
 
     numbers: np.ndarray
     format: str
     tells_encoding: bool
-    file_hash: str
+    file_hash: bytes
     pixel_hash: bytes
     sketch: np.ndarray
 
@@ -74,33 +80,33 @@ class Traits(NamedTuple):
 class Unreadable(NamedTuple):
     """A file that cannot be read, and why."""
 
-    path: Path
+    file: ImageFile
     reason: str
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of the N readable images of a dataset, and of the others.
+    """What is known of the N readable images of a dataset, and of the other files.
 
     Attributes:
-        paths: files.
+        files: the readable ones.
         splits: (N,) names.
         labels: (N,) 0 (real) or 1 (fake).
         numbers: float64 (N, len(COLUMNS)).
         formats: (N,) format and mode.
         tell_encoding: (N,) bool, see `Traits`.
-        file_hashes, pixel_hashes: one an image.
+        file_hashes, pixel_hashes: one for each image.
         sketches: float16 (N, 24, 24).
         unreadable: the files that cannot be read.
     """
 
-    paths: list[Path]
+    files: list[ImageFile]
     splits: np.ndarray
     labels: np.ndarray
     numbers: np.ndarray
     formats: np.ndarray
     tell_encoding: np.ndarray
-    file_hashes: list[str]
+    file_hashes: list[bytes]
     pixel_hashes: list[bytes]
     sketches: np.ndarray
     unreadable: list[Unreadable]
@@ -111,26 +117,26 @@ class Inspection:
 
 
 def inspect(
-    paths: Sequence[Path], splits: Sequence[str], labels: Sequence[int]
+    files: Sequence[ImageFile], splits: Sequence[str], labels: Sequence[int]
 ) -> Inspection:
-    """Measure images, reading each once.
+    """Measure images, decoding each once.
 
     Args:
-        paths: N files.
+        files: N pictures.
         splits: (N,) names.
         labels: (N,) 0 (real) or 1 (fake).
 
     Returns:
         What was measured, in the same order.
     """
-    found = map_files(measure, paths, "audit")
+    found = map_files(measure, files, "audit")
     readable = [i for i, traits in enumerate(found) if isinstance(traits, Traits)]
     traits = [found[i] for i in readable]
     formats = np.array([t.format for t in traits], dtype=np.str_)
     numbers = np.array([t.numbers for t in traits]).reshape(-1, len(COLUMNS))
     numbers[:, 0] = np.unique(formats, return_inverse=True)[1]
     return Inspection(
-        [paths[i] for i in readable],
+        [files[i] for i in readable],
         np.array(splits)[readable],
         np.array(labels)[readable],
         numbers,
@@ -143,18 +149,13 @@ def inspect(
     )
 
 
-def shorten(path: Path) -> str:
-    """Return a file's split, class and name: `train/real/1.jpg`."""
-    return "/".join(path.parts[-3:])
-
-
 def map_files(
     function: Callable[[Item], Result], items: Sequence[Item], description: str
 ) -> list[Result]:
-    """Apply a function to each item, in order, in several processes where it pays.
+    """Apply a function to each item, in several processes if there are many.
 
     Args:
-        function: of one item; both can be pickled.
+        function: takes one item; both can be pickled.
         items: what it is called with.
         description: of the progress bar.
 
@@ -177,21 +178,20 @@ def _count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def measure(path: Path) -> Traits | Unreadable:
-    """Measure one file, decoding it once, large JPEGs at a reduced size."""
+def measure(file: ImageFile) -> Traits | Unreadable:
+    """Measure one picture; large JPEGs are decoded at a reduced size."""
     try:
-        return use_image(path, partial(_measure_image, path))
+        return use_image(file, partial(_measure_image, file))
     except ValueError as error:
-        reason = str(error).removeprefix("cannot read the image ")
-        return Unreadable(path, reason.split("; replace")[0])
+        reason = str(error).removeprefix(f"cannot read the image {file.name}: ")
+        return Unreadable(file, reason.split("; replace")[0])
 
 
-def _measure_image(path: Path, image: Image.Image) -> Traits:
+def _measure_image(file: ImageFile, image: Image.Image) -> Traits:
     """Measure an opened image: its header first, then its pixels."""
-    header = _measure_header(path, image)
-    name = f"{image.format} {image.mode}"
-    tells_encoding = image.format in TELLING_FORMATS
-    size = image.size
+    content = file.read()
+    header = _measure_header(len(content), image)
+    name, size = f"{image.format} {image.mode}", image.size
     image.draft(None, (EDGE, EDGE))  # of JPEGs; not below this size
     pixels = to_upright_rgb(image)
     digest = hashlib.blake2b(repr(size).encode(), digest_size=16)
@@ -203,35 +203,35 @@ def _measure_image(path: Path, image: Image.Image) -> Traits:
     return Traits(
         np.nan_to_num(numbers, posinf=0, neginf=0),  # a density of 0/0
         name,
-        tells_encoding,
-        describe_file(path)["sha256"],
+        image.format in TELLING_FORMATS,
+        hashlib.sha256(content).digest(),
         digest.digest(),
         compute_sketch(pixels),
     )
 
 
-def _measure_header(path: Path, image: Image.Image) -> Iterator[float]:
-    """Yield the numbers that need no pixels."""
+def _measure_header(num_bytes: int, image: Image.Image) -> list[float]:
+    """Return the numbers that need no pixels."""
     width, height = image.size
-    yield from (path.stat().st_size, width, height, width / height)
+    info = image.info
+    quality, chroma_quality, first_step, subsampling = 0, 0, 0, -1
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         tables = [table for _, table in sorted(image.quantization.items())]
-        yield _estimate_quality(tables[0], STANDARD_STEPS[0])
-        yield _estimate_quality(tables[-1], STANDARD_STEPS[len(tables) > 1])
-        yield from (tables[0][0], JpegImagePlugin.get_sampling(image))
-    else:
-        yield from (0, 0, 0, -1)
-    info = image.info
-    yield float("progressive" in info)
-    named = [len(info.get(name) or b"") for name in ("exif", "icc_profile")]
-    others = [v for v in info.values() if isinstance(v, str | bytes)]
-    yield from (*named, sum(map(len, others)) - sum(named))
-    yield float(max(info.get("dpi", (0,))))
-    yield float(image.getexif().get(0x0112, 0))
+        quality = _estimate_quality(tables[0], STANDARD_STEPS[0])
+        chroma_quality = _estimate_quality(tables[-1], STANDARD_STEPS[len(tables) > 1])
+        first_step, subsampling = tables[0][0], JpegImagePlugin.get_sampling(image)
+    exif, profile = (len(info.get(name) or b"") for name in ("exif", "icc_profile"))
+    texts = sum(len(v) for v in info.values() if isinstance(v, str | bytes))
+    return [
+        *(num_bytes, width, height, width / height),
+        *(quality, chroma_quality, first_step, subsampling, "progressive" in info),
+        *(exif, profile, texts - exif - profile, float(max(info.get("dpi", (0,))))),
+        float(image.getexif().get(0x0112, 0)),
+    ]
 
 
 def _estimate_quality(table: Sequence[int], standard: float) -> float:
-    """Turn a JPEG's table into the quality, 1 to 100, for which libjpeg makes it."""
+    """Return the quality, 1 to 100, for which libjpeg makes a JPEG's table."""
     scale = 100 * float(np.mean(table)) / standard  # in percent of the standard table
     return round(100 - scale / 2 if scale <= 100 else 5000 / scale, 1)
 
@@ -253,7 +253,7 @@ def _measure_pixels(pixels: Image.Image) -> Iterator[float]:
 
 
 def _measure_border(grey: np.ndarray) -> Iterator[float]:
-    """Yield how the outermost pixels differ from those beside them, and are."""
+    """Yield the border's step to the pixels inside, its spread and clipped share."""
     sides = [np.rot90(grey, turns)[: 3 * BORDER] for turns in range(4)]
     edge = np.concatenate([side[:BORDER] for side in sides], axis=1)
     beside = np.concatenate([side[2 * BORDER :] for side in sides], axis=1)
@@ -263,7 +263,7 @@ def _measure_border(grey: np.ndarray) -> Iterator[float]:
 
 
 def _measure_spectrum(grey: np.ndarray) -> np.ndarray:
-    """Return the share of the power in each ring, as decimal logarithms."""
+    """Return the mean power in each ring, as decimal logarithms."""
     waves = fft.rfft2((grey - grey.mean()) * _WINDOW_2D)
     power = waves.real**2 + waves.imag**2
     rings = np.bincount(_BANDS.ravel(), power.ravel())[:NUM_BANDS] / _BAND_SIZES

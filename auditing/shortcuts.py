@@ -1,4 +1,4 @@
-"""How well traits that have nothing to do with a face tell the classes apart."""
+"""How well properties that have nothing to do with a face tell the classes apart."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,88 +16,75 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from auditing.properties import NUM_BANDS, Inspection
+from auditing.duplicates import Pair
+from auditing.properties import COLUMNS_OF, Inspection
 from files.names import FAKE, REAL
 from hardware import show_progress
 from metrics.delong import compute_delong_interval
 
 CONFIDENCE = 0.95  # of all intervals of an audit together
-SERIOUS_AUC = 0.6
+# An interval wholly above the first AUC is worth a look, above the second serious. No
+# forgery needs another way of storing files. It may well change the content, but at 0.9
+# (82 % right, for normal scores) a detector hardly needs to look at the face.
+FILE_LIMITS = (0.5, 0.6)
+CONTENT_LIMITS = (0.6, 0.9)
 NUM_FOLDS = 5
 FEWEST = 10  # images, or groups, of each class in a split; fewer can show nothing
 
 
 @dataclass(frozen=True)
 class Property:
-    """A trait, or a few that belong together.
+    """A property of images that may tell the classes apart.
 
     Attributes:
-        name: as it is shown.
-        columns: its numbers, of `properties.COLUMNS`.
-        is_of_file: of how the image was stored rather than of what it shows. No
-            forgery needs another way of storing; it may well change what is shown.
+        name: one of `properties.COLUMNS_OF`.
         advice: what to do where it tells the classes apart.
+        others: of the content: the real faces that a detector would call fake if it
+            learned this instead of the forgery; empty: of how the file is stored.
     """
 
     name: str
-    columns: tuple[str, ...]
-    is_of_file: bool
     advice: str
+    others: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return its numbers' names."""
+        return COLUMNS_OF[self.name]
+
+    @property
+    def is_of_file(self) -> bool:
+        """Return whether it is about how the image is stored, not what it shows."""
+        return not self.others
 
 
 _ALIKE = "re-encode both classes alike (--fix DEST)"
-_LOOK = "the forgery itself may do this"
+_LOOK = "the forgery itself may do this, or"
+_SCALED = f"{_LOOK} another scaling or compression earlier on; treat both alike"
+_RESIZED = "small, compressed, blurred or sharpened ones"
 PROPERTIES = (
-    Property("file type", ("format",), True, _ALIKE),
-    Property("file size", ("bytes",), True, _ALIKE),
-    Property(
-        "width and height",
-        ("width", "height", "aspect"),
-        True,
-        "crop and scale both classes alike (--fix DEST scales)",
-    ),
-    Property(
-        "JPEG compression",
-        ("quality", "chroma_quality", "first_step", "subsampling", "progressive"),
-        True,
-        _ALIKE,
-    ),
-    Property(
-        "metadata",
-        ("exif_bytes", "profile_bytes", "other_bytes", "dots_per_inch", "orientation"),
-        True,
-        "remove EXIF, colour profiles and comments from both classes (--fix DEST)",
-    ),
+    Property("file type", _ALIKE),
+    Property("file size", _ALIKE),
+    Property("width and height", "crop and scale both alike (--fix DEST scales)"),
+    Property("JPEG compression", _ALIKE),
+    Property("metadata", "remove EXIF, profiles and comments (--fix DEST)"),
     Property(
         "colour",
-        ("red_less_green", "blue_less_green", "saturation", "saturation_spread"),
-        False,
-        f"{_LOOK}, or another camera or editor; look at images of both",
+        f"{_LOOK} another camera or editor; look at images of both",
+        "ones in other light or from another camera",
     ),
     Property(
         "brightness and contrast",
-        ("brightness", "contrast", "darkest", "brightest"),
-        False,
-        f"{_LOOK}, or another exposure; look at images of both",
+        f"{_LOOK} another exposure; look at images of both",
+        "dark, bright or flat ones",
     ),
-    Property(
-        "sharpness",
-        ("sharpness",),
-        False,
-        f"{_LOOK}, or another scaling or compression earlier on; treat both alike",
-    ),
+    Property("sharpness", _SCALED, _RESIZED),
     Property(
         "border pixels",
-        ("border_jump", "border_spread", "border_clipped"),
-        False,
-        f"{_LOOK}, or a frame, padding or another crop; crop both alike",
+        f"{_LOOK} a frame, padding or another crop; crop both alike",
+        "ones with another border or crop",
     ),
-    Property(
-        "power spectrum",
-        tuple(f"log_power_in_band_{band}" for band in range(1, NUM_BANDS + 1)),
-        False,
-        f"{_LOOK}, or another scaling or compression earlier on; treat both alike",
-    ),
+    Property("power spectrum", _SCALED, _RESIZED),
 )
 
 
@@ -106,13 +93,11 @@ class Shortcut:
     """How well one property tells the classes of one split apart.
 
     Attributes:
-        split: name.
-        trait: the property.
+        split, trait: which property of which images.
         auc: area under the ROC curve of scores from cross-validation.
         low, high: its interval, corrected for the number of intervals of the audit.
-        is_of_file: whether storing the images differently explains it, see
-            `Property`; false of a file size where all files are compressed alike.
-        is_constant: whether all images have the same.
+        is_of_file: as `Property` says; false for sizes of files compressed alike.
+        is_constant: all images have the same.
         difference: what is typical of each class; empty where it is constant.
         num_images: how many were judged.
     """
@@ -128,19 +113,34 @@ class Shortcut:
     num_images: int
 
     @property
-    def verdict(self) -> str:
-        """Return serious, look or fine.
+    def kind(self) -> str:
+        """Return file or content."""
+        return "file" if self.is_of_file else "content"
 
-        The whole interval lies above 0.6 where a property of the content is worth a
-        look, or one of the file is serious; a file's is worth a look above 0.5.
-        """
-        if self.low > SERIOUS_AUC:
-            return "serious" if self.is_of_file else "look"
-        return "look" if self.is_of_file and self.low > 0.5 else "fine"
+    @property
+    def verdict(self) -> str:
+        """Return serious, look or fine, by the lower end of the interval."""
+        look, serious = FILE_LIMITS if self.is_of_file else CONTENT_LIMITS
+        if self.low > serious:
+            return "serious"
+        return "look" if self.low > look else "fine"
+
+    def format_auc(self) -> str:
+        """Return `0.971 [0.950, 0.983]`."""
+        return f"{self.auc:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def to_cells(self) -> list[str]:
+        """Return it as a row of a table: property, kind, split, AUC and verdict."""
+        auc = "the same in all" if self.is_constant else self.format_auc()
+        return [self.trait.name, self.kind, self.split, auc, self.verdict]
 
 
 def find_shortcuts(
-    inspection: Inspection, groups: Sequence[str] | None = None, *, seed: int = 0
+    inspection: Inspection,
+    groups: Sequence[str] | None = None,
+    *,
+    pairs: Sequence[Pair] = (),
+    seed: int = 0,
 ) -> list[Shortcut]:
     """Measure how well each property tells the classes of each split apart.
 
@@ -148,28 +148,30 @@ def find_shortcuts(
         inspection: of N images.
         groups: (N,) names; images of one group are judged by a classifier that has
             seen none of them, and count as one draw in the interval.
+        pairs: images that show the same, which belong to one group. Else the
+            classifier learns a property of one, the opposite of the other's label.
         seed: of the folds.
 
     Returns:
-        A `Shortcut` for each property and split, the most telling first. A split of
-        fewer than ten images, or groups, of a class has none.
+        A `Shortcut` for each property and split, the most telling first; none for a
+        split with fewer than ten images, or groups, of a class.
 
     Source:
         Bonferroni's correction: with m intervals of properties that vary, each has
         the confidence 1 - 0.05 / m.
     """
-    names = np.arange(inspection.labels.size) if groups is None else np.asarray(groups)
-    jobs = _list_jobs(inspection, names)
+    units = join_groups(inspection.labels.size, groups, pairs)
+    jobs = _list_jobs(inspection, units)
     num_intervals = sum(_varies(inspection, chosen, trait) for _, chosen, trait in jobs)
     confidence = 1 - (1 - CONFIDENCE) / max(num_intervals, 1)
     shortcuts = []
     for split, chosen, trait in show_progress(jobs, "shortcuts"):
-        labels = inspection.labels[chosen]
+        labels, own = inspection.labels[chosen], units[chosen]
         varies = _varies(inspection, chosen, trait)
         auc, low, high = 0.5, 0.5, 0.5
         if varies:
             values = inspection.get_columns(trait.columns)[chosen]
-            own = None if groups is None else names[chosen]
+            own = own if len(set(own)) < own.size else None
             scores = cross_validate(trait, values, labels, own, seed=seed)
             auc, low, high, *_ = compute_delong_interval(
                 scores, labels, groups=own, confidence=confidence
@@ -185,15 +187,26 @@ def find_shortcuts(
     return sorted(shortcuts, key=lambda shortcut: -shortcut.low)
 
 
+def join_groups(
+    num_images: int, groups: Sequence[str] | None, pairs: Sequence[Pair]
+) -> np.ndarray:
+    """Number the groups of images, joined where a pair links them: int (N,)."""
+    names = np.arange(num_images) if groups is None else groups
+    units = np.unique(names, return_inverse=True)[1]
+    for pair in pairs:
+        units[units == units[pair.second]] = units[pair.first]
+    return units
+
+
 def _list_jobs(
-    inspection: Inspection, names: np.ndarray
+    inspection: Inspection, units: np.ndarray
 ) -> list[tuple[str, np.ndarray, Property]]:
     """Return split, its images' indices and property: what is to be judged."""
     jobs = []
     for split in dict.fromkeys(inspection.splits.tolist()):
         chosen = np.flatnonzero(inspection.splits == split)
-        units = set(zip(names[chosen], inspection.labels[chosen], strict=True))
-        counts = Counter(label for _, label in units)
+        found = set(zip(units[chosen], inspection.labels[chosen], strict=True))
+        counts = Counter(label for _, label in found)
         if min(counts[REAL], counts[FAKE]) >= FEWEST:
             jobs += [(split, chosen, trait) for trait in PROPERTIES]
     return jobs
@@ -206,13 +219,13 @@ def _varies(inspection: Inspection, chosen: np.ndarray, trait: Property) -> bool
 
 
 def _is_content(inspection: Inspection, chosen: np.ndarray, trait: Property) -> bool:
-    """Say whether only what an image shows decides on this property of its file.
+    """Say whether it is file sizes that depend on the content alone.
 
-    It does so for the size of files that were compressed alike, and whose headers tell.
+    They do if all files were compressed alike, and their headers say so.
     """
-    others = [p for p in PROPERTIES if p.is_of_file and p.columns != ("bytes",)]
+    others = (p for p in PROPERTIES if p.is_of_file and p != trait)
     return (
-        trait.columns == ("bytes",)
+        trait.name == "file size"
         and bool(inspection.tell_encoding[chosen].all())
         and not any(_varies(inspection, chosen, other) for other in others)
     )
@@ -226,16 +239,16 @@ def cross_validate(
     *,
     seed: int = 0,
 ) -> np.ndarray:
-    """Score each sample by a classifier that was trained on other ones.
+    """Score each sample by a classifier that was trained on other samples.
 
     Args:
-        trait: of a file: boosted trees, which find any single value; of the content:
-            a logistic regression with squares and products, which takes less from a
-            photo that stands in both classes, its face planted over in one.
+        trait: of a file: boosted trees, which find any single value; of the content: a
+            logistic regression with squares and products, which learns less from a
+            photo that is in both classes, with another face planted in one.
         values: (N, P) its numbers.
         labels: (N,) 0 (real) or 1 (fake).
-        groups: (N,) names; a group's samples are scored by the same classifier, which
-            has seen none of them.
+        groups: (N,) a group's samples are scored by one classifier, which has seen
+            none of them.
         seed: of the folds.
 
     Returns:
@@ -272,7 +285,7 @@ def _describe_difference(
 ) -> str:
     """Say what is typical of each class, in the number that differs most."""
     labels = inspection.labels[chosen]
-    if trait.columns == ("format",):
+    if trait.name == "file type":
         texts = inspection.formats[chosen]
         sides = [_describe_commonest(texts[labels == label]) for label in (REAL, FAKE)]
         return f"real: {sides[REAL]}, fake: {sides[FAKE]}"

@@ -1,15 +1,15 @@
 """How often do the suite's 95 % intervals hold the truth, and its tests raise alarms?
 
-A simulation that says. Every interval that the analysis prints is made as the analysis
-makes it, on samples whose truth is known: scores are log-likelihood ratios, normal
-(binormal) or with heavy tails (Student's t, three degrees of freedom), rounded to have
-ties, unbalanced, or in groups that share half of their variance as frames of a video
-do. The size of a test is how often it is below 5 % where there is nothing to find.
+A simulation. Every interval that the analysis prints is computed as the analysis does,
+on samples whose truth is known: scores are log-likelihood ratios, normal (binormal) or
+with heavy tails (Student's t, three degrees of freedom), rounded to have ties,
+unbalanced, or in groups that share half of their variance, as frames of a video do. The
+size of a test is how often its p-value is below 5 % when there is nothing to find.
 
     python benchmarks/interval_coverage.py --out out/coverage --minutes 15
 
-Repetitions of all set-ups are done in turn, and kept in OUT.json: the same command goes
-on from there, until --repetitions are done. OUT.md is the table so far.
+The set-ups take turns, and OUT.json keeps their counts: the same command continues from
+there until --repetitions are done. OUT.md is the table so far.
 """
 
 import argparse
@@ -28,12 +28,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import command_line
 from files.atomic import save_json
-from metrics.cells import Samples, check_samples
+from files.bounds import COUNT
 from metrics.delong import compute_paired_delong_test
-from metrics.error_rates import describe_point
-from metrics.measures import MAX_FPRS, compute_tpr_at_fpr, measure
+from metrics.error_rates import compute_point
+from metrics.measures import compute_tpr_at_fpr
+from metrics.names import MAX_FPRS
 from metrics.operating_point import choose_threshold
-from metrics.report import compute_report
+from metrics.samples import Samples, check_samples
+from metrics.summary import compute_summary, measure_samples
 
 PREVALENCE = 0.01
 TESTS = ("ECE test", "paired DeLong", "FPR above its promise")
@@ -44,7 +46,7 @@ _NP_RATE, _NP_CONFIDENCE = 0.05, 0.95
 
 @dataclass(frozen=True)
 class Setup:
-    """What is drawn: so many real and fake samples, with this AUC if binormal."""
+    """How many real and fake samples to draw, and their AUC if they are binormal."""
 
     num_real: int
     num_fake: int
@@ -77,7 +79,7 @@ SETUPS = (
 def draw_noise(
     setup: Setup, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw what a score varies by (size,), and the numbers of its groups."""
+    """Draw the noise of scores (size,), and the numbers of their groups."""
     groups = np.arange(size) // setup.frames
     if setup.kind == "t3":
         return rng.standard_t(3, size=size), groups
@@ -91,7 +93,7 @@ def draw_noise(
 def draw_samples(
     setup: Setup, rng: np.random.Generator, sizes: Sequence[int] | None = None
 ) -> tuple[Samples, np.ndarray | None]:
-    """Draw samples, with calibrated scores if they are normal, and their groups."""
+    """Draw samples and their groups; normal scores are calibrated."""
     num_real, num_fake = sizes or (setup.num_real, setup.num_fake)
     shift = np.sqrt(2) * stats.norm.ppf(setup.auc)
     labels = np.repeat([0, 1], [num_real, num_fake])
@@ -103,17 +105,18 @@ def draw_samples(
     llrs = shift * values
     prior = np.log(num_fake / num_real)
     fake_scores = special.expit(llrs + prior)
-    samples = check_samples(llrs, labels, 0.5, fake_scores=fake_scores, llrs=llrs)
-    return samples, groups if setup.frames > 1 else None
+    groups = groups if setup.frames > 1 else None
+    columns = {"fake_scores": fake_scores, "llrs": llrs, "groups": groups}
+    return check_samples(llrs, labels, 0.5, **columns), groups
 
 
 def compute_truth(setup: Setup) -> dict[str, float]:
-    """Measure the true values on a great many samples of the same share of fakes."""
+    """Measure the true values on very many samples with the same share of fakes."""
     share = setup.num_fake / (setup.num_real + setup.num_fake)
     sizes = (round(2 * _NUM_TRUTH * (1 - share)), round(2 * _NUM_TRUTH * share))
     single = replace(setup, frames=1)
     samples, _ = draw_samples(single, np.random.default_rng(0), sizes)
-    point = describe_point(samples, samples.called_fake, prevalence=PREVALENCE)
+    point = compute_point(samples, samples.called_fake, prevalence=PREVALENCE)
     tprs = {
         f"tpr_at_fpr_{rate:g}": compute_tpr_at_fpr(samples.in_order, rate)
         for rate in MAX_FPRS
@@ -124,17 +127,17 @@ def compute_truth(setup: Setup) -> dict[str, float]:
             f"tpr_at_fpr_{rate:g}": np.interp(rate * fp[-1], fp, tp) / tp[-1]
             for rate in MAX_FPRS
         }
-    return measure(samples) | point | tprs
+    return measure_samples(samples) | point | tprs
 
 
 def check_intervals(
     setup: Setup, truth: dict[str, float], seed: int, num_resamples: int
 ) -> dict[str, bool]:
-    """Return which intervals of one drawing hold the truth, which tests give alarm."""
+    """Return which intervals of one drawing hold the truth and which tests alarm."""
     rng = np.random.default_rng([seed, *setup.name.encode()])  # its own noise
     samples, groups = draw_samples(setup, rng)
-    report = compute_report(
-        samples, groups, num_resamples=num_resamples, seed=seed, prevalence=PREVALENCE
+    report = compute_summary(
+        samples, num_resamples=num_resamples, seed=seed, prevalence=PREVALENCE
     )
     report |= report["operating_points"][0]
     checks = {
@@ -155,8 +158,8 @@ def check_tests(
     rng: np.random.Generator,
 ) -> dict[str, bool]:
     """Return which of the other tests and promises fail."""
-    # Two detectors of this AUC that find the same images hard: they share half of
-    # their noise's variance.
+    # Two detectors with this AUC find the same images hard: they share half of the
+    # variance of their noise.
     shift = np.sqrt(2) * stats.norm.ppf(setup.auc)
     signal = shift**2 * (samples.labels - 0.5)
     own, other, common = (
@@ -179,7 +182,7 @@ def check_tests(
 def add_repetitions(
     results: dict[str, Any], setup: Setup, count: int, num_resamples: int
 ) -> None:
-    """Draw some more samples of a set-up and count what holds in `results`."""
+    """Draw more samples of a set-up and count in `results` which checks hold."""
     row = results.setdefault(setup.name, {"repetitions": 0, "counts": {}})
     truth = row.setdefault("truth", None) or compute_truth(setup)
     row["truth"] = {k: v for k, v in truth.items() if isinstance(v, float)}
@@ -192,7 +195,7 @@ def add_repetitions(
 
 
 def format_table(results: dict[str, Any]) -> str:
-    """Return the lowest and highest share of each interval and test, in Markdown."""
+    """Return each interval's and test's lowest and highest share, in Markdown."""
     names = sorted({name for row in results.values() for name in row["counts"]})
     names = [n for n in names if n not in TESTS] + [n for n in TESTS if n in names]
     lines = [
@@ -223,13 +226,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--repetitions",
-        type=command_line.positive_int,
+        type=command_line.take(COUNT),
         default=1000,
         help="of each set-up",
     )
-    parser.add_argument("--resamples", type=command_line.positive_int, default=400)
+    parser.add_argument("--resamples", type=command_line.take(COUNT), default=400)
     parser.add_argument(
-        "--minutes", type=float, default=15.0, help="stop then, to be gone on with"
+        "--minutes",
+        type=float,
+        default=15.0,
+        help="stop after so many; repeat to continue",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("out/interval_coverage"), metavar="OUT"
@@ -238,7 +244,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Go on with the repetitions, and print and save the table so far."""
+    """Continue the repetitions, then print and save the table so far."""
     args = parse_args(argv)
     json_path, table_path = (args.out.with_suffix(end) for end in (".json", ".md"))
     results = json.loads(json_path.read_text()) if json_path.exists() else {}

@@ -11,6 +11,7 @@ from torch import nn
 
 SIZES = (512, 1024, 2048, 4096)  # of square matrices
 OPERATIONS_A_TRIAL = {"cpu": 2e10, "cuda": 5e12}
+NUM_TRIALS = 3
 
 
 def describe_machine() -> dict[str, Any]:
@@ -36,8 +37,8 @@ def describe_machine() -> dict[str, Any]:
     return described
 
 
-def count_forward_flops(model: nn.Module, images: torch.Tensor) -> tuple[int, int]:
-    """Count what convolutions and linear layers must do, from their shapes.
+def count_task_flops(model: nn.Module, images: torch.Tensor) -> dict[str, int]:
+    """Count what convolutions and linear layers must do for a batch, from their shapes.
 
     A multiplication and an addition count as two. `torch.utils.flop_counter` will not
     do: it counts the backward pass of grouped convolutions several times over.
@@ -47,7 +48,8 @@ def count_forward_flops(model: nn.Module, images: torch.Tensor) -> tuple[int, in
         images: float32 (N, 3, H, W).
 
     Returns:
-        Operations of a forward pass, and those of the first layer among them.
+        train: forward, gradients of the layers' inputs (but the images) and weights;
+        eval: forward; saliency: forward and gradients of the inputs.
     """
     counts: list[int] = []
 
@@ -60,28 +62,12 @@ def count_forward_flops(model: nn.Module, images: torch.Tensor) -> tuple[int, in
         for layer in model.modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
-    try:
-        with torch.no_grad():
-            model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return sum(counts), counts[0]
-
-
-def count_task_flops(model: nn.Module, images: torch.Tensor) -> dict[str, int]:
-    """Count the operations that each task needs for a batch.
-
-    Returns:
-        train: forward, gradients of the layers' inputs (but the images) and weights;
-        eval: forward; saliency: forward and gradients of the inputs.
-    """
-    forward, first_layer = count_forward_flops(model, images)
-    return {
-        "train": 3 * forward - first_layer,
-        "eval": forward,
-        "saliency": 2 * forward,
-    }
+    with torch.no_grad():
+        model(images)
+    for hook in hooks:
+        hook.remove()
+    forward = sum(counts)
+    return {"train": 3 * forward - counts[0], "eval": forward, "saliency": 2 * forward}
 
 
 def measure_matmul_speed(dtype: torch.dtype, device: torch.device) -> float:
@@ -97,24 +83,19 @@ def synchronise(device: torch.device) -> None:
 
 def _read_field(path: Path, name: str) -> str:
     """Return the first value called `name` in a file of `name: value` lines."""
-    if not path.exists():
-        return ""
-    for line in path.read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == name:
-            return value.strip()
-    return ""
+    lines = path.read_text().splitlines() if path.exists() else []
+    pairs = (line.partition(":") for line in lines)
+    return next((value.strip() for key, _, value in pairs if key.strip() == name), "")
 
 
 def _measure_size(size: int, dtype: torch.dtype, device: torch.device) -> float:
-    """Return the best speed of three trials at one size."""
+    """Return the best speed of some trials at one size."""
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     operations = 2 * size**3
-    allowed = OPERATIONS_A_TRIAL.get(device.type, 2e10)
-    repetitions = max(1, int(allowed / operations))
+    repetitions = max(1, int(OPERATIONS_A_TRIAL.get(device.type, 2e10) / operations))
     seconds = []
     left @ right
-    for _ in range(3):
+    for _ in range(NUM_TRIALS):
         synchronise(device)
         start = time.perf_counter()
         for _ in range(repetitions):

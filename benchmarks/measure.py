@@ -1,7 +1,7 @@
 """Measure one setting in a fresh process: JSON as its argument, JSON on stdout.
 
-A setting is a row of the table: the textbook way, a lever alone, or the suite's
-defaults, whole or without one of their parts.
+A setting is a row of the table: the textbook way, one lever alone, or the suite's
+defaults, complete or without one of their parts.
 """
 
 import importlib.util
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ import torch
 from machine import count_task_flops, measure_matmul_speed, synchronise
 from torch import nn
 
-from faces_dataset import FacesDataset, ResizeToTensor
+from explaining.explanation import compute_mean_maps
+from faces_dataset import FacesDataset
 from hardware import (
     DTYPES,
     Precision,
@@ -31,9 +33,9 @@ from hardware import (
     distributed,
     keep_large_blocks,
 )
-from loading import IMAGE_SIZE, BatchLoader
+from loading import IMAGE_SIZE, PUBLISHED, BatchLoader, ResizeToTensor
 from models import build_model
-from saliency_map import compute_mean_saliency_maps
+from saliency_map import compute_gradient_saliency_maps
 from trainer import Batches, Trainer
 from utils import build_optimizer
 
@@ -47,18 +49,17 @@ class Setting:
 
     Attributes:
         label: the row's name.
-        suite: the suite's own loops, not the textbook's.
-        loader: textbook (a PIL image at a time), suite (bytes, normalised by the
-            batch), tensors (ready-made ones, what a perfect data path would give) or
-            timm (its own, with its own loops).
-        precision: of the forward pass, as of `--precision`.
+        suite: use the suite's loops, not the textbook's.
+        loader: textbook (one PIL image at a time), suite (bytes, normalised as a
+            batch), tensors (ready-made: a perfect data path) or timm (loops as well).
+        precision: of the forward pass, as in `--precision`.
         channels_last: memory format of model and images.
         fused: the optimizer updates all parameters in one pass.
-        workers: processes that read images; None: as the suite chooses.
-        compiled: through `torch.compile`.
-        kernels: the suite's own may run, and SimpleNet pool its own way.
-        blocks: large blocks of memory are kept between batches.
-        processes: so many of one thread each train together; 0: one, of all threads.
+        workers: processes that read images; None: the suite chooses.
+        compiled: use `torch.compile`.
+        kernels: allow the suite's kernels, and SimpleNet's own pooling.
+        blocks: keep large blocks of memory between batches.
+        processes: how many train together with one thread each; 0: one, all threads.
     """
 
     label: str
@@ -97,7 +98,7 @@ def list_settings(
     compiled: bool = False,
     on_gpu: bool = False,
 ) -> list[Setting]:
-    """List the settings that a task is measured in, the textbook's first."""
+    """List the settings in which a task is measured, the textbook's first."""
     with_workers = replace(
         TEXTBOOK, label=f"{TEXTBOOK.label}, {workers} workers", workers=workers
     )
@@ -139,16 +140,6 @@ def list_settings(
     return [TEXTBOOK, with_workers, *levers, *peers, DEFAULTS, *variants]
 
 
-class Contiguous:
-    """Batches in the ordinary memory format."""
-
-    def __init__(self, batches: Iterable[Any]) -> None:
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        return ((images.contiguous(), labels) for images, labels in self._batches)
-
-
 class InPrecision(nn.Module):
     """A model whose forward pass runs in some precision."""
 
@@ -163,13 +154,13 @@ class InPrecision(nn.Module):
 
 
 def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str, Any]:
-    """Measure a task's time for an image and the process's peak memory.
+    """Measure the time that a task takes for an image, and the process's peak memory.
 
     Args:
-        model_name: one of `MODEL_NAMES`.
+        model_name: one of `models.NETWORKS`.
         task: train, eval or saliency.
         setting: how.
-        job: `folder` of the images, `batch_size`, `limit` (images of a class).
+        job: `folder` of the images, `batch_size`, `limit` (images of each class).
 
     Returns:
         seconds (for an image), images, peak_bytes, precision, flops (for an image).
@@ -206,7 +197,7 @@ def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str
 
 
 def build_network(model_name: str, setting: Setting, device: torch.device) -> nn.Module:
-    """Build a model with random weights, of PyTorch's layers alone where so set."""
+    """Build a model with random weights, from PyTorch's layers alone if so set."""
     torch.manual_seed(0)
     model = build_model(model_name, from_scratch=True)
     model.fuse = setting.kernels
@@ -224,68 +215,66 @@ def build_loader(
     device: torch.device,
 ) -> Iterable[Any]:
     """Build the batches that a setting asks for."""
-    folder, limit = Path(job["folder"]), job["limit"]
-    preprocessing, batch_size = model.preprocessing, job["batch_size"]
+    folder, preprocessing = Path(job["folder"]), model.preprocessing
     options = {
-        "batch_size": batch_size,
+        "batch_size": job["batch_size"],
         "training": training,
         "workers": setting.workers,
-        "limit": limit,
     }
     if setting.loader == "textbook":
-        return textbook.build_textbook_loader(folder, preprocessing, **options)
+        return textbook.build_textbook_loader(
+            folder, preprocessing, **options, limit=job["limit"]
+        )
     if setting.loader == "timm":
         import peer  # timm is installed for this row alone
 
-        options["device"] = device
-        return peer.build_timm_loader(folder, preprocessing, **options)
-    dataset = FacesDataset(folder, ResizeToTensor(), limit=limit)
-    loader = BatchLoader(
-        dataset,
-        batch_size,
-        preprocessing,
-        device=device,
-        training=training,
-        workers=setting.workers,
-    )
-    if setting.loader == "tensors":
-        return list(loader)
-    return loader if setting.channels_last else Contiguous(loader)
+        return peer.build_timm_loader(
+            folder, preprocessing, **options, limit=job["limit"], device=device
+        )
+    dataset = FacesDataset(folder, ResizeToTensor(), limit=job["limit"])
+    loader = BatchLoader(dataset, preprocessing=preprocessing, device=device, **options)
+    return list(loader) if setting.loader == "tensors" else loader
 
 
 def build_run(
     model: nn.Module, task: str, setting: Setting, precision: Precision
 ) -> Callable[[Iterable[Any]], object]:
-    """Return what is timed: a function of the batches."""
+    """Return the function of the batches that is timed."""
     if task == "saliency" and setting.suite:
-        return lambda batches: compute_mean_saliency_maps(
-            batches, model, precision=precision
-        )
-    if setting.loader == "timm":
-        import peer
-
-        optimizer = peer.build_optimizer(model, LR)
-        if task == "train":
-            return lambda b: peer.train_one_epoch(model, b, optimizer, precision)
-        return lambda b: peer.evaluate(model, b, precision)
+        options = {"model": model, "precision": precision}
+        compute_maps = partial(compute_gradient_saliency_maps, **options)
+        return lambda b: compute_mean_maps(b, compute_maps)
     optimizer = build_optimizer("Adam", model, lr=LR)
     if not setting.fused:
         optimizer = torch.optim.Adam(model.parameters(), lr=LR)
     if setting.suite:
-        return lambda batches: run_suite(batches, task, model, optimizer, precision)
-    device = next(model.parameters()).device
+        return lambda b: run_suite(b, task, model, optimizer, precision)
+    if setting.loader == "timm":
+        import peer
+
+        return lambda b: peer.run_one_epoch(
+            model, b, precision, optimizer if task == "train" else None
+        )
     network = InPrecision(model, precision)
+    return lambda b: run_textbook(
+        _format(b, setting), task, network, optimizer, precision.device
+    )
 
-    def run(batches: Iterable[Any]) -> None:
-        batches = _formatted(batches, setting)
-        if task == "train":
-            textbook.train_one_epoch(network, batches, optimizer, device)
-        elif task == "eval":
-            textbook.evaluate(network, batches, device)
-        else:
-            textbook.compute_mean_saliency(network, batches, device)
 
-    return run
+def run_textbook(
+    batches: Batches,
+    task: str,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> None:
+    """Train, evaluate or explain with the textbook's loops."""
+    if task == "train":
+        textbook.train_one_epoch(network, batches, optimizer, device)
+    elif task == "eval":
+        textbook.evaluate(network, batches, device)
+    else:
+        textbook.compute_mean_saliency(network, batches, device)
 
 
 def run_suite(
@@ -308,7 +297,7 @@ def warm_up(
 ) -> int:
     """Read all images and run the last batch, so that nothing is new when it counts.
 
-    Its labels are made to hold both classes. It is run several times where CUDA graphs
+    Its labels are set to hold both classes. CUDA graphs need several runs, because they
     record before they play.
 
     Returns:
@@ -334,25 +323,26 @@ def get_peak_bytes(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _formatted(batches: Iterable[Any], setting: Setting) -> Iterator[Any]:
+def _format(batches: Batches, setting: Setting) -> Iterator[Any]:
     """Bring the images into the setting's memory format."""
+    wanted = torch.contiguous_format
+    if setting.channels_last:
+        wanted = torch.channels_last
     for images, labels in batches:
-        if setting.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        yield images, labels
+        yield images.contiguous(memory_format=wanted), labels
 
 
 def measure_reading(job: dict) -> dict[str, Any]:
-    """Measure how long a dataset takes for an image, on one thread.
+    """Measure how long a dataset takes to read an image, on one thread.
 
     Args:
-        job: `folder` of the images; `full`: whether JPEGs are decoded whole.
+        job: `folder` of the images; `full`: whether to decode JPEGs at full size.
 
     Returns:
         seconds (for an image), images.
     """
     torch.set_num_threads(1)
-    transform = ResizeToTensor(full_decoding=job["full"])
+    transform = ResizeToTensor(replace(PUBLISHED, full_decoding=job["full"]))
     dataset = FacesDataset(job["folder"], transform)
     dataset[0]
     start = time.perf_counter()
@@ -363,7 +353,7 @@ def measure_reading(job: dict) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Do what the first argument asks for."""
+    """Do the job in the first argument."""
     job = json.loads(sys.argv[1])
     if job["task"] == "read":
         result = measure_reading(job)

@@ -1,7 +1,7 @@
 """How fast is the suite? The textbook loop, each lever, the defaults and the limit.
 
 Every measurement runs in a fresh process; the settings take turns, so that whatever
-else the machine does hits all of them alike. Times are medians over the turns.
+else the machine does affects all of them alike. Times are medians over the turns.
 """
 
 import argparse
@@ -17,8 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hardware import show_progress
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from machine import describe_machine
@@ -27,7 +25,8 @@ from sample_images import PHOTOGRAPH, make_sample_images
 
 import command_line
 from files.atomic import check_writable, save_json
-from files.names import MODEL_NAMES
+from files.bounds import COUNT
+from hardware import show_progress
 
 BATCHES = {"SimpleNet": 8, "XceptionBased": 2}  # timed in a turn
 NUM_PHOTOGRAPHS = 4  # of each class
@@ -38,52 +37,30 @@ HEADER = ("setting", "ms/image", "x textbook", "range", "% of matmul", "peak MB"
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__)
-    parser.add_argument(
+    add = parser.add_argument
+    number = {"type": command_line.take(COUNT), "metavar": "N"}
+    add(
         "--data-root",
         type=Path,
         metavar="DIR",
         help="folder that holds real/ and fake/ (default: images made for the purpose)",
     )
-    choices = {"nargs": "+", "metavar": "NAME"}
-    names = list(MODEL_NAMES)
-    parser.add_argument(
-        "--models", choices=names, default=names, help=f"of {names}", **choices
-    )
     tasks = [*TASKS, "read"]
-    parser.add_argument(
-        "--tasks",
-        choices=tasks,
-        default=tasks,
-        help=f"of {tasks}; read: large photographs",
-        **choices,
-    )
-    for flag, default, text in (
-        ("--repeats", 3, "turns of each setting"),
-        ("--batch-size", 32, "images in a batch"),
-        ("--workers", max(1, min(4, os.cpu_count() or 1)), "in the rows with workers"),
+    for flag, names, text in (
+        ("--models", list(BATCHES), ""),
+        ("--tasks", tasks, "; read: large photographs"),
     ):
-        parser.add_argument(
-            flag,
-            type=command_line.positive_int,
-            default=default,
-            metavar="N",
-            help=text,
-        )
-    parser.add_argument(
-        "--batches",
-        type=command_line.positive_int,
-        metavar="N",
-        help=f"batches that are timed in a turn (default: {BATCHES})",
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="as for saliency: without each lever alone"
-    )
-    parser.add_argument(
-        "--compile", action="store_true", help="also through torch.compile"
-    )
-    parser.add_argument(
-        "--json", type=Path, default=Path("out/benchmark.json"), metavar="FILE"
-    )
+        options = {"nargs": "+", "choices": names, "default": names, "metavar": "NAME"}
+        add(flag, help=f"of {names}{text}", **options)
+    add("--repeats", default=3, help="turns of each setting", **number)
+    add("--batch-size", default=32, help="images in a batch", **number)
+    most = max(1, min(4, os.cpu_count() or 1))
+    add("--workers", default=most, help="in the rows with workers", **number)
+    text = f"batches that are timed in a turn (default: {BATCHES})"
+    add("--batches", help=text, **number)
+    add("--quick", action="store_true", help="leave out each lever alone")
+    add("--compile", action="store_true", help="also measure torch.compile")
+    add("--json", type=Path, default=Path("out/benchmark.json"), metavar="FILE")
     return parser.parse_args(argv)
 
 
@@ -91,35 +68,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     check_writable(args.json.parent)
-    num_batches = {name: args.batches or BATCHES[name] for name in args.models}
-    most = max(num_batches.values()) * args.batch_size
+    report = {"machine": describe_machine(), "repeats": args.repeats}
+    report["batches"] = {m: args.batches or BATCHES[m] for m in args.models}
+    report["batch_size"] = args.batch_size
+    print("; ".join(f"{k} {v}" for k, v in report["machine"].items()))
     with tempfile.TemporaryDirectory() as temporary:
-        folder = args.data_root
-        if folder is None:
-            folder = Path(temporary) / "images"
-            make_sample_images(folder, -(-most // 2))
-        job = {"folder": str(folder.absolute()), "batch_size": args.batch_size}
-        report = {"machine": describe_machine(), "repeats": args.repeats}
-        report |= {"batches": num_batches, **job, "matmul": [], "rows": []}
-        print("; ".join(f"{k} {v}" for k, v in report["machine"].items()))
         if "read" in args.tasks:
             report["read"] = time_photographs(Path(temporary), args.repeats)
             print(describe_reading(report["read"]), flush=True)
             save_json(report, args.json)
+        folder = args.data_root
+        if folder is None:
+            folder = Path(temporary) / "images"
+            most = max(report["batches"].values()) * args.batch_size
+            make_sample_images(folder, -(-most // 2))
+        report |= {"folder": str(folder.absolute()), "matmul": [], "rows": []}
         tasks = [task for task in args.tasks if task in TASKS]
         for model, task in itertools.product(args.models, tasks):
-            limit = -(-num_batches[model] * args.batch_size // 2)  # of a class
-            job |= {"model": model, "task": task, "limit": limit}
-            jobs = [
-                {**job, "setting": asdict(setting)}
-                for setting in list_settings(
-                    task,
-                    workers=args.workers,
-                    quick=args.quick or task == "saliency",
-                    compiled=args.compile,
-                    on_gpu="gpu" in report["machine"],
-                )
-            ]
+            jobs = list_jobs(args, model, task, report)
             turns = list(take_turns(jobs, args.repeats, report["matmul"]))
             rows = summarise(jobs, turns, report["matmul"])
             report["rows"] += rows
@@ -128,15 +94,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\nsaved {args.json}")
 
 
+def list_jobs(
+    args: argparse.Namespace, model: str, task: str, report: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """List a job for `measure.py` for each setting of a model and a task."""
+    settings = list_settings(
+        task,
+        workers=args.workers,
+        quick=args.quick or task == "saliency",
+        compiled=args.compile,
+        on_gpu="gpu" in report["machine"],
+    )
+    job = {"model": model, "task": task, "folder": report["folder"]}
+    job["batch_size"] = args.batch_size
+    job["limit"] = -(-report["batches"][model] * args.batch_size // 2)  # of each class
+    return [{**job, "setting": asdict(setting)} for setting in settings]
+
+
 def time_photographs(folder: Path, repeats: int) -> list[dict[str, float]]:
     """Return the seconds for a photograph decoded whole and small, in each turn."""
     folder /= "photographs"
     make_sample_images(folder, NUM_PHOTOGRAPHS, PHOTOGRAPH)
     job = {"task": "read", "folder": str(folder)}
+    whole_or_small = {"whole": True, "small": False}
     return [
         {
-            name: run_job({**job, "full": name == "whole"})["seconds"]
-            for name in ("whole", "small")
+            name: run_job({**job, "full": f})["seconds"]
+            for name, f in whole_or_small.items()
         }
         for _ in range(repeats)
     ]
@@ -171,21 +155,16 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: it failed; the message ends with the reason.
     """
-    several = job.get("setting", {}).get("processes", 0)
-    torchrun = ["-m", "torch.distributed.run", "--standalone"]
-    torchrun += [f"--nproc-per-node={several}"]
-    process = subprocess.run(
-        [
-            *(sys.executable, *(torchrun if several else [])),
-            *(str(MEASURE), json.dumps(job)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    setting = job.get("setting", {})
+    command = [sys.executable]
+    if setting.get("processes"):
+        command += ["-m", "torch.distributed.run", "--standalone"]
+        command += [f"--nproc-per-node={setting['processes']}"]
+    command += [str(MEASURE), json.dumps(job)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
     if process.returncode:
         reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
-        label = job.get("setting", {}).get("label", "")
+        label = setting.get("label", "")
         raise ValueError(f"the measurement {job['task']} {label} failed: {reason}")
     return json.loads(process.stdout.splitlines()[-1])  # gloo may speak before
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-# Palettes: the ends and steps of a line that a trait from 0 to 1 runs along.
+# Palettes: a trait from 0 to 1 runs along these colours.
 SKINS = np.array(
     [
         [0.97, 0.83, 0.74],
@@ -47,29 +47,29 @@ def smooth_noise(rng: np.random.Generator, size: int, grain: float) -> np.ndarra
 
 
 def cover(distance: np.ndarray, softness: float) -> np.ndarray:
-    """Turn a signed distance (negative inside) into a soft coverage from 0 to 1."""
+    """Turn a signed distance (negative inside) into a soft coverage, 0 to 1."""
     return np.clip(0.5 - distance / softness, 0.0, 1.0)
 
 
 def bump(
     across: np.ndarray, along: np.ndarray, width: float, height: float
 ) -> np.ndarray:
-    """Compute a Gaussian bell of the two half-axes, 1 in its middle."""
+    """Compute a Gaussian bell with the two half-axes, 1 at its centre."""
     return np.exp(-((across / width) ** 2) - (along / height) ** 2)
 
 
 def paint(image: np.ndarray, colour: np.ndarray | float, coverage: np.ndarray) -> None:
-    """Lay a colour over an image, in place.
+    """Paint a colour over an image, in place.
 
     Args:
         image: float32 (H, W, 3).
         colour: one number, (3,) or (H, W, 3).
-        coverage: (H, W) from 0 (leave) to 1 (replace); below 0.002 it does nothing.
+        coverage: (H, W) from 0 (leave) to 1 (replace); below 0.002 nothing changes.
     """
     touched = coverage > 0.002
     if not touched.any():
         return
-    # Most parts are small: working on their bounding box halves the drawing time.
+    # Most parts are small: painting only their bounding box halves the drawing time.
     rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     colour = np.asarray(colour, np.float32)
@@ -78,7 +78,7 @@ def paint(image: np.ndarray, colour: np.ndarray | float, coverage: np.ndarray) -
 
 
 def blend(colours: np.ndarray, position: float) -> np.ndarray:
-    """Pick a colour on the line through `colours` (K, 3); position runs from 0 to 1."""
+    """Pick a colour on the line through `colours` (K, 3); position is from 0 to 1."""
     steps = np.linspace(0.0, 1.0, len(colours))
     mixed = [np.interp(position, steps, channel) for channel in colours.T]
     return np.array(mixed, np.float32)

@@ -28,14 +28,14 @@ Traits = SimpleNamespace  # of a person or of a shot
 class Grid:
     """The face coordinates of every pixel, float32 (S, S).
 
-    u runs right and v down; the face's middle is (0, 0) and its chin lies at v = 1.
+    u runs to the right and v down; the face's centre is (0, 0), its chin at v = 1.
 
     Attributes:
         u, v: coordinates on a face seen from the front.
-        turned: u as the yaw moves it.
+        turned: u, moved by the yaw.
         head: negative inside the head's outline.
-        pixel: how far a soft edge reaches, in face units.
-        scale: pixels in a face unit.
+        pixel: width of a soft edge, in face units.
+        scale: pixels per face unit.
     """
 
     u: np.ndarray
@@ -47,7 +47,7 @@ class Grid:
 
 
 def draw_strands(person: Traits, grid: Grid, rng: np.random.Generator) -> np.ndarray:
-    """Draw noise that runs along the hair, from the parting outwards, (S, S)."""
+    """Draw noise (S, S) that runs along the hair, outwards from the parting."""
     across, along = grid.u - person.hair_part * 0.5, grid.v + 1.1
     radius = np.hypot(across, along)
     angle = np.arctan2(across, along) / (2 * np.pi) + 0.5
@@ -62,7 +62,7 @@ def draw_strands(person: Traits, grid: Grid, rng: np.random.Generator) -> np.nda
 def colour_hair(
     person: Traits, shot: Traits, grid: Grid, strands: np.ndarray
 ) -> np.ndarray:
-    """Colour the hair: lighter and darker strands and a band of gloss (S, S, 3)."""
+    """Colour the hair (S, S, 3): lighter and darker strands, and a band of gloss."""
     base = blend(HAIRS, person.hair)
     radius = np.hypot(grid.u - person.hair_part * 0.5, grid.v + 1.1)
     gloss = bump(radius - 0.45, grid.u - 0.3 * shot.light_right, 0.16, 0.5)
@@ -71,7 +71,7 @@ def colour_hair(
 
 
 def cover_back_hair(person: Traits, grid: Grid, strands: np.ndarray) -> np.ndarray:
-    """Cover the hair behind the head, down to the length that the person wears."""
+    """Cover the hair behind the head, down to its length."""
     wide = person.head_width + person.hair_side + 0.05 * np.clip(grid.v, 0, 2)
     wide = wide + 0.02 * strands + person.hair_wave * 0.1 * np.sin(7 * grid.v)
     top = np.clip(-grid.v / (1.02 + person.hair_top), 0, None) ** 2.2
@@ -108,7 +108,7 @@ def draw_body(image: np.ndarray, person: Traits, shot: Traits, grid: Grid) -> No
 def draw_skin(person: Traits, grid: Grid, rng: np.random.Generator) -> np.ndarray:
     """Draw bare skin with blotches, pores, freckles, blush, beard and lines.
 
-    Returns: float32 (S, S, 3), the colour before any light falls on it.
+    Returns: float32 (S, S, 3), the colour before it is lit.
     """
     tone, size = blend(SKINS, person.skin), len(grid.u)
     blotches = 0.04 * smooth_noise(rng, size, size / 12)
@@ -135,7 +135,7 @@ def draw_skin(person: Traits, grid: Grid, rng: np.random.Generator) -> np.ndarra
 
 
 def draw_features(skin: np.ndarray, person: Traits, shot: Traits, grid: Grid) -> None:
-    """Draw brows, eyes, nostrils, mouth and perhaps glasses onto the skin, in place."""
+    """Draw brows, eyes, nostrils, mouth and maybe glasses onto the skin, in place."""
     for side in SIDES:
         _draw_brow(skin, person, grid, side)
         _draw_eye(skin, person, shot, grid, side)
@@ -257,7 +257,7 @@ def build_relief(person: Traits, grid: Grid) -> np.ndarray:
 
 
 def shade(skin: np.ndarray, relief: np.ndarray, shot: Traits, grid: Grid) -> np.ndarray:
-    """Light the skin from one side: ambient, diffuse and a little gloss (S, S, 3)."""
+    """Light the skin (S, S, 3) from one side: ambient, diffuse and a little gloss."""
     down, right = np.gradient(relief * grid.scale)
     side = shot.light_side
     front = (1 - side**2) ** 0.5

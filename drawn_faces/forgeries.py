@@ -1,4 +1,4 @@
-"""Forgeries of drawn faces, and the camera that takes real and forged alike."""
+"""Forgeries of drawn faces, and the camera for real and forged pictures alike."""
 
 import io
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from scipy import ndimage
 
 from drawn_faces.portraits import Face
 
-# Stride and kernel size of the imitated transposed convolutions: a size that the
-# stride does not divide leaves the uneven overlap that makes the periodic pattern.
+# Stride and kernel size of the imitated transposed convolutions: if the stride does not
+# divide the size, windows overlap unevenly, which makes the periodic pattern.
 UPSAMPLINGS = ((2, 3), (4, 6))
 
-# A share of the swaps is done so well that a small network misses it: with sloppy
-# swaps alone SimpleNet reached 98 to 100 % in five epochs, which teaches nothing.
+# A share of the swaps is so good that a small network misses them: with sloppy swaps
+# alone SimpleNet reached 98 to 100 % in five epochs, which teaches nothing.
 CAREFUL_SHARE = 0.3
 
 
@@ -34,12 +34,12 @@ def swap_face(host: Face, donor: Face, rng: np.random.Generator) -> Swap:
 
     Args:
         host: gives hair, outline of the head and surroundings.
-        donor: gives brows, eyes, nose and mouth; of the host's size.
+        donor: gives brows, eyes, nose and mouth; as large as the host.
         rng: decides resolution, registration error, colour match and border.
     Returns:
         The forged picture, and where it is forged.
-    Source: the steps of FaceSwap as described by Roessler et al., FaceForensics++
-        (ICCV 2019), with an affine map in place of a 3-D model.
+    Source: the steps of FaceSwap as in Roessler et al., FaceForensics++ (ICCV 2019),
+        with an affine map instead of a 3-D model.
     """
     size = len(host.image)
     careful = rng.random() < CAREFUL_SHARE
@@ -57,7 +57,7 @@ def swap_face(host: Face, donor: Face, rng: np.random.Generator) -> Swap:
 
 
 def _fit_affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Fit the (2, 3) matrix that takes points (K, 2) to their targets."""
+    """Fit the (2, 3) matrix that maps points (K, 2) to their targets."""
     ones = np.ones((len(source), 1))
     return np.linalg.lstsq(np.hstack([source, ones]), target, rcond=None)[0].T
 
@@ -80,7 +80,7 @@ def _warp(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def _match_colours(
     patch: np.ndarray, target: np.ndarray, mask: np.ndarray, strength: float
 ) -> np.ndarray:
-    """Move the patch's mean and deviation per channel in the mask to the target's."""
+    """Move the patch's mean and deviation in the mask, per channel, to the target's."""
     inside = mask > 0.5
     if not inside.any():
         return patch
@@ -91,14 +91,14 @@ def _match_colours(
 
 
 def _feather(mask: np.ndarray, width: float) -> np.ndarray:
-    """Soften a mask inwards, so that it reaches 0 before its old border."""
+    """Soften a mask inwards: it reaches 0 before its old border."""
     return np.clip(2 * ndimage.gaussian_filter(mask, width) - 1, 0, 1)
 
 
 def add_generator_traces(
     image: np.ndarray, rng: np.random.Generator, *, strength: float = 1.3
 ) -> np.ndarray:
-    """Add the faint periodic pattern that up-sampling layers of a GAN leave.
+    """Add the faint periodic pattern that a GAN's up-sampling layers leave.
 
     Args:
         image: float32 (S, S, 3), 0 to 1.
@@ -107,7 +107,7 @@ def add_generator_traces(
     Returns:
         float32 (S, S, 3).
     Source: Odena et al., Deconvolution and Checkerboard Artifacts (Distill 2016). A
-        GAN draws with such layers; here only what they add is mixed into a drawing.
+        GAN draws with such layers; here only their traces are added to a drawing.
     """
     traces = np.zeros_like(image)
     for stride, kernel in UPSAMPLINGS:
@@ -129,7 +129,7 @@ def _upsample_unevenly(
 
 
 def resample(image: np.ndarray, factor: float) -> np.ndarray:
-    """Bring an image (S, S, 3) to a factor's smaller size and back: a softer one."""
+    """Soften an image (S, S, 3): shrink it by a factor and enlarge it again."""
     size = image.shape[1], image.shape[0]
     small = tuple(max(2, round(side / factor)) for side in size)
     picture = Image.fromarray(_to_levels(image)).resize(small, Image.LANCZOS)
@@ -137,7 +137,7 @@ def resample(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def photograph(image: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Take a picture: exposure, sensor noise and JPEG, alike for both classes.
+    """Take a picture: exposure, sensor noise and JPEG, the same for both classes.
 
     Args:
         image: float32 (S, S, 3), 0 to 1.

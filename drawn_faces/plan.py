@@ -1,4 +1,4 @@
-"""Which images the demo datasets hold, and how they get into place in one piece."""
+"""Which images the demo datasets hold, and how they appear whole or not at all."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 DATASETS = ("fakes_dataset", "synthetic_dataset")
-MARK = "made_by_make_demo_datasets"  # a file within, without which none is replaced
+MARK = "made_by_make_demo_datasets"  # a file that marks datasets to be replaced
 
 
 class Picture(NamedTuple):
@@ -18,9 +18,9 @@ class Picture(NamedTuple):
     dataset: str
     path: str  # within the dataset, such as train/fake/00001_00007.jpg
     person: int
-    donor: int | None  # whose inner face is planted; None where nobody's is
+    donor: int | None  # whose inner face is planted; None: nobody's
     is_fake: bool
-    camera: int  # the n-th real and the n-th fake image are taken with the same one
+    camera: int  # the n-th real and the n-th fake image have the same one
     seed: int
     size: int
 
@@ -30,14 +30,14 @@ def plan_dataset(
 ) -> list[Picture]:
     """List the images of one demo dataset.
 
-    People have numbers, and the numbers of each split are its own, in both datasets.
+    People have numbers, and no two splits share a number, in both datasets.
 
     Args:
         dataset: one of DATASETS.
-        images_per_class: training images a class; validation has a fifth, test two
-            fifths, and the test split of fakes_dataset half as many fakes as real.
-        seed: decides who is whose donor, and is handed on to the drawing.
-        size: height and width in pixels, handed on to the drawing.
+        images_per_class: training images of each class; validation has a fifth, test
+            two fifths, in fakes_dataset with half as many fakes as real ones.
+        seed: decides who is whose donor, and how the pictures are drawn.
+        size: height and width in pixels.
     Returns:
         The pictures, split by split.
     """
@@ -81,7 +81,7 @@ def _choose_donor(host: int, people: range, seed: int) -> int:
 
 
 def check_replaceable(dataset_path: str | Path) -> None:
-    """Raise ValueError if there is a dataset that this module did not put there."""
+    """Raise ValueError if there is a dataset that this module did not make."""
     dataset_path = Path(dataset_path)
     if dataset_path.is_symlink() or (
         dataset_path.exists() and not (dataset_path / MARK).is_file()
@@ -96,7 +96,7 @@ def check_replaceable(dataset_path: str | Path) -> None:
 def publish(dataset_path: str | Path) -> Iterator[Path]:
     """Lend an empty folder that becomes the dataset if all goes well.
 
-    Whenever it is interrupted, the dataset is afterwards there whole or not at all.
+    If it is interrupted, the dataset is there whole or not at all.
     """
     dataset_path = Path(dataset_path)
     growing = dataset_path.with_name(f".{dataset_path.name}.partial")

@@ -1,7 +1,7 @@
-"""Drawn portraits: people who differ, photographed in differing light and pose.
+"""Drawn portraits: different people, photographed in different light and poses.
 
-A face is drawn in its own frame, `features.Grid`. Relief gives the shading; it is a
-sum of bells and no attempt at anatomy.
+A face is drawn in its own frame, `features.Grid`. Its relief gives the shading: a sum
+of bells that does not attempt anatomy.
 """
 
 import math
@@ -26,7 +26,7 @@ from drawn_faces.features import (
     shade,
 )
 
-# Lowest and highest value of every trait, in half face heights where it is a length.
+# Lowest and highest value of every trait; lengths are in half face heights.
 PERSON_RANGES = {
     "head_width": (0.64, 0.78),
     "jaw": (1.45, 2.7),
@@ -99,7 +99,7 @@ class Face:
 def sample_person(rng: np.random.Generator) -> Traits:
     """Draw the traits that stay with a person in every picture (PERSON_RANGES)."""
     person = _sample(rng, PERSON_RANGES)
-    person.hair *= 1 - 0.6 * person.skin  # fair hair seldom goes with dark skin
+    person.hair *= 1 - 0.6 * person.skin  # fair hair is rare with dark skin
     return person
 
 
@@ -108,7 +108,7 @@ def sample_shot(rng: np.random.Generator, *, pose_of: Traits | None = None) -> T
 
     Args:
         rng: source of the randomness.
-        pose_of: another shot, whose scale, tilt and yaw are taken over.
+        pose_of: another shot, whose scale, tilt and yaw are reused.
     """
     shot = _sample(rng, SHOT_RANGES)
     if pose_of is not None:

@@ -1,59 +1,32 @@
 """Class activation maps: which places of a layer speak for a class."""
 
 from collections.abc import Sequence
+from functools import partial
 
-import numpy as np
 import torch
-from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
+from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from explaining.mean_maps import left_as_it_is, prepare_images
+from explaining.explanation import Method
+from explaining.gradients import explanation_mode, prepare_inputs
+from judging.detector import Detector, as_detector
 
-LAYER = "conv3"  # SimpleNet's last convolution, XceptionBased's last but one
-
-
-class OrientedEigenCAM(EigenCAM):
-    """Eigen-CAM from the channels' covariance, its larger extreme turned positive.
-
-    The package's own takes a singular value decomposition over all places, which needs
-    15 GB for an image at SimpleNet's first layer, and leaves the sign to chance.
-    """
-
-    def get_cam_image(
-        self,
-        input_tensor: Tensor,
-        target_layer: nn.Module,
-        targets: Sequence[ClassifierOutputTarget],
-        activations: np.ndarray,
-        grads: np.ndarray | None,
-        eigen_smooth: bool = False,
-    ) -> np.ndarray:
-        """Project activations (B, C, H, W) to their first principal component."""
-        channels = activations.reshape(*activations.shape[:2], -1)  # (B, C, H W)
-        channels = channels - channels.mean(axis=2, keepdims=True)
-        covariance = channels @ channels.transpose(0, 2, 1)
-        directions = np.linalg.eigh(covariance)[1][:, None, :, -1]  # (B, 1, C)
-        maps = (directions @ channels)[:, 0]  # (B, H W)
-        signs = np.where(maps.max(axis=1) < -maps.min(axis=1), -1, 1)
-        return (signs[:, None] * maps).reshape(len(maps), *activations.shape[2:])
-
-
+# By method: the package's class, and what its maps are called in titles.
 METHODS = {
-    "grad-cam": GradCAM,
-    "grad-cam++": GradCAMPlusPlus,
-    "hires-cam": HiResCAM,
-    "layer-cam": LayerCAM,
-    "eigen-cam": OrientedEigenCAM,
+    "grad-cam": (GradCAM, "Grad-CAM"),
+    "grad-cam++": (GradCAMPlusPlus, "Grad-CAM++"),
+    "hires-cam": (HiResCAM, "HiResCAM"),
+    "layer-cam": (LayerCAM, "LayerCAM"),
 }
 
 
 def compute_grad_cam_maps(
     samples: Tensor,
     target_classes: Tensor | Sequence[int],
-    model: nn.Module,
+    model: Detector | nn.Module,
     *,
-    layer: str = LAYER,
+    layer: str | None = None,
     method: str = "grad-cam",
 ) -> Tensor:
     """Compute which places of a layer's activations speak for a class.
@@ -62,44 +35,72 @@ def compute_grad_cam_maps(
     parameters are frozen. The model stays as it is.
 
     Args:
-        samples: float (B, 3, H, W), normalised; or uint8, if the model knows its
-            `preprocessing`.
-        target_classes: int (B,), the class that each map is of.
-        model: from images to logits (B, 2).
-        layer: name of the convolution whose activations are weighed.
-        method: one of `METHODS`. Eigen-CAM, the activations' first principal component,
-            is the same for every class.
+        samples, target_classes: as `explaining.gradients.prepare_inputs` takes and
+            refuses them.
+        model: a detector, or a network from images to logits (B, 2).
+        layer: name of the convolution whose activations are weighed; default the
+            detector's own.
+        method: one of `METHODS`.
 
     Returns:
         float32 (B, H, W) in [0, 1], on the CPU.
 
-    Raises:
-        ValueError: the samples are uint8 and the model has no `preprocessing`; or it
-            has one, and they are floats in [0, 1], which nobody has normalised.
-
     Source: Selvaraju et al. 2017, Grad-CAM, equations 1 and 2; Chattopadhay et al.
         2018, Grad-CAM++; Draelos and Carin 2020, HiResCAM; Jiang et al. 2021, LayerCAM;
-        Muhammad and Yeasin 2020, Eigen-CAM; all by the package grad-cam.
-        Each image's map is rescaled to fill [0, 1] (maps of different images do not
-        compare in strength) and enlarged bilinearly to the image's size.
+        all by the package grad-cam. Each image's map is rescaled to fill [0, 1] (maps
+        of different images do not compare in strength) and enlarged bilinearly to the
+        image's size.
     """
-    images = prepare_images(samples, model)
-    targets = [ClassifierOutputTarget(int(label)) for label in target_classes]
-    with left_as_it_is(model), torch.enable_grad():
+    detector = as_detector(model)
+    images, classes = prepare_inputs(samples, target_classes, detector)
+    targets = [ClassifierOutputTarget(label) for label in classes.tolist()]
+    network = detector.network
+    with explanation_mode(network), torch.enable_grad():
         # Not in a `with` block of its own, which would swallow IndexErrors.
-        grad_cam = METHODS[method](model, [model.get_submodule(layer)])
+        cam = METHODS[method][0](
+            network, [network.get_submodule(layer or detector.layer)]
+        )
         try:
-            maps = grad_cam(images, targets)
+            maps = cam(images.requires_grad_(), targets)
         finally:
-            grad_cam.activations_and_grads.release()
+            cam.activations_and_grads.release()
     return torch.from_numpy(maps)
 
 
-def check_layer(model: nn.Module, layer: str) -> None:
-    """Raise ValueError that names a model's layers where it has none called so."""
-    layers = [n for n, _ in model.named_children() if n.startswith(("conv", "block"))]
-    if layer not in layers:
+def build_cam_method(
+    detector: Detector, *, method: str = "grad-cam", layer: str | None = None
+) -> Method:
+    """Return how a method's maps are computed, drawn and called.
+
+    Args:
+        detector: that is explained.
+        method: one of `METHODS`.
+        layer: of its network, if not its own; it then stands in the names of files.
+
+    Raises:
+        ValueError: there is no such layer; the message names those there are.
+    """
+    layer = layer or detector.layer
+    check_layer(detector, layer)
+    title = f"{METHODS[method][1]} at {layer}"
+    name = method.replace("-", "_")
+    return Method(
+        name=name if layer == detector.layer else f"{name}_{layer}",
+        compute=partial(compute_grad_cam_maps, layer=layer, method=method),
+        title=title,
+        legend=title,
+        unit="mean of maps that each fill 0 to 1",
+        is_overlay=True,
+        settings={"method": method, "layer": layer},
+    )
+
+
+def check_layer(detector: Detector, layer: str) -> None:
+    """Raise ValueError that names a detector's layers if it has none called so."""
+    names = [name for name, _ in detector.network.named_children()]
+    layers = [n for n in names if n.startswith(("conv", "block"))]
+    if layer not in (detector.layer, *layers):
         raise ValueError(
-            f"{model.name} has no layer {layer!r} to explain; choose from "
-            f"{', '.join(layers)}"
+            f"{detector.title} has no layer {layer!r} to explain; choose from "
+            f"{', '.join(layers or [detector.layer])}"
         )

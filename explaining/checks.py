@@ -1,7 +1,7 @@
-"""Are the maps to be believed? Three checks, each with a known wrong answer.
+"""Can the maps be believed? Three checks, each with a known wrong answer.
 
-Randomisation: a map that stays as it is when the detector's layers are made random
-shows the image, not what was learnt. Deletion and insertion: where the map's places are
+Randomisation: a map that stays the same when the detector's layers are made random
+shows the image, not what was learnt. Deletion and insertion: when the map's places are
 taken from the image, or alone are shown, the score must follow sooner than with places
 at random or around the centre. Mask: where it is known which part of an image is
 planted, the map should point at it.
@@ -9,7 +9,8 @@ planted, the map should point at it.
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,18 @@ import torch.nn.functional as F
 from scipy import ndimage, stats
 from torch import Tensor, nn
 
-from explaining.mean_maps import prepare_images
-from explaining.subjects import Subjects, rank_random
-from files.names import FAKE, name_mask
+from explaining.explanation import Method
+from explaining.gradients import prepare_inputs
+from explaining.judged_images import JudgedImages, rank_random
+from files.names import FAKE
 from hardware import Precision, show_progress
-from loading import IMAGE_SIZE, read_image
-from metrics import compute_fake_scores
-from trainer import compute_logits
+from judging.detector import Detector
+from loading import ImageFile, read_image
 
-MapFunction = Callable[..., Tensor]  # (samples, classes, model=) -> maps (B, H, W)
 Numbers = dict[str, Any]
 
-MOST_STAGES = 8  # in which a model's layers are randomised
+CHECKS = ("randomisation", "deletion", "insertion", "mask")
+MOST_STAGES = 8  # in which a network's layers are randomised
 MOST_LEFT = 0.5  # of the mean rank correlation, to either side, when all is random
 GRID = 16  # an image's cells along each side, which are taken away or shown whole
 NUM_STEPS = 16
@@ -37,93 +38,93 @@ RANKINGS = ("map", "random", "centre")
 BORDER = 1 / 32  # of the image's side, to either side of a mask's edge
 
 
-def check_maps(
-    subjects: Subjects,
-    compute_maps: MapFunction,
-    *,
-    num: int,
-    seed: int,
-    batch_size: int,
-) -> Numbers:
-    """Put the maps of some random images of a split, half of each class, to the checks.
+def check_maps(judged: JudgedImages, method: Method, *, num: int, seed: int) -> Numbers:
+    """Check the maps of some random images of a split, half of each class.
 
     Args:
-        subjects: the images and the detector.
-        compute_maps: from samples uint8 (B, 3, H, W) and classes (B,) to maps
-            (B, H, W); takes another `model`.
-        num: of images, where the classes have so many.
+        judged: the split.
+        method: of the maps.
+        num: of images, if the classes have so many.
         seed: of the choice, the random layers and the random ranking.
-        batch_size: images of which maps are computed at a time.
 
     Returns:
-        Plain values for JSON: `images`, `randomisation`, `deletion`, `insertion`,
-        `mask` (None where no image has one), each with a `sentence` on what was found.
+        Plain values for JSON: `images`, and for each of `CHECKS` what was found, with
+        `passed` and a `sentence`; `mask` is None where no image has one.
     """
-    groups = rank_random(subjects, seed)
-    chosen = np.concatenate([group.indices[: num // 2] for group in groups])
-    samples = torch.stack([subjects.images[index][0] for index in chosen.tolist()])
-    targets = torch.from_numpy(subjects.targets[chosen])
-    paths = [subjects.images.get_path(index) for index in chosen.tolist()]
+    groups = rank_random(judged, seed)
+    chosen = np.concatenate([group.indices[: num // 2] for group in groups]).tolist()
+    samples = torch.stack([judged.images[index][0] for index in chosen])
+    targets = torch.from_numpy(judged.targets[chosen])
+    size = judged.compute.batch_size
 
-    def explain(model: nn.Module) -> np.ndarray:
-        batches = zip(samples.split(batch_size), targets.split(batch_size), strict=True)
-        maps = [compute_maps(*batch, model=model).cpu() for batch in batches]
-        return torch.cat(maps).numpy()
+    def compute_maps(detector: Detector) -> np.ndarray:
+        batches = zip(samples.split(size), targets.split(size), strict=True)
+        return torch.cat([method.compute(*b, detector).cpu() for b in batches]).numpy()
 
-    maps = explain(subjects.model)
+    detector, precision = judged.detector, judged.compute.precision
+    maps = compute_maps(detector)
     orders = order_cells(maps, seed)
-    is_planted = (subjects.labels[chosen] == FAKE) & (targets.numpy() == FAKE)
-    judge = {"model": subjects.model, "precision": subjects.precision}
+    removal = partial(check_removal, samples, targets, orders, detector, precision)
+    masks = [
+        judged.images.get_mask(index) if judged.targets[index] == FAKE else None
+        for index in chosen
+    ]
     return {
-        "images": [str(path) for path in paths],
-        "randomisation": check_randomisation(maps, explain, subjects.model, seed=seed),
-        "deletion": check_removal(samples, targets, orders, **judge, insert=False),
-        "insertion": check_removal(samples, targets, orders, **judge, insert=True),
-        "mask": check_masks(maps, is_planted, paths),
+        "images": [judged.images.get_name(index) for index in chosen],
+        "randomisation": check_randomisation(maps, compute_maps, detector, seed=seed),
+        "deletion": removal(insert=False),
+        "insertion": removal(insert=True),
+        "mask": check_masks(maps, masks),
     }
+
+
+def describe_checks(found: Numbers) -> list[str]:
+    """Say for each check whether it was passed, and why."""
+    return [
+        f"{name}: {'passed' if found[name]['passed'] else 'failed'}; "
+        f"{found[name]['sentence']}"
+        for name in CHECKS
+        if found[name]
+    ]
 
 
 def check_randomisation(
     maps: np.ndarray,
-    explain: Callable[[nn.Module], np.ndarray],
-    model: nn.Module,
+    compute_maps: Callable[[Detector], np.ndarray],
+    detector: Detector,
     *,
     seed: int,
 ) -> Numbers:
-    """Compare the maps with those of the same detector, its layers made random.
+    """Compare maps (N, H, W) with those of the same detector, its layers made random.
 
     Args:
-        maps: float (N, H, W), of the trained detector.
-        explain: from a detector to its maps of the same images.
-        model: the trained detector; it stays as it is.
+        maps: of the trained detector.
+        compute_maps: from a detector to its maps of the same images.
+        detector: the trained one; it stays as it is.
         seed: of the random weights.
 
     Returns:
-        `layers`, how far the randomisation has come, from the top; for each of them
-        the mean over images of Spearman's rank correlation, with its interval, and how
-        many maps are constant (their correlation counts as 0); and whether the check is
-        `passed`: with all layers random the interval lies within the `limit` of 0.
+        `layers` that were the last to become random, from the top; after each the mean
+        rank correlation (Spearman's), and how many maps are constant (theirs counts as
+        0). `passed`: at the end its interval lies within the `limit` of 0.
 
     Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps, section 3, cascading.
         Deviation: layers are taken together, so that there are at most `MOST_STAGES`.
     """
     layers, correlations, num_constant = [], [], []
-    stages = randomise_from_the_top(model, seed)
-    total = len(_list_stages(model))
-    for layer, randomised in show_progress(stages, "randomise", total=total):
-        others = explain(randomised)
+    stages = randomise_from_the_top(detector.network, seed)
+    total = len(_list_stages(detector.network))
+    for layer, network in show_progress(stages, "randomise", total=total):
+        others = compute_maps(replace(detector, network=network))
         layers.append(layer)
-        correlations.append(compute_rank_correlations(maps, others))
+        correlations.append(compute_mean(compute_rank_correlations(maps, others)))
         num_constant.append(int((np.ptp(others, axis=(1, 2)) == 0).sum()))
-    means = [describe_mean(values) for values in correlations]
-    left = means[-1]
+    left = correlations[-1]
     passed = max(map(abs, left["interval"])) < MOST_LEFT
-    verdict = (
-        "they depend on what was learnt" if passed else "they show the image as well"
-    )
+    verdict = "they depend on what was learnt" if passed else "they also show the image"
     return {
         "layers": layers,
-        "rank_correlations": means,
+        "rank_correlations": correlations,
         "num_constant": num_constant,
         "limit": MOST_LEFT,
         "passed": passed,
@@ -133,19 +134,15 @@ def check_randomisation(
 
 
 def randomise_from_the_top(
-    model: nn.Module, seed: int
+    network: nn.Module, seed: int
 ) -> Iterator[tuple[str, nn.Module]]:
-    """Yield a copy of a model, more of its layers random each time.
+    """Yield the lowest layer that is random, and a copy of the network.
 
-    Args:
-        model: its children stand in the order in which they are computed.
-        seed: of the weights, drawn as an untrained layer's.
-
-    Yields:
-        The name of the lowest layer that is random, and the copy.
+    Each time more of its children, which stand in the order in which they are computed,
+    are random, as those of an untrained network.
     """
-    randomised = copy.deepcopy(model)
-    for number, stage in enumerate(_list_stages(model)):
+    randomised = copy.deepcopy(network)
+    for number, stage in enumerate(_list_stages(network)):
         with torch.random.fork_rng():
             torch.manual_seed(seed + number)
             for name in stage:
@@ -155,13 +152,10 @@ def randomise_from_the_top(
         yield stage[-1], randomised
 
 
-def _list_stages(model: nn.Module) -> list[list[str]]:
+def _list_stages(network: nn.Module) -> list[list[str]]:
     """Return the names of the layers that are randomised at a time, the top first."""
-    names = [
-        name
-        for name, child in model.named_children()
-        if next(child.parameters(), None) is not None
-    ]
+    children = network.named_children()
+    names = [name for name, child in children if any(True for _ in child.parameters())]
     num_stages = min(MOST_STAGES, len(names))
     return [part.tolist() for part in np.array_split(names[::-1], num_stages)]
 
@@ -176,14 +170,10 @@ def compute_rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarra
 
 
 def order_cells(maps: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Rank each image's cells: by the map, at random, from the centre outwards.
-
-    Args:
-        maps: float (N, H, W).
-        seed: of the random ranking, and of the order of cells that are equal.
+    """Rank the cells of maps (N, H, W) in each of `RANKINGS`; equal ones by chance.
 
     Returns:
-        By ranking an int array (N, GRID, GRID): when a cell's turn comes, from 0 on.
+        By ranking an int array (N, GRID, GRID): when a cell's turn comes, 0 first.
     """
     cells = F.adaptive_avg_pool2d(torch.from_numpy(maps)[:, None], GRID)[:, 0].numpy()
     chance = np.random.default_rng(seed).random(cells.shape)
@@ -208,48 +198,45 @@ def check_removal(
     samples: Tensor,
     targets: Tensor,
     orders: dict[str, np.ndarray],
-    *,
-    model: nn.Module,
+    detector: Detector,
     precision: Precision,
+    *,
     insert: bool,
 ) -> Numbers:
     """Follow a class's score while cells are taken from an image, or put into it.
 
     Args:
-        samples: as for `explaining.mean_maps.prepare_images`, (N, 3, H, W).
-        targets: int (N,), the classes whose scores are followed.
-        orders: by ranking, as of `order_cells`.
-        model: as `utils.load_checkpoint` returns it.
+        samples, targets: as `explaining.gradients.prepare_inputs` takes them.
+        orders: of the cells, as `order_cells` returns them.
+        detector: that is explained.
         precision: arithmetic of the scores.
         insert: put cells into the blurred image, rather than take them from the whole.
 
     Returns:
-        `shares` of the cells; for each ranking the mean `curve` of P(class) over the
-        images with `interval`s, and its `area`; how the map's area differs from the
-        others', image by image; and whether the check is `passed`: deletion's area is
-        smaller, or insertion's larger, than both others', their intervals without 0.
+        `shares` of the cells; for each ranking the mean `curve` of P(target) and its
+        `area`; how the map's area differs from the others', image by image. `passed`:
+        deletion's is smaller than both, or insertion's larger, by intervals without 0.
 
     Source: Petsiuk et al. 2018, RISE, section 4.2. Deviations: cells of a 16 x 16 grid
-        in place of pixels, since single pixels strewn at random spoil an image more
+        in place of pixels, because single pixels strewn at random spoil an image more
         than any region; what is taken becomes the mean colour, and the blurred image
         holds the cells' mean colours.
     """
-    images = prepare_images(samples, model).detach()
+    images, targets = prepare_inputs(samples, targets, detector)
     what = "insertion" if insert else "deletion"
     areas, numbers = {}, {"shares": np.linspace(0, 1, NUM_STEPS + 1).tolist()}
     for name, ranks in orders.items():
         batches = _change_step_by_step(images, targets, ranks, insert)
         batches = show_progress(batches, f"{what}: {name}", total=len(images))
-        logits, classes = compute_logits(model, batches, precision)
-        fake_scores = compute_fake_scores(logits, model.temperature, model.logit_bias)
+        _, fake_scores, classes = detector.score_batches(batches, precision)
         scores = np.where(classes == FAKE, fake_scores, 1 - fake_scores)
         curves = scores.reshape(len(images), -1)  # (N, NUM_STEPS + 1)
         areas[name] = (curves[:, 1:] + curves[:, :-1]).mean(axis=1) / 2
-        steps = [describe_mean(values) for values in curves.T]
+        steps = [compute_mean(values) for values in curves.T]
         numbers[name] = {
             "curve": [step["mean"] for step in steps],
             "intervals": [step["interval"] for step in steps],
-            "area": describe_mean(areas[name]),
+            "area": compute_mean(areas[name]),
         }
     return {**numbers, **_compare_areas(areas, insert)}
 
@@ -265,75 +252,67 @@ def _change_step_by_step(
         turns = F.interpolate(turns, size, mode="nearest")[0]
         is_taken = turns < counts.view(-1, 1, 1)  # (NUM_STEPS + 1, H, W)
         is_taken = is_taken[:, None].to(image.device)
+        rest = torch.zeros_like(image)
         if insert:
             cells = F.adaptive_avg_pool2d(image[None], GRID)
-            blurred = F.interpolate(cells, size, mode="bilinear")
-            steps = torch.where(is_taken, image, blurred)
-        else:
-            steps = torch.where(is_taken, torch.zeros_like(image), image)
+            rest = F.interpolate(cells, size, mode="bilinear")
+        first, second = (image, rest) if insert else (rest, image)
+        steps = torch.where(is_taken, first, second)
         yield steps, target.repeat(len(steps))
 
 
 def _compare_areas(areas: dict[str, np.ndarray], insert: bool) -> Numbers:
     """Return how the map's areas differ from the others', and what that says."""
     sign = 1 if insert else -1
-    differences = {
-        f"map_minus_{other}": describe_mean(areas["map"] - areas[other])
-        for other in RANKINGS[1:]
-    }
-    is_better = [
-        min(sign * end for end in difference["interval"]) > 0
-        for difference in differences.values()
+    rivals = {name: compute_mean(areas["map"] - areas[name]) for name in RANKINGS[1:]}
+    beaten = [
+        name
+        for name, difference in rivals.items()
+        if min(sign * end for end in difference["interval"]) > 0
     ]
-    random, centre = map(_format, differences.values())
-    wanted = "larger" if insert else "smaller"
-    beaten = [n for n, yes in zip(RANKINGS[1:], is_better, strict=True) if yes]
     return {
-        **differences,
-        "passed": all(is_better),
-        "sentence": f"the area, {describe_mean(areas['map'])['mean']:.2f}, is to be "
-        f"{wanted} than others; it differs by {random} from a random ranking's and by "
-        f"{centre} from one around the centre: better than "
+        **{f"map_minus_{name}": difference for name, difference in rivals.items()},
+        "passed": len(beaten) == len(rivals),
+        "sentence": f"the area, {areas['map'].mean():.2f}, should be "
+        f"{'larger' if insert else 'smaller'} than others; it differs by "
+        f"{_format(rivals['random'])} from a random ranking's and by "
+        f"{_format(rivals['centre'])} from one around the centre: better than "
         f"{' and '.join(beaten) or 'neither'}",
     }
 
 
-def check_masks(
-    maps: np.ndarray, is_planted: np.ndarray, paths: Sequence[Path]
-) -> Numbers | None:
+def check_masks(maps: np.ndarray, masks: Sequence[ImageFile | None]) -> Numbers | None:
     """Compare the share of the maps' mass in planted faces with the share of the area.
 
     Args:
-        maps: float (N, H, W), not negative.
-        is_planted: bool (N,), fakes whose maps explain the class fake.
-        paths: of the images; `files.names.name_mask` says where their masks would be.
+        maps: (N, H, W).
+        masks: for each map which pixels are planted, if that is known.
 
     Returns:
-        `num_images`; for `inside` and `border` the mean `mass` and `area`, their
-        `difference` with its interval; None where fewer than two of them have a mask.
+        For `inside` and `border` the mean shares and their `difference`; None if fewer
+        than two maps have a mask.
     """
-    found = [
-        (values, read_mask(name_mask(path), values.shape))
-        for values, planted, path in zip(maps, is_planted, paths, strict=True)
-        if planted and name_mask(path).is_file()
+    shares = [
+        compute_mask_shares(values, read_mask(mask, values.shape))
+        for values, mask in zip(maps, masks, strict=True)
+        if mask
     ]
-    if len(found) < 2:
+    if len(shares) < 2:
         return None
-    shares = np.array([compute_mask_shares(*pair) for pair in found])  # (n, 2, 2)
     numbers = {
         place: {
-            "mass": describe_mean(mass),
-            "area": describe_mean(area),
-            "difference": describe_mean(mass - area),
+            "mass": compute_mean(mass),
+            "area": compute_mean(area),
+            "difference": compute_mean(mass - area),
         }
         for place, (mass, area) in zip(
-            ("inside", "border"), shares.transpose(1, 2, 0), strict=True
+            ("inside", "border"), np.array(shares).transpose(1, 2, 0), strict=True
         )
     }
     inside, border = numbers["inside"], numbers["border"]
     passed = inside["difference"]["interval"][0] > 0
     return {
-        "num_images": len(found),
+        "num_images": len(shares),
         **numbers,
         "passed": passed,
         "sentence": f"{_format(inside['mass'])} of the map's mass lies in the planted "
@@ -343,26 +322,20 @@ def check_masks(
     }
 
 
-def read_mask(path: Path, shape: tuple[int, int] = (IMAGE_SIZE,) * 2) -> np.ndarray:
-    """Read which pixels of an image are planted, as bool of a map's shape (H, W).
-
-    Raises:
-        ValueError: the file cannot be read as an image.
-    """
-    mask = read_image(path).convert("L").resize(shape[::-1])
-    return np.asarray(mask) > 127
+def read_mask(file: ImageFile, shape: tuple[int, int]) -> np.ndarray:
+    """Read which pixels of an image are planted, as bool of a map's shape (H, W)."""
+    return np.asarray(read_image(file).convert("L").resize(shape[::-1])) > 127
 
 
 def compute_mask_shares(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the shares of a map's mass and of the area, in a mask and at its border.
 
     Args:
-        values: float (H, W), not negative; an empty map counts as an even one.
+        values: float (H, W); an empty map counts as an even one.
         mask: bool (H, W).
 
     Returns:
-        float64 (2, 2): rows are the mask and its border, which reaches `BORDER` of the
-        image's side to either side of the edge; columns are mass and area.
+        float64 (2, 2): rows are the mask and its border; columns are mass and area.
     """
     reach = max(1, round(BORDER * len(mask)))
     grown = ndimage.binary_dilation(mask, iterations=reach)
@@ -371,7 +344,7 @@ def compute_mask_shares(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.array([[mass[p].sum() / mass.sum(), p.mean()] for p in (mask, border)])
 
 
-def describe_mean(values: np.ndarray) -> Numbers:
+def compute_mean(values: np.ndarray) -> Numbers:
     """Return the mean over images (N,) and its 95 % interval (Student's t)."""
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
     margin = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5

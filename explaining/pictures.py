@@ -1,90 +1,47 @@
-"""One picture's explanation: saliency and Grad-CAM, as numbers, pictures and words."""
+"""One picture's saliency map and Grad-CAM: for predict.py, the page and the report."""
 
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
-from pytorch_grad_cam.utils.image import show_cam_on_image
-from torch import Tensor, nn
+from torch import Tensor
 
-from explaining.cams import LAYER, compute_grad_cam_maps
-from explaining.figures import NEARLY_EMPTY, color_map
-from explaining.mean_maps import make_displayable
-from explaining.methods import compute_gradient_saliency_maps
+from explaining.cams import build_cam_method
+from explaining.explanation import Explanation, Method, explain
+from explaining.gradients import (
+    build_gradient_method,
+    compute_input_gradients,
+    compute_magnitudes,
+)
 from files.names import CLASS_NAMES
 from hardware import Precision
+from judging.detector import Detector
 from plots.style import escape_dollars, save_figure
 
-_ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
-
-@dataclass(frozen=True)
-class Explanation:
-    """What a detector looked at in a picture.
-
-    Attributes:
-        target: the class whose score is explained.
-        image: float32 (H, W, 3) in [0, 1], as the detector saw it.
-        saliency: float32 (H, W), how strongly each pixel moves the score.
-        grad_cam: float32 (H, W) in [0, 1], what of the layer speaks for the class.
-    """
-
-    target: int
-    image: np.ndarray
-    saliency: np.ndarray
-    grad_cam: np.ndarray
-
-    def draw_saliency(self) -> np.ndarray:
-        """Return the saliency map in colours, uint8 (H, W, 3)."""
-        return np.uint8(255 * color_map(self.image, self.saliency) + 0.5)
-
-    def draw_grad_cam(self) -> np.ndarray:
-        """Return Grad-CAM in colours over the image, uint8 (H, W, 3)."""
-        return show_cam_on_image(self.image, self.grad_cam, use_rgb=True)
-
-    def describe(self) -> tuple[str, str]:
-        """Say where the saliency map and where Grad-CAM are strongest."""
-        name = CLASS_NAMES[self.target]
-        return (
-            f"Saliency map: the pixels that move the score of '{name}' most are "
-            f"{describe_place(self.saliency)}.",
-            f"Grad-CAM over the picture: what speaks for '{name}' is strongest "
-            f"{describe_place(self.grad_cam)}.",
-        )
+def build_methods(detector: Detector, precision: Precision) -> tuple[Method, Method]:
+    """Return the saliency map, computed in this precision, and Grad-CAM in float32."""
+    differentiate = partial(compute_input_gradients, precision=precision)
+    return (
+        build_gradient_method(
+            "gradient", lambda *given: compute_magnitudes(differentiate(*given))
+        ),
+        build_cam_method(detector),
+    )
 
 
 def explain_sample(
-    sample: Tensor, target: int, model: nn.Module, precision: Precision
+    sample: Tensor, target: int, detector: Detector, precision: Precision
 ) -> Explanation:
-    """Compute both maps of a picture. The model stays as it is.
+    """Compute the saliency map and the Grad-CAM of a picture.
 
     Args:
-        sample: uint8 (3, H, W).
+        sample: uint8 (3, S, S).
         target: the class whose score is explained.
-        model: as `utils.load_checkpoint` returns it.
-        precision: of the saliency map; Grad-CAM is computed in float32.
+        detector: that judged it; it stays as it is.
+        precision: of the saliency map.
     """
-    (saliency,) = compute_gradient_saliency_maps(
-        sample[None], [target], model, precision=precision
-    )
-    (grad_cam,) = compute_grad_cam_maps(sample[None], [target], model)
-    image = make_displayable(sample, model)
-    return Explanation(target, image, saliency.cpu().numpy(), grad_cam.numpy())
-
-
-def describe_place(values: np.ndarray) -> str:
-    """Say in which ninth of a map (H, W) most of it lies: 'in the upper left'."""
-    if values.mean() <= NEARLY_EMPTY * values.max():
-        return "nowhere: the map is empty, or nearly so"
-    sums = [
-        [float(part.mean()) for part in np.array_split(strip, 3, axis=1)]
-        for strip in np.array_split(values, 3, axis=0)
-    ]
-    row, column = np.unravel_index(int(np.argmax(sums)), (3, 3))
-    if (row, column) == (1, 1):
-        return "in the centre"
-    return f"in the {_ROWS[row]} {_COLUMNS[column]}"
+    return explain(sample, target, detector, build_methods(detector, precision))
 
 
 def save_explanation(explanation: Explanation, path: Path, title: str) -> None:
@@ -97,21 +54,14 @@ def save_explanation(explanation: Explanation, path: Path, title: str) -> None:
 
 
 def build_explanation_figure(explanation: Explanation, title: str) -> Figure:
-    """Draw a picture, its saliency map and its Grad-CAM side by side.
-
-    Args:
-        explanation: of the picture.
-        title: of the figure.
-    """
-    name = CLASS_NAMES[explanation.target]
+    """Draw a picture and its maps side by side, under a title."""
     figure = Figure(figsize=(9, 3.9), layout="constrained")
-    pictures = {
-        "as the detector saw it": explanation.image,
-        f"saliency of '{name}'": explanation.draw_saliency(),
-        f"Grad-CAM of '{name}' at {LAYER}": explanation.draw_grad_cam(),
-    }
-    cells = figure.subplots(1, len(pictures))
-    for axes, (caption, picture) in zip(cells, pictures.items(), strict=True):
+    shown = {"as the detector saw it": explanation.image}
+    for number, method in enumerate(explanation.methods):
+        caption = f"{method.title} of '{CLASS_NAMES[explanation.target]}'"
+        shown[caption] = explanation.draw(number)
+    cells = figure.subplots(1, len(shown))
+    for axes, (caption, picture) in zip(cells, shown.items(), strict=True):
         axes.imshow(picture)
         axes.set_title(caption, fontsize=10)
         axes.set_axis_off()

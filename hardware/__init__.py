@@ -1,8 +1,8 @@
-"""What it runs on; start at `device.py`: device, precision, memory.
+"""What the suite runs on; start at `device.py`: device, precision, memory.
 
 `distributed.py`: one process among several. `fast_xception.py`, `fused_layers.py`,
-`kernels.py` and `kernels.c`: both models between the matrix products on CPUs; nothing
-else needs them.
+`kernels.py` and `kernels.c`: both models' layers between the matrix products on CPUs;
+nothing else needs them.
 """
 
 from hardware.device import (
@@ -18,6 +18,7 @@ from hardware.device import (
     prepare_device,
     show_progress,
 )
+from hardware.fused_layers import describe_kernels
 
 __all__ = [
     "DTYPES",
@@ -26,6 +27,7 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "compile_model",
+    "describe_kernels",
     "is_compiled",
     "keep_large_blocks",
     "prepare_compute",

@@ -32,7 +32,7 @@ class Precision:
     device: torch.device = _CPU
 
     def autocast(self) -> AbstractContextManager:
-        """Return a context in which layers run in this precision (fp32: unchanged)."""
+        """Return a context in which layers run in this precision (fp32: no change)."""
         return torch.autocast(
             self.device.type,
             dtype=DTYPES[self.name],
@@ -40,7 +40,7 @@ class Precision:
         )
 
     def make_scaler(self) -> torch.amp.GradScaler:
-        """Return a gradient scaler, which does nothing unless fp16 needs it."""
+        """Return a gradient scaler, which only does something in fp16."""
         return torch.amp.GradScaler(self.device.type, enabled=self.name == "fp16")
 
 
@@ -85,7 +85,7 @@ def prepare_compute(
 
 
 def prepare_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`, as `choose_device`, and make a CPU ready for it.
+    """Return the device called `name`, as `choose_device` does, and prepare a CPU.
 
     Every script calls this once, before its first batch.
     """
@@ -96,10 +96,10 @@ def prepare_device(name: str = "auto") -> torch.device:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`; `auto` takes a GPU where there is one.
+    """Return the device called `name`; `auto` takes a GPU if there is one.
 
     Raises:
-        ValueError: the name is not a device's, or the device is not there.
+        ValueError: no device has this name, or this machine does not have it.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -121,13 +121,13 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """Return the precision called `name`; `auto` takes what the hardware is fast in.
+    """Return the precision called `name`; `auto` takes the fastest.
 
-    bfloat16 where the device multiplies it in hardware, float16 on a GPU without
-    that, float32 elsewhere: emulated bfloat16 is slower than float32.
+    That is bfloat16 if the device multiplies it in hardware, float16 on other GPUs, and
+    float32 elsewhere: emulated bfloat16 is slower than float32.
 
     Raises:
-        ValueError: fp16 on a CPU, which gains nothing by it.
+        ValueError: fp16 on a CPU, which would not gain from it.
     """
     if name == "auto":
         if _has_native_bf16(device):
@@ -143,8 +143,8 @@ def compile_model(model: nn.Module, device: torch.device) -> None:
     """Let `torch.compile` translate a model, in place, when it is first called.
 
     A GPU runs Xception's thousand small kernels in less time than the CPU needs to
-    start them: CUDA graphs start them all at once. With several processes, whose
-    gradients are exchanged in between, each is started by itself.
+    launch them: CUDA graphs launch them all at once. With several processes, which
+    exchange gradients in between, each kernel is launched by itself.
     """
     use_graphs = device.type == "cuda" and distributed.get_world_size() == 1
     model.compile(mode="reduce-overhead" if use_graphs else None)
@@ -156,15 +156,15 @@ def is_compiled(model: nn.Module) -> bool:
 
 
 def keep_large_blocks() -> bool:
-    """Let the process reuse large blocks rather than ask for new ones every batch.
+    """Let the process reuse large blocks instead of asking for new ones every batch.
 
-    glibc takes blocks of 32 MB and more from the system and gives them back at once,
-    so that each batch pays for all its pages again. On two virtual cores this alone
-    made a plain loop's training of XceptionBased 1.4 times as fast (docs/speed.md).
-    Peak memory grows: in evaluation from 2.6 to 3.9 GB, in training from 10.4 to 12.0.
+    glibc takes blocks of 32 MB and more from the system and returns them at once, so
+    each batch pays for all its pages again. On two virtual cores this alone made a
+    plain loop train XceptionBased 1.4 times as fast (docs/speed.md). Peak memory grows:
+    in evaluation from 2.6 to 3.9 GB, in training from 10.4 to 12.0.
 
     Returns:
-        Whether it was done: only on Linux with glibc.
+        Whether it worked: only on Linux with glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

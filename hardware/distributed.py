@@ -19,7 +19,7 @@ def get_rank() -> int:
 
 
 def get_world_size() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if _is_on() else 1
 
 
@@ -34,7 +34,7 @@ def is_main() -> bool:
 
 
 def start(device: torch.device) -> torch.device:
-    """Join the processes that `torchrun` started, if it did, until this one ends.
+    """Join the processes that `torchrun` started, if any, until this one ends.
 
     From then on only the main process prints.
 
@@ -49,8 +49,8 @@ def start(device: torch.device) -> torch.device:
     if device.type == "cuda":
         if get_local_rank() >= torch.cuda.device_count():
             raise ValueError(
-                f"there are {torch.cuda.device_count()} GPUs; start as many processes "
-                "at most (torchrun --nproc-per-node)"
+                f"there are {torch.cuda.device_count()} GPUs; start at most as many "
+                "processes (torchrun --nproc-per-node)"
             )
         device = torch.device("cuda", get_local_rank())
         torch.cuda.set_device(device)
@@ -78,7 +78,7 @@ def wrap(model: nn.Module) -> nn.Module:
 
 
 def sum_over_processes(values: Sequence[float]) -> list[float]:
-    """Return the elementwise sums of every process's `values`."""
+    """Return the elementwise sums over all processes' `values`."""
     if not _is_on():
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64, device=_get_device())
@@ -87,7 +87,7 @@ def sum_over_processes(values: Sequence[float]) -> list[float]:
 
 
 def maximum(values: Sequence[int]) -> list[int]:
-    """Return the elementwise largest of every process's `values`."""
+    """Return the elementwise maxima over all processes' `values`."""
     if not _is_on():
         return list(values)
     largest = torch.tensor(values, device=_get_device())
@@ -96,11 +96,11 @@ def maximum(values: Sequence[int]) -> list[int]:
 
 
 class Agreement:
-    """The largest of every process's values, asked for about once a second.
+    """The maxima over all processes' values, exchanged about once a second.
 
     An exchange in every step would make each process wait for all others, and a GPU
-    for its queue. All processes skip the same calls: how many, follows from the time
-    that the slowest took for those before.
+    for its queue. All processes skip the same number of calls, which follows from the
+    time that the slowest took for the calls before.
     """
 
     def __init__(self) -> None:
@@ -108,9 +108,9 @@ class Agreement:
         self._asked_at = time.monotonic()
 
     def maximum(self, values: Sequence[int]) -> list[int]:
-        """Return the elementwise largest; zeros in a call that is skipped.
+        """Return the elementwise maxima; zeros in a call that is skipped.
 
-        A lone process is answered in every call.
+        A lone process skips no call.
         """
         self._num_left -= 1
         if not _is_on():
@@ -126,7 +126,7 @@ class Agreement:
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Return every process's rows, which may differ in number, one after the other."""
+    """Return all processes' rows, which may differ in number, one after the other."""
     if not _is_on():
         return rows
     everyones = [rows] * get_world_size()
@@ -135,7 +135,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def average_buffers(model: nn.Module) -> None:
-    """Replace every floating-point buffer by its mean over the processes."""
+    """Replace each floating-point buffer by its mean over the processes."""
     if _is_on():
         for buffer in filter(torch.is_floating_point, model.buffers()):
             dist.all_reduce(buffer)
@@ -143,14 +143,14 @@ def average_buffers(model: nn.Module) -> None:
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Give every process the main one's buffers (batch-norm statistics)."""
+    """Give all processes the main one's buffers (batch-norm statistics)."""
     if _is_on():
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
 
 
 def _get_device() -> torch.device:
-    """Return where the group's tensors must be."""
+    """Return the device for the tensors that are exchanged."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 

@@ -1,4 +1,4 @@
-"""Xception whose layers between the matrix products run fused, where they can."""
+"""Xception whose layers between the matrix products run fused where possible."""
 
 import warnings
 from collections.abc import Iterable
@@ -6,10 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from hardware.device import Precision
 from hardware.fused_layers import (
     are_hooked,
-    describe_kernels,
     fit,
     norm_max_pool,
     norm_relu,
@@ -26,12 +24,12 @@ with warnings.catch_warnings():  # old code: its warnings are not the user's
 class FastXception(Xception):
     """Xception with the same parameters, names and results, and a faster forward pass.
 
-    On a CPU in float32 or under bfloat16 autocast, with the kernels compiled, each
-    chain of batch norm, ReLU and depthwise convolution is one step. Otherwise, and when
-    a hook waits for a layer's output, the layers run one by one.
+    On a CPU in float32 or under bfloat16 autocast, if the kernels compile, each chain
+    of batch norm, ReLU and depthwise convolution is one step. Otherwise, or if a hook
+    needs a layer's output, the layers run one by one.
 
     Attributes:
-        fuse: whether to fuse where it can be done.
+        fuse: whether to fuse where possible.
 
     Source: F. Chollet, Xception, CVPR 2017, figure 5.
     """
@@ -50,12 +48,8 @@ class FastXception(Xception):
         features = _run_chain(tail, features)  # (N, 2048, H / 32, W / 32)
         return self.last_linear(features.mean(dim=(2, 3)))
 
-    def describe_kernels(self, precision: Precision) -> str | None:
-        """Say whose kernels it runs on; None where the suite has none of its own."""
-        return describe_kernels(self, precision)
-
     def _is_whole(self) -> bool:
-        """Say whether all layers are Xception's own, float32, and nobody hooked one."""
+        """Say whether all layers are Xception's own, in float32 and without hooks."""
         for name, module in self.named_modules():
             if type(module) not in _LAYERS and not name.startswith("last_linear"):
                 return False
@@ -79,8 +73,8 @@ def _run_block(block: Block, features: Tensor) -> Tensor:
 
 
 def _run_chain(layers: Iterable[nn.Module], features: Tensor) -> Tensor:
-    """Compute layers one after the other, fusing what stands between convolutions."""
-    norm, relu = None, False  # met, but not computed yet
+    """Compute layers one after the other, fused between the convolutions."""
+    norm, relu = None, False  # still to be computed
     for layer in layers:
         if isinstance(layer, nn.BatchNorm2d):
             norm = layer
@@ -101,7 +95,7 @@ def _run_chain(layers: Iterable[nn.Module], features: Tensor) -> Tensor:
 def _filter(
     features: Tensor, norm: nn.BatchNorm2d | None, relu: bool, conv: nn.Conv2d
 ) -> Tensor:
-    """Compute a depthwise convolution and what was put off before it."""
+    """Compute a depthwise convolution of the features after norm and ReLU."""
     if norm is None:
         return relu_depthwise(features, conv, relu=relu)
     return norm_relu_depthwise(features, norm, conv)

@@ -1,12 +1,12 @@
 """Batch norm, ReLU, depthwise convolution and max-pooling, fused for CPUs.
 
-What lies between two matrix products is bound by memory: each function here reads and
-writes it once where PyTorch's layers do so for every step. Not rounding the steps
-between to bfloat16 makes the gradients a little more exact as well.
+The steps between two matrix products are bound by memory: each function here reads and
+writes the features once, where PyTorch's layers do so for every step. The steps between
+are not rounded to bfloat16, so the gradients are slightly more exact, too.
 
-All take features (N, C, H, W) on the CPU, float32 or bfloat16, brought to channels-last
-if they are not, give such features, and need the kernels: ask `fit`. Only first
-derivatives.
+All functions take and return features (N, C, H, W) on the CPU, float32 or bfloat16,
+channels-last (others are converted), and need the kernels: ask `fit` first. Only first
+derivatives are supported.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from hardware.device import DTYPES, Precision, is_compiled
 from hardware.kernels import run
 
 FEW_PIXELS = 4096  # for PyTorch's gradient of the weights of a 1 x 1 convolution
-FEW_CHANNELS = 8  # that a convolution gives, for PyTorch's convolutions
+FEW_CHANNELS = 8  # as outputs of PyTorch's convolutions
 
 _HOOKS = (
     *("_forward_hooks", "_forward_pre_hooks"),
@@ -32,7 +32,7 @@ _HOOKS = (
 
 
 class Affine(NamedTuple):
-    """What a batch norm does to a channel: scale * value + shift; each float32 (C,)."""
+    """What a batch norm does to a channel: scale * value + shift; all float32 (C,)."""
 
     mean: Tensor
     inverse_std: Tensor
@@ -41,7 +41,7 @@ class Affine(NamedTuple):
 
 
 def fit(images: Tensor) -> bool:
-    """Say whether the kernels fit the device and the arithmetic, and are there."""
+    """Say whether there are kernels for the images' device and arithmetic."""
     if images.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     reduced = torch.is_autocast_enabled("cpu")
@@ -50,25 +50,30 @@ def fit(images: Tensor) -> bool:
 
 
 def are_hooked(modules: Iterable[nn.Module]) -> bool:
-    """Say whether somebody waits for a layer's output, or its gradient."""
+    """Say whether a hook needs a layer's output, or its gradient."""
     return any(getattr(module, hooks) for module in modules for hooks in _HOOKS)
 
 
 def describe_kernels(model: nn.Module, precision: Precision) -> str | None:
-    """Say whose kernels such a model runs on; None where there are none of our own."""
-    if precision.device.type != "cpu" or is_compiled(model):
+    """Say whose kernels a model runs on; None if the suite has none for it.
+
+    Only networks that can run the suite's own have the attribute `fuse`.
+    """
+    fuses = getattr(model, "fuse", False) and precision.device.type == "cpu"
+    if not fuses or is_compiled(model):
         return None
-    return kernels.describe_kernels(DTYPES[precision.name])
+    library, reason = kernels.load_kernels(DTYPES[precision.name])
+    return "the suite's own" if library else f"PyTorch's ({reason})"
 
 
 def conv_pool_relu(features: Tensor, conv: nn.Conv2d) -> Tensor:
     """Compute a convolution, 2 x 2 max-pooling (stride 2) and the ReLU.
 
-    A convolution that gives few channels leaves most of each vector empty. Where it can
-    be, its four results of a window are computed as four channels, by a kernel that is
-    one larger, is shifted within by a pixel for each, and goes on by two. With this and
-    the pooling's kernel SimpleNet trains at 6.8 ms an image, at 9.4 without (two cores,
-    bf16, batch 32, medians of 3, `benchmarks/speed.py`).
+    A convolution with few output channels leaves most of each vector empty. If
+    possible, the four results in a pooling window are computed as four channels: by a
+    filter that is one pixel larger, holds the original at four offsets, and has stride
+    2. With this and the pooling kernel SimpleNet trains at 6.8 ms an image, without at
+    9.4 (two cores, bf16, batch 32, medians of 3, `benchmarks/speed.py`).
 
     Args:
         features: (N, C, H, W).
@@ -101,7 +106,7 @@ def norm_relu_depthwise(
 ) -> Tensor:
     """Compute `relu_depthwise` of the batch-normalised features.
 
-    In training mode the norm's running statistics are updated, as it does itself.
+    In training mode the norm's running statistics are updated, as by the norm itself.
 
     Raises:
         ValueError: `conv` is another convolution, or the norm does not fit.
@@ -112,7 +117,7 @@ def norm_relu_depthwise(
 
 
 def norm_relu(features: Tensor, norm: nn.BatchNorm2d, *, relu: bool = True) -> Tensor:
-    """Compute batch norm and ReLU; the running statistics as in `norm_relu_depthwise`.
+    """Compute batch norm and ReLU; update statistics like `norm_relu_depthwise`.
 
     Raises:
         ValueError: the norm does not fit the features.
@@ -137,9 +142,9 @@ def norm_max_pool(features: Tensor, norm: nn.BatchNorm2d) -> Tensor:
 def pointwise(features: Tensor, conv: nn.Conv2d) -> Tensor:
     """Compute a 1 x 1 convolution; on few pixels its weights' gradient as a product.
 
-    PyTorch's gradient of the weights runs at half the speed of a matrix product where
-    there are few pixels: 24.8 ms against 15.6 for 1536 to 2048 channels of 2,048 pixels
-    on two cores, 10.5 against 7.5 for 1024 to 1536. With more it is as fast or faster.
+    With few pixels PyTorch's gradient of the weights is slower than a matrix product:
+    24.8 ms against 15.6 for 1536 to 2048 channels of 2,048 pixels on two cores, 10.5
+    against 7.5 for 1024 to 1536. With more pixels it is as fast or faster.
 
     Raises:
         ValueError: `conv` is another convolution.
@@ -174,7 +179,7 @@ class _Pointwise(Function):
 class _Depthwise(Function):
     """max(scale * features + shift, 0), convolved; without a norm scale is 1, shift 0.
 
-    gamma and beta are the norm's parameters: arguments, so that they get gradients.
+    gamma and beta, the norm's parameters, are arguments so that they get gradients.
     """
 
     @staticmethod
@@ -203,7 +208,7 @@ class _Depthwise(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, taps, mean, inverse_std, scale, shift = ctx.saved_tensors
         gradient = _channels_last(gradient)
-        inputs = torch.empty_like(features)  # first of scale * features + shift
+        inputs = torch.empty_like(features)  # at first for scale * features + shift
         weight, sums = torch.empty_like(taps), torch.empty_like(taps[:2])
         run(
             "depthwise_grad",
@@ -287,7 +292,7 @@ class _NormMaxPool(Function):
         features, maxima, which, mean, inverse_std, scale, shift = ctx.saved_tensors
         gradient = _channels_last(gradient)
         inputs, sums = torch.empty_like(features), _empty(2, features)
-        # Only the maxima have a gradient: the sums need no other rows.
+        # Only the maxima have a gradient: the sums need no other values.
         line = (gradient, maxima, scale, shift)
         run("affine_sums", *line, mean, False, *sums, *_rows(maxima))
         affine = Affine(mean, inverse_std, scale, shift)
@@ -325,7 +330,7 @@ class _PoolRelu(Function):
         (which,) = ctx.saved_tensors
         gradient = _channels_last(gradient)
         inputs = _empty_images(ctx.shape, gradient.dtype)
-        # What an odd row or column leaves over is in no window.
+        # The last row or column of an odd number is in no window.
         inputs[:, :, 2 * gradient.shape[2] :] = 0
         inputs[..., 2 * gradient.shape[3] :] = 0
         run("pool_relu_grad", gradient, which, inputs, *_sizes(gradient), *ctx.steps)
@@ -333,7 +338,7 @@ class _PoolRelu(Function):
 
 
 def _measure(features: Tensor, norm: nn.BatchNorm2d) -> Affine:
-    """Measure a batch, or take the running statistics, as the norm's mode asks for."""
+    """Measure the batch or take the running statistics, whichever the norm would."""
     if _uses_batch(norm):
         mean, variance = _empty(2, features)
         rows = _rows(features)
@@ -373,14 +378,14 @@ def _gradient_terms(
 
 
 def _uses_batch(norm: nn.BatchNorm2d | None) -> bool:
-    """Say whether a norm measures the batch, not its running statistics."""
+    """Say whether a norm uses the batch's statistics, not its running ones."""
     return norm is not None and (norm.training or norm.running_mean is None)
 
 
 def _check_norm(norm: nn.BatchNorm2d, features: Tensor) -> None:
     """Raise ValueError unless the kernels can read the norm's values and the features.
 
-    PyTorch, too, refuses to measure a variance on a single value of each channel.
+    Like PyTorch, refuse to measure a variance on a single value per channel.
     """
     values = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
     given = [value for value in values if value is not None]
@@ -408,7 +413,7 @@ def _check_depthwise(conv: nn.Conv2d) -> None:
 
 
 def _identity(features: Tensor) -> Affine:
-    """Return what changes nothing."""
+    """Return the identity."""
     one, nothing = _empty(2, features)
     one.fill_(1)
     nothing.zero_()
@@ -416,17 +421,17 @@ def _identity(features: Tensor) -> Affine:
 
 
 def _empty(num_rows: int, features: Tensor) -> Tensor:
-    """Return float32 (rows, C) to be filled."""
+    """Return an empty float32 tensor (rows, C)."""
     return features.new_empty((num_rows, features.shape[1]), dtype=torch.float32)
 
 
 def _empty_images(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return channels-last images to be filled."""
+    """Return empty channels-last images."""
     return torch.empty(size, dtype=dtype, memory_format=torch.channels_last)
 
 
 def _channels_last(features: Tensor) -> Tensor:
-    """Bring features to the memory format that the kernels read."""
+    """Convert features to the memory format that the kernels read."""
     return features.contiguous(memory_format=torch.channels_last)
 
 

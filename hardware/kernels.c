@@ -1,11 +1,11 @@
-/* What a network does between two matrix products, in one pass over memory.
+/* A network's steps between two matrix products, each in one pass over memory.
 
    For CPUs with AVX-512 or AVX2; compiled for features in float32 with -DFP32, else for
    bfloat16, which needs AVX-512 BF16. Images are channels-last: N x H x W pixels (`rows`)
-   of C channels each, any C. Sums are taken in float32 over a band of rows, then in
-   double. A batch normalisation is handed over as what it does to a channel, a x + b, and
-   a ReLU as the least value that it lets through (0, or minus infinity for none), so that
-   their outputs are never written: who reads x applies them. NaN stays NaN. */
+   of C channels each, any C. Sums are in float32 over a band of rows, then in double. A
+   batch norm is passed as its effect on a channel, a x + b, and a ReLU as the least value
+   that it lets through (0, or minus infinity for none). Their outputs are never written:
+   each function applies them as it reads x. NaN stays NaN. */
 #include <immintrin.h>
 #include <omp.h>
 #include <stdint.h>
@@ -29,7 +29,7 @@ typedef __m256i ints;
 enum { BAND = 256, GROUP = 4, LINE = 64 / sizeof(element) };
 #define INLINE static inline __attribute__((always_inline))
 
-/* Do the statements for every LANES channels: c is the first, m how many there are.
+/* Do the statements for each group of LANES channels: c is the first, m their number.
    Masked loads and stores are slow; m is LANES except for the last few channels. */
 #define FOR_CHANNELS(...)                                         \
   {                                                               \
@@ -120,23 +120,23 @@ INLINE vec choose(lanes there, vec u, vec v) { /* u there, else v */
 INLINE vec let_through(vec v, vec low, vec g) { /* g where v > low, else 0 */
   return choose(v <= low, all(0), g);
 }
-/* Bring LANES channels' share of a row of W pixels near, before it is asked for. */
+/* Prefetch LANES channels' share of a row of W pixels. */
 INLINE void fetch(const element *image, int64_t row, int64_t c, int64_t W, int64_t C) {
   const element *p = image + (row * C + c) * W;
   for (int64_t k = 0; k < LANES * W; k += LINE) __builtin_prefetch(p + k, 0, 2);
 }
 
-/* Each thread's sums, n of them, one after the other. */
+/* The threads' sums, n for each, one after the other. */
 static double *new_sums(int threads, int64_t n) {
   return calloc((size_t)(threads * n), sizeof(double));
 }
-static void add_up(double *sums, int threads, int64_t n) { /* into the first thread's */
+static void add_up(double *sums, int threads, int64_t n) { /* in the first thread's */
   for (int t = 1; t < threads; t++)
     for (int64_t k = 0; k < n; k++) sums[k] += sums[t * n + k];
 }
 static int64_t padded(int64_t C) { return (C + LANES - 1) / LANES * LANES; }
 
-/* Mean and biased variance of each channel, about the first row's values. */
+/* Mean and biased variance of each channel, computed around the first row's values. */
 void channel_moments(int threads, const element *x, float *mean, float *var, int64_t rows,
                      int64_t C) {
   double *sums = new_sums(threads, 2 * C);
@@ -244,8 +244,8 @@ void affine_grad(int threads, const element *g, const element *x, const float *a
 }
 
 /* Depthwise 3 x 3 convolution, stride 1, padding 1, of max(a x + b, least).
-   w: 9 x C. A pixel is read three times; it adds to the outputs left of it, at it and
-   right of it. */
+   w: 9 x C. Each pixel is read three times and adds to the outputs to its left, at its
+   place and to its right. */
 void depthwise(int threads, const element *x, const float *a, const float *b, int relu,
                const float *w, element *y, int64_t N, int64_t H, int64_t W, int64_t C) {
   vec low = least(relu);
@@ -303,7 +303,7 @@ void depthwise_grad(int threads, const element *g, const element *x, const float
   {
     double *mine = sums + omp_get_thread_num() * SUMS * C;
     float *s = malloc(SUMS * (size_t)pad * sizeof(float));
-    element *outside = calloc((size_t)(W * C), sizeof(element)); /* above and below: zeros */
+    element *outside = calloc((size_t)(W * C), sizeof(element)); /* zeros above and below */
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < N * H; first += band) {
       int64_t end = first + band < N * H ? first + band : N * H;
@@ -370,8 +370,8 @@ void depthwise_grad(int threads, const element *g, const element *x, const float
   free(sums);
 }
 
-/* Max-pooling, 3 x 3, stride 2, padding 1, of a x + b: the maxima y, the x that they
-   are of, and which of the nine (0 to 8) it is, the first of equals. */
+/* Max-pooling, 3 x 3, stride 2, padding 1, of a x + b: the maxima y, the x at their
+   places, and which of the nine (0 to 8) each is; the first of equals. */
 void pool(int threads, const element *x, const float *a, const float *b, element *y,
           element *x_there, uint8_t *which, int64_t N, int64_t H, int64_t W, int64_t C) {
   int64_t h = (H + 1) / 2, w = (W + 1) / 2;
@@ -399,7 +399,7 @@ void pool(int threads, const element *x, const float *a, const float *b, element
       )
 }
 
-/* dx = kg (g, brought back to where the maxima were) + kx x + k1 */
+/* dx = kg (g, at the places of the maxima) + kx x + k1 */
 void pool_grad(int threads, const element *g, const uint8_t *which, const element *x,
                const float *kg, const float *kx, const float *k1, element *dx, int64_t N,
                int64_t H, int64_t W, int64_t C) {
@@ -427,9 +427,9 @@ void pool_grad(int threads, const element *g, const uint8_t *which, const elemen
     }
 }
 
-/* Max-pooling, 2 x 2, stride 2, and ReLU of N x h x w windows: what is largest or 0, and
+/* Max-pooling, 2 x 2, stride 2, and ReLU of N x h x w windows: the maximum or 0, and
    which of the four (0 to 3) it is, the first of equals, or 4 for the 0. Windows begin
-   `image`, `row` and `pixel` elements apart, and their values `down` and `right`. */
+   `image`, `row` and `pixel` elements apart, their values `down` and `right`. */
 void pool_relu(int threads, const element *x, element *y, uint8_t *which, int64_t N,
                int64_t h, int64_t w, int64_t C, int64_t image, int64_t row,
                int64_t pixel, int64_t down, int64_t right) {
@@ -454,7 +454,7 @@ void pool_relu(int threads, const element *x, element *y, uint8_t *which, int64_
     }
 }
 
-/* dx = g, brought back to where the maxima were; 0 elsewhere in the windows */
+/* dx = g at the places of the maxima, 0 elsewhere in the windows */
 void pool_relu_grad(int threads, const element *g, const uint8_t *which, element *dx,
                     int64_t N, int64_t h, int64_t w, int64_t C, int64_t image,
                     int64_t row, int64_t pixel, int64_t down, int64_t right) {

@@ -1,4 +1,4 @@
-"""Compile `kernels.c` with the machine's C compiler, once, and call what is in it."""
+"""Compile `kernels.c` with the machine's C compiler, once, and call its functions."""
 
 import contextlib
 import ctypes
@@ -19,7 +19,7 @@ SOURCE = Path(__file__).with_name("kernels.c")
 FLAGS = ("-O3", "-fopenmp", "-shared", "-fPIC", "-mfma")
 AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl")
 DIGEST_SIZE = 32
-COMPILERS = ("cc", "gcc", "clang")  # after the one that $CC names
+COMPILERS = ("cc", "gcc", "clang")  # after the one in $CC
 NO_COMPILER = "no C compiler; gcc would make it faster"
 
 
@@ -28,25 +28,19 @@ def are_available(dtype: torch.dtype) -> bool:
     return load_kernels(dtype)[0] is not None
 
 
-def describe_kernels(dtype: torch.dtype) -> str:
-    """Say in a few words whose kernels are used, and why."""
-    library, reason = load_kernels(dtype)
-    return "the suite's own" if library else f"PyTorch's ({reason})"
-
-
 @functools.cache
 def load_kernels(dtype: torch.dtype) -> tuple[ctypes.CDLL | None, str]:
-    """Load the compiled kernels; compile them (a second) if that was not done yet.
+    """Load the compiled kernels; compile them first (a second) if need be.
 
-    The library lies in `__pycache__`, as Python's own compiled files do, and belongs to
-    one state of the source; where that folder is read-only, it is compiled each time.
+    The library lies in `__pycache__`, like Python's own compiled files, and belongs to
+    one state of the source. If that folder is read-only, it is compiled each time.
 
     Args:
         dtype: of the features, torch.float32 or torch.bfloat16.
 
     Returns:
         The library and "", or None and why there is none: another type, system or
-        processor, no compiler, or it failed.
+        processor, no compiler, or a compiler that failed.
     """
     if sys.platform != "linux":
         return None, "the suite's own are for Linux"
@@ -62,10 +56,13 @@ def run(name: str, *args: torch.Tensor | int | bool) -> None:
     Args:
         name: a function of `kernels.c`.
         args: its arguments after `threads`: a tensor for a pointer, a bool for an int,
-            an int for an int64_t. The first are features, whose type says which
-            library is meant. Nothing is checked here: a tensor must be on the CPU, of
-            the type and at least the size that the kernel takes, channels-last images
-            without gaps, vectors contiguous; an empty one is a null pointer.
+            an int for an int64_t. The first one holds features, whose type selects the
+            library. Nothing is checked here: a tensor must be on the CPU, with the type
+            and at least the size that the kernel expects; images are channels-last
+            without gaps, vectors contiguous; an empty tensor becomes a null pointer.
+
+    Raises:
+        RuntimeError: there are no kernels for this type.
     """
     library, reason = load_kernels(args[0].dtype)
     if library is None:
@@ -76,7 +73,7 @@ def run(name: str, *args: torch.Tensor | int | bool) -> None:
 
 
 def _convert(arg: torch.Tensor | int | bool) -> ctypes._SimpleCData:
-    """Turn an argument into the kernels' type."""
+    """Convert an argument to the type that the kernels expect."""
     if isinstance(arg, torch.Tensor):
         return ctypes.c_void_p(arg.data_ptr())
     return ctypes.c_int(arg) if isinstance(arg, bool) else ctypes.c_int64(arg)
@@ -86,7 +83,7 @@ def _choose_flags(dtype: torch.dtype) -> tuple[str, ...]:
     """Return the compiler's flags for the instructions that PyTorch itself uses here.
 
     Raises:
-        ValueError: the kernels are not for this type, or this processor.
+        ValueError: there are no kernels for this type, or this processor.
     """
     capability = torch.backends.cpu.get_cpu_capability()
     if dtype == torch.float32:
@@ -105,12 +102,12 @@ def _choose_flags(dtype: torch.dtype) -> tuple[str, ...]:
 
 
 def _load_or_compile(flags: Sequence[str]) -> ctypes.CDLL:
-    """Load the library that belongs to source and flags, or compile it and keep it."""
+    """Load the library for this source and these flags, or compile and keep it."""
     content = SOURCE.read_bytes() + " ".join(flags).encode()
     name = f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
     path = SOURCE.parent / "__pycache__" / name
-    with contextlib.suppress(OSError):  # none yet, or another system's
-        if _is_whole(path):  # a damaged library can end the process
+    with contextlib.suppress(OSError):  # none yet, or from another system
+        if _is_whole(path):  # a damaged library can crash the process
             return ctypes.CDLL(str(path))
     folder = _make_writable(path.parent)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -118,27 +115,24 @@ def _load_or_compile(flags: Sequence[str]) -> ctypes.CDLL:
         library = ctypes.CDLL(str(compiled))
         if folder:
             with compiled.open("ab") as file:
-                file.write(_compute_digest(compiled.read_bytes()))
-            compiled.replace(path)  # at once: others may be compiling too
+                file.write(hashlib.sha256(compiled.read_bytes()).digest())
+            compiled.replace(path)  # in one step: others may be compiling too
     return library
 
 
 def _is_whole(path: Path) -> bool:
-    """Say whether a library ends in the SHA-256 of the rest, as it was kept.
+    """Say whether a library still ends in the SHA-256 of the rest.
 
     Raises:
-        OSError: there is none.
+        OSError: there is no library.
     """
     content = path.read_bytes()
-    return _compute_digest(content[:-DIGEST_SIZE]) == content[-DIGEST_SIZE:]
-
-
-def _compute_digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
+    digest = hashlib.sha256(content[:-DIGEST_SIZE]).digest()
+    return digest == content[-DIGEST_SIZE:]
 
 
 def _make_writable(folder: Path) -> Path | None:
-    """Return the folder, made if need be, or None where nothing can be written."""
+    """Return the folder, made if need be, or None if it cannot be written to."""
     try:
         folder.mkdir(exist_ok=True)
     except OSError:
@@ -147,7 +141,7 @@ def _make_writable(folder: Path) -> Path | None:
 
 
 def _compile(flags: Sequence[str], path: Path) -> Path:
-    """Compile the source into a shared library with the first compiler that can.
+    """Compile the source into a shared library with the first compiler that works.
 
     Raises:
         ValueError: there is no compiler, or all failed.

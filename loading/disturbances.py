@@ -1,16 +1,17 @@
-"""What happens to a picture on its way to a detector, each in five growing levels.
+"""Disturb a picture as it may be on its way to a detector, in five growing levels.
 
-Pure functions of the image, the level and the generator alone. Lengths are in pixels of
-the image as it is given; `robustness_analysis.py` gives it as the detector sees it.
+All are pure functions of the image, the level and the generator. Lengths are in pixels
+of the given image; `robustness_analysis.py` gives it as the detector sees it.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-# By name the strength of levels 1 to 5, and what the numbers are.
+# The strength of levels 1 to 5, and what the numbers are.
 LEVELS: dict[str, tuple[float, ...]] = {
     "jpeg": (90, 70, 50, 30, 10),
     "webp": (90, 70, 50, 30, 10),
@@ -43,22 +44,22 @@ CHAT_QUALITY = 70
 def disturb(
     image: Image.Image, name: str, level: int, generator: np.random.Generator
 ) -> Image.Image:
-    """Change a picture as it is changed on its way.
+    """Change a picture as cameras, networks and programs do.
 
     Args:
         image: RGB.
         name: one of `LEVELS`: `jpeg` and `webp` compress; `blur` is Gaussian;
-            `downscale` makes it smaller and as large again; `noise` is Gaussian, of
+            `downscale` makes it smaller and as large again; `noise` is Gaussian, in
             each channel by itself; `brightness`, `contrast` and `saturation` grow or
-            shrink, as is drawn; `crop` cuts a part out at a place that is drawn;
+            shrink, as is drawn; `crop` cuts out a part at a place that is drawn;
             `chat` makes it smaller and compresses it to JPEG with coarse colours
             (4:2:0), as chat programs do; `screenshot` takes it off a screen that shows
             it smaller, between pixels.
         level: 1 to 5; 0 leaves it as it is.
-        generator: of what is drawn; a picture's draws are the same at every level.
+        generator: of what is drawn; the draws for a picture are equal at every level.
 
     Returns:
-        An RGB image, after `crop`, `chat` and `screenshot` a smaller one.
+        An RGB image; a smaller one after `crop`, `chat` and `screenshot`.
 
     Raises:
         ValueError: there is no such disturbance or level.
@@ -92,27 +93,10 @@ def add_noise(
 
 
 def compress(image: Image.Image, kind: str, quality: int) -> Image.Image:
-    """Encode an image as JPEG (4:2:0) or WEBP, of quality 1 to 100, and decode it."""
+    """Encode an image as JPEG (4:2:0) or WEBP at a quality, 1 to 100; decode it."""
     file = BytesIO()
     image.save(file, kind, quality=quality)
     return Image.open(file).convert("RGB")
-
-
-def _compress_as(file_format: str) -> Callable[..., Image.Image]:
-    """Return the change that a file format makes."""
-
-    def encode(
-        image: Image.Image, quality: float, generator: np.random.Generator
-    ) -> Image.Image:
-        return compress(image, file_format, int(quality))
-
-    return encode
-
-
-def _blur(
-    image: Image.Image, radius: float, generator: np.random.Generator
-) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(radius))
 
 
 def _shrink(image: Image.Image, share: float) -> Image.Image:
@@ -121,22 +105,12 @@ def _shrink(image: Image.Image, share: float) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC)
 
 
-def _downscale(
-    image: Image.Image, share: float, generator: np.random.Generator
+def _enhance(
+    image: Image.Image, change: float, generator: np.random.Generator, enhancer: type
 ) -> Image.Image:
-    return rescale(image, 1 / share)
-
-
-def _enhance_by(enhancer: type) -> Callable[..., Image.Image]:
-    """Return a change by a factor, to either side of 1."""
-
-    def enhance(
-        image: Image.Image, change: float, generator: np.random.Generator
-    ) -> Image.Image:
-        sign = 1 if generator.random() < 0.5 else -1
-        return enhancer(image).enhance(1 + sign * change)
-
-    return enhance
+    """Change an image by a factor, to either side of 1."""
+    sign = 1 if generator.random() < 0.5 else -1
+    return enhancer(image).enhance(1 + sign * change)
 
 
 def _crop(
@@ -148,12 +122,6 @@ def _crop(
     return image.crop((left, top, left + width, top + height))
 
 
-def _send(
-    image: Image.Image, share: float, generator: np.random.Generator
-) -> Image.Image:
-    return compress(_shrink(image, share), "JPEG", CHAT_QUALITY)
-
-
 def _photograph_screen(
     image: Image.Image, scale: float, generator: np.random.Generator
 ) -> Image.Image:
@@ -162,21 +130,24 @@ def _photograph_screen(
     left, top = generator.random(2).tolist()
     matrix = (1 / scale, 0, left, 0, 1 / scale, top)
     method, how = Image.Transform.AFFINE, Image.Resampling.BILINEAR
-    # Where it would read beyond the edge, as a screen it shows the edge again.
+    # Beyond the edge it reads the edge again, as a screen shows it.
     wide = Image.fromarray(np.pad(np.asarray(image), ((0, 2), (0, 2), (0, 0)), "edge"))
     return wide.transform(size, method, matrix, how)
 
 
+# Called with the image, the level's strength and the generator.
 _CHANGES: dict[str, Callable[..., Image.Image]] = {
-    "jpeg": _compress_as("JPEG"),
-    "webp": _compress_as("WEBP"),
-    "blur": _blur,
-    "downscale": _downscale,
+    "jpeg": lambda image, quality, _: compress(image, "JPEG", quality),
+    "webp": lambda image, quality, _: compress(image, "WEBP", quality),
+    "blur": lambda image, radius, _: image.filter(ImageFilter.GaussianBlur(radius)),
+    "downscale": lambda image, share, _: rescale(image, 1 / share),
     "noise": add_noise,
-    "brightness": _enhance_by(ImageEnhance.Brightness),
-    "contrast": _enhance_by(ImageEnhance.Contrast),
-    "saturation": _enhance_by(ImageEnhance.Color),
+    "brightness": partial(_enhance, enhancer=ImageEnhance.Brightness),
+    "contrast": partial(_enhance, enhancer=ImageEnhance.Contrast),
+    "saturation": partial(_enhance, enhancer=ImageEnhance.Color),
     "crop": _crop,
-    "chat": _send,
+    "chat": lambda image, share, _: compress(
+        _shrink(image, share), "JPEG", CHAT_QUALITY
+    ),
     "screenshot": _photograph_screen,
 }

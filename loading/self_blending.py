@@ -1,11 +1,11 @@
-"""Fakes made of real faces: a face blended with a slightly changed copy of itself.
+"""Make fakes from real faces: blend a face with a slightly changed copy of itself.
 
-Such a fake differs from a real image by what every planted face leaves behind, a border
-between two sources, and by nothing that is particular to one forger.
+Such a fake has what every planted face leaves behind, a border between two sources, and
+nothing that is particular to one forger.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
@@ -14,7 +14,7 @@ from loading.disturbances import compress, rescale
 
 BLENDING_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # as in the paper's code
 # Where a face is in its picture, in shares of the picture's width and height: middle
-# and half axes of its oval. Datasets of faces are cropped so, give or take.
+# and half axes of its oval. Most datasets of faces are cropped about so.
 FACE_CENTRE, FACE_AXES = (0.5, 0.58), (0.27, 0.33)
 EYES, MOUTH = 0.5 + 0.474j, 0.5 + 0.737j  # their middles there, x + i y
 GRID = 6  # cells of the bending, in each direction
@@ -30,17 +30,17 @@ def self_blend(
 
     Args:
         image: RGB, of at least 6 x 6 pixels; a face in its middle, or at `landmarks`.
-        generator: what is drawn depends on it alone.
+        generator: all draws are from it.
         landmarks: x and y of both eyes, the nose and both corners of the mouth, in
-            pixels; None where aligned faces have them.
+            pixels; None: where aligned faces have them.
 
     Returns:
         RGB, of the same size: a fake.
 
     Source: Shiohara and Yamasaki, Detecting Deepfakes with Self-Blended Images, CVPR
         2022, section 3. Deviation: the mask is not the hull of 81 landmarks but a
-        random part of an oval, where aligned faces are or where five landmarks say
-        that this face is; and its outline, not its raster, is deformed.
+        random part of an oval, where aligned faces are or five landmarks say that this
+        face is; and its outline is deformed, not its raster.
     """
     looks = [image, change_look(image, generator)]
     if generator.random() < 0.5:
@@ -61,28 +61,16 @@ def change_look(image: Image.Image, generator: np.random.Generator) -> Image.Ima
     levels = (levels * (1 + contrast) + 128 * brightness).clip(0, 255)
     image = image.point(np.rint(levels).astype(int).ravel().tolist())
     image = ImageEnhance.Color(image).enhance(generator.uniform(0.8, 1.2))
-    return generator.choice([sharpen, blur, resample, encode])(image, generator)
+    return generator.choice(_FINISHES)(image, generator)
 
 
-def sharpen(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Sharpen an image."""
-    return ImageEnhance.Sharpness(image).enhance(generator.uniform(1.3, 3))
-
-
-def blur(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Blur an image."""
-    return image.filter(ImageFilter.GaussianBlur(generator.uniform(0.3, 1.5)))
-
-
-def resample(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Scale an image down and up again."""
-    factor = generator.uniform(1.2, 4)
-    return rescale(image, factor, generator.integers(0, 4, size=2))
-
-
-def encode(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Encode an image as a JPEG of low quality, and decode it."""
-    return compress(image, "JPEG", int(generator.integers(15, 70)))
+# What else is done to a copy: sharpen, blur, resample or encode it.
+_FINISHES: tuple[Callable[..., Image.Image], ...] = (
+    lambda image, rng: ImageEnhance.Sharpness(image).enhance(rng.uniform(1.3, 3)),
+    lambda image, rng: image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.5))),
+    lambda image, rng: rescale(image, rng.uniform(1.2, 4), rng.integers(0, 4, size=2)),
+    lambda image, rng: compress(image, "JPEG", int(rng.integers(15, 70))),
+)
 
 
 def deform(image: Image.Image, generator: np.random.Generator) -> Image.Image:
@@ -108,7 +96,7 @@ def deform(image: Image.Image, generator: np.random.Generator) -> Image.Image:
 
 
 def draw_outline(generator: np.random.Generator) -> np.ndarray:
-    """Draw the outline of what is planted: a deformed hull of random points of a face.
+    """Draw the outline of the planted part: a deformed hull of random points of a face.
 
     Returns:
         float64 (n, 2), x and y in shares of the picture's width and height.

@@ -1,4 +1,4 @@
-"""A stratified bootstrap of metrics, by whole groups where groups are given."""
+"""A stratified bootstrap of metrics, by whole groups if there are groups."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,29 +6,24 @@ import numpy as np
 from scipy import sparse, special, stats
 
 from files.names import FAKE, REAL
-from metrics.cells import MAX_CELLS, Cells, Samples, build_cells
-from metrics.measures import compute_weighted_metrics
+from metrics.names import compute_weighted_metrics
+from metrics.samples import MAX_CELLS, Cells, Samples, build_cells
 
-# 4 million weights of 8 bytes: 32 MB for each of the few arrays that are alive.
+# 4 million weights of 8 bytes: 32 MB for each of a few arrays.
 _MAX_WEIGHTS_AT_ONCE = 4_000_000
-
 # Sums of equal numbers in another order differ by less.
 _NO_SPREAD = 1e-12
 
 
 def bootstrap_metrics(
-    samples: Samples,
-    group_index: np.ndarray | None = None,
-    *,
-    num_resamples: int = 1000,
-    seed: int = 0,
+    samples: Samples, *, num_resamples: int = 1000, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Compute every metric on resamples of the samples.
+    """Compute every metric that has a formula on resamples of the samples.
 
     Args:
-        samples: N samples; beyond `MAX_CELLS` their scores are pooled into as many
-            cells, which changes the metrics by less than one part in a thousand.
-        group_index: (N,) numbers, as of `index_groups`; whole groups are drawn.
+        samples: N samples; of groups, whole groups are drawn. Scores beyond `MAX_CELLS`
+            are pooled into as many cells, which changes the metrics by less than one
+            part in a thousand.
         num_resamples: how many resamples (R).
         seed: the same seed draws the same resamples.
 
@@ -36,28 +31,28 @@ def bootstrap_metrics(
         Metric name -> (R,) values.
 
     Raises:
-        ValueError: no resamples are wanted.
+        ValueError: `num_resamples` is below 1.
 
     Source: Efron & Tibshirani 1993, ch. 8 (each class is a sample of its own).
     """
     if num_resamples < 1:
         raise ValueError(f"num_resamples must be at least 1, got {num_resamples}")
     cells = build_cells(samples, MAX_CELLS)
-    if group_index is None:
-        draws = draw_weights(cells, num_resamples, seed)
-    else:
-        draws = draw_group_weights(
-            cells, samples.labels, group_index, num_resamples, seed=seed
-        )
+    draws = draw_weights(samples, cells, num_resamples, seed=seed)
     chunks = [compute_weighted_metrics(cells, weights) for weights in draws]
     return {
         name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]
     }
 
 
-def draw_weights(cells: Cells, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+def draw_weights(
+    samples: Samples, cells: Cells, num_resamples: int, *, seed: int
+) -> Iterator[np.ndarray]:
     """Yield how often a sample of each class and cell was drawn, (2, chunk, C)."""
     rng = np.random.default_rng(seed)
+    if samples.group_index is not None:
+        yield from _draw_group_weights(samples, cells, num_resamples, rng)
+        return
     for num_rows in _split(num_resamples, cells.counts.size):
         weights = np.zeros((2, num_rows, cells.counts.shape[1]))
         for label in (REAL, FAKE):
@@ -68,7 +63,7 @@ def draw_weights(cells: Cells, num_resamples: int, seed: int) -> Iterator[np.nda
 
 
 def _split(num_resamples: int, num_weights: int) -> Iterator[int]:
-    """Yield how many resamples to draw at once, until all are out."""
+    """Yield how many resamples to draw at once, until all are drawn."""
     chunk = max(1, _MAX_WEIGHTS_AT_ONCE // num_weights)
     for start in range(0, num_resamples, chunk):
         yield min(chunk, num_resamples - start)
@@ -88,19 +83,14 @@ def _draw_counts(
     return counts.reshape(num_rows, sizes.size)
 
 
-def draw_group_weights(
-    cells: Cells,
-    labels: np.ndarray,
-    group_index: np.ndarray,
-    num_resamples: int,
-    *,
-    seed: int,
+def _draw_group_weights(
+    samples: Samples, cells: Cells, num_resamples: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Yield weights as `draw_weights` does, of whole groups.
+    """Draw groups of real samples, of fake ones and of both separately.
 
-    They are drawn separately among groups of real samples, of fake samples and of
-    both, so that every resample holds both classes.
+    So every resample holds both classes.
     """
+    labels, group_index = samples.labels, samples.group_index
     num_groups, num_cells = group_index.max() + 1, cells.counts.shape[1]
     has = np.zeros((2, num_groups), dtype=bool)
     has[labels, group_index] = True
@@ -112,7 +102,6 @@ def draw_group_weights(
         )
         for c in (REAL, FAKE)
     ]
-    rng = np.random.default_rng(seed)
     for num_rows in _split(num_resamples, max(2 * num_cells, num_groups)):
         drawn = np.empty((num_rows, num_groups))
         for members in strata:
@@ -138,17 +127,17 @@ def compute_bootstrap_interval(
 
     Args:
         values: (R,) resampled values.
-        estimate: the value of the samples themselves, None for none.
+        estimate: the value of the samples themselves, or None.
         scale: 'percentiles' for the middle of the values; else the estimate plus and
-            minus a margin on the scale 'identity', 'log', 'logit' or 'atanh', where
-            the standard deviation of the values is taken by the scale's slope there.
-        num_units: independent samples or groups that were drawn, of the class that has
-            fewer. A resample of n varies by (n - 1) / n of what it should, and a
-            normal margin is too short: the interval is widened by both.
+            minus a margin on the scale 'identity', 'log', 'logit' or 'atanh', to which
+            the values' standard deviation is taken by the scale's slope.
+        num_units: independent samples or groups that were drawn, of the smaller class.
+            With few of them resamples vary by (n - 1) / n of what they should and a
+            normal margin is too short; the interval is widened by both.
 
     Returns:
-        The interval; None where the values show no spread, one of them is infinite, or
-        the estimate is at an end of its scale.
+        The interval; None if the values show no spread, one of them is infinite, or the
+        estimate is at an end of its scale.
 
     Source:
         Hesterberg 2015, sections 3.3 and 5.3, for the widening: the expanded percentile
@@ -165,7 +154,7 @@ def compute_bootstrap_interval(
         tail = stats.norm.sf(margin)
         low, high = np.quantile(values, [tail, 1 - tail])
         return float(low), float(high)
-    transform, invert, slope = _SCALES[scale]
+    transform, invert, slope = _TRANSFORMS[scale]
     with np.errstate(divide="ignore", over="ignore"):
         half_width = margin * np.std(values, ddof=1) * slope(estimate)
     if not np.isfinite(half_width):
@@ -174,8 +163,8 @@ def compute_bootstrap_interval(
     return float(low), float(high)
 
 
-# From a metric to a scale without ends, back again, and the scale's slope.
-_SCALES: dict[str, tuple[Callable, Callable, Callable]] = {
+# By scale: from a metric to a scale without ends, back again, and the slope there.
+_TRANSFORMS: dict[str, tuple[Callable, Callable, Callable]] = {
     "identity": (np.float64, np.float64, np.ones_like),
     "log": (np.log, np.exp, lambda value: 1 / np.float64(value)),
     "logit": (

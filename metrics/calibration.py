@@ -1,6 +1,6 @@
 """Are the scores probabilities? Reliability, its noise, and the temperature.
 
-A detector is calibrated when, of the images with a score of 0.8, eight in ten are fake.
+A detector is calibrated if eight in ten of the images with a score of 0.8 are fake.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,14 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special
 
 from files.names import FAKE
-from metrics.cells import number_folds
-from metrics.checks import check_scores_and_labels
-from metrics.likelihood_ratios import draw_in_targets
+from metrics.likelihood_ratios import compute_platt_targets
+from metrics.samples import check_scores_and_labels, number_folds
 
 NUM_ECE_BINS = 15
 _MAX_BINS, _LEAST_IN_BIN = 15, 10  # of the reliability diagram
 _TEMPERATURES = (0.05, 20.0)
 _LOG_TEMPERATURES = np.log(_TEMPERATURES)
-_MAX_DRAWN_LABELS = 20_000  # of more samples, a bin's errors are drawn as normal
+_MAX_DRAWN_LABELS = 20_000  # beyond it, a bin's errors are drawn as normal
 
 
 class ReliabilityBins(NamedTuple):
@@ -41,24 +40,22 @@ def compute_reliability_bins(
         labels: (N,) 0 (real) or 1 (fake).
 
     Returns:
-        Up to 15 bins of about equally many samples, at least ten each (one bin of
+        Up to 15 bins with about equally many samples, at least ten each (one bin for
         fewer than twenty samples). Equal scores share a bin.
 
     Raises:
         ValueError: for input that `check_scores_and_labels` refuses.
     """
-    scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
-    order = np.argsort(scores, kind="stable")
-    ends = _find_bin_ends(scores[order])
-    starts = [0, *ends[:-1]]
-    counts = np.diff(ends, prepend=0)
-    fakes = np.add.reduceat((labels[order] == FAKE).astype(float), starts)
-    score_sums = np.add.reduceat(scores[order], starts)
-    return ReliabilityBins(score_sums / counts, fakes / counts, counts)
+    scores, labels, starts, ends = _bin_scores(fake_scores, labels)
+    counts = ends - starts
+    fakes = np.add.reduceat(labels.astype(float), starts)
+    return ReliabilityBins(
+        np.add.reduceat(scores, starts) / counts, fakes / counts, counts
+    )
 
 
 class ScoreNeighbours(NamedTuple):
-    """What is known of validation images with scores alike.
+    """What is known of validation images with similar scores.
 
     Attributes:
         lowest, highest: P(fake) of the first and the last of them.
@@ -75,41 +72,34 @@ class ScoreNeighbours(NamedTuple):
 def count_neighbours(
     fake_scores: ArrayLike, labels: ArrayLike
 ) -> list[ScoreNeighbours]:
-    """Count the fakes among samples with scores alike, in the reliability's bins.
+    """Count the fakes in each bin of `compute_reliability_bins`, lowest first.
 
-    Args:
-        fake_scores: (N,) probabilities of 'fake'.
-        labels: (N,) 0 (real) or 1 (fake).
-
-    Returns:
-        A row for each bin of `compute_reliability_bins`, lowest first.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
+    Args and Raises: as there.
     """
+    scores, labels, starts, ends = _bin_scores(fake_scores, labels)
+    columns = scores[starts], scores[ends - 1], np.add.reduceat(labels, starts)
+    rows = zip(*(of.tolist() for of in (*columns, ends - starts)), strict=True)
+    return [ScoreNeighbours(*row) for row in rows]
+
+
+def _bin_scores(
+    fake_scores: ArrayLike, labels: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return rising scores, their labels, and where each bin starts and ends."""
     scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
     order = np.argsort(scores, kind="stable")
-    scores, labels = scores[order], labels[order]
-    ends = _find_bin_ends(scores)
-    return [
-        ScoreNeighbours(
-            float(scores[start]),
-            float(scores[end - 1]),
-            int(np.count_nonzero(labels[start:end] == FAKE)),
-            end - start,
-        )
-        for start, end in zip([0, *ends[:-1]], ends, strict=True)
-    ]
+    ends = np.array(_find_bin_ends(scores[order]))
+    return scores[order], labels[order], np.append(0, ends[:-1]), ends
 
 
 def check_neighbours(rows: object) -> list[ScoreNeighbours]:
     """Take the rows of `count_neighbours` from an untrusted file.
 
     Raises:
-        ValueError: they are none.
+        ValueError: they are not such rows.
     """
     if not isinstance(rows, list):
-        raise ValueError(f"its reliability is a {type(rows).__name__}, no list")
+        raise ValueError(f"its reliability is a {type(rows).__name__}, not a list")
     lowest_next = 0.0
     for row in rows:
         is_row = isinstance(row, list) and len(row) == 4
@@ -125,7 +115,7 @@ def check_neighbours(rows: object) -> list[ScoreNeighbours]:
 def find_neighbours(
     rows: Sequence[ScoreNeighbours], fake_score: float
 ) -> ScoreNeighbours:
-    """Return the row that a score belongs to, or else the nearest."""
+    """Return the row that a score belongs to, or the nearest."""
     return min(
         rows,
         key=lambda row: max(row.lowest - fake_score, fake_score - row.highest, 0.0),
@@ -133,7 +123,7 @@ def find_neighbours(
 
 
 def _find_bin_ends(ordered: np.ndarray) -> list[int]:
-    """Return where each bin ends, a run of equal scores never cut."""
+    """Return where each bin ends; runs of equal scores stay whole."""
     size = ordered.size
     run_ends = np.append(np.flatnonzero(np.diff(ordered)) + 1, size)
     num_bins = int(np.clip(size // _LEAST_IN_BIN, 1, _MAX_BINS))
@@ -144,14 +134,14 @@ def _find_bin_ends(ordered: np.ndarray) -> list[int]:
             ends.append(int(run_ends[np.searchsorted(run_ends, due)]))
     if len(ends) == 1:
         return [size]
-    return [*ends[1:-1], size]  # fewer than ten left over join the last bin
+    return [*ends[1:-1], size]  # a rest of fewer than ten joins the last bin
 
 
 def compute_ece(fake_scores: np.ndarray, labels: np.ndarray) -> float:
     """Compute the expected calibration error over 15 equal bins of P(fake).
 
-    Source: Guo et al. 2017, eq. 3. Deviation: bins of P(fake), the score itself, not
-    of the confidence in whichever class was predicted.
+    Source: Guo et al. 2017, eq. 3. Deviation: bins of P(fake), not of the confidence
+    in the predicted class.
     """
     errors = np.bincount(assign_bins(fake_scores), fake_scores - labels)
     return float(np.abs(errors).sum() / labels.size)
@@ -168,7 +158,7 @@ class CalibrationTest(NamedTuple):
     """How large an ECE a calibrated detector would show by chance."""
 
     noise_floor: float  # its mean
-    p_value: float  # how often it is at least as large as the one that was found
+    p_value: float  # how often it is at least as large as the one found
 
 
 def compute_calibration_test(
@@ -179,16 +169,16 @@ def compute_calibration_test(
     num_draws: int = 1000,
     seed: int = 0,
 ) -> CalibrationTest:
-    """Test whether the scores could be the probabilities by which labels were drawn.
+    """Test whether the labels could have been drawn with these scores' probabilities.
 
-    The ECE is never 0: each bin has its share of chance. So it is drawn anew, many
-    times, for a detector with these scores that is calibrated.
+    Chance alone keeps every bin's error, and so the ECE, above 0. Its size for a
+    calibrated detector with these scores is found by drawing labels many times.
 
     Args:
         fake_scores: (N,) probabilities of 'fake'.
         labels: (N,) 0 (real) or 1 (fake).
         group_index: (N,) the number of each sample's group. The bins' errors then vary
-            as the groups' sums of them do among groups of one class.
+            as their sums do among groups of one class.
         num_draws: how many times.
         seed: the same seed draws the same labels.
 
@@ -200,10 +190,10 @@ def compute_calibration_test(
         ValueError: for input that `check_scores_and_labels` refuses.
 
     Source:
-        Bröcker & Smith 2007, consistency resampling. Deviation: the scores are kept
-        as they are, only labels are drawn; beyond 20,000 samples the bins' sums of
-        errors, as normal. With groups, which the paper does not have, these are drawn
-        as Student's t with the covariance that the groups show.
+        Bröcker & Smith 2007, consistency resampling. Deviations: only labels are drawn,
+        not scores; beyond 20,000 samples the bins' sums of errors are, as normal. The
+        paper has no groups: with them the sums are drawn as Student's t with the
+        covariance that the groups show.
     """
     scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
     rng = np.random.default_rng(seed)
@@ -240,11 +230,10 @@ def _draw_group_errors(
     Args:
         sums: (G, bins) the errors of each group.
         kinds: (G,) what its labels are.
-        num_draws, rng: how many, by what chance.
     """
     spreads = np.empty_like(sums)
     for kind in np.unique(kinds):
-        # How many groups there are of a kind is no chance, nor what these lean to.
+        # Neither the number of groups of a kind nor their mean is left to chance.
         chosen = kinds == kind
         size = np.count_nonzero(chosen)
         offsets = sums[chosen] - sums[chosen].mean(axis=0)
@@ -285,12 +274,12 @@ class Calibration(NamedTuple):
 
 @dataclass(frozen=True)
 class CalibrationChoice:
-    """The calibration to use, and what speaks for it.
+    """The calibration to use, and the evidence for it.
 
     Attributes:
         calibration: temperature and bias, 1 and 0 unless others gain beyond chance.
-        temperature_interval: 95 % interval of the temperature that fits best, whether
-            it is used or not.
+        temperature_interval: 95 % interval of the temperature that fits best, used or
+            not.
         notes: sentences for the user.
     """
 
@@ -300,17 +289,17 @@ class CalibrationChoice:
 
 
 def choose_calibration(differences: ArrayLike, labels: ArrayLike) -> CalibrationChoice:
-    """Fit temperature, and bias, and take them if they gain on images left out.
+    """Fit a temperature and a bias, and take them if they gain on held-out images.
 
     Args:
-        differences: (N,) by how much fake's logit exceeds real's.
+        differences: (N,) fake's logit minus real's.
         labels: (N,) 0 (real) or 1 (fake).
 
     Returns:
-        The simplest of temperature 1, a temperature, a temperature with a bias that no
-        richer one beats: in ten folds, each judged with what the others give, the mean
-        log loss must fall by more than 1.64 standard errors (one-sided 5 %). A class of
-        one sample leaves it at 1.
+        The simplest of temperature 1, a temperature, and a temperature with a bias that
+        no richer one beats: in ten folds, each judged with the fit to the others, the
+        mean log loss must fall by more than 1.64 standard errors (one-sided 5 %). If a
+        class has one sample, temperature 1.
 
     Raises:
         ValueError: for input that `check_scores_and_labels` refuses.
@@ -332,7 +321,7 @@ def choose_calibration(differences: ArrayLike, labels: ArrayLike) -> Calibration
 def _cross_validate(
     differences: np.ndarray, labels: np.ndarray, *, with_bias: bool
 ) -> np.ndarray:
-    """Return each sample's loss by what the other folds give, (N,)."""
+    """Return each sample's loss with the fit to the other folds, (N,)."""
     folds = number_folds(labels)
     losses = np.empty(labels.size)
     for fold in np.unique(folds):
@@ -345,10 +334,10 @@ def _cross_validate(
 def fit_calibration(
     differences: np.ndarray, labels: np.ndarray, *, with_bias: bool = False
 ) -> Calibration:
-    """Fit the temperature, and the bias, that make the labels most likely.
+    """Fit the temperature, and a bias if wanted, that make the labels most likely.
 
     Args:
-        differences: (N,) by how much fake's logit exceeds real's.
+        differences: (N,) fake's logit minus real's.
         labels: (N,) 0 (real) or 1 (fake).
         with_bias: fit a bias too; else it is 0.
 
@@ -357,11 +346,10 @@ def fit_calibration(
 
     Source:
         Guo et al. 2017, section 4.2 (temperature), Platt 1999 (with a bias). Deviation:
-        in both the labels are drawn in as Platt does, so n images never vouch for more
-        certainty than about 1 - 1 / n, and classes that are just, or not quite,
-        separable give about the same.
+        both use Platt's targets, so n images never claim more certainty than about
+        1 - 1 / n, and one image on the other side hardly changes the fit.
     """
-    targets = draw_in_targets(labels)
+    targets = compute_platt_targets(labels)
 
     def compute_loss(line: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = differences * np.exp(-line[0])
@@ -385,12 +373,12 @@ def fit_calibration(
 def _compute_temperature_interval(
     fitted: Calibration, differences: np.ndarray
 ) -> tuple[float, float]:
-    """Return the normal interval of log temperature, by the curvature at its best."""
+    """Return the normal interval of the log temperature, by the curvature there."""
     scaled = differences / fitted.temperature
     scores = special.expit(scaled + fitted.bias)
     slopes = np.stack([-scaled, np.ones_like(scaled)])
     curvature = slopes * (scores * (1 - scores)) @ slopes.T
-    # Where the scores tell nothing there is no curvature: anything is possible.
+    # If the scores tell nothing there is no curvature, and anything is possible.
     variance = np.linalg.pinv(curvature)[0, 0] or np.inf
     margin = min(1.96 * float(np.sqrt(variance)), 50.0)  # more overflows below
     low, high = fitted.temperature * np.exp([-margin, margin])

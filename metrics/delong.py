@@ -1,16 +1,16 @@
-"""DeLong's intervals and tests for the AUC, with midranks, also for grouped samples."""
+"""DeLong's intervals and tests for AUCs, with midranks, also for grouped samples."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from files.names import FAKE, REAL
-from metrics.checks import check_scores_and_labels, index_groups
+from metrics.samples import check_scores_and_labels, index_groups
 
-# So many samples are worth as much as what is expected of an AUC's variance before.
-_NUM_DRAWN_IN = 15
+# The variance expected of an AUC counts for as many samples.
+_PRIOR_SAMPLES = 15
 
 
 class AucInterval(NamedTuple):
@@ -48,45 +48,47 @@ def compute_delong_interval(
         fake_scores: (N,) finite numbers, higher is more fake.
         labels: (N,) 0 (real) or 1 (fake).
         groups: (N,) names; samples of one group count as one draw, not several.
-        confidence: coverage aimed at, in (0, 1).
+        confidence: nominal coverage, in (0, 1).
 
     Returns:
         The AUC and its interval inside [0, 1]. At AUC 0 or 1 DeLong's variance is
-        zero, which says nothing: the other end is then the exact bound from
-        k = min(real, fake) separate pairs that were all ordered alike, P**k =
-        (1 - confidence) / 2; it is conservative. Equal scores throughout give
-        [0.5, 0.5]; a class of one sample, with no variance, the whole [0, 1].
+        zero, which says nothing: the other end is then the exact and conservative
+        bound from k = min(real, fake) separate pairs that were all ordered alike,
+        P**k = (1 - confidence) / 2. Equal scores throughout give [0.5, 0.5]; a class of
+        one sample, which has no variance, gives [0, 1].
 
     Raises:
         ValueError: for input that `check_scores_and_labels` refuses.
 
     Source:
         DeLong et al. 1988, by the midranks of Sun & Xu 2014 (O(N log N)); with
-        groups Obuchowski 1997. Deviations, which benchmarks/interval_coverage.py shows
-        the reason of: the interval is symmetric on the logit scale, not on the AUC's
-        own; Student's t of the class that has fewer, and of few samples a variance
-        drawn in to Hanley & McNeil's (Newcombe 2006, method 5), as DeLong's is too
-        small just where the AUC comes out too high.
+        groups Obuchowski 1997. Deviations, each justified by
+        benchmarks/interval_coverage.py: the interval is symmetric on the logit scale,
+        with Student's t of the smaller class, and the variance is shrunk towards
+        Hanley & McNeil's (Newcombe 2006, method 5), because with few samples DeLong's
+        is too small exactly when the AUC is too high.
     """
     scores, labels = check_scores_and_labels(fake_scores, labels)
     group_index = index_groups(groups, labels.size)
     aucs, covariance = compute_aucs_and_covariance(scores[None], labels, group_index)
-    variance = np.maximum(covariance[0, 0], 0)  # of rounding it can come out below
+    variance = np.maximum(covariance[0, 0], 0)  # rounding can leave it below 0
     auc, standard_error = float(aucs[0]), float(np.sqrt(variance))
+    num_units = _count_units(labels, group_index)
     if auc in (0.0, 1.0):
-        bound = _bound_separated_auc(labels, group_index, confidence)
+        num_pairs = max(min(*num_units, (group_index.max() + 1) // 2), 1)
+        bound = float(((1 - confidence) / 2) ** (1 / num_pairs))
         ends = (bound, 1.0) if auc == 1.0 else (0.0, 1.0 - bound)
         return AucInterval(auc, *ends, standard_error, "exact bound, separated classes")
     if not np.isfinite(standard_error):
         return AucInterval(auc, 0.0, 1.0, standard_error, "none: a class of one sample")
-    num_units = _count_units(labels, group_index)
     if variance > 0:
         sizes = np.bincount(labels)
         if groups is not None:  # as many independent samples as vary like these
             alone = np.arange(labels.size)
             _, single = compute_aucs_and_covariance(scores[None], labels, alone)
             sizes = np.clip(sizes * single[0, 0] / variance, num_units, sizes)
-        variance = _draw_in(variance, _expect_variance(auc, *sizes), num_units.min())
+        share = _PRIOR_SAMPLES / (_PRIOR_SAMPLES + num_units.min())
+        variance += share * (_expect_variance(auc, *sizes) - variance)
     margin = _get_margin(confidence, num_units.min() - 1)
     margin *= np.sqrt(variance) / (auc * (1 - auc))
     low, high = special.expit(special.logit(auc) + np.array([-margin, margin]))
@@ -99,14 +101,8 @@ def _count_units(labels: np.ndarray, group_index: np.ndarray) -> np.ndarray:
     return np.array([np.count_nonzero(of) for of in counts])
 
 
-def _draw_in(variance: float, expected: float, num_units: int) -> float:
-    """Return a variance found with so many units, drawn in to the one expected."""
-    share = _NUM_DRAWN_IN / (_NUM_DRAWN_IN + num_units)
-    return variance + share * (expected - variance)
-
-
 def _expect_variance(auc: float, num_real: float, num_fake: float) -> float:
-    """Return the variance that AUCs of this size have (Newcombe 2006, method 5)."""
+    """Return the usual variance of such an AUC (Newcombe 2006, method 5)."""
     pairs = (num_real + num_fake) / 2 - 1
     spread = 1 + pairs * (1 - auc) / (2 - auc) + pairs * auc / (1 + auc)
     return auc * (1 - auc) * spread / (num_real * num_fake)
@@ -130,8 +126,8 @@ def compute_paired_delong_test(
 
     Returns:
         Both AUCs, their difference, its interval, z and the two-sided p-value.
-        Detectors that order the samples alike have z = 0 and p = 1; where a
-        difference has no variance to be judged by, z, p and interval are NaN.
+        Detectors that order the samples alike have z = 0 and p = 1; a difference
+        without variance cannot be judged, and z, p and interval are NaN.
 
     Raises:
         ValueError: for input that `check_scores_and_labels` refuses.
@@ -164,7 +160,7 @@ def compute_aucs_and_covariance(
     """Return AUCs (D,) and their covariance (D, D), by placement values.
 
     Args:
-        score_rows: (D, N), finite: what D detectors say of the same samples.
+        score_rows: (D, N), finite: D detectors' scores of the same samples.
         labels: int (N,).
         group_index: int (N,), as of `index_groups`.
     """
@@ -207,16 +203,38 @@ def _get_bessel_factor(group_index: np.ndarray) -> float:
     return num_groups / (num_groups - 1) if num_groups > 1 else np.nan
 
 
-def _bound_separated_auc(
-    labels: np.ndarray, group_index: np.ndarray, confidence: float
-) -> float:
-    num_fake = np.unique(group_index[labels == FAKE]).size
-    num_real = np.unique(group_index[labels == REAL]).size
-    num_pairs = min(num_fake, num_real, (group_index.max() + 1) // 2)
-    return float(((1 - confidence) / 2) ** (1 / max(num_pairs, 1)))
-
-
 def _get_margin(confidence: float, num_free: float = np.inf) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     return float(stats.t.ppf((1 + confidence) / 2, num_free))
+
+
+def compute_auc_kept(
+    clean_scores: np.ndarray, disturbed_scores: np.ndarray, labels: np.ndarray
+) -> dict[str, Any]:
+    """Compute which share of the AUC above chance is kept, averaged over conditions.
+
+    Args:
+        clean_scores: (N,), higher is more fake.
+        disturbed_scores: (C, N), the same samples' under C conditions.
+        labels: int (N,).
+
+    Returns:
+        `auc_kept`, the mean AUC - 1/2 over that of the clean samples, and its 95 %
+        `auc_kept_interval` [low, high]; both None unless the clean AUC is surely above
+        1/2, the interval None if a class has one sample.
+
+    Source: the AUCs' covariance is that of DeLong et al. 1988, between conditions as
+        between detectors; the delta method takes it to the ratio.
+    """
+    rows = np.vstack([clean_scores, disturbed_scores])
+    aucs, covariance = compute_aucs_and_covariance(rows, labels, np.arange(labels.size))
+    gain, normal = aucs[0] - 0.5, stats.norm.ppf(0.975)
+    if not gain > normal * np.sqrt(max(np.nan_to_num(covariance[0, 0]), 0)):
+        return {"auc_kept": None, "auc_kept_interval": None}
+    kept = float((aucs[1:].mean() - 0.5) / gain)
+    slopes = np.full(len(rows), 1 / (gain * len(disturbed_scores)))
+    slopes[0] = -kept / gain
+    margin = float(normal * np.sqrt(max(slopes @ covariance @ slopes, 0)))
+    interval = None if np.isnan(covariance).any() else [kept - margin, kept + margin]
+    return {"auc_kept": kept, "auc_kept_interval": interval}

@@ -1,4 +1,4 @@
-"""Error rates at a threshold, TPR at an FPR: intervals that assume no distribution.
+"""Error rates and the ROC curve, with intervals that assume no distribution.
 
 Groups, such as the frames of a video, count for as many independent samples as the
 spread between the groups allows.
@@ -12,16 +12,20 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from files.names import FAKE, REAL
-from metrics.cells import Samples
 from metrics.likelihood_ratios import compute_min_cllr
+from metrics.samples import Samples
 
-NUM_DRAWS = 4000
+_NUM_DRAWS = 4000
 _CONFIDENCE = 0.95
 _NUM_WORTH_RATES = 25  # rates at which grouped samples are weighed, others in between
+# Dense near 0 and 1, where a DET curve looks closely.
+_ENDS = np.geomspace(1e-4, 0.1, 60)
+_BAND_FPRS = np.unique(np.concatenate([_ENDS, np.linspace(0, 1, 101), 1 - _ENDS]))
+_MAX_CURVE_FPRS = 500  # with more, the band leaves out the curve's own points
 
 
 class Proportion(NamedTuple):
-    """Hits among independent trials; of grouped samples as many as they are worth."""
+    """Hits among independent trials; grouped samples count for what they are worth."""
 
     num_hits: float
     num_trials: float
@@ -38,7 +42,7 @@ def compute_proportion_interval(
     """Return the exact interval of a proportion (Clopper & Pearson 1934).
 
     Args:
-        num_hits, num_trials: whole, or effective numbers of grouped samples.
+        num_hits, num_trials: whole numbers, or effective ones of grouped samples.
         confidence: the least coverage.
     """
     tail = (1 - confidence) / 2
@@ -49,16 +53,15 @@ def compute_proportion_interval(
 
 
 def count_hits(hits: np.ndarray, group_index: np.ndarray | None = None) -> Proportion:
-    """Count hits and trials, and with groups what they are worth.
+    """Count hits and trials, or with groups what they are worth.
 
     Args:
         hits: bool (n,).
         group_index: (n,) the number of each sample's group.
 
     Returns:
-        With groups the same share of as many trials as would spread like the groups
-        do, but never more than there are samples. Where all samples agree, the groups
-        are counted.
+        With groups the same share of as many trials as would spread like the groups,
+        but never more than there are samples. If all samples agree, groups are counted.
 
     Source: Korn & Graubard 1998, the effective sample size with degrees of freedom.
     """
@@ -78,23 +81,18 @@ def count_hits(hits: np.ndarray, group_index: np.ndarray | None = None) -> Propo
 
 
 def compute_tpr_intervals(
-    samples: Samples,
-    fprs: ArrayLike,
-    group_index: np.ndarray | None = None,
-    *,
-    seed: int = 0,
+    samples: Samples, fprs: ArrayLike, *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute 95 % intervals of the TPR at false-positive rates.
 
-    Of n real scores K ~ Bin(n, FPR) lie above the threshold that has this FPR. So K is
-    drawn; x fakes lie above the K-th real score, and TPR ~ Beta(x + 1/2, m - x + 1/2)
-    of m fakes. Both the threshold's chance and the fakes' are in it.
+    Of n real scores K ~ Bin(n, FPR) lie above the threshold with this FPR. So K is
+    drawn; x of m fakes lie above the K-th real score, and
+    TPR ~ Beta(x + 1/2, m - x + 1/2). This covers the threshold's chance and the fakes'.
 
     Args:
-        samples: what was judged.
+        samples: what was judged; with groups, n and m are what the samples are worth
+            at this FPR by `count_hits`.
         fprs: (F,) rates in [0, 1].
-        group_index: (N,) the number of each sample's group; n and m are then what the
-            samples are worth at this FPR by `count_hits`.
         seed: of the draws.
 
     Returns:
@@ -106,34 +104,29 @@ def compute_tpr_intervals(
     """
     rates = np.asarray(fprs, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    fp, tp = samples.in_order.count_positives()
-    fp, tp = np.append(0, fp), np.append(0, tp)
-    num_real, num_fake = _count_worth(samples, rates, group_index)
-    num_above = rng.binomial(num_real, rates, size=(NUM_DRAWS, rates.size))
-    # A trifle less: where the curve rises, the fakes above the K-th real, not below.
+    fp, tp = (np.append(0, of) for of in samples.in_order.count_positives())
+    num_real, num_fake = _count_worth(samples, rates)
+    num_above = rng.binomial(num_real, rates, size=(_NUM_DRAWS, rates.size))
+    # Slightly less, so that where the curve rises, fakes below the K-th do not count.
     places = num_above / num_real * fp[-1] - 1e-9
     hits = np.interp(places, fp, tp) / tp[-1] * num_fake
     tprs = rng.beta(hits + 0.5, num_fake - hits + 0.5)
-    low, high = np.quantile(
-        tprs, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2], axis=0
-    )
+    ends = (1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2
+    low, high = np.quantile(tprs, ends, axis=0)
     return low, high
 
 
-def _count_worth(
-    samples: Samples, fprs: np.ndarray, group_index: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """How many independent real and fake samples there are at each rate, (F,) each."""
-    is_fake = samples.labels == FAKE
-    if group_index is None:
-        sizes = np.count_nonzero(~is_fake), np.count_nonzero(is_fake)
-        return np.full(fprs.size, sizes[REAL]), np.full(fprs.size, sizes[FAKE])
+def _count_worth(samples: Samples, fprs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count independent real and fake samples at each rate, (F,) each."""
+    is_fake, groups = samples.labels == FAKE, samples.group_index
+    if groups is None:
+        return tuple(np.full(fprs.size, size) for size in samples.units[:2])
     grid = np.unique(np.quantile(fprs, np.linspace(0, 1, _NUM_WORTH_RATES)))
     reals = np.sort(samples.scores[~is_fake])[::-1]
     places = np.clip(np.ceil(grid * reals.size).astype(int), 1, reals.size) - 1
     worth = [
         [
-            count_hits(samples.scores[chosen] >= threshold, group_index[chosen])
+            count_hits(samples.scores[chosen] >= threshold, groups[chosen])
             for threshold in reals[places]
         ]
         for chosen in (~is_fake, is_fake)
@@ -142,8 +135,69 @@ def _count_worth(
     return np.maximum(np.rint(real), 1).astype(int), fake
 
 
+class RocCurve(NamedTuple):
+    """Points of a ROC curve from (0, 0) to (1, 1), each field (T,)."""
+
+    false_positive_rates: np.ndarray
+    true_positive_rates: np.ndarray
+    thresholds: np.ndarray
+
+
+class RocBand(NamedTuple):
+    """Lowest and highest TPR at false-positive rates, each field (F,)."""
+
+    false_positive_rates: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def compute_roc_curve(samples: Samples) -> RocCurve:
+    """Compute every point of the ROC curve, positive class fake.
+
+    Returns:
+        The origin at threshold infinity, then a point for each distinct score.
+    """
+    fp, tp = (np.append(0, of) for of in samples.in_order.count_positives())
+    thresholds = np.append(np.inf, samples.in_order.thresholds)
+    return RocCurve(fp / fp[-1], tp / tp[-1], thresholds)
+
+
+def compute_roc_band(samples: Samples, curve: RocCurve, *, seed: int = 0) -> RocBand:
+    """Compute the pointwise 95 % band of the ROC curve.
+
+    Args:
+        samples: what was judged.
+        curve: their ROC curve.
+        seed: of the draws.
+
+    Returns:
+        The intervals of `compute_tpr_intervals` at rates dense near 0 and 1 and, if the
+        curve has few points, at those; widened where the curve itself, drawn with
+        straight lines between its points, leaves them.
+    """
+    own = np.unique(curve.false_positive_rates)
+    fprs = np.union1d(_BAND_FPRS, own) if own.size <= _MAX_CURVE_FPRS else _BAND_FPRS
+    low, high = compute_tpr_intervals(samples, fprs, seed=seed)
+    foot, top = _read_curve(curve, fprs)
+    low, high = np.minimum(low, foot), np.maximum(high, top)
+    # The curve rises, so the band does too, whatever the draws' own chance.
+    low = np.minimum.accumulate(low[::-1])[::-1]
+    return RocBand(fprs, low, np.maximum.accumulate(high))
+
+
+def _read_curve(curve: RocCurve, fprs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the curve's lowest and highest TPR at each rate: they differ on rises."""
+    fpr, tpr, _ = curve
+    between = np.interp(fprs, fpr, tpr)
+    first = np.minimum(np.searchsorted(fpr, fprs, side="left"), fpr.size - 1)
+    last = np.searchsorted(fpr, fprs, side="right") - 1
+    is_point = fpr[first] == fprs
+    foot, top = (np.where(is_point, tpr[of], between) for of in (first, last))
+    return foot, top
+
+
 class SeparationBounds(NamedTuple):
-    """What error rates are still possible where no score is on the wrong side."""
+    """Error rates that are still possible if no score is on the wrong side."""
 
     fpr: float
     fnr: float
@@ -154,14 +208,14 @@ class SeparationBounds(NamedTuple):
         return max(self.fpr, self.fnr)
 
     def compute_min_cllr(self) -> float:
-        """Return the largest minCllr: of the curve with this one corner."""
+        """Return the largest minCllr, that of the curve with this one corner."""
         fp, tp = np.array([[self.fpr, 1.0]]), np.array([[1 - self.fnr, 1.0]])
         return float(compute_min_cllr(fp, tp)[0])
 
     def compute_average_precision(self, share_fake: float) -> float:
         """Return the least average precision: no fake found before `fpr` is reached.
 
-        The integral of the precision over the recall r, r / (r + c), where c is the
+        The integral of the precision over the recall r, r / (r + c), with c the
         false-positive rate times the odds of 'real': `fpr` until 1 - `fnr` of the
         fakes are found, and 1 for the rest.
         """
@@ -192,10 +246,9 @@ def bound_separated(num_real: int, num_fake: int) -> SeparationBounds:
     )
 
 
-def describe_point(
+def compute_point(
     samples: Samples,
     called_fake: np.ndarray,
-    group_index: np.ndarray | None = None,
     *,
     prevalence: float | None = None,
     seed: int = 0,
@@ -205,7 +258,6 @@ def describe_point(
     Args:
         samples: what was judged.
         called_fake: bool (N,), the verdicts.
-        group_index: (N,) the number of each sample's group.
         prevalence: share of fakes where the detector is to be used, in (0, 1).
         seed: of the draws behind `ppv` and `npv`.
 
@@ -213,15 +265,11 @@ def describe_point(
         `fpr`, `fnr` and, with a prevalence, `ppv` (how many of the samples called fake
         are) and `npv` (of those called real), else None; NAME_interval beside each:
         Clopper & Pearson's for the rates, percentiles of both rates' Jeffreys draws
-        for the values. A value that no sample tells, as nothing is called so, is None.
+        for the values. A value that no sample tells, as none is called so, is None.
     """
-    is_fake = samples.labels == FAKE
     rates = [
-        count_hits(wrong, None if group_index is None else group_index[chosen])
-        for chosen, wrong in (
-            (~is_fake, called_fake[~is_fake]),
-            (is_fake, ~called_fake[is_fake]),
-        )
+        count_hits(called_fake[samples.labels == c] != c, samples.index_class(c))
+        for c in (REAL, FAKE)
     ]
     point: dict[str, Any] = {}
     for name, rate in zip(("fpr", "fnr"), rates, strict=True):
@@ -238,7 +286,7 @@ def _compute_predictive_values(
 ) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     drawn = [
-        rng.beta(rate.num_hits + 0.5, rate.num_trials - rate.num_hits + 0.5, NUM_DRAWS)
+        rng.beta(rate.num_hits + 0.5, rate.num_trials - rate.num_hits + 0.5, _NUM_DRAWS)
         for rate in rates
     ]
     found = _divide_predictive(*(rate.share for rate in rates), prevalence)
@@ -248,7 +296,7 @@ def _compute_predictive_values(
     ):
         values[name] = float(value) if np.isfinite(value) else None
         low, high = np.quantile(draws, [0.025, 0.975]).tolist()
-        # Without an error the value is 1, and no draw is.
+        # Without an error the value is 1, which no draw reaches.
         values[f"{name}_interval"] = [low, 1.0 if value == 1 else high]
     return values
 
@@ -256,7 +304,7 @@ def _compute_predictive_values(
 def _divide_predictive(
     fpr: ArrayLike, fnr: ArrayLike, prevalence: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bayes' rule: how likely 'fake' is where it is said, and 'real' where that is."""
+    """Return how right the verdicts 'fake' and 'real' are, by Bayes' rule."""
     fpr, fnr = np.asarray(fpr), np.asarray(fnr)
     right_fake, right_real = prevalence * (1 - fnr), (1 - prevalence) * (1 - fpr)
     with np.errstate(invalid="ignore"):

@@ -1,8 +1,8 @@
 """Likelihood ratios: how many times better 'fake' explains a score than 'real' does.
 
-The language of forensic evaluation. An expert states the ratio; how likely a fake
-was before the image was seen is for the court to say. Logarithms are natural, Cllr is
-in bits: 0 is perfect, 1 is what a detector that always answers 'no evidence' gets.
+This is the language of forensic evaluation: the expert states the ratio, the court
+judges how likely a fake was beforehand. Logarithms are natural, Cllr is in bits: 0 is
+perfect, and a detector that always answers 'no evidence' gets 1.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special
 
 from files.names import CLASS_NAMES, FAKE, REAL
-from metrics.checks import check_scores_and_labels
+from metrics.samples import check_scores_and_labels
 
-# From which ratio on its support is called so: ENFSI 2015, whose scale begins at 2.
+# Least ratio of each strength of support: ENFSI 2015, whose scale begins at 2.
 _SUPPORT = {
     1e6: "extremely strong",
     1e4: "very strong",
@@ -46,10 +46,9 @@ def fit_llr_calibration(scores: ArrayLike, labels: ArrayLike) -> LlrCalibration:
 
     Returns:
         The line of a logistic regression in which both classes weigh alike, so that
-        no prior is in it. The labels' targets are drawn in to (n + 1) / (n + 2) and
-        1 / (n + 2), n being the class's samples: so even separable classes get a
-        finite slope, by which typical ratios are about n. Scores that are all equal
-        get the slope 0: no evidence.
+        it holds no prior. Its targets are Platt's, so even separable classes get a
+        finite slope: the ratios of n samples a class are typically about n. Equal
+        scores get the slope 0: no evidence.
 
     Raises:
         ValueError: for input that `check_scores_and_labels` refuses.
@@ -60,7 +59,7 @@ def fit_llr_calibration(scores: ArrayLike, labels: ArrayLike) -> LlrCalibration:
     """
     scores, labels = check_scores_and_labels(scores, labels)
     num_real, num_fake = np.bincount(labels)
-    targets = draw_in_targets(labels)
+    targets = compute_platt_targets(labels)
     weights = np.where(labels == FAKE, 0.5 / num_fake, 0.5 / num_real)
     middle, scale = float(np.mean(scores)), float(np.std(scores))
     if scale == 0:
@@ -82,41 +81,14 @@ def fit_llr_calibration(scores: ArrayLike, labels: ArrayLike) -> LlrCalibration:
     )
 
 
-def draw_in_targets(labels: np.ndarray) -> np.ndarray:
+def compute_platt_targets(labels: np.ndarray) -> np.ndarray:
     """Return what a calibration aims at in place of labels 0 and 1, (N,).
 
-    Source: Platt 1999, section 2.2: 1 / (n + 2) and (n + 1) / (n + 2), n being the
-    samples of that class, for n samples do not tell 1 from n / (n + 1).
+    Source: Platt 1999, section 2.2: 1 / (n + 2) and (n + 1) / (n + 2) in a class of n
+    samples, because n samples cannot tell 1 from n / (n + 1).
     """
     num_real, num_fake = np.bincount(labels, minlength=2)
     return np.where(labels == FAKE, (num_fake + 1) / (num_fake + 2), 1 / (num_real + 2))
-
-
-def compute_cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
-    """Compute the cost of log-likelihood ratios, Cllr, in bits.
-
-    Args:
-        llrs: (N,) natural logarithms of the ratios, fake over real.
-        labels: (N,) 0 (real) or 1 (fake).
-
-    Returns:
-        0 for ratios that are always right and infinitely sure, 1 for ratios that are
-        all 1, more for evidence that misleads.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
-
-    Source: Brümmer & du Preez 2006, eq. 28.
-    """
-    llrs, labels = check_scores_and_labels(llrs, labels)
-    costs = compute_llr_costs(llrs, labels)
-    return float((costs[labels == REAL].mean() + costs[labels == FAKE].mean()) / 2)
-
-
-def compute_llr_costs(llrs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the cost of each sample's ratio, bits, (N,)."""
-    towards_truth = np.where(labels == FAKE, llrs, -llrs)
-    return np.logaddexp(0, -towards_truth) / np.log(2)
 
 
 def compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
@@ -126,8 +98,8 @@ def compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
         fp, tp: (R, B) false and true positives at falling scores.
 
     Returns:
-        (R,) in bits: what is left of Cllr when calibration is perfect. Of few samples
-        it is too low on average, as the calibration is fitted to them themselves.
+        (R,) in bits: what is left of Cllr when calibration is perfect. With few samples
+        it is too low on average, because the calibration is fitted to these samples.
 
     Source: Brümmer & du Preez 2006, section 5, by pool adjacent violators.
     """
@@ -156,13 +128,13 @@ def compute_cross_fitted_cllr(
 
     Args:
         counts: (2, C) real and fake samples in cells of falling score.
-        fold_counts: for each fold, as many of them as are in it, (2, C).
+        fold_counts: for each fold, those of its samples, (2, C).
 
     Returns:
-        In bits: each fold is judged by the order-keeping ratios of all others. They
-        are finite, as a real sample is set above all scores and a fake below, so it is
-        too high on average, as `compute_min_cllr` is too low. NaN where a class is
-        in a single fold.
+        In bits: each fold is judged by the order-keeping ratios of all others. A real
+        sample is added above all scores and a fake below, which keeps the ratios
+        finite, so the cost is too high on average where `compute_min_cllr` is too low.
+        NaN if all samples of a class are in one fold.
 
     Source: Brümmer 2007, BOSARIS / FoCal, for the two samples ("Laplace's rule").
     """
@@ -219,7 +191,7 @@ def describe_likelihood_ratio(llr: float) -> str:
         ENFSI 2015, Guideline for evaluative reporting in forensic science, appendix:
         verbal equivalents of likelihood ratios.
     """
-    size = abs(llr) + 1e-9  # the logarithm of 10 is 10 again
+    size = abs(llr) + 1e-9  # rounding must not turn 10 into less
     words = (word for ratio, word in _SUPPORT.items() if size >= np.log(ratio))
     strength = next(words, None)
     if strength is None:
@@ -238,6 +210,6 @@ def describe_median_ratios(llrs: np.ndarray, labels: np.ndarray) -> str:
 
 
 def format_ratio(llr: float) -> str:
-    """Return the ratio of this logarithm, below 1 as '1 to' its inverse."""
-    ratio = f"{np.exp(min(abs(llr), 700.0)):.3g}"  # more is no float
+    """Return a log-likelihood ratio as '3 to 1', a negative one as '1 to 3'."""
+    ratio = f"{np.exp(min(abs(llr), 700.0)):.3g}"  # more would overflow
     return f"1 to {ratio}" if llr < 0 else f"{ratio} to 1"

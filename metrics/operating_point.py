@@ -14,10 +14,9 @@ from metrics.calibration import (
     choose_calibration,
     count_neighbours,
 )
-from metrics.cells import SortedSamples, sort_samples
-from metrics.checks import check_scores_and_labels
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.measures import find_eer_threshold
+from metrics.samples import SortedSamples, check_scores_and_labels, sort_samples
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,17 @@ class OperatingPoint:
 
     Attributes:
         temperature: divides the logits, so that the scores are calibrated.
-        threshold: P(fake) after that, from which on the verdict is 'fake'.
+        threshold: the verdict is 'fake' if P(fake) after that is at least as high.
         policy: how the threshold was chosen.
         fake_share: the share of images whose larger logit says 'fake'.
         num_samples: how many images were scored.
-        llr_slope, llr_intercept: the line from logit differences (fake's less real's)
+        llr_slope, llr_intercept: the line from logit differences (fake's minus real's)
             to log-likelihood ratios, natural logarithm.
         temperature_interval: 95 % interval of the temperature that fits best.
         bias: added to the scaled logit difference.
         log_loss_before, log_loss_after: without and with temperature and bias, nats.
-        notes: sentences on what the fit met, such as a bound.
-        reliability: how many fakes there are among images with scores alike.
+        notes: sentences about the fit, such as that it met a bound.
+        reliability: how many fakes there are among images with similar scores.
     """
 
     temperature: float
@@ -78,7 +77,7 @@ def choose_operating_point(
     *,
     fpr_confidence: float | None = None,
 ) -> OperatingPoint:
-    """Choose all that is chosen on validation: never on the test split.
+    """Choose everything that is chosen on validation, and never on the test split.
 
     Args:
         logits: (N, 2), real first.
@@ -136,26 +135,26 @@ def choose_threshold(
     *,
     confidence: float | None = None,
 ) -> float:
-    """Choose the score from which on a sample is called fake: on validation only.
+    """Choose the least score that is called fake, on validation only.
 
     Args:
-        fake_scores: (N,) validation scores, after temperature where one is used.
+        fake_scores: (N,) validation scores, after calibration if there is one.
         labels: (N,) 0 (real) or 1 (fake).
-        max_fpr: None where both errors are equally frequent, or the largest share of
-            these real samples called fake, in [0, 1), with which to find the most
-            fakes. Of other real samples about half the time a larger share is.
-        confidence: with `max_fpr`, how sure to be that the share of all real samples
-            there are keeps to it as well, in (0, 1).
+        max_fpr: the largest share of these real samples called fake, in [0, 1), within
+            which to find the most fakes; other real samples exceed it about half the
+            time. None makes both errors equally frequent.
+        confidence: with `max_fpr`, how sure to be that the share in all other real
+            samples stays within it too, in (0, 1).
 
     Returns:
         The threshold, to be used as `fake_score >= threshold`, half-way between two
         scores. With `max_fpr` below 1 / (real samples) no false positive is allowed;
-        where nothing is left to call fake, the threshold is just above the highest
+        if that leaves nothing to call fake, the threshold is just above the highest
         score.
 
     Raises:
-        ValueError: for input that `check_scores_and_labels` refuses, or too few real
-            samples for this rate and confidence.
+        ValueError: for input that `check_scores_and_labels` refuses, or with too few
+            real samples for this rate and confidence.
 
     Source: with `confidence` Tong, Feng & Li 2018, the Neyman-Pearson umbrella.
     """
@@ -172,7 +171,7 @@ def choose_threshold(
 def find_fpr_threshold(samples: SortedSamples, max_fpr: float) -> float:
     """Return the threshold that finds the most fakes within a share of real samples.
 
-    Half-way to the next lower score; just above all where nothing can be found.
+    Half-way to the next lower score; just above all if none can be found.
     """
     fp, tp = samples.count_positives()
     allowed = fp <= max_fpr * fp[-1] + 1e-9
@@ -191,7 +190,7 @@ def count_allowed_false_positives(
     exceeds a rate with the probability that Bin(n, rate) is at most k.
 
     Raises:
-        ValueError: even a threshold above them all does not promise it.
+        ValueError: even a threshold above them all cannot promise it.
     """
     if not (0 < max_fpr < 1 and 0 < confidence < 1):
         raise ValueError(
@@ -221,8 +220,8 @@ def compute_fake_scores(
         bias: added to fake's logit after that.
 
     Returns:
-        float64 (N,) probabilities. From a difference of about 37 on they are 1.0,
-        and their order is lost: rank by `compute_logit_differences`.
+        float64 (N,) probabilities. At differences above about 37 they are all 1.0, so
+        rank by `compute_logit_differences`.
 
     Raises:
         ValueError: for another shape, or a temperature that is not positive.
@@ -233,7 +232,7 @@ def compute_fake_scores(
 
 
 def compute_logit_differences(logits: ArrayLike) -> np.ndarray:
-    """Return by how much fake's logit exceeds real's, float64 (N,).
+    """Return fake's logit minus real's, float64 (N,).
 
     Args:
         logits: (N, 2), real first.

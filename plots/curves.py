@@ -8,6 +8,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import PercentFormatter
 from scipy.special import expit, ndtri
 
+from metrics.names import METRICS
 from plots.style import (
     GREY,
     PALE_COLOR,
@@ -49,7 +50,7 @@ def plot_roc(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     """
     edge = _find_edge(analyses, "num_real")
     stretched = axes.inset_axes((0, -0.71, 1, 0.46))
-    labels = _label_curves(analyses, "AUC", "auc")
+    labels = _label_curves(analyses, "auc")
     panels = {
         axes: lambda fpr, tpr, _: (fpr, tpr),
         stretched: lambda fpr, tpr, _: (np.maximum(fpr, edge), tpr),
@@ -63,7 +64,7 @@ def plot_roc(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
         rates = np.linspace(0, 1, 1001)
         panel.plot(rates, rates, color=GREY, ls=":", label="chance", zorder=1)
     if len(analyses) == 1:
-        auc = analyses[0].report["auc_of_real_score"]
+        auc = analyses[0].numbers["auc_of_real_score"]
         _draw_real_score(axes, analyses[0], panels[axes], f"P(real): AUC {auc:.3f}")
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=_FALSE_POSITIVES)
@@ -86,8 +87,7 @@ def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     """Draw detection error trade-offs on normal-deviate axes labelled in percent.
 
     A rate of 0 has no normal deviate: it is drawn at half an error of the largest
-    class, where the axis says 0. What is straight between two points of the ROC curve
-    is bent here.
+    class, where the axis says 0. Straight lines between ROC points are bent here.
 
     Args:
         axes: where to draw.
@@ -106,13 +106,13 @@ def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     ) -> tuple[np.ndarray, np.ndarray]:
         return _to_deviates(fpr, edges[0]), _to_deviates(1 - tpr, edges[1])
 
-    _draw_curves(axes, analyses, place, _label_curves(analyses, "EER", "eer"))
-    worst_eer = max(analysis.report["eer"] for analysis in analyses)
+    _draw_curves(axes, analyses, place, _label_curves(analyses, "eer"))
+    worst_eer = max(analysis.numbers["eer"] for analysis in analyses)
     zoomed = len(analyses) > 1 and worst_eer <= _MAX_ZOOMED_EER
     rates = ndtri([max(edges), 1 - max(edges)])
     axes.plot(rates, rates, color=GREY, lw=0.8, label="FPR = FNR", zorder=1)
     if len(analyses) == 1:
-        eer = format_percent(1 - analyses[0].report["eer"])
+        eer = format_percent(1 - analyses[0].numbers["eer"])
         _mark_points(axes, analyses[0], place, "FNR")
         _draw_real_score(axes, analyses[0], place, f"P(real): EER {eer}")
     if not zoomed:
@@ -146,15 +146,15 @@ def _set_deviate_axis(axis: Axis, edge: float, highest: float) -> None:
 def plot_precision_recall(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     """Draw precision over recall of the fakes, and the precision of guessing.
 
-    Recall steps from threshold to threshold, so that the area below the steps is the
-    average precision. The band is the ROC curve's at the samples' share of fakes.
+    Recall steps from threshold to threshold; the area below the steps is the average
+    precision. The band is the ROC curve's at the samples' share of fakes.
 
     Args and Returns: as for `plot_det`.
 
     Source: Davis and Goadrich 2006, "The relationship between precision-recall and
     ROC curves", for the band.
     """
-    labels = _label_curves(analyses, "AP", "average_precision")
+    labels = _label_curves(analyses, "average_precision")
     _draw_curves(axes, analyses, _to_precision_recall, labels, steps=True)
     shares = sorted({_get_fake_share(analysis) for analysis in analyses})
     for share in shares:
@@ -171,7 +171,7 @@ def plot_precision_recall(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
 
 
 def _get_fake_share(analysis: Analysis) -> float:
-    return analysis.report["num_fake"] / analysis.report["num_samples"]
+    return analysis.numbers["num_fake"] / analysis.numbers["num_samples"]
 
 
 def _to_precision_recall(
@@ -186,7 +186,7 @@ def _to_precision_recall(
 
 def _find_edge(analyses: Sequence[Analysis], count: str) -> float:
     """Return half an error of the largest class, in place of a rate of 0."""
-    return 0.5 / max(2, *(analysis.report[count] for analysis in analyses))
+    return 0.5 / max(2, *(analysis.numbers[count] for analysis in analyses))
 
 
 def _draw_curves(
@@ -206,7 +206,7 @@ def _draw_curves(
         rates = analysis.roc[:2]
         if steps:
             x, y = place(*rates, analysis)
-            y[0] = y[1]  # the first step reaches back to where nothing is called fake
+            y[0] = y[1]  # the first step starts where nothing is called fake
             style["drawstyle"] = "steps-pre"
         else:
             x, y = place(*_fill_in_slopes(*rates), analysis)
@@ -215,10 +215,10 @@ def _draw_curves(
 
 
 def _outline_band(analysis: Analysis, place: Place) -> np.ndarray:
-    """Return the corners of a band: x and y (2, T), along its low and back its high."""
+    """Return the corners of a band, x and y (2, T): along its low end and back."""
+    fprs, *ends = analysis.band
     low, high = (
-        np.array(place(*_fill_in_slopes(analysis.band_fprs, tprs), analysis))
-        for tprs in (analysis.band_low, analysis.band_high)
+        np.array(place(*_fill_in_slopes(fprs, tprs), analysis)) for tprs in ends
     )
     return np.hstack([low, high[:, ::-1]])
 
@@ -226,8 +226,8 @@ def _outline_band(analysis: Analysis, place: Place) -> np.ndarray:
 def _fill_in_slopes(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return FPRs and TPRs (T,) with more points where the curve slopes.
 
-    There real and fake samples share a score: the curve is straight in rates, and bent
-    where those are stretched. Slopes too short to be seen stay as they are.
+    There real and fake samples share a score: the curve is straight in rates, so it
+    bends where rates are stretched. Slopes too short to be seen stay as they are.
     """
     rises, runs = np.diff(tpr), np.diff(fpr)
     slopes = np.flatnonzero((rises > 0) & (runs > 0) & (rises + runs > 1e-4))
@@ -237,7 +237,7 @@ def _fill_in_slopes(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _draw_real_score(axes: Axes, analysis: Analysis, place: Place, label: str) -> None:
-    """Draw the curve of P(real): the same turned by 180 degrees, and pale."""
+    """Draw the curve of P(real), the same turned by 180 degrees, in a pale colour."""
     fpr, tpr = _fill_in_slopes(*analysis.roc[:2])
     turned = place(1 - fpr, 1 - tpr, analysis)
     axes.plot(*turned, color=PALE_COLOR, lw=1.2, label=label, zorder=1.5)
@@ -245,11 +245,11 @@ def _draw_real_score(axes: Axes, analysis: Analysis, place: Place, label: str) -
 
 def _mark_points(axes: Axes, analysis: Analysis, place: Place, name: str) -> None:
     """Mark the EER, the threshold in use, and what FPR 1 % allows (as TPR or FNR)."""
-    report, roc = analysis.report, analysis.roc
-    eer = report["eer"]
+    numbers, roc = analysis.numbers, analysis.roc
+    eer = numbers["eer"]
     _mark(axes, place(eer, 1 - eer, analysis), "o", 11, f"EER {format_percent(eer)}")
     _mark_threshold(axes, analysis, place)
-    tpr = report[f"tpr_at_fpr_{_LOW_FPR:g}"]
+    tpr = numbers[f"tpr_at_fpr_{_LOW_FPR:g}"]
     if tpr is not None:
         last = np.searchsorted(roc.false_positive_rates, _LOW_FPR + 1e-12, "right") - 1
         point = place(roc.false_positive_rates[last], tpr, analysis)
@@ -258,33 +258,31 @@ def _mark_points(axes: Axes, analysis: Analysis, place: Place, name: str) -> Non
 
 
 def _mark_threshold(axes: Axes, analysis: Analysis, place: Place) -> None:
-    report = analysis.report
-    fpr, tpr = 1 - report["real_accuracy"], report["fake_accuracy"]
-    label = f"threshold {report['threshold']:.3g}"
+    numbers = analysis.numbers
+    fpr, tpr = 1 - numbers["real_accuracy"], numbers["fake_accuracy"]
+    label = f"threshold {numbers['threshold']:.3g}"
     _mark(axes, place(fpr, tpr, analysis), "s", 7.5, label)
 
 
 def _mark(
     axes: Axes, point: tuple[float, float], marker: str, size: float, label: str
 ) -> None:
-    """Mark a point; hollow and of different sizes, marks do not hide each other."""
+    """Mark a point; hollow marks of different sizes do not hide each other."""
     look = {"color": "black", "mfc": "none", "mew": 1.3, "ls": "none", "zorder": 3}
     axes.plot(*point, marker=marker, ms=size, label=label, **look)
 
 
-def _label_curves(analyses: Sequence[Analysis], area: str, metric: str) -> list[str]:
+def _label_curves(analyses: Sequence[Analysis], metric: str) -> list[str]:
     """Return the legend's entries: whose curve it is, and its number."""
-    numbers = [
-        f"{area} {format_with_interval(a.report, metric, percent=metric == 'eer')}"
-        for a in analyses
-    ]
-    if len(analyses) == 1:
-        return [f"P(fake): {numbers[0]}"]
-    return [
-        f"{wrap_title(a.scores.title, _LEGEND_WIDTH)}\n"
-        f"{number}, n = {a.report['num_samples']}"
-        for a, number in zip(analyses, numbers, strict=True)
-    ]
+    labels = []
+    for analysis in analyses:
+        value = format_with_interval(analysis.numbers, metric, percent=metric == "eer")
+        label = f"{METRICS[metric].short} {value}"
+        if len(analyses) == 1:
+            return [f"P(fake): {label}"]
+        name = wrap_title(analysis.scores.title, _LEGEND_WIDTH)
+        labels.append(f"{name}\n{label}, n = {analysis.numbers['num_samples']}")
+    return labels
 
 
 def _format_tick(rate: float) -> str:

@@ -8,20 +8,26 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from files.history import get_best_epoch
-from plots.style import GREY, finish_axes, wrap_title
+from plots.style import (
+    GREY,
+    SPLIT_COLORS,
+    SPLIT_MARKERS,
+    finish_axes,
+    wrap_title,
+)
 
-Run = Mapping[str, Any]
+TrainingRun = Mapping[str, Any]  # of a history file
 
 _TITLE_WIDTH = 52  # characters
 
-# split -> name in the legend, colour (Okabe and Ito), line style, marker
+# split -> name in the legend, line style
 _STYLES = {
-    "train": ("training", "#0072B2", "-", "o"),
-    "val": ("validation", "#D55E00", "--", "s"),
-    "test": ("test", "#009E73", "-.", "^"),
+    "train": ("training", "-"),
+    "val": ("validation", "--"),
+    "test": ("test", "-."),
 }
 
-_CHANCE_DASHES = ("--", "-.")  # of splits of other proportions
+_CHANCE_DASHES = ("--", "-.")  # for splits of different proportions
 
 # flag, its default, how a title says another value
 _RECIPE = (
@@ -42,7 +48,7 @@ _RECIPE = (
 )
 
 
-def plot_losses(axes: Axes, run: Run, title: str) -> Axes:
+def plot_losses(axes: Axes, run: TrainingRun, title: str) -> Axes:
     """Draw the losses under `title` and what is known of the run."""
     plot_curves(axes, run, "loss")
     axes.set_ylabel("Mean cross-entropy (nats)")
@@ -50,7 +56,7 @@ def plot_losses(axes: Axes, run: Run, title: str) -> Axes:
     return finish_axes(axes, _build_title("Loss", title, run), columns=1)
 
 
-def plot_accuracies(axes: Axes, run: Run, title: str) -> Axes:
+def plot_accuracies(axes: Axes, run: TrainingRun, title: str) -> Axes:
     """Draw the accuracies under `title` and what is known of the run."""
     plot_curves(axes, run, "acc")
     axes.set_ylabel("Accuracy")
@@ -58,12 +64,12 @@ def plot_accuracies(axes: Axes, run: Run, title: str) -> Axes:
     return finish_axes(axes, _build_title("Accuracy", title, run), columns=1)
 
 
-def _build_title(kind: str, title: str, run: Run) -> str:
+def _build_title(kind: str, title: str, run: TrainingRun) -> str:
     texts = f"{kind}: {title}", describe_run(run)
     return "\n".join(wrap_title(text, _TITLE_WIDTH) for text in texts)
 
 
-def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
+def plot_curves(axes: Axes, run: TrainingRun, quantity: str) -> Axes:
     """Draw a quantity's three curves, chance, and the epoch of the best checkpoint.
 
     Args:
@@ -76,14 +82,14 @@ def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
     """
     num_epochs = len(run[f"train_{quantity}"])
     epochs = range(1, num_epochs + 1)
-    for split, (name, color, line_style, marker) in _STYLES.items():
+    for split, (name, line_style) in _STYLES.items():
         axes.plot(
             epochs,
             run[f"{split}_{quantity}"],
             label=name + _count_images(run, split),
-            color=color,
+            color=SPLIT_COLORS[split],
             ls=line_style,
-            marker=marker,
+            marker=SPLIT_MARKERS[split],
             ms=6 if num_epochs <= 40 else 0,
         )
     for number, (height, label) in enumerate(describe_chance(run, quantity)):
@@ -103,7 +109,7 @@ def plot_curves(axes: Axes, run: Run, quantity: str) -> Axes:
     return axes
 
 
-def describe_run(run: Run) -> str:
+def describe_run(run: TrainingRun) -> str:
     """Return what a run records of its recipe: optimizer, learning rate, epochs, ..."""
     num_epochs = len(run["val_acc"])
     parts = [f"{num_epochs} epoch{'s' if num_epochs > 1 else ''}"]
@@ -124,17 +130,17 @@ def describe_run(run: Run) -> str:
     return ", ".join(parts)
 
 
-def describe_chance(run: Run, quantity: str) -> list[tuple[float, str]]:
-    """Return what a detector reaches that knows nothing of its image.
+def describe_chance(run: TrainingRun, quantity: str) -> list[tuple[float, str]]:
+    """Return what a detector reaches that knows nothing about its image.
 
     Args:
         run: a run of a history file.
         quantity: loss or acc.
 
     Returns:
-        Values and what to call them. The accuracy is that of answering a split's
-        larger class; splits of other proportions have other ones. It is 50 % where
-        the run does not record how many images there are.
+        Values and what to call them. The accuracy is that of always answering the
+        larger class, which differs between splits of different proportions. It is 50 %
+        if the run does not record how many images there are.
     """
     if quantity == "loss":
         return [(math.log(2), "chance: P(fake) = 0.5 for all, 0.693")]
@@ -149,14 +155,14 @@ def describe_chance(run: Run, quantity: str) -> list[tuple[float, str]]:
     ] or [(50.0, "chance: 50 %")]
 
 
-def _count_images(run: Run, split: str) -> str:
-    """Return ` (n = 1500)` where a run records how many images its splits have."""
+def _count_images(run: TrainingRun, split: str) -> str:
+    """Return ` (n = 1500)` if a run records how many images its splits have."""
     counts = _get_counts(run, split)
     return f" (n = {sum(counts)})" if counts else ""
 
 
-def _get_counts(run: Run, split: str) -> list[int]:
-    """Return how many images of each class a split has, nothing if not recorded."""
+def _get_counts(run: TrainingRun, split: str) -> list[int]:
+    """Return how many images of each class a split has, if that is recorded."""
     data = run.get("data")
     counts = data.get(split) if isinstance(data, Mapping) else None
     if not isinstance(counts, Mapping):
@@ -165,7 +171,7 @@ def _get_counts(run: Run, split: str) -> list[int]:
 
 
 def _find_rate(params: Any) -> float | None:
-    """Find the learning rate in an optimizer's parameters, however old the file."""
+    """Find the learning rate in an optimizer's parameters, in files of any age."""
     if isinstance(params, list) and params:  # an optimizer's param_groups
         params = params[0]
     if not isinstance(params, Mapping):

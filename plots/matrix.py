@@ -8,12 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from files.names import make_printable
-from plots.style import escape_dollars
-from plots.tables import format_cell
+from plots.style import FRAME_COLOR, escape_dollars, format_with_interval
 from scores.analysis import Analysis
 
 HOME_NOTE = "trained on this dataset"
-FRAME = "#E69F00"
 
 
 class AucMatrix(NamedTuple):
@@ -28,8 +26,8 @@ def build_auc_matrix(analyses: Sequence[Analysis]) -> AucMatrix | None:
     """Arrange analyses by detector and dataset.
 
     Returns:
-        The matrix; None unless several detectors were each tested on the same several
-        datasets.
+        The matrix; None unless each of several detectors was tested on the same
+        several datasets.
     """
     cells = {(_name_detector(a), a.scores.dataset): a for a in analyses}
     detectors = list(dict.fromkeys(detector for detector, _ in cells))
@@ -60,16 +58,15 @@ def build_auc_rows(matrix: AucMatrix) -> tuple[list[str], list[list[Any]]]:
     header = ["detector", "dataset", "is_home", "num_real", "num_fake", "auc"]
     rows = []
     for (detector, dataset), analysis in matrix.cells.items():
-        report = analysis.report
-        sizes = report["num_real"], report["num_fake"]
-        ends = report["auc_interval"] or ["", ""]
-        row = [detector, dataset, int(_is_home(analysis)), *sizes, report["auc"]]
-        rows.append([*row, *ends])
+        numbers, is_home = analysis.numbers, int(_is_home(analysis))
+        values = [numbers[n] for n in ("num_real", "num_fake", "auc")]
+        ends = numbers["auc_interval"]
+        rows.append([detector, dataset, is_home, *values, *ends])
     return [*header, "auc_low", "auc_high"], rows
 
 
 def plot_auc_matrix(axes: Axes, matrix: AucMatrix) -> Axes:
-    """Draw the AUCs as a heat map, red below chance; a frame says trained on it.
+    """Draw the AUCs as a heat map, red below chance, framed if trained on it.
 
     Args:
         axes: where to draw.
@@ -79,16 +76,17 @@ def plot_auc_matrix(axes: Axes, matrix: AucMatrix) -> Axes:
         The same axes.
     """
     rows = [[matrix.cells[d, e] for e in matrix.datasets] for d in matrix.detectors]
-    grid = np.array([[analysis.report["auc"] for analysis in row] for row in rows])
+    grid = np.array([[analysis.numbers["auc"] for analysis in row] for row in rows])
     axes.imshow(grid, cmap="RdBu", vmin=0, vmax=1, aspect="auto")
     for (row, column), auc in np.ndenumerate(grid):
         analysis = rows[row][column]
-        text = format_cell(analysis.report, "auc", digits=3).replace(" [", "\n[")
+        text = format_with_interval(analysis.numbers, "auc").replace(" [", "\n[")
         color = "white" if abs(auc - 0.5) > 0.35 else "black"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
         if _is_home(analysis):
             corner = (column - 0.48, row - 0.48)
-            axes.add_patch(Rectangle(corner, 0.96, 0.96, fill=False, lw=3, ec=FRAME))
+            look = {"fill": False, "lw": 3, "ec": FRAME_COLOR}
+            axes.add_patch(Rectangle(corner, 0.96, 0.96, **look))
     names = [escape_dollars(name) for name in matrix.datasets]
     axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize=9)
     names = [escape_dollars(name) for name in matrix.detectors]
@@ -108,4 +106,4 @@ def _is_home(analysis: Analysis) -> bool:
 
 def _format_auc(analysis: Analysis) -> str:
     home = " *" if _is_home(analysis) else ""
-    return format_cell(analysis.report, "auc", digits=3) + home
+    return format_with_interval(analysis.numbers, "auc") + home

@@ -1,7 +1,7 @@
-"""Pages of HTML that need no other file: the frame that they share, pictures in them.
+"""HTML pages in one file each: the frame that they share, and pictures within them.
 
 A page's template lies beside the code that fills it and extends `frame.html`. A page
-loads nothing and runs no script: what it shows is in it.
+loads nothing and runs no script; it holds all that it shows.
 """
 
 import base64
@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from files.atomic import write_atomically
-from plots.style import build_plot
+from plots.style import FRAME_COLOR, build_plot
 
 FRAME = Path(__file__).with_name("frame.html")
-# A larger drawing becomes pixels: curves of a million samples would fill a page.
+# A larger drawing becomes pixels, because curves of a million samples fill a page.
 MOST_SVG_BYTES = 200_000
 _PIXELS_DPI = 130
 _TIE = "\N{NO-BREAK SPACE}"
@@ -36,7 +36,7 @@ class Picture(NamedTuple):
 
     Attributes:
         source: a `data:` address that holds it.
-        alt: what is to be seen, for who does not see it.
+        alt: what it shows, for readers who cannot see it.
         width, height: in CSS pixels.
     """
 
@@ -62,7 +62,7 @@ def render_page(template: Path, **values: Any) -> str:
 
     Args:
         template: its file.
-        values: what it names; all are escaped.
+        values: the names in it; all are escaped.
     """
     folders = [template.parent, FRAME.parent]
     environment = jinja2.Environment(
@@ -73,6 +73,7 @@ def render_page(template: Path, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["tie"] = tie
+    environment.globals["frame_color"] = FRAME_COLOR
     return environment.get_template(template.name).render(**values)
 
 
@@ -87,18 +88,18 @@ def embed_plot(draw: Callable[[Axes], object], alt: str) -> Picture:
 
     Args:
         draw: draws on the axes it is given.
-        alt: what is to be seen.
+        alt: what it shows.
     """
     with matplotlib.rc_context(_SVG):
         picture = _save(build_plot(draw), alt, "svg", bbox_inches="tight")
     if len(picture.source) > MOST_SVG_BYTES:
         picture = _save(build_plot(draw), alt, "png", bbox_inches="tight")
-    gc.collect()  # a figure holds itself, and with it all points of its curves
+    gc.collect()  # a figure refers to itself, and keeps all points of its curves
     return picture
 
 
 def embed_figure(figure: Figure, alt: str, kind: str = "jpeg") -> Picture:
-    """Turn a figure into pixels: a JPEG where it shows maps, a PNG where lines."""
+    """Turn a figure into pixels: a JPEG if it shows maps, a PNG if lines."""
     options = {"pil_kwargs": {"quality": _QUALITY}} if kind == "jpeg" else {}
     return _save(figure, alt, kind, **options)
 

@@ -1,24 +1,18 @@
 """A comparison as tables to paste: CSV, Markdown, LaTeX.
 
-A number stands with its 95 % interval: in columns of their own in CSV, with all digits,
-as 'value [low, high]' in Markdown, and above it in LaTeX, where a page is narrow.
+The 95 % interval of a number has columns of its own in CSV, with all digits; Markdown
+has 'value [low, high]'; LaTeX, for a narrow page, has the interval below the value.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from files.names import make_printable
-from plots.tables import format_cell, name_by_letters
+from metrics.names import get_interval, list_columns
+from plots.style import format_with_interval
+from plots.tables import name_by_letters
 from scores.analysis import Analysis, Comparison
 
-_COLUMNS = {
-    "auc": "AUC",
-    "eer": "EER",
-    "tpr_at_fpr_0.01": "TPR at FPR 1 %",
-    "accuracy": "accuracy",
-    "cllr": "Cllr",
-    "min_cllr": "min. Cllr",
-}
 _TESTS = ("first", "second", "n", "AUC difference", "p", "p by Holm", "note")
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"}
 _LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
@@ -28,19 +22,28 @@ _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}"}
 
 def build_csv(analyses: Sequence[Analysis]) -> tuple[list[str], list[list[Any]]]:
     """Return the header and a row for each detector; empty cells for no number."""
-    header = ["detector", "num_real", "num_fake"]
-    for name in _COLUMNS:
-        header += [name, f"{name}_low", f"{name}_high"]
+    header = ["detector", "num_real", "num_fake", *name_csv_columns("paper")]
     rows = []
     for analysis in analyses:
-        report = analysis.report
-        row = [analysis.scores.title, report["num_real"], report["num_fake"]]
-        for name in _COLUMNS:
-            interval = report[name] is not None and report[f"{name}_interval"]
-            row += ["" if report[name] is None else report[name]]
-            row += interval or ["", ""]
-        rows.append(row)
+        numbers = analysis.numbers
+        start = [analysis.scores.title, numbers["num_real"], numbers["num_fake"]]
+        rows.append(start + list_csv_cells(numbers, "paper"))
     return header, rows
+
+
+def name_csv_columns(table: str) -> list[str]:
+    """Return three names for each metric of a table: its value, and its ends."""
+    names = [metric.name for metric in list_columns(table)]
+    return [column for n in names for column in (n, f"{n}_low", f"{n}_high")]
+
+
+def list_csv_cells(numbers: Mapping[str, Any], table: str) -> list[Any]:
+    """Return the cells below `name_csv_columns`, empty ones for no number."""
+    cells: list[Any] = []
+    for metric in list_columns(table):
+        value, interval = numbers[metric.name], get_interval(numbers, metric.name)
+        cells += ["", "", ""] if value is None else [value, *(interval or ("", ""))]
+    return cells
 
 
 def format_markdown(
@@ -49,7 +52,7 @@ def format_markdown(
     """Return the detectors, and the paired tests, as two tables of Markdown."""
     tables = []
     for rows in (build_detectors(analyses), build_tests(comparisons)):
-        # Names become no markup: neither cells nor tags.
+        # A name must not become markup: neither cells nor tags.
         escaped = [[_escape_markdown(cell) for cell in row] for row in rows]
         lines = [f"| {' | '.join(row)} |" for row in escaped]
         rule = f"|{' --- |' * len(rows[0])}"
@@ -64,9 +67,10 @@ def format_latex(
     letters = name_by_letters(len(analyses))
     titles = [analysis.scores.title for analysis in analyses]
     letter_of = dict(zip(titles, letters, strict=True))
+    stack = _stack(analyses, letters)
     tables = [
         _format_tabular("@{}clrr@{}", _name_in_latex(analyses, letters)),
-        _format_tabular(f"@{{}}l{'c' * len(_COLUMNS)}@{{}}", _stack(analyses, letters)),
+        _format_tabular(f"@{{}}l{'c' * len(stack[0][1:])}@{{}}", stack),
         _format_tabular("@{}lrcll@{}", _test_in_latex(comparisons, letter_of)),
     ]
     start = r"{\footnotesize\setlength{\tabcolsep}{3pt}% values over 95 \% intervals"
@@ -88,20 +92,24 @@ def _name_in_latex(
     rows = [["", "detector", "real", "fake"]]
     for letter, analysis in zip(letters, analyses, strict=True):
         title = _escape_latex(make_printable(analysis.scores.title))
-        sizes = (analysis.report["num_real"], analysis.report["num_fake"])
+        sizes = (analysis.numbers["num_real"], analysis.numbers["num_fake"])
         rows.append([letter, title, *map(str, sizes)])
     return rows
 
 
 def _stack(analyses: Sequence[Analysis], letters: Sequence[str]) -> list[list[str]]:
-    """Return two rows a detector: its numbers, and their intervals below them."""
-    rows = [["", *map(_escape_latex, _COLUMNS.values())]]
+    """Return two rows for each detector: its numbers, and their intervals below."""
+    rows = [["", *(_escape_latex(m.short) for m in list_columns("paper"))]]
     for letter, analysis in zip(letters, analyses, strict=True):
-        cells = [format_cell(analysis.report, name, digits=3) for name in _COLUMNS]
-        parts = [cell.partition(" ") for cell in cells]
+        parts = [cell.partition(" ") for cell in _list_cells(analysis)]
         rows.append([letter, *(number for number, _, _ in parts)])
         rows.append(["", *(_shrink(interval) for _, _, interval in parts)])
     return rows
+
+
+def _list_cells(analysis: Analysis) -> list[str]:
+    metrics = list_columns("paper")
+    return [format_with_interval(analysis.numbers, metric.name) for metric in metrics]
 
 
 def _shrink(interval: str) -> str:
@@ -111,7 +119,7 @@ def _shrink(interval: str) -> str:
 def _test_in_latex(
     comparisons: Sequence[Comparison], letter_of: Mapping[str, str]
 ) -> list[list[str]]:
-    """Return a header and a row for each pair; why there is no test in its place."""
+    """Return a header and a row for each pair, with its test or why there is none."""
     rows = [["", *_TESTS[2:-1]]]
     for comparison, (*_, n, difference, p, holm, note) in zip(
         comparisons, build_tests(comparisons)[1:], strict=True
@@ -140,17 +148,16 @@ def _span(note: str) -> str:
 
 def build_detectors(analyses: Sequence[Analysis]) -> list[list[str]]:
     """Return a header and a row for each detector."""
-    rows = [["detector", "real", "fake", *_COLUMNS.values()]]
+    rows = [["detector", "real", "fake", *(m.short for m in list_columns("paper"))]]
     for analysis in analyses:
-        report = analysis.report
-        sizes = [f"{report['num_real']}", f"{report['num_fake']}"]
-        cells = [format_cell(report, name, digits=3) for name in _COLUMNS]
-        rows.append([make_printable(analysis.scores.title), *sizes, *cells])
+        sizes = [str(analysis.numbers[name]) for name in ("num_real", "num_fake")]
+        title = make_printable(analysis.scores.title)
+        rows.append([title, *sizes, *_list_cells(analysis)])
     return rows
 
 
 def build_tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
-    """Return a header and a row for each pair: the paired DeLong test, or why none."""
+    """Return a header and a row for each pair: its paired DeLong test, or why none."""
     rows = [list(_TESTS)]
     for comparison in comparisons:
         test, holm = comparison.test, comparison.holm_p_value

@@ -1,4 +1,4 @@
-"""What disturbances leave of detectors: one panel a disturbance."""
+"""What disturbances leave of detectors, a panel for each disturbance."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from metrics.names import Metric, get_interval, list_columns
 from plots.style import GREY, escape_dollars, get_line_style, wrap_title
 
-NAMES = {"auc": "AUC", "accuracy": "accuracy at the threshold", "eer": "EER"}
 _NUM_COLUMNS = 4
 
 
@@ -17,7 +17,7 @@ def build_robustness_figure(
     panels: Mapping[str, tuple[str, Sequence[float]]],
     title: str,
 ) -> Figure:
-    """Draw AUC, accuracy and EER of one detector, or the AUCs of several.
+    """Draw the numbers of one detector, or the AUCs of several.
 
     Args:
         detectors: each with its `title`, `auc_kept` in words, and `conditions`: by
@@ -37,8 +37,8 @@ def build_robustness_figure(
         axes.set_axis_off()
     labels = [f"{d['title']}: {d['auc_kept_in_words']}" for d in detectors]
     if len(detectors) == 1:
-        auc = f"AUC ({detectors[0]['auc_kept_in_words']})"
-        labels = [auc, NAMES["accuracy"], NAMES["eer"]]
+        labels = [metric.short for metric in list_metrics()]
+        labels[0] += f" ({detectors[0]['auc_kept_in_words']})"
     cells[len(panels)].legend(
         cells[0].lines[: len(labels)],
         [wrap_title(label, 34) for label in labels],
@@ -51,13 +51,18 @@ def build_robustness_figure(
     return figure
 
 
+def list_metrics() -> list[Metric]:
+    """Return what is shown of a detector, what should be high before the rest."""
+    return sorted(list_columns("robustness"), key=lambda m: not m.higher_is_better)
+
+
 def list_lines(
     conditions: Sequence[Sequence[Mapping[str, Any]]],
 ) -> list[list[tuple[float, Sequence[float]]]]:
-    """Return each line's values and intervals: measures of one, AUCs of several."""
-    names = list(NAMES) if len(conditions) == 1 else ["auc"]
+    """Return each line's values and intervals: all of one detector, AUCs of several."""
+    names = [m.name for m in list_metrics()] if len(conditions) == 1 else ["auc"]
     return [
-        [(level[n], level[f"{n}_interval"] or (level[n],) * 2) for level in levels]
+        [(level[n], get_interval(level, n) or (level[n],) * 2) for level in levels]
         for levels in conditions
         for n in names
     ]
@@ -87,14 +92,14 @@ def plot_disturbance(
 def format_robustness(
     detector: Mapping[str, Any], panels: Mapping[str, tuple[str, Sequence[float]]]
 ) -> list[str]:
-    """Return a detector's table as lines: a row a disturbance, a column a level."""
+    """Return a detector's table as lines, a row for each disturbance."""
     num_levels = max(len(strengths) for _, strengths in panels.values())
     lines = [detector["title"]]
-    for measure, name in NAMES.items():
+    for metric in list_metrics():
         header = "".join(f"{level:>8}" for level in ("none", *range(1, num_levels + 1)))
-        lines.append(f"{name:<26}{header}")
+        lines.append(f"{metric.short:<26}{header}")
         for disturbance in panels:
             row = detector["conditions"][disturbance]
-            cells = "".join(f"{level[measure]:>8.3f}" for level in row)
+            cells = "".join(f"{level[metric.name]:>8.3f}" for level in row)
             lines.append(f"  {disturbance:<24}{cells}")
     return [*lines, detector["sentence"]]

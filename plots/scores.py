@@ -9,10 +9,11 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 
 from files.names import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
+from metrics.names import METRICS, get_interval
 from plots.style import (
+    CLASS_COLORS,
     FAKE_COLOR,
     GREY,
-    REAL_COLOR,
     build_title,
     finish_axes,
     format_percent,
@@ -22,14 +23,13 @@ from scores.analysis import Analysis
 from scores.score_sets import ScoreSet
 
 _NUM_BINS = 40
-_MIN_JOINED = 10  # samples; the share of fewer says little
-_CLASS_COLORS = {REAL: REAL_COLOR, FAKE: FAKE_COLOR}
+_MIN_JOINED = 10  # samples; the share in fewer says little
 
 
 def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
-    """Draw how many samples of each class have which score, few of them visible too.
+    """Draw how many samples of each class have which score; single ones show too.
 
-    A bin ends at the threshold, so that each bin lies on one side of it.
+    A bin ends at the threshold, so each bin lies on one side of it.
 
     Args:
         axes: where to draw.
@@ -47,7 +47,7 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
         counts = np.histogram(scores.scores[chosen], edges)[0]
         num_wrong = np.count_nonzero(chosen & (scores.called_fake != (label == FAKE)))
         name = f"{CLASS_NAMES[label]}, n = {counts.sum()}: {num_wrong} {errors[label]}"
-        color = _CLASS_COLORS[label]
+        color = CLASS_COLORS[label]
         colors = {"facecolor": to_rgba(color, 0.35), "edgecolor": color}
         axes.stairs(counts, edges, fill=True, **colors, lw=1.2, hatch=hatch, label=name)
     what = "score" if scores.fake_scores is None else "P(fake)"
@@ -79,20 +79,18 @@ def _build_edges(scores: np.ndarray, threshold: float) -> np.ndarray:
     if low == high:
         return np.array([low, low + 1])
     width = (high - low) / _NUM_BINS
-    first, last = (
-        np.floor((low - threshold) / width),
-        np.ceil((high - threshold) / width),
-    )
+    first = np.floor((low - threshold) / width)
+    last = np.ceil((high - threshold) / width)
     edges = threshold + width * np.arange(first, last + 1)
-    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)  # but for rounding
+    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)  # against rounding
     return edges
 
 
 def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:
     """Draw the share of fakes in each bin of P(fake), with exact 95 % intervals.
 
-    Bins of fewer than ten samples are hollow, and no line joins them. Samples in groups
-    get no intervals, as exact ones are of independent samples.
+    Bins with fewer than ten samples are hollow, and no line joins them. Exact intervals
+    need independent samples, so samples in groups get none.
 
     Args and Returns: as for `plot_score_histogram`; `analysis` has `bins`.
     """
@@ -106,7 +104,7 @@ def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:
         label = f"bins of fewer than {_MIN_JOINED} {unit}"
         _draw_bins(axes, analysis, ~joined, fmt="o", mfc="white", label=label)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
-    axes.set_xlabel(f"Mean score P(fake) of the bin\n{_describe_ece(analysis.report)}")
+    axes.set_xlabel(f"Mean score P(fake) of the bin\n{_describe_ece(analysis.numbers)}")
     axes.set_ylabel("Share that is fake")
     title = _build_title("Reliability", analysis)
     return finish_axes(axes, title, legend_top=-0.22, columns=1)
@@ -128,35 +126,35 @@ def _describe_counts(counts: np.ndarray) -> str:
     return f"{fewest}" if fewest == most else f"{fewest} to {most}"
 
 
-def _describe_ece(report: dict[str, Any]) -> str:
-    floor, p_value = report["ece_noise_floor"], report["ece_p_value"]
-    return f"ECE {report['ece']:.3f}; by chance alone {floor:.3f}, p = {p_value:.2g}"
+def _describe_ece(numbers: dict[str, Any]) -> str:
+    floor, p_value = numbers["ece_noise_floor"], numbers["ece_p_value"]
+    return f"ECE {numbers['ece']:.3f}; by chance alone {floor:.3f}, p = {p_value:.2g}"
 
 
 def plot_tippett(axes: Axes, analysis: Analysis) -> Axes:
     """Draw which share of each class has a likelihood ratio above each value.
 
-    At an LR of 1 what the curve of the fakes has lost, and what is left of the real
-    samples' curve, is evidence that misleads.
+    At an LR of 1, the share that the fakes' curve has lost and the share left of the
+    real samples' curve are misleading evidence.
 
     Args and Returns: as for `plot_score_histogram`; the scores have `llrs`.
 
     Source: Evett and Buckleton 1996, "Statistical analysis of STR data", after Tippett
     et al. 1968.
     """
-    scores, report = analysis.scores, analysis.report
+    scores = analysis.scores
     log_ratios = scores.llrs / np.log(10)
     reach = 1.05 * max(1.0, np.abs(log_ratios).max())
     for label, dashes in ((FAKE, "-"), (REAL, (0, (5, 1.5)))):
         chosen = np.sort(log_ratios[scores.labels == label])
         above = 1 - np.arange(chosen.size + 1) / chosen.size
-        look = {"color": _CLASS_COLORS[label], "ls": dashes, "lw": 1.8}
+        look = {"color": CLASS_COLORS[label], "ls": dashes, "lw": 1.8}
         steps = np.r_[-reach, chosen, reach], np.r_[above, 0]
         axes.step(*steps, where="post", **look, label=_describe_misled(chosen, label))
     axes.axvline(0, color=GREY, ls=":", label="LR 1: no evidence")
-    for name, text in (("cllr", "Cllr"), ("min_cllr", "minCllr")):
-        label = f"{text} {format_with_interval(report, name)}"
-        axes.plot([], [], " ", label=label)
+    for name in ("cllr", "min_cllr"):
+        value = format_with_interval(analysis.numbers, name)
+        axes.plot([], [], " ", label=f"{METRICS[name].short} {value}")
     axes.set(xlim=(-reach, reach), ylim=(-0.02, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_xlabel("log10 of the likelihood ratio (LR), fake over real")
@@ -177,32 +175,32 @@ def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
 
     Args and Returns: as for `plot_score_histogram`.
     """
-    report = analysis.report
-    counts = np.array(report["confusion_matrix"])
+    numbers = analysis.numbers
+    counts = np.array(numbers["confusion_matrix"])
     shares = counts / counts.sum(axis=1, keepdims=True)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
-        rate = _describe_rate(report, row, column)
+        rate = _format_rate(numbers, row, column)
         text = f"{counts[row, column]:,}\n{rate}"
         color = "white" if share > 0.55 else "black"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=10)
     axes.set_xticks([0, 1], CLASS_NAMES)
     axes.set_yticks([0, 1], CLASS_NAMES, rotation=90, va="center")
-    accuracy = format_with_interval(report, "accuracy", percent=True)
-    threshold = f"fake from {report['threshold']:.3g} on"
+    accuracy = format_with_interval(numbers, "accuracy", percent=True)
     axes.set_xlabel(
-        f"Called class ({threshold})\naccuracy {accuracy}\nbrackets: 95 % intervals"
+        f"Called class (fake at or above {numbers['threshold']:.3g})\n"
+        f"accuracy {accuracy}\nbrackets: 95 % intervals"
     )
     axes.set_ylabel("True class")
     axes.set_title(_build_title("Confusion matrix", analysis), fontsize=10)
     return axes
 
 
-def _describe_rate(report: dict[str, Any], row: int, column: int) -> str:
+def _format_rate(numbers: dict[str, Any], row: int, column: int) -> str:
     """Return a cell's rate with its name and interval: 'FPR 5.1 %' above '[...]'."""
     name = (("TNR", "FPR"), ("FNR", "TPR"))[row][column]
     accuracy = ("real_accuracy", "fake_accuracy")[row]
-    rate, interval = report[accuracy], report[f"{accuracy}_interval"]
+    rate, interval = numbers[accuracy], get_interval(numbers, accuracy)
     if row != column:
         rate, interval = 1 - rate, interval and [1 - end for end in interval[::-1]]
     rates = {"rate": rate, "rate_interval": interval}

@@ -1,11 +1,11 @@
-"""How every figure looks: colours, lines, numbers in words, titles, legends.
+"""How every figure looks: colours, lines, numbers as text, titles, legends.
 
-Colours are Okabe and Ito's, told apart by readers with any colour vision; line styles
-and markers differ as well, for figures printed in grey.
+Colours are Okabe and Ito's, which readers with any colour vision can tell apart. Line
+styles and markers differ as well, for figures printed in grey.
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from files.atomic import write_atomically
+from files.names import FAKE, REAL
+from metrics.names import get_interval
 
 DPI = 150
 PLOT_DPI = 220  # about 300 in a paper's column of 8.5 cm
-REAL_COLOR = "#0072B2"
-FAKE_COLOR = "#D55E00"
+_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+REAL_COLOR, FAKE_COLOR = _BLUE, _ORANGE
+CLASS_COLORS = {REAL: REAL_COLOR, FAKE: FAKE_COLOR}
+SPLIT_COLORS = {"train": _BLUE, "val": _ORANGE, "test": _GREEN}
+SPLIT_MARKERS = {"train": "o", "val": "s", "test": "^"}
+FRAME_COLOR = "#E69F00"  # around what a reader should look at
 PALE_COLOR = "#9FB6C6"
 GREY = "#666666"
 _AXES_INCHES = 3.7  # with its labels about 4.4: letters stay legible in a column
-_COLORS = ("#D55E00", "#0072B2", "#000000", "#CC79A7", "#009E73", "#56B4E9", "#B8860B")
+_LINE_COLORS = (_ORANGE, _BLUE, "#000000", "#CC79A7", _GREEN, "#56B4E9", "#B8860B")
 _DASHES = (
     "-",
     (0, (5, 1.5)),
@@ -35,8 +41,8 @@ _DASHES = (
 
 def get_line_style(index: int) -> dict[str, Any]:
     """Return the line style of the detector drawn as number `index`."""
-    number = index % len(_COLORS)
-    return {"color": _COLORS[number], "ls": _DASHES[number], "lw": 1.8}
+    number = index % len(_LINE_COLORS)
+    return {"color": _LINE_COLORS[number], "ls": _DASHES[number], "lw": 1.8}
 
 
 def escape_dollars(text: str) -> str:
@@ -54,19 +60,25 @@ def format_percent(rate: float) -> str:
     return f"{100 * rate:.1f} %"
 
 
+def format_number(value: float | None, *, digits: int = 4) -> str:
+    """Return a number with so many decimals, '-' for none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
 def format_with_interval(
-    report: dict[str, Any], name: str, *, percent: bool = False
+    numbers: Mapping[str, Any], name: str, *, digits: int = 3, percent: bool = False
 ) -> str:
-    """Return a metric as 'value [low, high]', or the value where it has no interval."""
-    number = format_percent if percent else "{:.3f}".format
-    value, interval = number(report[name]), report[f"{name}_interval"]
-    if interval is None:
-        return value
-    return f"{value} [{', '.join(map(number, interval))}]"
+    """Return 'value [low, high]', 'value' without an interval, '-' without a value."""
+    value, interval = numbers[name], get_interval(numbers, name)
+    if value is None:
+        return "-"
+    number = format_percent if percent else f"{{:.{digits}f}}".format
+    ends = "" if interval is None else f" [{', '.join(map(number, interval))}]"
+    return f"{number(value)}{ends}"
 
 
 def build_title(kind: str, title: str, sizes: str) -> str:
-    """Return a title that says what, of which model and data, n and positive class."""
+    """Return a title: what it is, of which model and data, n, the positive class."""
     return f"{wrap_title(f'{kind}: {title}', 52)}\n{sizes}, positive class: fake"
 
 
@@ -95,10 +107,10 @@ def _add_title_and_grid(axes: Axes, title: str) -> None:
 
 
 def save_plot(draw: Callable[[Axes], object], path: str | Path) -> None:
-    """Draw on new axes, of one size in all figures, and save them as PNG.
+    """Draw on new axes, which have one size in all figures, and save them as PNG.
 
     Args:
-        draw: draws on the axes it is given; what stands beside them is kept too.
+        draw: draws on the axes it is given, and beside them.
         path: written whole or not at all.
 
     Raises:
@@ -110,8 +122,8 @@ def save_plot(draw: Callable[[Axes], object], path: str | Path) -> None:
 
 
 def build_plot(draw: Callable[[Axes], object]) -> Figure:
-    """Draw on new axes, of one size in all figures; to be saved with a tight box."""
-    # Not pyplot: no global list keeps the figure alive, no display is looked for.
+    """Draw on new axes, to be saved with a tight box."""
+    # Unlike pyplot, this keeps no figure alive and looks for no display.
     figure = Figure(figsize=(_AXES_INCHES, _AXES_INCHES))
     draw(figure.add_axes((0, 0, 1, 1)))
     return figure

@@ -1,120 +1,102 @@
 """The numbers of an analysis as text for the terminal, at most 100 columns wide."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any
 
 from files.names import make_printable
+from metrics.names import METRICS, Metric, get_interval, list_columns
+from plots.style import format_number, format_with_interval
 from scores.analysis import Analysis, Comparison
 
-# By its name in a report, what tables call a number.
-ROWS = {
-    "auc": "AUC",
-    "average_precision": "average precision",
-    "eer": "equal error rate (EER)",
-    "tpr_at_fpr_0.01": "TPR at FPR 1 %",
-    "tpr_at_fpr_0.001": "TPR at FPR 0.1 %",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "real_accuracy": "accuracy on real",
-    "fake_accuracy": "accuracy on fake",
-    "precision": "precision",
-    "f1": "F1",
-    "mcc": "Matthews correlation",
-    "log_loss": "log loss (nats)",
-    "brier": "Brier score",
-    "cllr": "Cllr (bits)",
-    "min_cllr": "minimal Cllr (bits)",
-    "d_prime": "d'",
-}
 _WIDTH = 100
-_OF_GROUPS = ("auc", "eer", "accuracy")
-# Columns of tables that have a row for each detector or subset.
-_COMPARED = {"auc": "AUC", "eer": "EER", "accuracy": "accuracy", "cllr": "Cllr"}
-_OF_SUBSETS = {"auc": "AUC", "eer": "EER", "fake_accuracy": "accuracy on fake"}
 _CELL = 25  # 'value [low, high]' with four digits
 
 
-def format_report(analysis: Analysis) -> str:
-    """Return the report as tables for the terminal, and its notes as sentences."""
-    report, scores = analysis.report, analysis.scores
+def format_numbers(analysis: Analysis) -> str:
+    """Return the numbers as tables for the terminal, and their notes as sentences."""
+    numbers, scores = analysis.numbers, analysis.scores
     scale = "a score of" if scores.fake_scores is None else "P(fake) ="
     lines = [
         f"{make_printable(scores.title)}: {analysis.sizes}, positive class fake",
         _wrap(
-            f"called fake from {scale} {report['threshold']:.4g} on "
+            f"called fake from {scale} {numbers['threshold']:.4g} on "
             f"({scores.threshold_source})"
         ),
         "",
         f"{'metric':<26}{'value':>9}   95 % interval",
-        *(_format_row(report, name) for name in ROWS),
-        _format_calibration_error(report),
-        f"{'EER threshold':<26}{format_number(report['eer_threshold']):>9}",
+        *_format_rows(numbers, METRICS.values()),
         *_format_likelihood_ratios(analysis),
-        *_format_operating_points(report),
-        *_format_groups(report),
+        *_format_operating_points(numbers),
+        *_format_groups(numbers),
         *_format_subsets(analysis),
-        *_format_notes(report["notes"]),
+        *_format_notes(numbers["notes"]),
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _format_rows(numbers: Mapping[str, Any], metrics: Iterable[Metric]) -> list[str]:
+    return [
+        f"{m.words:<26}{format_number(numbers[m.name]):>9}   {format_ends(numbers, m)}"
+        for m in metrics
+    ]
+
+
+def format_ends(numbers: Mapping[str, Any], metric: Metric) -> str:
+    """Return '[low, high]', of the ECE what chance gives, '-' for neither."""
+    interval = get_interval(numbers, metric.name)
+    if numbers[metric.name] is not None and metric.name == "ece":
+        floor, p_value = numbers["ece_noise_floor"], numbers["ece_p_value"]
+        return f"by chance {floor:.4f}, p = {p_value:.2g}"
+    if numbers[metric.name] is None or interval is None:
+        return "-"
+    return f"[{', '.join(map(format_number, interval))}]"
 
 
 def _format_notes(notes: Sequence[str]) -> list[str]:
     return [""] + [_wrap(f"note: {note}") for note in notes] if notes else []
 
 
-def _format_calibration_error(report: dict[str, Any]) -> str:
-    start = f"{'calibration error (ECE)':<26}{format_number(report['ece']):>9}"
-    if report["ece"] is None:
-        return f"{start}   -"
-    return (
-        f"{start}   {report['ece_noise_floor']:.4f} is expected of calibrated scores, "
-        f"p = {report['ece_p_value']:.2g}"
-    )
-
-
 def _format_likelihood_ratios(analysis: Analysis) -> list[str]:
-    if not analysis.report["cllr_in_words"]:
+    words = analysis.numbers["cllr_in_words"]
+    if not words:
         return []
-    source = analysis.scores.llr_source
-    words = analysis.report["cllr_in_words"]
-    return ["", _wrap(f"likelihood ratios ({source}): {words}")]
+    return ["", _wrap(f"likelihood ratios ({analysis.scores.llr_source}): {words}")]
 
 
-def _format_operating_points(report: dict[str, Any]) -> list[str]:
+def _format_operating_points(numbers: dict[str, Any]) -> list[str]:
     """Return both error rates at each threshold, and what an alarm is then worth."""
-    points = report["operating_points"]
+    points = numbers["operating_points"]
     names = [point["name"] + (" *" if point["chosen"] else "") for point in points]
-    share = f"where {100 * (report['prevalence'] or 0):g} % are fake"
+    share = f"where {100 * (numbers['prevalence'] or 0):g} % are fake"
     width = max(map(len, (share, *names))) + 2
     header = f"{'operating point':<{width}}{'called fake from':<18}"
     lines = ["", f"{header}{'false-positive rate':<{_CELL}}false-negative rate"]
     for name, point in zip(names, points, strict=True):
         scale = f"{point['threshold_scale']} {point['threshold']:.4g}"
-        start = f"{name:<{width}}{scale:<18}"
-        cells = format_cell(point, "fpr"), format_cell(point, "fnr")
-        lines.append(f"{start}{cells[0]:<{_CELL}}{cells[1]}")
+        fpr, fnr = (format_with_interval(point, n, digits=4) for n in ("fpr", "fnr"))
+        lines.append(f"{name:<{width}}{scale:<18}{fpr:<{_CELL}}{fnr}")
     lines += [f"* {note}" for note in {p["chosen"] for p in points if p["chosen"]}]
-    if report["prevalence"] is None:
+    if numbers["prevalence"] is None:
         return lines
     header = f"{share:<{width}}{'called fake that are (PPV)':<28}"
     lines += ["", f"{header}called real that are (NPV)"]
     for name, point in zip(names, points, strict=True):
-        cells = format_cell(point, "ppv"), format_cell(point, "npv")
-        lines.append(f"{name:<{width}}{cells[0]:<28}{cells[1]}")
+        ppv, npv = (format_with_interval(point, n, digits=4) for n in ("ppv", "npv"))
+        lines.append(f"{name:<{width}}{ppv:<28}{npv}")
     return lines
 
 
-def _format_groups(report: dict[str, Any]) -> list[str]:
-    if report["num_groups"] is None:
+def _format_groups(numbers: dict[str, Any]) -> list[str]:
+    if numbers["num_groups"] is None:
         return []
-    lines = ["", f"intervals by group: {report['num_groups']} groups"]
-    grouped = report["group_level"]
+    lines = ["", f"intervals by group: {numbers['num_groups']} groups"]
+    grouped = numbers["group_level"]
     if grouped is None:
-        return [*lines, _wrap(f"no group-level scores: {report['group_level_note']}")]
+        return [*lines, _wrap(f"no group-level scores: {numbers['group_level_note']}")]
     lines += ["of the groups' mean scores:"]
-    return lines + [_format_row(grouped, name) for name in _OF_GROUPS]
+    return lines + _format_rows(grouped, list_columns("groups"))
 
 
 def _format_subsets(analysis: Analysis) -> list[str]:
@@ -124,12 +106,13 @@ def _format_subsets(analysis: Analysis) -> list[str]:
         return []
     names = [make_printable(name) for name in subsets]
     width = max(len("subset"), *(len(name) for name in names)) + 1
+    metrics = list_columns("subsets")
     start = f"{'subset':<{width}}{'real':>7}{'fake':>7}  "
-    lines = ["", start + "".join(f"{name:<22}" for name in _OF_SUBSETS.values())]
+    lines = ["", start + "".join(f"{metric.short:<22}" for metric in metrics)]
     for name, subset in zip(names, subsets.values(), strict=True):
-        report = subset.report
-        cells = [format_cell(report, metric, digits=3) for metric in _OF_SUBSETS]
-        start = f"{name:<{width}}{report['num_real']:>7}{report['num_fake']:>7}  "
+        numbers = subset.numbers
+        cells = [format_with_interval(numbers, metric.name) for metric in metrics]
+        start = f"{name:<{width}}{numbers['num_real']:>7}{numbers['num_fake']:>7}  "
         lines.append(start + "".join(f"{cell:<22}" for cell in cells))
     return lines
 
@@ -149,9 +132,10 @@ def format_comparison(
         f"{letter}: {make_printable(analysis.scores.title)}, {analysis.sizes}"
         for letter, analysis in zip(letters, analyses, strict=True)
     ]
-    lines += ["", "   " + "".join(f"{name:<24}" for name in _COMPARED.values())]
+    metrics = list_columns("comparison")
+    lines += ["", "   " + "".join(f"{metric.short:<24}" for metric in metrics)]
     for letter, analysis in zip(letters, analyses, strict=True):
-        cells = [format_cell(analysis.report, name, digits=3) for name in _COMPARED]
+        cells = [format_with_interval(analysis.numbers, m.name) for m in metrics]
         lines.append(f"{letter:<3}" + "".join(f"{cell:<24}" for cell in cells))
     titles = [analysis.scores.title for analysis in analyses]
     lines += _format_tests(comparisons, dict(zip(titles, letters, strict=True)))
@@ -186,34 +170,6 @@ def name_by_letters(number: int) -> list[str]:
     rounds = range(1, number // len(ascii_uppercase) + 2)
     names = [f"{c}{r if r > 1 else ''}" for r in rounds for c in ascii_uppercase]
     return names[:number]
-
-
-def _format_row(report: dict[str, Any], name: str) -> str:
-    interval = "-" if report[name] is None else format_interval(report, name)
-    return f"{ROWS[name]:<26}{format_number(report[name]):>9}   {interval}"
-
-
-def format_cell(report: dict[str, Any], name: str, *, digits: int = 4) -> str:
-    """Return 'value [low, high]', 'value' without an interval, '-' without a value."""
-    if report[name] is None:
-        return "-"
-    number = format_number(report[name], digits=digits)
-    if report[f"{name}_interval"] is None:
-        return number
-    return f"{number} {format_interval(report, name, digits=digits)}"
-
-
-def format_number(value: float | None, *, digits: int = 4) -> str:
-    """Return a number with so many decimals, '-' for none."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def format_interval(report: dict[str, Any], name: str, *, digits: int = 4) -> str:
-    """Return '[low, high]', '-' for none."""
-    interval = report[f"{name}_interval"]
-    if interval is None:
-        return "-"
-    return f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
 
 
 def _wrap(text: str) -> str:

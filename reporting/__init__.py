@@ -2,7 +2,7 @@
 
 `page.py`: `write_report`, from checkpoints to the page. `runs.py`: all that is known of
 a run. `maps.py`: its mistakes and mean maps. `figures.py`: the pictures, each with its
-words. `words.py`: the verdict, definitions, the model card. `report.html`: template.
+words. `words.py`: the verdict, the model card, the commands. `report.html`: template.
 """
 
 from reporting.page import name_report, write_report

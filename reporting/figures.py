@@ -1,16 +1,16 @@
-"""The pictures of a report, each with what it shows in words."""
+"""The figures of a report, each with what it shows in words."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from explaining.explanation import Explanation
 from explaining.figures import build_mean_maps_figure
-from faces_dataset import CLASS_NAMES, FAKE, REAL
 from files.history import get_best_epoch
+from files.names import CLASS_NAMES, FAKE, REAL, SPLITS, shorten
 from loading import read_image
 from plots.curves import plot_det, plot_precision_recall, plot_roc
 from plots.learning import describe_run, plot_accuracies, plot_losses
@@ -22,7 +22,7 @@ from plots.scores import (
     plot_tippett,
 )
 from plots.style import format_percent, format_with_interval
-from reporting.maps import MeanMaps, Mistake
+from reporting.maps import MeanMaps, draw_strip
 from reporting.runs import Run
 from reporting.words import describe_mistake
 from scores.analysis import Analysis
@@ -31,82 +31,92 @@ THUMBNAIL = 128  # pixels
 
 
 class Plot(NamedTuple):
-    """How a figure of an analysis is drawn, said and read.
+    """A plot of an analysis.
 
     Attributes:
         name: its heading.
-        draw: on axes.
-        say: what it shows, in a sentence with its numbers.
+        draw: on axes; a curve takes a list of analyses.
+        describe: what it shows, in a sentence with its numbers.
         reading: how to read it.
     """
 
     name: str
     draw: Callable[[Axes, Any], Axes]
-    say: Callable[[Analysis], str]
+    describe: Callable[[Analysis], str]
     reading: str
 
 
-def _say_roc(analysis: Analysis) -> str:
-    report = analysis.report
-    tpr, fpr = report["fake_accuracy"], 1 - report["real_accuracy"]
+class PageFigure(NamedTuple):
+    """A figure on the page: its heading, what it shows, and how to read it."""
+
+    name: str
+    picture: Picture
+    caption: str
+    reading: str
+
+
+def _describe_roc(analysis: Analysis) -> str:
+    numbers = analysis.numbers
+    found, alarms = numbers["fake_accuracy"], 1 - numbers["real_accuracy"]
     return (
-        f"AUC {format_with_interval(report, 'auc')}. At the threshold in use "
-        f"{format_percent(tpr)} of the fakes are found and {format_percent(fpr)} of "
-        "the real images are called fake."
+        f"AUC {format_with_interval(numbers, 'auc')}. At the threshold in use "
+        f"{format_percent(found)} of the fakes are found and {format_percent(alarms)} "
+        "of the real images are called fake."
     )
 
 
-def _say_det(analysis: Analysis) -> str:
-    eer = format_with_interval(analysis.report, "eer", percent=True)
+def _describe_det(analysis: Analysis) -> str:
+    eer = format_with_interval(analysis.numbers, "eer", percent=True)
     return f"Both error rates are equal at {eer}."
 
 
-def _say_precision_recall(analysis: Analysis) -> str:
-    report = analysis.report
-    share = format_percent(report["num_fake"] / report["num_samples"])
+def _describe_precision_recall(analysis: Analysis) -> str:
+    numbers = analysis.numbers
+    share = format_percent(numbers["num_fake"] / numbers["num_samples"])
     precision = "no image is called fake at the threshold in use"
-    if report["precision"] is not None:
+    if numbers["precision"] is not None:
         precision = (
-            f"at the threshold in use the precision is "
-            f"{format_percent(report['precision'])} at a recall of "
-            f"{format_percent(report['fake_accuracy'])}"
+            "at the threshold in use the precision is "
+            f"{format_percent(numbers['precision'])} at a recall of "
+            f"{format_percent(numbers['fake_accuracy'])}"
         )
-    area = format_with_interval(report, "average_precision")
+    area = format_with_interval(numbers, "average_precision")
     return f"Average precision {area}, by chance {share}; {precision}."
 
 
-def _say_reliability(analysis: Analysis) -> str:
-    report = analysis.report
+def _describe_reliability(analysis: Analysis) -> str:
+    numbers = analysis.numbers
     return (
-        f"The calibration error is {report['ece']:.3f}; calibrated scores would show "
-        f"{report['ece_noise_floor']:.3f} by chance (p = {report['ece_p_value']:.2g})."
+        f"The calibration error is {numbers['ece']:.3f}; calibrated scores would show "
+        f"{numbers['ece_noise_floor']:.3f} by chance "
+        f"(p = {numbers['ece_p_value']:.2g})."
     )
 
 
-def _say_tippett(analysis: Analysis) -> str:
+def _describe_tippett(analysis: Analysis) -> str:
     llrs, labels = analysis.scores.llrs, analysis.scores.labels
-    misled = [
-        format_percent(float(np.mean(wrong[labels == label])))
-        for label, wrong in ((FAKE, llrs < 0), (REAL, llrs > 0))
-    ]
-    cost = format_with_interval(analysis.report, "cllr")
+    fakes, reals = (
+        format_percent(float(np.mean(is_misled[labels == label])))
+        for label, is_misled in ((FAKE, llrs < 0), (REAL, llrs > 0))
+    )
+    cost = format_with_interval(analysis.numbers, "cllr")
     return (
-        f"{misled[0]} of the fakes have a likelihood ratio that speaks for real, "
-        f"{misled[1]} of the real images one that speaks for fake. Cllr {cost}."
+        f"{fakes} of the fakes have a likelihood ratio that speaks for real, {reals} "
+        f"of the real images one that speaks for fake. Cllr {cost}."
     )
 
 
-def _say_histogram(analysis: Analysis) -> str:
-    (_, alarms), (missed, _) = analysis.report["confusion_matrix"]
+def _describe_histogram(analysis: Analysis) -> str:
+    numbers = analysis.numbers
+    (_, alarms), (missed, _) = numbers["confusion_matrix"]
     return (
-        f"Right of the threshold are {alarms} of {analysis.report['num_real']} real "
-        f"images, false alarms; left of it {missed} of {analysis.report['num_fake']} "
-        "fakes, missed."
+        f"{alarms} of {numbers['num_real']} real images lie right of the threshold: "
+        f"false alarms; {missed} of {numbers['num_fake']} fakes lie left of it: missed."
     )
 
 
-def _say_confusion(analysis: Analysis) -> str:
-    (kept, alarms), (missed, found) = analysis.report["confusion_matrix"]
+def _describe_confusion(analysis: Analysis) -> str:
+    (kept, alarms), (missed, found) = analysis.numbers["confusion_matrix"]
     return (
         f"Of the real images {kept} are called real and {alarms} fake; of the fakes "
         f"{found} are called fake and {missed} real."
@@ -117,164 +127,145 @@ CURVES = (
     Plot(
         "ROC curve",
         plot_roc,
-        _say_roc,
-        "Which share of the fakes is found at which share of false alarms, as the "
-        "threshold moves. Upper left is better, the dotted line is chance. The lower "
-        "panel stretches small false-alarm rates. A pale curve is P(real), the same "
+        _describe_roc,
+        "The share of fakes found against the share of false alarms, as the threshold "
+        "moves. Upper left is better; the dotted line is chance. The lower panel "
+        "stretches small false-alarm rates. The pale curve is P(real): the same "
         "detector read backwards.",
     ),
     Plot(
         "DET curve",
         plot_det,
-        _say_det,
+        _describe_det,
         "Missed fakes against false alarms, on axes that stretch small rates. Lower "
         "left is better. The curve crosses the thin diagonal at the equal error rate.",
     ),
     Plot(
         "Precision-recall curve",
         plot_precision_recall,
-        _say_precision_recall,
+        _describe_precision_recall,
         "How many of the images called fake are fake, against how many of the fakes "
-        "are found. It depends on the share of fakes in the split: the dotted line is "
-        "what guessing reaches.",
+        "are found. It depends on the split's share of fakes; the dotted line is what "
+        "guessing reaches.",
     ),
 )
-PICTURES = (
+SCORE_PLOTS = (
     Plot(
         "Reliability diagram",
         plot_reliability,
-        _say_reliability,
-        "Is an image with P(fake) = 0.8 fake in 80 % of the cases? On the diagonal it "
-        "is; below it the scores are too high, above it too low.",
+        _describe_reliability,
+        "Are 80 % of the images with P(fake) = 0.8 fake? On the diagonal they are; "
+        "below it the scores are too high, above it too low.",
     ),
     Plot(
         "Tippett plot",
         plot_tippett,
-        _say_tippett,
-        "Which share of each class has a likelihood ratio above each value. At the "
-        "dotted line the evidence is worth nothing; what lies on its wrong side "
-        "misleads.",
+        _describe_tippett,
+        "The share of each class with a likelihood ratio above each value. At the "
+        "dotted line the evidence is worth nothing; on its wrong side it misleads.",
     ),
     Plot(
         "Score histogram",
         plot_score_histogram,
-        _say_histogram,
-        "How many images of each class have which score; counts are logarithmic, so "
-        "that one image is seen as well as a thousand.",
+        _describe_histogram,
+        "How many images of each class have which score. Counts are logarithmic, so "
+        "that one image can be seen as well as a thousand.",
     ),
     Plot(
         "Confusion matrix",
         plot_confusion_matrix,
-        _say_confusion,
-        "Rows are what the images are, columns what they are called. Upper right are "
-        "the false alarms, lower left the missed fakes.",
+        _describe_confusion,
+        "Rows are what the images are, columns what they are called. False alarms are "
+        "at the upper right, missed fakes at the lower left.",
     ),
+)
+_LEARNING = (
+    "The training split is measured while the network learns from it, the others after "
+    "each epoch. If only the training curve keeps improving, the detector is learning "
+    "its images by heart."
 )
 
 
-class Drawn(NamedTuple):
-    """A figure on the page."""
-
-    name: str
-    picture: Picture
-    caption: str
-    reading: str
-
-
-def draw_analysis(analysis: Analysis, *, brief: bool = False) -> list[Drawn]:
+def draw_analysis(analysis: Analysis, *, brief: bool = False) -> list[PageFigure]:
     """Draw all figures of one detector that there are numbers for.
 
     Args:
         analysis: the numbers.
-        brief: only what curves laid over each other do not show.
+        brief: only what the curves of a comparison do not show.
     """
-    missing = plot_reliability if analysis.bins is None else None
-    shown = [p for p in PICTURES if p.draw is not missing]
+    plots = [*CURVES, *SCORE_PLOTS]
     if brief:
-        shown = [
-            p for p in shown if p.draw in (plot_reliability, plot_confusion_matrix)
-        ]
-    curves = () if brief else CURVES
-    return [
-        *(_draw(plot, [analysis], analysis) for plot in curves),
-        *(_draw(plot, analysis, analysis) for plot in shown),
-    ]
+        wanted = plot_reliability, plot_confusion_matrix
+        plots = [plot for plot in plots if plot.draw in wanted]
+    if analysis.bins is None:
+        plots = [plot for plot in plots if plot.draw is not plot_reliability]
+    return [_draw(plot, [analysis]) for plot in plots]
 
 
-def _draw(plot: Plot, analysed: Any, analysis: Analysis) -> Drawn:
-    caption = plot.say(analysis)
-    alt = f"{plot.name} of {analysis.scores.title}. {caption}"
-    picture = embed_plot(lambda axes: plot.draw(axes, analysed), alt)
-    return Drawn(plot.name, picture, caption, plot.reading)
-
-
-def draw_comparison(analyses: Sequence[Analysis]) -> list[Drawn]:
+def draw_comparison(analyses: Sequence[Analysis]) -> list[PageFigure]:
     """Draw the curves of several detectors over each other."""
-    return [_draw_over(plot, analyses) for plot in CURVES]
+    return [_draw(plot, analyses) for plot in CURVES]
 
 
-def _draw_over(plot: Plot, analyses: Sequence[Analysis]) -> Drawn:
-    name = f"{plot.name}s"
-    caption = " ".join(f"{a.scores.title}: {plot.say(a)}" for a in analyses)
-    alt = f"{name} of {len(analyses)} detectors. {caption}"
-    picture = embed_plot(lambda axes: plot.draw(axes, analyses), alt)
-    return Drawn(name, picture, caption, plot.reading)
+def _draw(plot: Plot, analyses: Sequence[Analysis]) -> PageFigure:
+    """Draw a plot of one analysis, or a curve of several."""
+    first, name = analyses[0], plot.name
+    title, caption = first.scores.title, plot.describe(first)
+    if len(analyses) > 1:
+        name, title = f"{plot.name}s", f"{len(analyses)} detectors"
+        caption = " ".join(f"{a.scores.title}: {plot.describe(a)}" for a in analyses)
+    shown = analyses if plot in CURVES else first
+    alt = f"{name} of {title}. {caption}"
+    picture = embed_plot(lambda axes: plot.draw(axes, shown), alt)
+    return PageFigure(name, picture, caption, plot.reading)
 
 
-def draw_learning(run: Run) -> list[Drawn]:
-    """Draw losses and accuracies over the epochs; nothing where no history is."""
+def draw_learning(run: Run) -> list[PageFigure]:
+    """Draw losses and accuracies over the epochs; nothing if there is no history."""
     record = run.training.history.run
     if record is None:
         return []
-    title = f"{run.model.title} on {run.training.dataset or 'unknown data'}"
-    best, drawn = get_best_epoch(record), []
+    title = f"{run.detector.title} on {run.detector.record.dataset or 'unknown data'}"
+    best, figures = get_best_epoch(record), []
     for name, key, plot, unit in (
         ("Loss", "loss", plot_losses, ""),
         ("Accuracy", "acc", plot_accuracies, " %"),
     ):
-        values = [
-            f"{split} {record[f'{split}_{key}'][best - 1]:.4g}{unit}"
-            for split in ("train", "val", "test")
-        ]
+        values = [f"{s} {record[f'{s}_{key}'][best - 1]:.4g}{unit}" for s in SPLITS]
         caption = f"{name} in epoch {best} of {len(record['val_acc'])}, the best by "
         caption += f"validation accuracy: {', '.join(values)}."
-        draw = partial(plot, run=record, title=title)
         alt = f"{name} over the epochs, {describe_run(record)}. {caption}"
-        reading = (
-            "The training split is measured while it is trained on, the others after "
-            "each epoch. Where the training curve goes on improving and the others "
-            "do not, the detector learns its images by heart."
-        )
-        drawn.append(Drawn(name, embed_plot(draw, alt), caption, reading))
-    return drawn
+        picture = embed_plot(partial(plot, run=record, title=title), alt)
+        figures.append(PageFigure(name, picture, caption, _LEARNING))
+    return figures
 
 
-def draw_samples(run: Run) -> list[tuple[str, list[Picture]]]:
-    """Return thumbnails of random training images under a heading for each class."""
-    rows = []
-    for name, (paths, num) in run.training.samples.items():
-        heading = f"{name}: {len(paths)} random images of {num}"
-        rows.append((heading, [_draw_thumbnail(path, name) for path in paths]))
-    return rows
+def draw_samples(run: Run) -> dict[str, list[Picture]]:
+    """Return thumbnails of random training images of each class."""
+    return {
+        name: [
+            embed_image(
+                read_image(file, at_least=THUMBNAIL).resize((THUMBNAIL, THUMBNAIL)),
+                f"The {name} training image {shorten(file.name, parts=1)}",
+            )
+            for file in files
+        ]
+        for name, files in run.training.samples.items()
+    }
 
 
-def _draw_thumbnail(path: Path, name: str) -> Picture:
-    image = read_image(path, at_least=THUMBNAIL).resize((THUMBNAIL, THUMBNAIL))
-    return embed_image(image, f"The {name} training image {path.name}")
-
-
-def draw_mistake(mistake: Mistake) -> Picture:
+def draw_mistake(mistake: Explanation) -> Picture:
     """Return a mistake's image and maps as one picture."""
-    return embed_image(mistake.strip, describe_mistake(mistake))
+    return embed_image(draw_strip(mistake), describe_mistake(mistake))
 
 
-def draw_means(run: Run) -> list[Drawn]:
+def draw_means(run: Run) -> list[PageFigure]:
     """Draw the mean maps of real and of fake images."""
     scores = run.analysis.scores
     return [_draw_mean(mean, scores.title, scores.split) for mean in run.maps.means]
 
 
-def _draw_mean(mean: MeanMaps, title: str, split: str) -> Drawn:
+def _draw_mean(mean: MeanMaps, title: str, split: str) -> PageFigure:
     name = f"Mean {mean.name}"
     figure_title = f"{title}, {split} split:\nmean {mean.name} of the true class"
     figure = build_mean_maps_figure(mean.maps, mean.counts, figure_title, mean.unit)
@@ -288,10 +279,10 @@ def _draw_mean(mean: MeanMaps, title: str, split: str) -> Drawn:
         "its true class; both classes have one scale."
     )
     picture = embed_figure(figure, f"{name} of {title}. {caption}")
-    return Drawn(name, picture, caption, reading)
+    return PageFigure(name, picture, caption, reading)
 
 
-def describe_counts(counts: Mapping[str, Mapping[str, int]]) -> list[list[Any]]:
+def list_counts(counts: Mapping[str, Mapping[str, int]]) -> list[list[Any]]:
     """Return a row for each split: real, fake, and the share of fakes."""
     rows = []
     for split, of_class in counts.items():

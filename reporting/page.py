@@ -1,34 +1,29 @@
 """From checkpoints to a report: one HTML file that needs nothing else."""
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from files.atomic import check_output
+from files.names import CLASS_NAMES, shorten
 from files.provenance import describe_call, describe_file
-from files.run_files import get_versions
-from hardware import Precision, show_progress
+from hardware import show_progress
+from metrics.names import METRICS, get_interval
 from plots.pages import render_page, save_page
 from plots.paper_tables import build_detectors, build_tests
-from plots.tables import ROWS, format_cell, format_interval, format_number
+from plots.style import format_number, format_with_interval
+from plots.tables import format_ends
 from reporting.figures import (
-    describe_counts,
     draw_analysis,
     draw_comparison,
     draw_learning,
     draw_means,
     draw_mistake,
     draw_samples,
+    list_counts,
 )
 from reporting.runs import Run, Settings, collect_runs
-from reporting.words import (
-    DEFINITIONS,
-    build_card,
-    describe_verdict,
-    grade,
-    list_commands,
-)
+from reporting.words import build_card, describe_verdict, grade, list_commands
 from scores.analysis import compare_detectors
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -36,7 +31,7 @@ _PACKAGES = ("scipy", "scikit-learn", "matplotlib", "grad-cam")
 
 
 def name_report(checkpoint_paths: Sequence[Path], folder: str | Path) -> Path:
-    """Return what a report is called where nobody names it."""
+    """Return what a report is called if nobody names it."""
     paths = list(checkpoint_paths)
     stem = paths[0].stem if len(paths) == 1 else "comparison"
     return Path(folder) / f"{stem}_report.html"
@@ -47,9 +42,7 @@ def write_report(
     output: str | Path,
     settings: Settings,
     *,
-    precision: Precision,
-    script: str,
-    arguments: Sequence[str],
+    call: tuple[str, Sequence[str]],
 ) -> None:
     """Judge and explain detectors, and write all of it as one page.
 
@@ -57,8 +50,7 @@ def write_report(
         checkpoint_paths: one, or several to compare.
         output: the page.
         settings: what is judged, and how.
-        precision: arithmetic of the scores; it says where the models are.
-        script, arguments: what was called, for the page to say.
+        call: the script that was called and its words, for the page to say.
 
     Raises:
         ValueError, OSError: as for `collect_runs`; or the page cannot be written, or
@@ -66,132 +58,79 @@ def write_report(
     """
     inputs = [*checkpoint_paths, *filter(None, [settings.history_path])]
     check_output(Path(output), inputs)
-    runs = collect_runs(checkpoint_paths, settings, precision)
-    versions = {**get_versions(), **{name: version(name) for name in _PACKAGES}}
-    call = describe_call(script, arguments, versions)
-    values = build_values(runs, settings, precision, call=call)
-    save_page(render_page(TEMPLATE, **values), output)
-
-
-def build_values(
-    runs: Sequence[Run],
-    settings: Settings,
-    precision: Precision,
-    *,
-    call: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return what the template names.
-
-    Args:
-        runs: as `collect_runs` returns them.
-        settings, precision: of the same.
-        call: as `describe_call` returns it.
-    """
-    analyses = [run.analysis for run in runs]
-    titles = [analysis.scores.title for analysis in analyses]
-    comparison = None
-    if len(runs) > 1:
-        comparison = {
-            "detectors": build_detectors(analyses),
-            "grades": [grade(analysis.report) for analysis in analyses],
-            "tests": build_tests(compare_detectors(analyses)),
-            "figures": draw_comparison(analyses),
-        }
-    options = {
-        "settings": settings,
-        "precision": precision.name,
-        "brief": len(runs) > 1,
-    }
-    return {
-        "title": ", ".join(titles),
-        "runs": [
-            _describe_run(run, call, **options) for run in show_progress(runs, "draw")
+    runs = collect_runs(checkpoint_paths, settings)
+    called = describe_call(*call, *_PACKAGES)
+    page = render_page(
+        TEMPLATE,
+        parts=[
+            _build_part(run, settings, called["versions"], brief=len(runs) > 1)
+            for run in show_progress(runs, "draw")
         ],
-        "comparison": comparison,
-        "call": call,
-        "settings": settings,
-        "precision": precision,
+        comparison=_build_comparison(runs) if len(runs) > 1 else None,
+        title=", ".join(run.analysis.scores.title for run in runs),
+        settings=settings,
+        call=called,
+        class_names=CLASS_NAMES,
+        draw_mistake=draw_mistake,
+        shorten=shorten,
+        format_with_interval=format_with_interval,
+    )
+    save_page(page, output)
+
+
+def _build_comparison(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what the template shows of several runs side by side."""
+    analyses = [run.analysis for run in runs]
+    return {
+        "detectors": build_detectors(analyses),
+        "grades": [grade(analysis.numbers) for analysis in analyses],
+        "tests": build_tests(compare_detectors(analyses)),
+        "figures": draw_comparison(analyses),
     }
 
 
-def _describe_run(
-    run: Run,
-    call: Mapping[str, Any],
-    *,
-    settings: Settings,
-    precision: str,
-    brief: bool,
+def _build_part(
+    run: Run, settings: Settings, versions: Mapping[str, str], *, brief: bool
 ) -> dict[str, Any]:
     """Return what the template shows of one run."""
-    history, scores = run.training.history, run.analysis.scores
-    files = [*scores.provenance["inputs"]]
-    if history.run:
-        files.append(describe_file(history.path))
+    history, record = run.training.history, run.detector.record
+    flags = [
+        (f"--{n}".replace("_", "-"), str(v)[:200]) for n, v in record.flags.items()
+    ]
+    trained = {str(name): str(version) for name, version in record.versions.items()}
+    names = dict.fromkeys([*versions, *trained])
     return {
-        "title": scores.title,
+        "run": run,
         "verdict": describe_verdict(run),
-        "training": run.training,
-        "counts": describe_counts(run.training.counts),
+        "counts": list_counts(run.training.counts),
         "samples": draw_samples(run),
-        "flags": _list_flags(run),
-        "details": run.model.details,
+        "flags": flags,
         "learning": draw_learning(run),
-        "numbers": list_numbers(run.analysis.report),
-        "points": run.analysis.report["operating_points"],
-        "report": run.analysis.report,
-        "scores": scores,
+        "numbers": list_numbers(run.analysis.numbers),
         "figures": draw_analysis(run.analysis, brief=brief),
-        "sides": run.maps.sides,
-        "draw_mistake": draw_mistake,
         "means": draw_means(run),
         "card": build_card(run),
-        "files": files,
-        "versions": _compare_versions(run, call),
-        "commands": list_commands(run, settings, precision),
-        "format_cell": format_cell,
+        "commands": list_commands(run, settings),
+        "files": [run.detector.provenance]
+        + ([describe_file(history.path)] if history.run else []),
+        "versions": [(n, trained.get(n, "-"), versions.get(n, "-")) for n in names],
     }
 
 
-def list_numbers(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_numbers(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return every number as a row: its name, value, interval and definition.
 
     Args:
-        report: of an analysis.
+        numbers: of an analysis.
     """
-    rows = [
+    return [
         {
-            "name": words,
-            "value": report[name],
-            "text": format_number(report[name]),
-            "interval": report[f"{name}_interval"] or (),
-            "range": "-" if report[name] is None else format_interval(report, name),
-            "definition": DEFINITIONS[name],
+            "name": metric.words,
+            "value": numbers[name],
+            "text": format_number(numbers[name]),
+            "interval": get_interval(numbers, name) or (),
+            "range": format_ends(numbers, metric),
+            "definition": metric.definition,
         }
-        for name, words in ROWS.items()
+        for name, metric in METRICS.items()
     ]
-    chance = "-"
-    if report["ece"] is not None:
-        floor, p_value = report["ece_noise_floor"], report["ece_p_value"]
-        chance = f"by chance {floor:.4f}, p = {p_value:.2g}"
-    for name, words, text in (
-        ("ece", "calibration error (ECE)", chance),
-        ("eer_threshold", "EER threshold", "-"),
-    ):
-        value = report[name]
-        row = {"name": words, "value": value, "text": format_number(value)}
-        row |= {"interval": (), "range": text, "definition": DEFINITIONS[name]}
-        rows.append(row)
-    return rows
-
-
-def _list_flags(run: Run) -> list[tuple[str, str]]:
-    """Return a training's flags as its command line spells them."""
-    flags = run.model.details.get("flags", {})
-    return [(f"--{str(k).replace('_', '-')}", str(v)[:200]) for k, v in flags.items()]
-
-
-def _compare_versions(run: Run, call: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return a row for each package: its version in the training, and on this page."""
-    trained, now = run.model.details.get("versions", {}), call["versions"]
-    names = dict.fromkeys([*now, *map(str, trained)])
-    return [(n, str(trained.get(n, "-")), now.get(n, "-")) for n in names]

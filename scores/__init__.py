@@ -1,9 +1,8 @@
 """What a detector said of each image, and everything that follows from it; no torch.
 
 Start at `score_sets.py`: the scores of one detector on one dataset. `score_files.py`:
-the same from CSV and to CSV. `groups.py`: frames of one video; subsets; leaks between
-splits. `analysis.py`: all numbers of one detector, and comparisons; to be imported by
-its name, as it brings scikit-learn.
+the same from CSV and to CSV. `groups.py`: frames of one video, subsets, leaks between
+splits. `analysis.py`: all numbers of one detector, and comparisons.
 """
 
 from scores.groups import find_leaks, groups_from_names, subsets_from_names

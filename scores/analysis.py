@@ -1,7 +1,5 @@
 """Everything computed from one score set, and comparisons of several."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -10,11 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metrics.calibration import ReliabilityBins, compute_reliability_bins
-from metrics.cells import Samples, check_samples
-from metrics.checks import index_groups
 from metrics.delong import AucComparison, compute_paired_delong_test
-from metrics.report import compute_report
-from metrics.roc import RocCurve, compute_roc_band, compute_roc_curve
+from metrics.error_rates import (
+    RocBand,
+    RocCurve,
+    compute_roc_band,
+    compute_roc_curve,
+)
+from metrics.samples import Samples, check_samples
+from metrics.summary import compute_summary
 from scores.groups import compute_group_scores
 from scores.score_sets import ScoreSet
 
@@ -26,21 +28,27 @@ _VALIDATION_NOTE = (
 
 @dataclass(frozen=True)
 class Analysis:
-    """The numbers behind every figure of one score set."""
+    """All there is to show of one score set.
+
+    Attributes:
+        scores: what was analysed.
+        roc, band: its ROC curve, and the band around it.
+        bins: of the reliability diagram; None if scores are not probabilities.
+        numbers: by name, as saved in the JSON file.
+        subsets: the analysis of each of the samples' subsets.
+    """
 
     scores: ScoreSet
     roc: RocCurve
-    band_fprs: np.ndarray  # (F,)
-    band_low: np.ndarray  # (F,) lowest TPR
-    band_high: np.ndarray  # (F,) highest TPR
-    bins: ReliabilityBins | None  # None where scores are no probabilities
-    report: dict[str, Any]  # as saved in the JSON file
-    subsets: Sequence[Analysis] = ()  # of each of the samples' subsets
+    band: RocBand
+    bins: ReliabilityBins | None
+    numbers: dict[str, Any]
+    subsets: Sequence["Analysis"] = ()
 
     @property
     def sizes(self) -> str:
         """What was judged, such as '60 real and 40 fake images'."""
-        num_real, num_fake = self.report["num_real"], self.report["num_fake"]
+        num_real, num_fake = self.numbers["num_real"], self.numbers["num_fake"]
         return f"{num_real} real and {num_fake} fake {self.scores.unit}"
 
 
@@ -49,7 +57,7 @@ class Comparison(NamedTuple):
 
     a: Analysis
     b: Analysis
-    test: AucComparison | None  # None: could not be tested, and `note` says why
+    test: AucComparison | None  # None if there is none, and `note` says why
     num_common: int = 0
     holm_p_value: float | None = None  # corrected for the number of tests
     note: str = ""
@@ -62,7 +70,7 @@ def analyse(
     seed: int = 0,
     prevalence: float | None = None,
 ) -> Analysis:
-    """Compute the report, curves and bands of one score set, and of its subsets.
+    """Compute the numbers, curves and bands of one score set, and of its subsets.
 
     Args:
         scores: what to analyse; with groups, intervals are by group.
@@ -70,76 +78,59 @@ def analyse(
         prevalence: share of fakes where the detector is to be used, in (0, 1), for
             the predictive values; None leaves these out.
 
-    Returns:
-        The numbers, drawing and saving nothing.
-
     Raises:
         ValueError: for scores or labels that cannot be measured.
     """
     if prevalence is not None and not 0 < prevalence < 1:
         raise ValueError(f"prevalence must lie between 0 and 1, got {prevalence:g}")
-    options = {
-        "num_resamples": num_resamples,
-        "seed": seed,
-        "prevalence": prevalence,
-    }
+    options = {"num_resamples": num_resamples, "prevalence": prevalence, "seed": seed}
     analysis = _analyse_whole(scores, **options)
     subsets = [_analyse_whole(part, **options) for part in _split_subsets(scores)]
     return replace(analysis, subsets=subsets)
 
 
-def _analyse_whole(scores: ScoreSet, *, seed: int, **options: Any) -> Analysis:
+def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
     samples = check_samples(
         scores.scores,
         scores.labels,
         scores.threshold,
         fake_scores=scores.fake_scores,
         llrs=scores.llrs,
+        groups=scores.groups,
     )
-    group_index = None
+    numbers = compute_summary(samples, **options)
     if scores.groups is not None:
-        group_index = index_groups(scores.groups, scores.labels.size)
-    report = compute_report(samples, group_index, seed=seed, **options)
-    report |= _analyse_groups(scores, samples, seed=seed, **options)
-    curve = compute_roc_curve(samples.scores, samples.labels)
-    band = compute_roc_band(samples, curve, group_index, seed=seed)
+        numbers |= _analyse_groups(scores.groups, samples, **options)
+    if scores.split == "val":
+        numbers["notes"].insert(0, _VALIDATION_NOTE)
+    curve = compute_roc_curve(samples)
     bins = None
     if samples.fake_scores is not None:
         bins = compute_reliability_bins(samples.fake_scores, samples.labels)
-    notes = list(report["notes"])
-    if scores.split == "val":
-        notes.insert(0, _VALIDATION_NOTE)
     return Analysis(
         scores=scores,
         roc=curve,
-        band_fprs=band.false_positive_rates,
-        band_low=band.low,
-        band_high=band.high,
+        band=compute_roc_band(samples, curve, seed=options["seed"]),
         bins=bins,
-        report={**_describe(scores, report), **report, "notes": notes},
+        numbers={
+            "dataset": scores.dataset,
+            "split": scores.split or None,
+            "model": scores.model,
+            "detector": scores.detector or None,
+            "positive_class": "fake",
+            "threshold_source": scores.threshold_source,
+            "auc_of_real_score": 1 - numbers["auc"],
+            **numbers,
+        },
     )
 
 
-def _describe(scores: ScoreSet, report: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "dataset": scores.dataset,
-        "split": scores.split or None,
-        "model": scores.model,
-        "detector": scores.detector or None,
-        "positive_class": "fake",
-        "threshold_source": scores.threshold_source,
-        "auc_of_real_score": 1 - report["auc"],
-    }
-
-
 def _analyse_groups(
-    scores: ScoreSet, samples: Samples, **options: Any
+    groups: Sequence[str], samples: Samples, **options: Any
 ) -> dict[str, Any]:
-    """Metrics of the groups' mean scores, where every group has one label."""
-    if scores.groups is None:
-        return {}
+    """Measure the groups' mean scores, if every group has one label."""
     try:
-        grouped = compute_group_scores(samples.judged, samples.labels, scores.groups)
+        grouped = compute_group_scores(samples.judged, samples.labels, groups)
         means = grouped.fake_scores
         group_samples = check_samples(
             means,
@@ -147,13 +138,13 @@ def _analyse_groups(
             samples.threshold,
             fake_scores=None if samples.fake_scores is None else means,
         )
-    except ValueError as error:  # an answer, not a failure: say why there is none
+    except ValueError as error:  # an answer, not a failure
         return {"group_level": None, "group_level_note": str(error)}
-    return {"group_level": compute_report(group_samples, **options)}
+    return {"group_level": compute_summary(group_samples, **options)}
 
 
 def _split_subsets(scores: ScoreSet) -> list[ScoreSet]:
-    """Return each subset by itself: of one class only, against all of the other."""
+    """Return each subset by itself; one of a single class with all of the other."""
     if scores.subsets is None:
         return []
     names = np.asarray(scores.subsets)
@@ -170,18 +161,15 @@ def _split_subsets(scores: ScoreSet) -> list[ScoreSet]:
 
 def _choose(scores: ScoreSet, places: np.ndarray, name: str) -> ScoreSet:
     """Return some of the samples, as a detector's named part."""
-    columns = {
-        column: None if values is None else [values[place] for place in places]
-        for column in ("paths", "groups")
-        for values in [getattr(scores, column)]
-    }
-    arrays = {
-        column: None if values is None else values[places]
-        for column in ("scores", "labels", "fake_scores", "llrs")
-        for values in [getattr(scores, column)]
-    }
+    chosen: dict[str, Any] = {}
+    for column in ("scores", "labels", "fake_scores", "llrs", "paths", "groups"):
+        values = getattr(scores, column)
+        if isinstance(values, np.ndarray):
+            chosen[column] = values[places]
+        elif values is not None:
+            chosen[column] = [values[place] for place in places]
     detector = ", ".join(filter(None, (scores.detector, name)))
-    return replace(scores, **columns, **arrays, subsets=None, detector=detector)
+    return replace(scores, **chosen, subsets=None, detector=detector)
 
 
 def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
@@ -191,10 +179,9 @@ def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
         analyses: any number.
 
     Returns:
-        All pairs. Samples are joined by their names, whatever their order; each pair
-        has its paired DeLong test, by group where the first of the two has groups,
-        and the p-value corrected by Holm for all the tests that were made. A pair that
-        cannot be tested says why.
+        All pairs. Samples are joined by their names, whatever their order. Each pair
+        has its paired DeLong test, by group if the first of the two has groups, and the
+        p-value corrected by Holm for all tests. A pair that cannot be tested says why.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
@@ -211,7 +198,7 @@ def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
 
 
 def correct_by_holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values that keep the chance of any false alarm, each up to 1."""
+    """Correct p-values for the chance of any false alarm among them."""
     order = np.argsort(p_values)
     factors = np.arange(len(p_values), 0, -1)
     corrected = np.maximum.accumulate(np.asarray(p_values)[order] * factors)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from files.names import FAKE
-from metrics.checks import check_scores_and_labels
+from metrics.samples import check_scores_and_labels
 
 # 'video7' in 'video7_031.png', and all of a name without an underscore but its ending.
 PREFIX_PATTERN = r"^([^_]+?)(?:_|\.[^.]*$|$)"
@@ -45,10 +45,10 @@ def groups_from_names(
     """Take each sample's group out of its file name.
 
     Args:
-        names: file names or paths; folders are left out of the match.
+        names: file names or paths, of which folders are ignored.
         pattern: a regular expression, searched in the name. The group is what its
-            first parentheses match, or the whole match where it has none;
-            'prefix' stands for what comes before the first '_', else the ending.
+            first parentheses match, or the whole match if it has none; 'prefix' stands
+            for what comes before the first '_', or else before the ending.
 
     Returns:
         A group for each name; None without a pattern: each sample on its own.
@@ -80,7 +80,7 @@ def subsets_from_names(
         pattern: a regular expression, as for `groups_from_names`.
 
     Returns:
-        A subset for each name, '' for real samples of none; None without a pattern.
+        A subset for each name, '' for a real sample in none; None without a pattern.
 
     Raises:
         ValueError: for a broken pattern, or one that does not match a fake's path.
@@ -102,7 +102,7 @@ def _compile(pattern: str, what: str) -> re.Pattern[str]:
         return re.compile(pattern)
     except re.error as error:
         raise ValueError(
-            f"{what} pattern {pattern!r} is no regular expression: {error}"
+            f"{what} pattern {pattern!r} is not a regular expression: {error}"
         ) from None
 
 
@@ -115,7 +115,7 @@ def _find_first(pattern: re.Pattern[str], text: str) -> str:
 def compute_group_scores(
     fake_scores: ArrayLike, labels: ArrayLike, groups: ArrayLike
 ) -> GroupScores:
-    """Average the scores of each group, as one judges a video by its frames.
+    """Average the scores of each group, to judge a video by its frames.
 
     Args:
         fake_scores: (N,) finite numbers, higher is more fake.
@@ -123,10 +123,10 @@ def compute_group_scores(
         groups: (N,) names.
 
     Returns:
-        One score and label a group.
+        One score and label per group.
 
     Raises:
-        ValueError: where a group holds real and fake samples, or on refused input.
+        ValueError: a group holds real and fake samples, or input is refused.
     """
     scores, labels = check_scores_and_labels(fake_scores, labels)
     group_names = np.asarray(groups)
@@ -148,7 +148,7 @@ def compute_group_scores(
 
 
 def find_leaks(groups_by_split: Mapping[str, Iterable[str]]) -> list[Leak]:
-    """Find groups that stand in more than one split.
+    """Find groups that are in more than one split.
 
     Args:
         groups_by_split: split name -> groups of its samples.

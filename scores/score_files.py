@@ -19,10 +19,10 @@ from scores.groups import groups_from_names, subsets_from_names
 from scores.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
 
 HEADER = ("path", "label", "score", "group", "logit_difference", "llr", "subset")
-# What stands for `logit_difference` where the scores are another program's.
+# In place of `logit_difference` if the scores are another program's.
 RAW_COLUMN = "raw_score"
 _OWN_NUMBERS = {"logit_difference", RAW_COLUMN, "llr"}
-# Columns that name the samples, by what other programs call them.
+# What other programs call the column that names the samples.
 USUAL_PATH_COLUMNS = ("path", "filepath", "imagepath", "imgpath", "file", "filename")
 USUAL_PATH_COLUMNS += ("imagefile", "imagename", "image", "img", "name", "utterance")
 SEPARATORS = (",", ";", "\t")
@@ -37,16 +37,16 @@ _LABELS = dict.fromkeys(_REAL_WORDS, REAL) | dict.fromkeys(_FAKE_WORDS, FAKE)
 
 @dataclass(frozen=True)
 class ScoreFormat:
-    """How a file of scores is to be read.
+    """How to read a file of scores.
 
     Attributes:
         score_column, label_column: what they are called.
-        path_column: what names the samples; None looks for the usual names, an empty
-            text leaves the samples without names.
-        group_column: what belongs together; None for no groups.
-        subset_column: what part of the data a sample is of; None for no parts.
+        path_column: of the samples' names; None looks for a usual one, an empty text
+            leaves the samples without names.
+        group_column: of what belongs together; None for no groups.
+        subset_column: of the part of the data; None for no parts.
         positive_label: the label that means fake; the file's other one means real.
-            None reads the words in use: real, bonafide, genuine, false, 0 against
+            None reads the usual words: real, bonafide, genuine, false, 0 against
             fake, spoof, true, 1 and the like.
         lower_is_fake: scores are higher for real samples.
     """
@@ -65,8 +65,8 @@ class _Table(NamedTuple):
 
     path: Path
     cells: dict[str, list[str]]
-    numbers: dict[str, array]  # an empty cell is NaN
-    lines: array  # where each row ends
+    numbers: dict[str, array]  # of float, an empty cell is NaN
+    lines: array  # of int: where each row ends
     path_column: str | None
     is_own: bool  # written by `save_score_set`
     has_decimal_commas: bool
@@ -85,7 +85,7 @@ def load_score_set(
     group_pattern: str | None = None,
     subset_pattern: str | None = None,
 ) -> ScoreSet:
-    """Load scores that this suite, or any other program, wrote.
+    """Load scores that this suite or any other program wrote.
 
     Args:
         path: CSV file with a header line, UTF-8, its columns separated by comma,
@@ -93,18 +93,18 @@ def load_score_set(
         score_format: which columns it has and what they mean.
         dataset, model: what to call it; by default after the file.
         group_pattern, subset_pattern: take groups or subsets out of the samples'
-            names, as `groups_from_names` and `subsets_from_names` do.
+            names, like `groups_from_names` and `subsets_from_names`.
 
     Returns:
         The samples, in the file's order. Scores that all lie in [0, 1] are P(fake)
-        (P(real) with `lower_is_fake`), and the threshold is 0.5. Others are ranked
-        by only, and the threshold is 0. Files of `save_score_set` give back all that
+        (P(real) with `lower_is_fake`), and the threshold is 0.5. Others only rank the
+        samples, and the threshold is 0. Files of `save_score_set` give back all that
         was saved.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a column is missing or named twice, a row has another number of
-            cells, a value is none, or a name stands twice (the message names the
+            cells, a value makes no sense, or a name is repeated (the message names the
             line); a pattern finds nothing.
     """
     path = Path(path)
@@ -140,8 +140,8 @@ def load_score_set(
 
 
 def _read_table(path: Path, score_format: ScoreFormat) -> _Table:
-    """Read the columns that are asked for, every row with as many cells as names."""
-    # No newline is translated: one within a quoted name stays what it is.
+    """Read the wanted columns; every row must have as many cells as the header."""
+    # Newlines are not translated, so one within a quoted name stays what it is.
     with path.open(
         encoding="utf-8-sig", errors="surrogateescape", newline=""
     ) as handle:
@@ -159,18 +159,18 @@ def _read_table(path: Path, score_format: ScoreFormat) -> _Table:
             )
             _read_rows(csv.reader(handle, **dialect), header, table, score_format)
         except csv.Error as error:
-            raise ValueError(f"{path} is no CSV file: {error}") from error
+            raise ValueError(f"{path} is not a CSV file: {error}") from error
     if not table.lines:
         raise ValueError(f"{path} holds no scores, only a header")
     return table
 
 
 def _read_header(line: str) -> tuple[list[str], dict[str, Any]]:
-    """Take the names of the columns, and how cells are written, out of a first line."""
+    """Return the columns' names, and how cells are written, from the first line."""
     headers = {s: next(csv.reader([line], delimiter=s), []) for s in SEPARATORS}
     separator = max(headers, key=lambda separator: len(headers[separator]))
     header = headers[separator]
-    # Spaces behind separators are no part of names where the header has some.
+    # If the header has spaces after separators, they do not belong to names.
     has_spaces = any(name.startswith(" ") for name in header)
     dialect = {"delimiter": separator, "skipinitialspace": has_spaces, "strict": True}
     return [name.strip() for name in header], dialect
@@ -181,7 +181,7 @@ def _check_header(header: Sequence[str], score_format: ScoreFormat, path: Path) 
     known = f"it has {', '.join(map(repr, header)) or 'none'}"
     for name in filter(None, header):
         if header.count(name) > 1:
-            raise ValueError(f"{path}, line 1: the column {name!r} stands twice")
+            raise ValueError(f"{path}, line 1: the column {name!r} is there twice")
     asked = _list_asked_columns(score_format)
     if missing := {what: name for what, name in asked.items() if name not in header}:
         names = " and no column ".join(map(repr, missing.values()))
@@ -191,13 +191,13 @@ def _check_header(header: Sequence[str], score_format: ScoreFormat, path: Path) 
 
 
 def _list_asked_columns(score_format: ScoreFormat) -> dict[str, str]:
-    """Return the columns that are read, by the field that names each."""
+    """Return the wanted columns, by the field that names each."""
     asked = {what: getattr(score_format, f"{what}_column") for what in _COLUMNS}
     return {f"{what}_column": name for what, name in asked.items() if name}
 
 
 def _find_path_column(header: Sequence[str], score_format: ScoreFormat) -> str | None:
-    """Return the column that names the samples: the one asked for, or a usual one."""
+    """Return the column that names the samples: the wanted one, or a usual one."""
     if score_format.path_column is not None:
         return score_format.path_column or None
     plain = {name.lower().replace("_", "").replace("-", ""): name for name in header}
@@ -205,7 +205,7 @@ def _find_path_column(header: Sequence[str], score_format: ScoreFormat) -> str |
 
 
 def _is_own(header: Sequence[str], score_format: ScoreFormat) -> bool:
-    """Say whether a file is of this suite, and its scores are asked for as they are."""
+    """Say whether this suite wrote a file, and its scores are wanted as they are."""
     names = {RAW_COLUMN if name not in header else name for name in HEADER}
     is_plain = score_format.score_column == "score" and not score_format.lower_is_fake
     return is_plain and names <= set(header)
@@ -219,7 +219,7 @@ def _read_rows(
     names = [name for what, name in asked.items() if what != "score_column"]
     names += filter(None, [table.path_column])
     words = [
-        # Words that many rows share are kept once.
+        # Words that many rows share are kept in memory once.
         (
             header.index(name),
             table.cells.setdefault(name, []).append,
@@ -243,7 +243,7 @@ def _read_rows(
             )
         for index, keep, share in words:
             keep(share(row[index]))
-        # Kept as numbers at once: of a million rows their texts would take 65 MB.
+        # Kept as numbers, because a million rows' texts would take 65 MB.
         for index, column, name in numbers:
             column.append(_read_number(row[index], name, table))
 
@@ -255,12 +255,12 @@ def _read_number(text: str, column: str, table: _Table) -> float:
     except ValueError:
         number = math.nan
     if text and not math.isfinite(number):
-        raise table.refuse(-1, f"{column} {text!r:.60} is no finite number")
+        raise table.refuse(-1, f"{column} {text!r:.60} is not a finite number")
     return number
 
 
 def _read_labels(table: _Table, score_format: ScoreFormat) -> np.ndarray:
-    """Return the labels (N,), told by the words in use or by the positive one."""
+    """Return the labels (N,), by the usual words or by the positive one."""
     texts = table.cells[score_format.label_column]
     words = {text: text.strip().lower() for text in dict.fromkeys(texts)}
     meanings = _LABELS
@@ -280,7 +280,7 @@ def _read_labels(table: _Table, score_format: ScoreFormat) -> np.ndarray:
 def _tell_by_positive_label(
     words: Mapping[str, str], positive: str, table: _Table
 ) -> dict[str, int]:
-    """Return what the two labels of a file mean, one of which is the positive one."""
+    """Return what a file's two labels mean, given the positive one."""
     found, meant = set(words.values()), positive.strip().lower()
     if meant not in found or len(found) > 2:
         raise ValueError(
@@ -302,7 +302,7 @@ def _read_scores(table: _Table, score_format: ScoreFormat) -> dict[str, Any]:
             "fake_scores": None,
             "score_name": RAW_SCORE,
             "threshold": 0.0,
-            "threshold_source": "default; arbitrary, as the scores are no "
+            "threshold_source": "default; arbitrary, as the scores are not "
             f"probabilities: --calibrate-on or --threshold choose one{hint}",
         }
     if score_format.lower_is_fake:
@@ -313,7 +313,7 @@ def _read_scores(table: _Table, score_format: ScoreFormat) -> dict[str, Any]:
 
 
 def _read_own_scores(table: _Table) -> dict[str, Any]:
-    """Return the raw scores and likelihood ratios that this suite had saved."""
+    """Return the raw scores and likelihood ratios that this suite saved."""
     saved: dict[str, Any] = {}
     names = {"logit_difference": LOGIT_DIFFERENCE, RAW_COLUMN: RAW_SCORE}
     for column, name in names.items():
@@ -333,12 +333,12 @@ def _get_numbers(table: _Table, column: str) -> np.ndarray:
     numbers = np.array(table.numbers[column])
     empty = np.flatnonzero(np.isnan(numbers))
     if empty.size:
-        raise table.refuse(int(empty[0]), f"{column} '' is no finite number")
+        raise table.refuse(int(empty[0]), f"{column} '' is not a finite number")
     return numbers
 
 
 def _read_names(table: _Table, labels: np.ndarray) -> list[str] | None:
-    """Return what names each sample, no name twice; None where nothing does."""
+    """Return the samples' names, none of them twice; None without names."""
     if table.path_column is None or not any(table.cells[table.path_column]):
         return None
     names = _read_words(table, table.path_column)
@@ -355,9 +355,9 @@ def _read_names(table: _Table, labels: np.ndarray) -> list[str] | None:
 def _describe_repetition(
     table: _Table, labels: np.ndarray, first: int, second: int
 ) -> str:
-    """Say of two rows of one name what is wrong with that."""
+    """Say what is wrong with two rows that share a name."""
     name, line = table.cells[table.path_column][second], table.lines[first]
-    what = f"{table.path_column} {name!r:.200} stands in line {line} already"
+    what = f"{table.path_column} {name!r:.200} is in line {line} already"
     if labels[first] != labels[second]:
         what += f", there {CLASS_NAMES[labels[first]]}, here the other"
     return f"{what}; a sample counts once (--path-column names another column, '' none)"
@@ -372,7 +372,7 @@ def _read_words(table: _Table, column: str) -> list[str]:
 
 
 def _read_subsets(table: _Table, column: str, labels: np.ndarray) -> list[str]:
-    """Return a column's texts, none of a fake's empty; real samples may have none."""
+    """Return a column's texts; only real samples may have empty ones."""
     subsets = table.cells[column]
     for index, (subset, label) in enumerate(zip(subsets, labels, strict=True)):
         if label == FAKE and not subset:
@@ -383,9 +383,9 @@ def _read_subsets(table: _Table, column: str, labels: np.ndarray) -> list[str]:
 def save_score_set(scores: ScoreSet, path: str | Path) -> None:
     """Save all that is known of each sample; `load_score_set` reads the same numbers.
 
-    The column `score` is P(fake), or the score where there is none. The column
-    `logit_difference` is called `raw_score` where the scores are another program's,
-    and is empty where P(fake) is all there is.
+    The column `score` is P(fake), or the score if there is no P(fake). The column
+    `logit_difference` is called `raw_score` if the scores are another program's, and is
+    empty if P(fake) is all there is.
 
     Raises:
         OSError: the file cannot be written.
@@ -410,6 +410,6 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
 
 
 def _list_values(column: Sequence[Any] | np.ndarray) -> Iterable[Any]:
-    """Return Python's own numbers, which are written so that nothing is lost."""
+    """Return Python's own numbers, which are written without loss."""
     is_array = isinstance(column, np.ndarray)
     return (value.item() for value in column) if is_array else column

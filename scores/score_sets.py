@@ -28,18 +28,18 @@ class ScoreSet:
         scores: float64 (N,), what samples are ranked by, higher is more fake: from a
             checkpoint fake's logit minus real's, from elsewhere as given.
         labels: (N,) 0 real, 1 fake.
-        fake_scores: float64 (N,) P(fake); None where the scores are no probabilities
-            and nothing calibrates them.
+        fake_scores: float64 (N,) P(fake); None if the scores are not probabilities and
+            nothing calibrates them.
         llrs: float64 (N,) calibrated log-likelihood ratios, fake over real, natural
-            log; None where no calibration is known.
-        paths: (N,) what names each sample; None: nothing can be paired by name.
-        groups: (N,) what belongs together; None: each sample on its own.
-        subsets: (N,) the part of the data that a sample is of, such as a forgery
-            method; None for no parts.
-        threshold: of `fake_scores` where there are some, else of `scores`.
+            log; None without a calibration.
+        paths: (N,) each sample's name; None if nothing can be paired by name.
+        groups: (N,) what belongs together; None for independent samples.
+        subsets: (N,) the part of the data, such as a forgery method, that a sample
+            belongs to; None for no parts.
+        threshold: of `fake_scores` if there are any, else of `scores`.
         threshold_source, llr_source: where these come from, in words.
         unit: what the samples are called.
-        detector: told apart by this where model and dataset are equal.
+        detector: what to call it if model and dataset do not tell it from others.
         score_name: what `scores` are: P(fake), logit difference or score.
         provenance: what the scores were made from, for the JSON file.
     """
@@ -91,7 +91,7 @@ def calibrate_on(
     max_fpr: float | None = None,
     confidence: float | None = None,
 ) -> ScoreSet:
-    """Choose threshold, P(fake) and likelihood ratios by a detector's other scores.
+    """Choose threshold, P(fake) and likelihood ratios on a detector's other scores.
 
     Args:
         scores: what is to be analysed.
@@ -101,12 +101,12 @@ def calibrate_on(
 
     Returns:
         The scores, with log-likelihood ratios from a logistic regression on the
-        validation scores (on their log odds where these are all P(fake) there is), and
-        P(fake) for as many fakes among the samples as there are in validation.
+        validation scores (on their log odds if they are P(fake)), and with P(fake) for
+        the share of fakes that validation has.
 
     Raises:
-        ValueError: for scores that cannot be measured, or too few real samples for
-            the threshold that is asked for.
+        ValueError: for scores that cannot be measured, or with too few real samples
+            for the threshold.
     """
     is_probability = {scores.score_name, validation.score_name} == {PROBABILITY}
     scale = _compute_log_odds if is_probability else np.asarray
@@ -138,12 +138,12 @@ def calibrate_on(
 
 
 def _compute_log_odds(fake_scores: np.ndarray) -> np.ndarray:
-    """Return log odds, finite also where float32 rounds P(fake) to 0 or 1."""
+    """Return log odds, finite even if float32 rounded P(fake) to 0 or 1."""
     return special.logit(np.clip(fake_scores, _LEAST_P, 1 - _LEAST_P))
 
 
 def tell_apart(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:
-    """Keep the detector's own name only where model and dataset do not tell it.
+    """Drop each detector's own name if model and dataset are name enough.
 
     Raises:
         ValueError: two sets would still be saved under one name.
@@ -158,7 +158,7 @@ def tell_apart(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:
     (name, count), *_ = Counter(scores.name for scores in named).most_common(1)
     if count > 1:
         raise ValueError(
-            f"{count} inputs would be saved as {name}_*: give files of different names"
+            f"{count} inputs would be saved as {name}_*: give files of other names"
         )
     return named
 

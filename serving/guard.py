@@ -1,4 +1,4 @@
-"""Whose requests are answered: nobody's but those of the page itself."""
+"""Which requests are answered: only those of the page itself."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ HEADERS = {
 
 
 def explain_refusal(headers: Mapping[str, str], host: str) -> str | None:
-    """Say why a request is not answered; None where it is.
+    """Say why a request is not answered; None if it is.
 
-    A page from elsewhere that the user's browser shows could otherwise use the
-    detector: by sending requests to this machine (told by their Origin), or by giving
-    its own name this machine's address (DNS rebinding, told by the Host).
+    Otherwise a page from elsewhere, open in the same browser, could use the detector:
+    by sending requests to this machine (its Origin gives it away), or by giving its
+    own name this machine's address (DNS rebinding; the Host gives it away).
 
     Args:
         headers: of the request.
@@ -41,8 +41,8 @@ def explain_refusal(headers: Mapping[str, str], host: str) -> str | None:
 def is_own_host(given: str, host: str) -> bool:
     """Say whether a Host header names this machine.
 
-    It does if it is a local name, or what the server listens at; where that is every
-    address, any number is good: only names can be made to lead here.
+    It does if it is a local name, or what the server listens at. If that is every
+    address, any number will do: only names can be made to lead here.
     """
     try:
         name = urlsplit(f"//{given}").hostname or ""

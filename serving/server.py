@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from importlib.util import find_spec
 from typing import Any
 
 from serving.guard import is_every_address
@@ -11,23 +12,14 @@ try:
 except ImportError:  # an optional extra: requirements-page.txt
     waitress = None
 
-try:
-    import flask
-except ImportError:
-    flask = None
-
-NUM_THREADS = 8  # one judges, some wait, the others say that they are too many
+NUM_THREADS = 8  # one judges, some wait, the rest turn requests away
 MOST_CONNECTIONS = 50
-PATIENCE_S = 60  # with a client that sends nothing
+PATIENCE_S = 60  # with a client that is silent
 
 
 def check_installed() -> None:
-    """Raise ValueError where the page's optional libraries are missing."""
-    missing = [
-        name
-        for name, module in (("Flask", flask), ("waitress", waitress))
-        if module is None
-    ]
+    """Raise ValueError if the page's optional libraries are missing."""
+    missing = [name for name in ("Flask", "waitress") if not find_spec(name.lower())]
     if missing:
         raise ValueError(
             f"the page needs {' and '.join(missing)}: "
@@ -36,15 +28,14 @@ def check_installed() -> None:
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Take a port, so that it is known to be free before anything is loaded.
+    """Take a port before anything is loaded: it may not be free.
 
     Args:
         host: name or address to listen at.
         port: 0 takes any that is free.
 
     Raises:
-        ValueError: the port is in use, or not to be had; or the host is not this
-            machine's.
+        ValueError: the port is in use or not allowed, or the host is not this machine.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -90,9 +81,9 @@ def serve(app: Any, listening: socket.socket, *, most_bytes: int) -> None:
         threads=NUM_THREADS,
         connection_limit=MOST_CONNECTIONS,
         channel_timeout=PATIENCE_S,
-        # A little more, so that the application says what is allowed.
+        # Slightly more, so that the application can say what is allowed.
         max_request_body_size=most_bytes + 1_000_000,
-        inbuf_overflow=most_bytes + 2_000_000,  # beyond, it would go to a file
+        inbuf_overflow=most_bytes + 2_000_000,  # above it, a file would be written
         outbuf_overflow=100_000_000,
         ident=None,
     )

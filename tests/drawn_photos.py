@@ -9,6 +9,7 @@ from PIL import Image
 
 from auditing.properties import Inspection, inspect
 from files.names import CLASS_NAMES
+from loading import ImageFile
 
 EDGE = 64
 Save = Callable[[Image.Image, Path, int, int], Any]
@@ -26,6 +27,16 @@ def draw_photo(seed: int, edge: int = EDGE) -> Image.Image:
 def save_alike(image: Image.Image, path: Path, label: int, number: int) -> None:
     """Save any image in the same way."""
     image.save(path, quality=90)
+
+
+def save_again(source: Path, target: Path, quality: int | None = 40) -> Path:
+    """Save a copy of an image elsewhere: its bytes, or encoded anew."""
+    if quality is None:
+        target.write_bytes(source.read_bytes())
+    else:
+        with Image.open(source) as image:
+            image.convert("RGB").save(target, quality=quality)
+    return target
 
 
 def write_dataset(
@@ -59,4 +70,5 @@ def inspect_folder(root: Path) -> Inspection:
     """Inspect all files below ROOT/SPLIT/CLASS, in the order of their paths."""
     paths = sorted(path for path in root.glob("*/*/*") if path.is_file())
     labels = [CLASS_NAMES.index(path.parts[-2]) for path in paths]
-    return inspect(paths, [path.parts[-3] for path in paths], labels)
+    splits = [path.parts[-3] for path in paths]
+    return inspect(list(map(ImageFile, paths)), splits, labels)

@@ -1,7 +1,16 @@
-"""Models whose saliency and Grad-CAM maps are known by hand."""
+"""Networks whose saliency and Grad-CAM maps are known by hand."""
 
+from pathlib import Path
+
+import pytest
 import torch
+from script_helpers import make_checkpoint
 from torch import Tensor, nn
+
+from loading import Preprocessing
+from models import NETWORKS, Network
+
+SMALL = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.25, 0.3), size=64)
 
 
 class Linear(nn.Module):
@@ -42,3 +51,25 @@ class Normed(OneConvolution):
 def make_images(num: int = 3, size: int = 4) -> Tensor:
     """Make float32 images (num, 3, size, size)."""
     return torch.randn(num, 3, size, size, generator=torch.manual_seed(0))
+
+
+class Small(nn.Module):
+    """A network of 64 x 64 pixels whose explained layer is called `body`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 5, stride=2)
+        self.head = nn.Linear(4 * 30 * 30, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images).relu().flatten(1))
+
+
+def make_small_checkpoint(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a checkpoint of `Small`, as of a network that somebody has added."""
+    monkeypatch.setitem(NETWORKS, "Small", Network(Small, SMALL, layer="body"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = Small().state_dict()
+    known = {"model_name": "Small", "preprocessing": SMALL.to_dict()}
+    return make_checkpoint(path, model=state, **known)

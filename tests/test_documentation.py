@@ -1,6 +1,5 @@
 """README and docs: commands and Python blocks run as printed, flags and links exist."""
 
-import argparse
 import importlib
 import re
 import runpy
@@ -9,22 +8,17 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import make_help
 import pytest
-
-import command_line
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-SCRIPTS = sorted(
-    path.stem for path in PROJECT.glob("*.py") if "def parse_args" in path.read_text()
-)
 STARTS = ("python ", "python3 ", "pip ", "make ", "torchrun ")  # of a command's line
-NO_VALUES = {"MODEL": "SimpleNet", "FLAGS": "", "... 9": ""}  # stand for others
-
-# Small data instead of the demo's, and no download.
-SMALL = {
+NO_VALUES = {"MODEL": "SimpleNet", "FLAGS": ""}  # stand for others
+SMALL = {  # data, instead of the demo's
     "make_demo_datasets": ["--images-per-class", "10", "--size", "64"],
     "train_main": ["--limit", "4", "-e", "1"],
+    "robustness_analysis": ["--limit", "2"],
     "numerical_analysis": ["--resamples", "20"],
     "report": ["--resamples", "20"],
     "extract_faces": ["--least-height", "1"],
@@ -38,88 +32,66 @@ def list_blocks(page: Path, language: str = "") -> list[str]:
 
 
 def list_commands() -> list[list[str]]:
-    """Return each command of all pages' blocks once, as words, in reading order."""
-    commands: list[list[str]] = []
-    for block in (block for page in PAGES for block in list_blocks(page)):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in line.split(" && ") if line.startswith(STARTS) else ():
-                words = shlex.split(part, comments=True)
-                if words not in commands:
-                    commands.append(words)
-    return commands
+    """Return each command of all pages' blocks, as words, in reading order."""
+    return [
+        shlex.split(command, comments=True)
+        for page in PAGES
+        for block in list_blocks(page)
+        for line in block.splitlines()
+        if line.startswith(STARTS)
+        for command in line.split(" && ")
+    ]
 
 
-def list_inline_commands() -> list[str]:
-    """Return what stands in backquotes and starts with `python`."""
+def list_inline_commands() -> list[list[str]]:
+    """Return what stands in backquotes within a sentence and starts with `python`."""
     text = "\n".join(page.read_text() for page in PAGES)
-    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
-    return sorted({" ".join(c.split()) for c in re.findall(r"`(python [^`]+)`", text)})
+    for pattern, value in {r"^```.*?^```": "", **NO_VALUES}.items():
+        text = re.sub(pattern, value, text, flags=re.M | re.S)
+    return [shlex.split(command) for command in re.findall(r"`(python [^`]+)`", text)]
 
 
-def run_command(words: Sequence[str]) -> None:
-    """Run a script of the suite on small data; of anything else check what can be."""
-    if words[0] == "make":
-        assert f"\n{words[1]}:" in (PROJECT / "Makefile").read_text()
-    elif "-r" in words:
-        assert (PROJECT / words[words.index("-r") + 1]).exists()
-    elif words[0] == "torchrun" or "benchmarks/" in words[1]:
-        parse_command(words)
-    elif words[0] == "python":
-        name, arguments = words[1].removesuffix(".py"), words[2:]
-        small = SMALL.get(name, [])
-        if name == "train_main" and {"XceptionBased", "--recipe"} & set(arguments):
-            small = [*small, "--from-scratch"]
-        assert not importlib.import_module(name).main([*arguments, *small])
+def list_flags(words: Sequence[str]) -> set[str]:
+    """Return a command's script and flags, without their values."""
+    return {word for word in words if word.startswith("-") or word.endswith(".py")}
 
 
-def parse_command(words: Sequence[str]) -> None:
-    """Check a command's flags without running it."""
-    number = next(i for i, word in enumerate(words) if word.endswith(".py"))
-    script = runpy.run_path(str(PROJECT / words[number]))
-    script["parse_args"](list(words[number + 1 :]))
+def choose_runs(commands: Sequence[list[str]]) -> list[list[str]]:
+    """Choose the scripts to run: no other call has all their flags, nor a download."""
+    flags = [list_flags(words) for words in commands]
+    return [
+        words
+        for number, words in enumerate(commands)
+        if words[0] == "python" and words[1].endswith(".py")
+        if not any(flags[number] < others for others in flags)
+        if flags[number] not in flags[:number]
+        if not {"XceptionBased", "--recipe"} & set(words)
+    ]
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where every command of the pages has run, in reading order."""
-    folder = tmp_path_factory.mktemp("workplace")
-    (folder / "folder").mkdir()
-    for name in ("scores", "val", "test"):
-        rows = [
-            f"{name}{n}.png,{n / 40},{'fake' if n % 3 else 'real'},v{n // 4}"
-            for n in range(40)
-        ]
-        header = "path,score,label,video"
-        (folder / f"{name}.csv").write_text("\n".join([header, *rows]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for words in list_commands():
-            print(shlex.join(words))
-            run_command(words)
-            if "make_demo_datasets.py" in words:
-                photo = min(folder.glob("datasets/fakes_dataset/val/real/*"))
-                shutil.copy(photo, folder / "photo.jpg")
-                for name in ("photos/a", "videos/real/b", "videos/fake/b"):
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(photo, folder / f"{name}.jpg")
-                shutil.copy(photo, folder / "folder")
-            if "train_main.py" in words and not (folder / "B.pt").exists():
-                (checkpoint,) = folder.glob("checkpoints/*_Adam.pt")
-                for name in ("A.pt", "B.pt"):
-                    shutil.copy(checkpoint, folder / name)
-    return folder
+def prepare_inputs(words: Sequence[str]) -> None:
+    """Make the pictures and checkpoints that a command takes for granted."""
+    for path in (Path(word) for word in words if not Path(word).exists()):
+        if path.suffix == ".pt":
+            shutil.copy("checkpoints/fakes_dataset_SimpleNet_Adam.pt", path)
+        elif path.suffix == ".jpg" or path.parts[:1] in (("photos",), ("videos",)):
+            target = path if path.suffix else path / f"{path.parts[0]}.jpg"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(min(Path().glob("datasets/fakes_dataset/val/real/*")), target)
 
 
 @pytest.mark.slow
-def test_commands_run_as_printed(workplace):
-    for name in ("fakes_dataset_SimpleNet_roc_curve.png", "comparison_metrics.json"):
-        assert (workplace / "figures" / name).exists()
-    assert (workplace / "verdicts.csv").exists()
-
-
-@pytest.mark.slow
-def test_python_blocks_run_as_printed(workplace, monkeypatch, capsys):
-    monkeypatch.chdir(workplace)
+def test_commands_and_python_blocks_run_as_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("val", "test"):
+        rows = [f"{name}{n},{n / 40},{'fake' if n % 3 else 'real'}" for n in range(40)]
+        Path(f"{name}.csv").write_text("\n".join(["path,score,label", *rows]))
+    for words in choose_runs(list_commands()):
+        print(shlex.join(words))
+        prepare_inputs(words)
+        name = words[1].removesuffix(".py")
+        arguments = [*words[2:], *SMALL.get(name, [])]
+        assert not importlib.import_module(name).main(arguments)
     for page in PAGES:
         names: dict[str, object] = {}
         for block in list_blocks(page, "python"):
@@ -127,43 +99,37 @@ def test_python_blocks_run_as_printed(workplace, monkeypatch, capsys):
     assert "FacesDataset(" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", list_inline_commands())
-def test_commands_within_sentences_have_flags_that_exist(command):
-    for placeholder, value in NO_VALUES.items():
-        command = command.replace(placeholder, value)
-    parse_command(shlex.split(command))
+def test_commands_that_are_not_run_have_flags_and_files_that_exist():
+    commands = list_commands()
+    runs = choose_runs(commands)
+    others = [words for words in commands if words not in runs]
+    for words in others + list_inline_commands():
+        number = next((n for n, w in enumerate(words) if w.endswith(".py")), None)
+        if words[0] == "make":
+            assert f"\n{words[1]}:" in (PROJECT / "Makefile").read_text()
+        elif words[0] == "pip":
+            assert (PROJECT / words[-1]).exists()
+        elif number is not None:
+            script = runpy.run_path(str(PROJECT / words[number]))
+            script.get("parse_args", list)(list(words[number + 1 :]))
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_flags_of_every_script_are_in_the_pages(name, monkeypatch):
-    parsers: list[argparse.ArgumentParser] = []
-    monkeypatch.setattr(
-        command_line.Parser, "parse_args", lambda p, _: stop(p, parsers)
+def test_page_of_every_flag_is_current():
+    # Python 3.13 and later print "-e, --epochs N" for "-e N, --epochs N".
+    value = r"(-\w+) (?:{[^}]*}|[A-Z]+(?: \[[A-Z]+ \.\.\.\])?), (?=-)"
+    written, made = (
+        " ".join(re.sub(value, r"\1, ", text).split())
+        for text in (make_help.PAGE.read_text(), make_help.make_page())
     )
-    with pytest.raises(StopIteration):
-        importlib.import_module(name).parse_args([])
-    text = "\n".join(page.read_text() for page in PAGES)
-    missing = [
-        flag
-        for action in parsers[0]._actions
-        for flag in action.option_strings
-        if flag.startswith("--") and not re.search(rf"{flag}(?![a-z-])", text)
-    ]
-    assert missing == []
-
-
-def stop(
-    parser: argparse.ArgumentParser, parsers: list[argparse.ArgumentParser]
-) -> None:
-    parsers.append(parser)
-    raise StopIteration
+    assert written == made, "write it again: python tests/make_help.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_of_every_page_lead_somewhere(page):
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
-    assert [
-        link
-        for link in links
-        if not link.startswith("https://") and not (page.parent / link).exists()
-    ] == []
+def test_page_is_wrapped_and_its_links_lead_somewhere(page):
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+    local = [link for link in links if not link.startswith("https://")]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+    prose = re.sub(r"^(```.*?^```|[|!].*?)$", "", text, flags=re.M | re.S)
+    width = 120 if page.name == "README.md" else 100
+    assert [line for line in prose.splitlines() if len(line) > width] == []

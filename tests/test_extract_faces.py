@@ -1,5 +1,9 @@
 """From photographs and videos to a dataset of face crops."""
 
+import csv
+import os
+import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -10,7 +14,8 @@ from PIL import Image
 from script_helpers import run_script
 
 import extract_faces
-from extract_faces import choose_splits, list_sources, read_frames
+from extract_faces import Cropping, Haul, choose_splits, name_groups, read_frames
+from faces_dataset import read_crop_margin
 from files.names import SPLITS
 from loading import read_image
 from loading.face_finding import Face
@@ -35,58 +40,227 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         for number in range(5):
             draw_photo(10 * label + number, 200).save(folder / f"photo_{number}.jpg")
-        write_video(folder / "clip one.avi", num_frames=30)
+        write_video(folder / "clip one.avi")
     return tmp_path / "sources"
 
 
-def write_video(path: Path, num_frames: int, rate: float = 10.0) -> None:
-    codec = cv2.VideoWriter_fourcc(*"MJPG")
-    video = cv2.VideoWriter(str(path), codec, rate, (200, 200))
+def write_video(path: Path, codec: str = "MJPG", num_frames: int = 30) -> None:
+    """Write a grey video of 10 frames a second that grows brighter."""
+    four = cv2.VideoWriter_fourcc(*codec)
+    video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, four, 10.0, (200, 200))
     for number in range(num_frames):
         video.write(np.full((200, 200, 3), 8 * number, dtype=np.uint8))
     video.release()
 
 
-def make_flags(sources: Path, to: Path, *more: str) -> list[str]:
+def run(sources: Path, to: Path, *more: str) -> int:
     classes = ["--real", str(sources / "real"), "--fake", str(sources / "fake")]
-    return [*classes, "--to", str(to), *more]
+    return extract_faces.main([*classes, "--to", str(to), *more])
+
+
+def read_table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "faces.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_main_makes_a_dataset_whose_splits_share_no_source(sources, tmp_path, capsys):
-    assert extract_faces.main(make_flags(sources, tmp_path / "own")) == 0
+    assert run(sources, tmp_path / "own", "--margin", "1.5", "--size", "64") == 0
+
     crops = sorted((tmp_path / "own").glob("*/*/*.jpg"))
     assert len(crops) == 2 * (5 + 3)  # the video's 3 seconds give 3 frames
-    assert {read_image(crop).size for crop in crops} == {(256, 256)}
+    assert {read_image(crop).size for crop in crops} == {(64, 64)}
     groups = {s: {c.name.split("_")[0] for c in crops if s in c.parts} for s in SPLITS}
     assert all(groups.values())
     assert sum(map(len, groups.values())) == len(set().union(*groups.values())) == 6
-    rows = (tmp_path / "own" / "faces.csv").read_text().splitlines()
-    assert len(rows) == 1 + len(crops)
+    rows = read_table(tmp_path / "own")
+    assert sorted(row["crop"] for row in rows) == [
+        str(crop.relative_to(tmp_path / "own")) for crop in crops
+    ]
+    assert read_crop_margin(tmp_path / "own") == 1.5  # for whoever trains on it
+    video = [row for row in rows if row["source"].endswith("real/clip one.avi")]
+    assert [row["seconds"] for row in video] == ["0.0", "1.0", "2.0"]
+    boxes = {(r["left"], r["top"], r["bottom"], r["confidence"]) for r in rows}
+    assert boxes == {("40", "30", "130", "0.9")}
     assert f"wrote {tmp_path / 'own'}" in capsys.readouterr().out
-    assert not list(tmp_path.glob(".*partial"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["own", "sources"]
+    with pytest.raises(ValueError, match="already there"):
+        run(sources, tmp_path / "own")
 
 
-def test_main_names_a_broken_source_and_goes_on(sources, tmp_path, capsys):
-    (sources / "real" / "broken.mp4").write_bytes(b"no video")
-    (sources / "fake" / "broken.jpg").write_bytes(b"no image")
-    assert extract_faces.main(make_flags(sources, tmp_path / "own")) == 1
-    errors = capsys.readouterr().err
-    assert "cannot read the video" in errors
-    assert "broken.jpg" in errors
-    assert list((tmp_path / "own").glob("*/*/photo-0_*.jpg"))
+def test_main_names_what_cannot_be_read_and_goes_on(sources, tmp_path, capsys):
+    real, fake = sources / "real", sources / "fake"
+    (real / "broken.mp4").write_bytes(b"no video")
+    (fake / "broken.jpg").write_bytes(b"no image")
+    whole = (real / "clip one.avi").read_bytes()
+    (fake / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    latin = os.fsdecode(b"lat\xe9.avi")
+    (fake / latin).write_bytes(whole)
+
+    assert run(sources, tmp_path / "own") == 1
+
+    errors = capsys.readouterr().err.splitlines()
+    expected = [
+        f"cannot read the video {real}/broken.mp4: none of its frames can be decoded",
+        f"cannot read the image {fake}/broken.jpg: not an image file that Pillow",
+        f"cannot read the video {fake}/cut.avi: it breaks off after",
+        f"cannot read the video {fake}/lat\\udce9.avi: its name is not UTF-8",
+    ]
+    for line, start in zip(errors, expected, strict=True):
+        assert line.startswith(start)
+    names = {path.name for path in (tmp_path / "own").glob("*/*/*.jpg")}
+    assert {"photo-0_00000_0.jpg", "cut_00000_0.jpg"} <= names
 
 
-def test_main_without_a_large_face_leaves_nothing(sources, tmp_path):
-    flags = make_flags(sources, tmp_path / "own", "--least-height", "101")
-    with pytest.raises(ValueError, match=r"no face was found.*--least-height"):
-        extract_faces.main(flags)
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--least-height", "101"], r"no face of at least 101 pix.*looked at: 1; "),
+        (["--real", "{root}/bad"], "nothing to write: cannot read the image"),
+        (["--real", "{root}/empty"], "there is no photograph or video in the folder"),
+        (["--real", "{root}/none"], "there is no file or folder"),
+        (["--fake", "{root}/real/photo_0.jpg"], "named in both classes"),
+        (["--fake", "{root}/bad/link.jpg"], "named in both classes"),
+    ],
+)
+def test_main_with_nothing_to_write_says_why_and_leaves_nothing(
+    sources, tmp_path, flags, expected
+):
+    for path in (sources / "bad", sources / "empty" / "folder.mp4"):
+        path.mkdir(parents=True)
+    (sources / "bad" / "a.jpg").write_bytes(b"nothing")
+    (sources / "empty" / "._clip.mov").write_bytes(b"what macOS writes beside clip.mov")
+    os.mkfifo(sources / "empty" / "pipe.mp4")
+    if "--fake" in flags:
+        (sources / "bad" / "link.jpg").hardlink_to(sources / "real" / "photo_1.jpg")
+    given = ["--real", str(sources / "real"), "--to", str(tmp_path / "own")]
+
+    with pytest.raises(ValueError, match=expected) as error:
+        extract_faces.main([*given, *(flag.format(root=sources) for flag in flags)])
+
+    assert ("no face" in str(error.value)) == ("--least-height" in flags)
     assert [path.name for path in tmp_path.iterdir()] == ["sources"]
 
 
-def test_main_does_not_touch_what_is_there(sources, tmp_path):
-    (tmp_path / "own").mkdir()
-    with pytest.raises(ValueError, match="already there"):
-        extract_faces.main(make_flags(sources, tmp_path / "own"))
+def test_main_ends_when_the_disk_is_full(sources, tmp_path, monkeypatch):
+    def fail(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run(sources, tmp_path / "own")
+    assert [path.name for path in tmp_path.iterdir()] == ["sources"]
+
+
+def test_main_deals_out_what_gave_faces_and_names_the_gaps(
+    sources, tmp_path, monkeypatch, capsys
+):
+    class DarkFace(OneFace):
+        def find(self, picture: Image.Image) -> list[Face]:
+            return super().find(picture) if np.asarray(picture).mean() < 50 else []
+
+    monkeypatch.setattr(extract_faces, "FaceFinder", DarkFace)
+    (sources / "more").mkdir()
+    for name in ("real/photo_1.avi", "more/photo_1.avi", "more/b.avi"):
+        write_video(sources / name, num_frames=5)
+    real = ["--real", str(sources / "real"), str(sources / "more")]
+    fake = ["--fake", str(sources / "fake")]
+
+    assert extract_faces.main([*real, *fake, "--to", str(tmp_path / "own")]) == 1
+
+    output = capsys.readouterr()
+    lines = output.err.splitlines()
+    assert f"{sources}/real/photo_0.jpg: no face of at least 64 pixels" in lines[0]
+    assert lines[-2:] == [
+        f"{split} has no fake face: name more sources that show one"
+        for split in ("val", "test")
+    ]
+    assert all(int(line.split()[1]) for line in output.out.splitlines()[:3])
+    names = {path.name for path in (tmp_path / "own").glob("*/real/*")}
+    assert {"photo-1_00000_0.jpg", "photo-1_00002_0.jpg", "b_00000_0.jpg"} <= names
+
+
+def test_name_groups_are_readable_unique_and_the_same_for_one_name():
+    accent = unicodedata.normalize("NFD", "é.mp4")
+    names = ["a b.jpg", "a_b.png", "张三.mp4", "李四.mp4", accent, "É.mov", "é.jpg"]
+    names += [
+        "x/IMG_1.JPG",
+        "y/IMG_1.MOV",
+        "!.mp4",
+        "?.mp4",
+        "हिन्दी.mp4",
+        f"{'n' * 99}.jpg",
+    ]
+
+    groups = name_groups(map(Path, names))
+
+    assert list(groups.values()) == [
+        *("a-b", "a-b-2", "张三", "李四", "é", "é", "é", "IMG-1", "IMG-1"),
+        *("source", "source-2", "हिन्दी", "n" * 50),
+    ]
+
+
+def make_hauls(**numbers: range) -> list[Haul]:
+    """One with faces for each class and number, and one without."""
+    hauls = [
+        Haul(Path(), name, str(number), rows=[()])
+        for name, of_class in numbers.items()
+        for number in of_class
+    ]
+    return [*hauls, Haul(Path(), "real", "without")]
+
+
+def test_choose_splits_keeps_shares_and_names_in_both_classes_together():
+    hauls = make_hauls(real=range(20), fake=range(10))
+    splits = choose_splits(hauls, (0.6, 0.2, 0.2), seed=0)
+    for members in (range(10), range(10, 20)):
+        found = Counter(splits[str(n)] for n in members)
+        assert found == {"train": 6, "val": 2, "test": 2}
+    assert len(splits) == 20
+    assert splits == choose_splits(hauls, (0.6, 0.2, 0.2), seed=0)
+    assert splits != choose_splits(hauls, (0.6, 0.2, 0.2), seed=1)
+
+
+@pytest.mark.parametrize("shared", [0, 1, 2, 3])
+def test_choose_splits_of_three_sources_gives_each_split_one_of_each_class(shared):
+    hauls = make_hauls(real=range(3), fake=range(3 - shared, 6 - shared))
+    splits = choose_splits(hauls, (0.8, 0.1, 0.1), seed=0)
+    for name in ("real", "fake"):
+        found = {splits[h.group] for h in hauls if h.class_name == name and h.rows}
+        assert found == set(SPLITS)
+    assert set(choose_splits(hauls, (0, 0, 1), seed=0).values()) == {"test"}
+
+
+def test_read_frames_takes_one_each_so_many_seconds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "http:").mkdir()
+    path = Path("http:/12:30 %02d.avi")  # what FFmpeg would take for an address
+    write_video(tmp_path / "clip.avi")
+    (tmp_path / "clip.avi").rename(path)
+    frames = list(read_frames(path, Cropping(every=0.5, most_frames=4)))
+    assert [seconds for seconds, _ in frames] == [0, 0.5, 1.0, 1.5]
+    levels = [np.asarray(picture).mean() for _, picture in frames]
+    assert np.allclose(levels, [0, 40, 80, 120], atol=3)
+
+
+def test_read_frames_knows_when_frames_of_uneven_lengths_are_shown(tmp_path):
+    """A video's packets are written anew, with other times."""
+    write_video(tmp_path / "even.mkv", "mp4v", num_frames=6)
+    raw = [cv2.CAP_PROP_FORMAT, -1]
+    video = cv2.VideoCapture(str(tmp_path / "even.mkv"), cv2.CAP_FFMPEG, raw)
+    codec, raw = int(video.get(cv2.CAP_PROP_FOURCC)), [cv2.VIDEOWRITER_PROP_RAW_VIDEO]
+    path = tmp_path / "uneven.mkv"
+    writer = cv2.VideoWriter(
+        str(path), cv2.CAP_FFMPEG, codec, 10.0, (200, 200), [*raw, 1]
+    )
+    for number, tenths in enumerate((0, 1, 20, 21, 22, 30)):
+        writer.set(cv2.VIDEOWRITER_PROP_PTS, tenths)
+        writer.set(cv2.VIDEOWRITER_PROP_KEY_FLAG, int(number == 0))
+        writer.write(video.read()[1])
+    writer.release()
+
+    frames = list(read_frames(path, Cropping()))
+
+    assert [seconds for seconds, _ in frames] == [0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +269,8 @@ def test_main_does_not_touch_what_is_there(sources, tmp_path):
         (["--to", "own"], "give --real, --fake or both"),
         (["--to", "own", "--real", "x", "--shares", "1", "1", "1"], "must sum to 1"),
         (["--to", "own", "--real", "x", "--every", "0"], "a number above 0"),
+        (["--to", "own", "--real", "x", "--margin", "inf"], "from 0.1 to 10"),
+        (["--to", "own", "--real", "x", "--size", "5000"], "from 8 to 4,096"),
     ],
 )
 def test_parse_args_refuses(flags, message, capsys):
@@ -102,34 +278,6 @@ def test_parse_args_refuses(flags, message, capsys):
         extract_faces.parse_args(flags)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
-
-
-def test_list_sources_refuses_two_of_one_name(tmp_path):
-    for name in ("a b.jpg", "a_b.png"):
-        (tmp_path / name).touch()
-    with pytest.raises(ValueError, match="would both be called a-b"):
-        list_sources([tmp_path])
-    with pytest.raises(ValueError, match="there is no file or folder"):
-        list_sources([tmp_path / "none"])
-
-
-def test_choose_splits_keeps_shares_and_names_in_both_classes_together():
-    real = [Path(f"{n}.mp4") for n in range(20)]
-    fake = [Path(f"{n}.mp4") for n in range(10)]
-    splits = choose_splits({"real": real, "fake": fake}, (0.6, 0.2, 0.2), seed=0)
-    for members in (range(10), range(10, 20)):
-        found = [splits[str(n)] for n in members]
-        assert [found.count(split) for split in SPLITS] == [6, 2, 2]
-    again = choose_splits({"real": real, "fake": fake}, (0.6, 0.2, 0.2), seed=0)
-    assert splits == again
-
-
-def test_read_frames_takes_one_each_so_many_seconds(tmp_path):
-    write_video(tmp_path / "clip.avi", num_frames=30)
-    frames = list(read_frames(tmp_path / "clip.avi", every=0.5, most=4))
-    assert [frame.seconds for frame in frames] == [0, 0.5, 1.0, 1.5]
-    levels = [np.asarray(frame.picture).mean() for frame in frames]
-    assert np.allclose(levels, [0, 40, 80, 120], atol=3)
 
 
 def test_script_without_a_finder_or_sources_says_so_in_a_line(tmp_path):

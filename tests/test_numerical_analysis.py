@@ -15,7 +15,7 @@ from files.checkpoint import CheckpointRecord
 from judging.detector import Detector
 from loading import PUBLISHED
 from metrics.delong import compute_delong_interval, compute_paired_delong_test
-from plots import reports, style
+from plots import save_analysis, style
 from scores.score_files import ScoreFormat, load_score_set
 from scores.score_sets import LOGIT_DIFFERENCE
 from utils import load_dataset
@@ -72,8 +72,8 @@ def small_figures(monkeypatch):
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    monkeypatch.setattr(reports, "CURVES", {})
-    monkeypatch.setattr(reports, "PICTURES", {})
+    monkeypatch.setattr(save_analysis, "CURVE_PLOTS", {})
+    monkeypatch.setattr(save_analysis, "SCORE_PLOTS", {})
 
 
 @pytest.fixture

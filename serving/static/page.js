@@ -5,7 +5,7 @@ const form = get("form");
 const zone = get("zone");
 const input = get("file");
 let busy = false;
-let addresses = []; // of the pictures shown, to be given back
+let addresses = []; // of the pictures shown, to be revoked
 
 function say(text, isError = false) {
   get("status").classList.toggle("error", isError);
@@ -73,14 +73,14 @@ async function ask(file) {
   const address = `/judge?name=${encodeURIComponent(file.name)}`;
   let response;
   try {
-    // Read first: a file that cannot be read is told from a server that is gone.
+    // Read first, to tell an unreadable file from a server that is gone.
     const body = await file.arrayBuffer();
     response = await fetch(address, { method: "POST", body });
   } catch (error) {
     if (error.name === "NotReadableError" || error.name === "NotFoundError") {
       throw new Error(`${file.name} cannot be read`);
     }
-    throw new Error("No answer: was serve.py ended?");
+    throw new Error("No answer. Is serve.py still running?");
   }
   const isJson = (response.headers.get("Content-Type") || "").includes("json");
   const answer = isJson ? await response.json() : {};
@@ -99,7 +99,7 @@ async function judge(files) {
     return;
   }
   if (file.size > Number(form.dataset.mostBytes)) {
-    say(`${file.name} has more than ${form.dataset.mostMegabytes} MB.`, true);
+    say(`${file.name} is larger than ${form.dataset.mostMegabytes} MB.`, true);
     return;
   }
   busy = true;
@@ -120,7 +120,7 @@ async function judge(files) {
 form.addEventListener("submit", (event) => event.preventDefault());
 input.addEventListener("change", () => judge([...input.files]));
 for (const kind of ["dragover", "drop"]) {
-  // Beside the zone as well: the browser would leave the page for the picture.
+  // Outside the zone too, or the browser would leave the page for the picture.
   document.addEventListener(kind, (event) => event.preventDefault());
 }
 document.addEventListener("dragover", () => zone.classList.add("over"));

@@ -1,4 +1,4 @@
-"""The simulation of intervals, small: they hold what they say."""
+"""The simulation's intervals hold a truth that is known by hand."""
 
 import interval_coverage
 import numpy as np
@@ -9,42 +9,24 @@ from scipy import stats
 
 @pytest.mark.parametrize("frames", [1, 4])
 def test_intervals_on_known_truth_cover_it(frames):
-    # 100 repetitions have a standard error of 2.2 %: 88 to 100 % is what an honest
-    # 95 % interval gives.
-    setup = Setup(120, 120, 0.85, frames=frames)
-    results = {}
-
+    # 100 repetitions have a standard error of 2.2 %: an honest 95 % interval covers
+    # 88 to 100 %.
+    setup, results = Setup(120, 120, 0.85, frames=frames), {}
     interval_coverage.add_repetitions(results, setup, 100, 100)
-
     counts = results[setup.name]["counts"]
-    for name in ("auc", "eer", "accuracy", "fpr", "mcc", "cllr", "tpr_at_fpr_0.01"):
-        if name in counts:
-            held, total = counts[name]
-            assert total == 100
-            assert held / total >= 0.88, name
+    for name in ("auc", "eer", "accuracy", "fpr", "mcc", "cllr"):
+        held, total = counts[name]
+        assert total == 100
+        assert held >= 88, name
     assert ("tpr_at_fpr_0.01" in counts) == (frames == 1)
     assert counts["paired DeLong"][0] <= 12
 
 
 def test_compute_truth_is_that_of_two_normal_distributions():
     truth = interval_coverage.compute_truth(Setup(50, 50, 0.9))
-
     shift = np.sqrt(2) * stats.norm.ppf(0.9)
     assert truth["auc"] == pytest.approx(0.9, abs=2e-3)
     assert truth["eer"] == pytest.approx(stats.norm.sf(shift / 2), abs=2e-3)
     tpr = stats.norm.sf(stats.norm.isf(0.01) - shift)
     assert truth["tpr_at_fpr_0.01"] == pytest.approx(tpr, abs=0.01)
     assert truth["cllr"] == pytest.approx(truth["min_cllr"], abs=2e-3)
-
-
-def test_main_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(interval_coverage, "SETUPS", (Setup(20, 20, 0.9),))
-    monkeypatch.setattr(interval_coverage, "_NUM_TRUTH", 2000)
-    common = ["--resamples", "10", "--out", str(tmp_path / "coverage")]
-
-    interval_coverage.main(["--repetitions", "3", *common])
-    interval_coverage.main(["--repetitions", "5", *common])
-
-    assert "5 repetitions or more" in capsys.readouterr().out
-    table = (tmp_path / "coverage.md").read_text()
-    assert "| auc |" in table

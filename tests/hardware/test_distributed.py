@@ -23,6 +23,7 @@ from trainer import Trainer
 from utils import build_optimizer
 
 HERE = Path(__file__).parent
+CPU = torch.device("cpu")
 TIMEOUT_S = 60
 
 
@@ -46,7 +47,6 @@ def train(folder: Path) -> None:
     Batches of four: the last one of nine training, and of five validation samples,
     holds a single sample.
     """
-    distributed.start(torch.device("cpu"))
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 5), nn.ReLU(), nn.Linear(5, 2))
     loaders = {
@@ -62,92 +62,27 @@ def train(folder: Path) -> None:
     trainer.run(2, after_batch=files.after_batch, after_epoch=files.after_epoch)
     end = {"model": model.state_dict(), "history": trainer.history}
     save_tensors(end, folder / f"end{distributed.get_rank()}.pt")
-    distributed.stop()
-
-
-def find_free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
-def run_processes(code: str, num_processes: int) -> list[str]:
-    """Start processes as torchrun does; return what went wrong in each."""
-    common = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(find_free_port()),
-        "WORLD_SIZE": str(num_processes),
-        "OMP_NUM_THREADS": "1",
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-B", "-c", f"import test_distributed as t; {code}"],
-            cwd=HERE,
-            env={
-                **os.environ,
-                **common,
-                "PYTHONPATH": str(HERE.parents[1]),
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(num_processes)
-    ]
-    try:
-        errors = [process.communicate(timeout=TIMEOUT_S)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    return [
-        error if process.returncode else ""
-        for error, process in zip(errors, processes, strict=True)
-    ]
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one_does(tmp_path, capsys):
-    (tmp_path / "one").mkdir()
-    train(tmp_path / "one")
-    capsys.readouterr()
-    code = f"from pathlib import Path; t.train(Path({str(tmp_path / 'two')!r}))"
-    assert run_processes(code, 2) == ["", ""]
-    expected = load_tensors(tmp_path / "one" / "end0.pt")
-    for rank in (0, 1):
-        end = load_tensors(tmp_path / "two" / f"end{rank}.pt")
-        for curve, values in expected["history"].items():
-            assert end["history"][curve] == pytest.approx(values, rel=1e-5), curve
-        torch.testing.assert_close(end["model"], expected["model"])
-    run = load_history(tmp_path / "two" / "d_m_Adam.json")[-1]
-    assert run["train_loss"] == pytest.approx(expected["history"]["train_loss"])
-    checkpoint = load_tensors(tmp_path / "two" / "d_m_Adam.pt")
-    assert (
-        checkpoint["epoch"] == load_tensors(tmp_path / "one" / "d_m_Adam.pt")["epoch"]
-    )
 
 
 def exchange() -> None:
     """Check, in one of two processes, what each gets of the other's numbers."""
-    distributed.start(torch.device("cpu"))
     rank = distributed.get_rank()
     assert distributed.sum_over_processes([rank + 0.25, 2**53]) == [1.5, 2**54]
     assert distributed.maximum([rank, -rank]) == [1, 0]
-    rows = torch.full((rank, 2), float(rank))  # none of the first process
-    assert distributed.gather(rows).tolist() == [[1.0, 1.0]]
-    distributed.stop()
-
-
-@pytest.mark.slow
-def test_two_processes_exchange_numbers_and_rows():
-    assert run_processes("t.exchange()", 2) == ["", ""]
+    for more, expected in ((0, [1]), (1, [0, 1, 1])):  # first none of one process
+        rows = torch.full((rank + more,), rank)
+        assert distributed.gather(rows).tolist() == expected
+    norm = nn.BatchNorm1d(2)
+    norm.running_mean.fill_(rank)
+    distributed.average_buffers(norm)
+    assert norm.running_mean.tolist() == [0.5, 0.5]
+    norm.running_mean.fill_(rank)
+    distributed.share_buffers(norm)
+    assert norm.running_mean.tolist() == [0, 0]
 
 
 def agree() -> None:
     """Check, in one of two processes, that both skip the same exchanges."""
-    distributed.start(torch.device("cpu"))
     rank = distributed.get_rank()
     agreement = distributed.Agreement()
     answers = []
@@ -159,32 +94,107 @@ def agree() -> None:
     assert 2 <= len(places) < 20
     assert [answers[step][0] for step in places] == [int(p >= 30) for p in places]
     assert distributed.maximum(places) == places  # those of the other process
+
+
+def run_one_of_two(folder: str) -> None:
+    """Do all of this in one process group."""
+    distributed.start(CPU)
+    train(Path(folder))
+    exchange()
+    agree()
     distributed.stop()
 
 
+def find_free_port() -> str:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return str(server.getsockname()[1])
+
+
+def make_environment(rank: int, num_processes: int, port: str) -> dict[str, str]:
+    """Return what torchrun tells a process."""
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    group |= {"WORLD_SIZE": str(num_processes), "OMP_NUM_THREADS": "1"}
+    return {**group, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+
+
 @pytest.mark.slow
-def test_two_processes_ask_each_other_about_once_a_second():
-    assert run_processes("t.agree()", 2) == ["", ""]
+def test_two_processes_train_as_one_does_and_exchange_numbers(tmp_path, capsys):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    train(one)
+    code = f"import test_distributed as t; t.run_one_of_two({str(two)!r})"
+    port, path = find_free_port(), {"PYTHONPATH": str(HERE.parents[1])}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-B", "-c", code],
+            cwd=HERE,
+            env={**os.environ, **path, **make_environment(rank, 2, port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        results = [process.communicate(timeout=TIMEOUT_S) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    for process, (_, error) in zip(processes, results, strict=True):
+        assert process.returncode == 0, error
+    assert "epoch 2" in results[0][0]
+    assert results[1][0] == ""  # only the main process prints
+    expected = load_tensors(one / "end0.pt")
+    for rank in (0, 1):
+        end = load_tensors(two / f"end{rank}.pt")
+        for curve, values in expected["history"].items():
+            assert end["history"][curve] == pytest.approx(values, rel=1e-5), curve
+        torch.testing.assert_close(end["model"], expected["model"])
+    run = load_history(two / "d_m_Adam.json")[-1]
+    assert run["train_loss"] == pytest.approx(expected["history"]["train_loss"])
+    epochs = [load_tensors(f / "d_m_Adam.pt")["epoch"] for f in (one, two)]
+    assert epochs[0] == epochs[1]
 
 
-def test_agreement_of_a_lone_process_answers_every_call():
+def check_lone_process() -> None:
+    """Check that a process by itself gets back what it gives."""
+    assert (distributed.get_rank(), distributed.get_world_size()) == (0, 1)
+    assert distributed.is_main()
+    assert distributed.sum_over_processes((1, 2.5)) == [1, 2.5]
+    assert distributed.maximum([3]) == [3]
+    assert distributed.gather(torch.ones(2)).tolist() == [1, 1]
+
+
+def test_alone_everything_is_a_no_op():
+    model = nn.Linear(1, 1)
+    assert distributed.start(CPU) == CPU
+    assert distributed.wrap(model) is model
+    check_lone_process()
+    distributed.share_buffers(model)
     agreement = distributed.Agreement()
     assert [agreement.maximum([n, 0]) for n in range(3)] == [[0, 0], [1, 0], [2, 0]]
+    distributed.stop()
 
 
 @pytest.fixture
 def lone_group(monkeypatch):
     """A process group of one, started from torchrun's environment."""
-    for name, value in {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(find_free_port()),
-        "WORLD_SIZE": "1",
-        "RANK": "0",
-        "LOCAL_RANK": "0",
-    }.items():
+    for name, value in make_environment(0, 1, find_free_port()).items():
         monkeypatch.setenv(name, value)
-    yield distributed.start(torch.device("cpu"))
+    yield distributed.start(CPU)
     distributed.stop()
+
+
+def test_group_of_one_gives_the_same_numbers_and_gradients(lone_group):
+    assert lone_group == CPU
+    check_lone_process()
+    model = nn.BatchNorm1d(2)
+    network = distributed.wrap(model)
+    assert network.module is model
+    network(torch.tensor([[1.0, 2.0], [3.0, 5.0]])).pow(3).sum().backward()
+    assert model.weight.grad is not None
 
 
 def test_agreement_in_a_group_exchanges_about_once_a_second(lone_group, monkeypatch):
@@ -194,25 +204,6 @@ def test_agreement_in_a_group_exchanges_about_once_a_second(lone_group, monkeypa
     agreement = distributed.Agreement()
     answers = [agreement.maximum([5, 1])[0] for _ in range(6)]
     assert answers == [5, 0, 0, 0, 5, 0]  # a quarter of a second for the first call
-
-
-def test_start_under_torchrun_joins_the_group(lone_group):
-    assert lone_group == torch.device("cpu")
-    assert (distributed.get_rank(), distributed.get_world_size()) == (0, 1)
-    assert distributed.is_main()
-    assert distributed.sum_over_processes([1, 2.5]) == [1, 2.5]
-    assert distributed.maximum([3]) == [3]
-    assert distributed.gather(torch.ones(2)).tolist() == [1, 1]
-
-
-def test_wrap_in_a_group_gives_the_same_gradients(lone_group):
-    model = nn.BatchNorm1d(2)
-    network = distributed.wrap(model)
-    assert network.module is model
-    network(torch.tensor([[1.0, 2.0], [3.0, 5.0]])).pow(3).sum().backward()
-    distributed.share_buffers(model)
-    distributed.average_buffers(model)
-    assert model.weight.grad is not None
 
 
 def test_start_on_gpus_takes_the_one_of_its_rank(monkeypatch):
@@ -227,15 +218,3 @@ def test_start_on_gpus_takes_the_one_of_its_rank(monkeypatch):
     device = distributed.start(torch.device("cuda"))
     assert device == torch.device("cuda", 3)
     assert (chosen, backends) == ([device], ["nccl"])
-
-
-def test_alone_everything_is_a_no_op():
-    model = nn.Linear(1, 1)
-    assert distributed.start(torch.device("cpu")) == torch.device("cpu")
-    assert distributed.wrap(model) is model
-    assert distributed.sum_over_processes((1, 2)) == [1, 2]
-    assert distributed.maximum([3]) == [3]
-    assert distributed.gather(torch.ones(2)).tolist() == [1, 1]
-    assert (distributed.get_rank(), distributed.get_world_size()) == (0, 1)
-    distributed.share_buffers(model)
-    distributed.stop()

@@ -1,13 +1,14 @@
 """Fused steps compute what PyTorch's layers compute, and their gradients."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hardware import kernels
+from hardware import Precision, compile_model, describe_kernels, kernels
 from hardware.fused_layers import (
     conv_pool_relu,
     fit,
@@ -36,7 +37,7 @@ def dtype(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
             torch.backends.cpu, "get_cpu_capability", lambda: capability
         )
     if not kernels.are_available(dtype):
-        pytest.skip(kernels.describe_kernels(dtype))
+        pytest.skip(kernels.load_kernels(dtype)[1])
     yield dtype
     kernels.load_kernels.cache_clear()
 
@@ -70,37 +71,33 @@ def make_conv(channels: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
 
 
-def run_fused(step: str, features: Tensor, norm: nn.BatchNorm2d, conv: nn.Conv2d):
-    """Compute a step by the kernels."""
-    return {
-        "depthwise": lambda: relu_depthwise(features, conv, relu=False),
-        "relu, depthwise": lambda: relu_depthwise(features, conv),
-        "norm, relu, depthwise": lambda: norm_relu_depthwise(features, norm, conv),
-        "norm": lambda: norm_relu(features, norm, relu=False),
-        "norm, relu": lambda: norm_relu(features, norm),
-        "norm, pool": lambda: norm_max_pool(features, norm),
-    }[step]()
-
-
-def run_plain(step: str, features: Tensor, norm: nn.BatchNorm2d, conv: nn.Conv2d):
-    """Compute the same by PyTorch's layers."""
-    if "norm" in step:
-        features = norm(features)
-    if "relu" in step:
-        features = F.relu(features)
-    if "depthwise" in step:
-        features = conv(features)
-    return F.max_pool2d(features, 3, 2, 1) if "pool" in step else features
-
-
-STEPS = (
-    "depthwise",
-    "relu, depthwise",
-    "norm, relu, depthwise",
-    "norm",
-    "norm, relu",
-    "norm, pool",
-)
+Step = Callable[[Tensor, nn.BatchNorm2d, nn.Conv2d], Tensor]
+STEPS: dict[str, tuple[Step, Step]] = {  # by the kernels, by PyTorch's layers
+    "depthwise": (
+        lambda features, norm, conv: relu_depthwise(features, conv, relu=False),
+        lambda features, norm, conv: conv(features),
+    ),
+    "relu, depthwise": (
+        lambda features, norm, conv: relu_depthwise(features, conv),
+        lambda features, norm, conv: conv(features.relu()),
+    ),
+    "norm, relu, depthwise": (
+        norm_relu_depthwise,
+        lambda features, norm, conv: conv(norm(features).relu()),
+    ),
+    "norm": (
+        lambda features, norm, conv: norm_relu(features, norm, relu=False),
+        lambda features, norm, conv: norm(features),
+    ),
+    "norm, relu": (
+        lambda features, norm, conv: norm_relu(features, norm),
+        lambda features, norm, conv: norm(features).relu(),
+    ),
+    "norm, pool": (
+        lambda features, norm, conv: norm_max_pool(features, norm),
+        lambda features, norm, conv: F.max_pool2d(norm(features), 3, 2, 1),
+    ),
+}
 
 
 def run_both(
@@ -111,14 +108,14 @@ def run_both(
     The plain layers run in float64 on the same values.
     """
     results = []
-    for run, dtype in ((run_fused, features.dtype), (run_plain, torch.float64)):
+    for run, dtype in zip(STEPS[step], (features.dtype, torch.float64), strict=True):
         torch.manual_seed(1)
         norm = make_norm(features.shape[1], training=training)
         conv = make_conv(features.shape[1])
-        if run is run_plain:
+        if dtype == torch.float64:
             norm, conv = norm.double(), conv.double()
         inputs = features.to(dtype).requires_grad_()
-        outputs = run(step, inputs, norm, conv)
+        outputs = run(inputs, norm, conv)
         torch.manual_seed(2)
         direction = torch.randn(outputs.shape).to(features.dtype).to(dtype)
         leaves = [inputs, norm.weight, norm.bias, conv.weight]
@@ -156,32 +153,26 @@ def test_fused_steps_equal_the_layers(size, step, training, dtype):
         assert torch.allclose(actual, expected.double(), rtol=1e-5, atol=1e-6)
 
 
-def test_fused_steps_two_threads_equal_one(dtype):
+@pytest.mark.parametrize("step", STEPS)
+def test_fused_steps_repeated_give_the_same_bits_and_two_threads_the_same_values(
+    step, dtype
+):
     torch.manual_seed(0)
     features = torch.randn(8, 24, 64, 6).to(dtype)
-    one = [run_both(step, features)[0] for step in STEPS]
+    first, second = (run_both(step, features)[0] for _ in range(2))
     try:
         torch.set_num_threads(2)
-        two = [run_both(step, features)[0] for step in STEPS]
+        parallel = run_both(step, features)[0]
     finally:
         torch.set_num_threads(1)
-    for (outputs, gradients, _), (others, other_gradients, _) in zip(
-        one, two, strict=True
-    ):
-        assert_close(outputs, others.double(), dtype)
-        for actual, expected in zip(gradients, other_gradients, strict=True):
-            assert (actual is None) == (expected is None)
-            if actual is not None:
-                assert_close(actual, expected.double(), dtype)
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_fused_steps_repeated_give_the_same_bits(step, dtype):
-    features = torch.randn(2, 40, 9, 5).to(dtype)
-    first, second = (run_both(step, features)[0] for _ in range(2))
-    assert torch.equal(first[0], second[0])
-    for one, other in zip(first[1], second[1], strict=True):
-        assert one is None or torch.equal(one, other)
+    lists = [
+        (outputs, *gradients) for outputs, gradients, _ in (first, second, parallel)
+    ]
+    for one, same, other in zip(*lists, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert torch.equal(one, same)
+            assert_close(one, other.double(), dtype)
 
 
 def test_norm_a_constant_far_from_zero_has_no_variance(dtype):
@@ -201,23 +192,18 @@ def test_norm_without_momentum_averages_all_batches(dtype):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_fused_steps_nan_stays_nan(step, dtype):
-    features = torch.zeros(1, 17, 5, 5).to(dtype)
+def test_fused_steps_nan_stays_nan_in_any_memory_format(step, dtype):
+    features = torch.zeros(2, 17, 5, 4).to(dtype)
     features[0, 16, 2, 2] = torch.nan
-    outputs = run_both(step, features, training=False)[0][0]
-    assert outputs[0, 16].isnan().any()
-    assert not outputs[0, :16].isnan().any()
-
-
-def test_fused_steps_any_memory_format_will_do(dtype):
-    conv = make_conv(6)
-    features = torch.randn(2, 6, 5, 4).to(dtype)
-    expected = relu_depthwise(features, conv)
+    expected = run_both(step, features, training=False)[0][0]
+    assert expected[0, 16].isnan().any()
+    assert not expected[:, :16].isnan().any()
     for given in (
         features.contiguous(memory_format=torch.channels_last),
         features.transpose(2, 3).contiguous().transpose(2, 3),
     ):
-        assert torch.equal(relu_depthwise(given, conv), expected)
+        outputs = run_both(step, given, training=False)[0][0]
+        assert torch.equal(outputs.nan_to_num(7), expected.nan_to_num(7))
 
 
 def test_norm_max_pool_ties_give_the_gradient_to_the_first(dtype):
@@ -245,34 +231,41 @@ def test_norm_statistics_that_change_before_the_backward_pass_do_no_harm(dtype):
     assert torch.allclose(features.grad[0].float(), expected, rtol=0.01)
 
 
+DEPTHWISE = {"kernel_size": 3, "padding": 1, "groups": 4, "bias": False}
+
+
 @pytest.mark.parametrize(
-    "conv",
+    "changes",
     [
-        nn.Conv2d(4, 4, 3, padding=1, bias=False),
-        nn.Conv2d(4, 8, 3, padding=1, groups=4, bias=False),
-        nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False),
-        nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4, bias=False),
-        nn.Conv2d(4, 4, 3, padding=1, groups=4),
-        nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False, padding_mode="reflect"),
+        {"groups": 1},
+        {"out_channels": 8},
+        {"kernel_size": 5, "padding": 2},
+        {"stride": 2},
+        {"bias": True},
+        {"padding_mode": "reflect"},
     ],
     ids=str,
 )
-def test_relu_depthwise_other_convolutions_are_refused(conv):
+def test_other_convolutions_are_refused(changes):
+    conv = nn.Conv2d(4, **{"out_channels": 4, **DEPTHWISE, **changes})
     with pytest.raises(ValueError, match="expected a depthwise 3 x 3"):
         relu_depthwise(torch.zeros(1, 4, 3, 3), conv)
 
 
 @pytest.mark.parametrize(
-    "norm",
-    [
-        nn.BatchNorm2d(4).bfloat16(),
-        nn.BatchNorm2d(4).double(),
-        nn.BatchNorm2d(2),
-        nn.BatchNorm2d(4, affine=False),
-    ],
-    ids=["bf16", "fp64", "channels", "affine"],
+    "options", [{"stride": 2, "bias": False}, {"bias": True}], ids=str
 )
-def test_norm_other_norms_are_refused(norm):
+def test_pointwise_other_convolutions_are_refused(options):
+    with pytest.raises(ValueError, match="expected a 1 x 1 convolution"):
+        pointwise(torch.zeros(1, 4, 3, 3), nn.Conv2d(4, 4, 1, **options))
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [nn.BatchNorm2d(4).double(), nn.BatchNorm2d(2), nn.BatchNorm2d(4, affine=False)],
+    ids=["fp64", "channels", "affine"],
+)
+def test_other_norms_are_refused(norm):
     features = torch.zeros(2, 4, 3, 3)
     for step in (
         lambda: norm_relu(features, norm.eval()),
@@ -356,6 +349,15 @@ def test_conv_pool_relu_nan_stays_nan(dtype):
     assert not outputs[..., 0].isnan().any()
 
 
-def test_pointwise_other_convolutions_are_refused():
-    with pytest.raises(ValueError, match="expected a 1 x 1 convolution"):
-        pointwise(torch.zeros(1, 4, 3, 3), nn.Conv2d(4, 4, 3, bias=False))
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # 2.10's own
+def test_describe_kernels_only_of_networks_that_fuse_on_a_cpu_uncompiled():
+    model = nn.Linear(1, 1)
+    assert describe_kernels(model, Precision("fp32")) is None
+    model.fuse = True
+    for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        library, reason = kernels.load_kernels(dtype)
+        expected = "the suite's own" if library else f"PyTorch's ({reason})"
+        assert describe_kernels(model, Precision(name)) == expected
+    assert describe_kernels(model, Precision("bf16", torch.device("cuda"))) is None
+    compile_model(model, torch.device("cpu"))
+    assert describe_kernels(model, Precision("bf16")) is None

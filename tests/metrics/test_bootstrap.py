@@ -4,82 +4,74 @@ import numpy as np
 import pytest
 
 from metrics import bootstrap
-from metrics.bootstrap import bootstrap_metrics, compute_bootstrap_interval
-from metrics.cells import Samples, build_cells, check_samples
-from metrics.measures import measure
+from metrics.bootstrap import (
+    bootstrap_metrics,
+    compute_bootstrap_interval,
+    draw_weights,
+)
+from metrics.samples import Samples, build_cells, check_samples
+from metrics.summary import measure_samples
 
 LABELS = np.array([0, 1, 0, 1, 1, 0, 0])
 SCORES = np.array([0.2, 0.7, 0.5, 0.5, 0.9, 0.6, 0.1])
-SAMPLES = check_samples(SCORES, LABELS, fake_scores=SCORES, llrs=8 * SCORES - 4)
 
 
-def draw_all(labels, groups=None, num_resamples=50):
-    """Return how often each sample was drawn, (R, N)."""
-    cells = build_cells(Samples(np.arange(labels.size, 0.0, -1), labels))
-    if groups is None:
-        chunks = bootstrap.draw_weights(cells, num_resamples, 3)
-    else:
-        chunks = bootstrap.draw_group_weights(
-            cells, labels, groups, num_resamples, seed=3
-        )
-    return np.concatenate(list(chunks), axis=1).sum(axis=0)
+def make_samples(chosen=slice(None), groups=None):
+    scores, labels = SCORES[chosen], LABELS[chosen]
+    columns = {"fake_scores": scores, "llrs": 8 * scores - 4, "groups": groups}
+    return check_samples(scores, labels, **columns)
 
 
-@pytest.mark.parametrize("groups", [None, np.array([0, 1, 0, 2, 1, 3, 4])])
+def draw_all(samples, num_resamples=50, max_cells=None):
+    """Return how often each cell was drawn of each class, (2, R, C)."""
+    cells = build_cells(samples, max_cells)
+    draws = draw_weights(samples, cells, num_resamples, seed=3)
+    return np.concatenate(list(draws), axis=1)
+
+
+@pytest.mark.parametrize("groups", [None, [0, 1, 0, 2, 1, 3, 4]])
 def test_bootstrap_metrics_each_resample_equals_metrics_of_the_repeated_samples(groups):
-    values = bootstrap_metrics(SAMPLES, groups, num_resamples=30, seed=3)
-    cells = build_cells(SAMPLES)
-    draws = (
-        bootstrap.draw_weights(cells, 30, 3)
-        if groups is None
-        else bootstrap.draw_group_weights(cells, LABELS, groups, 30, seed=3)
-    )
-    weights = np.concatenate(list(draws), axis=1).sum(axis=0).astype(int)
+    samples = make_samples(groups=groups)
 
+    values = bootstrap_metrics(samples, num_resamples=30, seed=3)
+
+    index = build_cells(samples).index
+    weights = draw_all(samples, 30).sum(axis=0).astype(int)
     for resample, counts in enumerate(weights):
-        chosen = np.repeat(np.arange(7), counts[cells.index])
-        expected = measure(
-            check_samples(
-                SCORES[chosen],
-                LABELS[chosen],
-                fake_scores=SCORES[chosen],
-                llrs=8 * SCORES[chosen] - 4,
-            )
-        )
-        for name in ("auc", "average_precision", "eer", "f1", "mcc", "brier", "cllr"):
-            value = values[name][resample]
-            assert value == pytest.approx(expected[name], abs=1e-12), name
-        assert values["min_cllr"][resample] == pytest.approx(expected["min_cllr"])
+        repeated = measure_samples(make_samples(np.repeat(np.arange(7), counts[index])))
+        for name in values:
+            value, expected = values[name][resample], repeated[name]
+            if expected is not None:
+                assert value == pytest.approx(expected, abs=1e-9), name
 
 
 def test_draw_weights_keeps_the_size_of_each_class():
-    weights = draw_all(LABELS)
+    weights = draw_all(make_samples())
 
-    assert weights.shape == (50, 7)
-    np.testing.assert_array_equal(weights[:, LABELS == 1].sum(axis=1), 3)
-    np.testing.assert_array_equal(weights[:, LABELS == 0].sum(axis=1), 4)
+    assert weights.shape == (2, 50, 7)
+    assert np.unique(weights.sum(axis=2), axis=1).tolist() == [[4], [3]]
 
 
 def test_draw_weights_pooled_cells_spread_as_single_samples_do():
     rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 400)
-    samples = Samples(rng.normal(size=800), labels)
+    samples = Samples(rng.normal(size=800), np.repeat([0, 1], 400))
 
     spreads = []
-    for cells in (build_cells(samples), build_cells(samples, 50)):
-        weights = np.concatenate(list(bootstrap.draw_weights(cells, 4000, 1)), axis=1)
-        top = cells.counts[0].cumsum() <= 100
+    for max_cells in (None, 50):
+        top = build_cells(samples, max_cells).counts[0].cumsum() <= 100
+        weights = draw_all(samples, 4000, max_cells)
         spreads.append(weights[0][:, top].sum(axis=1).std())
 
     # Of 400 draws about a quarter: sqrt(400 * 1/4 * 3/4) = 8.66.
     assert spreads == pytest.approx([8.66, 8.66], rel=0.07)
 
 
-def test_draw_group_weights_draws_whole_groups_of_each_kind():
+def test_draw_weights_draws_whole_groups_of_each_kind():
     labels = np.array([0, 0, 0, 1, 1, 0, 1, 0, 1])
     groups = np.array([0, 0, 1, 2, 3, 4, 4, 5, 5])  # 2 real, 2 fake, 2 mixed groups
+    samples = Samples(np.arange(9.0, 0, -1), labels, group_index=groups)
 
-    weights = draw_all(labels, groups)
+    weights = draw_all(samples).sum(axis=0)
 
     for first, second in ((0, 1), (5, 6), (7, 8)):
         np.testing.assert_array_equal(weights[:, first], weights[:, second])
@@ -89,33 +81,30 @@ def test_draw_group_weights_draws_whole_groups_of_each_kind():
 
 def test_draw_weights_in_chunks_yields_every_resample(monkeypatch):
     monkeypatch.setattr(bootstrap, "_MAX_WEIGHTS_AT_ONCE", 60)
-    cells = build_cells(SAMPLES)
+    samples = make_samples()
 
-    chunks = list(bootstrap.draw_weights(cells, 9, 0))
+    chunks = list(draw_weights(samples, build_cells(samples), 9, seed=0))
 
     assert [chunk.shape[1] for chunk in chunks] == [4, 4, 1]
 
 
-def test_compute_bootstrap_interval_percentiles_are_the_middle_of_the_values():
-    values = np.random.default_rng(0).permutation(np.arange(1001.0))
+@pytest.mark.parametrize(
+    ("size", "num_units", "ends"),
+    [
+        (1001, None, (25, 975)),
+        # Student's t with 4 degrees of freedom, 2.776, times sqrt(5 / 4): 3.104
+        # deviations of the normal distribution leave 0.000955 at either side.
+        (10_001, 5, (9.55, 9990.45)),
+    ],
+)
+def test_compute_bootstrap_interval_percentiles_are_the_middle_of_the_values(
+    size, num_units, ends
+):
+    values = np.random.default_rng(0).permutation(np.arange(float(size)))
 
-    assert compute_bootstrap_interval(values, 500.0) == pytest.approx((25, 975))
+    interval = compute_bootstrap_interval(values, 500.0, num_units=num_units)
 
-
-def test_compute_bootstrap_interval_few_units_reach_further():
-    values = np.random.default_rng(0).permutation(np.arange(10_001.0))
-
-    low, high = compute_bootstrap_interval(values, 500.0, num_units=5)
-
-    # Student's t with 4 degrees of freedom, 2.776, times sqrt(5 / 4): 3.104 deviations
-    # of the normal distribution leave 0.000955 at either side.
-    assert (low, high) == pytest.approx((9.55, 9990.45), abs=0.1)
-
-
-@pytest.mark.parametrize("values", [[0.3, 0.3], [0.1, np.inf], [0.1, np.nan]])
-@pytest.mark.parametrize("scale", ["percentiles", "logit"])
-def test_compute_bootstrap_interval_without_spread_is_none(values, scale):
-    assert compute_bootstrap_interval(np.array(values), 0.3, scale) is None
+    assert interval == pytest.approx(ends, abs=0.1)
 
 
 @pytest.mark.parametrize("scale", ["identity", "log", "logit", "atanh"])
@@ -129,12 +118,23 @@ def test_compute_bootstrap_interval_small_spread_is_nearly_the_normal_interval(s
 
 
 @pytest.mark.parametrize(
-    ("estimate", "scale"), [(1.0, "logit"), (0.0, "log"), (-1.0, "atanh")]
+    ("values", "estimate", "scale"),
+    [
+        ([0.3, 0.3], 0.3, "percentiles"),
+        ([0.1, np.inf], 0.3, "percentiles"),
+        ([0.1, np.nan], 0.3, "logit"),
+        ([0.9, 1.0], 1.0, "logit"),
+        ([0.9, 1.0], 0.0, "log"),
+        ([0.9, 1.0], -1.0, "atanh"),
+        ([0.9, 1.0], None, "identity"),
+    ],
 )
-def test_compute_bootstrap_interval_at_the_end_of_its_scale_is_none(estimate, scale):
-    assert compute_bootstrap_interval(np.array([0.9, 1.0]), estimate, scale) is None
+def test_compute_bootstrap_interval_without_spread_or_at_an_end_is_none(
+    values, estimate, scale
+):
+    assert compute_bootstrap_interval(np.array(values), estimate, scale) is None
 
 
 def test_bootstrap_metrics_no_resamples_is_refused():
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        bootstrap_metrics(SAMPLES, num_resamples=0)
+        bootstrap_metrics(make_samples(), num_resamples=0)

@@ -73,18 +73,6 @@ def test_compute_calibration_test_one_certain_score_by_hand():
     assert test.p_value == 1.0  # the ECE is 0, any draw is as large
 
 
-@pytest.mark.parametrize("num_samples", [60, 25_000])
-def test_compute_calibration_test_calibrated_scores_alarm_in_one_of_twenty(num_samples):
-    p_values = [
-        compute_calibration_test(
-            *draw_calibrated(num_samples, seed), num_draws=100, seed=seed
-        ).p_value
-        for seed in range(200)
-    ]
-
-    assert 2 <= np.sum(np.array(p_values) < 0.05) <= 19  # 10 expected
-
-
 def test_compute_calibration_test_overconfident_scores_are_found():
     scores, labels = draw_calibrated(500, 0)
     sharpened = scores**3 / (scores**3 + (1 - scores) ** 3)
@@ -92,21 +80,29 @@ def test_compute_calibration_test_overconfident_scores_are_found():
     assert compute_calibration_test(sharpened, labels).p_value < 0.01
 
 
-def test_compute_calibration_test_groups_of_copies_keep_the_size():
-    alarms = {"grouped": 0, "naive": 0}
+@pytest.mark.parametrize(
+    ("num_samples", "copies", "grouped", "least", "most"),
+    [
+        (60, 1, False, 2, 12),  # 5 of 100 expected
+        (25_000, 1, False, 1, 12),
+        (80, 10, True, 0, 10),
+        (80, 10, False, 90, 100),  # copies that pass for independent samples
+    ],
+)
+def test_compute_calibration_test_of_calibrated_scores_alarms_as_often_as_it_says(
+    num_samples, copies, grouped, least, most
+):
+    alarms = 0
+    groups = np.repeat(np.arange(num_samples), copies) if grouped else None
     for seed in range(100):
-        scores, labels = (np.repeat(of, 10) for of in draw_calibrated(80, seed))
-        groups = np.repeat(np.arange(80), 10)
-        options = {"num_draws": 200, "seed": seed}
-        grouped = compute_calibration_test(
-            scores, labels, group_index=groups, **options
+        scores, labels = (
+            np.repeat(of, copies) for of in draw_calibrated(num_samples, seed)
         )
-        alarms["grouped"] += grouped.p_value < 0.05
-        naive = compute_calibration_test(scores, labels, **options)
-        alarms["naive"] += naive.p_value < 0.05
+        options = {"num_draws": 100, "seed": seed, "group_index": groups}
+        test = compute_calibration_test(scores, labels, **options)
+        alarms += test.p_value < 0.05
 
-    assert alarms["grouped"] <= 10
-    assert alarms["naive"] >= 90
+    assert least <= alarms <= most
 
 
 def draw_logits(num_samples, temperature, bias=0.0, seed=0):
@@ -117,20 +113,13 @@ def draw_logits(num_samples, temperature, bias=0.0, seed=0):
     return temperature * (log_odds - bias), labels
 
 
-def test_fit_calibration_overconfident_logits_are_brought_back():
-    differences, labels = draw_logits(20_000, 3.0)
+@pytest.mark.parametrize(("temperature", "bias"), [(3.0, 0.0), (2.0, -1.5)])
+def test_fit_calibration_brings_logits_back(temperature, bias):
+    differences, labels = draw_logits(20_000, temperature, bias)
 
-    assert fit_calibration(differences, labels).temperature == pytest.approx(
-        3, rel=0.05
-    )
+    fitted = fit_calibration(differences, labels, with_bias=bias != 0)
 
-
-def test_fit_calibration_biased_logits_are_brought_back():
-    differences, labels = draw_logits(20_000, 2.0, -1.5)
-
-    fitted = fit_calibration(differences, labels, with_bias=True)
-
-    assert fitted == pytest.approx((2.0, -1.5), rel=0.05)
+    assert fitted == pytest.approx((temperature, bias), rel=0.05)
 
 
 def test_fit_calibration_nearly_minimises_the_log_loss():
@@ -196,19 +185,13 @@ def test_choose_calibration_collapsed_logits_hit_the_bound_and_say_so():
     assert "at its bound, 20" in choice.notes[0]
 
 
-def test_choose_calibration_equal_logits_say_nothing():
-    choice = choose_calibration(np.zeros(10), np.tile([0, 1], 5))
+def test_choose_calibration_logits_that_say_next_to_nothing_stay_in_bounds():
+    none = choose_calibration(np.zeros(10), np.tile([0, 1], 5))
+    little = choose_calibration(1e-6 * np.array([1.0, -2, 3, 1.5]), [0, 0, 1, 1])
 
-    assert choice.calibration == Calibration(1.0, 0.0)
-    assert choice.temperature_interval == (0.05, 20.0)
-
-
-def test_choose_calibration_of_a_model_that_says_next_to_nothing_stays_in_bounds():
-    labels = np.array([0, 0, 1, 1])
-
-    choice = choose_calibration(1e-6 * np.array([1.0, -2.0, 3.0, 1.5]), labels)
-
-    low, high = choice.temperature_interval
+    assert none.calibration == Calibration(1.0, 0.0)
+    assert none.temperature_interval == (0.05, 20.0)
+    low, high = little.temperature_interval
     assert 0.05 <= low < high <= 20
 
 
@@ -265,6 +248,6 @@ def test_find_neighbours_takes_the_nearest_row(score, number):
         [[0.1, 0.3, 1, 2], [0.2, 0.4, 1, 2]],
     ],
 )
-def test_check_neighbours_refuses_what_is_no_table(rows):
+def test_check_neighbours_refuses_what_is_not_a_table(rows):
     with pytest.raises(ValueError, match="its reliability"):
         check_neighbours(rows)

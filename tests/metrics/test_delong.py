@@ -1,10 +1,18 @@
-"""DeLong against placement values counted pair by pair, and on known answers."""
+"""DeLong against placement values counted pair by pair; shares that are kept."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from metrics.delong import compute_delong_interval, compute_paired_delong_test
+from metrics.delong import (
+    compute_auc_kept,
+    compute_delong_interval,
+    compute_paired_delong_test,
+)
+
+LABELS = np.repeat([0, 1], 4)
+PERFECT = np.arange(1.0, 9)
+HALF = np.array([1.0, 3, 5, 7, 6, 4, 8, 2])  # AUC 10 / 16
 
 
 def place_pairs(scores, labels):
@@ -171,3 +179,42 @@ def test_compute_delong_interval_groups_whose_classes_score_alike_have_no_varian
     interval = compute_delong_interval(scores, labels, groups=groups)
 
     assert (interval.auc, interval.low, interval.high) == pytest.approx((0.5,) * 3)
+
+
+def test_compute_auc_kept_by_hand():
+    found = compute_auc_kept(PERFECT, np.stack([PERFECT, HALF, -PERFECT]), LABELS)
+
+    # AUCs 1, 5/8, 0: above chance 1/2, 1/8 and -1/2, in the mean over 1/2.
+    assert found["auc_kept"] == pytest.approx(1 / 8 / 3 / 0.5)
+    low, high = found["auc_kept_interval"]
+    assert low < found["auc_kept"] < high
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "kept"),
+    [(HALF, LABELS, None), (np.array([0.0, 1.0]), np.array([0, 1]), 1.0)],
+    ids=["at chance", "one sample a class"],
+)
+def test_compute_auc_kept_without_interval(scores, labels, kept):
+    found = compute_auc_kept(scores, scores[None], labels)
+
+    assert found == {"auc_kept": kept, "auc_kept_interval": None}
+
+
+def test_compute_auc_kept_interval_is_as_wide_as_the_bootstraps():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1], [150, 100])
+    clean = rng.normal(size=250) + 2 * labels
+    rows = np.stack([clean, *(clean + rng.normal(0, s, 250) for s in (1, 2, 4))])
+    found = compute_auc_kept(clean, rows[1:], labels)
+    same = compute_auc_kept(clean, np.stack([clean, 2 * clean]), labels)
+
+    values = []
+    for _ in range(400):
+        chosen = np.r_[rng.integers(150, size=150), 150 + rng.integers(100, size=100)]
+        gains = [place_pairs(r[chosen], labels[chosen]).mean() - 0.5 for r in rows]
+        values.append(np.mean(gains[1:]) / gains[0])
+
+    low, high = found["auc_kept_interval"]
+    assert (high - low) / 3.92 == pytest.approx(np.std(values), rel=0.15)
+    assert same["auc_kept_interval"] == pytest.approx([1, 1], abs=1e-6)

@@ -1,42 +1,38 @@
-"""Rates with exact intervals: proportions, groups, TPR at an FPR, operating points."""
+"""Rates with exact intervals: proportions, groups, TPR at an FPR, bands, points."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import integrate, stats
+from sklearn.metrics import roc_curve
 
-from metrics.cells import Samples, check_samples
 from metrics.error_rates import (
     Proportion,
     bound_separated,
+    compute_point,
     compute_proportion_interval,
+    compute_roc_band,
+    compute_roc_curve,
     compute_tpr_intervals,
     count_hits,
-    describe_point,
 )
-
-
-def test_compute_proportion_interval_all_hits_is_the_rule_of_three():
-    low, high = compute_proportion_interval(100, 100, 0.9)
-
-    assert high == 1
-    assert low == pytest.approx(0.05 ** (1 / 100))
+from metrics.samples import Samples, check_samples
 
 
 @pytest.mark.parametrize("hits", [0, 1, 7, 12])
 def test_compute_proportion_interval_equals_scipy(hits):
-    expected = stats.binomtest(hits, 12).proportion_ci(0.95, "exact")
+    expected = stats.binomtest(hits, 12).proportion_ci(0.9, "exact")
 
-    interval = compute_proportion_interval(hits, 12)
+    interval = compute_proportion_interval(hits, 12, 0.9)
 
     assert interval == pytest.approx((expected.low, expected.high))
 
 
 def test_count_hits_groups_of_copies_are_worth_their_number():
-    rng = np.random.default_rng(0)
-    single = rng.random(2000) < 0.3
-    groups = np.repeat(np.arange(2000), 5)
+    single = np.random.default_rng(0).random(2000) < 0.3
 
-    counted = count_hits(np.repeat(single, 5), groups)
+    counted = count_hits(np.repeat(single, 5), np.repeat(np.arange(2000), 5))
 
     assert counted.share == pytest.approx(single.mean())
     assert counted.num_trials == pytest.approx(2000, rel=0.01)
@@ -54,10 +50,10 @@ def test_count_hits_groups_by_hand():
 
 
 @pytest.mark.parametrize("groups", [np.array([0, 0, 1, 1]), np.zeros(4, dtype=int)])
-def test_count_hits_where_all_agree_the_groups_are_counted(groups):
-    counted = count_hits(np.ones(4, dtype=bool), groups)
+def test_count_hits_if_all_agree_the_groups_are_counted(groups):
+    size = np.unique(groups).size
 
-    assert counted == Proportion(np.unique(groups).size, np.unique(groups).size)
+    assert count_hits(np.ones(4, dtype=bool), groups) == Proportion(size, size)
 
 
 def test_compute_tpr_intervals_equal_the_mixture_of_betas():
@@ -74,7 +70,7 @@ def test_compute_tpr_intervals_equal_the_mixture_of_betas():
 
 
 @pytest.mark.parametrize(("num_real", "max_fpr"), [(100, 0.01), (1000, 0.001)])
-def test_compute_tpr_intervals_hold_the_truth_where_the_bootstrap_did_not(
+def test_compute_tpr_intervals_hold_the_truth_if_the_bootstrap_did_not(
     num_real, max_fpr
 ):
     rng = np.random.default_rng(0)
@@ -93,12 +89,62 @@ def test_compute_tpr_intervals_groups_widen_them():
     rng = np.random.default_rng(1)
     labels, groups = np.repeat([0, 1], 500), np.arange(1000) // 10
     scores = rng.normal(size=100)[groups] + 0.3 * rng.normal(size=1000) + labels
-    samples = Samples(scores, labels)
 
-    naive = compute_tpr_intervals(samples, [0.1])
-    grouped = compute_tpr_intervals(samples, [0.1], groups)
+    naive, grouped = (
+        compute_tpr_intervals(Samples(scores, labels, group_index=index), [0.1])
+        for index in (None, groups)
+    )
 
     assert np.diff(grouped, axis=0) > 1.5 * np.diff(naive, axis=0)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 8])
+@pytest.mark.parametrize("num_samples", [5, 40, 600])
+def test_compute_roc_band_holds_the_curve_that_scikit_learn_draws(
+    num_samples, decimals
+):
+    rng = np.random.default_rng(num_samples)
+    labels = np.r_[0, 1, rng.integers(0, 2, num_samples - 2)]
+    samples = Samples((rng.normal(size=num_samples) + labels).round(decimals), labels)
+
+    curve = compute_roc_curve(samples)
+    fprs, low, high = compute_roc_band(samples, curve)
+
+    expected = roc_curve(labels, samples.scores, drop_intermediate=False)
+    for found, of in zip(curve, expected, strict=True):
+        np.testing.assert_array_equal(found, of)
+    # Along every straight line of the curve, its rises and its slopes over ties.
+    steps = np.linspace(0, 1, 7)
+    fpr, tpr = (
+        np.concatenate([a + steps * (b - a) for a, b in pairwise(of)])
+        for of in curve[:2]
+    )
+    assert (np.interp(fpr, fprs, low) <= tpr + 1e-9).all()
+    assert (tpr <= np.interp(fpr, fprs, high) + 1e-9).all()
+    assert np.diff(low).min() >= 0 <= np.diff(high).min()
+
+
+def test_compute_roc_band_of_many_is_narrow():
+    labels = np.repeat([0, 1], 2000)
+    samples = Samples(np.random.default_rng(0).normal(size=4000) + labels, labels)
+
+    fprs, low, high = compute_roc_band(samples, compute_roc_curve(samples))
+
+    assert (high - low)[fprs > 0.01].max() < 0.12
+
+
+@pytest.mark.parametrize(
+    ("scores", "corner"), [([0, 0, 1, 1], (0, 1)), ([1, 1, 0, 0], (1, 0))]
+)
+def test_compute_roc_band_of_four_samples_claims_next_to_nothing(scores, corner):
+    samples = check_samples(scores, [0, 0, 1, 1])
+
+    fprs, low, high = compute_roc_band(samples, compute_roc_curve(samples))
+
+    middle = np.searchsorted(fprs, 0.5)
+    assert high[middle] - low[middle] > 0.5
+    assert (low[0], high[-1]) == (0, 1)
+    assert (low[fprs == corner[0]] <= corner[1]).all()
 
 
 def test_bound_separated_is_what_separation_makes_unlikely():
@@ -108,37 +154,27 @@ def test_bound_separated_is_what_separation_makes_unlikely():
     assert bounds.eer == bounds.fnr
 
 
-def test_bound_separated_average_precision_is_the_area_of_the_worst_curve():
-    bounds = bound_separated(50, 40)
-    odds = 50 / 40
+def test_bound_separated_average_precision_and_min_cllr_are_the_worst_curves():
+    fpr, fnr = bounds = bound_separated(50, 40)
 
     def precision(recall):
-        fpr = bounds.fpr if recall < 1 - bounds.fnr else 1.0
-        return recall / (recall + fpr * odds)
+        return recall / (recall + (fpr if recall < 1 - fnr else 1.0) * 50 / 40)
 
-    area, _ = integrate.quad(precision, 0, 1, points=[1 - bounds.fnr])
-
-    computed = bounds.compute_average_precision(40 / 90)
-    assert computed == pytest.approx(area, abs=1e-6)
-
-
-def test_bound_separated_min_cllr_is_that_of_two_ratios():
-    fpr, fnr, *_ = bounds = bound_separated(50, 40)
+    area, _ = integrate.quad(precision, 0, 1, points=[1 - fnr])
+    assert bounds.compute_average_precision(40 / 90) == pytest.approx(area, abs=1e-6)
     ratios = (1 - fnr) / fpr, fnr / (1 - fpr)
     fake = (1 - fnr) * np.log2(1 + 1 / ratios[0]) + fnr * np.log2(1 + 1 / ratios[1])
     real = fpr * np.log2(1 + ratios[0]) + (1 - fpr) * np.log2(1 + ratios[1])
-
     assert bounds.compute_min_cllr() == pytest.approx((fake + real) / 2)
 
 
-def test_describe_point_is_bayes_rule():
+def test_compute_point_is_bayes_rule():
     # Real: 1 of 10 called fake; fake: 8 of 10 called so. At 1 % fakes:
     # PPV = .01 * .8 / (.01 * .8 + .99 * .1), NPV = .99 * .9 / (.99 * .9 + .01 * .2).
     labels = np.repeat([0, 1], 10)
     called = np.r_[[True] + [False] * 9, [True] * 8 + [False] * 2]
-    samples = check_samples(called.astype(float), labels)
 
-    point = describe_point(samples, called, prevalence=0.01)
+    point = compute_point(Samples(called * 1.0, labels), called, prevalence=0.01)
 
     assert (point["fpr"], point["fnr"]) == (0.1, 0.2)
     expected = stats.binomtest(1, 10).proportion_ci(0.95, "exact")
@@ -150,28 +186,15 @@ def test_describe_point_is_bayes_rule():
         assert low < point[name] < high
 
 
-def test_describe_point_without_an_error_lies_in_its_intervals():
+def test_compute_point_at_its_ends_is_defined():
     samples = check_samples(np.repeat([0.1, 0.9], 20), np.repeat([0, 1], 20))
 
-    point = describe_point(samples, samples.scores > 0.5, prevalence=0.05)
+    perfect = compute_point(samples, samples.called_fake, prevalence=0.5)
+    silent = compute_point(samples, np.zeros(40, dtype=bool), prevalence=0.5)
+    unasked = compute_point(samples, samples.called_fake)
 
     for name in ("ppv", "npv"):
-        low, high = point[f"{name}_interval"]
-        assert low < point[name] == high == 1
-
-
-def test_describe_point_nothing_called_fake_has_no_ppv():
-    samples = check_samples([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1])
-
-    point = describe_point(samples, np.zeros(4, dtype=bool), prevalence=0.5)
-
-    assert (point["ppv"], point["npv"]) == (None, 0.5)
-
-
-def test_describe_point_without_prevalence_has_no_predictive_values():
-    samples = check_samples([0.1, 0.9], [0, 1])
-
-    point = describe_point(samples, samples.called_fake)
-
-    assert point["ppv"] is None
-    assert point["npv_interval"] is None
+        low, high = perfect[f"{name}_interval"]
+        assert low < perfect[name] == high == 1
+    assert (silent["ppv"], silent["npv"]) == (None, 0.5)
+    assert (unasked["ppv"], unasked["npv_interval"]) == (None, None)

@@ -7,24 +7,22 @@ import pytest
 from scipy import optimize
 from sklearn import metrics as sk
 
-from metrics.cells import check_samples
-from metrics.measures import compute_metrics, measure
-from metrics.roc import compute_roc_curve
-
-RNG = np.random.default_rng(0)
+from metrics.error_rates import compute_roc_curve
+from metrics.samples import check_samples
+from metrics.summary import compute_metrics, measure_samples
 
 
-def draw_scores(num_samples=400, shift=1.5, decimals=None, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = (rng.random(num_samples) < 0.35).astype(int)
-    scores = 1 / (1 + np.exp(-(rng.normal(size=num_samples) + shift * (labels - 0.5))))
-    return (scores if decimals is None else scores.round(decimals)), labels
+def draw_scores(decimals):
+    rng = np.random.default_rng(0)
+    labels = (rng.random(400) < 0.35).astype(int)
+    scores = 1 / (1 + np.exp(-(rng.normal(size=400) + 1.5 * (labels - 0.5))))
+    return scores.round(decimals), labels
 
 
-@pytest.mark.parametrize("decimals", [None, 1, 2])
+@pytest.mark.parametrize("decimals", [1, 2, 12])
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
 def test_compute_metrics_any_scores_equals_scikit_learn(decimals, threshold):
-    scores, labels = draw_scores(decimals=decimals)
+    scores, labels = draw_scores(decimals)
     called = (scores >= threshold).astype(int)
     expected = {
         "auc": sk.roc_auc_score(labels, scores),
@@ -74,8 +72,8 @@ def test_compute_metrics_bounded_fpr_counts_allowed_false_positives():
 
     assert computed["tpr_at_fpr_0.01"] == 0.5
     assert computed["tpr_at_fpr_0.001"] is None
-    assert "200 real samples are too few" in computed["notes"][0]
-    assert "1000" in computed["notes"][0]
+    (note,) = computed["notes"]
+    assert note.endswith("200 real samples are too few, at least 1000 are needed")
 
 
 @pytest.mark.parametrize(
@@ -96,14 +94,9 @@ def test_compute_metrics_degenerate_scores_are_defined(scores, expected):
     json.dumps(computed, allow_nan=False)
 
 
-def test_compute_metrics_nan_threshold_is_refused():
-    with pytest.raises(ValueError, match="threshold"):
-        compute_metrics([0.1, 0.9], [0, 1], float("nan"))
-
-
 def test_compute_metrics_reordered_samples_change_nothing():
-    scores, labels = draw_scores(decimals=1)
-    order = RNG.permutation(scores.size)
+    scores, labels = draw_scores(1)
+    order = np.random.default_rng(1).permutation(scores.size)
 
     first = compute_metrics(scores, labels)
     second = compute_metrics(scores[order], labels[order])
@@ -141,7 +134,7 @@ def test_compute_metrics_eer_equals_a_root_of_the_interpolated_curve(seed):
     rng = np.random.default_rng(seed)
     labels = np.r_[0, 1, rng.integers(0, 2, 30)]
     scores = (rng.random(32) + 0.4 * labels).round(1) / 2
-    roc = compute_roc_curve(scores, labels)
+    roc = compute_roc_curve(check_samples(scores, labels))
     fpr, fnr = roc.false_positive_rates, 1 - roc.true_positive_rates
     place = np.arange(fpr.size)  # along the curve, one unit an edge
 
@@ -153,23 +146,23 @@ def test_compute_metrics_eer_equals_a_root_of_the_interpolated_curve(seed):
     assert eer == pytest.approx(np.interp(root, place, fpr))
 
 
-def test_measure_ranks_by_scores_that_saturated_probabilities_cannot():
+def test_measure_samples_ranks_by_scores_that_saturated_probabilities_cannot():
     # As P(fake) all four are 1.0; as logit differences they are in order.
     samples = check_samples(
         [40.0, 50.0, 60.0, 70.0], [0, 0, 1, 1], fake_scores=np.ones(4)
     )
 
-    computed = measure(samples)
+    computed = measure_samples(samples)
 
     assert (computed["auc"], computed["eer"]) == (1.0, 0.0)
     assert computed["confusion_matrix"] == [[0, 2], [0, 2]]
     assert computed["accuracy"] == 0.5
 
 
-def test_measure_scores_without_probabilities_have_none_of_theirs():
+def test_measure_samples_without_probabilities_have_none_of_theirs():
     samples = check_samples([-3.0, 2.0, 7.0], [0, 1, 1], 2.5, llrs=[-1.0, 0.0, 2.0])
 
-    computed = measure(samples)
+    computed = measure_samples(samples)
 
     assert computed["confusion_matrix"] == [[1, 0], [1, 1]]
     assert [computed[name] for name in ("log_loss", "brier", "ece")] == [None] * 3

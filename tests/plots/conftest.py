@@ -41,10 +41,18 @@ def _make_analysis(
     return analyse(scores, num_resamples=20, prevalence=prevalence)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_analysis():
-    """Analyses a good, random, perfect, inverted, constant or tied detector."""
-    return _make_analysis
+    """Analyses a good, random, perfect, inverted, constant or tied detector, once."""
+    made: dict[str, Analysis] = {}
+
+    def make(*args: Any, **options: Any) -> Analysis:
+        key = repr((args, options))
+        if key not in made:
+            made[key] = _make_analysis(*args, **options)
+        return made[key]
+
+    return make
 
 
 @pytest.fixture

@@ -56,10 +56,10 @@ def test_build_auc_rows_has_a_row_for_each_cell(analyses):
     header, rows = build_auc_rows(build_auc_matrix(analyses))
     assert [len(row) for row in rows] == [len(header)] * 4
     first = dict(zip(header, rows[0], strict=True))
-    report = analyses[0].report
+    numbers = analyses[0].numbers
     assert (first["detector"], first["dataset"], first["is_home"]) == ("a", "faces", 1)
-    assert [first["auc_low"], first["auc_high"]] == report["auc_interval"]
-    assert first["auc"] == report["auc"]
+    assert [first["auc_low"], first["auc_high"]] == numbers["auc_interval"]
+    assert first["auc"] == numbers["auc"]
 
 
 def test_plot_auc_matrix_writes_each_auc_and_frames_the_home(analyses, axes):

@@ -91,7 +91,7 @@ def test_page_escapes_values_and_refuses_what_is_missing(tmp_path):
         render_page(template)
 
 
-def test_page_with_a_name_that_is_no_text_can_be_saved(tmp_path):
+def test_page_with_a_name_that_is_not_utf8_can_be_saved(tmp_path):
     save_page("\udcff", tmp_path / "new" / "page.html")
 
     assert (tmp_path / "new" / "page.html").read_bytes() == b"\\udcff"

@@ -4,18 +4,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from metrics.names import METRICS
 from plots import paper_tables
 from plots.paper_tables import build_csv, format_latex, format_markdown
 from scores.analysis import Comparison
 
-NUMBERS = ("auc", "eer", "tpr_at_fpr_0.01", "accuracy", "cllr", "min_cllr")
 TEST = SimpleNamespace(difference=0.02, low=-0.01, high=0.05, p_value=0.0361)
 
 
 def make_stub(title):
-    report = dict.fromkeys([*NUMBERS, *(f"{name}_interval" for name in NUMBERS)])
-    report |= {"auc": 0.9, "auc_interval": [0.8, 0.95], "num_real": 6, "num_fake": 4}
-    return SimpleNamespace(scores=SimpleNamespace(title=title), report=report)
+    numbers = dict.fromkeys(METRICS)
+    numbers |= {"auc": 0.9, "auc_interval": [0.8, 0.95], "num_real": 6, "num_fake": 4}
+    return SimpleNamespace(scores=SimpleNamespace(title=title), numbers=numbers)
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def test_format_latex_is_narrow_enough_for_a_page(compared):
     text = format_latex(*compared)
 
     names, numbers, tests = text.split("\n\n")
+    assert r"& Cllr & minCllr \\" in numbers
     assert r"A & Net\_1 on x & 6 & 4 \\" in names
     assert r"B & a\textbar{}b 50\% & 6 & 4 \\" in names
     assert r"A & 0.900 & - & - & - & - & - \\" in numbers
@@ -63,14 +64,8 @@ def test_format_latex_is_narrow_enough_for_a_page(compared):
     assert r"A--B & 10 & $+0.020\ [-0.010, +0.050]$ & $0.0361$ & $0.0722$ \\" in tests
     assert r"B--A & 0 & \multicolumn{3}{p{0.7\linewidth}}{\raggedright no" in tests
     assert text.count("{") == text.count("}")
-
-
-def test_format_latex_of_a_tiny_p_value_is_a_power_of_ten(compared):
-    analyses, (pair, _) = compared
     tiny = SimpleNamespace(**{**vars(TEST), "p_value": 1.76e-7})
-
-    text = format_latex(analyses, [pair._replace(test=tiny)])
-
+    text = format_latex(compared[0], [compared[1][0]._replace(test=tiny)])
     assert r"& $1.76 \cdot 10^{-7}$ & $0.0722$ \\" in text
 
 

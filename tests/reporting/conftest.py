@@ -6,7 +6,6 @@ import pytest
 from reported_runs import Files, make_files, write_page
 from script_helpers import make_checkpoint
 
-from hardware import Precision
 from reporting.runs import Run, collect_runs
 
 
@@ -19,27 +18,27 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 @pytest.fixture(scope="session")
 def run(files: Files) -> Run:
     """The same, judged: an AUC of 0, errors on both sides."""
-    (run,) = collect_runs([files.checkpoint], files.settings, Precision())
+    (run,) = collect_runs([files.checkpoint], files.settings)
     return run
 
 
 @pytest.fixture(scope="session")
 def single(files, tmp_path_factory) -> Path:
     """The page of one run."""
-    return write_page(
-        [files.checkpoint], tmp_path_factory.mktemp("one") / "a.html", files
-    )
+    output = tmp_path_factory.mktemp("one") / "a.html"
+    return write_page([files.checkpoint], output, files)
 
 
 @pytest.fixture(scope="session")
-def double(files, tmp_path_factory) -> Path:
-    """The page of two runs, the second of an older file without flags or history."""
-    folder = tmp_path_factory.mktemp("two")
-    other = make_checkpoint(folder / "other.pt", dataset="faces")
-    return write_page([files.checkpoint, other], folder / "a.html", files)
+def triple(files, tmp_path_factory) -> Path:
+    """The page of three runs, two of older files without flags or history."""
+    folder = tmp_path_factory.mktemp("three")
+    names = "other.pt", "another-one-with-a-long-name.pt"
+    others = [make_checkpoint(folder / name, dataset="faces") for name in names]
+    return write_page([files.checkpoint, *others], folder / "a.html", files)
 
 
-@pytest.fixture(params=["single", "double"])
+@pytest.fixture(params=["single", "triple"])
 def page_path(request) -> Path:
     """Either page."""
     return request.getfixturevalue(request.param)

@@ -1,5 +1,7 @@
 """One detector analysed whole and in parts, and several compared sample by sample."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,18 +31,24 @@ def test_analyse_ranks_by_scores_where_probabilities_saturate():
 
     analysis = analyse(score_set, num_resamples=5)
 
-    assert analysis.report["auc"] == 1.0
+    assert analysis.numbers["auc"] == 1.0
     assert analysis.roc.thresholds[1:].tolist() == [70, 60, 50, 40]
     assert analysis.bins.counts.tolist() == [4]
+    ranked = analyse(replace(score_set, fake_scores=None), num_resamples=5)
+    assert ranked.bins is None
 
 
-def test_analyse_scores_without_probabilities_have_no_bins():
-    score_set = ScoreSet("d", "m", SCORES, LABELS, None, threshold=1.0)
+def test_analyse_says_what_was_analysed_and_warns_of_validation():
+    score_set = make_set(split="val", threshold=0.4, threshold_source="EER")
 
-    analysis = analyse(score_set, num_resamples=5)
+    numbers = analyse(score_set, num_resamples=5).numbers
 
-    assert analysis.bins is None
-    assert analysis.report["threshold"] == 1.0
+    assert (numbers["dataset"], numbers["model"], numbers["split"]) == (
+        *("faces", "net", "val"),
+    )
+    assert (numbers["threshold"], numbers["threshold_source"]) == (0.4, "EER")
+    assert numbers["auc_of_real_score"] == 1 - numbers["auc"]
+    assert numbers["notes"][0].startswith("these images chose the epoch")
 
 
 def test_analyse_subsets_borrow_the_class_they_lack():
@@ -57,30 +65,24 @@ def test_analyse_subsets_borrow_the_class_they_lack():
     (swap,) = [s for s in analysis.subsets if "swap" in s.scores.title]
     chosen = np.r_[:30]
     pairs = SCORES[20:30, None] > SCORES[:20]
-    assert swap.report["auc"] == pytest.approx(pairs.mean())
+    assert swap.numbers["auc"] == pytest.approx(pairs.mean())
     assert swap.scores.paths == [PATHS[place] for place in chosen]
 
-
-def test_analyse_one_subset_of_all_is_no_part():
-    analysis = analyse(make_set(subsets=["all"] * 40), num_resamples=5)
-
-    assert not analysis.subsets
+    whole = analyse(make_set(subsets=["all"] * 40), num_resamples=5)
+    assert not whole.subsets
 
 
-def test_analyse_group_scores_of_pure_groups_are_measured():
+def test_analyse_group_scores_are_measured_if_groups_are_pure():
     groups = [f"video{number // 4}" for number in range(40)]
 
-    analysis = analyse(make_set(groups=groups), num_resamples=5)
+    pure, mixed = (
+        analyse(make_set(groups=of), num_resamples=5).numbers
+        for of in (groups, ["one"] * 40)
+    )
 
-    assert analysis.report["group_level"]["num_samples"] == 10
-    assert analysis.report["num_groups"] == 10
-
-
-def test_analyse_mixed_groups_have_no_group_scores():
-    analysis = analyse(make_set(groups=["one"] * 40), num_resamples=5)
-
-    assert analysis.report["group_level"] is None
-    assert "both real and fake" in analysis.report["group_level_note"]
+    assert (pure["num_groups"], pure["group_level"]["num_samples"]) == (10, 10)
+    assert mixed["group_level"] is None
+    assert "both real and fake" in mixed["group_level_note"]
 
 
 @pytest.mark.parametrize("prevalence", [0, 1, -0.1, np.nan])
@@ -140,16 +142,17 @@ def test_compare_detectors_groups_of_the_first_count():
     assert comparison.test == pytest.approx(expected)
 
 
-def test_correct_by_holm_four_tests_by_hand():
-    # Sorted .01 .02 .03 .04: times 4, 3, 2, 1 gives .04 .06 .06 .04, never falling.
-    corrected = correct_by_holm([0.04, 0.01, 0.03, 0.02])
-
-    assert corrected == pytest.approx([0.06, 0.04, 0.06, 0.06])
-
-
-def test_correct_by_holm_stays_within_one():
-    assert correct_by_holm([0.7, 0.9]) == [1.0, 1.0]
-    assert correct_by_holm([]) == []
+@pytest.mark.parametrize(
+    ("p_values", "corrected"),
+    [
+        # Sorted .01 .02 .03 .04: times 4, 3, 2, 1 gives .04 .06 .06 .04, never falling.
+        ([0.04, 0.01, 0.03, 0.02], [0.06, 0.04, 0.06, 0.06]),
+        ([0.7, 0.9], [1.0, 1.0]),
+        ([], []),
+    ],
+)
+def test_correct_by_holm_by_hand(p_values, corrected):
+    assert correct_by_holm(p_values) == pytest.approx(corrected)
 
 
 def test_compare_detectors_three_equal_detectors_are_corrected_together():

@@ -88,13 +88,9 @@ def test_load_score_set_no_probabilities_only_rank(tmp_path):
     assert loaded.called_fake.tolist() == [False, True]
     assert "arbitrary" in loaded.threshold_source
     assert "percent" not in loaded.threshold_source
-
-
-def test_load_score_set_percent_are_told_to_be_divided(tmp_path):
-    loaded = load_score_set(write(tmp_path, "score,label\n2.5,0\n97,1\n"))
-
-    assert loaded.fake_scores is None
-    assert loaded.threshold_source.endswith("percent should be divided by 100")
+    percent = load_score_set(write(tmp_path, "score,label\n2.5,0\n97,1\n"))
+    assert percent.fake_scores is None
+    assert percent.threshold_source.endswith("percent should be divided by 100")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +115,6 @@ def test_load_score_set_lower_is_fake_turns_scores_round(
         ("0.0", " 1.0"),
         ("Real", "FAKE"),
         ("bona-fide", "spoof"),
-        ("genuine", "attack"),
-        ("False", "True"),
     ],
 )
 def test_load_score_set_label_words_are_understood(tmp_path, real, fake):
@@ -160,22 +154,19 @@ def test_load_score_set_separator_is_told_by_the_header(tmp_path, separator):
     assert loaded.paths == ["7", "8"]
 
 
-def test_load_score_set_quoted_cells_are_read_with_any_separator(tmp_path):
-    path = write(tmp_path, '"path";"score";"label"\n"a;b";"0.5";"1"\n"c";"0";"0"\n')
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('"path";"score";"label"\n"a;b";"0,5";"1"\n"c";"1";"0"\n', ["a;b", "c"]),
+        ('path, score, label\n"a, b.png", 0.5, 1\nc, 1, 0\n\n', ["a, b.png", "c"]),
+    ],
+    ids=["quotes and decimal commas", "spaces behind commas"],
+)
+def test_load_score_set_cells_are_read_as_they_are_written(tmp_path, text, names):
+    loaded = load_score_set(write(tmp_path, text))
 
-    assert load_score_set(path).paths == ["a;b", "c"]
-
-
-def test_load_score_set_semicolons_take_decimal_commas(tmp_path):
-    loaded = load_score_set(write(tmp_path, "score;label\n0,75;1\n0,5;0\n"))
-
-    assert loaded.scores.tolist() == [0.75, 0.5]
-
-
-def test_load_score_set_spaces_behind_commas_are_no_part_of_names(tmp_path):
-    path = write(tmp_path, 'path, score, label\n"a, b.png", 0.5, 1\nc, 1, 0\n\n')
-
-    assert load_score_set(path).paths == ["a, b.png", "c"]
+    assert loaded.paths == names
+    assert loaded.scores.tolist() == [0.5, 1]
 
 
 @pytest.mark.parametrize(
@@ -209,9 +200,10 @@ def test_load_score_set_subsets_by_column_and_by_pattern(tmp_path):
         ),
         ("\x1b[31mred,b\n1,2\n", r"it has '\\x1b\[31mred', 'b'"),
         ("score\n0.1\n", "no column 'label'; .* name yours: --label-column$"),
-        ("score,label,score\n1,0,1\n", "line 1: the column 'score' stands twice"),
+        ("score,label,score\n1,0,1\n", "line 1: the column 'score' is there twice"),
         ("score,label\n", "holds no scores, only a header"),
-        ("score,label\n0.5,0\nhigh,1\n", "line 3: score 'high' is no finite number"),
+        ("score,label\n0.5,0\nhigh,1\n", "line 3: score 'high' is not a finite number"),
+        ('path,score,label\n"a\nb",1,1\nc,x,0\n', "line 4: score 'x'"),
         ("score,label\nnan,0\n", "score 'nan'"),
         ("score,label\n-inf,0\n", "score '-inf'"),
         ("score,label\n0.5,2\n", "line 2: label '2' is not 0, 1, real, fake or"),
@@ -219,8 +211,8 @@ def test_load_score_set_subsets_by_column_and_by_pattern(tmp_path):
         ("score,label\n0.5,1\n0.4,-1\n", "line 3: label '-1' is not"),
         ("score,label\n0.5\n", "line 2: 1 cells, but the header names 2 columns"),
         ("score,label\n\n0.5,1,7\n", "line 3: 3 cells"),
-        ("score,label\n" + "1" * 200_000 + ",1\n", "is no CSV file"),
-        ('score,label\n"1,1\n0.5,0\n', "is no CSV file"),
+        ("score,label\n" + "1" * 200_000 + ",1\n", "is not a CSV file"),
+        ('score,label\n"1,1\n0.5,0\n', "is not a CSV file"),
         ("score,label,path\n1,1,a\n0,0,b\n1,1,a\n", "line 4: path 'a' .* line 2 alr"),
         ("score,label,path\n1,1,a\n0,0,a\n", "line 2 already, there fake, here the"),
         ("score,label,path\n1,1,a\n0,0,\n", "line 3: the column 'path' is empty"),
@@ -229,13 +221,6 @@ def test_load_score_set_subsets_by_column_and_by_pattern(tmp_path):
 def test_load_score_set_bad_file_is_refused_by_line(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         load_score_set(write(tmp_path, text))
-
-
-def test_load_score_set_name_with_line_breaks_is_counted_by_lines(tmp_path):
-    path = write(tmp_path, 'path,score,label\n"a\nb",1,1\nc,x,0\n')
-
-    with pytest.raises(ValueError, match="line 4: score 'x'"):
-        load_score_set(path)
 
 
 @pytest.mark.parametrize(
@@ -260,13 +245,6 @@ def test_load_score_set_pattern_without_names_is_refused(tmp_path, pattern):
 
     with pytest.raises(ValueError, match="no column names the samples.*--path-column"):
         load_score_set(path, **{pattern: "x"})
-
-
-def test_load_score_set_saved_file_without_group_cells_refuses_groups(tmp_path):
-    scores = ScoreSet("faces", "", np.zeros(2), np.array([0, 1]), np.zeros(2))
-
-    with pytest.raises(ValueError, match="line 2: the column 'group' is empty"):
-        save_and_load(tmp_path, scores, group_column="group")
 
 
 def test_load_score_set_missing_file_is_refused(tmp_path):

@@ -35,11 +35,18 @@ def make_drawn(seed, **options):
     return make(**{**columns, "provenance": provenance, **options})
 
 
-def test_score_set_name_and_title_say_what_it_is_of():
-    named = make(detector="v")
+@pytest.mark.parametrize(
+    ("options", "name", "title"),
+    [
+        ({"detector": "v"}, "faces_m_v", "m (v) on faces"),
+        ({"detector": "", "split": "val"}, "faces_val_m", "m on faces, val split"),
+        ({"detector": "", "split": "test"}, "faces_m", "m on faces"),
+    ],
+)
+def test_score_set_name_and_title_say_what_it_is_of(options, name, title):
+    named = make(**options)
 
-    assert named.name == "faces_m_v"
-    assert named.title == "m (v) on faces"
+    assert (named.name, named.title) == (name, title)
 
 
 @pytest.mark.parametrize(
@@ -72,33 +79,25 @@ def test_calibrate_on_normal_scores_finds_their_likelihood_ratio():
         logit(calibrated.fake_scores) + np.log(3), calibrated.llrs
     )
     np.testing.assert_array_equal(calibrated.scores, scores.scores)
+    assert calibrated.score_name == RAW_SCORE
     assert calibrated.threshold_source == "equal error rates on val (400 samples)"
     assert calibrated.llr_source == "calibrated on val (400 samples)"
     assert calibrated.provenance["inputs"] == ["1.csv"]
     assert calibrated.provenance["calibrated_on"] == ["2.csv"]
 
 
-def test_calibrate_on_by_default_both_errors_are_equally_frequent():
-    scores = make_drawn(1)
+def test_calibrate_on_chooses_the_threshold_that_is_asked_for():
+    scores = make_drawn(1, score_name=LOGIT_DIFFERENCE)
 
-    errors = calibrate_on(scores, scores).called_fake != scores.labels
+    balanced = calibrate_on(scores, scores)
+    strict = calibrate_on(scores, scores, max_fpr=0.1)
 
+    assert balanced.score_name == LOGIT_DIFFERENCE
+    errors = balanced.called_fake != scores.labels
     assert errors[:300].mean() == pytest.approx(errors[300:].mean(), abs=0.01)
-
-
-def test_calibrate_on_max_fpr_calls_that_share_of_real_ones_fake():
-    scores = make_drawn(1)
-
-    calibrated = calibrate_on(scores, scores, max_fpr=0.1)
-
-    assert 20 < calibrated.called_fake[:300].sum() <= 30
-    assert "0.1" in calibrated.threshold_source
-
-
-def test_calibrate_on_too_few_real_samples_for_the_confidence_is_refused():
-    scores = make_drawn(1)
-
-    with pytest.raises(ValueError, match="real"):
+    assert 20 < strict.called_fake[:300].sum() <= 30
+    assert "0.1" in strict.threshold_source
+    with pytest.raises(ValueError, match="300 real images are too few"):
         calibrate_on(scores, scores, max_fpr=0.001, confidence=0.95)
 
 
@@ -123,17 +122,3 @@ def test_calibrate_on_saturated_probabilities_stays_finite():
     )
 
     assert np.isfinite(calibrate_on(given, given).llrs).all()
-
-
-def test_calibrate_on_logit_differences_keeps_their_name():
-    scores = make_drawn(1, score_name=LOGIT_DIFFERENCE)
-
-    assert calibrate_on(scores, scores).score_name == LOGIT_DIFFERENCE
-
-
-def test_score_set_of_validation_says_so_in_name_and_title():
-    validation = make(detector="", split="val")
-
-    assert validation.name == "faces_val_m"
-    assert validation.title == "m on faces, val split"
-    assert make(detector="", split="test").name == "faces_m"

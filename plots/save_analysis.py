@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-import command_line
 from files.atomic import save_csv, save_json, write_atomically
 from plots.curves import plot_det, plot_precision_recall, plot_roc
 from plots.matrix import (
+    AucMatrix,
     build_auc_matrix,
     build_auc_rows,
     format_auc_matrix,
@@ -25,19 +25,19 @@ from plots.scores import (
     plot_tippett,
 )
 from plots.style import save_plot
-from plots.tables import format_comparison, format_report, name_subsets
+from plots.tables import format_comparison, format_numbers, name_subsets
 from scores import save_score_set
 from scores.analysis import Analysis, Comparison, compare_detectors
 
-Plot = Callable[[Axes, Any], Axes]
+Draw = Callable[[Axes, Any], Axes]
 
-# By the end of the file's name; curves are of one detector or of several.
-CURVES = {
+# By the end of the file's name. A curve shows one detector or several.
+CURVE_PLOTS = {
     "roc_curve": plot_roc,
     "det_curve": plot_det,
     "precision_recall": plot_precision_recall,
 }
-PICTURES = {
+SCORE_PLOTS = {
     "score_histogram": plot_score_histogram,
     "reliability": plot_reliability,
     "confusion_matrix": plot_confusion_matrix,
@@ -47,8 +47,8 @@ PICTURES = {
 
 def save_all(
     analyses: Sequence[Analysis], folder: str | Path, call: Mapping[str, Any]
-) -> list[Path]:
-    """Print the tables and save numbers, scores and figures.
+) -> tuple[list[Path], str]:
+    """Save numbers, scores, tables and figures.
 
     Args:
         analyses: one detector, or several to compare as well.
@@ -56,7 +56,7 @@ def save_all(
         call: what ran, as `files.provenance.describe_call` returns it.
 
     Returns:
-        What was written, in that order.
+        What was written, in that order, and the tables to print.
 
     Raises:
         ValueError: an output would replace a file that the scores came from.
@@ -64,16 +64,17 @@ def save_all(
     """
     folder = Path(folder)
     _check_inputs_stay(analyses, folder)
-    paths = []
-    for analysis in analyses:
-        command_line.say(*format_report(analysis).split("\n"), "")
-        paths += _save_analysis(analysis, folder, call)
+    texts = [format_numbers(analysis) for analysis in analyses]
+    paths = [p for analysis in analyses for p in _save_analysis(analysis, folder, call)]
     if len(analyses) > 1:
         comparisons = compare_detectors(analyses)
-        command_line.say(*format_comparison(analyses, comparisons).split("\n"), "")
+        texts.append(format_comparison(analyses, comparisons))
         paths += _save_comparison(analyses, comparisons, folder, call)
-        paths += _save_auc_matrix(analyses, folder)
-    return paths
+    matrix = build_auc_matrix(analyses)
+    if matrix is not None:
+        texts.append(format_auc_matrix(matrix))
+        paths += _save_auc_matrix(matrix, folder)
+    return paths, "\n\n".join(texts)
 
 
 def _check_inputs_stay(analyses: Sequence[Analysis], folder: Path) -> None:
@@ -98,31 +99,26 @@ def _save_analysis(
     name = analysis.scores.name
     paths = [folder / f"{name}_metrics.json", folder / f"{name}_scores.csv"]
     provenance = {**call, **analysis.scores.provenance}
-    save_json({**_describe(analysis), "provenance": provenance}, paths[0])
+    save_json({**_collect_numbers(analysis), "provenance": provenance}, paths[0])
     save_score_set(analysis.scores, paths[1])
-    paths += _save_figures(CURVES, [analysis], folder, name)
-    paths += _save_figures(_choose_pictures(analysis), analysis, folder, name)
+    plots = dict(SCORE_PLOTS)
+    if analysis.bins is None:
+        plots.pop("reliability", None)
+    if analysis.scores.llrs is None:
+        plots.pop("tippett", None)
+    paths += _save_figures(CURVE_PLOTS, [analysis], folder, name)
+    paths += _save_figures(plots, analysis, folder, name)
     if analysis.subsets:
-        curves = {what: CURVES[what] for what in CURVES if what == "det_curve"}
-        paths += _save_figures(curves, analysis.subsets, folder, f"{name}_subsets")
+        paths.append(folder / f"{name}_subsets_det_curve.png")
+        _save_figure(plot_det, analysis.subsets, paths[-1])
     return paths
 
 
-def _describe(analysis: Analysis) -> dict[str, Any]:
-    """Return a report with those of its subsets in it."""
-    subsets = {name: part.report for name, part in name_subsets(analysis).items()}
+def _collect_numbers(analysis: Analysis) -> dict[str, Any]:
+    """Return an analysis's numbers with those of its subsets among them."""
+    subsets = {name: part.numbers for name, part in name_subsets(analysis).items()}
     source = analysis.scores.llr_source or None
-    return {**analysis.report, "llr_source": source, "subsets": subsets or None}
-
-
-def _choose_pictures(analysis: Analysis) -> dict[str, Plot]:
-    """Return the pictures that there are numbers for."""
-    missing = set()
-    if analysis.bins is None:
-        missing.add("reliability")
-    if analysis.scores.llrs is None:
-        missing.add("tippett")
-    return {what: plot for what, plot in PICTURES.items() if what not in missing}
+    return {**analysis.numbers, "llr_source": source, "subsets": subsets or None}
 
 
 def _save_comparison(
@@ -136,8 +132,10 @@ def _save_comparison(
     paths = [start.with_suffix(end) for end in ends]
     inputs = {a.scores.title: dict(a.scores.provenance) for a in analyses}
     content = {
-        "detectors": [{"title": a.scores.title, **_describe(a)} for a in analyses],
-        "paired_delong_tests": [_describe_test(pair) for pair in comparisons],
+        "detectors": [
+            {"title": a.scores.title, **_collect_numbers(a)} for a in analyses
+        ],
+        "paired_delong_tests": [_list_test(pair) for pair in comparisons],
         "provenance": {**call, "detectors": inputs},
     }
     save_json(content, paths[0])
@@ -145,15 +143,10 @@ def _save_comparison(
     save_csv(rows, paths[1], header=header)
     _save_text(format_markdown(analyses, comparisons), paths[2])
     _save_text(format_latex(analyses, comparisons), paths[3])
-    return [*paths, *_save_figures(CURVES, analyses, folder, "comparison")]
+    return [*paths, *_save_figures(CURVE_PLOTS, analyses, folder, "comparison")]
 
 
-def _save_auc_matrix(analyses: Sequence[Analysis], folder: Path) -> list[Path]:
-    """Print and save the AUCs by detector and dataset, where there are several."""
-    matrix = build_auc_matrix(analyses)
-    if matrix is None:
-        return []
-    command_line.say(*format_auc_matrix(matrix).split("\n"), "")
+def _save_auc_matrix(matrix: AucMatrix, folder: Path) -> list[Path]:
     paths = [folder / f"comparison_auc_matrix.{end}" for end in ("csv", "png")]
     header, rows = build_auc_rows(matrix)
     save_csv(rows, paths[0], header=header)
@@ -161,7 +154,7 @@ def _save_auc_matrix(analyses: Sequence[Analysis], folder: Path) -> list[Path]:
     return paths
 
 
-def _describe_test(comparison: Comparison) -> dict[str, Any]:
+def _list_test(comparison: Comparison) -> dict[str, Any]:
     """Return what a paired test found, or why there is none."""
     test = comparison.test
     numbers = {} if test is None else test._asdict()
@@ -169,7 +162,7 @@ def _describe_test(comparison: Comparison) -> dict[str, Any]:
         "first": comparison.a.scores.title,
         "second": comparison.b.scores.title,
         "num_common": comparison.num_common,
-        # NaN: no variance to test by
+        # NaN if there is no variance to test by
         **{n: None if np.isnan(value) else value for n, value in numbers.items()},
         "holm_p_value": comparison.holm_p_value,
         "note": comparison.note or None,
@@ -182,19 +175,19 @@ def _save_text(text: str, path: Path) -> None:
 
 
 def _save_figures(
-    plots: Mapping[str, Plot],
+    plots: Mapping[str, Draw],
     analysed: Analysis | Sequence[Analysis],
     folder: Path,
     name: str,
 ) -> list[Path]:
     """Save each plot as {name}_{what}.png."""
     paths = []
-    for what, plot in plots.items():
+    for what, draw in plots.items():
         paths.append(folder / f"{name}_{what}.png")
-        _save_figure(plot, analysed, paths[-1])
+        _save_figure(draw, analysed, paths[-1])
     return paths
 
 
-def _save_figure(plot: Plot, analysed: Any, path: Path) -> None:
-    save_plot(lambda axes: plot(axes, analysed), path)
-    gc.collect()  # a figure holds itself: a million points of its curves stay till then
+def _save_figure(draw: Draw, analysed: Any, path: Path) -> None:
+    save_plot(lambda axes: draw(axes, analysed), path)
+    gc.collect()  # a figure refers to itself, and keeps a million points until then

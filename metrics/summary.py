@@ -1,0 +1,429 @@
+"""Every number of one detector with its interval, and notes on them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from files.names import FAKE, REAL
+from metrics.bootstrap import bootstrap_metrics, compute_bootstrap_interval
+from metrics.calibration import compute_calibration_test
+from metrics.delong import compute_delong_interval
+from metrics.error_rates import (
+    bound_separated,
+    compute_point,
+    compute_proportion_interval,
+    compute_tpr_intervals,
+    count_hits,
+)
+from metrics.likelihood_ratios import (
+    compute_cross_fitted_cllr,
+    describe_cllr,
+    describe_median_ratios,
+)
+from metrics.measures import Decisions, find_eer_threshold
+from metrics.names import MAX_FPRS, METRICS, compute_weighted_metrics, list_columns
+from metrics.operating_point import find_fpr_threshold
+from metrics.samples import (
+    MAX_CELLS,
+    Samples,
+    Units,
+    build_cells,
+    check_samples,
+    number_folds,
+)
+
+_POINT_FPRS = (0.1, *MAX_FPRS)
+# Of a class (benchmarks/interval_coverage.py). With 25 fakes 86 to 89 % of the
+# intervals held the Cllr; with 100 a class 89 to 92 % held the average precision.
+_FEW_UNITS = 30
+_MANY_UNITS = 100
+_HEAVY_KURTOSIS = 5.0  # of a class's scores; 3 normal, 4.2 logistic, 6 Laplace
+_CHOSEN_HERE = "chosen on these samples"
+
+Interval = tuple[float, float]
+
+
+def compute_metrics(
+    fake_scores: ArrayLike, labels: ArrayLike, threshold: float = 0.5
+) -> dict[str, Any]:
+    """Compute every metric of scores that are probabilities, without intervals.
+
+    Args:
+        fake_scores: (N,) probabilities of 'fake'.
+        labels: (N,) 0 (real) or 1 (fake).
+        threshold: a score at or above it is called fake.
+
+    Returns:
+        As `measure_samples`.
+
+    Raises:
+        ValueError: for input that `check_samples` refuses.
+    """
+    samples = check_samples(fake_scores, labels, threshold, fake_scores=fake_scores)
+    return measure_samples(samples)
+
+
+def measure_samples(samples: Samples) -> dict[str, Any]:
+    """Compute every metric, without intervals.
+
+    Returns:
+        Plain Python values, ready for JSON: `num_samples`, `num_real`, `num_fake`,
+        `threshold`, `confusion_matrix` (counts; rows true real and fake, columns
+        called real and fake), and each of `METRICS` by its name, None if the samples
+        do not tell it. `notes` says in words why.
+    """
+    cells = build_cells(samples)
+    values = compute_weighted_metrics(cells, cells.counts[:, None].astype(np.float64))
+    num_real, num_fake = (int(count) for count in cells.counts.sum(axis=1))
+    confusion = np.zeros((2, 2), dtype=int)
+    np.add.at(confusion, (samples.labels, samples.called_fake.astype(int)), 1)
+    numbers: dict[str, Any] = {
+        "num_samples": num_real + num_fake,
+        "num_real": num_real,
+        "num_fake": num_fake,
+        "threshold": samples.threshold,
+        "confusion_matrix": confusion.tolist(),
+    }
+    for name, metric in METRICS.items():
+        numbers[name] = None
+        if metric.value is not None and metric.needs in cells.means:
+            numbers[name] = metric.value(samples)
+        elif name in values and np.isfinite(values[name][0]):
+            numbers[name] = float(values[name][0])
+    numbers["notes"] = [
+        _explain_too_few(rate, f"{num_real} real samples")
+        for rate in MAX_FPRS
+        if numbers[_name_tpr(rate)] is None
+    ]
+    if numbers["d_prime"] is None:
+        infinite = "d' is infinite: within each class all scores are equal"
+        numbers["notes"] += [infinite]
+    return numbers
+
+
+def _name_tpr(max_fpr: float) -> str:
+    return f"tpr_at_fpr_{max_fpr:g}"
+
+
+def _explain_too_few(max_fpr: float, given: str) -> str:
+    """Say why there is no TPR at a false-positive rate."""
+    return (
+        f"no TPR at FPR {100 * max_fpr:g} %: {given} are too few, at least "
+        f"{round(1 / max_fpr)} are needed"
+    )
+
+
+def measure_condition(
+    scores: np.ndarray,
+    fake_scores: np.ndarray,
+    labels: np.ndarray,
+    threshold: float,
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compute what is shown of a detector under one disturbance.
+
+    Args:
+        scores: (N,), what samples are ranked by, higher is more fake.
+        fake_scores: (N,) P(fake).
+        labels: int (N,).
+        threshold: of P(fake).
+        seed: of the bootstrap.
+
+    Returns:
+        Each metric with a column in 'robustness', its 95 % interval or None beside it.
+
+    Raises:
+        ValueError: for what `check_samples` refuses.
+    """
+    samples = check_samples(scores, labels, threshold, fake_scores=fake_scores)
+    numbers = compute_summary(samples, seed=seed)
+    names = [metric.name for metric in list_columns("robustness")]
+    return {key: numbers[key] for n in names for key in (n, f"{n}_interval")}
+
+
+def compute_summary(
+    samples: Samples,
+    *,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    prevalence: float | None = None,
+) -> dict[str, Any]:
+    """Compute every metric with its 95 % confidence interval.
+
+    Args:
+        samples: what was judged; samples of one group count as one draw.
+        num_resamples, seed: of the bootstrap.
+        prevalence: share of fakes for which `ppv` and `npv` are wanted.
+
+    Returns:
+        The values of `measure_samples`, and beside each NAME a NAME_interval,
+        [low, high] or None. `ece` has `ece_noise_floor` and `ece_p_value` instead.
+        Further `operating_points`, `cllr_in_words`, and `intervals`, which says how
+        they were made. `notes` are sentences for the user: why a number is missing, or
+        what to beware of.
+
+    Raises:
+        ValueError: as for `bootstrap_metrics`.
+    """
+    numbers = measure_samples(samples)
+    _drop_tpr_of_few_groups(numbers, samples)
+    resampled = bootstrap_metrics(samples, num_resamples=num_resamples, seed=seed)
+    delong = compute_delong_interval(
+        samples.scores, samples.labels, groups=samples.group_index
+    )
+    intervals = {
+        "auc": (delong.low, delong.high),
+        **_compute_bootstrap_intervals(numbers, resampled, samples.units),
+        **_compute_exact_intervals(samples, numbers, seed),
+        "min_cllr": _compute_min_cllr_interval(
+            samples, numbers["min_cllr"], resampled["min_cllr"]
+        ),
+        **_bound_perfect(numbers, samples.units),
+    }
+    for name, ends in intervals.items():
+        highest = METRICS[name].highest
+        numbers[f"{name}_interval"] = ends and [min(end, highest) for end in ends]
+    numbers["notes"] += _explain_missing_intervals(numbers, resampled)
+    numbers["notes"] += _warn(numbers, samples)
+    is_known = np.isfinite(delong.standard_error)
+    return numbers | {
+        "auc_standard_error": delong.standard_error if is_known else None,
+        **_test_calibration(samples, seed),
+        "cllr_in_words": _describe_ratios(samples, numbers),
+        "prevalence": prevalence,
+        "operating_points": _list_points(samples, prevalence, seed),
+        "num_groups": None if samples.group_index is None else samples.units.total,
+        "intervals": {
+            "confidence": 0.95,
+            **_list_methods(),
+            "auc": delong.method,
+            "unit": "sample" if samples.group_index is None else "group",
+            "num_resamples": num_resamples,
+            "seed": seed,
+        },
+    }
+
+
+def _list_methods() -> dict[str, str]:
+    """Return how each interval is made."""
+    key_of = dict.fromkeys(map(_name_tpr, MAX_FPRS), "tpr_at_fpr")
+    return {
+        **{key_of.get(n, n): m.method for n, m in METRICS.items() if m.method},
+        "operating_points": "Clopper-Pearson; ppv and npv: draws of both rates",
+    }
+
+
+def _compute_bootstrap_intervals(
+    numbers: dict[str, Any], resampled: dict[str, np.ndarray], units: Units
+) -> dict[str, Interval | None]:
+    return {
+        name: compute_bootstrap_interval(
+            values, numbers[name], METRICS[name].scale, units.smaller
+        )
+        for name, values in resampled.items()
+        if METRICS[name].is_resampled
+    }
+
+
+def _drop_tpr_of_few_groups(numbers: dict[str, Any], samples: Samples) -> None:
+    """For a rate the groups count, not their samples."""
+    num_real = samples.units.real
+    for rate in MAX_FPRS if samples.group_index is not None else ():
+        if numbers[_name_tpr(rate)] is not None and num_real * rate < 1 - 1e-9:
+            numbers[_name_tpr(rate)] = None
+            given = f"{num_real} groups of real samples"
+            numbers["notes"].append(_explain_too_few(rate, given))
+
+
+def _compute_exact_intervals(
+    samples: Samples, numbers: dict[str, Any], seed: int
+) -> dict[str, Interval | None]:
+    """Return the intervals that need no bootstrap."""
+    intervals: dict[str, Interval | None] = {}
+    for label, name in ((REAL, "real_accuracy"), (FAKE, "fake_accuracy")):
+        hits = samples.called_fake[samples.labels == label] == label
+        counted = count_hits(hits, samples.index_class(label))
+        intervals[name] = compute_proportion_interval(*counted)
+    lows, highs = compute_tpr_intervals(samples, MAX_FPRS, seed=seed)
+    for rate, low, high in zip(MAX_FPRS, lows, highs, strict=True):
+        is_known = numbers[_name_tpr(rate)] is not None
+        intervals[_name_tpr(rate)] = (float(low), float(high)) if is_known else None
+    return intervals
+
+
+def _compute_min_cllr_interval(
+    samples: Samples, min_cllr: float, values: np.ndarray
+) -> Interval | None:
+    """Reach from the fitted value, too low on average, to the one that is too high."""
+    cells = build_cells(samples, MAX_CELLS)
+    folds = number_folds(samples.labels, samples.group_index)
+    cross_fitted = compute_cross_fitted_cllr(
+        cells.counts,
+        [cells.count(samples.labels, folds == k) for k in np.unique(folds)],
+    )
+    if not np.isfinite(cross_fitted):
+        return None
+    ends = [
+        compute_bootstrap_interval(values, value, "log", samples.units.smaller)
+        for value in (min_cllr, max(min_cllr, cross_fitted))
+    ]
+    return None if None in ends else (ends[0][0], ends[1][1])
+
+
+def _bound_perfect(numbers: dict[str, Any], units: Units) -> dict[str, Interval]:
+    """Return exact bounds where a detector without errors shows no spread."""
+    bounds = bound_separated(units.real, units.fake)
+    num_real, num_fake = numbers["num_real"], numbers["num_fake"]
+    intervals: dict[str, Interval] = {}
+    if numbers["auc"] in (0.0, 1.0):
+        ends = (0.0, bounds.eer) if numbers["auc"] == 1.0 else (1 - bounds.eer, 1.0)
+        intervals["eer"] = ends
+    if numbers["auc"] == 1.0:
+        share = num_fake / (num_real + num_fake)
+        intervals["average_precision"] = (bounds.compute_average_precision(share), 1.0)
+        intervals["min_cllr"] = (0.0, bounds.compute_min_cllr())
+    if numbers["accuracy"] == 1.0:
+        worst_case = Decisions(bounds.fpr, bounds.fnr, num_real, num_fake)
+        for metric in METRICS.values():
+            if metric.of_decisions:
+                worst = float(metric.formula(worst_case))
+                ends = (worst, 1.0) if metric.higher_is_better else (0.0, worst)
+                intervals[metric.name] = ends
+    if numbers["accuracy"] in (0.0, 1.0):
+        hits = int(numbers["accuracy"]) * units.total
+        intervals["accuracy"] = compute_proportion_interval(hits, units.total)
+    return intervals
+
+
+def _test_calibration(samples: Samples, seed: int) -> dict[str, float | None]:
+    if samples.fake_scores is None:
+        return {"ece_noise_floor": None, "ece_p_value": None}
+    test = compute_calibration_test(
+        samples.fake_scores, samples.labels, group_index=samples.group_index, seed=seed
+    )
+    return {"ece_noise_floor": test.noise_floor, "ece_p_value": test.p_value}
+
+
+def _describe_ratios(samples: Samples, numbers: dict[str, Any]) -> str | None:
+    """Say what the likelihood ratios are worth; None without any."""
+    if samples.llrs is None:
+        return None
+    cost = describe_cllr(numbers["cllr"], numbers["min_cllr"])
+    return f"{cost}; {describe_median_ratios(samples.llrs, samples.labels)}"
+
+
+def _list_points(
+    samples: Samples, prevalence: float | None, seed: int
+) -> list[dict[str, Any]]:
+    """Return the threshold in use, and some chosen on the samples themselves."""
+    in_use = "score" if samples.fake_scores is None else "P(fake)"
+    found = {"EER": find_eer_threshold(samples.in_order)}
+    for rate in _POINT_FPRS:
+        if samples.units.real * rate > 1 - 1e-9:
+            found[f"FPR {100 * rate:g} %"] = find_fpr_threshold(samples.in_order, rate)
+    points = [("threshold in use", samples.threshold, in_use, samples.called_fake, "")]
+    for name, threshold in found.items():
+        called = samples.scores >= threshold
+        place = _place_among_fake_scores(samples, threshold)
+        if place is not None and np.array_equal(samples.fake_scores >= place, called):
+            threshold, scale = place, "P(fake)"
+        else:  # P(fake) cannot tell the scores apart
+            scale = "score"
+        points.append((name, threshold, scale, called, _CHOSEN_HERE))
+    return [
+        {
+            "name": name,
+            "threshold": threshold,
+            "threshold_scale": scale,
+            "chosen": chosen or None,
+            **compute_point(samples, called, prevalence=prevalence, seed=seed),
+        }
+        for name, threshold, scale, called, chosen in points
+    ]
+
+
+def _place_among_fake_scores(samples: Samples, threshold: float) -> float | None:
+    """Return the P(fake) that a score stands for, or None."""
+    if samples.fake_scores is None:
+        return None
+    in_order = samples.in_order
+    rising = in_order.scores[::-1], samples.fake_scores[in_order.order[::-1]]
+    return float(np.interp(threshold, *rising))
+
+
+def _explain_missing_intervals(
+    numbers: dict[str, Any], resampled: dict[str, np.ndarray]
+) -> list[str]:
+    """Say why numbers have no interval: no spread, or resamples that have no value."""
+    missing = [
+        name
+        for name in resampled
+        if numbers[name] is not None and numbers[f"{name}_interval"] is None
+    ]
+    notes = []
+    for name in missing:
+        num_undefined = np.count_nonzero(~np.isfinite(resampled[name]))
+        if num_undefined:
+            total = resampled[name].size
+            notes.append(
+                f"{METRICS[name].words} has no interval: it is infinite in "
+                f"{num_undefined} of {total} resamples"
+            )
+    flat = [name for name in missing if np.isfinite(resampled[name]).all()]
+    if flat:
+        names = ", ".join(METRICS[name].words for name in flat)
+        notes.append(f"no interval, the samples show no spread: {names}")
+    return notes
+
+
+def _warn(numbers: dict[str, Any], samples: Samples) -> list[str]:
+    """Say what a reader of the numbers should beware of."""
+    units, notes = samples.units, []
+    if numbers["auc_interval"][1] < 0.5:
+        notes.append(
+            f"the AUC is well below 0.5 ({numbers['auc']:.3f}): either these fakes are "
+            "of a kind that the detector was not trained on, or the labels or the "
+            "direction of the scores are swapped"
+        )
+    elif numbers["auc_interval"][0] <= 0.5:
+        notes.append(
+            "the AUC's interval holds 0.5: these samples do not show that the detector "
+            "is better than chance"
+        )
+    if units.smaller < _FEW_UNITS:
+        few = "samples" if samples.group_index is None else "groups"
+        notes.append(
+            f"only {units.real} real and {units.fake} fake {few}: with fewer than "
+            f"{_FEW_UNITS} of a class intervals may hold the truth less often than "
+            "95 % (those of AUC, error rates and TPR excepted)"
+        )
+    elif units.smaller <= _MANY_UNITS:
+        notes.append(
+            f"with up to {_MANY_UNITS} of a class the intervals of average precision, "
+            "log loss and Cllr hold the truth in about 90 % of cases, not 95 %"
+        )
+    for rate in MAX_FPRS:
+        if numbers[_name_tpr(rate)] is not None and units.real * rate < 10:
+            num_above = int(units.real * rate + 1e-9)
+            notes.append(
+                f"the TPR at FPR {100 * rate:g} % is too high on average: of these "
+                f"{units.real} real samples {num_above} score above its threshold, of "
+                "others more would; the interval allows for that"
+            )
+    return notes + _warn_of_heavy_tails(samples)
+
+
+def _warn_of_heavy_tails(samples: Samples) -> list[str]:
+    """Say it if the fourth moment shows that d' depends on few scores."""
+    for label in (REAL, FAKE):
+        scores = samples.scores[samples.labels == label]
+        scaled = scores / (np.abs(scores).max() or 1.0)
+        squares = (scaled - scaled.mean()) ** 2
+        if np.mean(squares**2) > _HEAVY_KURTOSIS * np.mean(squares) ** 2:
+            return [
+                "the scores have heavy tails: the interval of d' holds the truth in "
+                "about 85 to 90 % of cases, not 95 %"
+            ]
+    return []

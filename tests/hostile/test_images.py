@@ -1,0 +1,150 @@
+"""Hostile image files: each is read, or refused in a line, in bounded memory."""
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from loading.image_files import read_image, use_image
+
+PROJECT = Path(read_image.__code__.co_filename).parents[1]
+MOST_MIB = 2048
+
+
+def encode(kind: str, **options: Any) -> bytes:
+    """Encode a small image."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 24), "teal").save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def make_chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG file."""
+    check = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + check
+
+
+def claim_pixels(width: int, height: int) -> bytes:
+    """A PNG file that claims a size and holds one row."""
+    size = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", size), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(make_chunk(*part) for part in parts)
+
+
+def claim_frame() -> bytes:
+    """A GIF file with a screen of one pixel, and a picture of 65535 x 65535 on it."""
+    return b"GIF89a\1\0\1\0\0\0\0," + b"\0" * 4 + b"\xff" * 4 + b"\0\2\0\0;"
+
+
+def claim_tag(count: int, next_directory: int = 0) -> bytes:
+    """A TIFF file whose tag claims `count` values, and what follows it."""
+    tags = [(256, 4, 1, 1), (257, 4, 1, 1), (273, 4, count, 8)]
+    entries = b"".join(struct.pack("<2H2I", *tag) for tag in tags)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    return head + entries + struct.pack("<I", next_directory)
+
+
+def hide_text() -> bytes:
+    """A PNG file whose text unpacks to a hundred megabytes."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("bomb", "x" * 10**8, zip=True)
+    return encode("PNG", pnginfo=text)
+
+
+def write_program() -> bytes:
+    """An EPS file: Pillow would hand it to Ghostscript."""
+    return b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+
+
+def lie_about_exif(content: bytes) -> bytes:
+    """A JPEG file whose camera says nonsense."""
+    return encode("JPEG", exif=b"Exif\0\0" + content)
+
+
+def turn_impossibly() -> bytes:
+    """A JPEG file with an orientation that does not exist."""
+    exif = Image.Exif()
+    exif[0x0112] = 99
+    return encode("JPEG", exif=exif)
+
+
+def spoil_checksum() -> bytes:
+    """A PNG file whose first chunk, its size, has another checksum."""
+    data = encode("PNG")
+    return data[:32] + bytes([data[32] ^ 1]) + data[33:]
+
+
+def repeat_chunks() -> bytes:
+    """A PNG file with a hundred thousand empty chunks."""
+    data = encode("PNG")
+    return data[:33] + make_chunk(b"teXt", b"") * 100_000 + data[33:]
+
+
+READ = ""  # the reason of a file that is read
+CASES = {
+    "claims 4 Gpx.png": (claim_pixels(2**16, 2**16), "too many pixels"),
+    "claims a row too many.png": (claim_pixels(50_000, 2_000), "too many pixels"),
+    "claims rows it lacks.png": (claim_pixels(9_000, 9_000), "cannot read"),
+    "frame of 4 Gpx.gif": (claim_frame(), "too many pixels"),
+    "tag of 4 G values.tif": (claim_tag(2**32 - 1), "cannot read"),
+    "directory after itself.tif": (claim_tag(1, next_directory=8), READ),
+    "text bomb.png": (hide_text(), "cannot read"),
+    "program.jpg": (write_program(), "not an image file"),
+    "exif of garbage.jpg": (lie_about_exif(b"\xff" * 50), READ),
+    "exif after itself.jpg": (lie_about_exif(claim_tag(1, next_directory=8)), READ),
+    "impossible turn.jpg": (turn_impossibly(), READ),
+    "garbage for a profile.jpg": (encode("JPEG", icc_profile=b"\0" * 99), READ),
+    "checksum.png": (spoil_checksum(), "cannot read"),
+    "many chunks.png": (repeat_chunks(), READ),
+    "cut.webp": (encode("WEBP")[:-9], "cannot read"),
+    "negative width.bmp": (
+        encode("BMP")[:18] + struct.pack("<i", -20) + encode("BMP")[22:],
+        "cannot read",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_read_image_hostile_file_is_read_or_refused(name, tmp_path, one_line):
+    content, reason = CASES[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    if reason == READ:
+        assert read_image(path).mode == "RGB"
+        return
+    with pytest.raises(ValueError, match=reason) as error:
+        read_image(path)
+    assert str(path) in one_line(error)
+    if reason != "cannot read":  # the header shows it
+        with pytest.raises(ValueError, match=reason):
+            use_image(path, lambda image: image.size)
+
+
+LARGEST = """
+import sys
+from pathlib import Path
+from loading import read_image
+for path in sys.argv[1:]:
+    read_image(Path(path))
+status = Path("/proc/self/status").read_text()  # ru_maxrss starts at the parent's
+print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="another system")
+def test_read_image_largest_allowed_stays_in_bounds(tmp_path):
+    side = int(Image.MAX_IMAGE_PIXELS**0.5)
+    paths = [tmp_path / f"{mode}.png" for mode in ("L", "RGBA", "I;16")]
+    for path in paths:
+        Image.new(path.stem, (side, side)).save(path, compress_level=1)
+    command = [sys.executable, "-c", LARGEST, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < MOST_MIB

@@ -1,0 +1,170 @@
+"""Train in processes that are killed or stopped, and compare what they leave behind.
+
+Importing torch takes seconds. A fork server does it once and then forks a process for
+each training: with its own exit status, killed as if it had been started from a shell.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+import torch
+from PIL import Image
+
+import command_line
+import train_main
+from files.tensors import load_tensors
+
+# What a training imports, at the latest with its first optimizer.
+PRELOADED = ["torch._dynamo", "scipy.optimize", "sklearn.metrics", __name__]
+SEARCHED = (Path(train_main.__file__).parent, Path(__file__).parent)
+NAME = "faces_SimpleNet_Adam"
+SNAPSHOT = Path("checkpoints", f"{NAME}_last.pt")
+CHECKPOINT = Path("checkpoints", f"{NAME}.pt")
+HISTORY = Path("out", f"{NAME}.json")
+
+
+class Moment(NamedTuple):
+    """The `number`-th call of a method."""
+
+    owner: type
+    method: str
+    number: int
+
+
+def make_noise_dataset(data_root: Path) -> None:
+    """Write the dataset `faces`: noise, from which nothing can be learnt.
+
+    The loss stays high, so every step changes the weights.
+    """
+    generator = np.random.default_rng(0)
+    for split, size in (("train", 4), ("val", 2), ("test", 1)):
+        for label in ("real", "fake"):
+            folder = data_root / "faces" / split / label
+            folder.mkdir(parents=True)
+            for number in range(size):
+                pixels = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def make_argv(data_root: Path, *, workers: int = 0, minutes: float = 0) -> list[str]:
+    """Return the command line of two epochs, four steps each, of SimpleNet."""
+    return [
+        *("-d", "faces", "--data-root", str(data_root), "-b", "2", "-e", "2"),
+        *("--workers", str(workers), "--checkpoint-minutes", str(minutes)),
+        *("--device", "cpu", "--precision", "fp32"),
+        *("--warmup", "2", "--grad-clip", "5", "-lr", "0.0002"),
+    ]
+
+
+def start(
+    argv: Sequence[str],
+    folder: Path,
+    *,
+    kill_at: Moment | None = None,
+    file_size: int | None = None,
+) -> BaseProcess:
+    """Start train_main.py in a folder, where stdout and stderr become files.
+
+    Args:
+        argv: its flags.
+        folder: where it runs; made if it is missing.
+        kill_at: it is killed (SIGKILL) just before this call.
+        file_size: it cannot write a file of more bytes, as if the disk were full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=_train, args=(argv, folder, kill_at, file_size))
+    searched = os.pathsep.join(map(str, SEARCHED))
+    with mock.patch.dict(os.environ, PYTHONPATH=searched, OMP_NUM_THREADS="1"):
+        process.start()  # the first one starts the server
+    return process
+
+
+def finish(process: BaseProcess) -> int:
+    """Wait for a process, end what it started, and return its exit status."""
+    process.join()
+    with contextlib.suppress(ProcessLookupError):  # workers live on for seconds
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.exitcode
+
+
+def _train(
+    argv: Sequence[str], folder: Path, kill_at: Moment | None, file_size: int | None
+) -> None:
+    """Turn this process into `train_main.py` in a session of its own."""
+    os.setsid()
+    os.chdir(folder)
+    for name, descriptor in ((os.devnull, 0), ("stdout", 1), ("stderr", 2)):
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(name, flags, 0o644), descriptor)
+    if file_size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+    if kill_at is not None:
+        _kill_at(kill_at)
+    sys.argv = ["train_main.py", *argv]
+    command_line.run(train_main.main)
+
+
+def _kill_at(moment: Moment) -> None:
+    """Let this process be killed when the moment has come."""
+    calls, original = itertools.count(1), getattr(moment.owner, moment.method)
+
+    def call(*args: Any, **options: Any) -> Any:
+        if next(calls) == moment.number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*args, **options)
+
+    setattr(moment.owner, moment.method, call)
+
+
+def list_temporary_files(folder: Path) -> set[tuple[Path, int]]:
+    """List what is being written, or killed writers have left, each with its time."""
+    found = set()
+    for path in folder.glob("*/.*.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # it has got its name by now
+            found.add((path, path.stat().st_mtime_ns))
+    return found
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Return all values that a run leaves by their places, but for its name and date.
+
+    A tensor's value is its type, shape and SHA-256.
+    """
+    results = {
+        "snapshot": load_tensors(folder / SNAPSHOT),
+        "checkpoint": load_tensors(folder / CHECKPOINT),
+        "history": json.loads((folder / HISTORY).read_text()),
+    }
+    return {
+        place: value
+        for place, value in _list_values(results).items()
+        if not place.endswith(("/run_id", "/started"))
+    }
+
+
+def _list_values(value: Any, place: str = "") -> dict[str, Any]:
+    """Return the values within a nested value by their places."""
+    if isinstance(value, torch.Tensor):
+        digest = hashlib.sha256(value.numpy().tobytes()).hexdigest()
+        return {place: (value.dtype, value.shape, digest)}
+    if not isinstance(value, (dict, list, tuple)):
+        return {place: value}
+    values = {place: type(value)}
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        values |= _list_values(inner, f"{place}/{key}")
+    return values

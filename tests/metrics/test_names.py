@@ -1,0 +1,107 @@
+"""The table of metrics: whoever shows numbers shows what is in it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from metrics.names import METRICS, Metric, format_definitions
+from plots import save_analysis, tables
+from plots.robustness import list_metrics
+from plots.save_analysis import save_all
+from reporting.page import list_numbers
+from scores.analysis import analyse
+from scores.score_sets import ScoreSet
+
+NUMBERS_PAGE = Path(__file__).parents[2] / "docs" / "numbers.md"
+YOUDEN = Metric(
+    "youden_j",
+    "Youden's J",
+    "how much more often a fake is called fake than a real image is",
+    lambda of: 1 - of.fpr - of.fnr,
+    scale="atanh",
+    of_decisions=True,
+    columns=("comparison", "subsets", "groups", "robustness", "paper"),
+)
+
+
+@pytest.fixture
+def analyses(monkeypatch):
+    """Two detectors on samples in groups and subsets, measured with one more metric."""
+    monkeypatch.setitem(METRICS, "youden_j", YOUDEN)
+    labels = np.repeat([0, 1], [60, 40])
+    noise = np.random.default_rng(0).normal(size=(2, 100))
+    columns = {"groups": [f"v{i // 2}" for i in range(100)]}
+    columns["subsets"] = [""] * 60 + ["swap"] * 20 + ["blend"] * 20
+    return [
+        analyse(
+            ScoreSet("faces", name, scores, labels, expit(scores), **columns),
+            num_resamples=20,
+        )
+        for name, scores in zip("ab", noise + 2 * labels - 1, strict=True)
+    ]
+
+
+def test_a_new_metric_is_one_row_and_stands_everywhere(analyses, tmp_path, monkeypatch):
+    for plots in ("CURVE_PLOTS", "SCORE_PLOTS"):
+        monkeypatch.setattr(save_analysis, plots, {})
+
+    paths, text = save_all(analyses, tmp_path, {})
+
+    written = {path.name: path for path in paths}
+    numbers = json.loads(written["faces_a_metrics.json"].read_text())
+    rates = numbers["real_accuracy"], numbers["fake_accuracy"]
+    assert numbers["youden_j"] == pytest.approx(sum(rates) - 1)
+    low, high = numbers["youden_j_interval"]
+    assert low < numbers["youden_j"] < high
+    assert numbers["intervals"]["youden_j"] == "stratified bootstrap, atanh scale"
+    assert numbers["subsets"]["swap"]["youden_j_interval"]
+    # In the terminal: all numbers and the groups' of two detectors, columns in the
+    # tables of each one's subsets and of the comparison.
+    assert text.count("\nYouden's J ") == 4
+    assert text.count("Youden's J") == 7
+    cell = f"{numbers['youden_j']:.3f} [{low:.3f}, {high:.3f}]"
+    assert cell in text
+    for end, expected in (
+        ("csv", f",{numbers['youden_j']!r},{low!r},{high!r}"),
+        ("md", cell.replace("[", r"\[")),
+        ("tex", rf"\scriptsize [{low:.3f}, {high:.3f}]"),
+    ):
+        table = written[f"comparison_metrics.{end}"].read_text()
+        assert ("youden_j_high" if end == "csv" else "Youden's J") in table
+        assert expected in table
+    (row,) = [r for r in list_numbers(numbers) if r["name"] == "Youden's J"]
+    assert row["interval"] == [low, high]
+    assert row["definition"] == YOUDEN.definition
+    assert f"| Youden's J | high | {YOUDEN.definition} |" in format_definitions()
+    assert [metric.name for metric in list_metrics()][-1] == "eer"
+    assert YOUDEN in list_metrics()
+
+
+def test_a_new_metric_of_decisions_has_bounds_for_a_perfect_detector(monkeypatch):
+    wrong = Metric("wrong", "wrong", "", lambda of: of.fpr, of_decisions=True)
+    monkeypatch.setitem(METRICS, "wrong", wrong)
+    scores = np.repeat([0.1, 0.9], 20)
+
+    for is_high, ends in ((True, (0.1967, 1)), (False, (0, 0.1967))):
+        object.__setattr__(wrong, "higher_is_better", is_high)
+        score_set = ScoreSet("d", "m", scores, np.repeat([0, 1], 20), scores)
+        numbers = analyse(score_set, num_resamples=5).numbers
+        # 1 - 0.0125 ** (1 / 20): all reals below a threshold with such an FPR.
+        assert numbers["wrong_interval"] == pytest.approx(ends, abs=1e-4)
+
+
+def test_definitions_in_the_docs_are_those_of_the_table():
+    assert f"\n\n{format_definitions()}\n" in NUMBERS_PAGE.read_text()
+
+
+def test_every_metric_names_tables_that_there_are():
+    known = {"comparison", "subsets", "groups", "robustness", "paper"}
+    assert {table for m in METRICS.values() for table in m.columns} == known
+    assert all(
+        (metric.formula is None) != (metric.value is None)
+        for metric in METRICS.values()
+    )
+    assert tables.format_ends({"ece": None}, METRICS["ece"]) == "-"
