@@ -66,6 +66,7 @@ def test_grad_cam_of_another_layer_is_of_the_images_size_and_empty_if_it_is_dead
     dead = compute_grad_cam_maps(-images.abs(), [0, 1], OneConvolution())
 
     assert maps.shape == (2, 6, 6)
+    assert not torch.equal(maps, compute_grad_cam_maps(images, [0, 1], Normed()))
     assert 0 <= maps.min() < maps.max() <= 1
     assert not dead.any()
 
