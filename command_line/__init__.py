@@ -2,6 +2,7 @@
 
 `parser.py`: the parser, the types of its values, and how lines and errors are printed.
 `flags.py`: the flags that several scripts take, and those of a training.
+`maps.py`: those of the two scripts that draw maps, and the images that they name.
 """
 
 from command_line.flags import (

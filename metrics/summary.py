@@ -173,16 +173,8 @@ def compute_summary(
     delong = compute_delong_interval(
         samples.scores, samples.labels, groups=samples.group_index
     )
-    intervals = {
-        "auc": (delong.low, delong.high),
-        **_compute_bootstrap_intervals(numbers, resampled, samples.units),
-        **_compute_exact_intervals(samples, numbers, seed),
-        "min_cllr": _compute_min_cllr_interval(
-            samples, numbers["min_cllr"], resampled["min_cllr"]
-        ),
-        **_bound_perfect(numbers, samples.units),
-    }
-    for name, ends in intervals.items():
+    intervals = _compute_intervals(samples, numbers, resampled, seed=seed)
+    for name, ends in {"auc": (delong.low, delong.high), **intervals}.items():
         highest = METRICS[name].highest
         numbers[f"{name}_interval"] = ends and [min(end, highest) for end in ends]
     numbers["notes"] += _explain_missing_intervals(numbers, resampled)
@@ -215,15 +207,29 @@ def _list_methods() -> dict[str, str]:
     }
 
 
-def _compute_bootstrap_intervals(
-    numbers: dict[str, Any], resampled: dict[str, np.ndarray], units: Units
+def _compute_intervals(
+    samples: Samples,
+    numbers: dict[str, Any],
+    resampled: dict[str, np.ndarray],
+    *,
+    seed: int,
 ) -> dict[str, Interval | None]:
-    return {
+    """Return the interval of each metric but the AUC."""
+    units = samples.units
+    intervals = {
         name: compute_bootstrap_interval(
             values, numbers[name], METRICS[name].scale, units.smaller
         )
         for name, values in resampled.items()
         if METRICS[name].is_resampled
+    }
+    return {
+        **intervals,
+        **_compute_exact_intervals(samples, numbers, seed),
+        "min_cllr": _compute_min_cllr_interval(
+            samples, numbers["min_cllr"], resampled["min_cllr"]
+        ),
+        **_bound_perfect(numbers, units),
     }
 
 
@@ -404,14 +410,13 @@ def _warn(numbers: dict[str, Any], samples: Samples) -> list[str]:
             f"with up to {_MANY_UNITS} of a class the intervals of average precision, "
             "log loss and Cllr hold the truth in about 90 % of cases, not 95 %"
         )
-    for rate in MAX_FPRS:
-        if numbers[_name_tpr(rate)] is not None and units.real * rate < 10:
-            num_above = int(units.real * rate + 1e-9)
-            notes.append(
-                f"the TPR at FPR {100 * rate:g} % is too high on average: of these "
-                f"{units.real} real samples {num_above} score above its threshold, of "
-                "others more would; the interval allows for that"
-            )
+    notes += [
+        f"the TPR at FPR {100 * rate:g} % is too high on average: of these "
+        f"{units.real} real samples {int(units.real * rate + 1e-9)} score above its "
+        "threshold, of others more would; the interval allows for that"
+        for rate in MAX_FPRS
+        if numbers[_name_tpr(rate)] is not None and units.real * rate < 10
+    ]
     return notes + _warn_of_heavy_tails(samples)
 
 
