@@ -93,7 +93,7 @@ def _build_part(
     run: Run, settings: Settings, versions: Mapping[str, str], *, brief: bool
 ) -> dict[str, Any]:
     """Return what the template shows of one run."""
-    history, record = run.training.history, run.detector.record
+    record = run.detector.record
     flags = [
         (f"--{n}".replace("_", "-"), str(v)[:200]) for n, v in record.flags.items()
     ]
@@ -111,10 +111,19 @@ def _build_part(
         "means": draw_means(run),
         "card": build_card(run),
         "commands": list_commands(run, settings),
-        "files": [run.detector.provenance]
-        + ([describe_file(history.path)] if history.run else []),
+        "files": _list_files(run),
         "versions": [(n, trained.get(n, "-"), versions.get(n, "-")) for n in names],
     }
+
+
+def _list_files(run: Run) -> list[tuple[str, str]]:
+    """Return what the page was made of, and the SHA-256 of each."""
+    history, scores = run.training.history, run.analysis.scores
+    files = [run.detector.provenance]
+    files += [describe_file(history.path)] if history.run else []
+    images = f"file names of the {scores.split} images"
+    digests = [(file["path"], file["sha256"]) for file in files]
+    return [*digests, (images, scores.provenance["file_names_sha256"])]
 
 
 def list_numbers(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -75,9 +75,8 @@ def test_counts_are_those_of_the_folder_if_none_were_recorded(own, data):
 
 def test_training_without_history_or_data_says_so(own, tmp_path):
     own.history.unlink()
-    source = replace(own.settings.source, data_root=tmp_path / "none")
 
-    training = find(own, source=source)
+    training = find(own, source=replace(own.settings.source, data_root=tmp_path / "no"))
 
     assert training.counts == training.samples == {}
     assert training.note == "How many images there were was not recorded."
@@ -107,26 +106,17 @@ def test_training_on_blended_images_shows_real_ones_alone(own):
     assert training.limit == 3
 
 
-@pytest.mark.parametrize("is_aside", [False, True])
-def test_history_is_found_by_the_runs_number(own, is_aside):
-    path = own.checkpoint
-    if is_aside:  # by a later run
-        path = path.rename(path.with_name("faces_SimpleNet_Adam.12.pt"))
-    runs = [make_run(run_id="other"), make_run(4, run_id=RUN_ID), make_run()]
+@pytest.mark.parametrize(("number", "expected"), [(RUN_ID, 4), ("", 5)])
+def test_history_is_found_by_the_runs_number_or_is_the_newest(own, number, expected):
+    aside = own.checkpoint.with_name("faces_SimpleNet_Adam.12.pt")  # by a later run
+    make_checkpoint(aside, run_id=number)
+    runs = [make_run(run_id="other"), make_run(4, run_id=RUN_ID), make_run(5)]
     own.history.write_text(json.dumps(runs))
 
-    history = find_history(load_checkpoint(path), None)
+    history = find_history(load_checkpoint(aside), None)
 
-    assert len(history.run["val_acc"]) == 4
+    assert len(history.run["val_acc"]) == expected
     assert history.path == own.history
-
-
-def test_history_of_a_checkpoint_without_number_is_the_newest(tmp_path):
-    detector = load_checkpoint(make_checkpoint(tmp_path / "model.pt"))
-    path = tmp_path / "history.json"
-    path.write_text(json.dumps([make_run(2), make_run(5)]))
-
-    assert len(find_history(detector, path).run["val_acc"]) == 5
 
 
 @pytest.mark.parametrize(
