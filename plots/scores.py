@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 
 from files.names import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
-from metrics.names import METRICS, get_interval
+from metrics.names import METRICS
 from plots.style import (
     CLASS_COLORS,
     FAKE_COLOR,
@@ -18,6 +18,7 @@ from plots.style import (
     finish_axes,
     format_percent,
     format_with_interval,
+    get_interval,
 )
 from scores.analysis import Analysis
 from scores.score_sets import ScoreSet

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from files.atomic import write_atomically
 from files.names import FAKE, REAL
-from metrics.names import get_interval
 
 DPI = 150
 PLOT_DPI = 220  # about 300 in a paper's column of 8.5 cm
@@ -63,6 +62,16 @@ def format_percent(rate: float) -> str:
 def format_number(value: float | None, *, digits: int = 4) -> str:
     """Return a number with so many decimals, '-' for none."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def get_interval(numbers: Mapping[str, Any], name: str) -> list[float] | None:
+    """Return the interval beside a number, None if it has none.
+
+    Args:
+        numbers: of an analysis, or of one of its operating points.
+        name: the number's key.
+    """
+    return numbers.get(f"{name}_interval")
 
 
 def format_with_interval(

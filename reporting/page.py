@@ -10,10 +10,10 @@ from files.atomic import check_output
 from files.provenance import describe_call, describe_file
 from files.run_files import get_versions
 from hardware import Precision, show_progress
-from metrics.names import METRICS, get_interval
+from metrics.names import METRICS
 from plots.pages import render_page, save_page
 from plots.paper_tables import build_detectors, build_tests
-from plots.style import format_number, format_with_interval
+from plots.style import format_number, format_with_interval, get_interval
 from plots.tables import format_ends
 from reporting.figures import (
     describe_counts,

@@ -33,8 +33,8 @@ def test_analysis_has_a_figure_of_each_kind_with_its_numbers(run):
 
 
 def test_figures_that_have_no_numbers_are_left_out(run):
-    report = {**run.analysis.numbers, "precision": None}
-    analysis = replace(run.analysis, bins=None, report=report)
+    numbers = {**run.analysis.numbers, "precision": None}
+    analysis = replace(run.analysis, bins=None, numbers=numbers)
 
     figures = {figure.name: figure for figure in draw_analysis(analysis)}
 
