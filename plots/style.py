@@ -65,12 +65,7 @@ def format_number(value: float | None, *, digits: int = 4) -> str:
 
 
 def get_interval(numbers: Mapping[str, Any], name: str) -> list[float] | None:
-    """Return the interval beside a number, None if it has none.
-
-    Args:
-        numbers: of an analysis, or of one of its operating points.
-        name: the number's key.
-    """
+    """Return the interval beside a number, of an analysis or of an operating point."""
     return numbers.get(f"{name}_interval")
 
 
@@ -116,11 +111,7 @@ def _add_title_and_grid(axes: Axes, title: str) -> None:
 
 
 def save_plot(draw: Callable[[Axes], object], path: str | Path) -> None:
-    """Draw on new axes, which have one size in all figures, and save them as PNG.
-
-    Args:
-        draw: draws on the axes it is given, and beside them.
-        path: written whole or not at all.
+    """Save as PNG what is drawn on new axes, which have one size in all figures.
 
     Raises:
         OSError: the file cannot be written.
