@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import command_line
+from command_line.compute import take_compute
 from command_line import say
 from faces_dataset import (
     FacesDataset,
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     if args.report:
         check_writable(FIGURES_DIR)
-    compute = command_line.take_compute(args, batch_size=args.recipe.batch_size)
+    compute = take_compute(args, batch_size=args.recipe.batch_size)
     source = Source(args.data_root, "train", args.limit)
     keeping = command_line.take_fields(args, Keeping)
     try:
