@@ -28,6 +28,10 @@ from scores.analysis import compare_detectors
 
 TEMPLATE = Path(__file__).with_name("report.html")
 _PACKAGES = ("scipy", "scikit-learn", "matplotlib", "grad-cam")
+_USED_IN_TEMPLATE = (
+    *(draw_mistake, format_ends, format_number, format_with_interval),
+    *(get_interval, shorten),
+)
 
 
 def name_report(checkpoint_paths: Sequence[Path], folder: str | Path) -> Path:
@@ -71,9 +75,8 @@ def write_report(
         settings=settings,
         call=called,
         class_names=CLASS_NAMES,
-        draw_mistake=draw_mistake,
-        shorten=shorten,
-        format_with_interval=format_with_interval,
+        metrics=METRICS.values(),
+        **{function.__name__: function for function in _USED_IN_TEMPLATE},
     )
     save_page(page, output)
 
@@ -106,7 +109,6 @@ def _build_part(
         "samples": draw_samples(run),
         "flags": flags,
         "learning": draw_learning(run),
-        "numbers": list_numbers(run.analysis.numbers),
         "figures": draw_analysis(run.analysis, brief=brief),
         "means": draw_means(run),
         "card": build_card(run),
@@ -124,22 +126,3 @@ def _list_files(run: Run) -> list[tuple[str, str]]:
     images = f"file names of the {scores.split} images"
     digests = [(file["path"], file["sha256"]) for file in files]
     return [*digests, (images, scores.provenance["file_names_sha256"])]
-
-
-def list_numbers(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every number as a row: its name, value, interval and definition.
-
-    Args:
-        numbers: of an analysis.
-    """
-    return [
-        {
-            "name": metric.words,
-            "value": numbers[name],
-            "text": format_number(numbers[name]),
-            "interval": get_interval(numbers, name) or (),
-            "range": format_ends(numbers, metric),
-            "definition": metric.definition,
-        }
-        for name, metric in METRICS.items()
-    ]
