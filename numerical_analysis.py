@@ -12,8 +12,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import command_line
-from command_line.compute import take_compute
 from command_line import say, take
+from command_line.compute import take_compute
 from faces_dataset import list_names
 from files.atomic import check_writable
 from files.bounds import INNER_SHARE, Bounds

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 import command_line
-from command_line.compute import take_compute
 from command_line import say
+from command_line.compute import take_compute
 from faces_dataset import (
     FacesDataset,
     compute_fingerprint,
@@ -26,8 +26,13 @@ from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
 from files.provenance import format_command, format_now
 from files.recipe import Keeping, Recipe
 from files.run_files import InterruptedRunError, RunFiles
-from hardware import Compute, compile_model, distributed, prepare_compute
-from hardware.fused_layers import describe_kernels
+from hardware import (
+    Compute,
+    compile_model,
+    describe_kernels,
+    distributed,
+    prepare_compute,
+)
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
 from metrics import choose_operating_point

@@ -1,4 +1,4 @@
-"""How networks run, as the flags say; apart from the flags, because it imports torch."""
+"""How networks run, as the flags say; apart because it imports torch."""
 
 import argparse
 
