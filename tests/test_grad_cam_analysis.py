@@ -100,7 +100,7 @@ def test_grad_cam_visualization_follows_the_seed_for_bytes_and_floats(samples, m
     floats = [(SMALL.normalise(s[None])[0], label) for s, label in samples]
 
     def draw(data: list, seed: int) -> list[tuple[np.ndarray, int]]:
-        given = {"generator": torch.manual_seed(seed)}
+        given = {"generator": torch.Generator().manual_seed(seed)}
         return [get_grad_cam_visualization(data, model, **given) for _ in range(12)]
 
     first, again = draw(samples, 5), draw(floats, 5)
