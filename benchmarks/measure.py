@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 from machine import count_task_flops, measure_matmul_speed, synchronise
 from torch import nn
 
+from explaining.explanation import compute_mean_maps
 from faces_dataset import FacesDataset
 from hardware import (
     DTYPES,
@@ -33,7 +35,7 @@ from hardware import (
 )
 from loading import IMAGE_SIZE, PUBLISHED, BatchLoader, ResizeToTensor
 from models import build_model
-from saliency_map import compute_mean_saliency_maps
+from saliency_map import compute_gradient_saliency_maps
 from trainer import Batches, Trainer
 from utils import build_optimizer
 
@@ -239,7 +241,9 @@ def build_run(
 ) -> Callable[[Iterable[Any]], object]:
     """Return the function of the batches that is timed."""
     if task == "saliency" and setting.suite:
-        return lambda b: compute_mean_saliency_maps(b, model, precision=precision)
+        options = {"model": model, "precision": precision}
+        compute_maps = partial(compute_gradient_saliency_maps, **options)
+        return lambda b: compute_mean_maps(b, compute_maps)
     optimizer = build_optimizer("Adam", model, lr=LR)
     if not setting.fused:
         optimizer = torch.optim.Adam(model.parameters(), lr=LR)

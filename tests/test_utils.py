@@ -8,59 +8,48 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TinyNet
-from PIL import Image
+from conftest import TINY, TinyNet
 from torch import nn
 
-import models
-import utils
 from files.names import SPLITS
 from files.tensors import save_tensors
-from loading.preprocessing import PUBLISHED, SYMMETRIC
+from loading import PUBLISHED, SYMMETRIC
+from models import NETWORKS
 from utils import (
+    Source,
     build_criterion,
     build_optimizer,
     build_scheduler,
-    choose_warmup,
+    drop_bad_images,
     get_nof_parameters,
     list_datasets,
     load_checkpoint,
     load_dataset,
     load_model,
+    open_source,
     open_splits,
     seed_everything,
 )
 
 
-@pytest.fixture
-def tiny_model(monkeypatch):
-    """Lets the name SimpleNet build a tiny network."""
-    monkeypatch.setattr(utils, "build_model", lambda *_, **__: TinyNet(PUBLISHED))
+def test_load_dataset_samples_are_bytes_of_the_networks_size(faces_root):
+    source = Source(str(faces_root.parent), "val", limit=1)
+    for options, size in (({}, 256), ({"preprocessing": TINY.preprocessing}, 64)):
+        dataset = open_source("faces", source, **options)
+        assert len(dataset) == 2
+        image, label = dataset[1]
+        assert (image.dtype, image.shape, label) == (torch.uint8, (3, size, size), 1)
 
 
-def make_content(**changes: Any) -> dict[str, Any]:
-    torch.manual_seed(0)
-    content = {"model": TinyNet().state_dict(), "val_acc": 50.0, "test_acc": 40.0}
-    return {**content, "epoch": 1, "model_name": "SimpleNet", **changes}
-
-
-def test_load_dataset_samples_are_bytes_of_the_size(faces_root):
-    dataset = load_dataset("faces", "val", data_root=str(faces_root.parent), limit=1)
-    assert len(dataset) == 2
-    image, label = dataset[1]
-    assert (image.dtype, image.shape, label) == (torch.uint8, (3, 256, 256), 1)
-
-
-def test_load_dataset_unknown_name_lists_those_there_are(faces_root, one_line):
-    with pytest.raises(FileNotFoundError, match=r"'none'.*found: faces") as error:
-        load_dataset("none", "val", data_root=faces_root.parent)
-    one_line(error)
-
-
-@pytest.mark.parametrize("folder", ["", "nowhere"])
-def test_load_dataset_folder_without_datasets_is_named(tmp_path, folder, one_line):
-    with pytest.raises(FileNotFoundError, match="holds no dataset") as error:
-        load_dataset("faces", "val", data_root=tmp_path / folder)
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [("", "found: faces"), ("faces", "holds no dataset"), ("none", "holds no dataset")],
+)
+def test_load_dataset_unknown_name_lists_those_there_are(
+    faces_root, folder, found, one_line
+):
+    with pytest.raises(FileNotFoundError, match=f"'none'.*{found}") as error:
+        load_dataset("none", "val", data_root=faces_root.parent / folder)
     one_line(error)
 
 
@@ -71,187 +60,189 @@ def test_list_datasets_names_folders_with_splits(own_faces_root):
     assert list_datasets(root) == ["a", "faces"]
 
 
-def test_load_model_simple_net_is_channels_last():
+def break_images(root: Path, *names: str) -> Source:
+    for name in names:
+        (root / name).write_bytes(b"")
+    return Source(root.parent)
+
+
+def test_open_splits_opens_those_asked_for(own_faces_root):
+    for path in (own_faces_root / "train" / "fake").iterdir():
+        path.unlink()
+    source = Source(own_faces_root.parent, limit=3)
+    datasets = open_splits("faces", source, without_fakes=("train",))
+    assert {split: len(data) for split, data in datasets.items()} == {
+        **{"train": 6, "val": 5, "test": 5},
+    }
+    assert list(open_splits("faces", source, splits=("test",))) == ["test"]
+    with pytest.raises(ValueError, match="no images in"):
+        open_splits("faces", source)
+
+
+def test_drop_bad_images_refuses_them_or_leaves_them_out(own_faces_root, one_line):
+    names = ("train/real/00.png", "train/real/03.png", "test/fake/01.png")
+    source = break_images(own_faces_root, *names)
+    (own_faces_root / names[-1]).write_text("no image")
+    datasets = open_splits("faces", source)
+    with pytest.raises(ValueError, match="3 of the images cannot be read") as error:
+        drop_bad_images(datasets)
+    assert "train/real/00.png: the file is empty" in one_line(error)
+    assert "test/fake/01.png: not an image file" in str(error.value)
+    kept, skipped = drop_bad_images(datasets, "full", skip=True)
+    assert skipped == {"train": ["real/00.png", "real/03.png"], "test": ["fake/01.png"]}
+    assert kept["train"].real_image_names == ["01.png", "02.png", "04.png"]
+    assert [len(kept[split]) for split in SPLITS] == [7, 5, 4]
+    # With a limit, no image comes in that nobody has checked.
+    datasets = open_splits("faces", Source(own_faces_root.parent, limit=2))
+    kept, skipped = drop_bad_images(datasets, skip=True)
+    assert skipped == {"train": ["real/00.png"], "test": ["fake/01.png"]}
+    assert [len(kept[split]) for split in SPLITS] == [3, 4, 3]
+    break_images(own_faces_root, "val/fake/00.png", "val/fake/01.png")
+    with pytest.raises(ValueError, match="no images in"):
+        drop_bad_images(open_splits("faces", source), skip=True)
+
+
+def test_load_model_is_channels_last_and_counts_its_parameters(tiny_net):
     model = load_model("SimpleNet")
     assert model.conv1.weight.is_contiguous(memory_format=torch.channels_last)
-    with pytest.raises(ValueError, match="unknown model 'x'"):
-        load_model("x")
-
-
-def test_get_nof_parameters_counts_the_trainable_ones(tiny_net):
-    model = tiny_net()  # convolution 4 x 3 x 3 x 3 + 4, norm 2 x 4, head 4 x 2 + 2
+    model = tiny_net()  # convolution 4 x 3 x 3 x 3 + 4, norm 2 x 4, last 4 x 2 + 2
     assert get_nof_parameters(model) == 112 + 8 + 10
     model.conv.weight.requires_grad_(False)
     assert get_nof_parameters(model) == 22
 
 
-def test_load_checkpoint_own_file_comes_back_whole(tiny_model, tmp_path):
-    content = make_content(
-        preprocessing=SYMMETRIC.to_dict(), temperature=2.5, threshold=0.3
-    )
-    save_tensors(content, tmp_path / "a.pt")
-    model = load_checkpoint(str(tmp_path / "a.pt"), "SimpleNet")
-    assert (model.name, model.threshold, model.temperature) == ("SimpleNet", 0.3, 2.5)
-    assert model.preprocessing == SYMMETRIC
-    assert model.checkpoint_path == tmp_path / "a.pt"
-    assert model.details["val_acc"] == 50.0
-    assert not model.training
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, content["model"][name])
+@pytest.fixture
+def tiny_simple_net(monkeypatch):
+    """Lets the name SimpleNet, which old files mean, build a tiny network."""
+    monkeypatch.setitem(NETWORKS, "SimpleNet", TINY)
 
 
-def test_load_checkpoint_original_exercise_has_four_keys_only(tmp_path):
-    state = models.SimpleNet().state_dict()
-    four = {"model": state, "val_acc": 88.0, "test_acc": 85.0, "epoch": 4}
-    torch.save(four, tmp_path / "old.pt")
-    model = load_checkpoint(tmp_path / "old.pt", "SimpleNet")
-    assert (model.threshold, model.temperature) == (0.5, 1.0)
-    assert model.preprocessing == PUBLISHED
-    with pytest.raises(ValueError, match="of SimpleNet, not XceptionBased"):
-        load_checkpoint(tmp_path / "old.pt", "XceptionBased")
+def make_content(**changes: Any) -> dict[str, Any]:
+    torch.manual_seed(0)
+    content = {"model": TinyNet().state_dict(), "val_acc": 50.0, "test_acc": 40.0}
+    return {**content, "epoch": 1, **changes}
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("name", ["TinyNet", "SimpleNet"])
+def test_load_checkpoint_comes_back_whole(
+    tiny_simple_net, tiny_network, tmp_path, name, prefix
+):
+    state = make_content()["model"]
+    wrapped = {f"{prefix}{name}": value for name, value in state.items()}
+    content = make_content(model=wrapped, model_name=name, threshold=0.3)
+    stored = {**SYMMETRIC.to_dict(), "size": 96, "full_decoding": True}
+    save_tensors({**content, "preprocessing": stored}, tmp_path / "a.pt")
+    detector = load_checkpoint(str(tmp_path / "a.pt"), name)
+    assert (detector.title, detector.threshold, detector.layer) == (name, 0.3, "conv")
+    assert detector.preprocessing.to_dict() == stored
+    assert (detector.path, detector.record.val_acc) == (tmp_path / "a.pt", 50.0)
+    assert not detector.network.training
+    for key, value in detector.network.state_dict().items():
+        assert torch.equal(value, state[key])
+
+
+def test_load_checkpoint_of_the_original_exercise_has_four_entries(tmp_path):
+    torch.manual_seed(0)
+    for prefix in ("", "_orig_mod."):
+        state = NETWORKS["SimpleNet"].build().state_dict()
+        state = {f"{prefix}{name}": value for name, value in state.items()}
+        torch.save(make_content(model=state), tmp_path / "old.pt")
+        detector = load_checkpoint(tmp_path / "old.pt")
+        assert (detector.title, detector.threshold) == ("SimpleNet", 0.5)
+        assert (detector.temperature, detector.preprocessing) == (1.0, PUBLISHED)
+        with pytest.raises(ValueError, match="it is of SimpleNet, not XceptionBased"):
+            load_checkpoint(tmp_path / "old.pt", "XceptionBased")
+
+
+# What the version before 1.0.0 wrote.
+BEFORE = {
+    **{"run_id": "ab", "format_version": 2, "model_name": "SimpleNet", "dataset": "d"},
+    **{"class_names": ["real", "fake"], "versions": {"python": "3.10"}},
+    **{"preprocessing": {"mean": [0.5] * 3, "std": [0.5] * 3}, "data_fingerprint": "x"},
+    **{"temperature": 2.0, "temperature_interval": [1.0, 3.0], "logit_bias": 0.5},
+    **{"log_losses": [0.6, 0.5], "calibration_notes": [], "val_fake_share": 0.4},
+    **{"llr_slope": 0.5, "llr_intercept": 0.1, "reliability": [[0.1, 0.9, 2, 5]]},
+    **{"threshold": 0.45, "threshold_policy": "equal error rates on 5"},
+}
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_load_checkpoint_of_an_older_version_is_read(
+    tiny_simple_net, tmp_path, is_full
+):
+    flags = {"name": "w", "limit": None, "full_decoding": is_full, "recalibrate_bn": 0}
+    save_tensors(make_content(**BEFORE, flags=flags), tmp_path / "old.pt")
+    detector = load_checkpoint(tmp_path / "old.pt")
+    assert (detector.title, detector.threshold) == ("SimpleNet_w", 0.45)
+    assert (detector.temperature, detector.record.logit_bias) == (2.0, 0.5)
+    assert tuple(detector.llr_line) == (0.5, 0.1)
+    assert tuple(detector.neighbours[0]) == (0.1, 0.9, 2, 5)
+    expected = {**SYMMETRIC.to_dict(), "full_decoding": is_full}
+    assert detector.preprocessing.to_dict() == expected
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("changes", "reason"),
     [
-        ([1], "no entry 'model'"),
-        ({"val_acc": 1.0}, "no entry 'model'"),
-        ({"model": 3}, "no entry 'model'"),
-        (make_content(model_name="ResNet"), "'ResNet', none of SimpleNet"),
-        (make_content(model_name=["SimpleNet"]), "none of|model"),
-        (make_content(model={}), "missing"),
-        (make_content(model={"conv.weight": torch.zeros(1)}), "do not fit"),
-        (make_content(preprocessing=3), "preprocessing is 3, no dict"),
-        (make_content(temperature=0.0), "temperature is 0.0"),
-        (make_content(temperature=float("nan")), "temperature is nan"),
-        (make_content(threshold="x"), "threshold is 'x'"),
-        (make_content(threshold=10**400), "threshold is 1000"),
-        (make_content(model_name=torch.ones(2)), "model_name is tensor"),
-        (make_content(threshold=True), "threshold is True"),
+        ({"model_name": "ResNet"}, "unknown model 'ResNet': choose from"),
+        ({"model": {}}, "these weights do not fit SimpleNet: .*missing"),
+        ({"model": {"fc.weight": torch.zeros(2, 4).int()}}, "missing"),
+        (
+            {"model": {**TinyNet().state_dict(), "fc.bias": torch.ones(2).int()}},
+            "int32",
+        ),
+        ({"preprocessing": {"mean": [0.5] * 3}}, "preprocessing std must be"),
+        ({"preprocessing": {**SYMMETRIC.to_dict(), "size": 9.5}}, "preprocessing size"),
+        ({"reliability": [[0.9, 0.1, 1, 2]]}, "its reliability holds the row"),
+        ({"threshold": 2}, "its threshold is 2, not a number from 0 to 1"),
     ],
 )
 def test_load_checkpoint_bad_content_is_refused(
-    tiny_model, tmp_path, content, reason, one_line
+    tiny_simple_net, tmp_path, changes, reason, one_line
 ):
+    content = {"model_name": "SimpleNet", **make_content(), **changes}
     save_tensors(content, tmp_path / "bad.pt")
-    with pytest.raises(ValueError, match=reason) as error:
+    with pytest.raises(
+        ValueError, match=f"cannot use the checkpoint .*{reason}"
+    ) as error:
         load_checkpoint(tmp_path / "bad.pt")
     assert "bad.pt" in one_line(error)
 
 
-def test_load_checkpoint_missing_file_says_what_writes_one(tmp_path, one_line):
-    with pytest.raises(FileNotFoundError, match=r"train_main\.py writes") as error:
-        load_checkpoint(tmp_path / "none.pt")
-    one_line(error)
-
-
-@pytest.fixture
-def data_root(tmp_path: Path) -> Path:
-    """Return a folder with a dataset `faces` of three images a class and split."""
-    for split in SPLITS:
-        for label in ("real", "fake"):
-            folder = tmp_path / "faces" / split / label
-            folder.mkdir(parents=True)
-            for number in range(3):
-                Image.new("RGB", (16, 16)).save(folder / f"{number}.png")
-    return tmp_path
-
-
-def test_open_splits_sound_images_are_all_there(data_root):
-    datasets, skipped = open_splits("faces", data_root=data_root, check="full")
-    assert [len(datasets[split]) for split in SPLITS] == [6, 6, 6]
-    assert skipped == {}
-
-
-def test_open_splits_bad_images_are_listed_and_refused(data_root, one_line):
-    (data_root / "faces/train/real/0.png").write_bytes(b"")
-    (data_root / "faces/test/fake/1.png").write_text("no image")
-    with pytest.raises(ValueError, match="2 of the images cannot be read") as error:
-        open_splits("faces", data_root=data_root)
-    one_line(error)
-    assert "train/real/0.png: the file is empty" in str(error.value)
-    assert "test/fake/1.png: not an image file" in str(error.value)
-
-
-def test_open_splits_skip_bad_images_leaves_them_out_and_says_which(data_root):
-    (data_root / "faces/train/real/0.png").write_bytes(b"")
-    datasets, skipped = open_splits("faces", data_root=data_root, skip_bad_images=True)
-    assert skipped == {"train": ["real/0.png"]}
-    assert list(datasets["train"].real_image_names) == ["1.png", "2.png"]
-
-
-def test_open_splits_limit_lets_in_no_image_that_nobody_checked(data_root):
-    for number in (0, 2):
-        (data_root / f"faces/train/real/{number}.png").write_bytes(b"")
-    datasets, skipped = open_splits(
-        "faces", data_root=data_root, limit=2, skip_bad_images=True
-    )
-    assert skipped == {"train": ["real/0.png"]}
-    assert list(datasets["train"].real_image_names) == ["1.png"]
-    assert [len(datasets[split]) for split in SPLITS] == [3, 4, 4]
-
-
-def test_open_splits_nothing_left_is_refused(data_root):
-    for path in (data_root / "faces/val/fake").iterdir():
-        path.write_bytes(b"")
-    with pytest.raises(ValueError, match="no images in"):
-        open_splits("faces", data_root=data_root, skip_bad_images=True)
-
-
-def test_open_splits_many_bad_images_are_counted_and_the_first_named(data_root):
-    for number in range(3, 20):
-        (data_root / f"faces/train/real/{number}.png").write_bytes(b"")
-    with pytest.raises(ValueError, match="17 of the images .* and 7 more") as error:
-        open_splits("faces", data_root=data_root)
-    assert "\n" not in str(error.value)
-
-
-def make_weight(weight: float = 1.0) -> nn.Module:
-    """One weight and no bias: w."""
+def make_weight() -> nn.Linear:
+    """One weight and no bias: w = 1."""
     model = nn.Linear(1, 1, bias=False)
-    nn.init.constant_(model.weight, weight)
+    nn.init.constant_(model.weight, 1.0)
     return model
 
 
-def step(model: nn.Module, optimizer: torch.optim.Optimizer, gradient: float) -> float:
+def step(model: nn.Linear, optimizer: torch.optim.Optimizer, gradient: float) -> float:
     model.weight.grad = torch.full_like(model.weight, gradient)
     optimizer.step()
     return model.weight.item()
 
 
-def test_build_optimizer_sgd_with_momentum_and_decay_by_hand():
+def test_build_optimizer_steps_by_hand():
     model = make_weight()
     optimizer = build_optimizer("SGD", model, lr=0.1, momentum=0.5, weight_decay=0.2)
     first = 1 - 0.1 * (2 + 0.2 * 1)
     velocity = 0.5 * 2.2 + (2 + 0.2 * first)
     assert step(model, optimizer, 2) == pytest.approx(first)
     assert step(model, optimizer, 2) == pytest.approx(first - 0.1 * velocity)
-
-
-def test_build_optimizer_adam_first_step_is_the_learning_rate():
     model = make_weight()
     optimizer = build_optimizer("Adam", model, lr=0.1, momentum=0.5)
     assert step(model, optimizer, 1e-3) == pytest.approx(0.9, abs=1e-5)
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
-
-
-def test_build_optimizer_frozen_parameters_are_left_out():
-    model = nn.Sequential(make_weight(), make_weight())
-    model[0].weight.requires_grad_(False)
-    groups = build_optimizer("SGD", model, lr=0.1).param_groups
-    assert [id(p) for p in groups[0]["params"]] == [id(model[1].weight)]
-
-
-def test_build_optimizer_unknown_name_is_refused(one_line):
-    with pytest.raises(ValueError, match="'RMSprop'; allowed: Adam, SGD") as error:
-        build_optimizer("RMSprop", make_weight(), lr=0.1)
-    one_line(error)
+    both = nn.Sequential(make_weight(), model)
+    both[0].weight.requires_grad_(False)
+    (group,) = build_optimizer("SGD", both, lr=0.1).param_groups
+    assert [id(p) for p in group["params"]] == [id(model.weight)]
 
 
 @pytest.mark.parametrize(
     ("name", "num_warmup_steps", "expected"),
     [
-        ("constant", 0, [1, 1, 1, 1, 1]),
         ("constant", 3, [0.25, 0.5, 0.75, 1, 1]),
         ("cosine", 0, [1, 0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125), 0, 0]),
         ("cosine", 2, [1 / 3, 2 / 3, 1, 0.5, 0, 0]),
@@ -272,71 +263,37 @@ def test_build_scheduler_factors_of_four_steps_by_hand(
     assert rates == pytest.approx([2 * factor for factor in expected])
 
 
-def test_build_scheduler_unknown_name_is_refused(one_line):
+def test_builders_refuse_unknown_names():
+    with pytest.raises(ValueError, match="'RMSprop'; allowed: Adam, SGD"):
+        build_optimizer("RMSprop", make_weight(), lr=0.1)
     optimizer = build_optimizer("SGD", make_weight(), lr=1.0)
-    with pytest.raises(ValueError, match="'linear'; allowed: constant") as error:
+    with pytest.raises(ValueError, match="'linear'; allowed: constant"):
         build_scheduler(optimizer, "linear", num_steps=4)
-    one_line(error)
 
 
-LOGITS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.5, 0.0], [0.0, 3.0]])
-LABELS = torch.tensor([0, 1, 1, 0])
-
-
-def compute_losses() -> list[float]:
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [("none", [1, 1, 1, 1]), ("balanced", [4 / 6, 4 / 2, 4 / 2, 4 / 6])],
+)
+def test_build_criterion_weighs_classes_by_hand(name, weights):
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.5, 0.0], [0.0, 3.0]])
     gaps = [2.0, 1.0, -0.5, -3.0]  # true logit minus the other
-    return [math.log1p(math.exp(-gap)) for gap in gaps]
+    losses = [math.log1p(math.exp(-gap)) for gap in gaps]
+    criterion = build_criterion(name, np.array([0, 0, 0, 1]))
+    expected = np.average(losses, weights=weights)
+    loss = criterion(logits, torch.tensor([0, 1, 1, 0]))
+    assert loss.item() == pytest.approx(expected)
 
 
-def test_build_criterion_none_is_plain_cross_entropy():
-    criterion = build_criterion("none", np.array([0, 0, 0, 1]))
-    expected = sum(compute_losses()) / 4
-    assert criterion(LOGITS, LABELS).item() == pytest.approx(expected)
+@pytest.mark.parametrize("seed", [0, 2**32 + 7, 2**63 - 1])
+def test_seed_everything_same_seed_gives_the_same_numbers(seed):
+    def draw(seed: int) -> list[float]:
+        seed_everything(seed)
+        return [random.random(), np.random.random(), torch.rand(()).item()]
 
-
-def test_build_criterion_balanced_weighs_each_class_the_same():
-    criterion = build_criterion("balanced", np.array([0, 0, 0, 1]))
-    weights = [4 / 6, 4 / 2, 4 / 2, 4 / 6]
-    expected = sum(w * loss for w, loss in zip(weights, compute_losses(), strict=True))
-    assert criterion(LOGITS, LABELS).item() == pytest.approx(expected / sum(weights))
-
-
-@pytest.mark.parametrize(("steps", "expected"), [(47, 47), (4, 4), (338, 100)])
-def test_choose_warmup_is_an_epoch_at_most_a_hundred_steps(steps, expected):
-    assert choose_warmup(steps) == expected
-
-
-def draw() -> list[float]:
-    return [random.random(), np.random.random(), torch.rand(()).item()]
-
-
-@pytest.fixture
-def own_random_state():
-    """Leave the other tests' randomness as it was."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    yield
+    assert draw(seed) == draw(seed)
+    assert not set(draw(seed)) & set(draw(5))
     random.setstate(states[0])
     np.random.set_state(states[1])
     torch.set_rng_state(states[2])
-
-
-def test_seed_everything_same_seed_gives_the_same_numbers(own_random_state):
-    seed_everything(7)
-    first = draw()
-    seed_everything(7)
-    assert draw() == first
-    seed_everything(8)
-    assert not set(draw()) & set(first)
-
-
-@pytest.mark.parametrize("seed", [0, 2**32, 2**63 - 1])
-def test_seed_everything_takes_every_seed_that_the_flag_allows(seed, own_random_state):
-    seed_everything(seed)
-
-
-def test_load_checkpoint_snapshot_says_what_it_is(tmp_path, one_line):
-    path = tmp_path / "d_m_o_last.pt"
-    save_tensors({"trainer": {"model": {}}, "run": {}}, path)
-    with pytest.raises(ValueError, match="is the snapshot that train_main") as error:
-        load_checkpoint(path)
-    assert one_line(error).endswith(f"best epoch, is {tmp_path}/d_m_o.pt")

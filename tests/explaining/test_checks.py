@@ -1,8 +1,7 @@
 """The checks find what is planted: true maps, false ones, and an edge detector."""
 
+import copy
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from explaining.checks import (
     compute_mean,
     compute_rank_correlations,
     order_cells,
-    randomise_from_the_top,
     read_mask,
 )
 from files.checkpoint import CheckpointRecord
@@ -65,13 +63,6 @@ class Patch(nn.Module):
         return torch.stack([-fake, fake], dim=1)
 
 
-def make_patch_images() -> Tensor:
-    """Noise with a bright patch where `Patch` looks."""
-    images = make_images(NUM, SIZE) / 10 - 1
-    images[(..., *Patch.patch)] = 1.5
-    return images
-
-
 def make_map(place: tuple[slice, slice]) -> np.ndarray:
     """Maps that point at one place."""
     maps = np.zeros((NUM, SIZE, SIZE), np.float32)
@@ -97,9 +88,15 @@ def compute_gradients(images: Tensor, detector: Detector) -> np.ndarray:
 def test_randomisation_knows_an_edge_detector_from_the_gradient(
     compute_maps: Callable, expected: list, passed: bool
 ):
-    network = Deep()
-    detector, compute = as_detector(network), partial(compute_maps, make_images(6, 32))
-    before = {name: value.clone() for name, value in network.state_dict().items()}
+    detector, images, same = as_detector(Deep()), make_images(NUM, SIZE), []
+    before = copy.deepcopy(detector.network.state_dict())
+    random_state = torch.get_rng_state()
+
+    def compute(other: Detector) -> np.ndarray:
+        state = other.network.state_dict()
+        weights = [n for n in state if n.endswith("weight")]
+        same.append([n for n in weights if torch.equal(before[n], state[n])])
+        return compute_maps(images, other)
 
     found = check_randomisation(compute(detector), compute, detector, seed=0)
 
@@ -108,7 +105,9 @@ def test_randomisation_knows_an_edge_detector_from_the_gradient(
     assert found["num_constant"] == [0, 0, 0]
     for numbers, value in zip(found["rank_correlations"], expected, strict=True):
         assert value is None or numbers["mean"] == pytest.approx(value, abs=0.1)
-    for name, value in network.state_dict().items():
+    assert same[1:] == [["conv1.weight", "conv2.weight"], ["conv1.weight"], []]
+    assert torch.equal(torch.get_rng_state(), random_state)
+    for name, value in detector.network.state_dict().items():
         assert torch.equal(value, before[name])
 
 
@@ -126,20 +125,6 @@ def test_randomisation_counts_constant_maps_and_fails_if_half_may_be_left():
     assert not half["passed"]
     assert none["num_constant"] == [NUM, NUM, NUM]  # fc, norm, conv3
     assert [m["mean"] for m in none["rank_correlations"]] == [0, 0, 0]
-
-
-def test_randomise_from_the_top_changes_layer_after_layer():
-    model, changed = Deep(), []
-    state = torch.get_rng_state()
-
-    for layer, randomised in randomise_from_the_top(model, 0):
-        others = randomised.state_dict()
-        same = [n for n, v in model.state_dict().items() if torch.equal(v, others[n])]
-        changed.append((layer, sorted({name.split(".")[0] for name in same})))
-
-    expected = [("fc", ["conv1", "conv2"]), ("conv2", ["conv1"]), ("conv1", [])]
-    assert changed == expected
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_rank_correlations_of_equal_reversed_and_constant_maps():
@@ -172,10 +157,10 @@ def test_removal_follows_the_calibrated_score_and_knows_where_the_network_looks(
 ):
     detector = Detector(Patch(), record=CheckpointRecord(temperature=2, logit_bias=0.5))
     orders, targets = order_cells(make_map(place), seed=0), torch.ones(NUM)
+    images = make_images(NUM, SIZE) / 10 - 1
+    images[(..., *Patch.patch)] = 1.5
 
-    found = check_removal(
-        make_patch_images(), targets, orders, detector, Precision(), insert=insert
-    )
+    found = check_removal(images, targets, orders, detector, Precision(), insert=insert)
 
     assert found["passed"] == (place == Patch.patch)
     assert ("better than random and centre" in found["sentence"]) == found["passed"]
@@ -190,6 +175,9 @@ def test_removal_follows_the_calibrated_score_and_knows_where_the_network_looks(
     else:
         assert curve == pytest.approx([whole] + [without] * 16)
         assert area == pytest.approx((whole + without) / 32 + without * 15 / 16)
+        given = images, 0 * targets, orders, detector, Precision()
+        of_real = check_removal(*given, insert=False)["map"]["curve"]
+        assert of_real == pytest.approx([1 - score for score in curve])
 
 
 def test_mask_shares_by_hand():
@@ -208,15 +196,12 @@ def test_mask_shares_by_hand():
         assert mass == area
 
 
-def make_mask(folder: Path, place: tuple[slice, slice]) -> ImageFile:
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    mask[place] = 255
-    Image.fromarray(mask).save(folder / "mask.png")
-    return ImageFile(folder / "mask.png")
-
-
 def test_check_masks_knows_whether_maps_point_at_the_planted_part(tmp_path):
-    masks = [make_mask(tmp_path, Patch.patch)] * 4 + [None] * 2
+    pixels = np.zeros((2 * SIZE, 2 * SIZE), np.uint8)  # of another size than the map
+    pixels[4:12, 48:56] = 255
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    mask = ImageFile(tmp_path / "mask.png")
+    masks = [mask] * 4 + [None] * 2
 
     found = check_masks(make_map(Patch.patch) + 0.001, masks)
     elsewhere = check_masks(make_map(ELSEWHERE), masks)
@@ -227,15 +212,8 @@ def test_check_masks_knows_whether_maps_point_at_the_planted_part(tmp_path):
     assert found["inside"]["area"]["mean"] == 16 / 32**2
     assert not elsewhere["passed"]
     assert "do not point at it" in elsewhere["sentence"]
-    assert check_masks(make_map(Patch.patch), [*masks[:1], *[None] * 5]) is None
-
-
-def test_read_mask_fits_it_to_the_map(tmp_path):
-    mask = read_mask(make_mask(tmp_path, np.s_[:, 16:]), (8, 16))
-
-    assert mask.shape == (8, 16)
-    assert mask[:, 9:].all()
-    assert not mask[:, :7].any()
+    assert check_masks(make_map(ELSEWHERE), [mask, *[None] * 5]) is None
+    assert read_mask(mask, (8, 16)).shape == (8, 16)
 
 
 def test_compute_mean_by_hand():

@@ -1,11 +1,12 @@
 """Every method leaves the network as it was and refuses bad input; known answers."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from map_models import Linear, Normed, make_images
+from map_models import SMALL, Linear, Normed, make_images
 from torch import Tensor, nn
 
 from explaining.cams import compute_grad_cam_maps
@@ -18,15 +19,12 @@ from explaining.gradients import (
     multiply_by_gradient,
     smooth_gradients,
 )
-from loading import Preprocessing
 from saliency_map import compute_gradient_saliency_maps
 
 LABELS = [1, 0, 1]
-FUNCTIONS = {m: partial(compute_attribution_maps, method=m) for m in METHODS}
-FUNCTIONS |= {"gradient": compute_gradient_saliency_maps, "cam": compute_grad_cam_maps}
-EITHER_KIND = pytest.mark.parametrize(
-    "compute_maps", [compute_gradient_saliency_maps, compute_grad_cam_maps]
-)
+KINDS = {"gradient": compute_gradient_saliency_maps, "cam": compute_grad_cam_maps}
+FUNCTIONS = KINDS | {m: partial(compute_attribution_maps, method=m) for m in METHODS}
+EITHER_KIND = pytest.mark.parametrize("compute_maps", KINDS.values(), ids=KINDS)
 
 
 class Bent(nn.Module):
@@ -51,10 +49,8 @@ def test_maps_of_a_batch_equal_those_of_its_images_alone(compute_maps):
     alone = [compute_maps(images[i, None], [labels[i]], model) for i in range(5)]
     torch.testing.assert_close(together, torch.cat(alone))
     assert (together.shape, together.dtype) == ((5, 4, 4), torch.float32)
-    assert together.min() >= 0
-    assert together.max() > 0
+    assert 0 <= together.min() < together.max()
     assert not together.requires_grad
-    assert model.training
 
 
 @EITHER_KIND
@@ -68,13 +64,11 @@ def test_maps_leave_network_and_samples_as_they_were(compute_maps, num_inputs):
     state = {name: value.clone() for name, value in model.state_dict().items()}
     before = images.clone()
 
-    with torch.no_grad():
-        if num_inputs == 2:
-            compute_maps(images, LABELS, model)
-        else:
-            with pytest.raises(RuntimeError, match="shapes"):
-                compute_maps(images, LABELS, model)
+    fails = pytest.raises(RuntimeError) if num_inputs == 3 else nullcontext()
+    with torch.no_grad(), fails as error:  # which keeps the call's objects alive
+        compute_maps(images, LABELS, model)
 
+    assert (error is None) == (num_inputs == 2)
     assert [m.training for m in model.modules()] == [True, True, False, True, True]
     is_trained = [p.requires_grad for p in model.parameters()]
     assert is_trained == [False, True, True, True, True]
@@ -89,56 +83,43 @@ def test_maps_leave_network_and_samples_as_they_were(compute_maps, num_inputs):
 
 
 @EITHER_KIND
-@pytest.mark.parametrize(
-    "labels", [[0], [0, 1, 0, 1], [0, 1, 2], [0, -1, 1], torch.zeros(3, 2)]
-)
-def test_maps_of_labels_that_are_not_one_class_a_sample_are_refused(
-    compute_maps, labels
-):
+@pytest.mark.parametrize("labels", [[0, 1], [0, 1, 2], [0, -1, 1], torch.zeros(3, 2)])
+def test_maps_need_a_class_for_each_sample(compute_maps, labels):
     with pytest.raises(ValueError, match=r"a label for each of 3 samples, 0 \(real\)"):
         compute_maps(make_images(), labels, Normed())
 
 
 @EITHER_KIND
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.2, 0.7), (0, 0)])
-def test_maps_of_floats_that_nobody_normalised_are_refused(low, high, compute_maps):
-    model = Normed()
-    model.preprocessing = Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    images = torch.linspace(low, high, 48).view(1, 3, 4, 4)
-
-    with pytest.raises(ValueError, match="must be normalised"):
-        compute_maps(images, [0], model)
-
-    compute_maps(images - low - 0.01, [0], model)
-    compute_maps(images - high + 1.01, [0], model)
-    model.preprocessing = None  # nobody knows what it expects
-    compute_maps(images, [0], model)
+def test_maps_need_samples_whose_normalisation_is_known(compute_maps):
+    model, samples = Normed(), torch.arange(96).view(2, 3, 4, 4).byte()
     with pytest.raises(ValueError, match="uint8 samples need a model"):
-        compute_maps(images.byte(), [0], model)
+        compute_maps(samples, [1, 0], model)
+
+    model.preprocessing = SMALL
+    maps = compute_maps(samples, torch.tensor([1, 0]), model)
+
+    images = SMALL.normalise(samples)
+    assert torch.equal(maps, compute_maps(images, [1, 0], model))
+    for low, high in ((0, 1), (0.2, 0.7), (0, 0)):
+        floats = torch.linspace(low, high, 96).view(2, 3, 4, 4)
+        with pytest.raises(ValueError, match="must be normalised"):
+            compute_maps(floats, [0, 1], model)
+        compute_maps(floats - low - 0.01, [0, 1], model)
+        compute_maps(floats - high + 1.01, [0, 1], model)
 
 
-@EITHER_KIND
-def test_maps_of_uint8_samples_equal_those_of_normalised_ones(compute_maps):
-    model = Normed()
-    model.preprocessing = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.5, 1.0))
-    samples = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
-
-    maps = compute_maps(samples, [1, 0], model)
-
-    images = model.preprocessing.normalise(samples)
-    assert torch.equal(maps, compute_maps(images, torch.tensor([1, 0]), model))
-
-
-def test_smooth_gradients_is_the_gradient_of_a_linear_network_and_near_it_otherwise():
-    images, maps = make_images(), {}
+def test_smooth_gradients_are_a_linear_networks_gradient_and_near_anothers():
+    images, found = make_images(), {}
     for model in (Linear(), Bent()):
-        gradients = partial(compute_input_gradients, target_classes=LABELS, model=model)
-        smooth = smooth_gradients(images, gradients)
-        maps[type(model)] = smooth, compute_magnitudes(gradients(images))
+        differentiate = partial(
+            compute_input_gradients, target_classes=LABELS, model=model
+        )
+        plain = compute_magnitudes(differentiate(images))
+        found[type(model)] = smooth_gradients(images, differentiate), plain
 
-    torch.testing.assert_close(*maps[Linear])
-    assert not torch.allclose(*maps[Bent], rtol=0.01)
-    assert np.corrcoef(*(m.flatten() for m in maps[Bent]))[0, 1] > 0.5
+    torch.testing.assert_close(*found[Linear])
+    assert not torch.allclose(*found[Bent], rtol=0.01)
+    assert np.corrcoef(*(maps.flatten() for maps in found[Bent]))[0, 1] > 0.5
 
 
 def test_integrated_gradients_add_up_to_the_score_less_the_baselines():
@@ -158,10 +139,9 @@ def test_integrated_gradients_add_up_to_the_score_less_the_baselines():
 @pytest.mark.parametrize("method", ["integrated-gradients", "input-x-gradient"])
 def test_shares_of_a_linear_network_add_up_over_channels_by_hand(method):
     model = Linear(size=1)
-    with torch.no_grad():
-        model.fc.weight.copy_(torch.tensor([[1.0, 1.0, 1.0], [2.0, -3.0, 0.5]]))
-    image = torch.tensor([-1.0, 1.0, -2.0]).view(1, 3, 1, 1)  # shares -2, -3, -1
+    model.fc.weight.data = torch.tensor([[1.0, 1.0, 1.0], [2.0, -3.0, 0.5]])
+    image = torch.tensor([-1.0, 1.0, 2.0]).view(1, 3, 1, 1)  # shares -2, -3, 1
 
     maps = compute_attribution_maps(image, [1], model, method=method)
 
-    assert maps.flatten().tolist() == pytest.approx([6])
+    assert maps.flatten().tolist() == pytest.approx([4])

@@ -1,18 +1,16 @@
 """Which images are explained, and why."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from conftest import make_image
-from map_models import OneConvolution
+from map_models import SMALL, OneConvolution
 
-from explaining.explanation import UNKNOWN, Explanation, Method, explain_image
+from explaining.explanation import Explanation, Method, explain_image
 from explaining.judged_images import (
     Group,
     JudgedImages,
-    Pictures,
     judge_images,
     rank_random,
     rank_telling,
@@ -22,10 +20,8 @@ from files.checkpoint import CheckpointRecord
 from files.names import FAKE, REAL
 from hardware import Compute
 from judging.detector import Detector
-from loading import ImageFile, Preprocessing, ResizeToTensor, read_image
 from utils import load_dataset
 
-PREPROCESSING = Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), size=64)
 RED = Method("cam", lambda samples, *_: samples[:, 0], "title", "legend", "unit")
 
 
@@ -57,52 +53,40 @@ def test_rank_telling_orders_errors_hits_and_typical_images_of_each_class():
 def test_rank_random_follows_the_seed_and_keeps_classes_apart():
     judged = make_judged([REAL] * 20 + [FAKE] * 10, [0.5] * 30)
 
-    real, fake = (group.indices.tolist() for group in rank_random(judged, 3))
+    orders = [[g.indices.tolist() for g in rank_random(judged, s)] for s in (3, 3, 4)]
 
-    assert sorted(real) == list(range(20))
-    assert sorted(fake) == list(range(20, 30))
-    assert real != sorted(real)
-    assert real == rank_random(judged, 3)[0].indices.tolist()
-    assert real != rank_random(judged, 4)[0].indices.tolist()
+    assert [sorted(order) for order in orders[0]] == [[*range(20)], [*range(20, 30)]]
+    assert orders[0] == orders[1]
+    assert orders[0][0] not in (orders[2][0], [*range(20)])
 
 
-def list_shown(groups: list[Group], num: int, empty: set[int]) -> list[tuple]:
-    """Explain groups; the maps of some images are empty."""
+@pytest.mark.parametrize(
+    ("empty", "expected"),
+    [
+        (set(), [("errors: 2 of 2", "45"), ("typical: 2 of 9", "12")]),
+        ({1, 3}, [("errors: 2 of 2", "45"), ("typical: 2 of 9{2}", "26")]),
+        ({*range(10)} - {7}, [("errors: 2 of 2", "45"), ("typical: 2 of 9{5}", "71")]),
+        ({*range(10)}, [("errors: 2 of 2", "45"), ("typical: 2 of 9{5}", "12")]),
+    ],
+)
+def test_explain_groups_shows_no_image_twice_and_empty_maps_last(empty, expected):
+    groups = [
+        Group("errors", REAL, np.array([4, 5])),
+        Group("none", REAL, np.array([], dtype=int)),
+        Group("typical", REAL, np.array([5, 1, 4, 2, 3, 6, 7, 8, 9])),
+    ]
 
     def explain(index: int) -> Explanation:
         values = np.full((2, 2), float(index not in empty), dtype=np.float32)
         return Explanation(None, REAL, [RED], [values], name=str(index))
 
-    sections = explain_groups(groups, num, explain)
-    return [(s.heading, [one.name for one in s.explanations]) for s in sections]
+    sections = explain_groups(groups, 2, explain)
 
-
-def test_explain_groups_shows_no_image_twice_and_leaves_empty_groups_out():
-    groups = [
-        Group("errors", REAL, np.array([4, 5])),
-        Group("none", REAL, np.array([], dtype=int)),
-        Group("typical", REAL, np.array([5, 1, 4, 2, 3])),
-    ]
-
-    assert list_shown(groups, 2, empty=set()) == [
-        ("errors: 2 of 2", ["4", "5"]),
-        ("typical: 2 of 5", ["1", "2"]),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("empty", "num_passed_over", "shown"),
-    [
-        ({0, 2}, 2, ["1", "3"]),
-        (set(range(20)) - {7}, 6, ["7", "0"]),
-        (set(range(20)), 6, ["0", "1"]),
-    ],
-)
-def test_explain_groups_replaces_empty_maps_and_says_so(empty, num_passed_over, shown):
-    heading = f"hits: 2 of 20 (passed over, nearly empty maps: {num_passed_over})"
-
-    assert list_shown([Group("hits", REAL, np.arange(20))], 2, empty) == [
-        (heading, shown)
+    shown = [(s.heading, "".join(e.name for e in s.explanations)) for s in sections]
+    words = [" (passed over, nearly empty maps: ", ")"]
+    assert shown == [
+        (heading.replace("{", words[0]).replace("}", words[1]), names)
+        for heading, names in expected
     ]
 
 
@@ -110,12 +94,12 @@ def test_judge_images_calls_fake_at_the_threshold_and_explains_what_is_asked(
     faces_root,
 ):
     dataset = load_dataset(
-        "faces", "test", data_root=faces_root.parent, preprocessing=PREPROCESSING
+        "faces", "test", data_root=faces_root.parent, preprocessing=SMALL
     )
     network, compute = OneConvolution(), Compute(batch_size=2)
-    scores = Detector(network, PREPROCESSING).score(dataset, compute).fake_scores
+    scores = Detector(network, SMALL).score(dataset, compute).fake_scores
     record = CheckpointRecord(model_name="Net", threshold=float(np.median(scores)))
-    detector = Detector(network, PREPROCESSING, record, Path("a.pt"))
+    detector = Detector(network, SMALL, record, Path("a.pt"))
 
     judged = judge_images(dataset, detector, compute, target="fake", source={"a": "b"})
 
@@ -124,49 +108,25 @@ def test_judge_images_calls_fake_at_the_threshold_and_explains_what_is_asked(
     assert judged.verdicts.tolist() == verdicts
     details = judged.get_details(RED)
     assert (details["a"], details["threshold"]) == ("b", record.threshold)
-    explain = judged.explain(
-        lambda **chosen: explain_image(dataset, detector, [RED], **chosen), 1
-    )
+    found = judged.explain(partial(explain_image, dataset, detector, [RED]), 1)
     sample, _ = dataset[1]
-    assert np.array_equal(255 * explain.image, sample.permute(1, 2, 0).numpy())
-    assert np.array_equal(explain.maps[0], sample[0].numpy())
-    assert (explain.name, explain.label) == (dataset.get_name(1), REAL)
-    assert (explain.target, explain.verdict) == (FAKE, verdicts[1])
-    assert explain.fake_score == scores[1]
+    assert np.array_equal(255 * found.image, sample.permute(1, 2, 0).numpy())
+    assert np.array_equal(found.maps[0], sample[0].numpy())
+    assert (found.name, found.label, found.target) == (dataset.get_name(1), REAL, FAKE)
+    assert (found.verdict, found.fake_score) == (verdicts[1], scores[1])
     classes = {"true": [0, 0, 1, 1, 1], "predicted": verdicts, "real": [REAL] * 5}
-    classes |= {"fake": [FAKE] * 5, None: classes["true"]}
-    for target, expected in classes.items():
+    for target, expected in {**classes, None: classes["true"]}.items():
         judged = judge_images(dataset, detector, compute, target=target)
         assert judged.targets.tolist() == expected
         assert judged.get_details(RED)["class"] == (target or "true")
 
 
-def test_pictures_are_read_as_the_detector_expects_and_explained_as_predicted(tmp_path):
-    files = [ImageFile(tmp_path / name) for name in ("me.png", "you.png")]
-    for seed, file in enumerate(files):
-        make_image(seed, fake=True, size=40).save(file.name)
-    pictures = Pictures(files, PREPROCESSING)
-
-    judged = judge_images(
-        pictures, Detector(OneConvolution(), PREPROCESSING), Compute()
-    )
-
-    sample, label = pictures[1]
-    assert torch.equal(sample, ResizeToTensor(PREPROCESSING)(read_image(files[1])))
-    assert sample.shape == (3, 64, 64)
-    assert label == UNKNOWN
-    assert judged.labels.tolist() == [UNKNOWN] * 2
-    assert judged.target_name == "the predicted class"
-    assert judged.targets.tolist() == judged.verdicts.tolist()
-
-
 def test_name_figures_refuses_twins_and_inputs(tmp_path):
     paths, start = [tmp_path / "a" / "me.jpg", tmp_path / "b.c.png"], tmp_path / "Net"
 
-    assert name_figures(paths, start, RED) == [
-        f"{tmp_path}/Net_me_cam_map",
-        f"{tmp_path}/Net_b.c_cam_map",
-    ]
+    names = name_figures(paths, start, RED)
+
+    assert names == [f"{start}_me_cam_map", f"{start}_b.c_cam_map"]
     with pytest.raises(ValueError, match="would both be drawn"):
         name_figures([*paths, tmp_path / "me.png"], start, RED)
     paths.append(tmp_path / "Net_me_cam_map.png")

@@ -1,93 +1,65 @@
-"""Tests of mistakes, their maps, and mean maps."""
+"""A detector's mistakes with their maps, and the mean maps of its images."""
 
 import numpy as np
 import pytest
+import torch
+from map_models import SMALL, OneConvolution
 
-from faces_dataset import FAKE, REAL, count_classes
-from reporting.maps import EDGE, choose_evenly, describe_place, outline
+from faces_dataset import FAKE, REAL, FacesDataset, count_classes
+from files.checkpoint import CheckpointRecord
+from hardware import Compute
+from judging.detector import Detector, build_score_set
+from reporting.maps import EDGE, choose_evenly, draw_strip, explain_detector
 from utils import load_dataset
 
 
-def test_mistakes_are_the_surest_of_each_class(run):
-    scores = run.analysis.scores
-    sides = {side.label: side for side in run.maps.sides}
-
-    real, fake = (
-        [mistake.fake_score for mistake in sides[label].shown] for label in (REAL, FAKE)
+@pytest.fixture
+def dataset(faces_root) -> FacesDataset:
+    return load_dataset(
+        "faces", "test", data_root=faces_root.parent, preprocessing=SMALL
     )
-    assert real == sorted(scores.fake_scores[scores.labels == REAL], reverse=True)
-    assert fake == sorted(scores.fake_scores[scores.labels == FAKE])
-    assert (sides[REAL].num, sides[FAKE].num) == (2, 3)
-    assert all(m.verdict != m.label for side in sides.values() for m in side.shown)
-    mistake = sides[FAKE].shown[0]
-    assert mistake.name.startswith("test/fake/")
-    assert mistake.strip.size == (3 * EDGE, EDGE)
 
 
-def test_strip_shows_the_image_first(run):
-    mistake = run.maps.sides[FAKE].shown[0]
+def test_explain_detector_shows_the_surest_mistakes_and_the_mean_maps(
+    dataset, tmp_path
+):
+    (tmp_path / "a.pt").touch()
+    network = OneConvolution()
+    network.fc.weight.data = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # red is fake
+    record = CheckpointRecord(model_name="Net", threshold=0.6)
+    detector = Detector(network, SMALL, record, tmp_path / "a.pt")
+    compute = Compute(workers=0)
+    scored = detector.score(dataset, compute)
+    scores = build_score_set("faces", dataset, detector, scored, split="test")
 
-    image = np.asarray(mistake.strip)[:, :EDGE].mean(axis=(0, 1))
+    maps = explain_detector(scores, dataset, detector, compute=compute, num_mistakes=2)
 
-    assert image[2] > image[0] + 100  # fakes are blue
-
-
-def test_mean_maps_are_of_both_classes(run):
-    names = [mean.name for mean in run.maps.means]
-
-    assert names == ["saliency map", "Grad-CAM at conv3"]
-    for mean in run.maps.means:
-        assert mean.maps.shape == (2, 256, 256)
+    assert [(side.label, side.num) for side in maps.sides] == [(REAL, 2), (FAKE, 3)]
+    for side, order in zip(maps.sides, (-1, 1), strict=True):
+        of_class = np.sort(order * scores.fake_scores[scores.labels == side.label])
+        shown = [mistake.fake_score for mistake in side.shown]
+        assert shown == (order * of_class[:2]).tolist()
+        for mistake in side.shown:
+            assert mistake.label == side.label
+            assert mistake.target == mistake.verdict == 1 - side.label
+            assert f"/test/{('real', 'fake')[side.label]}/" in mistake.name
+    strip = draw_strip(maps.sides[1].shown[0])
+    assert strip.size == (3 * EDGE, EDGE)
+    red, _, blue = np.asarray(strip)[:, :EDGE].mean(axis=(0, 1))
+    assert blue > red + 100  # the image comes first, and fakes are blue
+    assert [mean.name for mean in maps.means] == ["saliency", "Grad-CAM at conv3"]
+    for mean in maps.means:
+        assert mean.maps.shape == (2, 64, 64)
         assert mean.counts == {"real": 2, "fake": 3}
-        assert "from the left" in mean.places[0]
+        assert len(mean.places) == 2
+        assert mean.places[0].startswith("most is ")
 
 
 def test_choose_evenly_keeps_the_ends_of_each_class(faces_root):
-    train = load_dataset(faces_root.name, "train", data_root=faces_root.parent)
+    train = load_dataset("faces", "train", data_root=faces_root.parent)
 
     some = choose_evenly(train, 3)
 
     assert count_classes(some) == {"real": 3, "fake": 3}
     assert some.real_image_names == ["00.png", "02.png", "04.png"]
     assert count_classes(choose_evenly(train)) == count_classes(train)
-
-
-def test_describe_place_of_known_maps():
-    corner, middle = np.zeros((8, 8)), np.zeros((8, 8))
-    corner[7, 0] = 2
-    middle[2:6, 2:6] = 1
-
-    assert describe_place(np.zeros((8, 8))) == "nothing is to be seen"
-    assert describe_place(np.ones((8, 8))).startswith("25 % is in the middle quarter")
-    assert describe_place(middle) == (
-        "100 % is in the middle quarter of the image, and the centre 50 % from the "
-        "left and 50 % from the top"
-    )
-    assert describe_place(corner) == (
-        "0 % is in the middle quarter of the image, and the centre 6 % from the left "
-        "and 94 % from the top"
-    )
-
-
-def test_outline_surrounds_the_upper_half_and_changes_nothing_else():
-    values = np.zeros((20, 20))
-    values[5:15, 5:15] = 1
-    grey = np.full((20, 20, 3), 100, np.uint8)
-
-    drawn = outline(grey, values)
-
-    assert drawn[10, 10].tolist() == drawn[0, 0].tolist() == [100] * 3
-    assert drawn[5, 10].tolist() == [255] * 3
-    assert drawn[4, 10].tolist() == [0] * 3
-    assert (grey == 100).all()
-    assert outline(grey, np.zeros((20, 20))) is grey
-
-
-@pytest.mark.parametrize("edge", [0, 19])
-def test_outline_at_the_images_border_is_open(edge):
-    values = np.zeros((20, 20))
-    values[edge, :] = 1
-
-    drawn = outline(np.full((20, 20, 3), 100, np.uint8), values)
-
-    assert drawn[10].min() == drawn[10].max() == 100
