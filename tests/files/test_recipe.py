@@ -108,6 +108,19 @@ def test_recipe_refuses_what_the_parser_refuses(changes, words, reason, capsys):
         assert re.search(reason, capsys.readouterr().err)
 
 
+def test_help_shows_every_default(capsys):
+    with pytest.raises(SystemExit):
+        train_main.parse_args(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for entry in fields(Recipe):
+        flag, default = entry.metadata["flag"], entry.metadata["flag"].default_words
+        default = entry.default if entry.default is not None else default
+        shown = (
+            f"{flag.help} (default: {default})" if default not in ("", False) else ""
+        )
+        assert shown in text
+
+
 @pytest.mark.parametrize(
     ("flags", "steps", "warmup", "batches"),
     [
