@@ -6,7 +6,6 @@ import copy
 import csv
 import hashlib
 import os
-import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -186,20 +185,6 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
     )
     skipped = dataset.num_skipped_files
     return f"{line}; {skipped} other files or folders passed over" if skipped else line
-
-
-def choose_images(
-    dataset: FacesDataset, label: int, num: int, seed: int
-) -> list[ImageFile]:
-    """Choose `num` random images of a class, or all that it has.
-
-    Which ones depends on the seed, the dataset's name and the class alone.
-    """
-    indices = np.flatnonzero(dataset.get_labels() == label).tolist()
-    name = dataset.root_path.parent.name
-    generator = random.Random(f"{seed} {name} {label}")
-    chosen = generator.sample(indices, min(num, len(indices)))
-    return [dataset.get_file(index) for index in chosen]
 
 
 def list_names(dataset: FacesDataset) -> list[str]:

@@ -64,16 +64,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     detector = name_detector(args.model, run.get("flags"))
     start = f"{args.dataset}_{detector}"
     title = f"{detector} on {args.dataset}"
-    losses_path = args.figures_dir / f"{start}_losses_plot.png"
-    accuracies_path = args.figures_dir / f"{start}_accuracies_plot.png"
-    numbers_path = args.figures_dir / f"{start}_losses_and_accuracies.csv"
-    save_plot(lambda axes: plot_losses(axes, run, title), losses_path)
-    save_plot(lambda axes: plot_accuracies(axes, run, title), accuracies_path)
+    ends = ("losses_plot.png", "accuracies_plot.png", "losses_and_accuracies.csv")
+    losses, accuracies, numbers = (args.figures_dir / f"{start}_{end}" for end in ends)
+    save_plot(lambda axes: plot_losses(axes, run, title), losses)
+    save_plot(lambda axes: plot_accuracies(axes, run, title), accuracies)
     epochs = range(1, len(run["train_loss"]) + 1)
     rows = zip(epochs, *(run[curve] for curve in CURVES), strict=True)
-    save_csv(rows, numbers_path, header=["epoch", *CURVES])
-    for written in (losses_path, accuracies_path, numbers_path):
-        command_line.say(f"wrote {written}")
+    save_csv(rows, numbers, header=["epoch", *CURVES])
+    command_line.say(*(f"wrote {path}" for path in (losses, accuracies, numbers)))
 
 
 def choose_run(

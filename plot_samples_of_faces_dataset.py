@@ -81,13 +81,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = args.figures_dir / "datasets_samples.png"
     save_figure(build_figure(rows), path)
     numbers = [
-        {
-            "dataset": row.dataset,
-            "split": row.split,
-            "class": row.class_name,
-            "num_images": row.num_images,
-            "paths": row.names,
-        }
+        {"dataset": row.dataset, "split": row.split, "class": row.class_name}
+        | {"num_images": row.num_images, "paths": row.names}
         for row in rows
     ]
     save_json({"seed": args.seed, "rows": numbers}, path.with_suffix(".json"))
@@ -119,10 +114,13 @@ def choose_rows(
         counts = count_classes(dataset)
         own_seed = [seed, zlib.crc32(name.encode(errors="surrogateescape"))]
         for label, indices in enumerate(choose_random(dataset, NUM_SAMPLES, own_seed)):
-            class_name, of_label = CLASS_NAMES[label], map(dataset.get_name, indices)
+            class_name, chosen = (
+                CLASS_NAMES[label],
+                list(map(dataset.get_name, indices)),
+            )
             images = [dataset[index][0].resize((EDGE, EDGE)) for index in indices]
             where = name, split, class_name, label, counts[class_name]
-            rows.append(Row(*where, list(of_label), images))
+            rows.append(Row(*where, chosen, images))
     return rows
 
 

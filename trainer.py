@@ -133,6 +133,7 @@ class Trainer:
     Attributes:
         history: for each name in `history.CURVES` a list of one number an epoch.
         epoch: number of epochs trained; the last may not be measured yet.
+        last_loss: of the last training step; None while a split is measured.
         totals: of the epoch under way, or of the last one until it is measured.
         logits, labels: float32 (N, C) and int64 (N,), of the split measured last.
         val_logits, val_labels: the same of the last validation.
@@ -165,6 +166,7 @@ class Trainer:
         self.history: dict[str, list[float]] = {curve: [] for curve in CURVES}
         self.epoch = 0
         self.totals = Totals()
+        self.last_loss: float | None = None
         self.logits, self.labels = torch.empty(0, 2), torch.empty(0).long()
         self.val_logits, self.val_labels = self.logits, self.labels
 
@@ -229,6 +231,7 @@ class Trainer:
             self.scaler.scale(loss * batches.share).backward()
             mean_loss, num_correct = read_results(logits, labels, loss)
             self._check_finite(mean_loss)
+            self.last_loss = mean_loss
             self._clip_gradients()
             self.scaler.step(self.optimizer)  # optimizer.step(), unless fp16 overflowed
             self.scaler.update()
@@ -254,6 +257,7 @@ class Trainer:
         Raises:
             ValueError: the data loader gives no batch.
         """
+        self.last_loss = None
         distributed.share_buffers(self.model)
         batches = self._watch(self._adopt(dataloader), what)
         logits, labels = compute_logits(self.model, batches, self.precision)

@@ -132,14 +132,16 @@ def _describe_pairs(inspection: Inspection, pairs: Sequence[Pair]) -> Iterator[F
             how = ", ".join(
                 f"{_count(n, 'pair')} {_KINDS[kind]}" for kind, n in counts.items() if n
             )
-            shown = _join([" and ".join(name_pair(inspection, pair)) for pair in own])
+            shown = _join(
+                [" and ".join(name_pair(inspection, p).values()) for p in own]
+            )
             yield Finding(level, f"{text} ({how}: {shown})", advice, own)
 
 
-def name_pair(inspection: Inspection, pair: Pair) -> tuple[str, str]:
+def name_pair(inspection: Inspection, pair: Pair) -> dict[str, str]:
     """Return the short names of both images."""
-    first, second = inspection.files[pair.first], inspection.files[pair.second]
-    return shorten(first.name), shorten(second.name)
+    files = {name: inspection.files[getattr(pair, name)] for name in pair._fields[:2]}
+    return {name: shorten(file.name) for name, file in files.items()}
 
 
 def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> Iterator[Finding]:
@@ -156,10 +158,10 @@ def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> Iterator[Finding]:
             f"{trait.name} alone {'weakly ' if is_weak else ''}separates the classes "
             f"with AUC {aucs} ({rows[0].difference})"
         )
-        if level == "serious" and not rows[0].is_of_file:
+        if level == "serious" and trait.others:
             text += (
                 "; a detector may learn this instead of the forgery, and then call "
-                f"real faces fake that differ in this alone: {trait.others}"
+                f"real faces fake only because they are {trait.others}"
             )
         yield Finding(level, text, trait.advice)
 

@@ -60,43 +60,32 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as values for JSON."""
+        names = ("kind", "split", "num_images", "auc", "is_constant", "verdict")
         return {
             "dataset": self.dataset,
             "counts": self.counts,
-            "findings": [
-                {"level": f.level, "text": f.text, "advice": f.advice}
-                for f in self.findings
-            ],
+            "findings": [_take(f, "level", "text", "advice") for f in self.findings],
             "shortcuts": [
-                {
-                    "property": shortcut.trait.name,
-                    "columns": shortcut.trait.columns,
-                    "kind": shortcut.kind,
-                    "split": shortcut.split,
-                    "num_images": shortcut.num_images,
-                    "auc": shortcut.auc,
-                    "auc_interval": [shortcut.low, shortcut.high],
-                    "is_constant": shortcut.is_constant,
-                    "verdict": shortcut.verdict,
-                    "typical": shortcut.difference,
-                }
-                for shortcut in self.shortcuts
+                {"property": s.trait.name, "columns": s.trait.columns}
+                | {**_take(s, *names), "auc_interval": [s.low, s.high]}
+                | {"typical": s.difference}
+                for s in self.shortcuts
             ],
             "pairs": [
-                {
-                    "first": name_pair(self.inspection, pair)[0],
-                    "second": name_pair(self.inspection, pair)[1],
-                    "kind": pair.kind,
-                    "similarity": pair.similarity,
-                    "meaning": classify_pair(self.inspection, pair),
-                }
-                for pair in self.pairs
+                name_pair(self.inspection, p)
+                | _take(p, "kind", "similarity")
+                | {"meaning": classify_pair(self.inspection, p)}
+                for p in self.pairs
             ],
             "unreadable": [
                 {"path": shorten(file.name), "reason": reason}
                 for file, reason in self.inspection.unreadable
             ],
         }
+
+
+def _take(value: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
 
 
 def save_audit(audit: Audit, folder: Path, call: dict[str, Any]) -> list[Path]:
@@ -106,9 +95,6 @@ def save_audit(audit: Audit, folder: Path, call: dict[str, Any]) -> list[Path]:
         audit: what was found.
         folder: where.
         call: what ran, as `describe_call` returns it.
-
-    Raises:
-        OSError: the folder cannot be written.
     """
     png, json, html = (folder / f"{audit.dataset}_audit{e}" for e in ENDINGS)
     page = build_page(audit)
@@ -119,10 +105,7 @@ def save_audit(audit: Audit, folder: Path, call: dict[str, Any]) -> list[Path]:
 
 
 def build_page(audit: Audit) -> str:
-    """Return an audit as HTML, its pictures within it.
-
-    The pairs of the serious findings are shown first.
-    """
+    """Return an audit as HTML, with its pictures; serious pairs come first."""
     pairs = [pair for finding in audit.findings for pair in finding.pairs]
     alt = "AUC of each property, with its interval: the table below holds the numbers"
     figure = build_figure(audit.dataset, audit.shortcuts)
@@ -152,7 +135,7 @@ def _build_thumbnails(inspection: Inspection, pair: Pair) -> dict[str, Any]:
         image = read_image(inspection.files[index])
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         canvas.paste(image, (number * (THUMBNAIL + 4), 0))
-    names = name_pair(inspection, pair)
+    names = list(name_pair(inspection, pair).values())
     picture = embed_image(canvas, " beside ".join(names))
     return {"image": picture, "pair": pair, "names": names}
 
@@ -208,17 +191,12 @@ def plot_shortcuts(axes: Axes, shortcuts: Sequence[Shortcut]) -> Axes:
             axes.text(0.51, places[name], "the same in all", **style)
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    _draw_limits(axes)
-    lowest = min([s.low for s in shortcuts], default=0.5)
-    axes.set(xlim=(min(0.4, lowest - 0.02), 1.01), xlabel="AUC, cross-validated")
-    axes.grid(alpha=0.25, axis="x")
-    place = {"loc": "upper center", "bbox_to_anchor": (0.35, -0.1)}
-    axes.legend(**place, ncols=2, frameon=False, fontsize=9, columnspacing=1)
+    _draw_limits(axes, min([s.low for s in shortcuts], default=0.5))
     return axes
 
 
-def _draw_limits(axes: Axes) -> None:
-    """Draw the AUCs beyond which an interval means something."""
+def _draw_limits(axes: Axes, lowest: float) -> None:
+    """Draw the AUCs beyond which an interval means something, and the legend."""
     look, serious = CONTENT_LIMITS
     lines = (
         (0.5, "--", "chance"),
@@ -227,3 +205,7 @@ def _draw_limits(axes: Axes) -> None:
     )
     for place, dashes, label in lines:
         axes.axvline(place, color=GREY, lw=1, ls=dashes, label=label)
+    axes.set(xlim=(min(0.4, lowest - 0.02), 1.01), xlabel="AUC, cross-validated")
+    axes.grid(alpha=0.25, axis="x")
+    place = {"loc": "upper center", "bbox_to_anchor": (0.35, -0.1)}
+    axes.legend(**place, ncols=2, frameon=False, fontsize=9, columnspacing=1)

@@ -1,8 +1,7 @@
-"""What saliency maps and Grad-CAM share; start at `subjects.py`.
+"""What saliency maps and Grad-CAM share; start at `explanation.py`.
 
-`subjects.py`: which images are explained: a split's most telling ones, or the user's.
-`mean_maps.py`: a model made ready for maps and left as it was; the mean of many maps.
-`methods.py`: maps from gradients. `cams.py`: maps from a layer's activations.
-`checks.py`: are maps to be believed?
-`figures.py`: maps beside, over and without their images, saved with their numbers.
+`explanation.py`: an image with its maps. `gradients.py`: maps from gradients.
+`cams.py`: maps from a layer's activations. `pictures.py`: one picture's maps.
+`judged_images.py`: which images are explained. `checks.py`: can maps be believed?
+`figures.py`: how all this is drawn. `run.py`: what both scripts do.
 """

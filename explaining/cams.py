@@ -1,5 +1,6 @@
 """Class activation maps: which places of a layer speak for a class."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -55,11 +56,10 @@ def compute_grad_cam_maps(
     images, classes = prepare_inputs(samples, target_classes, detector)
     targets = [ClassifierOutputTarget(label) for label in classes.tolist()]
     network = detector.network
+    module = network.get_submodule(layer or detector.layer)
     with explanation_mode(network), torch.enable_grad():
         # Not in a `with` block of its own, which would swallow IndexErrors.
-        cam = METHODS[method][0](
-            network, [network.get_submodule(layer or detector.layer)]
-        )
+        cam = METHODS[method][0](network, [module])
         try:
             maps = cam(images.requires_grad_(), targets)
         finally:
@@ -81,7 +81,14 @@ def build_cam_method(
         ValueError: there is no such layer; the message names those there are.
     """
     layer = layer or detector.layer
-    check_layer(detector, layer)
+    names = [name for name, _ in detector.network.named_modules()]
+    named_so = re.compile(r"(conv|block)[^.]*")
+    layers = [n for n in names if n == detector.layer or named_so.fullmatch(n)]
+    if layer not in layers:
+        raise ValueError(
+            f"{detector.title} has no layer {layer!r} to explain; choose from "
+            f"{', '.join(layers or names[1:])}"
+        )
     title = f"{METHODS[method][1]} at {layer}"
     name = method.replace("-", "_")
     return Method(
@@ -93,14 +100,3 @@ def build_cam_method(
         is_overlay=True,
         settings={"method": method, "layer": layer},
     )
-
-
-def check_layer(detector: Detector, layer: str) -> None:
-    """Raise ValueError that names a detector's layers if it has none called so."""
-    names = [name for name, _ in detector.network.named_children()]
-    layers = [n for n in names if n.startswith(("conv", "block"))]
-    if layer not in (detector.layer, *layers):
-        raise ValueError(
-            f"{detector.title} has no layer {layer!r} to explain; choose from "
-            f"{', '.join(layers or [detector.layer])}"
-        )

@@ -1,7 +1,7 @@
 """An image with its maps: computed, drawn, and in words; and the mean of many maps."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import matplotlib
 import numpy as np
@@ -124,37 +124,32 @@ class Explanation:
         )
 
 
-def explain(
-    sample: Tensor, target: int, detector: Detector, methods: Sequence[Method]
-) -> Explanation:
-    """Compute a sample's maps of the score of the class `target`.
-
-    Args:
-        sample: (3, H, W), uint8, or float and normalised.
-        target: the class.
-        detector: that is explained; it stays as it is.
-        methods: of the maps.
-
-    Raises:
-        ValueError: as `explaining.gradients.prepare_inputs`.
-    """
-    maps = [m.compute(sample[None], [target], detector)[0] for m in methods]
-    maps = [values.cpu().numpy() for values in maps]
-    return Explanation(make_displayable(sample, detector), target, methods, maps)
-
-
 def explain_image(
-    dataset: Dataset,
+    dataset: Dataset | Sequence[tuple[Tensor, int]],
     detector: Detector,
     methods: Sequence[Method],
     *,
     index: int,
     target_class: int | None = None,
 ) -> Explanation:
-    """Explain the image at `index` of a dataset, by default its true class's score."""
+    """Compute the maps of one image of a dataset.
+
+    Args:
+        dataset: map-style; samples (3, H, W), uint8, or float and normalised.
+        detector: that is explained; it stays as it is.
+        methods: of the maps.
+        index: of the image.
+        target_class: the class whose score is explained; default the image's label.
+
+    Raises:
+        ValueError: as `explaining.gradients.prepare_inputs`.
+    """
     sample, label = dataset[index]
-    target = label if target_class is None else target_class
-    return replace(explain(sample, int(target), detector, methods), label=int(label))
+    target = int(label if target_class is None else target_class)
+    maps = [m.compute(sample[None], [target], detector)[0] for m in methods]
+    maps = [values.cpu().numpy() for values in maps]
+    image = make_displayable(sample, detector)
+    return Explanation(image, target, methods, maps, int(label))
 
 
 def make_displayable(sample: Tensor, detector: Detector) -> np.ndarray:
@@ -212,7 +207,7 @@ def is_empty(values: np.ndarray) -> bool:
 def describe_place(values: np.ndarray) -> str:
     """Say in which ninth of a map (H, W) most of it lies: 'in the upper left'."""
     if is_empty(values):
-        return "nowhere: the map is empty, or nearly so"
+        return "nowhere, because it is empty or nearly so"
     sums = [
         [float(part.mean()) for part in np.array_split(strip, 3, axis=1)]
         for strip in np.array_split(values, 3, axis=0)

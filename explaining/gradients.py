@@ -137,10 +137,9 @@ def compute_attribution_maps(
     """
     detector = as_detector(model)
     images, classes = prepare_inputs(samples, target_classes, detector)
-    options = {"network": detector.network, "precision": precision}
-    return METHODS[method](
-        images, partial(_compute_gradients, classes=classes, **options)
-    )
+    how = {"classes": classes, "network": detector.network, "precision": precision}
+    maps = METHODS[method](images, partial(_compute_gradients, **how))
+    return maps if maps.ndim == 3 else maps.sum(dim=1).abs()
 
 
 def smooth_gradients(images: Tensor, differentiate: Differentiate) -> Tensor:
@@ -159,11 +158,6 @@ def smooth_gradients(images: Tensor, differentiate: Differentiate) -> Tensor:
     return compute_magnitudes(total / NUM_NOISY_COPIES)
 
 
-def multiply_by_gradient(images: Tensor, differentiate: Differentiate) -> Tensor:
-    """Return each value times its gradient (Shrikumar et al. 2016, section 3)."""
-    return images * differentiate(images)
-
-
 def integrate_gradients(images: Tensor, differentiate: Differentiate) -> Tensor:
     """Share out each score less that of the baseline among the values of its image.
 
@@ -177,11 +171,16 @@ def integrate_gradients(images: Tensor, differentiate: Differentiate) -> Tensor:
     return images * total / NUM_STEPS
 
 
-# From images (B, 3, H, W) to maps (B, H, W); shares of one pixel's channels add up.
+def multiply_by_gradient(images: Tensor, differentiate: Differentiate) -> Tensor:
+    """Return each value times its gradient (Shrikumar et al. 2016, section 3)."""
+    return images * differentiate(images)
+
+
+# To maps (B, H, W), or to shares (B, 3, H, W), which add up over the channels.
 METHODS = {
     "smoothgrad": smooth_gradients,
-    "integrated-gradients": lambda *args: integrate_gradients(*args).sum(dim=1).abs(),
-    "input-x-gradient": lambda *args: multiply_by_gradient(*args).sum(dim=1).abs(),
+    "integrated-gradients": integrate_gradients,
+    "input-x-gradient": multiply_by_gradient,
 }
 
 

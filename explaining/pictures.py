@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from explaining.cams import build_cam_method
-from explaining.explanation import Explanation, Method, explain
+from explaining.explanation import UNKNOWN, Explanation, Method, explain_image
 from explaining.gradients import (
     build_gradient_method,
     compute_input_gradients,
@@ -41,20 +41,16 @@ def explain_sample(
         detector: that judged it; it stays as it is.
         precision: of the saliency map.
     """
-    return explain(sample, target, detector, build_methods(detector, precision))
+    dataset, methods = [(sample, UNKNOWN)], build_methods(detector, precision)
+    return explain_image(dataset, detector, methods, index=0, target_class=target)
 
 
 def save_explanation(explanation: Explanation, path: Path, title: str) -> None:
-    """Save the figure of an explanation as PNG.
+    """Save a picture and its maps side by side, under a title, as PNG.
 
     Raises:
         OSError: the file cannot be written.
     """
-    save_figure(build_explanation_figure(explanation, title), path)
-
-
-def build_explanation_figure(explanation: Explanation, title: str) -> Figure:
-    """Draw a picture and its maps side by side, under a title."""
     figure = Figure(figsize=(9, 3.9), layout="constrained")
     shown = {"as the detector saw it": explanation.image}
     for number, method in enumerate(explanation.methods):
@@ -71,4 +67,4 @@ def build_explanation_figure(explanation: Explanation, title: str) -> Figure:
         "its maximum, blue 0",
         fontsize=8,
     )
-    return figure
+    save_figure(figure, path)

@@ -39,11 +39,7 @@ def explain_pictures(
 ) -> list[Path]:
     """Draw each of the user's pictures with its map, in a figure of its own.
 
-    Args:
-        judged: the pictures.
-        method: of the maps.
-        explain: computes the map of one of them.
-        folder: where the figures go.
+    Args: as `explain_dataset` has them; the figures go to `folder`.
 
     Returns:
         The files.

@@ -51,14 +51,10 @@ def compute_metrics(
 
     Args:
         fake_scores: (N,) probabilities of 'fake'.
-        labels: (N,) 0 (real) or 1 (fake).
         threshold: a score at or above it is called fake.
 
     Returns:
         As `measure_samples`.
-
-    Raises:
-        ValueError: for input that `check_samples` refuses.
     """
     samples = check_samples(fake_scores, labels, threshold, fake_scores=fake_scores)
     return measure_samples(samples)
@@ -122,20 +118,9 @@ def measure_condition(
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compute what is shown of a detector under one disturbance.
+    """Compute each metric that has a column in 'robustness', its interval beside it.
 
-    Args:
-        scores: (N,), what samples are ranked by, higher is more fake.
-        fake_scores: (N,) P(fake).
-        labels: int (N,).
-        threshold: of P(fake).
-        seed: of the bootstrap.
-
-    Returns:
-        Each metric with a column in 'robustness', its 95 % interval or None beside it.
-
-    Raises:
-        ValueError: for what `check_samples` refuses.
+    Args: as for `check_samples`; the threshold is one of P(fake).
     """
     samples = check_samples(scores, labels, threshold, fake_scores=fake_scores)
     numbers = compute_summary(samples, seed=seed)
@@ -163,9 +148,6 @@ def compute_summary(
         Further `operating_points`, `cllr_in_words`, and `intervals`, which says how
         they were made. `notes` are sentences for the user: why a number is missing, or
         what to beware of.
-
-    Raises:
-        ValueError: as for `bootstrap_metrics`.
     """
     numbers = measure_samples(samples)
     _drop_tpr_of_few_groups(numbers, samples)
@@ -173,16 +155,8 @@ def compute_summary(
     delong = compute_delong_interval(
         samples.scores, samples.labels, groups=samples.group_index
     )
-    intervals = {
-        "auc": (delong.low, delong.high),
-        **_compute_bootstrap_intervals(numbers, resampled, samples.units),
-        **_compute_exact_intervals(samples, numbers, seed),
-        "min_cllr": _compute_min_cllr_interval(
-            samples, numbers["min_cllr"], resampled["min_cllr"]
-        ),
-        **_bound_perfect(numbers, samples.units),
-    }
-    for name, ends in intervals.items():
+    intervals = _compute_intervals(samples, numbers, resampled, seed=seed)
+    for name, ends in {"auc": (delong.low, delong.high), **intervals}.items():
         highest = METRICS[name].highest
         numbers[f"{name}_interval"] = ends and [min(end, highest) for end in ends]
     numbers["notes"] += _explain_missing_intervals(numbers, resampled)
@@ -215,15 +189,29 @@ def _list_methods() -> dict[str, str]:
     }
 
 
-def _compute_bootstrap_intervals(
-    numbers: dict[str, Any], resampled: dict[str, np.ndarray], units: Units
+def _compute_intervals(
+    samples: Samples,
+    numbers: dict[str, Any],
+    resampled: dict[str, np.ndarray],
+    *,
+    seed: int,
 ) -> dict[str, Interval | None]:
-    return {
+    """Return the interval of each metric but the AUC."""
+    units = samples.units
+    intervals = {
         name: compute_bootstrap_interval(
             values, numbers[name], METRICS[name].scale, units.smaller
         )
         for name, values in resampled.items()
         if METRICS[name].is_resampled
+    }
+    return {
+        **intervals,
+        **_compute_exact_intervals(samples, numbers, seed),
+        "min_cllr": _compute_min_cllr_interval(
+            samples, numbers["min_cllr"], resampled["min_cllr"]
+        ),
+        **_bound_perfect(numbers, units),
     }
 
 
@@ -404,14 +392,13 @@ def _warn(numbers: dict[str, Any], samples: Samples) -> list[str]:
             f"with up to {_MANY_UNITS} of a class the intervals of average precision, "
             "log loss and Cllr hold the truth in about 90 % of cases, not 95 %"
         )
-    for rate in MAX_FPRS:
-        if numbers[_name_tpr(rate)] is not None and units.real * rate < 10:
-            num_above = int(units.real * rate + 1e-9)
-            notes.append(
-                f"the TPR at FPR {100 * rate:g} % is too high on average: of these "
-                f"{units.real} real samples {num_above} score above its threshold, of "
-                "others more would; the interval allows for that"
-            )
+    notes += [
+        f"the TPR at FPR {100 * rate:g} % is too high on average: of these "
+        f"{units.real} real samples {int(units.real * rate + 1e-9)} score above its "
+        "threshold, of others more would; the interval allows for that"
+        for rate in MAX_FPRS
+        if numbers[_name_tpr(rate)] is not None and units.real * rate < 10
+    ]
     return notes + _warn_of_heavy_tails(samples)
 
 

@@ -6,8 +6,8 @@ from string import ascii_uppercase
 from typing import Any
 
 from files.names import make_printable
-from metrics.names import METRICS, Metric, get_interval, list_columns
-from plots.style import format_number, format_with_interval
+from metrics.names import METRICS, Metric, list_columns
+from plots.style import format_number, format_with_interval, get_interval
 from scores.analysis import Analysis, Comparison
 
 _WIDTH = 100
@@ -21,7 +21,7 @@ def format_numbers(analysis: Analysis) -> str:
     lines = [
         f"{make_printable(scores.title)}: {analysis.sizes}, positive class fake",
         _wrap(
-            f"called fake from {scale} {numbers['threshold']:.4g} on "
+            f"called fake at or above {scale} {numbers['threshold']:.4g} "
             f"({scores.threshold_source})"
         ),
         "",
@@ -71,7 +71,7 @@ def _format_operating_points(numbers: dict[str, Any]) -> list[str]:
     names = [point["name"] + (" *" if point["chosen"] else "") for point in points]
     share = f"where {100 * (numbers['prevalence'] or 0):g} % are fake"
     width = max(map(len, (share, *names))) + 2
-    header = f"{'operating point':<{width}}{'called fake from':<18}"
+    header = f"{'operating point':<{width}}{'fake at or above':<18}"
     lines = ["", f"{header}{'false-positive rate':<{_CELL}}false-negative rate"]
     for name, point in zip(names, points, strict=True):
         scale = f"{point['threshold_scale']} {point['threshold']:.4g}"

@@ -223,7 +223,7 @@ def _draw(plot: Plot, analyses: Sequence[Analysis]) -> PageFigure:
 def draw_learning(run: Run) -> list[PageFigure]:
     """Draw losses and accuracies over the epochs; nothing if there is no history."""
     record = run.training.history.run
-    if record is None:
+    if not record:
         return []
     title = f"{run.detector.title} on {run.detector.record.dataset or 'unknown data'}"
     best, figures = get_best_epoch(record), []

@@ -1,7 +1,8 @@
 """A detector's mistakes with their maps, and the mean maps of its images."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -28,8 +29,7 @@ EDGE = 160  # pixels of an image, and of each map beside it
 _BATCH_SIZE = 8  # Grad-CAM holds a layer's activations
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(NamedTuple):
     """The mistakes on the images of one class: the surest of all `num`."""
 
     label: int
@@ -37,27 +37,17 @@ class Side:
     shown: list[Explanation]
 
 
-@dataclass(frozen=True)
-class MeanMaps:
-    """Mean maps of the real and the fake images.
-
-    Attributes:
-        name: what the maps are.
-        unit: of their values.
-        maps: float32 (2, H, W), real first.
-        counts: images behind each, by its class.
-        places: of both in words: where most of them lies.
-    """
+class MeanMaps(NamedTuple):
+    """Mean maps of the real and the fake images, and in words where they are."""
 
     name: str
     unit: str
-    maps: np.ndarray
-    counts: dict[str, int]
+    maps: np.ndarray  # float32 (2, H, W), real first
+    counts: dict[str, int]  # images behind each, by its class
     places: tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Maps:
+class Maps(NamedTuple):
     """What a report explains of a detector."""
 
     sides: list[Side]
@@ -120,11 +110,7 @@ def choose_evenly(dataset: FacesDataset, most: int = MOST_AVERAGED) -> FacesData
 
 def draw_strip(explanation: Explanation) -> Image.Image:
     """Return an image and its maps side by side, `EDGE` pixels high."""
-    pictures = [to_bytes(explanation.image)]
-    for number in range(len(explanation.maps)):
-        pictures.append(explanation.draw(number, with_outline=True))
-    strip = Image.new("RGB", (EDGE * len(pictures), EDGE))
-    for number, picture in enumerate(pictures):
-        image = Image.fromarray(picture).resize((EDGE, EDGE))
-        strip.paste(image, (number * EDGE, 0))
-    return strip
+    numbers = range(len(explanation.maps))
+    drawn = [explanation.draw(number, with_outline=True) for number in numbers]
+    strip = np.concatenate([to_bytes(explanation.image), *drawn], axis=1)
+    return Image.fromarray(strip).resize((EDGE * (1 + len(drawn)), EDGE))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from faces_dataset import (
     FacesDataset,
-    choose_images,
+    choose_random,
     compute_fingerprint,
     count_classes,
 )
@@ -52,12 +52,12 @@ class History(NamedTuple):
     """A run's record in a history file.
 
     Attributes:
-        run: the record; None if there is none.
+        run: the record; empty if there is none.
         path: the file.
         note: where it was looked for, or why it is of no use.
     """
 
-    run: Mapping[str, Any] | None
+    run: Mapping[str, Any]
     path: Path | None
     note: str
 
@@ -120,28 +120,27 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
         for name, detector in zip(names, detectors, strict=True)
     ]
     trainings = [find_training(detector, settings) for detector in detectors]
-    score_sets = [
-        build_score_set(*parts, parts[-1].score(parts[1], compute), split=source.split)
-        for parts in zip(names, datasets, detectors, strict=True)
-    ]
-    score_sets = show_progress(tell_apart(score_sets), "report")
-    return [
-        Run(
-            detector,
-            analyse(scores, num_resamples=settings.num_resamples, seed=settings.seed),
-            training,
-            explain_detector(
-                scores,
+    score_sets = tell_apart(
+        [
+            build_score_set(
+                name,
                 dataset,
                 detector,
-                compute=compute,
-                num_mistakes=6 if len(detectors) == 1 else 3,
-            ),
-        )
-        for scores, dataset, detector, training in zip(
-            score_sets, datasets, detectors, trainings, strict=True
-        )
+                detector.score(dataset, compute),
+                split=source.split,
+            )
+            for name, dataset, detector in zip(names, datasets, detectors, strict=True)
+        ]
+    )
+    num_mistakes = 6 if len(detectors) == 1 else 3
+    maps = [
+        explain_detector(*parts, compute=compute, num_mistakes=num_mistakes)
+        for parts in zip(score_sets, datasets, detectors, strict=True)
     ]
+    options = {"num_resamples": settings.num_resamples, "seed": settings.seed}
+    analyses = [analyse(scores, **options) for scores in show_progress(score_sets)]
+    together = zip(detectors, analyses, trainings, maps, strict=True)
+    return [Run(*parts) for parts in together]
 
 
 def _get_dataset(detector: Detector) -> str:
@@ -170,14 +169,21 @@ def find_training(detector: Detector, settings: Settings) -> Training:
     without_fakes = recipe.splits_without_fakes if recipe else ()
     splits = _open_splits(record.dataset, source, without_fakes)
     counts, note = _count_images(splits, history)
+    samples = {}
     if splits:
         note += _compare_names(detector, splits, history)
-    shown = CLASS_NAMES[:FAKE] if "train" in without_fakes else CLASS_NAMES
-    samples = {
-        name: choose_images(splits["train"], label, NUM_SAMPLES, settings.seed)
-        for label, name in enumerate(shown if splits else ())
-    }
+        samples = _choose_samples(splits["train"], settings.seed)
+        if without_fakes:
+            del samples[CLASS_NAMES[FAKE]]  # real images a second time
     return Training(recipe, limit, counts, note, samples, history)
+
+
+def _choose_samples(train: FacesDataset, seed: int) -> dict[str, list[ImageFile]]:
+    chosen = choose_random(train, NUM_SAMPLES, seed)
+    return {
+        name: [train.get_file(index) for index in indices]
+        for name, indices in zip(CLASS_NAMES, chosen, strict=True)
+    }
 
 
 def find_history(detector: Detector, given: Path | None) -> History:
@@ -196,11 +202,11 @@ def find_history(detector: Detector, given: Path | None) -> History:
     paths = list_history_paths(detector.path)
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
-        return History(None, None, f"there is no history {paths[0]}")
+        return History({}, None, f"there is no history {paths[0]}")
     try:
         return _search(found, detector)
     except (ValueError, OSError) as error:
-        return History(None, found, str(error))
+        return History({}, found, str(error))
 
 
 def _search(path: Path, detector: Detector) -> History:
@@ -219,14 +225,16 @@ def _search(path: Path, detector: Detector) -> History:
 
 def _read_recipe(detector: Detector, history: History) -> Recipe | None:
     """Return the recipe that was recorded; None if the parser would refuse it."""
-    record, run = detector.record, history.run or {}
-    # The epochs asked for may have grown with --resume.
-    epochs = {name: run[name] for name in ("epochs",) if name in run}
+    flags = dict(detector.record.flags)
+    if not flags:
+        return None
+    if "epochs" in history.run:  # they may have grown with --resume
+        flags["epochs"] = history.run["epochs"]
     try:
-        recipe = Recipe.from_untrusted({**record.flags, **epochs})
+        recipe = Recipe.from_untrusted(flags)
     except ValueError:
         return None
-    if not record.flags or recipe.model != record.model_name:
+    if recipe.model != detector.record.model_name:
         return None
     is_refused = recipe.weights and get_network(recipe.model).find_weights is None
     return None if is_refused else recipe
@@ -248,7 +256,7 @@ def _count_images(
     splits: Mapping[str, FacesDataset], history: History
 ) -> tuple[Mapping[str, Mapping[str, int]], str]:
     """Return split -> class -> images, and where these counts come from."""
-    recorded = (history.run or {}).get("data")
+    recorded = history.run.get("data")
     if _are_counts(recorded):
         return recorded, "The counts are those that the training recorded."
     counts = {split: count_classes(dataset) for split, dataset in splits.items()}
@@ -272,7 +280,7 @@ def _compare_names(
 ) -> str:
     """Say whether the data folder holds the files of the training, by their names."""
     expected = detector.record.data_fingerprint
-    if not expected or (history.run or {}).get("skipped_images"):
+    if not expected or history.run.get("skipped_images"):
         return ""
     if compute_fingerprint(splits) == expected:
         return " The data folder still holds files of the same names."

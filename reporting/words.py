@@ -14,7 +14,7 @@ from scores import describe_fake_score
 
 # Grades by the lower end of the AUC's interval: a convention of ours (docs/report.md).
 _GRADES = (
-    (0.99, "It separates the classes almost without error."),
+    (0.99, "It separates the classes nearly without error."),
     (0.9, "It separates the classes well."),
     (0.7, "It separates the classes, with many errors."),
     (0.5, "It separates the classes poorly, but better than chance."),
@@ -178,7 +178,7 @@ def _describe_sample_size(run: Run) -> str:
 def _list_overfitting(run: Run) -> list[str]:
     """Say if training's accuracy is far above validation's at the best epoch."""
     history, epoch = run.training.history.run, run.detector.record.epoch
-    if not history or not 0 < epoch <= len(history["val_acc"]):
+    if not 0 < epoch <= len(history.get("val_acc", ())):
         return []
     gap = history["train_acc"][epoch - 1] - history["val_acc"][epoch - 1]
     if gap < _GAP:

@@ -90,14 +90,9 @@ def analyse(
 
 
 def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
-    samples = check_samples(
-        scores.scores,
-        scores.labels,
-        scores.threshold,
-        fake_scores=scores.fake_scores,
-        llrs=scores.llrs,
-        groups=scores.groups,
-    )
+    names = ("fake_scores", "llrs", "groups")
+    columns = {name: getattr(scores, name) for name in names}
+    samples = check_samples(scores.scores, scores.labels, scores.threshold, **columns)
     numbers = compute_summary(samples, **options)
     if scores.groups is not None:
         numbers |= _analyse_groups(scores.groups, samples, **options)

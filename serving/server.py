@@ -1,6 +1,7 @@
 """The socket that the page is served at."""
 
 import errno
+import logging
 import socket
 from importlib.util import find_spec
 from typing import Any
@@ -75,6 +76,7 @@ def serve(app: Any, listening: socket.socket, *, most_bytes: int) -> None:
         listening: as `open_socket` returns it.
         most_bytes: of a request's body; larger ones are refused.
     """
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # no word on waiting
     server = waitress.create_server(
         app,
         sockets=[listening],
@@ -90,6 +92,4 @@ def serve(app: Any, listening: socket.socket, *, most_bytes: int) -> None:
     try:
         server.run()
     finally:
-        for channel in list(server.active_channels.values()):  # browsers keep theirs
-            channel.handle_close()
         server.close()

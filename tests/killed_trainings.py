@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -27,6 +27,8 @@ import command_line
 import train_main
 from files.tensors import load_tensors
 
+Moment = tuple[type, str, int]  # just before the n-th call of a class's method
+
 # What a training imports, at the latest with its first optimizer.
 PRELOADED = ["torch._dynamo", "scipy.optimize", "sklearn.metrics", __name__]
 SEARCHED = (Path(train_main.__file__).parent, Path(__file__).parent)
@@ -34,14 +36,6 @@ NAME = "faces_SimpleNet_Adam"
 SNAPSHOT = Path("checkpoints", f"{NAME}_last.pt")
 CHECKPOINT = Path("checkpoints", f"{NAME}.pt")
 HISTORY = Path("out", f"{NAME}.json")
-
-
-class Moment(NamedTuple):
-    """The `number`-th call of a method."""
-
-    owner: type
-    method: str
-    number: int
 
 
 def make_noise_dataset(data_root: Path) -> None:
@@ -81,8 +75,8 @@ def start(
     Args:
         argv: its flags.
         folder: where it runs; made if it is missing.
-        kill_at: it is killed (SIGKILL) just before this call.
-        file_size: it cannot write a file of more bytes, as if the disk were full.
+        kill_at: when it is killed (SIGKILL).
+        file_size: it cannot write larger files (bytes), as if the disk were full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
@@ -121,14 +115,15 @@ def _train(
 
 def _kill_at(moment: Moment) -> None:
     """Let this process be killed when the moment has come."""
-    calls, original = itertools.count(1), getattr(moment.owner, moment.method)
+    owner, method, number = moment
+    calls, original = itertools.count(1), getattr(owner, method)
 
     def call(*args: Any, **options: Any) -> Any:
-        if next(calls) == moment.number:
+        if next(calls) == number:
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*args, **options)
 
-    setattr(moment.owner, moment.method, call)
+    setattr(owner, method, call)
 
 
 def list_temporary_files(folder: Path) -> set[tuple[Path, int]]:
@@ -150,11 +145,8 @@ def read_results(folder: Path) -> dict[str, Any]:
         "checkpoint": load_tensors(folder / CHECKPOINT),
         "history": json.loads((folder / HISTORY).read_text()),
     }
-    return {
-        place: value
-        for place, value in _list_values(results).items()
-        if not place.endswith(("/run_id", "/started"))
-    }
+    values, own = _list_values(results), ("/run_id", "/started")
+    return {place: value for place, value in values.items() if not place.endswith(own)}
 
 
 def _list_values(value: Any, place: str = "") -> dict[str, Any]:

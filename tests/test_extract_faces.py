@@ -141,6 +141,26 @@ def test_main_with_nothing_to_write_says_why_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["sources"]
 
 
+def test_of_two_runs_at_once_the_first_one_done_keeps_its_dataset_whole(
+    sources, tmp_path, monkeypatch
+):
+    class Slow(OneFace):
+        def find(self, picture: Image.Image) -> list[Face]:
+            if not (tmp_path / "own").exists():
+                monkeypatch.setattr(extract_faces, "FaceFinder", OneFace)
+                clip = str(sources / "real" / "clip one.avi")
+                flags = ["--real", clip, "--shares", "1", "0", "0"]
+                assert extract_faces.main([*flags, "--to", str(tmp_path / "own")]) == 0
+            return super().find(picture)
+
+    monkeypatch.setattr(extract_faces, "FaceFinder", Slow)
+    with pytest.raises(OSError, match="own"):
+        run(sources, tmp_path / "own")
+    assert len(list((tmp_path / "own").glob("train/real/clip-one_*.jpg"))) == 3
+    assert len(list((tmp_path / "own").glob("*/*/*"))) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["own", "sources"]
+
+
 def test_main_ends_when_the_disk_is_full(sources, tmp_path, monkeypatch):
     def fail(*args, **options):
         raise OSError(28, "No space left on device")

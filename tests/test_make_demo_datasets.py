@@ -123,27 +123,6 @@ def test_main_overwrite_leaves_somebodys_own_images_alone(tmp_path):
     assert list(hash_files(tmp_path)) == ["synthetic_dataset/train/real/00001.jpg"]
 
 
-def test_main_failure_while_drawing_leaves_no_dataset(tmp_path, monkeypatch):
-    def fail(picture):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(make_demo_datasets, "draw_picture", fail)
-    with pytest.raises(OSError, match="no space left"):
-        make(tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "flag", ["--images-per-class=0", "--size=10", "--seed=-1", "--workers=0"]
-)
-def test_parse_args_bad_number_is_one_line_and_status_2(flag, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        make_demo_datasets.parse_args([flag])
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert flag.partition("=")[0] in error
-
-
 @pytest.mark.parametrize(
     ("fewest", "expected"),
     [
@@ -159,20 +138,6 @@ def test_main_says_what_is_next(fewest, expected, tmp_path, capsys, monkeypatch)
     assert before.endswith("needs about --images-per-class 300") == (fewest == 300)
 
 
-def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
 def test_script_needs_no_torch():
     code = "import sys, make_demo_datasets; sys.exit('torch' in sys.modules)"
-    assert run_python(code).returncode == 0
-
-
-def test_script_blocked_folder_is_one_line_and_status_2(tmp_path):
-    (tmp_path / "file").touch()
-    code = "import command_line, make_demo_datasets as m; command_line.run(m.main)"
-    done = run_python(code, "--data-root", str(tmp_path / "file/data"))
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert str(tmp_path / "file") in done.stderr
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -77,12 +77,3 @@ def test_main_with_bad_input_says_so_and_writes_nothing(
         run(tmp_path, content, *flags)
 
     assert not (tmp_path / "figures").exists()
-
-
-@pytest.mark.parametrize("number", ["0", "x"])
-def test_main_with_an_impossible_run_number_exits_with_status_2(number, capsys):
-    with pytest.raises(SystemExit) as error:
-        script.main(["--run", number])
-
-    assert error.value.code == 2
-    assert "a whole number from 1" in capsys.readouterr().err

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from reported_runs import make_files
-from script_helpers import make_broken_checkpoint, run_script
 
 import numerical_analysis
 import report as script
@@ -27,30 +26,27 @@ def flags(files, tmp_path, monkeypatch):
     return ["--data-root", root, "--workers", "0", "--resamples", "100"]
 
 
-def test_numbers_are_those_of_numerical_analysis(files, flags):
+def test_numbers_are_those_of_numerical_analysis_and_the_page_is_reproducible(
+    files, flags
+):
     flags = ["-cpp", str(files.checkpoint), "--seed", "3", "-b", "2", *flags]
     numerical_analysis.main([*flags, "-d", "faces"])
     numbers = json.loads(Path("figures/faces_SimpleNet_metrics.json").read_text())
 
     script.main(flags)
+    script.main([*flags, "-o", "again.html"])
 
     page = Path("figures/faces_SimpleNet_Adam_report.html").read_text()
     (table,) = re.findall(r'<table class="numbers[^"]*">.*?</table>', page, re.S)
-    rows = re.findall(r'<th scope="row">([^<]+)</th>(.*?)</tr>', table, re.S)
-    found = {
-        name.replace("&#39;", "'"): [
-            float(value)
-            for values in re.findall(r'<data value="([^"]+)"', row)
-            for value in values.split()
-        ]
-        for name, row in rows
-    }
-    assert found == {
-        metric.words: []
-        if numbers[name] is None
-        else [numbers[name], *(get_interval(numbers, name) or [])]
-        for name, metric in METRICS.items()
-    }
+    found = " ".join(re.findall('<data value="([^"]+)"', table))
+    assert [float(value) for value in found.split()] == [
+        value
+        for name in METRICS
+        if numbers[name] is not None
+        for value in (numbers[name], *(get_interval(numbers, name) or ()))
+    ]
+    again = Path("again.html").read_text()
+    assert page.partition("<footer>")[0] == again.partition("<footer>")[0]
 
 
 def test_main_follows_its_flags_and_says_what_it_wrote(files, flags, tmp_path, capsys):
@@ -66,16 +62,6 @@ def test_main_follows_its_flags_and_says_what_it_wrote(files, flags, tmp_path, c
     assert "judged on the val split of faces (n = 4: 2 real and 2 fake images)" in page
     assert "<code>python report.py -cpp" in page
     assert f'<th scope="row">{history}</th>' in page
-
-
-def test_main_of_a_broken_network_writes_nothing(flags, tmp_path, one_line):
-    checkpoint = make_broken_checkpoint(tmp_path / "broken.pt")
-
-    with pytest.raises(ValueError, match="its weights are of no use") as error:
-        script.main(["-cpp", str(checkpoint), "-d", "faces", *flags])
-
-    one_line(error)
-    assert not Path("figures").exists()
 
 
 @pytest.mark.parametrize(
@@ -106,11 +92,3 @@ def test_history_of_several_checkpoints_is_refused(capsys):
 
     assert error.value.code == 2
     assert "--history goes with one checkpoint" in capsys.readouterr().err
-
-
-def test_script_without_a_checkpoint_exits_with_one_line_and_status_2(tmp_path):
-    result = run_script("report.py", "-cpp", tmp_path / "none.pt")
-
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert "there is no checkpoint" in result.stderr

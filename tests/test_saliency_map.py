@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from map_models import Linear, make_images, make_small_checkpoint
+from map_models import SMALL, Linear, make_images, make_small_checkpoint
 from PIL import Image
 from script_helpers import make_broken_checkpoint, make_checkpoint
 
@@ -129,21 +129,33 @@ def test_main_draws_another_method_of_one_class_at_random(
     np.testing.assert_allclose(mean_maps[0], expected.mean(dim=0), atol=1e-6)
 
 
-def test_main_with_image_explains_it_as_predicted_without_a_dataset(
-    faces_root, checkpoint, tmp_path, capsys
+def test_main_with_images_explains_them_as_predicted_without_a_dataset(
+    faces_root, tmp_path, capsys, monkeypatch
 ):
-    image = faces_root / "test" / "fake" / "00.png"
-    flags = make_flags(Path("none/none"), checkpoint, tmp_path, "--image", str(image))
+    checkpoint = make_small_checkpoint(tmp_path / "a.pt", monkeypatch)
+    images = [str(faces_root / "test" / "fake" / f"{n:02}.png") for n in (0, 1)]
+    flags = make_flags(Path("none/none"), checkpoint, tmp_path, "--image", *images)
 
     saliency_map.main(flags)
 
-    start = f"{tmp_path}/SimpleNet_00_saliency_map"
-    lines = [f"checkpoint: {checkpoint}", f"wrote {start}.png", f"wrote {start}.json"]
-    assert capsys.readouterr().out.splitlines() == lines
-    (numbers,) = read(f"{start}.json")
-    assert (numbers["path"], numbers["label"]) == (str(image), None)
-    assert numbers["class"] == "predicted"
-    assert numbers["explained_class"] == numbers["verdict"]
+    starts = [f"{tmp_path}/Small_{n:02}_saliency_map" for n in (0, 1)]
+    written = [
+        f"wrote {start}.{ending}" for start in starts for ending in ("png", "json")
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"checkpoint: {checkpoint}", *written]
+    dataset = load_dataset(
+        "faces", "test", data_root=faces_root.parent, preprocessing=SMALL
+    )
+    for index, numbers in enumerate(read(*(f"{start}.json" for start in starts))):
+        assert (numbers["path"], numbers["label"]) == (images[index], None)
+        assert numbers["class"] == "predicted"
+        assert numbers["explained_class"] == numbers["verdict"]
+        sample, _ = dataset[2 + index]
+        (expected,) = compute_gradient_saliency_maps(
+            sample[None], [numbers["verdict"]], load_checkpoint(checkpoint)
+        )
+        assert numbers["map"]["max"] == pytest.approx(expected.max().item())
 
 
 @pytest.mark.parametrize(
@@ -169,7 +181,6 @@ def test_parse_args_refuses_flags_in_one_line(flags, message, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["-cpp", "missing.pt"], "there is no checkpoint missing.pt"),
         (["-m", "XceptionBased"], "it is of SimpleNet, not XceptionBased"),
         (["--figures-dir", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--image", "missing.jpg"], "cannot read the image missing.jpg"),

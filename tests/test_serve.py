@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from browser import find_violations
@@ -19,24 +18,18 @@ pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
 
 pytestmark = pytest.mark.slow
-DROP = """([selector, base64, name]) => {
-  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+DROP = """([encoded, name]) => {
+  const bytes = Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
   const data = new DataTransfer();
   data.items.add(new File([bytes], name, { type: "image/png" }));
   const options = { dataTransfer: data, bubbles: true, cancelable: true };
-  document.querySelector(selector).dispatchEvent(new DragEvent("drop", options));
+  document.querySelector("#zone").dispatchEvent(new DragEvent("drop", options));
 }"""
+RESULT = "#result:not([hidden])"
 
 
-class Served(NamedTuple):
-    """A page that is being served."""
-
-    address: str
-    checkpoint: Path
-    process: subprocess.Popen
-
-
-def start(checkpoint: Path, *flags: str) -> Served:
+def start(checkpoint: Path, *flags: str) -> tuple[subprocess.Popen, str]:
+    """Start the script; return its process and the page's address."""
     process = subprocess.Popen(
         [sys.executable, "serve.py", "-cpp", checkpoint, "--no-browser", *flags],
         cwd=PROJECT,
@@ -45,51 +38,45 @@ def start(checkpoint: Path, *flags: str) -> Served:
         stderr=subprocess.PIPE,
         text=True,
     )
-    found = None
-    while not found:  # a line before it may say that no faces can be found
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        found = re.search(r"http://\S+", line)
-    return Served(found[0], checkpoint, process)
-
-
-def stop(served: Served) -> tuple[str, str]:
-    served.process.send_signal(signal.SIGINT)
-    return served.process.communicate(timeout=30)
+    for line in process.stdout:  # the first may say that no faces can be found
+        if found := re.search(r"http://\S+/", line):
+            return process, found[0]
+    raise AssertionError(process.communicate()[1])
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoints") / "net.pt"
     rows = [[0.0, 0.5, 1, 50], [0.5, 1.0, 47, 50]]
-    make_checkpoint(path, temperature=0.01, reliability=rows)
-    served = start(path, "--port", "0")
-    yield served
-    stop(served)
+    return make_checkpoint(path, temperature=0.01, reliability=rows)
+
+
+@pytest.fixture(scope="module")
+def served(checkpoint):
+    process, address = start(checkpoint, "--port", "0")
+    yield process, address
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
 
 
 @pytest.fixture
 def page(browser_page, served):
-    """The page, opened; the test fails for an error in its console, or a request
-    that goes anywhere else."""
-    problems, requests = [], []
-    browser_page.on(
-        "console", lambda m: problems.append(m.text) if m.type == "error" else None
-    )
-    browser_page.on("pageerror", lambda error: problems.append(str(error)))
-    browser_page.on("request", lambda request: requests.append(request.url))
-    browser_page.goto(served.address)
+    """The page, opened; no error in its console and no request elsewhere may follow."""
+    heard = []
+    browser_page.on("console", lambda message: heard.append(message.type))
+    browser_page.on("pageerror", lambda error: heard.append(str(error)))
+    browser_page.on("request", lambda request: heard.append(request.url))
+    browser_page.goto(served[1])
     yield browser_page
-    assert problems == []
-    assert [u for u in requests if not u.startswith(("blob:", served.address))] == []
+    assert [text for text in heard if not text.startswith(("blob:", served[1]))] == []
 
 
 def test_dropped_picture_gets_its_verdict_and_maps(page, faces_root):
     image = (faces_root / "test" / "fake" / "01.png").read_bytes()
 
-    page.evaluate(DROP, ["#zone", base64.b64encode(image).decode(), "01.png"])
+    page.evaluate(DROP, [base64.b64encode(image).decode(), "01.png"])
 
-    page.wait_for_selector("#result:not([hidden])")
+    page.wait_for_selector(RESULT)
     score = float(page.get_attribute("#score", "data-value"))
     assert page.inner_text("#headline") == "Called fake"
     assert f"{score:.3f}" in page.inner_text("#score")
@@ -109,7 +96,7 @@ def test_keyboard_alone_chooses_a_picture(page, faces_root):
     with page.expect_file_chooser() as chosen:
         page.keyboard.press("Enter")
     chosen.value.set_files(faces_root / "test" / "real" / "00.png")
-    page.wait_for_selector("#result:not([hidden])")
+    page.wait_for_selector(RESULT)
 
 
 @pytest.mark.parametrize(
@@ -132,27 +119,32 @@ def test_page_fits_and_breaks_no_rule_of_accessibility(width, scheme, page, face
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     page.set_input_files("#file", faces_root / "test" / "fake" / "00.png")
-    page.wait_for_selector("#result:not([hidden])")
+    page.wait_for_selector(RESULT)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert find_violations(page) == []
 
 
-def test_script_warns_of_other_machines_and_ends_by_ctrl_c(served):
-    other = start(served.checkpoint, "--port", "0", "--host", "0.0.0.0")
+def test_script_warns_of_other_machines_and_hangs_up_at_ctrl_c(checkpoint):
+    process, address = start(checkpoint, "--port", "0", "--host", "0.0.0.0")
+    host, port = re.findall(r"[^/:]+", address)[1:]
 
-    output, errors = stop(other)
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"GET /none HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert connection.recv(12) == b"HTTP/1.1 404"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
 
-    assert other.address.startswith("http://127.0.0.1:")
+    assert host == "127.0.0.1"
     assert errors.startswith("warning: --host 0.0.0.0 lets other machines use this")
     assert (errors.count("\n"), output) == (1, "the page is closed\n")
-    assert other.process.returncode == 0
+    assert process.returncode == 0
 
 
-def test_script_port_in_use_is_one_line_and_status_2(served):
-    port = served.address.rstrip("/").rpartition(":")[2]
+def test_script_port_in_use_is_one_line_and_status_2(checkpoint, served):
+    port = served[1].rstrip("/").rpartition(":")[2]
 
-    result = run_script("serve.py", "-cpp", served.checkpoint, "--port", port)
+    result = run_script("serve.py", "-cpp", checkpoint, "--port", port)
 
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
@@ -162,12 +154,13 @@ def test_script_port_in_use_is_one_line_and_status_2(served):
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
 def test_server_keeps_no_upload_in_files(served):
     """A large body stays in memory: the server has no file open while it comes."""
-    host, port = served.address.removeprefix("http://").rstrip("/").split(":")
+    process, address = served
+    host, port = re.findall(r"[^/:]+", address)[1:]
     head = f"POST /judge HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 15000000"
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(f"{head}\r\n\r\n".encode() + bytes(14_000_000))
         time.sleep(1)
-        folder = Path(f"/proc/{served.process.pid}/fd")
+        folder = Path(f"/proc/{process.pid}/fd")
         opened = [str(link.readlink()) for link in folder.iterdir()]
         assert not [name for name in opened if "/tmp" in name or "deleted" in name]
         connection.sendall(bytes(1_000_000))

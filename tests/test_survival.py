@@ -10,7 +10,7 @@ from pathlib import Path
 import killed_trainings
 import pytest
 import torch
-from killed_trainings import SNAPSHOT, Moment, finish, make_argv, read_results, start
+from killed_trainings import SNAPSHOT, finish, make_argv, read_results, start
 
 pytestmark = pytest.mark.slow
 TIMEOUT_S = 300
@@ -49,9 +49,9 @@ def check_resumed(argv: list[str], folder: Path, undisturbed: Path) -> None:
 # Undisturbed, files get their names in this order: snapshot, checkpoint and history of
 # the first epoch, snapshot of the second.
 KILLS = {
-    "in an epoch": (2, OFTEN, Moment(torch.optim.Adam, "step", 7)),
-    "during a write": (0, 0, Moment(Path, "replace", 4)),
-    "between snapshot and checkpoint": (0, 0, Moment(Path, "replace", 2)),
+    "in an epoch": (2, OFTEN, (torch.optim.Adam, "step", 7)),
+    "during a write": (0, 0, (Path, "replace", 4)),
+    "between snapshot and checkpoint": (0, 0, (Path, "replace", 2)),
 }
 
 
@@ -61,7 +61,7 @@ def test_train_main_killed_ends_as_undisturbed(name, data_root, undisturbed, tmp
     argv = make_argv(data_root, workers=workers, minutes=minutes)
     assert finish(start(argv, tmp_path, kill_at=moment)) == -signal.SIGKILL
     left = {path.name for path, _ in killed_trainings.list_temporary_files(tmp_path)}
-    assert len(left) == (moment.owner is Path)
+    assert len(left) == (moment[0] is Path)
     check_resumed(argv, tmp_path, undisturbed)
 
 

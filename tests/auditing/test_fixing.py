@@ -14,7 +14,8 @@ from auditing.fixing import Fate, check_destination, plan_fix, save_fix
 from auditing.shortcuts import find_shortcuts
 from scores.groups import find_leaks
 
-REAL = "train/real/p0_000.jpg"
+REAL, TRAIN = "train/real/p0_000.jpg", "train/real/x.jpg"
+VAL, TEST, FAKE = "val/real/y.jpg", "test/real/z.jpg", "train/fake/z.jpg"
 
 
 @pytest.fixture
@@ -32,57 +33,39 @@ def plan(root: Path, get_group=None) -> dict[str, Fate]:
     return {str(Path(fate.file.name).relative_to(root)): fate for fate in fates}
 
 
-def get_changed(fates: dict[str, Fate]) -> dict[str, str | None]:
-    return {path: f.split for path, f in fates.items() if f.action != "kept"}
-
-
-def test_nothing_wrong_keeps_all(root):
-    fates = plan(root)
-
-    assert len(fates) == 16
-    assert get_changed(fates) == {}
-    assert all(fate.new_path == path for path, fate in fates.items())
-
-
-@pytest.mark.parametrize("quality", [None, 40])
-def test_of_copies_that_of_the_test_split_stays(root, quality):
-    for target in ("val/real/y.jpg", "test/real/z.jpg", "train/real/x.jpg"):
+# Copies of `REAL` (None: to the byte, else of a quality) -> what goes, and why.
+@pytest.mark.parametrize(
+    ("copies", "gone", "reason"),
+    [
+        ({}, (), ""),
+        ({VAL: None, TEST: None, TRAIN: None}, (REAL, TRAIN, VAL), f"equal to {TEST}"),
+        ({VAL: 40, TEST: 60, TRAIN: 70}, (REAL, TRAIN, VAL), f"the same as {TEST}"),
+        ({FAKE: None, TEST: None}, (REAL, FAKE, TEST), "equal pixels, both labels"),
+        ({TRAIN: 40}, (TRAIN,), f"the same as {REAL}"),
+        ({FAKE: 40}, (), ""),  # a fake beside the photo that it was made from stays
+        ({FAKE.replace("train", "test"): 40}, (REAL,), "as test/fake/z.jpg"),
+        (
+            {VAL: None, TRAIN: 40},
+            (REAL, TRAIN),
+            VAL,
+        ),  # REAL alone was compared, and goes
+    ],
+)
+def test_of_images_that_show_the_same_one_stays(root, copies, gone, reason):
+    for target, quality in copies.items():
         save_again(root / REAL, root / target, quality)
+    (root / "val/fake/broken.jpg").write_bytes(b"nothing")
 
     fates = plan(root)
 
-    gone = (REAL, "train/real/x.jpg", "val/real/y.jpg")
-    assert get_changed(fates) == dict.fromkeys(gone)
-    assert all(fates[p].reason.endswith(" test/real/z.jpg") for p in gone)
-
-
-def test_equal_pixels_with_both_labels_and_unreadable_files_go(root):
-    for target in ("train/fake/z.jpg", "test/real/z.jpg"):
-        save_again(root / REAL, root / target, None)
-    (root / "val/fake/x.jpg").write_bytes(b"nothing")
-
-    fates = plan(root)
-
-    gone = (REAL, "train/fake/z.jpg", "test/real/z.jpg")
-    assert get_changed(fates) == dict.fromkeys((*gone, "val/fake/x.jpg"))
-    assert {fates[path].reason for path in gone} == {"equal pixels, both labels"}
-    assert "not an image" in fates["val/fake/x.jpg"].reason
-
-
-def test_a_fake_near_to_a_real_image_stays_in_the_same_split_alone(root):
-    save_again(root / REAL, root / "train/fake/z.jpg")
-    assert get_changed(plan(root)) == {}
-
-    (root / "train/fake/z.jpg").rename(root / "test/fake/z.jpg")
-    assert get_changed(plan(root)) == {REAL: None}
-
-
-def test_a_near_copy_of_a_dropped_copy_goes_too(root):
-    # x equals the first; that of validation stays; y was compared with the first alone.
-    save_again(root / REAL, root / "val/real/x.jpg", None)
-    save_again(root / REAL, root / "train/real/y.jpg")
-
-    assert get_changed(plan(root)) == dict.fromkeys((REAL, "train/real/y.jpg"))
+    broken = fates.pop("val/fake/broken.jpg")
+    assert (broken.action, broken.new_path) == ("left out", "")
+    assert "not an image" in broken.reason
+    assert len(fates) == 16 + len(copies)
+    for path, fate in fates.items():
+        assert fate.new_path == ("" if path in gone else path)
+        assert fate.action == ("left out" if path in gone else "kept")
+        assert fate.reason.endswith(reason if path in gone else "")
 
 
 def test_groups_move_as_wholes_and_splits_keep_their_sizes(tmp_path):
@@ -104,28 +87,21 @@ def test_groups_move_as_wholes_and_splits_keep_their_sizes(tmp_path):
         assert abs(sizes[split] - size) <= 6
 
 
-def test_only_a_group_of_several_splits_moves(root):
+def test_only_a_group_of_several_splits_moves_and_takes_no_name_that_is_taken(root):
     together = {"p4_000.jpg", "p5_001.jpg", "p10_000.jpg"}  # two of train, one of val
+    draw_photo(77).save(root / "train/fake/p10_000.png")
+    draw_photo(78).save(root / "train/fake/p10_000.webp")
 
     fates = plan(root, lambda name: "q" if name in together else name)
 
-    assert get_changed(fates) == {"val/fake/p10_000.jpg": "train"}
+    changed = [path for path, fate in fates.items() if fate.action != "kept"]
+    assert changed == ["val/fake/p10_000.jpg"]
     moved = fates["val/fake/p10_000.jpg"]
-    assert (moved.action, moved.new_path) == ("moved", "train/fake/p10_000.jpg")
+    assert moved.action == "moved"
     assert moved.reason == "its group 'q' was in several splits"
-
-
-def test_moved_files_take_no_name_that_is_taken(root):
-    save_again(root / "val/real/p8_000.jpg", root / "train/real/same.jpg", None)
-    for seed, path in enumerate(("test/real/same.png", "test/real/same.webp"), 77):
-        draw_photo(seed).save(root / path)
-    draw_photo(79).save(root / "train/real/same.webp")
-
-    fates = plan(root, lambda name: "same" if "same" in name else name)
-
-    paths = [fate.new_path for fate in fates.values() if fate.split]
-    assert len(set(paths)) == len(paths)
-    assert all(path.endswith(".jpg") for path in paths)
+    paths = {fate.new_path for path, fate in fates.items() if "p10_000" in path}
+    ends = ("", "_2", "_3")
+    assert paths == {f"train/fake/p10_000{end}.jpg" for end in ends}
 
 
 def test_a_class_left_without_images_is_refused(root, one_line):

@@ -1,7 +1,6 @@
 """Every setting is what its row in the table says."""
 
 import importlib.util
-from dataclasses import replace
 
 import measure
 import pytest
@@ -71,17 +70,6 @@ def test_measure_gives_the_time_of_an_image(task, setting, job):
     assert result["images"] == 2
     assert result["seconds"] > 0
     assert result["peak_bytes"] > 1e7
-
-
-def test_measure_compiled_runs_a_batch_thrice_before_it_counts(job, monkeypatch):
-    batches = []
-    monkeypatch.setattr(measure, "compile_model", lambda model, device: None)
-    monkeypatch.setattr(
-        measure, "run_suite", lambda given, *rest: batches.append(len(list(given)))
-    )
-    for compiled in (True, False):
-        measure.measure("SimpleNet", "eval", replace(DEFAULTS, compiled=compiled), job)
-    assert batches == [3, 1, 1, 1]
 
 
 def test_measure_reading_decodes_whole_or_small(tmp_path, monkeypatch):

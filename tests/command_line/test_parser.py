@@ -10,6 +10,7 @@ import pytest
 from script_helpers import PROJECT
 
 import command_line
+from command_line.compute import take_compute
 from command_line.flags import PRECISIONS
 from command_line.parser import USER_ERROR_STATUS, describe_error
 from files.bounds import COUNT
@@ -89,8 +90,8 @@ def test_parser_help_shows_defaults_where_there_are_some(capsys):
 def test_take_compute_is_what_the_flags_say():
     args = parse("--device", "cpu", "--precision", "bf16", "-b", "7", "--workers", "3")
     expected = Compute(Precision("bf16"), batch_size=7, workers=3)
-    assert command_line.take_compute(args) == expected
-    assert command_line.take_compute(args, batch_size=2).batch_size == 2
+    assert take_compute(args) == expected
+    assert take_compute(args, batch_size=2).batch_size == 2
     assert ("auto", *DTYPES) == PRECISIONS
 
 

@@ -1,7 +1,7 @@
 """The checks find what is planted: true maps, false ones, and an edge detector."""
 
+import copy
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from explaining.checks import (
     compute_mean,
     compute_rank_correlations,
     order_cells,
-    randomise_from_the_top,
+    read_mask,
 )
 from files.checkpoint import CheckpointRecord
 from hardware import Precision
@@ -88,9 +88,15 @@ def compute_gradients(images: Tensor, detector: Detector) -> np.ndarray:
 def test_randomisation_knows_an_edge_detector_from_the_gradient(
     compute_maps: Callable, expected: list, passed: bool
 ):
-    network = Deep()
-    detector, compute = as_detector(network), partial(compute_maps, make_images(6, 32))
-    before = {name: value.clone() for name, value in network.state_dict().items()}
+    detector, images, same = as_detector(Deep()), make_images(NUM, SIZE), []
+    before = copy.deepcopy(detector.network.state_dict())
+    random_state = torch.get_rng_state()
+
+    def compute(other: Detector) -> np.ndarray:
+        state = other.network.state_dict()
+        weights = [n for n in state if n.endswith("weight")]
+        same.append([n for n in weights if torch.equal(before[n], state[n])])
+        return compute_maps(images, other)
 
     found = check_randomisation(compute(detector), compute, detector, seed=0)
 
@@ -99,7 +105,9 @@ def test_randomisation_knows_an_edge_detector_from_the_gradient(
     assert found["num_constant"] == [0, 0, 0]
     for numbers, value in zip(found["rank_correlations"], expected, strict=True):
         assert value is None or numbers["mean"] == pytest.approx(value, abs=0.1)
-    for name, value in network.state_dict().items():
+    assert same[1:] == [["conv1.weight", "conv2.weight"], ["conv1.weight"], []]
+    assert torch.equal(torch.get_rng_state(), random_state)
+    for name, value in detector.network.state_dict().items():
         assert torch.equal(value, before[name])
 
 
@@ -117,20 +125,6 @@ def test_randomisation_counts_constant_maps_and_fails_if_half_may_be_left():
     assert not half["passed"]
     assert none["num_constant"] == [NUM, NUM, NUM]  # fc, norm, conv3
     assert [m["mean"] for m in none["rank_correlations"]] == [0, 0, 0]
-
-
-def test_randomise_from_the_top_changes_layer_after_layer():
-    model, changed = Deep(), []
-    state = torch.get_rng_state()
-
-    for layer, randomised in randomise_from_the_top(model, 0):
-        others = randomised.state_dict()
-        same = [n for n, v in model.state_dict().items() if torch.equal(v, others[n])]
-        changed.append((layer, sorted({name.split(".")[0] for name in same})))
-
-    expected = [("fc", ["conv1", "conv2"]), ("conv2", ["conv1"]), ("conv1", [])]
-    assert changed == expected
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_rank_correlations_of_equal_reversed_and_constant_maps():
@@ -181,6 +175,9 @@ def test_removal_follows_the_calibrated_score_and_knows_where_the_network_looks(
     else:
         assert curve == pytest.approx([whole] + [without] * 16)
         assert area == pytest.approx((whole + without) / 32 + without * 15 / 16)
+        given = images, 0 * targets, orders, detector, Precision()
+        of_real = check_removal(*given, insert=False)["map"]["curve"]
+        assert of_real == pytest.approx([1 - score for score in curve])
 
 
 def test_mask_shares_by_hand():
@@ -216,6 +213,7 @@ def test_check_masks_knows_whether_maps_point_at_the_planted_part(tmp_path):
     assert not elsewhere["passed"]
     assert "do not point at it" in elsewhere["sentence"]
     assert check_masks(make_map(ELSEWHERE), [mask, *[None] * 5]) is None
+    assert read_mask(mask, (8, 16)).shape == (8, 16)
 
 
 def test_compute_mean_by_hand():

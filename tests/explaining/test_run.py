@@ -5,15 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from conftest import make_image
 from map_models import SMALL, OneConvolution
 
-from explaining.explanation import UNKNOWN, Explanation, Method, explain_image
+from explaining.explanation import Explanation, Method, explain_image
 from explaining.judged_images import (
     Group,
     JudgedImages,
-    Pictures,
     judge_images,
     rank_random,
     rank_telling,
@@ -23,7 +20,6 @@ from files.checkpoint import CheckpointRecord
 from files.names import FAKE, REAL
 from hardware import Compute
 from judging.detector import Detector
-from loading import ImageFile, ResizeToTensor, read_image
 from utils import load_dataset
 
 RED = Method("cam", lambda samples, *_: samples[:, 0], "title", "legend", "unit")
@@ -123,22 +119,6 @@ def test_judge_images_calls_fake_at_the_threshold_and_explains_what_is_asked(
         judged = judge_images(dataset, detector, compute, target=target)
         assert judged.targets.tolist() == expected
         assert judged.get_details(RED)["class"] == (target or "true")
-
-
-def test_pictures_are_read_as_the_detector_expects_and_explained_as_predicted(tmp_path):
-    files = [ImageFile(tmp_path / name) for name in ("me.png", "you.png")]
-    for seed, file in enumerate(files):
-        make_image(seed, fake=True, size=40).save(file.name)
-    pictures = Pictures(files, SMALL)
-
-    judged = judge_images(pictures, Detector(OneConvolution(), SMALL), Compute())
-
-    sample, label = pictures[1]
-    assert torch.equal(sample, ResizeToTensor(SMALL)(read_image(files[1])))
-    assert (sample.shape, label) == ((3, 64, 64), UNKNOWN)
-    assert judged.labels.tolist() == [UNKNOWN] * 2
-    assert judged.target_name == "the predicted class"
-    assert judged.targets.tolist() == judged.verdicts.tolist()
 
 
 def test_name_figures_refuses_twins_and_inputs(tmp_path):

@@ -1,4 +1,4 @@
-"""The kernels can be deleted: two lines outside their files import them."""
+"""The kernels can be deleted: few lines outside their files import them."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ IMPORT = re.compile(
 )
 
 
-def test_kernels_are_imported_by_the_models_and_the_rooms_door_alone():
+def test_kernels_are_imported_by_the_models_alone():
     rooms = [path.parent for path in PROJECT.glob("*/__init__.py")]
     files = [path for folder in (PROJECT, *rooms) for path in folder.glob("*.py")]
     importers = [

@@ -40,6 +40,9 @@ def test_compute_summary_has_a_json_interval_for_every_metric():
     assert methods["tpr_at_fpr"].startswith("order statistics")
     assert numbers["intervals"]["unit"] == "sample"
     assert numbers["cllr_in_words"].startswith("Cllr 0.")
+    # From the fitted value's lower end to the cross-fitted one's upper end.
+    low, high = numbers["min_cllr_interval"]
+    assert high - numbers["min_cllr"] > 1.5 * (numbers["min_cllr"] - low)
 
 
 def test_compute_summary_calibration_error_has_a_test_and_no_interval():
@@ -82,6 +85,9 @@ def test_compute_summary_perfect_scores_claim_no_certainty():
         assert (low, high) == (pytest.approx(0.025 ** (1 / trials)), 1.0)
     # 1 - 0.0125 ** (1 / 20): all fakes above a threshold that misses so many.
     assert numbers["eer_interval"] == [0.0, pytest.approx(0.1967, abs=1e-4)]
+    wrong = summarise([2.0] * 30 + [-2.0] * 20, [0] * 30 + [1] * 20)
+    assert wrong["eer_interval"] == [pytest.approx(0.8033, abs=1e-4), 1.0]
+    assert wrong["accuracy_interval"] == [0, pytest.approx(1 - 0.025 ** (1 / 50))]
     for name in ("average_precision", "balanced_accuracy", "precision", "f1", "mcc"):
         low, high = numbers[f"{name}_interval"]
         assert 0.5 < low < 1 == high, name

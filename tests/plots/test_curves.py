@@ -192,6 +192,7 @@ def test_plot_precision_recall_area_below_the_steps_is_average_precision(
         scores = analysis.scores
         expected = average_precision_score(scores.labels, scores.scores)
         assert line.get_drawstyle() == "steps-pre"
+        assert precisions[0] == precisions[1]
         assert area == pytest.approx(expected)
         assert [recalls[-1], precisions[-1]] == pytest.approx([1, 0.4])
 
@@ -206,12 +207,12 @@ def test_plot_precision_recall_band_is_the_roc_band_at_the_share_of_fakes(
     make_analysis, axes
 ):
     analysis = make_analysis()  # 60 real, 40 fake
-    band = RocBand(*map(np.array, ([0, 0.5, 1], [0.25, 0.75, 1], [0.5, 1, 1])))
+    band = RocBand(*map(np.array, ([0, 0.5, 1], [0, 0.75, 1], [0.5, 1, 1])))
 
     plot_precision_recall(axes, [replace(analysis, band=band)])
 
     outline = axes.patches[0].get_xy()
-    for corner in ([0.25, 1], [0.75, 0.5], [1, 0.4], [1, 40 / 70], [0.5, 1]):
+    for corner in ([0, 1], [0.75, 0.5], [1, 0.4], [1, 40 / 70], [0.5, 1]):
         assert np.isclose(outline, corner).all(axis=1).any(), corner
 
 

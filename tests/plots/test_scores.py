@@ -7,6 +7,7 @@ import pytest
 
 from metrics.calibration import ReliabilityBins
 from plots.scores import (
+    _build_edges,
     plot_confusion_matrix,
     plot_reliability,
     plot_score_histogram,
@@ -172,3 +173,10 @@ def test_plot_confusion_matrix_shows_counts_and_named_rates(make_analysis, axes)
     ]
     assert axes.get_ylabel() == "True class"
     assert axes.get_xlabel().startswith("Called class (fake at or above 0.5)")
+
+
+def test_build_edges_hold_every_score_despite_rounding():
+    rng = np.random.default_rng(0)
+    for scores in rng.normal(size=(300, 5)):
+        edges = _build_edges(scores, threshold=scores[:2].mean())
+        assert edges[0] <= scores.min() and scores.max() <= edges[-1]

@@ -31,7 +31,7 @@ def test_format_numbers_shows_each_metric_with_its_interval(make_analysis):
     assert lines[0] == (
         "SimpleNet on faces: 60 real and 40 fake images, positive class fake"
     )
-    assert lines[1] == "called fake from P(fake) = 0.5 on (default)"
+    assert lines[1] == "called fake at or above P(fake) = 0.5 (default)"
     row = f"{numbers['auc']:.4f}   [{low:.4f}, {high:.4f}]"
     assert find_line(text, "AUC").endswith(row)
     floor, p_value = numbers["ece_noise_floor"], numbers["ece_p_value"]
@@ -77,7 +77,7 @@ def test_format_numbers_likelihood_ratios_have_their_sentence(make_analysis):
 def test_format_numbers_scores_that_are_no_probabilities_have_no_ece(make_analysis):
     text = format_numbers(make_analysis(fake_scores=None, llrs=None))
 
-    assert "called fake from a score of 0.5 on (default)" in text
+    assert "called fake at or above a score of 0.5 (default)" in text
     assert find_line(text, "calibration error (ECE)").split()[3:] == ["-", "-"]
     assert find_line(text, "Cllr").split()[2:] == ["-", "-"]
 

@@ -26,7 +26,7 @@ def test_explain_detector_shows_the_surest_mistakes_and_the_mean_maps(
     (tmp_path / "a.pt").touch()
     network = OneConvolution()
     network.fc.weight.data = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # red is fake
-    record = CheckpointRecord(model_name="Net")
+    record = CheckpointRecord(model_name="Net", threshold=0.6)
     detector = Detector(network, SMALL, record, tmp_path / "a.pt")
     compute = Compute(workers=0)
     scored = detector.score(dataset, compute)

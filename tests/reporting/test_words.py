@@ -14,17 +14,17 @@ from files.recipe import Recipe
 from reporting.runs import History
 from reporting.words import (
     build_card,
-    describe_mistake,
-    describe_verdict,
     grade,
     list_commands,
     list_limits,
 )
 
 BLENDED = Recipe(dataset="faces", self_blend=1.0)
+MIXED = Recipe(dataset="faces", self_blend=0.5, augment="none")
+LEARNT = History({"train_acc": [99.0, 99.0], "val_acc": [80.0, 90.0]}, None, "")
 # A value of every flag of a training that is not its default.
 CHANGED = {
-    **{"dataset": "my data", "name": "trial-2", "model": "XceptionBased", "seed": 7},
+    **{"dataset": "my data", "name": "-2", "model": "XceptionBased", "seed": 7},
     **{"batch_size": 3, "lr": 1e-5, "epochs": 9, "optimizer": "SGD", "momentum": 0.5},
     **{"weights": Path("a b.pth"), "from_scratch": True, "lr_schedule": "cosine"},
     **{"warmup": 0, "weight_decay": 0.1, "recalibrate_bn": 0, "augment": "none"},
@@ -34,19 +34,16 @@ CHANGED = {
 }
 
 
-def change(run, numbers=None, split="test", training=None, **entries):
+def change(run, numbers=(), split="test", training=(), **entries):
     """A run whose numbers, training or record say something else."""
-    analysis = replace(
-        run.analysis,
-        scores=replace(run.analysis.scores, split=split),
-        numbers={**run.analysis.numbers, **(numbers or {})},
-    )
+    scores = replace(run.analysis.scores, split=split)
+    numbers = {**run.analysis.numbers, **dict(numbers)}
     record = replace(run.detector.record, **entries)
     return replace(
         run,
         detector=replace(run.detector, record=record),
-        analysis=analysis,
-        training=replace(run.training, **(training or {})),
+        analysis=replace(run.analysis, scores=scores, numbers=numbers),
+        training=replace(run.training, **dict(training)),
     )
 
 
@@ -58,33 +55,11 @@ def change(run, numbers=None, split="test", training=None, **entries):
         ([0.55, 0.9], "It separates the classes poorly"),
         ([0.75, 0.9], "It separates the classes, with many errors"),
         ([0.95, 1.0], "It separates the classes well"),
-        ([0.995, 1.0], "It separates the classes almost without error"),
+        ([0.995, 1.0], "It separates the classes nearly without error"),
     ],
 )
 def test_grade_goes_by_the_interval(interval, start):
     assert grade({"auc_interval": interval}).startswith(start)
-
-
-def test_verdict_says_what_on_what_and_how_good(run):
-    numbers = {"accuracy": 0.8, "accuracy_interval": [0.5, 0.9], "auc": 0.9}
-    numbers |= {"auc_interval": [0.8, 0.95], "confusion_matrix": [[1, 1], [0, 3]]}
-
-    assert describe_verdict(change(run, numbers)).startswith(
-        "SimpleNet, trained on faces, judged on the test split of faces (n = 5: 2 real "
-        "and 3 fake images). It separates the classes, with many errors. It called 4 "
-        "of 5 images right, an accuracy of 80.0 % [50.0 %, 90.0 %]; always giving the "
-        "same answer would reach 60.0 %. A random fake scores above a random real "
-        "image with a probability of 0.900 [0.800, 0.950], the AUC."
-    )
-
-
-def test_mistake_is_described_with_its_score_and_maps(run):
-    sentence = describe_mistake(run.maps.sides[0].shown[0])
-
-    assert sentence.startswith("The real image test/real/0")
-    assert "called fake with P(fake)=0.51" in sentence
-    assert "Saliency: the pixels that move" in sentence
-    assert "Grad-CAM" in sentence
 
 
 def test_card_has_its_sections(run):
@@ -92,82 +67,51 @@ def test_card_has_its_sections(run):
 
     assert list(card) == ["Intended use", "Out of scope", "Limits", "Ethics"]
     assert all(sentence.endswith(".") for part in card.values() for sentence in part)
-    assert card["Limits"] == list_limits(run)
-    assert "called fake at or above P(fake) = 0.51" in card["Intended use"][1]
+    assert len(card["Limits"]) == 5
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected", "unexpected"),
+    ("changes", "expected"),
     [
-        ({}, "trained on the forgeries of faces, and no others", "A trial"),
-        ({}, "only 2 of one class. 5 images show its accuracy", "by heart"),
-        ({}, "It has learnt from 9 images.", "not a probability"),
-        ({}, "only cropped and mirrored", "validation split"),
-        ({"dataset": "other"}, "on the forgeries of other", "of the same collection"),
-        ({"dataset": ""}, "Which forgeries it was trained on was not", "faces"),
-        ({"training": {"recipe": BLENDED}}, "real images instead of fakes", "others."),
-        (
-            {"training": {"recipe": replace(BLENDED, self_blend=0.5, augment="none")}},
-            "of faces and on self-blended real images",
-            "mirrored",
-        ),
-        ({"training": {"limit": 7}}, "on the first 7 images of each class", "not a"),
-        ({"numbers": {"ece_p_value": 0.001}}, "P(fake) is not a probability", "trial"),
-        ({"split": "val"}, "were chosen on this validation split", "trial"),
-        (
-            {
-                "epoch": 2,
-                "training": {
-                    "history": History(
-                        {"train_acc": [99.0, 99.0], "val_acc": [80.0, 90.0]}, None, ""
-                    )
-                },
-            },
-            "It is 9.0 points better on training images",
-            "trial",
-        ),
+        ({"dataset": "other"}, "on the forgeries of other"),
+        ({"dataset": ""}, "Which forgeries it was trained on was not recorded."),
+        ({"training": {"recipe": BLENDED}}, "real images instead of fakes"),
+        ({"training": {"recipe": MIXED}}, "of faces and on self-blended real images"),
+        ({"training": {"limit": 7}}, "on the first 7 images of each class"),
+        ({"numbers": {"ece_p_value": 0.001}}, "P(fake) is not a probability"),
+        ({"split": "val"}, "were chosen on this validation split"),
+        ({"epoch": 2, "training": {"history": LEARNT}}, "It is 9.0 points better"),
     ],
 )
-def test_limits_are_those_of_the_run(run, changes, expected, unexpected):
-    limits = "\n".join(list_limits(change(run, **changes)))
-
-    assert expected in limits
-    assert unexpected not in limits
+def test_limits_are_those_of_the_run(run, changes, expected):
+    assert expected in "\n".join(list_limits(change(run, **changes)))
+    assert expected not in "\n".join(list_limits(run))
 
 
-@pytest.mark.parametrize("excluded", [("from_scratch",), ("weights",)])
+@pytest.mark.parametrize("excluded", ["from_scratch", "weights"])
 def test_every_command_is_one_that_its_parser_takes(run, files, excluded):
     assert set(CHANGED) == {entry.name for entry in fields(Recipe)}
-    recipe = Recipe(**{n: v for n, v in CHANGED.items() if n not in excluded})
+    recipe = Recipe(**{n: v for n, v in CHANGED.items() if n != excluded})
     flags = {**recipe.to_dict(), "precision": "bf16"}
     run = change(run, training={"recipe": recipe, "limit": 4}, flags=flags)
     source = replace(files.settings.source, limit=3)
-    settings = replace(
-        files.settings, source=source, history_path=files.history, num_resamples=500
-    )
+    asked = {"source": source, "history_path": files.history, "num_resamples": 500}
 
-    commands = {
-        what: shlex.split(command)
-        for what, command in list_commands(run, settings).items()
-    }
+    commands = list_commands(run, replace(files.settings, **asked)).values()
 
-    assert [words[1] for words in commands.values()] == [
-        *("train_main.py", "numerical_analysis.py", "report.py"),
-    ]
-    training, numbers, page = (
-        script.parse_args(words[2:])
-        for script, words in zip(
-            (train_main, numerical_analysis, report), commands.values(), strict=True
-        )
+    words = [shlex.split(command)[1:] for command in commands]
+    scripts = {s.__name__: s for s in (train_main, numerical_analysis, report)}
+    assert [f"{name}.py" for name in scripts] == [script for script, *_ in words]
+    training, *others = (
+        script.parse_args(given)
+        for script, (_, *given) in zip(scripts.values(), words, strict=True)
     )
     assert (training.recipe, training.limit, training.precision) == (recipe, 4, "bf16")
-    assert numbers.checkpoint_path == page.checkpoint_path == [files.checkpoint]
-    assert (numbers.dataset, page.dataset) == (["faces"], "faces")
-    assert page.history == files.history
-    for args in (numbers, page):
-        assert (args.data_root, args.limit, args.resamples) == (
-            *(source.data_root, 3, 500),
-        )
+    for args in others:
+        assert args.checkpoint_path == [files.checkpoint]
+        assert (args.data_root, args.limit) == (source.data_root, 3)
+        assert (args.split, args.resamples) == ("test", 500)
+    assert others[1].history == files.history
 
 
 def test_command_of_a_training_needs_usable_flags(run, files):

@@ -1,4 +1,4 @@
-"""Whose requests are answered."""
+"""Which requests are answered."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from serving.guard import explain_refusal
         ({"Host": ""}, "127.0.0.1", False),
         ({}, "127.0.0.1", False),
         ({"Host": "192.168.1.5:8000"}, "127.0.0.1", False),
-        # Other machines, where --host lets them in: by number, or by the name given.
+        # Other machines, if --host lets them in: by number, or by the name given.
         ({"Host": "192.168.1.5:8000"}, "0.0.0.0", True),
         ({"Host": "[fe80::1]:8000"}, "::", True),
         ({"Host": "evil.example:8000"}, "0.0.0.0", False),
