@@ -178,11 +178,12 @@ def test_xception_is_as_published(xception):
 
 
 def test_build_model_networks_say_what_they_expect(xception):
-    for name, preprocessing in (("SimpleNet", PUBLISHED), ("XceptionBased", SYMMETRIC)):
-        network = NETWORKS[name]
-        model = xception if network.find_weights else build_model(name)
-        assert model.preprocessing == network.preprocessing == preprocessing
-        assert isinstance(model.get_submodule(network.layer), nn.Module)
+    for name, model, expected in (
+        ("SimpleNet", build_model("SimpleNet"), PUBLISHED),
+        ("XceptionBased", xception, SYMMETRIC),
+    ):
+        assert model.preprocessing == NETWORKS[name].preprocessing == expected
+        assert isinstance(model.get_submodule(NETWORKS[name].layer), nn.Conv2d)
 
 
 def test_get_xception_based_model_weights_file_loads_the_backbone(xception, tmp_path):

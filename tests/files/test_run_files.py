@@ -232,12 +232,6 @@ def test_resume_damaged_snapshot_is_refused(make_trainer, tmp_path, name, one_li
     one_line(error)
 
 
-def test_resume_without_a_snapshot_says_so(make_trainer, tmp_path, one_line):
-    with pytest.raises(FileNotFoundError, match="start without --resume") as error:
-        make_files(tmp_path).resume(make_trainer())
-    one_line(error)
-
-
 def test_resume_rebuilds_what_was_lost_from_the_last_snapshot(
     make_trainer, tmp_path, one_line
 ):
