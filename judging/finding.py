@@ -69,7 +69,7 @@ class ImageFinder:
     def __iter__(self) -> Iterator[Path]:
         self.num_failures = self.num_files = self.num_folders = 0
         for path in map(Path, self.paths):
-            if path.is_dir():
+            if _ask(path.is_dir):
                 yield from self._enter(path)
             else:
                 yield path
@@ -83,53 +83,43 @@ class ImageFinder:
         if not num_images and self.num_failures == num_failures:
             self._fail(f"there is no image in the folder {top}")
 
-    def _walk(self, folder: Path) -> Iterator[Path]:
+    def _walk(self, top: Path) -> Iterator[Path]:
         """Yield a folder's images, then those of its subfolders."""
-        try:
-            names, num_others = list_images(folder)
-            others = _list_others(folder, names) if num_others else []
-        except OSError as error:
-            self._fail(f"cannot list {folder}: {error.strerror}")
-            return
-        subfolders = []
-        for path in (folder / name for name in others):
-            if self._is_entered(path):
-                subfolders.append(path)
-            else:
-                self._pass_over(path)
-        for path in (folder / name for name in names):
-            if self._is_entered(path):  # a folder may be called album.jpg
-                subfolders.append(path)
-            else:
-                yield path
-        for path in sorted(subfolders):
-            yield from self._walk(path)
+        folders = [top]  # the next one is the last
+        while folders:
+            folder = folders.pop()
+            try:
+                listing = list_images(folder)
+            except OSError as error:
+                self._fail(f"cannot list {folder}: {error.strerror}")
+                continue
+            below = [folder / name for name in listing.folders]
+            entered = list(filter(self._is_entered, below))
+            passed_over = sorted(set(below) - set(entered))
+            self.num_folders += len(passed_over)
+            self.num_files += len(listing.others)
+            for path in [*passed_over, *(folder / name for name in listing.others)]:
+                self.on_passed_over(path)
+            yield from (folder / name for name in listing.images)
+            folders += reversed(entered)
 
     def _is_entered(self, path: Path) -> bool:
-        """Say whether something in a folder is a subfolder to look into."""
-        if not (self.recursive and path.is_dir() and not path.is_symlink()):
-            return False
-        if path.name.startswith("."):
+        """Say whether a subfolder is looked into."""
+        if not self.recursive or path.name.startswith(".") or _ask(path.is_symlink):
             return False
         return self.excluded is None or path.resolve() != self.excluded.resolve()
-
-    def _pass_over(self, path: Path) -> None:
-        if path.is_dir():
-            self.num_folders += 1
-        else:
-            self.num_files += 1
-        self.on_passed_over(path)
 
     def _fail(self, sentence: str) -> None:
         self.num_failures += 1
         self.on_failure(sentence)
 
 
-def _list_others(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the sorted names in a folder that are not among these."""
-    known = set(names)
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.name not in known)
+def _ask(question: Callable[[], bool]) -> bool:
+    """Return an answer about a path: no, where its name is too long to be asked for."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def describe_passed_over(num_files: int, num_folders: int) -> str | None:
@@ -146,7 +136,7 @@ def refuse_outputs(paths: Iterable[Path], outputs: Sequence[Path]) -> Iterator[P
     """Pass paths on; raise ValueError at one that is an output, not to be replaced."""
     before = [path.stat() for path in outputs if path.exists()]
     for path in paths:
-        if before and path.exists():
+        if before and _ask(path.exists):
             status = path.stat()
             if any(os.path.samestat(status, other) for other in before):
                 raise ValueError(

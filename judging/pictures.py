@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from contextlib import suppress
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -17,7 +20,7 @@ from judging.detector import Detector
 from loading import ImageFile, Preprocessing, ResizeToTensor
 from loading.batches import build_data_loader, fit_into_shared_memory
 from loading.face_finding import Face, crop_face, find_faces
-from loading.image_files import map_in_threads, read_image_and_size
+from loading.image_files import map_in_threads, naming, read_image_and_size
 
 ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)  # a `Path` keeps one slash of two
 # Longer side over shorter, at which a picture is plainly not a crop to a face. Crops of
@@ -95,14 +98,16 @@ def read_picture(
         hashed: also compute the SHA-256 of a file on the disk.
     """
     samples: Samples = {}
-    picture = None
-    for view in views:
-        to_tensor = view.make_transform()
-        picture, image = _open(file, hashed=hashed, at_least=to_tensor.at_least)
-        if image is None:
-            return picture, None
-        samples[view] = to_tensor(image)
-    return picture, samples
+    picture, size = _identify(file, hashed=hashed), ()
+    try:
+        with naming(file):
+            for view in views:
+                to_tensor = view.make_transform()
+                image, size = read_image_and_size(file, at_least=to_tensor.at_least)
+                samples[view] = to_tensor(image)
+    except ValueError as error:
+        return _fail(picture, error)
+    return Picture(file.name, *size, picture.sha256), samples
 
 
 def read_faces(
@@ -116,37 +121,40 @@ def read_faces(
         For each face, the largest first, what `read_picture` returns of a picture;
         where none is found, one that says so.
     """
-    picture, image = _open(file, hashed=hashed)
-    if image is None:
-        return [(picture, None)]
-    faces = find_faces(image)
-    if not faces:
-        return [(picture._replace(error=f"no face was found in {file.name}"), None)]
-    return [
-        (
-            picture._replace(face=face),
-            {
-                v: v.make_transform()(crop_face(image, face, margin=v.margin))
-                for v in views
-            },
-        )
-        for face in faces
-    ]
-
-
-def _open(
-    file: ImageFile, *, hashed: bool, at_least: int | None = None
-) -> tuple[Picture, Image.Image | None]:
-    """Read a picture; where it cannot be read, say why and give no image."""
-    sha256, path = None, Path(file.name)
+    picture = _identify(file, hashed=hashed)
     try:
-        if hashed and path.is_file():  # a pipe would be waited for for ever
-            sha256 = describe_file(path)["sha256"]
-        image, (width, height) = read_image_and_size(file, at_least=at_least)
-    except (ValueError, OSError) as error:
-        reason = advise(path) or str(error)
-        return Picture(file.name, sha256=sha256, error=reason), None
-    return Picture(file.name, width, height, sha256), image
+        with naming(file):
+            image, size = read_image_and_size(file)
+            found = Picture(file.name, *size, picture.sha256)
+            read = [
+                (found._replace(face=face), _cut_out(image, face, views))
+                for face in find_faces(image)
+            ]
+    except ValueError as error:
+        return [_fail(picture, error)]
+    return read or [_fail(found, f"no face was found in {file.name}")]
+
+
+def _cut_out(image: Image.Image, face: Face, views: Iterable[View]) -> Samples:
+    """Return a face as each view shows it."""
+    return {
+        view: view.make_transform()(crop_face(image, face, margin=view.margin))
+        for view in views
+    }
+
+
+def _identify(file: ImageFile, *, hashed: bool) -> Picture:
+    """Return what is known of a picture before it is read."""
+    sha256 = None
+    with suppress(OSError):  # reading it will say why
+        if hashed and Path(file.name).is_file():  # a pipe would be waited for for ever
+            sha256 = describe_file(file.name)["sha256"]
+    return Picture(file.name, sha256=sha256)
+
+
+def _fail(picture: Picture, error: object) -> Read:
+    """Return a picture with the reason why it is not judged."""
+    return picture._replace(error=advise(Path(picture.name)) or str(error)), None
 
 
 def advise(path: Path) -> str | None:
@@ -204,8 +212,9 @@ def load_pictures(
         workers, lambda: batch_size * sample_bytes, torch.device(device)
     )
     reader = _Reader(read_faces if with_faces else _read_whole, tuple(views), hashed)
-    batches = _cut(paths, batch_size)
-    return iter(build_data_loader(reader, batches, collate_pictures, workers=workers))
+    batches, collate = _cut(paths, batch_size), partial(_collate, batch_size)
+    loader = build_data_loader(reader, batches, collate, workers=workers)
+    return chain.from_iterable(loader)
 
 
 def _read_whole(file: ImageFile, views: Iterable[View], *, hashed: bool) -> list[Read]:
@@ -236,16 +245,27 @@ def _cut(paths: Iterable[Path], batch_size: int) -> Iterator[list[Path]]:
         yield batch
 
 
+def _collate(batch_size: int, read: Sequence[Read]) -> list[Batch]:
+    """Return batches of at most so many samples: a picture may show many faces."""
+    starts = range(0, len(read), batch_size)
+    return [collate_pictures(read[start : start + batch_size]) for start in starts]
+
+
 def collate_pictures(read: Sequence[Read]) -> Batch:
     """Put pictures together, the samples of unreadable ones left out.
 
     The samples keep the channels-last memory that the decoder wrote.
     """
     readable = [samples for _, samples in read if samples is not None]
-    views = readable[0] if readable else ()
-    stacked = {
-        view: torch.stack([samples[view].permute(1, 2, 0) for samples in readable])
-        for view in views
-    }
-    batch = {view: pixels.permute(0, 3, 1, 2) for view, pixels in stacked.items()}
+    batch = {}
+    try:
+        for view in readable[0] if readable else ():
+            # NumPy, unlike torch, has an error of its own for too little memory.
+            pixels = np.stack([samples[view].permute(1, 2, 0) for samples in readable])
+            batch[view] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    except MemoryError:
+        error = "there is not enough memory for it among {} others: give a smaller -b"
+        return [
+            _fail(picture, error.format(len(read) - 1))[0] for picture, _ in read
+        ], {}
     return [picture for picture, _ in read], batch

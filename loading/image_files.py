@@ -1,5 +1,6 @@
 """List, open and check pictures: the one place that reads their bytes."""
 
+import errno
 import functools
 import io
 import itertools
@@ -11,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
@@ -43,34 +44,48 @@ _END_OF_IMAGE, _START_OF_SCAN = b"\xd9", b"\xda"
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def list_images(folder: str | Path) -> tuple[list[str], int]:
-    """List a folder's images by their names, without opening them.
+class Listing(NamedTuple):
+    """The sorted names in a folder: images by their names, others, and folders."""
 
-    Returns:
-        The sorted names of the entries whose extension is of a format that Pillow
-        reads, and how many entries were passed over: hidden ones and others.
+    images: list[str]
+    others: list[str]
+    folders: list[str]
+
+
+def list_images(folder: str | Path) -> Listing:
+    """List what is in a folder, without opening a file.
+
+    An image is what is not hidden and has the extension of a picture's format, be it
+    one that is read or not.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        OSError: the folder cannot be listed.
     """
     extensions = get_extensions()
-    names, num_skipped = [], 0
+    listing = Listing([], [], [])
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            is_image = name[0] != "." and name[name.rfind(".") :].lower() in extensions
+            if entry.is_dir(follow_symlinks=False):
+                listing.folders.append(name)
+            elif is_image:
+                listing.images.append(name)
+            elif _leads_to_folder(entry):
+                listing.folders.append(name)
+            else:
+                listing.others.append(name)
+    for names in listing:
+        names.sort()
+    return listing
+
+
+def _leads_to_folder(entry: os.DirEntry) -> bool:
+    """Say whether a link's target is a folder."""
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                extension = name[name.rfind(".") :].lower()
-                if name[0] != "." and "." in name and extension in extensions:
-                    names.append(name)
-                else:
-                    num_skipped += 1
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(
-            f"there is no folder {folder}; a dataset holds train, val and test, each "
-            "with the folders real and fake (make_demo_datasets.py makes an example)"
-        ) from error
-    names.sort()
-    return names, num_skipped
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 class ImageFile:
@@ -113,6 +128,8 @@ class ImageFile:
         """Say in a few words why it could not be read, and what to do."""
         if self._data is not None:
             return _describe_content_error(len(self._data), error)
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            return "its name is too long for the system"
         path = Path(self.name)
         if not path.exists():
             return "a broken link" if path.is_symlink() else "there is no such file"
@@ -121,7 +138,8 @@ class ImageFile:
         reason = "permission denied"
         if not isinstance(error, PermissionError):
             reason = _describe_content_error(path.stat().st_size, error)
-        return f"{reason}; replace or remove it" if path.is_file() else reason
+        is_to_blame = path.is_file() and not isinstance(error, MemoryError)
+        return f"{reason}; replace or remove it" if is_to_blame else reason
 
 
 def as_file(file: ImageFile | str | Path) -> ImageFile:
@@ -189,13 +207,23 @@ def use_image(
         ValueError: as `read_image` does; whatever goes wrong, one clear line.
     """
     file = as_file(file)
-    try:
-        with file.open() as stream, Image.open(stream, formats=_get_formats()) as image:
-            _refuse_bomb(image)
-            with _large_image if math.prod(image.size) > LARGE else nullcontext():
-                return use(image)
     # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.
-    except Exception as error:
+    with (
+        naming(file, Exception),
+        file.open() as stream,
+        Image.open(stream, formats=_get_formats()) as image,
+    ):
+        _refuse_bomb(image)
+        with _large_image if math.prod(image.size) > LARGE else nullcontext():
+            return use(image)
+
+
+@contextmanager
+def naming(file: ImageFile, kind: type[Exception] = MemoryError) -> Iterator[ImageFile]:
+    """Turn errors of a kind into a ValueError that names the picture and says why."""
+    try:
+        yield file
+    except kind as error:
         reason = file.explain(error)
         raise ValueError(f"cannot read the image {file.name}: {reason}") from error
 
@@ -288,7 +316,12 @@ def _describe_content_error(num_bytes: int, error: Exception) -> str:
     ):
         found = re.search(r"\d+( x \d+)? pixels", str(error))
         size, most = found[0] if found else error, Image.MAX_IMAGE_PIXELS
-        return f"it has too many pixels to be opened safely ({size}; at most {most:,})"
+        return (
+            f"it has too many pixels to be opened safely ({size}; at most "
+            f"{MOST_SIDE:,} a side, and {most:,})"
+        )
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
     if num_bytes == 0:
         return "the file is empty"
     if isinstance(error, Image.UnidentifiedImageError):
