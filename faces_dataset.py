@@ -156,9 +156,11 @@ class FacesDataset(Dataset):
         for label in (REAL, FAKE):
             if label not in self._labels:
                 folder = self.root_path / self._folders[label]
+                readable = "readable " * bool(list_images(folder).images)
                 raise ValueError(
-                    f"no images in {folder}, which {describe_content(folder)}; put at "
-                    "least one image file (.jpg, .png, ...) directly there"
+                    f"no {readable}images in {folder}, which "
+                    f"{describe_content(folder)}; put at least one image file "
+                    "(.jpg, .png, ...) directly there"
                 )
 
 
@@ -191,18 +193,6 @@ def _shorten_list(names: Sequence[str]) -> str:
     return ", ".join(names[:NUM_SHOWN]) + ", ..." * (len(names) > NUM_SHOWN)
 
 
-def _find_unused(root: Path) -> list[str]:
-    """Name the folders beside and below a split's classes that hold images."""
-    beside = [name for name in list_images(root).folders if name not in CLASS_NAMES]
-    below = [
-        f"{name}/{folder}"
-        for name in CLASS_NAMES
-        if (root / name).is_dir()
-        for folder in list_images(root / name).folders
-    ]
-    return [name for name in beside + below if list_images(root / name).images]
-
-
 def compute_fingerprint(datasets: Mapping[str, FacesDataset]) -> str:
     """Return a hash of all file names: others give another one."""
     digest = hashlib.sha256()
@@ -230,8 +220,9 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
     )
     if skipped := dataset.num_skipped_files:
         line = f"{line}; {skipped} other files or folders passed over"
-    if unused := _find_unused(dataset.root_path):
-        line = f"{line}; not used, but with images: {_shorten_list(unused)}"
+    folders = list_images(dataset.root_path).folders
+    if unused := [f for f in folders if f not in CLASS_NAMES and f[0] != "."]:
+        line = f"{line}; folders that are not used: {_shorten_list(unused)}"
     return line
 
 

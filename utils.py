@@ -73,7 +73,7 @@ def load_dataset(
     """
     folder = Path(data_root) / name
     if not folder.is_dir():
-        found, known = list_datasets(data_root), "it is not there"
+        found, known = list_datasets(data_root), "which is not there"
         if found:
             known = f"found: {', '.join(found)}"
         elif Path(data_root).is_dir():

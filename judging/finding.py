@@ -1,6 +1,8 @@
 """Which image files are meant: files, folders, and lists of them, one after another."""
 
+import codecs
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -9,22 +11,53 @@ from loading import list_images
 
 STANDARD_INPUT = "-"
 _CHUNK_BYTES = 1 << 16
+_MARKS = {  # how a list begins, with its mark or with an ASCII letter
+    rb"\xef\xbb\xbf": "utf-8",
+    rb"\xff\xfe|[^\0]\0": "utf-16-le",
+    rb"\xfe\xff|\0[^\0]": "utf-16-be",
+}
 
 
 def read_path_list(stream: BinaryIO, *, separator: bytes = b"\n") -> Iterator[Path]:
     """Read paths from a stream, each as soon as it is there.
 
+    Lines may be as Windows writes them: in UTF-16, after a byte order mark, ending with
+    a carriage return and a line feed.
+
     Args:
         stream: of paths that end with the separator; empty ones are left out.
         separator: a line break, or NUL, which no path holds.
+
+    Raises:
+        ValueError: lines hold NULs, or are not in the encoding that they begin with.
     """
-    rest = b""
+    rest, decode = b"", None
     while chunk := stream.read1(_CHUNK_BYTES):
-        *whole, rest = (rest + chunk).split(separator)
-        for name in filter(None, whole):
+        if decode is None:
+            decode = _choose_decoding(chunk, separator)
+        *whole, rest = (rest + decode(chunk)).split(separator)
+        yield from _read_names(whole, separator)
+    yield from _read_names([rest], separator)
+
+
+def _choose_decoding(start: bytes, separator: bytes) -> Callable[[bytes], bytes]:
+    """Return what turns a list's bytes into those of paths, by how it begins."""
+    for mark, encoding in _MARKS.items():
+        if re.match(mark, start, re.DOTALL) and separator == b"\n":
+            decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+            return lambda chunk: os.fsencode(decoder.decode(chunk).lstrip("\ufeff"))
+    return bytes
+
+
+def _read_names(names: Iterable[bytes], separator: bytes) -> Iterator[Path]:
+    """Return the paths of some names; a line has no carriage return at its end."""
+    for name in names:
+        if separator == b"\n":
+            name = name.removesuffix(b"\r")
+            if b"\0" in name:
+                raise ValueError("the list of paths holds NULs: give -0 to read it")
+        if name:
             yield Path(os.fsdecode(name))
-    if rest:
-        yield Path(os.fsdecode(rest))
 
 
 class ImageFinder:

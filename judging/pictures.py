@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from files.names import VIDEO_SUFFIXES
 from files.provenance import describe_file
 from judging.detector import Detector
 from loading import ImageFile, Preprocessing, ResizeToTensor
@@ -27,6 +26,9 @@ ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)  # a `Path` keeps one slash 
 # public datasets have 1 to 1.22 (CelebA), a passport's photo 1.29; cameras take 1.5
 # (3:2) and 1.78 (16:9). Telephones' 4:3 cannot be told apart in this way.
 LEAST_ELONGATED = 1.5
+# Of faces that are found. Those that detectors are trained on are upright and whole,
+# and extract_faces.py leaves smaller ones out.
+LEAST_HEIGHT, MOST_TILT, MOST_BEYOND = 64, 45, 0.1  # pixels, degrees, share of the crop
 
 
 class Picture(NamedTuple):
@@ -38,6 +40,7 @@ class Picture(NamedTuple):
         sha256: of the file; None where it is not wanted, or cannot be had.
         error: why it cannot be read, and what to do; None where it can.
         face: what of it is judged; None where all of it is.
+        beyond: share of the face's crop that is beyond the picture's edge.
     """
 
     name: str
@@ -46,16 +49,29 @@ class Picture(NamedTuple):
     sha256: str | None = None
     error: str | None = None
     face: Face | None = None
+    beyond: float = 0.0
 
     @property
     def warning(self) -> str | None:
         """Why no verdict on the picture can be trusted; None where nothing says so."""
-        if self.width is None or self.height is None or self.face is not None:
+        if self.width is None or self.height is None:
             return None
+        if self.face is not None:
+            return "; ".join(_list_faults(self.face, self.beyond)) or None
         long, short = sorted((self.width, self.height), reverse=True)
         if long < LEAST_ELONGATED * short:
             return None
         return f"not a face crop: {self.width} x {self.height}"
+
+
+def _list_faults(face: Face, beyond: float) -> Iterator[str]:
+    """Yield what speaks against judging a face."""
+    if face.height < LEAST_HEIGHT:
+        yield f"small face: {face.height:.0f} pixels high"
+    if face.landmarks and face.tilt > MOST_TILT:
+        yield f"tilted face: by {face.tilt:.0f} degrees"
+    if beyond > MOST_BEYOND:
+        yield f"cut face: {beyond:.0%} of its crop is beyond the picture's edge"
 
 
 class View(NamedTuple):
@@ -126,21 +142,22 @@ def read_faces(
         with naming(file):
             image, size = read_image_and_size(file)
             found = Picture(file.name, *size, picture.sha256)
-            read = [
-                (found._replace(face=face), _cut_out(image, face, views))
-                for face in find_faces(image)
-            ]
+            read = [_cut_out(found, image, face, views) for face in find_faces(image)]
     except ValueError as error:
         return [_fail(picture, error)]
     return read or [_fail(found, f"no face was found in {file.name}")]
 
 
-def _cut_out(image: Image.Image, face: Face, views: Iterable[View]) -> Samples:
-    """Return a face as each view shows it."""
-    return {
+def _cut_out(
+    picture: Picture, image: Image.Image, face: Face, views: Iterable[View]
+) -> Read:
+    """Return a picture's face as each view shows it."""
+    samples = {
         view: view.make_transform()(crop_face(image, face, margin=view.margin))
         for view in views
     }
+    beyond = max(face.find_share_beyond(image.size, view.margin) for view in views)
+    return picture._replace(face=face, beyond=beyond), samples
 
 
 def _identify(file: ImageFile, *, hashed: bool) -> Picture:
@@ -158,21 +175,10 @@ def _fail(picture: Picture, error: object) -> Read:
 
 
 def advise(path: Path) -> str | None:
-    """Say what to do with what is often named in place of an image."""
-    suffix = path.suffix.lower()
+    """Say what to do with an address in place of an image."""
     if ADDRESS.match(str(path)):
         address = str(path).replace(":/", "://", 1)
         return f"{address} is an address: download the image first and give its path"
-    if suffix in VIDEO_SUFFIXES:
-        return (
-            f"{path} is a video: save its frames as images first, for instance with "
-            "ffmpeg -i VIDEO -vf fps=1 frame_%04d.png"
-        )
-    if suffix == ".pdf":
-        return (
-            f"{path} is a PDF: take the images out of it first, for instance with "
-            "pdfimages -png PDF image"
-        )
     return None
 
 
@@ -264,8 +270,9 @@ def collate_pictures(read: Sequence[Read]) -> Batch:
             pixels = np.stack([samples[view].permute(1, 2, 0) for samples in readable])
             batch[view] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     except MemoryError:
-        error = "there is not enough memory for it among {} others: give a smaller -b"
-        return [
-            _fail(picture, error.format(len(read) - 1))[0] for picture, _ in read
-        ], {}
+        reason = "there is not enough memory for its batch; give a smaller -b"
+        read = [
+            _fail(p, p.error or f"cannot judge {p.name}: {reason}") for p, _ in read
+        ]
+        batch = {}
     return [picture for picture, _ in read], batch

@@ -43,7 +43,7 @@ def test_load_dataset_samples_are_bytes_of_the_networks_size(faces_root):
 
 @pytest.mark.parametrize(
     ("folder", "found"),
-    [("", "found: faces"), ("faces", "holds no dataset"), ("none", "holds no dataset")],
+    [("", "found: faces"), ("faces", "holds no dataset"), ("none", "is not there")],
 )
 def test_load_dataset_unknown_name_lists_those_there_are(
     faces_root, folder, found, one_line
@@ -75,7 +75,7 @@ def test_open_splits_opens_those_asked_for(own_faces_root):
         **{"train": 6, "val": 5, "test": 5},
     }
     assert list(open_splits("faces", source, splits=("test",))) == ["test"]
-    with pytest.raises(ValueError, match="no images in"):
+    with pytest.raises(ValueError, match="no readable images in"):
         open_splits("faces", source)
 
 
@@ -98,7 +98,7 @@ def test_drop_bad_images_refuses_them_or_leaves_them_out(own_faces_root, one_lin
     assert skipped == {"train": ["real/00.png"], "test": ["fake/01.png"]}
     assert [len(kept[split]) for split in SPLITS] == [3, 4, 3]
     break_images(own_faces_root, "val/fake/00.png", "val/fake/01.png")
-    with pytest.raises(ValueError, match="no images in"):
+    with pytest.raises(ValueError, match="no readable images in"):
         drop_bad_images(open_splits("faces", source), skip=True)
 
 
