@@ -72,8 +72,8 @@ def test_larger_picture_gets_a_verdict_on_its_most_fake_face_or_none_to_trust(
     judge, monkeypatch
 ):
     faces = [Face(box, 0.9, ()) for box in ((20, 20, 60, 60), (120, 20, 160, 60))]
-    picture = Image.new("RGB", (200, 100), (230, 20, 20))  # reddish is real
-    picture.paste((20, 20, 230), (100, 0, 200, 100))
+    picture = Image.new("RGB", (200, 100), "red")
+    picture.paste("white", (100, 0, 200, 100))
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
 
