@@ -120,7 +120,8 @@ def test_load_checkpoint_comes_back_whole(
 ):
     state = make_content()["model"]
     wrapped = {f"{prefix}{name}": value for name, value in state.items()}
-    content = make_content(model=wrapped, model_name=name, threshold=0.3)
+    content = make_content(model=wrapped, threshold=0.3)
+    content |= {} if prefix else {"model_name": name}
     stored = {**SYMMETRIC.to_dict(), "size": 96, "full_decoding": True}
     save_tensors({**content, "preprocessing": stored}, tmp_path / "a.pt")
     detector = load_checkpoint(str(tmp_path / "a.pt"), name)
