@@ -29,6 +29,7 @@ from hardware import Compute, prepare_compute
 from loading import Augmentation
 from metrics.calibration import check_neighbours
 from models import NETWORKS
+from plots import style
 from utils import Source, load_checkpoint, open_source, open_splits
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -234,6 +235,7 @@ def test_main_again_keeps_the_earlier_run_and_other_scripts_judge_both(
     faces_root, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(sys, "argv", ["train_main.py"])
+    monkeypatch.setattr(style, "PLOT_DPI", 20)
     monkeypatch.chdir(tmp_path)
     train(faces_root, tmp_path)
     before, files = read_files(tmp_path), get_files(tmp_path)

@@ -120,7 +120,8 @@ def test_load_checkpoint_comes_back_whole(
 ):
     state = make_content()["model"]
     wrapped = {f"{prefix}{name}": value for name, value in state.items()}
-    content = make_content(model=wrapped, model_name=name, threshold=0.3)
+    content = make_content(model=wrapped, threshold=0.3)
+    content |= {} if prefix else {"model_name": name}
     stored = {**SYMMETRIC.to_dict(), "size": 96, "full_decoding": True}
     save_tensors({**content, "preprocessing": stored}, tmp_path / "a.pt")
     detector = load_checkpoint(str(tmp_path / "a.pt"), name)
@@ -177,15 +178,12 @@ def test_load_checkpoint_of_an_older_version_is_read(
     [
         ({"model_name": "ResNet"}, "unknown model 'ResNet': choose from"),
         ({"model": {}}, "these weights do not fit SimpleNet: .*missing"),
-        ({"model": {"fc.weight": torch.zeros(2, 4).int()}}, "missing"),
         (
             {"model": {**TinyNet().state_dict(), "fc.bias": torch.ones(2).int()}},
             "int32",
         ),
-        ({"preprocessing": {"mean": [0.5] * 3}}, "preprocessing std must be"),
         ({"preprocessing": {**SYMMETRIC.to_dict(), "size": 9.5}}, "preprocessing size"),
         ({"reliability": [[0.9, 0.1, 1, 2]]}, "its reliability holds the row"),
-        ({"threshold": 2}, "its threshold is 2, not a number from 0 to 1"),
     ],
 )
 def test_load_checkpoint_bad_content_is_refused(
@@ -228,6 +226,8 @@ def test_build_optimizer_steps_by_hand():
     both[0].weight.requires_grad_(False)
     (group,) = build_optimizer("SGD", both, lr=0.1).param_groups
     assert [id(p) for p in group["params"]] == [id(model.weight)]
+    with pytest.raises(ValueError, match="'RMSprop'; allowed: Adam, SGD"):
+        build_optimizer("RMSprop", model, lr=0.1)
 
 
 @pytest.mark.parametrize(
@@ -247,13 +247,7 @@ def test_build_scheduler_factors_of_four_steps_by_hand(name, warmup, expected):
         optimizer.step()
         scheduler.step()
     assert rates == pytest.approx([2 * factor for factor in expected])
-
-
-def test_builders_refuse_unknown_names():
-    with pytest.raises(ValueError, match="'RMSprop'; allowed: Adam, SGD"):
-        build_optimizer("RMSprop", make_weight(), lr=0.1)
-    optimizer = build_optimizer("SGD", make_weight(), lr=1.0)
-    with pytest.raises(ValueError, match="'linear'; allowed: constant"):
+    with pytest.raises(ValueError, match="'linear'; allowed: constant, cosine"):
         build_scheduler(optimizer, "linear", num_steps=4)
 
 
