@@ -66,7 +66,7 @@ EPILOG = """examples:
 
 writes:
   out/DATASET_MODEL_OPTIMIZER.json              history: a record of each run
-  checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch by validation accuracy
+  checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch on validation
   checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from
   figures/DATASET_MODEL_OPTIMIZER_report.html   with --report: the run as a page
 
@@ -349,8 +349,8 @@ def print_end(trainer: Trainer, files: RunFiles, source: Source) -> None:
     """Print the best epoch's results and where the files are, earlier ones too."""
     best, paths, kept = files.best, files.paths, files.kept
     say(
-        f"best validation accuracy {best.val_acc:.2f} % in epoch {best.epoch} of "
-        f"{trainer.epoch}; test accuracy then {best.test_acc:.2f} %"
+        f"best on validation: epoch {best.epoch} of {trainer.epoch}, accuracy "
+        f"{best.val_acc:.2f} %; test accuracy then {best.test_acc:.2f} %"
     )
     if answer := describe_one_class(best.val_fake_share):
         say(f"{answer}: it has not learnt to tell the classes apart")
