@@ -8,12 +8,13 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-from torch.utils.data import Dataset
-
 import command_line
 from command_line import say, take
 from command_line.compute import take_compute
+
+from torch import nn
+from torch.utils.data import Dataset
+
 from faces_dataset import list_names
 from files.atomic import check_writable
 from files.bounds import INNER_SHARE, Bounds

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import command_line
+
 import numpy as np
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
-import command_line
 from faces_dataset import FacesDataset, choose_random, count_classes
 from files.atomic import check_writable, save_json
 from files.names import CLASS_NAMES, FAKE, REAL

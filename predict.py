@@ -14,6 +14,7 @@ from pathlib import Path
 import command_line
 from command_line import say
 from command_line.compute import take_compute
+
 from files.atomic import check_outputs, check_writable, open_csv, open_json_lines
 from files.names import FIGURES_DIR, make_printable
 from hardware import Precision, show_progress

@@ -1,5 +1,6 @@
 """The scripts' command lines; nothing but scripts imports it. Start at `parser.py`.
 
+`early.py`: Ctrl-C during imports, and streams that are closed.
 `parser.py`: the parser, the types of its values, and how lines and errors are printed.
 `flags.py`: the flags that several scripts take, and those of a training.
 `compute.py`: how networks run, as the flags say; apart, because it imports torch.

@@ -5,7 +5,6 @@ and its weights.
 """
 
 import math
-import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -106,7 +105,7 @@ class FaceFinder:
         return sorted(faces, key=lambda face: -face.height)
 
 
-_of_this_thread = threading.local()  # each has a network, which is not thread-safe
+_idle: list[FaceFinder] = []  # a network is not thread-safe, and slow to load
 
 
 def find_faces(picture: Image.Image) -> list[Face]:
@@ -115,9 +114,13 @@ def find_faces(picture: Image.Image) -> list[Face]:
     Raises:
         ValueError: as `FaceFinder`.
     """
-    if not hasattr(_of_this_thread, "finder"):
-        _of_this_thread.finder = FaceFinder()
-    return _of_this_thread.finder.find(picture)
+    try:
+        finder = _idle.pop()
+    except IndexError:  # all are at work in other threads
+        finder = FaceFinder()
+    faces = finder.find(picture)
+    _idle.append(finder)
+    return faces
 
 
 def find_landmarks(picture: Image.Image) -> tuple[tuple[float, float], ...] | None:

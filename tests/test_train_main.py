@@ -115,7 +115,7 @@ def test_main_writes_the_files_of_the_reference(trained):
         "device: cpu, precision: fp32",
         "the learning rate grows to 0.01 in the first 5 steps",
     ]
-    starts = ("best validation acc", "threshold ", "these accuracies use the larger")
+    starts = ("best on validation: ", "threshold ", "these accuracies use the larger")
     for start in (
         *starts,
         "validation log loss",

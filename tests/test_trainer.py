@@ -227,6 +227,48 @@ def test_run_interrupted_at_any_step_ends_as_if_undisturbed(tiny_net, variant):
         assert_same({**resumed.state_dict(), "random": 0}, {**expected, "random": 0})
 
 
+EVEN, UNEVEN = (0, 0, 1, 1), (0, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "balanced", "answers", "best"),
+    [
+        (EVEN, False, ["0001", "0011", "0110", "0011"], 2),
+        (EVEN, True, ["0001", "0111", "0110", "0000"], 1),
+        (EVEN, False, ["1100", "0000", "0110", "1111"], 2),  # as published
+        (EVEN, False, ["1111", "0110"], 1),
+        (UNEVEN, False, ["00000", "00011", "00111", "00000"], 2),
+        (UNEVEN, False, ["01111", "00000"], 1),
+        (UNEVEN, False, ["00010", "00111", "00011"], 3),
+        (UNEVEN, True, ["00000", "00010", "01111", "11111"], 3),
+        (UNEVEN, True, ["00000", "11111", "00010"], 3),
+        (UNEVEN, True, ["00000", "11111"], 1),
+        ((0, 0), False, ["01", "00"], 2),
+        ((1, 1), True, ["01", "11", "11"], 2),
+    ],
+)
+def test_run_best_epoch_tells_the_classes_apart(
+    tiny_net, labels, balanced, answers, best
+):
+    criterion = nn.CrossEntropyLoss(torch.ones(2) if balanced else None)
+    trainer, given, found = make_trainer(tiny_net(), criterion=criterion), [], []
+
+    def evaluate(batches: Any, what: str) -> tuple[float, float]:
+        given.extend([answers[trainer.epoch - 1]] if "val" in what else ())
+        answer = torch.tensor([int(digit) for digit in given[-1]])
+        trainer.logits, trainer.labels = F.one_hot(answer, 2), torch.tensor(labels)
+        return 1.0, 100 * (answer == trainer.labels).float().mean().item()
+
+    trainer.evaluate_model_on_dataloader = evaluate
+    trainer.run(len(answers), after_epoch=lambda t: found.append(t.is_best()))
+    assert trainer.best_epoch == best == max(i + 1 for i, b in enumerate(found) if b)
+    state, resumed = trainer.state_dict(), make_trainer(tiny_net())
+    del state["best"]  # as of an older version
+    resumed.load_state_dict(state)
+    accuracies = trainer.history["val_acc"]
+    assert resumed.best_epoch == accuracies.index(max(accuracies)) + 1
+
+
 def test_load_state_dict_of_other_gpus_is_taken(tiny_net, monkeypatch):
     refuse = lambda states: pytest.fail("as many as there are GPUs")  # noqa: E731
     monkeypatch.setattr(torch.cuda, "set_rng_state_all", refuse)

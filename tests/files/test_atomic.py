@@ -171,6 +171,22 @@ def test_check_writable_leaves_nothing_and_refuses_a_file_for_a_folder(old, one_
     assert list_names(old.parent) == ["file"]
 
 
+@pytest.mark.parametrize("name", [250 * "x", 84 * "顔"])
+def test_check_refuses_names_that_are_too_long(name, old, one_line):
+    folder = old.parent / "a" / "b"
+    check_writable(folder, name[: len(name) // 2])
+    check_output(folder / name)
+    for check in (
+        lambda: check_writable(folder, "x", name),  # with an end it is too long
+        lambda: check_writable(old.parent / (2 * name) / "b"),
+        lambda: check_output(folder / (2 * name)),
+    ):
+        with pytest.raises(OSError, match=r"(?i)file name too long") as error:
+            check()
+        one_line(error)
+    assert not folder.parent.exists()
+
+
 def test_check_output_refuses_an_input_by_any_name(old):
     link = old.with_name("link")
     link.symlink_to(old)

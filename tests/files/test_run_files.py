@@ -211,6 +211,7 @@ DAMAGES = {
     "run": put("run", "x", value=float("inf")),
     "run's name": put("run", "run_id", value=3),
     "best": put("best", value=3),
+    "best epoch": put("trainer", "best", value=[9, True, 50.0]),
     "best's types": put("best", "threshold", value="x"),
     "best's names": put("best", value={"epoch": 1}),
 }

