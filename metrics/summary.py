@@ -15,6 +15,7 @@ from metrics.error_rates import (
     compute_proportion_interval,
     compute_tpr_intervals,
     count_hits,
+    hold_estimate,
 )
 from metrics.likelihood_ratios import (
     compute_cross_fitted_cllr,
@@ -157,8 +158,9 @@ def compute_summary(
     )
     intervals = _compute_intervals(samples, numbers, resampled, seed=seed)
     for name, ends in {"auc": (delong.low, delong.high), **intervals}.items():
+        held = ends and hold_estimate(ends, numbers[name])
         highest = METRICS[name].highest
-        numbers[f"{name}_interval"] = ends and [min(end, highest) for end in ends]
+        numbers[f"{name}_interval"] = held and [min(end, highest) for end in held]
     numbers["notes"] += _explain_missing_intervals(numbers, resampled)
     numbers["notes"] += _warn(numbers, samples)
     is_known = np.isfinite(delong.standard_error)
