@@ -7,6 +7,7 @@
 `maps.py`: those of the two scripts that draw maps, and the images that they name.
 """
 
+import plots  # noqa: F401  before anything imports Matplotlib
 from command_line.flags import (
     add_checkpoint_flag,
     add_compute_flags,
