@@ -7,7 +7,6 @@
 `maps.py`: those of the two scripts that draw maps, and the images that they name.
 """
 
-import plots  # noqa: F401  before anything imports Matplotlib
 from command_line.flags import (
     add_checkpoint_flag,
     add_compute_flags,
@@ -32,6 +31,8 @@ from command_line.parser import (
     say,
     take,
 )
+
+import plots  # noqa: F401  before anything imports Matplotlib
 
 __all__ = [
     "Parser",
