@@ -193,19 +193,22 @@ def name_groups(sources: Iterable[Path]) -> dict[Path, str]:
     """
     stems = {s: unicodedata.normalize("NFC", s.stem) for s in sources}
     groups: dict[str, str] = {}
-    for stem in stems.values():
-        kept = "".join(
-            c if c in ".+-" or unicodedata.category(c)[0] in "LMN" else " "
-            for c in stem
-        )
-        base = "-".join(kept.split())[:LONGEST_NAME].strip(".-") or "source"
-        taken = {name.casefold() for name in groups.values()}
+    taken: set[str] = set()
+    for stem in dict.fromkeys(stems.values()):
+        parts = (c if _is_readable(c) else " " for c in stem)
+        base = "-".join("".join(parts).split())[:LONGEST_NAME].strip(".-") or "source"
         name, number = base, 1
-        while name.casefold() in taken:
+        while name.casefold() in taken and stem.casefold() not in groups:
             number += 1
             name = f"{base}-{number}"
+        taken.add(name.casefold())
         groups.setdefault(stem.casefold(), name)
     return {source: groups[stem.casefold()] for source, stem in stems.items()}
+
+
+def _is_readable(character: str) -> bool:
+    """Say whether it is a letter, an accent or a digit of any script, or of .+-"""
+    return character in ".+-" or unicodedata.category(character)[0] in "LMN"
 
 
 def extract(

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 import command_line
 from command_line import say, take
+from command_line.compute import take_compute
 from faces_dataset import list_names
 from files.atomic import check_writable
 from files.bounds import INNER_SHARE, Bounds
@@ -188,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         score_sets = _score_datasets(
             _pair(args.checkpoint_path, names, args.model),
             source,
-            command_line.take_compute(args),
+            take_compute(args),
             model_name=args.model,
             **patterns,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import command_line
 from command_line import say
+from command_line.compute import take_compute
 from files.atomic import check_outputs, check_writable, open_csv, open_json_lines
 from files.names import FIGURES_DIR, make_printable
 from hardware import Precision, show_progress
@@ -163,7 +164,7 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
-    compute = command_line.take_compute(args)
+    compute = take_compute(args)
     if args.find_faces:
         FaceFinder()  # says now if it is not installed
     detectors = [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import command_line
+from command_line.compute import take_compute
 from files.names import FIGURES_DIR
 from reporting import Settings, name_report, write_report
 from utils import Source
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     output = args.output or name_report(args.checkpoint_path, FIGURES_DIR)
     settings = Settings(
         source=command_line.take_fields(args, Source),
-        compute=command_line.take_compute(args),
+        compute=take_compute(args),
         dataset=args.dataset,
         history_path=args.history,
         seed=args.seed,

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 import command_line
 from command_line import say
+from command_line.compute import take_compute
 from faces_dataset import FacesDataset, compute_fingerprint, count_classes
 from files.atomic import check_writable, save_csv, save_json
 from files.names import default_checkpoint_path
@@ -58,7 +59,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    compute = command_line.take_compute(args)
+    compute = take_compute(args)
     paths = args.checkpoint_path or [default_checkpoint_path(args.dataset, args.model)]
     detectors = [load_checkpoint(path, args.model, compute.device) for path in paths]
     say(*(f"checkpoint: {path}" for path in paths))

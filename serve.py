@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import command_line
 from command_line import say, take
+from command_line.compute import take_compute
 from files.bounds import Bounds
 from loading.face_finding import FaceFinder
 from loading.preprocessing import MARGINS
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     check_installed()
     with open_socket(args.host, args.port) as listening:
-        precision = command_line.take_compute(args).precision
+        precision = take_compute(args).precision
         detector = load_checkpoint(args.checkpoint_path, device=precision.device)
         judge = Judge(detector, precision, can_find_faces(), args.margin)
         most = args.max_megabytes

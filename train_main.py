@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import command_line
 from command_line import say
+from command_line.compute import take_compute
 from faces_dataset import (
     FacesDataset,
     compute_fingerprint,
@@ -25,8 +26,13 @@ from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
 from files.provenance import format_command, format_now
 from files.recipe import Keeping, Recipe
 from files.run_files import InterruptedRunError, RunFiles
-from hardware import Compute, compile_model, distributed, prepare_compute
-from hardware.fused_layers import describe_kernels
+from hardware import (
+    Compute,
+    compile_model,
+    describe_kernels,
+    distributed,
+    prepare_compute,
+)
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
 from metrics import choose_operating_point
@@ -90,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     if args.report:
         check_writable(FIGURES_DIR)
-    compute = command_line.take_compute(args, batch_size=args.recipe.batch_size)
+    compute = take_compute(args, batch_size=args.recipe.batch_size)
     source = Source(args.data_root, "train", args.limit)
     keeping = command_line.take_fields(args, Keeping)
     try:

@@ -158,10 +158,10 @@ def _describe_shortcuts(shortcuts: Sequence[Shortcut]) -> Iterator[Finding]:
             f"{trait.name} alone {'weakly ' if is_weak else ''}separates the classes "
             f"with AUC {aucs} ({rows[0].difference})"
         )
-        if level == "serious" and not rows[0].is_of_file:
+        if level == "serious" and trait.others:
             text += (
                 "; a detector may learn this instead of the forgery, and then call "
-                f"real faces fake that differ in this alone: {trait.others}"
+                f"real faces fake only because they are {trait.others}"
             )
         yield Finding(level, text, trait.advice)
 

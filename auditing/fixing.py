@@ -155,7 +155,7 @@ def _drop_near(
             neighbours[second].add(first)
 
     def clash(index: int, other: int) -> bool:
-        """Say that two images may not both stay: unlike a fake beside its photo."""
+        """Say whether two images cannot both stay; a fake beside its photo can."""
         is_of_one_class = inspection.labels[index] == inspection.labels[other]
         return is_of_one_class or fates[index].split != fates[other].split
 

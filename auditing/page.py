@@ -191,17 +191,12 @@ def plot_shortcuts(axes: Axes, shortcuts: Sequence[Shortcut]) -> Axes:
             axes.text(0.51, places[name], "the same in all", **style)
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    _draw_limits(axes)
-    lowest = min([s.low for s in shortcuts], default=0.5)
-    axes.set(xlim=(min(0.4, lowest - 0.02), 1.01), xlabel="AUC, cross-validated")
-    axes.grid(alpha=0.25, axis="x")
-    place = {"loc": "upper center", "bbox_to_anchor": (0.35, -0.1)}
-    axes.legend(**place, ncols=2, frameon=False, fontsize=9, columnspacing=1)
+    _draw_limits(axes, min([s.low for s in shortcuts], default=0.5))
     return axes
 
 
-def _draw_limits(axes: Axes) -> None:
-    """Draw the AUCs beyond which an interval means something."""
+def _draw_limits(axes: Axes, lowest: float) -> None:
+    """Draw the AUCs beyond which an interval means something, and the legend."""
     look, serious = CONTENT_LIMITS
     lines = (
         (0.5, "--", "chance"),
@@ -210,3 +205,7 @@ def _draw_limits(axes: Axes) -> None:
     )
     for place, dashes, label in lines:
         axes.axvline(place, color=GREY, lw=1, ls=dashes, label=label)
+    axes.set(xlim=(min(0.4, lowest - 0.02), 1.01), xlabel="AUC, cross-validated")
+    axes.grid(alpha=0.25, axis="x")
+    place = {"loc": "upper center", "bbox_to_anchor": (0.35, -0.1)}
+    axes.legend(**place, ncols=2, frameon=False, fontsize=9, columnspacing=1)

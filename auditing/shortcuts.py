@@ -39,8 +39,8 @@ class Property:
     Attributes:
         name: one of `properties.COLUMNS_OF`.
         advice: what to do where it tells the classes apart.
-        others: of the content: the real faces that a detector would call fake if it
-            learned this instead of the forgery; empty: of how the file is stored.
+        others: of the content: what real faces are that a detector would call fake if
+            it learned this; empty: it is of how the file is stored.
     """
 
     name: str
@@ -59,9 +59,12 @@ class Property:
 
 
 _ALIKE = "re-encode both classes alike (--fix DEST)"
-_LOOK = "the forgery itself may do this, or"
-_SCALED = f"{_LOOK} another scaling or compression earlier on; treat both alike"
-_RESIZED = "small, compressed, blurred or sharpened ones"
+_LOOK = "look at images of both: the forgery itself may do this, or another"
+_SCALED = "scale and compress both classes alike; the forgery itself may do this, too"
+_RESIZED = "small, compressed, blurred or sharpened"
+_CROPPED = (
+    "crop both classes alike; the forgery itself may do this, or a frame or padding"
+)
 PROPERTIES = (
     Property("file type", _ALIKE),
     Property("file size", _ALIKE),
@@ -69,21 +72,11 @@ PROPERTIES = (
     Property("JPEG compression", _ALIKE),
     Property("metadata", "remove EXIF, profiles and comments (--fix DEST)"),
     Property(
-        "colour",
-        f"{_LOOK} another camera or editor; look at images of both",
-        "ones in other light or from another camera",
+        "colour", f"{_LOOK} camera or editor", "in other light or from other cameras"
     ),
-    Property(
-        "brightness and contrast",
-        f"{_LOOK} another exposure; look at images of both",
-        "dark, bright or flat ones",
-    ),
+    Property("brightness and contrast", f"{_LOOK} exposure", "dark, bright or flat"),
     Property("sharpness", _SCALED, _RESIZED),
-    Property(
-        "border pixels",
-        f"{_LOOK} a frame, padding or another crop; crop both alike",
-        "ones with another border or crop",
-    ),
+    Property("border pixels", _CROPPED, "cropped or framed in another way"),
     Property("power spectrum", _SCALED, _RESIZED),
 )
 

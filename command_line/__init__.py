@@ -2,6 +2,7 @@
 
 `parser.py`: the parser, the types of its values, and how lines and errors are printed.
 `flags.py`: the flags that several scripts take, and those of a training.
+`compute.py`: how networks run, as the flags say; apart, because it imports torch.
 `maps.py`: those of the two scripts that draw maps, and the images that they name.
 """
 
@@ -19,7 +20,6 @@ from command_line.flags import (
     add_seed_flag,
     add_source_flags,
     add_split_flag,
-    take_compute,
     take_fields,
     take_recipe,
 )
@@ -50,7 +50,6 @@ __all__ = [
     "run",
     "say",
     "take",
-    "take_compute",
     "take_fields",
     "take_recipe",
 ]

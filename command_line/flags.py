@@ -17,7 +17,6 @@ from files.bounds import (
 )
 from files.names import DEFAULT_MODEL, FIGURES_DIR
 from files.recipe import GROUPS, RECIPES, Keeping, Recipe, spell
-from hardware import Compute, prepare_compute
 
 T = TypeVar("T")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -144,20 +143,6 @@ def add_device_flags(parser: argparse.ArgumentParser, *, workers: bool = True) -
             help="processes that read images (default: up to 8 with a GPU; on a CPU 0, "
             "which reads in the main process, large images in several threads)",
         )
-
-
-def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Compute:
-    """Return how the networks run, as the flags of `add_compute_flags` say.
-
-    Raises:
-        ValueError: there is no such device, or it does not have this precision.
-    """
-    return prepare_compute(
-        args.device,
-        args.precision,
-        batch_size=batch_size or getattr(args, "batch_size", 1),
-        workers=getattr(args, "workers", None),
-    )
 
 
 def add_seed_flag(parser: argparse.ArgumentParser) -> None:

@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
+from command_line.compute import take_compute
 from command_line.flags import (
     add_checkpoint_flag,
     add_compute_flags,
     add_dataset_flag,
     add_figures_flag,
     add_model_flag,
-    take_compute,
 )
 from command_line.parser import Parser, say, take
 from explaining.judged_images import JudgedImages, Pictures, judge_images

@@ -33,18 +33,11 @@ class ReliabilityBins(NamedTuple):
 def compute_reliability_bins(
     fake_scores: ArrayLike, labels: ArrayLike
 ) -> ReliabilityBins:
-    """Bin P(fake) and compare each bin's mean score with its share of fakes.
-
-    Args:
-        fake_scores: (N,) probabilities of 'fake'.
-        labels: (N,) 0 (real) or 1 (fake).
+    """Bin P(fake) (N,) and compare each bin's mean score with its share of fakes.
 
     Returns:
         Up to 15 bins with about equally many samples, at least ten each (one bin for
         fewer than twenty samples). Equal scores share a bin.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
     """
     scores, labels, starts, ends = _bin_scores(fake_scores, labels)
     counts = ends - starts
@@ -72,10 +65,7 @@ class ScoreNeighbours(NamedTuple):
 def count_neighbours(
     fake_scores: ArrayLike, labels: ArrayLike
 ) -> list[ScoreNeighbours]:
-    """Count the fakes in each bin of `compute_reliability_bins`, lowest first.
-
-    Args and Raises: as there.
-    """
+    """Count the fakes in each bin of `compute_reliability_bins`, lowest first."""
     scores, labels, starts, ends = _bin_scores(fake_scores, labels)
     columns = scores[starts], scores[ends - 1], np.add.reduceat(labels, starts)
     rows = zip(*(of.tolist() for of in (*columns, ends - starts)), strict=True)
@@ -176,18 +166,13 @@ def compute_calibration_test(
 
     Args:
         fake_scores: (N,) probabilities of 'fake'.
-        labels: (N,) 0 (real) or 1 (fake).
         group_index: (N,) the number of each sample's group. The bins' errors then vary
             as their sums do among groups of one class.
-        num_draws: how many times.
-        seed: the same seed draws the same labels.
+        num_draws, seed: how many times, by what chance.
 
     Returns:
         The mean of the drawn ECEs and the one-sided p-value, (1 + draws at least as
         large) / (1 + draws).
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
 
     Source:
         Bröcker & Smith 2007, consistency resampling. Deviations: only labels are drawn,
@@ -227,9 +212,7 @@ def _draw_group_errors(
 ) -> np.ndarray:
     """Draw the bins' sums of errors, (draws, bins), as groups of each kind vary.
 
-    Args:
-        sums: (G, bins) the errors of each group.
-        kinds: (G,) what its labels are.
+    `sums` holds the errors of each group, (G, bins), `kinds` what its labels are, (G,).
     """
     spreads = np.empty_like(sums)
     for kind in np.unique(kinds):
@@ -293,16 +276,12 @@ def choose_calibration(differences: ArrayLike, labels: ArrayLike) -> Calibration
 
     Args:
         differences: (N,) fake's logit minus real's.
-        labels: (N,) 0 (real) or 1 (fake).
 
     Returns:
         The simplest of temperature 1, a temperature, and a temperature with a bias that
         no richer one beats: in ten folds, each judged with the fit to the others, the
         mean log loss must fall by more than 1.64 standard errors (one-sided 5 %). If a
         class has one sample, temperature 1.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
     """
     differences, labels = check_scores_and_labels(differences, labels)
     chosen = Calibration()
@@ -338,7 +317,6 @@ def fit_calibration(
 
     Args:
         differences: (N,) fake's logit minus real's.
-        labels: (N,) 0 (real) or 1 (fake).
         with_bias: fit a bias too; else it is 0.
 
     Returns:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from files.names import FAKE, REAL
-from metrics.samples import check_scores_and_labels, index_groups
+from metrics.samples import check_samples, check_scores_and_labels, index_groups
 
 # The variance expected of an AUC counts for as many samples.
 _PRIOR_SAMPLES = 15
@@ -46,7 +46,6 @@ def compute_delong_interval(
 
     Args:
         fake_scores: (N,) finite numbers, higher is more fake.
-        labels: (N,) 0 (real) or 1 (fake).
         groups: (N,) names; samples of one group count as one draw, not several.
         confidence: nominal coverage, in (0, 1).
 
@@ -57,9 +56,6 @@ def compute_delong_interval(
         P**k = (1 - confidence) / 2. Equal scores throughout give [0.5, 0.5]; a class of
         one sample, which has no variance, gives [0, 1].
 
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
-
     Source:
         DeLong et al. 1988, by the midranks of Sun & Xu 2014 (O(N log N)); with
         groups Obuchowski 1997. Deviations, each justified by
@@ -68,14 +64,15 @@ def compute_delong_interval(
         Hanley & McNeil's (Newcombe 2006, method 5), because with few samples DeLong's
         is too small exactly when the AUC is too high.
     """
-    scores, labels = check_scores_and_labels(fake_scores, labels)
-    group_index = index_groups(groups, labels.size)
+    samples = check_samples(fake_scores, labels, groups=groups)
+    scores, labels, units = samples.scores, samples.labels, samples.units
+    alone = np.arange(labels.size)
+    group_index = alone if groups is None else samples.group_index
     aucs, covariance = compute_aucs_and_covariance(scores[None], labels, group_index)
     variance = np.maximum(covariance[0, 0], 0)  # rounding can leave it below 0
     auc, standard_error = float(aucs[0]), float(np.sqrt(variance))
-    num_units = _count_units(labels, group_index)
     if auc in (0.0, 1.0):
-        num_pairs = max(min(*num_units, (group_index.max() + 1) // 2), 1)
+        num_pairs = max(min(units.smaller, units.total // 2), 1)
         bound = float(((1 - confidence) / 2) ** (1 / num_pairs))
         ends = (bound, 1.0) if auc == 1.0 else (0.0, 1.0 - bound)
         return AucInterval(auc, *ends, standard_error, "exact bound, separated classes")
@@ -84,21 +81,14 @@ def compute_delong_interval(
     if variance > 0:
         sizes = np.bincount(labels)
         if groups is not None:  # as many independent samples as vary like these
-            alone = np.arange(labels.size)
             _, single = compute_aucs_and_covariance(scores[None], labels, alone)
-            sizes = np.clip(sizes * single[0, 0] / variance, num_units, sizes)
-        share = _PRIOR_SAMPLES / (_PRIOR_SAMPLES + num_units.min())
+            sizes = np.clip(sizes * single[0, 0] / variance, units[:2], sizes)
+        share = _PRIOR_SAMPLES / (_PRIOR_SAMPLES + units.smaller)
         variance += share * (_expect_variance(auc, *sizes) - variance)
-    margin = _get_margin(confidence, num_units.min() - 1)
+    margin = _get_margin(confidence, units.smaller - 1)
     margin *= np.sqrt(variance) / (auc * (1 - auc))
     low, high = special.expit(special.logit(auc) + np.array([-margin, margin]))
     return AucInterval(auc, float(low), float(high), standard_error, "DeLong, logit")
-
-
-def _count_units(labels: np.ndarray, group_index: np.ndarray) -> np.ndarray:
-    """Count the groups with real and with fake samples."""
-    counts = (np.bincount(group_index[labels == c]) for c in (REAL, FAKE))
-    return np.array([np.count_nonzero(of) for of in counts])
 
 
 def _expect_variance(auc: float, num_real: float, num_fake: float) -> float:
@@ -120,7 +110,6 @@ def compute_paired_delong_test(
 
     Args:
         fake_scores_a, fake_scores_b: (N,) finite numbers, higher is more fake.
-        labels: (N,) 0 (real) or 1 (fake), common to both.
         groups: (N,) names; samples of one group count as one draw.
         confidence: coverage of the interval of the difference.
 
@@ -128,9 +117,6 @@ def compute_paired_delong_test(
         Both AUCs, their difference, its interval, z and the two-sided p-value.
         Detectors that order the samples alike have z = 0 and p = 1; a difference
         without variance cannot be judged, and z, p and interval are NaN.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
 
     Source: DeLong et al. 1988; Sun & Xu 2014; with groups Obuchowski 1997.
     """

@@ -152,23 +152,14 @@ class RocBand(NamedTuple):
 
 
 def compute_roc_curve(samples: Samples) -> RocCurve:
-    """Compute every point of the ROC curve, positive class fake.
-
-    Returns:
-        The origin at threshold infinity, then a point for each distinct score.
-    """
+    """Compute the ROC curve: from the origin a point for each distinct score."""
     fp, tp = (np.append(0, of) for of in samples.in_order.count_positives())
     thresholds = np.append(np.inf, samples.in_order.thresholds)
     return RocCurve(fp / fp[-1], tp / tp[-1], thresholds)
 
 
 def compute_roc_band(samples: Samples, curve: RocCurve, *, seed: int = 0) -> RocBand:
-    """Compute the pointwise 95 % band of the ROC curve.
-
-    Args:
-        samples: what was judged.
-        curve: their ROC curve.
-        seed: of the draws.
+    """Compute the pointwise 95 % band of the samples' ROC curve.
 
     Returns:
         The intervals of `compute_tpr_intervals` at rates dense near 0 and 1 and, if the
@@ -259,7 +250,7 @@ def compute_point(
         samples: what was judged.
         called_fake: bool (N,), the verdicts.
         prevalence: share of fakes where the detector is to be used, in (0, 1).
-        seed: of the draws behind `ppv` and `npv`.
+        seed: of the draws.
 
     Returns:
         `fpr`, `fnr` and, with a prevalence, `ppv` (how many of the samples called fake

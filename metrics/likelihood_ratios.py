@@ -42,16 +42,12 @@ def fit_llr_calibration(scores: ArrayLike, labels: ArrayLike) -> LlrCalibration:
 
     Args:
         scores: (N,) finite numbers, higher is more fake, such as logit differences.
-        labels: (N,) 0 (real) or 1 (fake).
 
     Returns:
         The line of a logistic regression in which both classes weigh alike, so that
         it holds no prior. Its targets are Platt's, so even separable classes get a
         finite slope: the ratios of n samples a class are typically about n. Equal
         scores get the slope 0: no evidence.
-
-    Raises:
-        ValueError: for input that `check_scores_and_labels` refuses.
 
     Source:
         Brümmer & du Preez 2006 (prior-free logistic regression); Platt 1999, section

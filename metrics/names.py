@@ -4,9 +4,8 @@ A new metric is one more row. If its formula takes a `Tally`, it is resampled li
 others, and stands in the terminal, the JSON file, the report and docs/numbers.md.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -267,16 +266,6 @@ METRICS: dict[str, Metric] = {
 def list_columns(table: str) -> list[Metric]:
     """Return the metrics that a table has columns for, as `Metric.columns` names it."""
     return [metric for metric in METRICS.values() if table in metric.columns]
-
-
-def get_interval(numbers: Mapping[str, Any], name: str) -> list[float] | None:
-    """Return the interval beside a number, None if it has none.
-
-    Args:
-        numbers: of an analysis, or of one of its operating points.
-        name: the number's key.
-    """
-    return numbers.get(f"{name}_interval")
 
 
 def compute_weighted_metrics(

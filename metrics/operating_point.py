@@ -81,7 +81,6 @@ def choose_operating_point(
 
     Args:
         logits: (N, 2), real first.
-        labels: (N,) 0 (real) or 1 (fake).
         max_fpr, fpr_confidence: as for `choose_threshold`.
 
     Raises:
@@ -139,7 +138,6 @@ def choose_threshold(
 
     Args:
         fake_scores: (N,) validation scores, after calibration if there is one.
-        labels: (N,) 0 (real) or 1 (fake).
         max_fpr: the largest share of these real samples called fake, in [0, 1), within
             which to find the most fakes; other real samples exceed it about half the
             time. None makes both errors equally frequent.

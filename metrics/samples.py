@@ -23,15 +23,11 @@ _MAX_FOLDS = 10
 def check_scores_and_labels(
     fake_scores: ArrayLike, labels: ArrayLike, *, probabilities: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and labels as checked arrays.
+    """Return scores, float64 (N,), and labels, int64 (N,).
 
     Args:
-        fake_scores: (N,) numbers, higher is more fake.
-        labels: (N,) 0 (real) or 1 (fake), both present.
-        probabilities: also require scores in [0, 1].
-
-    Returns:
-        Scores float64 (N,) and labels int64 (N,).
+        fake_scores: finite numbers, higher is more fake; of `probabilities` in [0, 1].
+        labels: 0 (real) or 1 (fake), both present.
 
     Raises:
         ValueError: for anything else; the message says what was given.
@@ -332,11 +328,8 @@ def number_folds(
 ) -> np.ndarray:
     """Number the fold of each sample, (N,), for cross-fitting: up to ten folds.
 
-    Args:
-        labels: (N,) 0 (real) or 1 (fake).
-        group_index: (N,) the number of each sample's group; a fold holds whole groups.
-            Without them it holds runs of neighbours within each class, like the frames
-            of one video in a sorted listing.
+    A fold holds whole groups. Without groups it holds runs of neighbours within each
+    class, like the frames of one video in a sorted listing.
     """
     num_folds = min(_MAX_FOLDS, *np.bincount(labels, minlength=2))
     if group_index is not None:

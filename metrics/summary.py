@@ -51,14 +51,10 @@ def compute_metrics(
 
     Args:
         fake_scores: (N,) probabilities of 'fake'.
-        labels: (N,) 0 (real) or 1 (fake).
         threshold: a score at or above it is called fake.
 
     Returns:
         As `measure_samples`.
-
-    Raises:
-        ValueError: for input that `check_samples` refuses.
     """
     samples = check_samples(fake_scores, labels, threshold, fake_scores=fake_scores)
     return measure_samples(samples)
@@ -122,20 +118,9 @@ def measure_condition(
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compute what is shown of a detector under one disturbance.
+    """Compute each metric that has a column in 'robustness', its interval beside it.
 
-    Args:
-        scores: (N,), what samples are ranked by, higher is more fake.
-        fake_scores: (N,) P(fake).
-        labels: int (N,).
-        threshold: of P(fake).
-        seed: of the bootstrap.
-
-    Returns:
-        Each metric with a column in 'robustness', its 95 % interval or None beside it.
-
-    Raises:
-        ValueError: for what `check_samples` refuses.
+    Args: as for `check_samples`; the threshold is one of P(fake).
     """
     samples = check_samples(scores, labels, threshold, fake_scores=fake_scores)
     numbers = compute_summary(samples, seed=seed)
@@ -163,9 +148,6 @@ def compute_summary(
         Further `operating_points`, `cllr_in_words`, and `intervals`, which says how
         they were made. `notes` are sentences for the user: why a number is missing, or
         what to beware of.
-
-    Raises:
-        ValueError: as for `bootstrap_metrics`.
     """
     numbers = measure_samples(samples)
     _drop_tpr_of_few_groups(numbers, samples)

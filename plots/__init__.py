@@ -1,5 +1,7 @@
 """Draw numbers as figures, tables and parts of pages; nothing here changes its input.
 
+A function `plot_...(axes, ...)` draws on the axes that it is given and returns them.
+
 Start at `curves.py`: ROC, DET, precision-recall. `scores.py`: histogram, reliability,
 confusion matrix. `tables.py`: numbers as text. `style.py`: how it looks, with all
 colours. `save_analysis.py`: all files of an analysis.

@@ -37,16 +37,9 @@ _FALSE_NEGATIVES = "False-negative rate (fake called real)"
 
 
 def plot_roc(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
-    """Draw ROC curves, and below them the same curves with small FPRs stretched.
+    """Draw ROC curves, and below the axes the same curves with small FPRs stretched.
 
     A single detector also has its P(real) and its marked points.
-
-    Args:
-        axes: where to draw; the stretched panel hangs below them.
-        analyses: one detector, or several to overlay.
-
-    Returns:
-        The same axes.
     """
     edge = _find_edge(analyses, "num_real")
     stretched = axes.inset_axes((0, -0.71, 1, 0.46))
@@ -88,13 +81,6 @@ def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
 
     A rate of 0 has no normal deviate: it is drawn at half an error of the largest
     class, where the axis says 0. Straight lines between ROC points are bent here.
-
-    Args:
-        axes: where to draw.
-        analyses: one detector, or several to overlay, such as one detector's subsets.
-
-    Returns:
-        The same axes.
 
     Source: Martin et al. 1997, "The DET curve in assessment of detection task
     performance".
@@ -148,8 +134,6 @@ def plot_precision_recall(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
 
     Recall steps from threshold to threshold; the area below the steps is the average
     precision. The band is the ROC curve's at the samples' share of fakes.
-
-    Args and Returns: as for `plot_det`.
 
     Source: Davis and Goadrich 2006, "The relationship between precision-recall and
     ROC curves", for the band.

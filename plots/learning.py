@@ -70,16 +70,7 @@ def _build_title(kind: str, title: str, run: TrainingRun) -> str:
 
 
 def plot_curves(axes: Axes, run: TrainingRun, quantity: str) -> Axes:
-    """Draw a quantity's three curves, chance, and the epoch of the best checkpoint.
-
-    Args:
-        axes: where to draw.
-        run: a run of a history file.
-        quantity: loss or acc.
-
-    Returns:
-        The same axes.
-    """
+    """Draw the curves of 'loss' or 'acc', chance, and the best checkpoint's epoch."""
     num_epochs = len(run[f"train_{quantity}"])
     epochs = range(1, num_epochs + 1)
     for split, (name, line_style) in _STYLES.items():
@@ -131,16 +122,11 @@ def describe_run(run: TrainingRun) -> str:
 
 
 def describe_chance(run: TrainingRun, quantity: str) -> list[tuple[float, str]]:
-    """Return what a detector reaches that knows nothing about its image.
+    """Return what a detector reaches that knows nothing about its image, in words too.
 
-    Args:
-        run: a run of a history file.
-        quantity: loss or acc.
-
-    Returns:
-        Values and what to call them. The accuracy is that of always answering the
-        larger class, which differs between splits of different proportions. It is 50 %
-        if the run does not record how many images there are.
+    The accuracy is that of always answering the larger class, which differs between
+    splits of different proportions. It is 50 % if the run does not record how many
+    images there are.
     """
     if quantity == "loss":
         return [(math.log(2), "chance: P(fake) = 0.5 for all, 0.693")]

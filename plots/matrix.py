@@ -66,15 +66,7 @@ def build_auc_rows(matrix: AucMatrix) -> tuple[list[str], list[list[Any]]]:
 
 
 def plot_auc_matrix(axes: Axes, matrix: AucMatrix) -> Axes:
-    """Draw the AUCs as a heat map, red below chance, framed if trained on it.
-
-    Args:
-        axes: where to draw.
-        matrix: of `build_auc_matrix`.
-
-    Returns:
-        The same axes.
-    """
+    """Draw the AUCs as a heat map, red below chance, framed if trained on it."""
     rows = [[matrix.cells[d, e] for e in matrix.datasets] for d in matrix.detectors]
     grid = np.array([[analysis.numbers["auc"] for analysis in row] for row in rows])
     axes.imshow(grid, cmap="RdBu", vmin=0, vmax=1, aspect="auto")

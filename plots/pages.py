@@ -58,12 +58,7 @@ def save_page(page: str, path: str | Path) -> None:
 
 
 def render_page(template: Path, **values: Any) -> str:
-    """Fill a template.
-
-    Args:
-        template: its file.
-        values: the names in it; all are escaped.
-    """
+    """Fill a template's names with values, which are escaped."""
     folders = [template.parent, FRAME.parent]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders, encoding="utf-8"),
@@ -84,12 +79,7 @@ def tie(text: str) -> str:
 
 
 def embed_plot(draw: Callable[[Axes], object], alt: str) -> Picture:
-    """Draw on axes as `plots.style.save_plot` does, as a drawing that can be enlarged.
-
-    Args:
-        draw: draws on the axes it is given.
-        alt: what it shows.
-    """
+    """Draw on axes like `plots.style.save_plot`, as a drawing that can be enlarged."""
     with matplotlib.rc_context(_SVG):
         picture = _save(build_plot(draw), alt, "svg", bbox_inches="tight")
     if len(picture.source) > MOST_SVG_BYTES:

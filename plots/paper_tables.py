@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from files.names import make_printable
-from metrics.names import get_interval, list_columns
-from plots.style import format_with_interval
+from metrics.names import list_columns
+from plots.style import format_with_interval, get_interval
 from plots.tables import name_by_letters
 from scores.analysis import Analysis, Comparison
 

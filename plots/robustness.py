@@ -6,8 +6,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metrics.names import Metric, get_interval, list_columns
-from plots.style import GREY, escape_dollars, get_line_style, wrap_title
+from metrics.names import Metric, list_columns
+from plots.style import (
+    GREY,
+    escape_dollars,
+    get_interval,
+    get_line_style,
+    wrap_title,
+)
 
 _NUM_COLUMNS = 4
 

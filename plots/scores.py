@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 
 from files.names import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
-from metrics.names import METRICS, get_interval
+from metrics.names import METRICS
 from plots.style import (
     CLASS_COLORS,
     FAKE_COLOR,
@@ -18,6 +18,7 @@ from plots.style import (
     finish_axes,
     format_percent,
     format_with_interval,
+    get_interval,
 )
 from scores.analysis import Analysis
 from scores.score_sets import ScoreSet
@@ -30,13 +31,6 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
     """Draw how many samples of each class have which score; single ones show too.
 
     A bin ends at the threshold, so each bin lies on one side of it.
-
-    Args:
-        axes: where to draw.
-        analysis: the detector.
-
-    Returns:
-        The same axes.
     """
     scores = analysis.scores
     threshold = _place_threshold(scores)
@@ -90,9 +84,7 @@ def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:
     """Draw the share of fakes in each bin of P(fake), with exact 95 % intervals.
 
     Bins with fewer than ten samples are hollow, and no line joins them. Exact intervals
-    need independent samples, so samples in groups get none.
-
-    Args and Returns: as for `plot_score_histogram`; `analysis` has `bins`.
+    need independent samples, so samples in groups get none. `analysis` has `bins`.
     """
     counts, unit = analysis.bins.counts, analysis.scores.unit
     axes.plot([0, 1], [0, 1], color=GREY, ls=":", label="perfectly calibrated")
@@ -135,9 +127,7 @@ def plot_tippett(axes: Axes, analysis: Analysis) -> Axes:
     """Draw which share of each class has a likelihood ratio above each value.
 
     At an LR of 1, the share that the fakes' curve has lost and the share left of the
-    real samples' curve are misleading evidence.
-
-    Args and Returns: as for `plot_score_histogram`; the scores have `llrs`.
+    real samples' curve are misleading evidence. The scores have `llrs`.
 
     Source: Evett and Buckleton 1996, "Statistical analysis of STR data", after Tippett
     et al. 1968.
@@ -171,10 +161,7 @@ def _describe_misled(log_ratios: np.ndarray, label: int) -> str:
 
 
 def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
-    """Draw counts and rates of true against called class, shaded by the rate.
-
-    Args and Returns: as for `plot_score_histogram`.
-    """
+    """Draw counts and rates of true against called class, shaded by the rate."""
     numbers = analysis.numbers
     counts = np.array(numbers["confusion_matrix"])
     shares = counts / counts.sum(axis=1, keepdims=True)

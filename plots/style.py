@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from files.atomic import write_atomically
 from files.names import FAKE, REAL
-from metrics.names import get_interval
 
 DPI = 150
 PLOT_DPI = 220  # about 300 in a paper's column of 8.5 cm
@@ -65,6 +64,11 @@ def format_number(value: float | None, *, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def get_interval(numbers: Mapping[str, Any], name: str) -> list[float] | None:
+    """Return the interval beside a number, of an analysis or of an operating point."""
+    return numbers.get(f"{name}_interval")
+
+
 def format_with_interval(
     numbers: Mapping[str, Any], name: str, *, digits: int = 3, percent: bool = False
 ) -> str:
@@ -107,11 +111,7 @@ def _add_title_and_grid(axes: Axes, title: str) -> None:
 
 
 def save_plot(draw: Callable[[Axes], object], path: str | Path) -> None:
-    """Draw on new axes, which have one size in all figures, and save them as PNG.
-
-    Args:
-        draw: draws on the axes it is given, and beside them.
-        path: written whole or not at all.
+    """Save as PNG what is drawn on new axes, which have one size in all figures.
 
     Raises:
         OSError: the file cannot be written.

@@ -6,8 +6,8 @@ from string import ascii_uppercase
 from typing import Any
 
 from files.names import make_printable
-from metrics.names import METRICS, Metric, get_interval, list_columns
-from plots.style import format_number, format_with_interval
+from metrics.names import METRICS, Metric, list_columns
+from plots.style import format_number, format_with_interval, get_interval
 from scores.analysis import Analysis, Comparison
 
 _WIDTH = 100

@@ -8,10 +8,10 @@ from files.atomic import check_output
 from files.names import CLASS_NAMES, shorten
 from files.provenance import describe_call, describe_file
 from hardware import show_progress
-from metrics.names import METRICS, get_interval
+from metrics.names import METRICS
 from plots.pages import render_page, save_page
 from plots.paper_tables import build_detectors, build_tests
-from plots.style import format_number, format_with_interval
+from plots.style import format_number, format_with_interval, get_interval
 from plots.tables import format_ends
 from reporting.figures import (
     draw_analysis,
@@ -28,6 +28,10 @@ from scores.analysis import compare_detectors
 
 TEMPLATE = Path(__file__).with_name("report.html")
 _PACKAGES = ("scipy", "scikit-learn", "matplotlib", "grad-cam")
+_USED_IN_TEMPLATE = (
+    *(draw_mistake, format_ends, format_number, format_with_interval),
+    *(get_interval, shorten),
+)
 
 
 def name_report(checkpoint_paths: Sequence[Path], folder: str | Path) -> Path:
@@ -71,9 +75,8 @@ def write_report(
         settings=settings,
         call=called,
         class_names=CLASS_NAMES,
-        draw_mistake=draw_mistake,
-        shorten=shorten,
-        format_with_interval=format_with_interval,
+        metrics=METRICS.values(),
+        **{function.__name__: function for function in _USED_IN_TEMPLATE},
     )
     save_page(page, output)
 
@@ -93,7 +96,7 @@ def _build_part(
     run: Run, settings: Settings, versions: Mapping[str, str], *, brief: bool
 ) -> dict[str, Any]:
     """Return what the template shows of one run."""
-    history, record = run.training.history, run.detector.record
+    record = run.detector.record
     flags = [
         (f"--{n}".replace("_", "-"), str(v)[:200]) for n, v in record.flags.items()
     ]
@@ -106,31 +109,20 @@ def _build_part(
         "samples": draw_samples(run),
         "flags": flags,
         "learning": draw_learning(run),
-        "numbers": list_numbers(run.analysis.numbers),
         "figures": draw_analysis(run.analysis, brief=brief),
         "means": draw_means(run),
         "card": build_card(run),
         "commands": list_commands(run, settings),
-        "files": [run.detector.provenance]
-        + ([describe_file(history.path)] if history.run else []),
+        "files": _list_files(run),
         "versions": [(n, trained.get(n, "-"), versions.get(n, "-")) for n in names],
     }
 
 
-def list_numbers(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every number as a row: its name, value, interval and definition.
-
-    Args:
-        numbers: of an analysis.
-    """
-    return [
-        {
-            "name": metric.words,
-            "value": numbers[name],
-            "text": format_number(numbers[name]),
-            "interval": get_interval(numbers, name) or (),
-            "range": format_ends(numbers, metric),
-            "definition": metric.definition,
-        }
-        for name, metric in METRICS.items()
-    ]
+def _list_files(run: Run) -> list[tuple[str, str]]:
+    """Return what the page was made of, and the SHA-256 of each."""
+    history, scores = run.training.history, run.analysis.scores
+    files = [run.detector.provenance]
+    files += [describe_file(history.path)] if history.run else []
+    images = f"file names of the {scores.split} images"
+    digests = [(file["path"], file["sha256"]) for file in files]
+    return [*digests, (images, scores.provenance["file_names_sha256"])]

@@ -120,28 +120,27 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
         for name, detector in zip(names, detectors, strict=True)
     ]
     trainings = [find_training(detector, settings) for detector in detectors]
-    score_sets = [
-        build_score_set(*parts, parts[-1].score(parts[1], compute), split=source.split)
-        for parts in zip(names, datasets, detectors, strict=True)
-    ]
-    score_sets = show_progress(tell_apart(score_sets), "report")
-    return [
-        Run(
-            detector,
-            analyse(scores, num_resamples=settings.num_resamples, seed=settings.seed),
-            training,
-            explain_detector(
-                scores,
+    score_sets = tell_apart(
+        [
+            build_score_set(
+                name,
                 dataset,
                 detector,
-                compute=compute,
-                num_mistakes=6 if len(detectors) == 1 else 3,
-            ),
-        )
-        for scores, dataset, detector, training in zip(
-            score_sets, datasets, detectors, trainings, strict=True
-        )
+                detector.score(dataset, compute),
+                split=source.split,
+            )
+            for name, dataset, detector in zip(names, datasets, detectors, strict=True)
+        ]
+    )
+    num_mistakes = 6 if len(detectors) == 1 else 3
+    maps = [
+        explain_detector(*parts, compute=compute, num_mistakes=num_mistakes)
+        for parts in zip(score_sets, datasets, detectors, strict=True)
     ]
+    options = {"num_resamples": settings.num_resamples, "seed": settings.seed}
+    analyses = [analyse(scores, **options) for scores in show_progress(score_sets)]
+    together = zip(detectors, analyses, trainings, maps, strict=True)
+    return [Run(*parts) for parts in together]
 
 
 def _get_dataset(detector: Detector) -> str:

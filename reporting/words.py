@@ -14,7 +14,7 @@ from scores import describe_fake_score
 
 # Grades by the lower end of the AUC's interval: a convention of ours (docs/report.md).
 _GRADES = (
-    (0.99, "It separates the classes almost without error."),
+    (0.99, "It separates the classes nearly without error."),
     (0.9, "It separates the classes well."),
     (0.7, "It separates the classes, with many errors."),
     (0.5, "It separates the classes poorly, but better than chance."),

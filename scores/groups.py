@@ -117,14 +117,6 @@ def compute_group_scores(
 ) -> GroupScores:
     """Average the scores of each group, to judge a video by its frames.
 
-    Args:
-        fake_scores: (N,) finite numbers, higher is more fake.
-        labels: (N,) 0 (real) or 1 (fake).
-        groups: (N,) names.
-
-    Returns:
-        One score and label per group.
-
     Raises:
         ValueError: a group holds real and fake samples, or input is refused.
     """
@@ -148,14 +140,7 @@ def compute_group_scores(
 
 
 def find_leaks(groups_by_split: Mapping[str, Iterable[str]]) -> list[Leak]:
-    """Find groups that are in more than one split.
-
-    Args:
-        groups_by_split: split name -> groups of its samples.
-
-    Returns:
-        A `Leak` for each pair of splits that share groups; empty if there is none.
-    """
+    """Return a `Leak` for each pair of splits (name -> groups) that share groups."""
     sets = {split: set(groups) for split, groups in groups_by_split.items()}
     return [
         Leak(first, second, tuple(sorted(sets[first] & sets[second])))

@@ -92,6 +92,4 @@ def serve(app: Any, listening: socket.socket, *, most_bytes: int) -> None:
     try:
         server.run()
     finally:
-        for channel in list(server.active_channels.values()):  # browsers keep theirs
-            channel.handle_close()
         server.close()

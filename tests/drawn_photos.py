@@ -1,4 +1,4 @@
-"""Small pictures of nothing, all different, and datasets of them."""
+"""Small pictures without a subject, all different, and datasets of them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -46,13 +46,13 @@ def write_dataset(
     *,
     suffixes: tuple[str, str] = (".jpg", ".jpg"),
 ) -> Path:
-    """Write so many images of each class into each split, and return `root`.
+    """Write images of both classes into each split, and return `root`.
 
     Args:
         root: folder of the dataset.
-        sizes: split -> images of each class.
+        sizes: images of each class, by split.
         save: called with image, path, label and the image's number in its class.
-        suffixes: of the files of both classes.
+        suffixes: of both classes' files.
     """
     seed = 0
     for split, size in sizes.items():

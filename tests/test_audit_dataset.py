@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 from drawn_photos import save_again, save_alike, write_dataset
 from PIL import Image
-from script_helpers import run_script
 
 import audit_dataset as script
-from command_line import parser
 from files.names import FAKE
 
 ENDINGS = (".png", ".json", ".html")
@@ -128,23 +126,3 @@ def test_bad_input_is_refused_before_anything_is_written(
 
     one_line(error)
     assert not (root.parents[1] / "figures").exists()
-
-
-def test_a_class_that_would_be_left_empty_is_refused_after_the_audit(tmp_path):
-    root = write_dataset(tmp_path / "data" / "faces", {"train": 2, "test": 2})
-    for number, path in enumerate(sorted((root / "test" / "real").iterdir())):
-        path.write_bytes(b"nothing" * number)
-
-    with pytest.raises(ValueError, match="no real image in the split test"):
-        run(root, "--fix", str(tmp_path / "fixed"))
-
-    assert not (tmp_path / "fixed").exists()
-    assert load(root)["unreadable"][0]["reason"] == "the file is empty"
-
-
-def test_script_with_bad_input_exits_with_one_line_and_status_2(tmp_path):
-    result = run_script("audit_dataset.py", "-d", "none", "--data-root", tmp_path)
-
-    assert result.returncode == parser.USER_ERROR_STATUS
-    assert result.stderr.count("\n") == 1
-    assert "there is no dataset 'none'" in result.stderr

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from drawn_photos import draw_photo
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 from script_helpers import run_script
 
 import extract_faces
@@ -18,9 +18,10 @@ from extract_faces import Cropping, Haul, choose_splits, name_groups, read_frame
 from faces_dataset import read_crop_margin
 from files.names import SPLITS
 from loading import read_image
-from loading.face_finding import Face
+from loading.face_finding import Face, crop_face
 
 LANDMARKS = ((0.0, 0.0),) * 5
+FACE = Face((40, 30, 120, 130), 0.9, LANDMARKS)
 
 
 class OneFace:
@@ -28,7 +29,7 @@ class OneFace:
 
     def find(self, picture: Image.Image) -> list[Face]:
         corner = Face((0, 0, 20, 30), 0.8, LANDMARKS)
-        return [Face((40, 30, 120, 130), 0.9, LANDMARKS), corner]
+        return [FACE, corner]
 
 
 @pytest.fixture
@@ -77,6 +78,12 @@ def test_main_makes_a_dataset_whose_splits_share_no_source(sources, tmp_path, ca
         str(crop.relative_to(tmp_path / "own")) for crop in crops
     ]
     assert read_crop_margin(tmp_path / "own") == 1.5  # for whoever trains on it
+    (photo,) = [row for row in rows if row["source"].endswith("real/photo_2.jpg")]
+    whole = crop_face(read_image(Path(photo["source"])), FACE, margin=1.5)
+    difference = ImageChops.difference(
+        whole.resize((64, 64)), read_image(tmp_path / "own" / photo["crop"])
+    )
+    assert max(ImageStat.Stat(difference).mean) < 3
     video = [row for row in rows if row["source"].endswith("real/clip one.avi")]
     assert [row["seconds"] for row in video] == ["0.0", "1.0", "2.0"]
     boxes = {(r["left"], r["top"], r["bottom"], r["confidence"]) for r in rows}
@@ -139,6 +146,26 @@ def test_main_with_nothing_to_write_says_why_and_leaves_nothing(
 
     assert ("no face" in str(error.value)) == ("--least-height" in flags)
     assert [path.name for path in tmp_path.iterdir()] == ["sources"]
+
+
+def test_of_two_runs_at_once_the_first_one_done_keeps_its_dataset_whole(
+    sources, tmp_path, monkeypatch
+):
+    class Slow(OneFace):
+        def find(self, picture: Image.Image) -> list[Face]:
+            if not (tmp_path / "own").exists():
+                monkeypatch.setattr(extract_faces, "FaceFinder", OneFace)
+                clip = str(sources / "real" / "clip one.avi")
+                flags = ["--real", clip, "--shares", "1", "0", "0"]
+                assert extract_faces.main([*flags, "--to", str(tmp_path / "own")]) == 0
+            return super().find(picture)
+
+    monkeypatch.setattr(extract_faces, "FaceFinder", Slow)
+    with pytest.raises(OSError, match="own"):
+        run(sources, tmp_path / "own")
+    assert len(list((tmp_path / "own").glob("train/real/clip-one_*.jpg"))) == 3
+    assert len(list((tmp_path / "own").glob("*/*/*"))) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["own", "sources"]
 
 
 def test_main_ends_when_the_disk_is_full(sources, tmp_path, monkeypatch):

@@ -66,6 +66,7 @@ def test_grad_cam_of_another_layer_is_of_the_images_size_and_empty_if_it_is_dead
     dead = compute_grad_cam_maps(-images.abs(), [0, 1], OneConvolution())
 
     assert maps.shape == (2, 6, 6)
+    assert not torch.equal(maps, compute_grad_cam_maps(images, [0, 1], Normed()))
     assert 0 <= maps.min() < maps.max() <= 1
     assert not dead.any()
 
@@ -99,7 +100,7 @@ def test_grad_cam_visualization_follows_the_seed_for_bytes_and_floats(samples, m
     floats = [(SMALL.normalise(s[None])[0], label) for s, label in samples]
 
     def draw(data: list, seed: int) -> list[tuple[np.ndarray, int]]:
-        given = {"generator": torch.manual_seed(seed)}
+        given = {"generator": torch.Generator().manual_seed(seed)}
         return [get_grad_cam_visualization(data, model, **given) for _ in range(12)]
 
     first, again = draw(samples, 5), draw(floats, 5)

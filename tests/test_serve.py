@@ -18,13 +18,14 @@ pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
 
 pytestmark = pytest.mark.slow
-DROP = """([selector, base64, name]) => {
-  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+DROP = """([encoded, name]) => {
+  const bytes = Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
   const data = new DataTransfer();
   data.items.add(new File([bytes], name, { type: "image/png" }));
   const options = { dataTransfer: data, bubbles: true, cancelable: true };
-  document.querySelector(selector).dispatchEvent(new DragEvent("drop", options));
+  document.querySelector("#zone").dispatchEvent(new DragEvent("drop", options));
 }"""
+RESULT = "#result:not([hidden])"
 
 
 def start(checkpoint: Path, *flags: str) -> tuple[subprocess.Popen, str]:
@@ -60,26 +61,22 @@ def served(checkpoint):
 
 @pytest.fixture
 def page(browser_page, served):
-    """The page, opened; the test fails for an error in its console, or a request
-    that goes anywhere else."""
-    problems, requests = [], []
-    browser_page.on(
-        "console", lambda m: problems.append(m.text) if m.type == "error" else None
-    )
-    browser_page.on("pageerror", lambda error: problems.append(str(error)))
-    browser_page.on("request", lambda request: requests.append(request.url))
+    """The page, opened; no error in its console and no request elsewhere may follow."""
+    heard = []
+    browser_page.on("console", lambda message: heard.append(message.type))
+    browser_page.on("pageerror", lambda error: heard.append(str(error)))
+    browser_page.on("request", lambda request: heard.append(request.url))
     browser_page.goto(served[1])
     yield browser_page
-    assert problems == []
-    assert [u for u in requests if not u.startswith(("blob:", served[1]))] == []
+    assert [text for text in heard if not text.startswith(("blob:", served[1]))] == []
 
 
 def test_dropped_picture_gets_its_verdict_and_maps(page, faces_root):
     image = (faces_root / "test" / "fake" / "01.png").read_bytes()
 
-    page.evaluate(DROP, ["#zone", base64.b64encode(image).decode(), "01.png"])
+    page.evaluate(DROP, [base64.b64encode(image).decode(), "01.png"])
 
-    page.wait_for_selector("#result:not([hidden])")
+    page.wait_for_selector(RESULT)
     score = float(page.get_attribute("#score", "data-value"))
     assert page.inner_text("#headline") == "Called fake"
     assert f"{score:.3f}" in page.inner_text("#score")
@@ -99,7 +96,7 @@ def test_keyboard_alone_chooses_a_picture(page, faces_root):
     with page.expect_file_chooser() as chosen:
         page.keyboard.press("Enter")
     chosen.value.set_files(faces_root / "test" / "real" / "00.png")
-    page.wait_for_selector("#result:not([hidden])")
+    page.wait_for_selector(RESULT)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +119,7 @@ def test_page_fits_and_breaks_no_rule_of_accessibility(width, scheme, page, face
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     page.set_input_files("#file", faces_root / "test" / "fake" / "00.png")
-    page.wait_for_selector("#result:not([hidden])")
+    page.wait_for_selector(RESULT)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert find_violations(page) == []

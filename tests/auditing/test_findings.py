@@ -10,7 +10,7 @@ from scores.groups import Leak
 
 REAL = "train/real/p0_000.jpg"
 LEAK = Leak("train", "test", ("p7",))
-SPECTRUM, FILE_SIZE = PROPERTIES[-1], PROPERTIES[1]
+FILE_SIZE, COLOUR, SPECTRUM = PROPERTIES[1], PROPERTIES[5], PROPERTIES[-1]
 
 
 @pytest.fixture
@@ -81,31 +81,26 @@ def test_only_the_first_pairs_and_files_are_named(root):
 
 
 def test_a_shortcut_is_one_sentence_for_its_splits_with_what_to_do(root):
-    file, content = audit(
-        root,
-        shortcuts=[
-            *(make_shortcut("train", 0.55), make_shortcut("test", 0.9)),
-            *(make_shortcut("val", 0.7, SPECTRUM), make_shortcut("train", 0.4)),
-        ],
-    )
+    rows = (("train", 0.55), ("test", 0.9), ("train", 0.4))
+    shortcuts = [make_shortcut(*row) for row in rows]
+    shortcuts += [
+        make_shortcut("train", 0.91, SPECTRUM),
+        make_shortcut("val", 0.7, COLOUR),
+    ]
+
+    file, spectrum, colour = audit(root, shortcuts=shortcuts)
 
     assert str(file) == (
         "serious: file size alone separates the classes with AUC 0.970 [0.550, 0.990] "
         "in train, 0.970 [0.900, 0.990] in test (...): re-encode both classes alike "
         "(--fix DEST)"
     )
-    assert content.level == "look"
-    assert "then call" not in content.text
-
-
-def test_a_content_property_as_good_as_a_detector_is_serious_and_says_what_follows(
-    root,
-):
-    (finding,) = audit(root, shortcuts=[make_shortcut("train", 0.91, SPECTRUM)])
-
-    assert finding.level == "serious"
-    assert "a detector may learn this instead of the forgery" in finding.text
-    assert "real faces fake that differ in this alone: small, comp" in finding.text
+    assert (spectrum.level, colour.level) == ("serious", "look")
+    assert (
+        "and then call real faces fake only because they are small, comp"
+        in spectrum.text
+    )
+    assert "a detector may learn this" not in file.text + colour.text
 
 
 def test_findings_come_by_level_and_are_summed_up(root):

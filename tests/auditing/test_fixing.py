@@ -41,6 +41,7 @@ def plan(root: Path, get_group=None) -> dict[str, Fate]:
         ({VAL: None, TEST: None, TRAIN: None}, (REAL, TRAIN, VAL), f"equal to {TEST}"),
         ({VAL: 40, TEST: 60, TRAIN: 70}, (REAL, TRAIN, VAL), f"the same as {TEST}"),
         ({FAKE: None, TEST: None}, (REAL, FAKE, TEST), "equal pixels, both labels"),
+        ({TRAIN: 40}, (TRAIN,), f"the same as {REAL}"),
         ({FAKE: 40}, (), ""),  # a fake beside the photo that it was made from stays
         ({FAKE.replace("train", "test"): 40}, (REAL,), "as test/fake/z.jpg"),
         (

@@ -7,6 +7,7 @@ from interval_coverage import Setup
 from scipy import stats
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 4])
 def test_intervals_on_known_truth_cover_it(frames):
     # 100 repetitions have a standard error of 2.2 %: an honest 95 % interval covers

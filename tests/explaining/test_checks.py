@@ -21,6 +21,7 @@ from explaining.checks import (
     compute_mean,
     compute_rank_correlations,
     order_cells,
+    read_mask,
 )
 from files.checkpoint import CheckpointRecord
 from hardware import Precision
@@ -174,6 +175,9 @@ def test_removal_follows_the_calibrated_score_and_knows_where_the_network_looks(
     else:
         assert curve == pytest.approx([whole] + [without] * 16)
         assert area == pytest.approx((whole + without) / 32 + without * 15 / 16)
+        given = images, 0 * targets, orders, detector, Precision()
+        of_real = check_removal(*given, insert=False)["map"]["curve"]
+        assert of_real == pytest.approx([1 - score for score in curve])
 
 
 def test_mask_shares_by_hand():
@@ -209,6 +213,7 @@ def test_check_masks_knows_whether_maps_point_at_the_planted_part(tmp_path):
     assert not elsewhere["passed"]
     assert "do not point at it" in elsewhere["sentence"]
     assert check_masks(make_map(ELSEWHERE), [mask, *[None] * 5]) is None
+    assert read_mask(mask, (8, 16)).shape == (8, 16)
 
 
 def test_compute_mean_by_hand():

@@ -4,31 +4,21 @@ import io
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from files.tensors import guess_network, load_model_state, load_tensors, save_tensors
+from files.tensors import load_model_state, load_tensors, save_tensors
 
 VALUE = {"weights": [torch.arange(6.0).view(2, 3)] * 2, "name": "寿", "no": None}
+save_legacy = partial(torch.save, _use_new_zipfile_serialization=False)
 
 
-def write_zip(value: object, path: Path) -> None:
-    """Save as torch does today."""
-    torch.save(value, path)
-
-
-def write_legacy(value: object, path: Path) -> None:
-    """Save as torch did before 1.6."""
-    torch.save(value, path, _use_new_zipfile_serialization=False)
-
-
-def write_plain(value: object, path: Path) -> None:
+def save_plain(value: object, path: Path) -> None:
     """Save as Python does."""
     path.write_bytes(pickle.dumps(value))
 
@@ -36,59 +26,45 @@ def write_plain(value: object, path: Path) -> None:
 # --- files ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("write", [save_tensors, write_legacy])
+@pytest.mark.parametrize("write", [save_tensors, save_legacy])
 def test_load_tensors_saved_value_comes_back(tmp_path, write):
-    write(VALUE, tmp_path / "file.pt")
-    value = load_tensors(str(tmp_path / "file.pt"))
+    path = tmp_path / "file.pt"
+    with pytest.raises(FileNotFoundError, match=f"{path} does not exist"):
+        load_tensors(path)
+    write(VALUE, path)
+    value = load_tensors(str(path))
     assert [torch.equal(w, VALUE["weights"][0]) for w in value["weights"]] == [True] * 2
     assert {**value, "weights": 0} == {**VALUE, "weights": 0}
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"), [("none.pt", "does not exist"), ("", "is a folder")]
-)
-def test_load_tensors_missing_file_is_named(tmp_path, name, reason, one_line):
-    with pytest.raises(FileNotFoundError, match=reason) as error:
-        load_tensors(tmp_path / name)
-    assert str(tmp_path / name) in one_line(error)
-
-
 class Hostile:
-    """Its pickle calls a function when it is unpickled."""
+    """Its pickle runs a command when it is unpickled."""
 
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.call = (function, arguments)
+    def __init__(self, command: str) -> None:
+        self.command = command
 
-    def __reduce__(self) -> tuple[Callable[..., Any], Any]:
-        return self.call
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (self.command,)
 
 
-@pytest.mark.parametrize("write", [write_zip, write_legacy, write_plain])
-@pytest.mark.parametrize("is_nested", [False, True])
-def test_load_tensors_hostile_pickle_is_not_run(is_nested, write, tmp_path, one_line):
+@pytest.mark.parametrize("write", [torch.save, save_legacy, save_plain])
+def test_load_tensors_hostile_pickle_is_not_run(write, tmp_path, one_line):
     path, victim = tmp_path / "hostile.pt", tmp_path / "created"
-    hostile = Hostile(os.system, f"touch {victim}")
-    hostile = Hostile(torch.load, hostile) if is_nested else hostile
-    write({"model": torch.ones(2), "x": hostile}, path)
+    write({"model": torch.ones(2), "x": Hostile(f"touch {victim}")}, path)
     with pytest.raises(ValueError, match="refused to load") as error:
         load_tensors(path)
     assert str(path) in one_line(error)
     assert not victim.exists()
 
 
-@pytest.mark.parametrize(
-    "value",
-    [Path("a"), np.float64(1), nn.Linear(1, 1), torch.zeros(1, device="meta")],
-    ids=["path", "NumPy", "module", "meta"],
-)
-def test_load_tensors_anything_but_plain_data_is_refused(tmp_path, value, one_line):
-    save_tensors({"model": {}, "x": value}, tmp_path / "file.pt")
-    with pytest.raises(ValueError, match="other than tensors and plain") as error:
-        load_tensors(tmp_path / "file.pt")
-    one_line(error)
+def test_load_tensors_anything_but_plain_data_is_refused(tmp_path):
+    for value in (Path("a"), np.float64(1), nn.Linear(1, 1), torch.zeros(1).to("meta")):
+        save_tensors({"model": {}, "x": value}, tmp_path / "file.pt")
+        with pytest.raises(ValueError, match="other than tensors and plain"):
+            load_tensors(tmp_path / "file.pt")
 
 
-@pytest.mark.parametrize("write", [write_zip, write_legacy])
+@pytest.mark.parametrize("write", [torch.save, save_legacy])
 def test_load_tensors_damaged_files_are_refused_or_harmless(tmp_path, write):
     path = tmp_path / "file.pt"
     write(VALUE, path)
@@ -180,15 +156,12 @@ def test_load_tensors_disguised_greedy_pickle_is_refused(disguise, tmp_path):
         load_tensors(path)
 
 
-@pytest.mark.parametrize("entry", ["data.pkl", "data/0"])
-def test_load_tensors_zip_bomb_is_refused_before_it_unpacks(
-    tmp_path, monkeypatch, entry
-):
+def test_load_tensors_zip_bomb_is_refused_before_it_unpacks(tmp_path, monkeypatch):
     path = tmp_path / "bomb.pt"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"archive/{entry}", bytes(10_000_000))
+        archive.writestr("archive/data/0", bytes(10_000_000))
     monkeypatch.setattr(
-        torch._C, "PyTorchFileReader", lambda *a: pytest.fail("it was unpacked")
+        torch._C, "PyTorchFileReader", lambda _: pytest.fail("unpacked")
     )
     with pytest.raises(ValueError, match="unpacks to more than its size"):
         load_tensors(path)
@@ -203,7 +176,9 @@ def test_save_tensors_stopped_while_writing_leaves_the_old_file(
 ):
     class Writer(io.BytesIO):
         def write(self, data: bytes) -> int:
-            raise stop
+            if self.tell() > 100:
+                raise stop
+            return super().write(data)
 
     path, save = tmp_path / "file.pt", torch.save
     save_tensors(VALUE, path)
@@ -262,6 +237,7 @@ def test_load_model_state_each_spelling_gives_the_same_tensors(spelling, last):
 
 
 NAN = torch.tensor([1.0, float("nan"), 0.0])
+bias = lambda value: make_state({"bn.bias": value})  # noqa: E731
 REFUSED = {
     "list": ([1, 2], "expected a dict of tensors, got list"),
     "other keys": ({1: torch.zeros(1)}, "other keys"),
@@ -270,19 +246,13 @@ REFUSED = {
         make_state({f"x{i}\n": NAN for i in range(9)}),
         r"9 of 17 tensors unexpected \(x0\\n, x1\\n, x2\\n, \.\.\.\)",
     ),
-    "shape": (make_state({"bn.bias": torch.zeros(4)}), r"bn\.bias has shape \(4,\)"),
-    "dimensions": (make_state({"bn.bias": torch.zeros(3, 1)}), "not a 1-D tensor"),
-    "number": (make_state({"bn.bias": 3.0}), "bn.bias is not a 1-D tensor"),
-    "integers": (make_state({"bn.bias": torch.zeros(3).int()}), "holds torch.int32"),
-    "NaN": (make_state({"bn.bias": NAN}), "bn.bias holds NaN or infinite"),
-    "too large": (
-        make_state({"bn.weight": torch.full((3,), 1e300, dtype=torch.float64)}),
-        "bn.weight holds NaN or infinite",
-    ),
-    "twice": (
-        make_state({"fc.weight": torch.zeros(2, 3)}),
-        r"two tensors for last_linear\.weight",
-    ),
+    "shape": (bias(torch.zeros(4)), r"bn\.bias has shape \(4,\)"),
+    "dimensions": (bias(torch.zeros(3, 1)), "bn.bias is not a 1-D tensor"),
+    "number": (bias(3.0), "bn.bias is not a 1-D tensor"),
+    "integers": (bias(torch.zeros(3).int()), "bn.bias holds torch.int32"),
+    "NaN": (bias(NAN), "bn.bias holds NaN or infinite"),
+    "too large": (bias(NAN.double().nan_to_num(1e300)), "holds NaN or infinite"),
+    "twice": (make_state({"fc.bias": NAN}), r"two tensors for last_linear\.bias"),
 }
 
 
@@ -296,15 +266,3 @@ def test_load_model_state_misfit_is_refused_and_model_unchanged(case, one_line):
     one_line(error)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
-
-
-@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod."])
-def test_guess_network_tells_weights_by_their_names(wrapper):
-    block = "block12.rep.1.pointwise.weight"
-    for names, network in (
-        (["conv3.weight", "fc3.weight"], "SimpleNet"),
-        ([block, "last_linear.0.weight"], "XceptionBased"),
-        ([block, "fc.weight"], "a plain Xception (see --weights)"),
-        (["conv.weight"], None),
-    ):
-        assert guess_network([wrapper + name for name in names]) == network

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from files.checkpoint import CheckpointRecord
 from files.history import load_history
 from files.names import name_run_files
 from files.run_files import RunFiles
@@ -57,8 +58,7 @@ def train(folder: Path) -> None:
     optimizer = build_optimizer("SGD", model, lr=0.05, momentum=0.9)
     trainer = Trainer(model, optimizer, loaders)
     paths = name_run_files("d", "m", out_dir=folder, checkpoints_dir=folder)
-    details = {"flags": {}, "data_fingerprint": ""}
-    files = RunFiles(paths, {}, details, lambda logits, labels: {})
+    files = RunFiles(paths, {}, CheckpointRecord(), lambda logits, labels: {})
     trainer.run(2, after_batch=files.after_batch, after_epoch=files.after_epoch)
     end = {"model": model.state_dict(), "history": trainer.history}
     save_tensors(end, folder / f"end{distributed.get_rank()}.pt")

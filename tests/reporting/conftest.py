@@ -1,36 +1,33 @@
 """A run whose report can be written."""
 
-from pathlib import Path
-
 import pytest
-from reported_runs import Files, make_files, write_page
+from reported_runs import make_files, write_page
 from script_helpers import make_checkpoint
 
-from reporting.runs import Run, collect_runs
+from reporting.runs import collect_runs
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+def files(tmp_path_factory):
     """A run's files. Read only."""
     return make_files(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="session")
-def run(files: Files) -> Run:
+def run(files):
     """The same, judged: an AUC of 0, errors on both sides."""
-    (run,) = collect_runs([files.checkpoint], files.settings)
-    return run
+    return collect_runs([files.checkpoint], files.settings)[0]
 
 
 @pytest.fixture(scope="session")
-def single(files, tmp_path_factory) -> Path:
+def single(files, tmp_path_factory):
     """The page of one run."""
     output = tmp_path_factory.mktemp("one") / "a.html"
     return write_page([files.checkpoint], output, files)
 
 
 @pytest.fixture(scope="session")
-def triple(files, tmp_path_factory) -> Path:
+def triple(files, tmp_path_factory):
     """The page of three runs, two of older files without flags or history."""
     folder = tmp_path_factory.mktemp("three")
     names = "other.pt", "another-one-with-a-long-name.pt"
@@ -39,6 +36,6 @@ def triple(files, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(params=["single", "triple"])
-def page_path(request) -> Path:
+def page_path(request):
     """Either page."""
     return request.getfixturevalue(request.param)

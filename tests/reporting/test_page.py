@@ -22,6 +22,7 @@ The real training image 0
 Loss in epoch 2 of 2, the best by validation accuracy:
 train 41 %, val 51 %, test 61 %.
 An image is called fake if P(fake) is at or above 0.51
+AUC</th> <td class="number" data-label="value"><data value="0.0">0.0000</data>
 ROC curve of SimpleNet on faces. AUC 0.000
 2 of 2 real images lie right of the threshold: false alarms; 3 of 3 fakes lie left of it
 Of the real images 0 are called real and 2 fake; of the fakes 0 are called fake and 3

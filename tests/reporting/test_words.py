@@ -55,7 +55,7 @@ def change(run, numbers=(), split="test", training=(), **entries):
         ([0.55, 0.9], "It separates the classes poorly"),
         ([0.75, 0.9], "It separates the classes, with many errors"),
         ([0.95, 1.0], "It separates the classes well"),
-        ([0.995, 1.0], "It separates the classes almost without error"),
+        ([0.995, 1.0], "It separates the classes nearly without error"),
     ],
 )
 def test_grade_goes_by_the_interval(interval, start):
