@@ -157,7 +157,7 @@ class Recipe:
     class_weights: str = _flag(
         "none",
         "balanced: real and fake images weigh the same in the loss, a weighted mean "
-        "over the batch",
+        "over the batch, and in the accuracy that chooses the best epoch",
         ("none", "balanced"),
         group="more",
     )
