@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from drawn_photos import draw_photo
 from PIL import Image, ImageChops, ImageStat
-from script_helpers import run_script
 
 import extract_faces
 from extract_faces import Cropping, Haul, choose_splits, name_groups, read_frames
@@ -305,11 +304,3 @@ def test_parse_args_refuses(flags, message, capsys):
         extract_faces.parse_args(flags)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
-
-
-def test_script_without_a_finder_or_sources_says_so_in_a_line(tmp_path):
-    result = run_script(
-        "extract_faces.py", "--real", "none", "--to", str(tmp_path / "o")
-    )
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
