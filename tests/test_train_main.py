@@ -309,7 +309,7 @@ def test_parse_args_bad_flag_is_one_line_and_status_2(capsys):
     ("bad", "kind", "reason"),
     [
         ("-d nothing", FileNotFoundError, "no dataset 'nothing'.*found: faces"),
-        ("--data-root /nowhere", FileNotFoundError, "holds no dataset"),
+        ("--data-root /nowhere", FileNotFoundError, "which is not there"),
         ("--device gpu", ValueError, "'gpu'; allowed"),
         ("--precision fp16", ValueError, "fp16"),
         ("--out-dir /dev/null/sub", OSError, "cannot write to the folder"),

@@ -295,6 +295,16 @@ def test_train_one_epoch_non_finite_loss_names_the_files_and_takes_no_step(tiny_
     assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
 
 
+def test_run_non_finite_validation_loss_ends_it_without_a_record(tiny_net):
+    trainer = make_trainer(tiny_net())
+    trainer.evaluate_model_on_dataloader = lambda *_: (torch.inf, 50.0)
+    with pytest.raises(
+        FloatingPointError, match="not finite after epoch 1: .*val_loss"
+    ):
+        trainer.run(1)
+    assert trainer.history["val_loss"] == []
+
+
 def test_train_one_epoch_grad_clip_bounds_the_step(tiny_net):
     for grad_clip, least, most in ((1e-3, 0.99e-3, 1.01e-3), (None, 1e-2, 1e9)):
         model = tiny_net()

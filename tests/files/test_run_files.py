@@ -149,6 +149,16 @@ def test_run_stopped_by_a_signal_goes_on_as_if_undisturbed(
     }
 
 
+def test_after_epoch_weights_that_are_not_finite_are_not_saved(make_trainer, tmp_path):
+    files, trainer = make_files(tmp_path), make_trainer()
+    run(trainer, 1, files)
+    before = files.paths.snapshot.read_bytes()
+    trainer.model.fc.weight.data[0, 0] = torch.nan
+    with pytest.raises(FloatingPointError, match="a weight became NaN or infinite"):
+        files.after_epoch(trainer)
+    assert files.paths.snapshot.read_bytes() == before
+
+
 def test_watch_the_same_signal_again_stops_at_once(tmp_path):
     with pytest.raises(InterruptedRunError) as error, make_files(tmp_path).watch():
         os.kill(os.getpid(), signal.SIGTERM)
