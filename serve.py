@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         try:
             open_page(get_address(listening), in_browser=not args.no_browser)
-            serve(app, listening, most_bytes=int(most * MEGA))
+            serve(app, listening, host=args.host, most_bytes=int(most * MEGA))
         except KeyboardInterrupt:
             pass  # before the server could take it
     say("the page is closed")

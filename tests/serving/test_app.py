@@ -150,11 +150,11 @@ def test_other_addresses_say_what_there_is(client):
 def test_one_picture_is_judged_some_wait_and_others_are_turned_away(
     judge, fake, monkeypatch
 ):
-    began, statuses, go_on = [], queue.Queue(), threading.Event()
+    began, statuses, go_on = set(), queue.Queue(), threading.Event()
     judge_at_once = Judge.judge
 
     def judge_slowly(*args):
-        began.append(args)
+        began.add(threading.get_ident())
         assert go_on.wait(30)
         return judge_at_once(*args)
 
@@ -175,6 +175,7 @@ def test_one_picture_is_judged_some_wait_and_others_are_turned_away(
         thread.join()
     ask()  # there is room again
     assert [statuses.get() for _ in threads] == [200] * (MOST_WAITING + 1)
+    assert len(began) == 1  # one thread for all
 
 
 @pytest.mark.parametrize(
