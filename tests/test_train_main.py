@@ -355,16 +355,19 @@ def test_main_bad_image_or_history_stops_before_training(
     assert read_files(folder) == before
 
 
-def test_main_self_blend_needs_real_training_images_only(
+def test_main_self_blend_needs_real_images_and_keeps_their_margin(
     own_faces_root, tmp_path, capsys
 ):
     for split in ("train", "val"):
         for path in (own_faces_root / split / "fake").iterdir():
             path.unlink()
+    (own_faces_root / "faces.csv").write_text("margin\n1.5\n")  # of extracted faces
     assert train(own_faces_root, tmp_path, "--self-blend") == 0
     printed = capsys.readouterr().out
     assert "train: 10 images, 5 real and 5 fake" in printed
     assert "about 100 % of the fakes are self-blended" in printed
+    detector = load_checkpoint(get_files(tmp_path).checkpoint)
+    assert detector.preprocessing == replace(TINY.preprocessing, crop_margin=1.5)
 
 
 def test_main_report_that_fails_is_said_and_the_run_is_kept(
