@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import command_line
+
 from auditing.duplicates import find_duplicates
 from auditing.findings import list_findings, summarise
 from auditing.fixing import (

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import command_line
+
 import cv2
 import numpy as np
 from PIL import Image
 
-import command_line
 from faces_dataset import FACES_TABLE
 from files.atomic import check_writable, grow_folder, save_csv
 from files.bounds import SHARE, Bounds

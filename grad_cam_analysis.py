@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
+import command_line
+from command_line import maps
+
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-import command_line
-from command_line import maps
 from explaining import run
 from explaining.cams import METHODS, build_cam_method
 from explaining.explanation import Explanation, explain_image

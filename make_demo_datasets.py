@@ -15,10 +15,11 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import command_line
+
 import numpy as np
 from tqdm import tqdm
 
-import command_line
 from drawn_faces.forgeries import (
     add_generator_traces,
     encode_mask,

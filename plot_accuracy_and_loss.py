@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import command_line
+
 from files.atomic import check_writable, save_csv
 from files.bounds import COUNT, DATASET_NAME
 from files.history import CURVES, check_run, load_history

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import command_line
+
 import numpy as np
-from matplotlib.figure import Figure
 from PIL.Image import Image
 
-import command_line
 from faces_dataset import FacesDataset, choose_random, count_classes
 from files.atomic import check_writable, save_json
 from files.names import CLASS_NAMES, FAKE, REAL
 from loading.augmentation import degrade
 from loading.self_blending import self_blend
-from plots.style import CLASS_COLORS, escape_dollars, save_figure
+from plots.style import CLASS_COLORS, Figure, make_drawable, save_figure
 from utils import list_datasets, list_splits
 
 NUM_SAMPLES = 8  # of each class of each dataset
@@ -148,7 +148,7 @@ def build_figure(rows: Sequence[Row]) -> Figure:
         title = f"{row.dataset}, {row.split} split: {row.class_name}"
         title = f"{title} ({len(row.images)} of n = {row.num_images})"
         color = CLASS_COLORS[row.label]
-        strip.suptitle(escape_dollars(title), color=color, fontsize=11)
+        strip.suptitle(make_drawable(title), color=color, fontsize=11)
         cells = strip.subplots(1, NUM_SAMPLES)
         for axes in cells:
             axes.set_axis_off()

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import command_line
+from command_line import say
+from command_line.compute import take_compute
+
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-import command_line
-from command_line import say
-from command_line.compute import take_compute
 from faces_dataset import FacesDataset, compute_fingerprint, count_classes
 from files.atomic import check_writable, save_csv, save_json
 from files.names import default_checkpoint_path

@@ -4,10 +4,11 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
-from torch import Tensor, nn
-
 import command_line
 from command_line import maps
+
+from torch import Tensor, nn
+
 from explaining import run
 from explaining.explanation import explain_image
 from explaining.gradients import (

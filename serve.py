@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import command_line
 from command_line import say, take
 from command_line.compute import take_compute
+
 from files.bounds import Bounds
 from loading.face_finding import FaceFinder
 from loading.preprocessing import MARGINS
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         try:
             open_page(get_address(listening), in_browser=not args.no_browser)
-            serve(app, listening, most_bytes=int(most * MEGA))
+            serve(app, listening, host=args.host, most_bytes=int(most * MEGA))
         except KeyboardInterrupt:
             pass  # before the server could take it
     say("the page is closed")

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 import command_line
 from command_line import say
 from command_line.compute import take_compute
+
+from torch import Tensor, nn
+
 from faces_dataset import (
     FacesDataset,
     compute_fingerprint,
@@ -66,7 +67,7 @@ EPILOG = """examples:
 
 writes:
   out/DATASET_MODEL_OPTIMIZER.json              history: a record of each run
-  checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch by validation accuracy
+  checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch on validation
   checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from
   figures/DATASET_MODEL_OPTIMIZER_report.html   with --report: the run as a page
 
@@ -94,11 +95,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script."""
     args = parse_args(argv)
+    keeping = command_line.take_fields(args, Keeping)
     if args.report:
-        check_writable(FIGURES_DIR)
+        check_writable(FIGURES_DIR, keeping.name_files(args.recipe).checkpoint.stem)
     compute = take_compute(args, batch_size=args.recipe.batch_size)
     source = Source(args.data_root, "train", args.limit)
-    keeping = command_line.take_fields(args, Keeping)
     try:
         trainer, files = train(args.recipe, source, compute, keeping=keeping)
     except InterruptedRunError as interruption:
@@ -135,8 +136,8 @@ def train(
     """
     source, keeping = source or Source(), keeping or Keeping()
     paths = keeping.name_files(recipe)
-    for folder in (paths.history.parent, paths.checkpoint.parent):
-        check_writable(folder)
+    for path in (paths.history, paths.checkpoint):
+        check_writable(path.parent, path.stem)
     if recipe.face_landmarks:
         FaceFinder()  # says now if it is not installed
     compute = replace(compute or prepare_compute(), batch_size=recipe.batch_size)
@@ -349,8 +350,8 @@ def print_end(trainer: Trainer, files: RunFiles, source: Source) -> None:
     """Print the best epoch's results and where the files are, earlier ones too."""
     best, paths, kept = files.best, files.paths, files.kept
     say(
-        f"best validation accuracy {best.val_acc:.2f} % in epoch {best.epoch} of "
-        f"{trainer.epoch}; test accuracy then {best.test_acc:.2f} %"
+        f"best on validation: epoch {best.epoch} of {trainer.epoch}, accuracy "
+        f"{best.val_acc:.2f} %; test accuracy then {best.test_acc:.2f} %"
     )
     if answer := describe_one_class(best.val_fake_share):
         say(f"{answer}: it has not learnt to tell the classes apart")

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from fractions import Fraction
+from statistics import mean
 from typing import Any
 
 import torch
@@ -95,7 +97,7 @@ class PlainBatches:
             yield images, labels.to(device)
 
     def state_dict(self) -> dict[str, int]:
-        """Return no position: an epoch begins anew."""
+        """Return no position: an epoch starts from its beginning."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
@@ -123,7 +125,9 @@ class Trainer:
         loaders: under train, val and test the splits' batches of images (N, 3, H, W)
             and labels int64 (N,). Plain `DataLoader`s will do; `loading.BatchLoader`s
             also augment images and make runs repeatable and resumable at any step.
-        criterion: from logits and labels to the mean loss; default cross-entropy.
+        criterion: from logits and labels to the mean loss; default cross-entropy. If
+            it has a `weight` for each class, the best epoch is the one with the best
+            balanced accuracy.
         precision: arithmetic of the forward pass; default float32.
         scheduler: stepped after every optimizer step; default a constant rate.
         grad_clip: largest norm of the gradient; None does not clip.
@@ -133,6 +137,7 @@ class Trainer:
     Attributes:
         history: for each name in `history.CURVES` a list of one number an epoch.
         epoch: number of epochs trained; the last may not be measured yet.
+        best_epoch: the first that `rank_epoch` puts highest; 0 before the first.
         last_loss: of the last training step; None while a split is measured.
         totals: of the epoch under way, or of the last one until it is measured.
         logits, labels: float32 (N, C) and int64 (N,), of the split measured last.
@@ -164,7 +169,8 @@ class Trainer:
         self.bn_batches = bn_batches
         self.after_batch = do_nothing
         self.history: dict[str, list[float]] = {curve: [] for curve in CURVES}
-        self.epoch = 0
+        self.epoch = self.best_epoch = 0
+        self._best_rank: tuple[bool, float] = (False, -1.0)
         self.totals = Totals()
         self.last_loss: float | None = None
         self.logits, self.labels = torch.empty(0, 2), torch.empty(0).long()
@@ -288,8 +294,8 @@ class Trainer:
         distributed.average_buffers(self.model)
 
     def is_best(self) -> bool:
-        """Say whether the last measured epoch has the best validation accuracy."""
-        return get_best_epoch(self.history) == len(self.history["val_acc"])
+        """Say whether the last measured epoch is the best so far."""
+        return self.best_epoch == len(self.history["val_acc"])
 
     def rehearse(self) -> None:
         """Take a step from a loaded state, which must be loaded again afterwards.
@@ -318,6 +324,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "batches": self.loaders["train"].state_dict(),
             "history": self.history,
+            "best": [self.best_epoch, *self._best_rank],
             "epoch": self.epoch,
             "totals": asdict(self.totals.sum_over_processes()),
             "random": torch.get_rng_state(),
@@ -343,6 +350,11 @@ class Trainer:
         self.epoch = state["epoch"]
         if self.epoch - len(self.history["val_acc"]) not in (0, 1):
             raise ValueError("it has other epochs than its history")
+        accuracies = self.history["val_acc"]
+        before = [get_best_epoch(self.history), True, max(accuracies, default=-1.0)]
+        best, tells_apart, score = state.get("best", before)  # older ones lack it
+        self.best_epoch = range(len(accuracies) + 1)[best]
+        self._best_rank = bool(tells_apart), float(score)
         # The main process gets what all of them had counted.
         self.totals = Totals(**state["totals"]) if distributed.is_main() else Totals()
         torch.set_rng_state(state["random"])
@@ -407,7 +419,36 @@ class Trainer:
             )
         for curve, value in zip(CURVES, results, strict=True):
             self.history[curve].append(value)
+        rank = rank_epoch(
+            *(self.val_logits, self.val_labels, self.history["val_acc"][-1]),
+            balanced=getattr(self.criterion, "weight", None) is not None,
+        )
+        if rank > self._best_rank:
+            self.best_epoch, self._best_rank = self.epoch, rank
         self.totals = Totals()
+
+
+def rank_epoch(
+    logits: Tensor, labels: Tensor, accuracy: float, *, balanced: bool
+) -> tuple[bool, float]:
+    """Return what the best epoch has most of: it tells classes apart, and a score.
+
+    Where classes are uneven, always answering the larger one can beat a model that has
+    learnt something. Among as many images of each class it cannot, and accuracy alone
+    decides, as published.
+
+    Args:
+        logits, labels: of validation, (N, C) and int64 (N,).
+        accuracy: of these, in percent; the score, unless it is to be balanced.
+        balanced: the score is the mean of the classes' accuracies, in percent.
+    """
+    answers = logits.argmax(dim=1)
+    classes, counts = labels.unique(return_counts=True)
+    tells_apart = len(answers.unique()) > 1 or len(counts.unique()) == 1
+    if balanced:  # in fractions, so that equal epochs stay equal
+        correct = [int((answers[labels == c] == c).sum()) for c in classes]
+        accuracy = float(100 * mean(map(Fraction, correct, counts.tolist())))
+    return tells_apart, accuracy
 
 
 def read_results(logits: Tensor, labels: Tensor, loss: Tensor) -> tuple[float, int]:

@@ -27,6 +27,7 @@ from scipy import special, stats
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import command_line
+
 from files.atomic import save_json
 from files.bounds import COUNT
 from metrics.delong import compute_paired_delong_test

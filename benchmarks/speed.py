@@ -19,11 +19,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import command_line
+
 from machine import describe_machine
 from measure import TASKS, list_settings
 from sample_images import PHOTOGRAPH, make_sample_images
 
-import command_line
 from files.atomic import check_writable, save_json
 from files.bounds import COUNT
 from hardware import show_progress

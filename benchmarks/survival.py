@@ -22,6 +22,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import command_line
+
 from killed_trainings import (
     SNAPSHOT,
     finish,
@@ -34,7 +36,6 @@ from killed_trainings import (
 from machine import describe_machine
 from tqdm import tqdm
 
-import command_line
 from files.bounds import COUNT
 
 POLL_S = 0.002

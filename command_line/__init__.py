@@ -1,5 +1,6 @@
 """The scripts' command lines; nothing but scripts imports it. Start at `parser.py`.
 
+`early.py`: Ctrl-C during imports, and streams that are closed.
 `parser.py`: the parser, the types of its values, and how lines and errors are printed.
 `flags.py`: the flags that several scripts take, and those of a training.
 `compute.py`: how networks run, as the flags say; apart, because it imports torch.
@@ -30,6 +31,8 @@ from command_line.parser import (
     say,
     take,
 )
+
+import plots  # noqa: F401  before anything imports Matplotlib
 
 __all__ = [
     "Parser",

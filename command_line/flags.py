@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from command_line.parser import take
+
 from files.bounds import (
     COUNT,
     DATASET_NAME,

@@ -13,6 +13,7 @@ from command_line.flags import (
     add_model_flag,
 )
 from command_line.parser import Parser, say, take
+
 from explaining.judged_images import JudgedImages, Pictures, judge_images
 from files.atomic import check_writable
 from files.bounds import VERY_MANY, Bounds
@@ -118,7 +119,7 @@ def take_judged_images(args: argparse.Namespace) -> JudgedImages:
             preprocessing=detector.preprocessing,
         )
         options["source"] = {"dataset": args.dataset, "split": SPLIT}
-    check_writable(args.figures_dir)
+    check_writable(args.figures_dir, f"{args.dataset}_{detector.title}")
     return judge_images(images, detector, compute, **options)
 
 

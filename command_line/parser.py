@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from command_line.early import INTERRUPTED_STATUS, interruptible
+
 from tqdm import tqdm
 
 from files.bounds import Bounds, Words
@@ -126,14 +128,14 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
     program = Path(sys.argv[0]).name
     sys.stdout.reconfigure(errors="backslashreplace")  # it may not be UTF-8
     try:
-        status = main(None)
+        with interruptible():
+            status = _call(main)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except KeyboardInterrupt:
         say(f"{program}: interrupted", file=sys.stderr)
-        status = 130
+        status = INTERRUPTED_STATUS
     except (ValueError, OSError, FloatingPointError) as error:
         say(f"{program}: error: {describe_error(error)}", file=sys.stderr)
         status = USER_ERROR_STATUS
@@ -143,4 +145,16 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
             raise
         say(f"{program}: error: {description}", file=sys.stderr)
         status = USER_ERROR_STATUS
+    try:
+        sys.stdout.flush()
+    except OSError:  # or Python would fail to flush it, and say so at length
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
+
+
+def _call(main: Callable[[Sequence[str] | None], int | None]) -> int | str | None:
+    """Return a script's status, whether it returns or, after --help, exits."""
+    try:
+        return main(None)
+    except SystemExit as end:
+        return end.code

@@ -1,6 +1,7 @@
 """Write files whole or not at all."""
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+LONGEST_END = 30  # of a figure's or a run's file name, such as _last.10.pt
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
@@ -52,7 +55,7 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = name_temporary(path)
     try:
-        with temporary.open("xb") as handle:  # x: a new file, whatever links there are
+        with temporary.open("xb") as handle:  # x: never through a link
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
@@ -66,7 +69,7 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def name_temporary(path: Path) -> Path:
-    """Return a name beside `path` that nobody else has."""
+    """Return a new name beside `path`."""
     return path.with_name(f"{_start_temporary(path)}{secrets.token_hex(6)}.tmp")
 
 
@@ -160,7 +163,7 @@ def open_json_lines(path: str | Path) -> Iterator[Callable[[Any], object]]:
 
 
 def _quote_formula(cell: Any) -> Any:
-    """Return a cell that a spreadsheet shows as it stands."""
+    """Return a cell that a spreadsheet does not compute."""
     is_formula = isinstance(cell, str) and cell.startswith(tuple("=+-@\t\r"))
     return f"'{cell}" if is_formula else cell
 
@@ -182,6 +185,7 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
         ValueError: it is one of the inputs.
         OSError: the folder cannot be written, or the name is not a file's.
     """
+    _check_names([path.name], _find_existing(path.parent))
     refuse_other_kinds(path)
     if any(_are_one_file(path, other) for other in inputs):
         raise ValueError(f"{path} is an input and would be overwritten: name another")
@@ -195,13 +199,17 @@ def _are_one_file(path: Path, other: Path) -> bool:
     return os.path.realpath(path) == os.path.realpath(other)  # copes with link loops
 
 
-def check_writable(folder: str | Path) -> None:
+def check_writable(folder: str | Path, *starts: str) -> None:
     """Raise OSError if files cannot be written to `folder`, which may not exist yet.
 
     Scripts call it before the work whose result they will save; it leaves nothing.
+
+    Args:
+        folder: where files will be written.
+        starts: of their names, to which at most `LONGEST_END` characters are added.
     """
-    folder = Path(folder)
-    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    existing = _find_existing(Path(folder))
+    _check_names([start + LONGEST_END * "_" for start in starts], existing)
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
@@ -210,6 +218,28 @@ def check_writable(folder: str | Path) -> None:
             f"cannot write to the folder {folder}: {error.strerror}; "
             "name another one, or change its permissions"
         ) from error
+
+
+def _find_existing(folder: Path) -> Path:
+    """Return a folder, or of one to be made the nearest parent that is there."""
+    folder = folder.absolute()
+    # Unlike `Path.exists`, this takes a name that is too long for one that is free.
+    existing = next(p for p in (folder, *folder.parents) if os.access(p, os.F_OK))
+    _check_names(folder.relative_to(existing).parts, existing)
+    return existing
+
+
+def _check_names(names: Iterable[str], existing: Path) -> None:
+    """Raise OSError if names are too long for a folder's file system."""
+    for name in names:
+        try:
+            os.lstat(existing / name)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OSError(
+                    f"cannot write {name[:40]}... to {existing}: {error.strerror}; "
+                    "choose a shorter name"
+                ) from error
 
 
 def _sync_folder(folder: Path) -> None:

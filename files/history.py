@@ -2,11 +2,12 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from files.atomic import save_json
+from files.bounds import Bounds
 
 CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "test_loss", "test_acc")
 
@@ -60,9 +61,14 @@ def save_run(run: dict[str, Any], path: str | Path) -> None:
     save_json(runs, path)
 
 
-def get_best_epoch(history: Mapping[str, Sequence[float]]) -> int:
-    """Return the first epoch, from 1, with the best validation accuracy, or 0."""
-    accuracies = history["val_acc"]
+def get_best_epoch(history: Mapping[str, Any]) -> int:
+    """Return the epoch, from 1, of the checkpoint, as the history records it.
+
+    Of one that does not, the first with the best validation accuracy; of none, 0.
+    """
+    accuracies, best = history["val_acc"], history.get("best_epoch")
+    if best in Bounds(1, len(accuracies), int):
+        return best
     return accuracies.index(max(accuracies)) + 1 if accuracies else 0
 
 

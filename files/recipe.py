@@ -157,7 +157,7 @@ class Recipe:
     class_weights: str = _flag(
         "none",
         "balanced: real and fake images weigh the same in the loss, a weighted mean "
-        "over the batch",
+        "over the batch, and in the accuracy that chooses the best epoch",
         ("none", "balanced"),
         group="more",
     )
@@ -259,7 +259,7 @@ class Recipe:
         return self.warmup
 
     def count_bn_batches(self, steps_an_epoch: int) -> int:
-        """Return on how many batches batch norm's statistics are measured anew."""
+        """Return on how many batches batch norm's statistics are measured again."""
         if self.recalibrate_bn is None:
             return BN_BATCHES if steps_an_epoch < FEW_STEPS else 0
         return self.recalibrate_bn

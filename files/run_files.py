@@ -15,7 +15,7 @@ import torch
 
 from files.atomic import remove_leftovers
 from files.checkpoint import FORMAT_VERSION, CheckpointRecord, show
-from files.history import check_run, get_best_epoch, load_history, save_run
+from files.history import check_run, load_history, save_run
 from files.names import RunPaths
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
@@ -152,7 +152,7 @@ class RunFiles:
             raise ValueError(
                 f"cannot resume from {path}: {self.paths.checkpoint} is not the best "
                 f"checkpoint of this run (epoch {self.best.epoch}); put that back, "
-                "or start anew without --resume"
+                "or start over without --resume"
             )
         if not has_checkpoint:
             self._save_checkpoint(trainer)
@@ -238,12 +238,10 @@ class RunFiles:
 
     def _save_history(self, trainer: Any) -> None:
         """Save the run in its place in the history file."""
-        best_epoch = get_best_epoch(trainer.history)
-        if distributed.is_main() and best_epoch:
-            best = {
-                "best_epoch": best_epoch,
-                "best_val_acc": trainer.history["val_acc"][best_epoch - 1],
-            }
+        epoch = trainer.best_epoch
+        if distributed.is_main() and epoch:
+            accuracy = trainer.history["val_acc"][epoch - 1]
+            best = {"best_epoch": epoch, "best_val_acc": accuracy}
             save_run({**self.run, **trainer.history, **best}, self.paths.history)
 
     def _has_checkpoint(self) -> bool:
@@ -341,7 +339,7 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
     if type(format_version) is not int or format_version != FORMAT_VERSION:
         raise ValueError(
             f"the snapshot {path} has format version {show(format_version)}, "
-            f"not {FORMAT_VERSION}; start anew without --resume"
+            f"not {FORMAT_VERSION}; start over without --resume"
         )
     return snapshot
 

@@ -91,8 +91,8 @@ def plot_curves(axes: Axes, run: TrainingRun, quantity: str) -> Axes:
         best,
         color=GREY,
         ls=":",
-        label=f"best validation accuracy {run['val_acc'][best - 1]:.2f} %: "
-        f"epoch {best},\ntest there {run['test_acc'][best - 1]:.2f} %",
+        label=f"best on validation: epoch {best},\naccuracy "
+        f"{run['val_acc'][best - 1]:.2f} %, test {run['test_acc'][best - 1]:.2f} %",
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     margin = max(0.5, 0.02 * num_epochs)

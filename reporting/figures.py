@@ -232,8 +232,8 @@ def draw_learning(run: Run) -> list[PageFigure]:
         ("Accuracy", "acc", plot_accuracies, " %"),
     ):
         values = [f"{s} {record[f'{s}_{key}'][best - 1]:.4g}{unit}" for s in SPLITS]
-        caption = f"{name} in epoch {best} of {len(record['val_acc'])}, the best by "
-        caption += f"validation accuracy: {', '.join(values)}."
+        caption = f"{name} in epoch {best} of {len(record['val_acc'])}, the best on "
+        caption += f"validation: {', '.join(values)}."
         alt = f"{name} over the epochs, {describe_run(record)}. {caption}"
         picture = embed_plot(partial(plot, run=record, title=title), alt)
         figures.append(PageFigure(name, picture, caption, _LEARNING))

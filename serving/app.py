@@ -6,6 +6,7 @@ import base64
 import io
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +116,9 @@ def build_app(
     """
     app = flask.Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = int(most_megabytes * MEGA)
-    turn, places = threading.Lock(), threading.BoundedSemaphore(MOST_WAITING)
+    places = threading.BoundedSemaphore(MOST_WAITING)
+    # Each thread that works with large pictures and networks keeps memory for itself.
+    worker = ThreadPoolExecutor(1)
 
     @app.before_request
     def refuse_others() -> Any:
@@ -155,8 +158,7 @@ def build_app(
         try:
             name = flask.request.args.get("name", "")[:255] or "the file"
             file = ImageFile(name, flask.request.get_data(cache=False))
-            with turn:
-                return judge.answer(file)
+            return worker.submit(judge.answer, file).result()
         finally:
             places.release()
 

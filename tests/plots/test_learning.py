@@ -25,7 +25,7 @@ def test_plot_curves_draws_each_split_over_the_epochs_and_marks_the_best():
     best = axes.lines[-1]
     assert set(best.get_xdata()) == {2}
     assert best.get_label() == (
-        "best validation accuracy 60.00 %: epoch 2,\ntest there 2.00 %"
+        "best on validation: epoch 2,\naccuracy 60.00 %, test 2.00 %"
     )
     assert axes.get_xlabel() == "Epoch"
 

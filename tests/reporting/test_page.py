@@ -19,7 +19,7 @@ images). It is not shown to be better than chance. It called 0 of 5 images right
 Training images, chosen at random: fake
 The real training image 0
 --batch-size</th>
-Loss in epoch 2 of 2, the best by validation accuracy:
+Loss in epoch 2 of 2, the best on validation:
 train 41 %, val 51 %, test 61 %.
 An image is called fake if P(fake) is at or above 0.51
 AUC</th> <td class="number" data-label="value"><data value="0.0">0.0000</data>
