@@ -7,6 +7,7 @@ from pathlib import Path
 
 import command_line
 from command_line.compute import take_compute
+
 from files.names import FIGURES_DIR
 from reporting import Settings, name_report, write_report
 from utils import Source

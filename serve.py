@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import command_line
 from command_line import say, take
 from command_line.compute import take_compute
+
 from files.bounds import Bounds
 from loading.face_finding import FaceFinder
 from loading.preprocessing import MARGINS
