@@ -57,7 +57,7 @@ class Cropping:
     """Which faces are cut out, and how; a field is a flag."""
 
     every: float = _flag(
-        1.0, Bounds(0, 86_400, above=True), "SECONDS", "between frames of a video"
+        1.0, Bounds(0.001, 86_400), "SECONDS", "between frames of a video"
     )
     most_frames: int = _flag(50, Bounds(1, 100_000, int), "N", "of a video")
     least_height: float = _flag(

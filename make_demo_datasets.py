@@ -36,7 +36,7 @@ from drawn_faces.plan import (
 )
 from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from files.atomic import check_writable
-from files.bounds import COUNT, Bounds
+from files.bounds import Bounds
 from files.names import name_mask
 
 SIZES = Bounds(64, 4096, int)
@@ -56,7 +56,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--images-per-class",
-        type=command_line.take(COUNT),
+        type=command_line.take(Bounds(1, 100_000, int)),
         default=600,
         metavar="N",
         help="training images of each class; validation has a fifth, test two fifths "
@@ -72,7 +72,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--workers",
-        type=command_line.take(COUNT),
+        type=command_line.take(Bounds(1, 1024, int)),
         default=_count_cores(),
         metavar="N",
         help="processes that draw; the images do not depend on it",

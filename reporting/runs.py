@@ -12,7 +12,7 @@ from faces_dataset import (
     count_classes,
 )
 from files.bounds import COUNT, DATASET_NAME
-from files.history import load_history
+from files.history import check_run, load_history
 from files.names import CLASS_NAMES, FAKE, SPLITS, list_history_paths
 from files.recipe import Recipe
 from hardware import Compute, show_progress
@@ -215,6 +215,8 @@ def _search(path: Path, detector: Detector) -> History:
     number = detector.record.run_id
     if number:
         runs = [run for run in runs if run.get("run_id") == number]
+    for run in runs[-1:]:
+        check_run(run, f"the run of {detector.path} in {path}")
     if not runs or not runs[-1]["train_loss"]:
         raise ValueError(
             f"the history {path} holds no finished epoch of the run that wrote "

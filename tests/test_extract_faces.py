@@ -294,7 +294,8 @@ def test_read_frames_knows_when_frames_of_uneven_lengths_are_shown(tmp_path):
     [
         (["--to", "own"], "give --real, --fake or both"),
         (["--to", "own", "--real", "x", "--shares", "1", "1", "1"], "must sum to 1"),
-        (["--to", "own", "--real", "x", "--every", "0"], "a number above 0"),
+        (["--to", "own", "--real", "x", "--every", "0"], "from 0.001 to"),
+        (["--to", "own", "--real", "x", "--every", "1e-320"], "from 0.001 to"),
         (["--to", "own", "--real", "x", "--margin", "inf"], "from 0.1 to 10"),
         (["--to", "own", "--real", "x", "--size", "5000"], "from 8 to 4,096"),
     ],

@@ -1,5 +1,8 @@
 """What the command lines share: flags, their values, errors as one line."""
 
+import argparse
+import contextlib
+import importlib
 import os
 import re
 import subprocess
@@ -14,6 +17,7 @@ from command_line.parser import USER_ERROR_STATUS, describe_error
 import pytest
 from script_helpers import PROJECT
 
+import make_demo_datasets
 from files.bounds import COUNT
 from files.provenance import VERSION
 from hardware import DTYPES, Compute, Precision
@@ -163,6 +167,34 @@ def test_say_prints_each_text_as_one_line(capsys):
 SCRIPTS = [
     path.name for path in PROJECT.glob("*.py") if "run(main)" in path.read_text()
 ]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_numbers_of_flags_have_bounds(script, monkeypatch):
+    actions = []
+
+    def keep(parser, *args):
+        actions.extend(parser._actions)
+        raise SystemExit
+
+    monkeypatch.setattr(command_line.Parser, "parse_known_args", keep)
+    with pytest.raises(SystemExit):
+        importlib.import_module(script.removesuffix(".py")).parse_args([])
+    takers = [a.type for a in actions if a.type not in (None, Path)]
+    for take in takers:
+        with contextlib.suppress(argparse.ArgumentTypeError):
+            if take("a-word") == "a-word":
+                continue  # a name
+        for text in ("nan", "inf", "-inf", "1e400", "9" * 400, "9" * 5000, "", "1e3x"):
+            with pytest.raises(argparse.ArgumentTypeError):
+                take(text)
+
+
+@pytest.mark.parametrize("flag", ["--images-per-class", "--workers"])
+def test_make_demo_datasets_plans_no_more_than_memory_holds(flag, capsys):
+    with pytest.raises(SystemExit):
+        make_demo_datasets.parse_args([flag, "999999999"])
+    assert "a whole number from 1 to 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -82,6 +82,25 @@ def test_counts_are_those_of_the_folder_if_none_were_recorded(own, find, data):
     assert training.counts["test"] == {"real": 2, "fake": 3}
 
 
+DIVERGED = make_run(run_id="earlier", val_loss=[0.5, float("nan"), float("inf")])
+
+
+@pytest.mark.parametrize(
+    ("runs", "note"),
+    [
+        ([DIVERGED, make_run(run_id=RUN_ID)], ""),
+        ([{**DIVERGED, "run_id": RUN_ID}], "no list of numbers under 'val_loss'"),
+        ([DIVERGED, {"run_id": RUN_ID}], "no list of numbers under 'train_loss'"),
+        ([DIVERGED, make_run(0, run_id=RUN_ID)], "holds no finished epoch"),
+    ],
+)
+def test_history_with_a_diverged_run_still_gives_the_others(runs, note, own, find):
+    own.history.write_text(json.dumps(runs))
+    history = find({"history_path": None}).history
+    assert note in history.note
+    assert history.run == ({} if note else runs[-1])
+
+
 @pytest.mark.parametrize("dataset", ["other", "", "../data/faces"])
 def test_training_without_history_or_data_says_so(own, find, dataset):
     own.history.unlink()
