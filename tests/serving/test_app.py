@@ -103,9 +103,9 @@ def test_larger_picture_gets_a_verdict_on_its_most_fake_face_or_none_to_trust(
     [
         (b"no image", "a.jpg", "cannot read the image a.jpg: not an image file that"),
         (b"", "", "cannot read the image the file: the file is empty"),
-        (b"%PDF", "a.pdf", "a.pdf is a PDF: take the images out of it first"),
+        (b"%PDF", "a.pdf", "a.pdf: it is a PDF: take the images out of it first"),
         (b"x", "a\n\x1b[2J", r"cannot read the image a\n\x1b[2J: not an image"),
-        (make_huge_png(10_000, 10_000), "large.png", "pixels; at most 89,478,485)"),
+        (make_huge_png(10_000, 10_000), "large.png", "and 89,478,485 in all)"),
         (b"x" * 100_001, "a.png", "the file is larger than 0.1 MB"),
     ],
 )
