@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from explaining.cams import compute_grad_cam_maps
 from explaining.gradients import (
     METHODS,
+    NUM_NOISY_COPIES,
     compute_attribution_maps,
     compute_input_gradients,
     compute_magnitudes,
@@ -120,6 +121,15 @@ def test_smooth_gradients_are_a_linear_networks_gradient_and_near_anothers():
     torch.testing.assert_close(*found[Linear])
     assert not torch.allclose(*found[Bent], rtol=0.01)
     assert np.corrcoef(*(maps.flatten() for maps in found[Bent]))[0, 1] > 0.5
+
+
+def test_smooth_gradients_are_averaged_before_their_magnitudes():
+    noisy = []
+    maps = smooth_gradients(
+        make_images(), lambda images: noisy.append(images) or images
+    )
+    assert len(noisy) == NUM_NOISY_COPIES
+    torch.testing.assert_close(maps, compute_magnitudes(torch.stack(noisy).mean(0)))
 
 
 def test_integrated_gradients_add_up_to_the_score_less_the_baselines():

@@ -29,6 +29,7 @@ from serving.guard import explain_refusal
         ({"Host": "localhost:8000", "Origin": "http://localhost:9000"}, "", False),
         ({"Host": "localhost:8000", "Origin": "https://localhost:8000"}, "", False),
         ({"Host": "localhost:8000", "Origin": "http://evil.example"}, "", False),
+        ({"Host": "localhost:8000", "Origin": "http://localhost:8000.evil"}, "", False),
         ({"Host": "localhost:8000", "Origin": "null"}, "", False),
         ({"Host": "localhost", "Sec-Fetch-Site": "same-origin"}, "", True),
         ({"Host": "localhost", "Sec-Fetch-Site": "none"}, "", True),
