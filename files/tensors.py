@@ -110,7 +110,7 @@ def _name_other_kind(path: Path) -> str | None:
         names = archive.namelist()
         if any(name.endswith("/constants.pkl") for name in names):
             return "it is a TorchScript program: save its state_dict()"
-        if not any(name.endswith("data.pkl") for name in names):
+        if not any(name.lower().endswith("data.pkl") for name in names):
             return f"it is a ZIP archive of other files ({_list_some(names)})"
     return None if start.strip() else "the file is empty"
 
