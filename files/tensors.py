@@ -90,11 +90,13 @@ def load_tensors(path: str | Path) -> Any:
             _check_file(path)
             value = torch.load(path, map_location="cpu", weights_only=True)
         _check_nesting(value)
+    except RefusedError as error:
+        raise ValueError(f"refused to load {path}: {error}") from error
     # torch answers a damaged or hostile pickle with nearly any built-in error.
     except Exception as error:
-        damage = f"it is damaged, or not a file of torch ({type(error).__name__})"
-        refused = error if isinstance(error, RefusedError) else None
-        reason = _name_other_kind(path) or refused or damage
+        reason = _name_other_kind(path) or (
+            f"it is damaged, or not a file of torch ({type(error).__name__})"
+        )
         raise ValueError(f"refused to load {path}: {reason}") from error
     return value
 
@@ -147,7 +149,7 @@ def _check_pickle(file: IO[bytes]) -> None:
         if is_odd or num_tuples > MOST_TUPLES:
             raise RefusedError(
                 "it holds something other than tensors and plain values, such as a "
-                "whole network: save its state_dict()"
+                "whole network or TorchScript: save its state_dict()"
             )
 
 
