@@ -133,7 +133,7 @@ def _check_entry(entry: Field, value: Any) -> Any:
 def _describe_content(content: Any) -> str:
     """Say where a foreign file has its weights, or else what it holds."""
     parts = content if isinstance(content, dict) else {}
-    places = [("is a bare state dict", parts)]
+    places = [("is a dict of weights", parts)]
     places += [(f"has weights under {show(name)}", parts[name]) for name in parts]
     for where, value in places:
         values = value.values() if isinstance(value, dict) else ()

@@ -112,7 +112,7 @@ def pack(*names: str) -> bytes:
         (make_huge_png(9, 9), "it is a picture or a video"),
         (pack("config.json", "model.weights.h5"), r"other files \(config.json, model"),
         (pack("net/code/x.py", "net/constants.pkl", "net/data.pkl"), "a TorchScript"),
-        (WEIGHTS, "a bare state dict, which seem to be for SimpleNet; save"),
+        (WEIGHTS, "is a dict of weights, which seem to be for SimpleNet; save"),
         ({"epoch": 1, "net": WEIGHTS}, "has weights under 'net', which .* SimpleNet"),
         ({"epoch": 1, "a\nb": {"x": torch.ones(2)}}, "weights under 'a.{1,3}nb'; save"),
         (b"PK\x03\x04", "damaged, or not a file of torch"),
