@@ -16,8 +16,10 @@ from torch.utils.data import Dataset
 
 from files.names import CLASS_NAMES, FAKE, REAL, name_mask
 from loading import ImageFile, ResizeToTensor, list_images, read_image, read_samples
+from loading.image_files import Listing, naming
 from loading.preprocessing import MARGINS
 
+NUM_SHOWN = 5  # names of what is found in a folder, in a message
 FACES_TABLE = "faces.csv"  # in a dataset that extract_faces.py made
 
 
@@ -36,11 +38,12 @@ class FacesDataset(Dataset):
             folder `fake`: for a training whose fakes are blended from real images.
 
     Attributes:
-        num_skipped_files: hidden files, and files that do not have an image's name.
+        num_skipped_files: hidden files, folders, and files that do not have an image's
+            name.
 
     Raises:
-        FileNotFoundError: a folder is missing.
-        ValueError: a class has no image.
+        FileNotFoundError: a folder is missing; the message says what there is.
+        ValueError: a class has no image; likewise.
     """
 
     def __init__(
@@ -54,9 +57,9 @@ class FacesDataset(Dataset):
         self.root_path = Path(root_path)
         self.transform = transform
         self._folders = [CLASS_NAMES[REAL]] * 2 if real_only else CLASS_NAMES
-        listed = [list_images(self.root_path / name) for name in self._folders]
-        self.num_skipped_files = sum(num_skipped for _, num_skipped in listed)
-        names = [names[:limit] for names, _ in listed]
+        listed = [_list_class(self.root_path / name) for name in self._folders]
+        self.num_skipped_files = sum(len(x.others) + len(x.folders) for x in listed)
+        names = [listing.images[:limit] for listing in listed]
         self._labels = np.repeat([REAL, FAKE], [len(names[REAL]), len(names[FAKE])])
         encoded = [os.fsencode(name) for name in names[REAL] + names[FAKE]]
         self._names = np.array(encoded, dtype=np.bytes_)  # no name ends in a NUL
@@ -80,9 +83,10 @@ class FacesDataset(Dataset):
             ValueError: the file cannot be read as an image; the message names it.
         """
         at_least = getattr(self.transform, "at_least", None)
-        image = read_image(self.get_file(index), at_least=at_least)
-        label = self.get_label(index)
-        return (self.transform(image) if self.transform else image), label
+        with naming(self.get_file(index)) as file:
+            image = read_image(file, at_least=at_least)
+            sample = self.transform(image) if self.transform else image
+        return sample, self.get_label(index)
 
     __getitems__ = read_samples  # a `DataLoader` asks for a batch so
 
@@ -152,10 +156,41 @@ class FacesDataset(Dataset):
         for label in (REAL, FAKE):
             if label not in self._labels:
                 folder = self.root_path / self._folders[label]
+                readable = "readable " * bool(list_images(folder).images)
                 raise ValueError(
-                    f"no images in {folder}; put at least one image "
-                    "file (.jpg, .png, ... as Pillow reads) there"
+                    f"no {readable}images in {folder}, which "
+                    f"{describe_content(folder)}; put at least one image file "
+                    "(.jpg, .png, ...) directly there"
                 )
+
+
+def _list_class(folder: Path) -> Listing:
+    """List a class's folder; say what there is where it is missing."""
+    try:
+        return list_images(folder)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        there = next(path for path in folder.absolute().parents if path.is_dir())
+        raise FileNotFoundError(
+            f"there is no folder {folder}; {there} {describe_content(there)}, and a "
+            "dataset holds train, val and test, each with the folders real and fake "
+            "(make_demo_datasets.py makes an example)"
+        ) from error
+
+
+def describe_content(folder: Path) -> str:
+    """Say what a folder holds, as what follows its name in a sentence."""
+    images, others, folders = list_images(folder)
+    parts = [
+        f"{len(names)} {what}{'s' * (len(names) > 1)} ({_shorten_list(names)})"
+        for what, names in (("folder", folders), ("image", images), ("file", others))
+        if names
+    ]
+    return f"holds {' and '.join(parts) or 'nothing'}"
+
+
+def _shorten_list(names: Sequence[str]) -> str:
+    """Return the first five names."""
+    return ", ".join(names[:NUM_SHOWN]) + ", ..." * (len(names) > NUM_SHOWN)
 
 
 def compute_fingerprint(datasets: Mapping[str, FacesDataset]) -> str:
@@ -183,8 +218,12 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
         f"{split}: {len(dataset)} images, {num_real} real and {num_fake} fake "
         f"({100 * num_fake / len(dataset):.1f} % fake)"
     )
-    skipped = dataset.num_skipped_files
-    return f"{line}; {skipped} other files or folders passed over" if skipped else line
+    if skipped := dataset.num_skipped_files:
+        line = f"{line}; {skipped} other files or folders passed over"
+    folders = list_images(dataset.root_path).folders
+    if unused := [f for f in folders if f not in CLASS_NAMES and f[0] != "."]:
+        line = f"{line}; folders that are not used: {_shorten_list(unused)}"
+    return line
 
 
 def list_names(dataset: FacesDataset) -> list[str]:

@@ -35,6 +35,7 @@ from scores import (
     tell_apart,
 )
 from scores.analysis import analyse
+from scores.pairing import count_common
 from utils import Source, list_splits, load_checkpoint, open_source, open_splits
 
 EPILOG = """examples:
@@ -317,11 +318,12 @@ def _check_other_samples(scores: ScoreSet, validation: ScoreSet) -> None:
             f"{given['path']} holds the scores to be analysed: calibrate on other "
             "samples"
         )
-    num_common = len(set(scores.paths or ()) & set(validation.paths or ()))
+    num_common, evidence = count_common(scores, validation)
     if num_common:
         say(
             f"LEAK: {num_common} samples of {judged['path']} are in {given['path']} "
-            "too, by their names: what is calibrated on them looks better than it is"
+            f"too, by their {evidence}: what is calibrated on them looks better than "
+            "it is"
         )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import command_line
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL.Image import Image
 
 from faces_dataset import FacesDataset, choose_random, count_classes
@@ -17,7 +16,7 @@ from files.atomic import check_writable, save_json
 from files.names import CLASS_NAMES, FAKE, REAL
 from loading.augmentation import degrade
 from loading.self_blending import self_blend
-from plots.style import CLASS_COLORS, escape_dollars, save_figure
+from plots.style import CLASS_COLORS, Figure, make_drawable, save_figure
 from utils import list_datasets, list_splits
 
 NUM_SAMPLES = 8  # of each class of each dataset
@@ -149,7 +148,7 @@ def build_figure(rows: Sequence[Row]) -> Figure:
         title = f"{row.dataset}, {row.split} split: {row.class_name}"
         title = f"{title} ({len(row.images)} of n = {row.num_images})"
         color = CLASS_COLORS[row.label]
-        strip.suptitle(escape_dollars(title), color=color, fontsize=11)
+        strip.suptitle(make_drawable(title), color=color, fontsize=11)
         cells = strip.subplots(1, NUM_SAMPLES)
         for axes in cells:
             axes.set_axis_off()

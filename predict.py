@@ -42,11 +42,13 @@ EPILOG = """examples:
 
 prints a line for each image and checkpoint: verdict, P(fake), path. A picture that is
 plainly not a face crop, because its sides are 1 to 1.5 or more, gets a warning, and its
-verdict a question mark. Images that cannot be read are named on stderr, the others are
-still judged, and the exit status is 1.
+verdict a question mark; so does a face found by --find-faces that is smaller than 64
+pixels, tilted by more than 45 degrees, or cut off by the picture's edge. Images that
+cannot be read are named on stderr, the others are still judged, and the exit status is
+1.
 
 Files are judged while they are being found, in constant memory. In a folder, files
-whose names end as an image's (.jpg, .png, ...) are judged."""
+whose names end as an image's (.jpg, .png, .heic, ...) are judged."""
 
 MOST_CHARACTERS = 50  # of an image's name, in that of its figure
 

@@ -20,7 +20,7 @@ from files.names import default_checkpoint_path
 from files.provenance import describe_call
 from hardware import show_progress
 from judging.detector import Detector, Scored
-from loading import read_image, read_samples
+from loading import naming, read_image, read_samples
 from loading.disturbances import LEVELS, UNITS, disturb
 from metrics.delong import compute_auc_kept
 from metrics.summary import measure_condition
@@ -111,12 +111,13 @@ class DisturbedFaces(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         number, name, level = self._find(index)
         to_tensor = self.faces.transform
-        image = read_image(self.faces.get_file(number), at_least=to_tensor.at_least)
-        if level:
-            stream = list(LEVELS).index(name)
-            generator = np.random.default_rng([self.seed, stream, number])
-            image = disturb(to_tensor.resize(image), name, level, generator)
-        return to_tensor(image), self.faces.get_label(number)
+        with naming(self.faces.get_file(number)) as file:
+            image = read_image(file, at_least=to_tensor.at_least)
+            if level:
+                stream = list(LEVELS).index(name)
+                generator = np.random.default_rng([self.seed, stream, number])
+                image = disturb(to_tensor.resize(image), name, level, generator)
+            return to_tensor(image), self.faces.get_label(number)
 
     def get_name(self, index: int) -> str:
         """Return which image a sample is, and what was done to it."""

@@ -97,7 +97,7 @@ class PlainBatches:
             yield images, labels.to(device)
 
     def state_dict(self) -> dict[str, int]:
-        """Return no position: an epoch begins anew."""
+        """Return no position: an epoch starts from its beginning."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from faces_dataset import FacesDataset, ResizeToTensor
+from faces_dataset import FacesDataset, ResizeToTensor, describe_content
 from files.checkpoint import CheckpointRecord, read_checkpoint
 from files.names import DEFAULT_MODEL, OPTIMIZER_NAMES, SPLITS, shorten
 from files.tensors import guess_network, load_model_state
@@ -73,8 +73,11 @@ def load_dataset(
     """
     folder = Path(data_root) / name
     if not folder.is_dir():
-        found = list_datasets(data_root)
-        known = f"found: {', '.join(found)}" if found else "it holds no dataset"
+        found, known = list_datasets(data_root), "which is not there"
+        if found:
+            known = f"found: {', '.join(found)}"
+        elif Path(data_root).is_dir():
+            known = f"which holds no dataset; it {describe_content(Path(data_root))}"
         raise FileNotFoundError(
             f"there is no dataset {name!r} under {data_root} ({known}); name another "
             "with -d and --data-root, or make examples with make_demo_datasets.py"

@@ -26,7 +26,7 @@ from plots.style import (
     GREY,
     SPLIT_COLORS,
     SPLIT_MARKERS,
-    escape_dollars,
+    make_drawable,
     save_figure,
 )
 
@@ -148,7 +148,7 @@ def build_figure(dataset: str, shortcuts: Sequence[Shortcut]) -> Figure:
     title = f"How well single properties tell the classes apart: {dataset}\n"
     title += "all intervals together hold with 95 % confidence"
     axes = figure.subplots()
-    axes.set_title(escape_dollars(title), fontsize=11)
+    axes.set_title(make_drawable(title), fontsize=11)
     plot_shortcuts(axes, shortcuts)
     return figure
 

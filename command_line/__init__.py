@@ -32,6 +32,8 @@ from command_line.parser import (
     take,
 )
 
+import plots  # noqa: F401  before anything imports Matplotlib
+
 __all__ = [
     "Parser",
     "add_checkpoint_flag",

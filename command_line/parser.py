@@ -139,6 +139,12 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
     except (ValueError, OSError, FloatingPointError) as error:
         say(f"{program}: error: {describe_error(error)}", file=sys.stderr)
         status = USER_ERROR_STATUS
+    except MemoryError as error:
+        say(
+            f"{program}: error: not enough memory: {describe_error(error)}",
+            file=sys.stderr,
+        )
+        status = USER_ERROR_STATUS
     except RuntimeError as error:
         description = describe_foreign_error(error)
         if description is None:

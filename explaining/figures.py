@@ -15,8 +15,8 @@ from plots.style import (
     FAKE_COLOR,
     GREY,
     REAL_COLOR,
-    escape_dollars,
     get_line_style,
+    make_drawable,
 )
 from scores import describe_fake_score
 
@@ -59,7 +59,7 @@ def build_sections_figure(
             axes.set_axis_off()
         for axes, explanation in zip(cells, section.explanations, strict=False):
             plot_explanation(axes, explanation)
-    figure.suptitle(escape_dollars(title), fontsize=11)
+    figure.suptitle(make_drawable(title), fontsize=11)
     legend = f"right: {method.legend} of {target}\n{method.scale}"
     figure.supxlabel(legend, fontsize=9)
     return figure
@@ -101,7 +101,7 @@ def build_mean_maps_figure(
         axes.set_axis_off()
     bar = figure.colorbar(picture, ax=cells, fraction=0.046, extend="max")
     bar.set_label(unit, fontsize=9)
-    figure.suptitle(escape_dollars(title), fontsize=11)
+    figure.suptitle(make_drawable(title), fontsize=11)
     return figure
 
 
@@ -118,7 +118,7 @@ def build_checks_figure(checks: Numbers, title: str) -> Figure:
         axes.set_title(f"{name}: {verdict}", fontsize=10)
         axes.grid(alpha=0.25)
         axes.set_axisbelow(True)
-    figure.suptitle(escape_dollars(title), fontsize=11)
+    figure.suptitle(make_drawable(title), fontsize=11)
     return figure
 
 

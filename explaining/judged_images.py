@@ -19,6 +19,7 @@ from loading import (
     ImageFile,
     Preprocessing,
     ResizeToTensor,
+    naming,
     read_image,
     read_samples,
 )
@@ -48,8 +49,9 @@ class Pictures(Dataset):
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = read_image(self.files[index], at_least=self.transform.at_least)
-        return self.transform(image), UNKNOWN
+        with naming(self.files[index]) as file:
+            image = read_image(file, at_least=self.transform.at_least)
+            return self.transform(image), UNKNOWN
 
     def get_name(self, index: int) -> str:
         """Return the name of the picture at `index`."""

@@ -16,7 +16,7 @@ from explaining.gradients import (
 from files.names import CLASS_NAMES
 from hardware import Precision
 from judging.detector import Detector
-from plots.style import escape_dollars, save_figure
+from plots.style import make_drawable, save_figure
 
 
 def build_methods(detector: Detector, precision: Precision) -> tuple[Method, Method]:
@@ -61,7 +61,7 @@ def save_explanation(explanation: Explanation, path: Path, title: str) -> None:
         axes.imshow(picture)
         axes.set_title(caption, fontsize=10)
         axes.set_axis_off()
-    figure.suptitle(escape_dollars(title), fontsize=11)
+    figure.suptitle(make_drawable(title), fontsize=11)
     figure.supxlabel(
         "saliency: the pixels that move the score most are bright; Grad-CAM: red is "
         "its maximum, blue 0",

@@ -55,7 +55,7 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = name_temporary(path)
     try:
-        with temporary.open("xb") as handle:  # x: a new file, whatever links there are
+        with temporary.open("xb") as handle:  # x: never through a link
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
@@ -69,7 +69,7 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def name_temporary(path: Path) -> Path:
-    """Return a name beside `path` that nobody else has."""
+    """Return a new name beside `path`."""
     return path.with_name(f"{_start_temporary(path)}{secrets.token_hex(6)}.tmp")
 
 
@@ -163,7 +163,7 @@ def open_json_lines(path: str | Path) -> Iterator[Callable[[Any], object]]:
 
 
 def _quote_formula(cell: Any) -> Any:
-    """Return a cell that a spreadsheet shows as it stands."""
+    """Return a cell that a spreadsheet does not compute."""
     is_formula = isinstance(cell, str) and cell.startswith(tuple("=+-@\t\r"))
     return f"'{cell}" if is_formula else cell
 

@@ -259,7 +259,7 @@ class Recipe:
         return self.warmup
 
     def count_bn_batches(self, steps_an_epoch: int) -> int:
-        """Return on how many batches batch norm's statistics are measured anew."""
+        """Return on how many batches batch norm's statistics are measured again."""
         if self.recalibrate_bn is None:
             return BN_BATCHES if steps_an_epoch < FEW_STEPS else 0
         return self.recalibrate_bn

@@ -152,7 +152,7 @@ class RunFiles:
             raise ValueError(
                 f"cannot resume from {path}: {self.paths.checkpoint} is not the best "
                 f"checkpoint of this run (epoch {self.best.epoch}); put that back, "
-                "or start anew without --resume"
+                "or start over without --resume"
             )
         if not has_checkpoint:
             self._save_checkpoint(trainer)
@@ -339,7 +339,7 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
     if type(format_version) is not int or format_version != FORMAT_VERSION:
         raise ValueError(
             f"the snapshot {path} has format version {show(format_version)}, "
-            f"not {FORMAT_VERSION}; start anew without --resume"
+            f"not {FORMAT_VERSION}; start over without --resume"
         )
     return snapshot
 

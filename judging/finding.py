@@ -1,6 +1,8 @@
 """Which image files are meant: files, folders, and lists of them, one after another."""
 
+import codecs
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -9,22 +11,53 @@ from loading import list_images
 
 STANDARD_INPUT = "-"
 _CHUNK_BYTES = 1 << 16
+_MARKS = {  # how a list begins, with its mark or with an ASCII letter
+    rb"\xef\xbb\xbf": "utf-8",
+    rb"\xff\xfe|[^\0]\0": "utf-16-le",
+    rb"\xfe\xff|\0[^\0]": "utf-16-be",
+}
 
 
 def read_path_list(stream: BinaryIO, *, separator: bytes = b"\n") -> Iterator[Path]:
     """Read paths from a stream, each as soon as it is there.
 
+    Lines may be as Windows writes them: in UTF-16, after a byte order mark, ending with
+    a carriage return and a line feed.
+
     Args:
         stream: of paths that end with the separator; empty ones are left out.
         separator: a line break, or NUL, which no path holds.
+
+    Raises:
+        ValueError: lines hold NULs, or are not in the encoding that they begin with.
     """
-    rest = b""
+    rest, decode = b"", None
     while chunk := stream.read1(_CHUNK_BYTES):
-        *whole, rest = (rest + chunk).split(separator)
-        for name in filter(None, whole):
+        if decode is None:
+            decode = _choose_decoding(chunk, separator)
+        *whole, rest = (rest + decode(chunk)).split(separator)
+        yield from _read_names(whole, separator)
+    yield from _read_names([rest], separator)
+
+
+def _choose_decoding(start: bytes, separator: bytes) -> Callable[[bytes], bytes]:
+    """Return what turns a list's bytes into those of paths, by how it begins."""
+    for mark, encoding in _MARKS.items():
+        if re.match(mark, start, re.DOTALL) and separator == b"\n":
+            decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+            return lambda chunk: os.fsencode(decoder.decode(chunk).lstrip("\ufeff"))
+    return bytes
+
+
+def _read_names(names: Iterable[bytes], separator: bytes) -> Iterator[Path]:
+    """Return the paths of some names; a line has no carriage return at its end."""
+    for name in names:
+        if separator == b"\n":
+            name = name.removesuffix(b"\r")
+            if b"\0" in name:
+                raise ValueError("the list of paths holds NULs: give -0 to read it")
+        if name:
             yield Path(os.fsdecode(name))
-    if rest:
-        yield Path(os.fsdecode(rest))
 
 
 class ImageFinder:
@@ -69,7 +102,7 @@ class ImageFinder:
     def __iter__(self) -> Iterator[Path]:
         self.num_failures = self.num_files = self.num_folders = 0
         for path in map(Path, self.paths):
-            if path.is_dir():
+            if _ask(path.is_dir):
                 yield from self._enter(path)
             else:
                 yield path
@@ -83,53 +116,43 @@ class ImageFinder:
         if not num_images and self.num_failures == num_failures:
             self._fail(f"there is no image in the folder {top}")
 
-    def _walk(self, folder: Path) -> Iterator[Path]:
+    def _walk(self, top: Path) -> Iterator[Path]:
         """Yield a folder's images, then those of its subfolders."""
-        try:
-            names, num_others = list_images(folder)
-            others = _list_others(folder, names) if num_others else []
-        except OSError as error:
-            self._fail(f"cannot list {folder}: {error.strerror}")
-            return
-        subfolders = []
-        for path in (folder / name for name in others):
-            if self._is_entered(path):
-                subfolders.append(path)
-            else:
-                self._pass_over(path)
-        for path in (folder / name for name in names):
-            if self._is_entered(path):  # a folder may be called album.jpg
-                subfolders.append(path)
-            else:
-                yield path
-        for path in sorted(subfolders):
-            yield from self._walk(path)
+        folders = [top]  # the next one is the last
+        while folders:
+            folder = folders.pop()
+            try:
+                listing = list_images(folder)
+            except OSError as error:
+                self._fail(f"cannot list {folder}: {error.strerror}")
+                continue
+            below = [folder / name for name in listing.folders]
+            entered = list(filter(self._is_entered, below))
+            passed_over = sorted(set(below) - set(entered))
+            self.num_folders += len(passed_over)
+            self.num_files += len(listing.others)
+            for path in [*passed_over, *(folder / name for name in listing.others)]:
+                self.on_passed_over(path)
+            yield from (folder / name for name in listing.images)
+            folders += reversed(entered)
 
     def _is_entered(self, path: Path) -> bool:
-        """Say whether something in a folder is a subfolder to look into."""
-        if not (self.recursive and path.is_dir() and not path.is_symlink()):
-            return False
-        if path.name.startswith("."):
+        """Say whether a subfolder is looked into."""
+        if not self.recursive or path.name.startswith(".") or _ask(path.is_symlink):
             return False
         return self.excluded is None or path.resolve() != self.excluded.resolve()
-
-    def _pass_over(self, path: Path) -> None:
-        if path.is_dir():
-            self.num_folders += 1
-        else:
-            self.num_files += 1
-        self.on_passed_over(path)
 
     def _fail(self, sentence: str) -> None:
         self.num_failures += 1
         self.on_failure(sentence)
 
 
-def _list_others(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the sorted names in a folder that are not among these."""
-    known = set(names)
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.name not in known)
+def _ask(question: Callable[[], bool]) -> bool:
+    """Return an answer about a path: no, where its name is too long to be asked for."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def describe_passed_over(num_files: int, num_folders: int) -> str | None:
@@ -146,7 +169,7 @@ def refuse_outputs(paths: Iterable[Path], outputs: Sequence[Path]) -> Iterator[P
     """Pass paths on; raise ValueError at one that is an output, not to be replaced."""
     before = [path.stat() for path in outputs if path.exists()]
     for path in paths:
-        if before and path.exists():
+        if before and _ask(path.exists):
             status = path.stat()
             if any(os.path.samestat(status, other) for other in before):
                 raise ValueError(

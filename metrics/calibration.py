@@ -16,7 +16,7 @@ from metrics.likelihood_ratios import compute_platt_targets
 from metrics.samples import check_scores_and_labels, number_folds
 
 NUM_ECE_BINS = 15
-_MAX_BINS, _LEAST_IN_BIN = 15, 10  # of the reliability diagram
+_MAX_BINS, _LEAST_IN_BIN = 15, 10  # of neighbours
 _TEMPERATURES = (0.05, 20.0)
 _LOG_TEMPERATURES = np.log(_TEMPERATURES)
 _MAX_DRAWN_LABELS = 20_000  # beyond it, a bin's errors are drawn as normal
@@ -36,15 +36,17 @@ def compute_reliability_bins(
     """Bin P(fake) (N,) and compare each bin's mean score with its share of fakes.
 
     Returns:
-        Up to 15 bins with about equally many samples, at least ten each (one bin for
-        fewer than twenty samples). Equal scores share a bin.
+        The filled ones of 15 bins of equal width, of whose distances the ECE is the
+        mean.
     """
-    scores, labels, starts, ends = _bin_scores(fake_scores, labels)
-    counts = ends - starts
-    fakes = np.add.reduceat(labels.astype(float), starts)
-    return ReliabilityBins(
-        np.add.reduceat(scores, starts) / counts, fakes / counts, counts
+    scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
+    index = assign_bins(scores)
+    counts = np.bincount(index)
+    filled = np.flatnonzero(counts)
+    means, shares = (
+        np.bincount(index, of)[filled] / counts[filled] for of in (scores, labels)
     )
+    return ReliabilityBins(means, shares, counts[filled])
 
 
 class ScoreNeighbours(NamedTuple):
@@ -65,7 +67,12 @@ class ScoreNeighbours(NamedTuple):
 def count_neighbours(
     fake_scores: ArrayLike, labels: ArrayLike
 ) -> list[ScoreNeighbours]:
-    """Count the fakes in each bin of `compute_reliability_bins`, lowest first."""
+    """Count the fakes among neighbours, lowest first.
+
+    Returns:
+        Up to 15 rows of about equally many samples, at least ten each (one row with
+        fewer than twenty samples). Equal scores share a row.
+    """
     scores, labels, starts, ends = _bin_scores(fake_scores, labels)
     columns = scores[starts], scores[ends - 1], np.add.reduceat(labels, starts)
     rows = zip(*(of.tolist() for of in (*columns, ends - starts)), strict=True)
@@ -128,7 +135,7 @@ def _find_bin_ends(ordered: np.ndarray) -> list[int]:
 
 
 def compute_ece(fake_scores: np.ndarray, labels: np.ndarray) -> float:
-    """Compute the expected calibration error over 15 equal bins of P(fake).
+    """Compute the expected calibration error over `compute_reliability_bins`.
 
     Source: Guo et al. 2017, eq. 3. Deviation: bins of P(fake), not of the confidence
     in the predicted class.

@@ -1,5 +1,6 @@
 """DeLong's intervals and tests for AUCs, with midranks, also for grouped samples."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,7 +8,12 @@ from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from files.names import FAKE, REAL
-from metrics.samples import check_samples, check_scores_and_labels, index_groups
+from metrics.samples import (
+    Samples,
+    check_samples,
+    check_scores_and_labels,
+    index_groups,
+)
 
 # The variance expected of an AUC counts for as many samples.
 _PRIOR_SAMPLES = 15
@@ -114,30 +120,85 @@ def compute_paired_delong_test(
         confidence: coverage of the interval of the difference.
 
     Returns:
-        Both AUCs, their difference, its interval, z and the two-sided p-value.
-        Detectors that order the samples alike have z = 0 and p = 1; a difference
-        without variance cannot be judged, and z, p and interval are NaN.
+        Both AUCs, their difference, its interval, z and the two-sided p-value. The
+        interval has no width if both order the samples alike, and only then. Equal AUCs
+        have z = 0 and p = 1; z and p of a difference without variance are NaN.
 
-    Source: DeLong et al. 1988; Sun & Xu 2014; with groups Obuchowski 1997.
+    Source: DeLong et al. 1988; Sun & Xu 2014; with groups Obuchowski 1997. The
+        interval as of `_combine_intervals`.
     """
     scores_a, checked_labels = check_scores_and_labels(fake_scores_a, labels)
     scores_b, _ = check_scores_and_labels(fake_scores_b, labels)
-    group_index = index_groups(groups, checked_labels.size)
+    rows, group_index = [scores_a, scores_b], index_groups(groups, checked_labels.size)
     (auc_a, auc_b), covariance = compute_aucs_and_covariance(
-        np.stack([scores_a, scores_b]), checked_labels, group_index
+        np.stack(rows), checked_labels, group_index
     )
     difference = auc_a - auc_b
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     # Rounding leaves about 1e-17 of variance between two equal orders.
     if not variance > 1e-16:
         z = 0.0 if abs(difference) < 1e-12 else np.nan
-        half_width = 0.0 if z == 0.0 else np.nan
     else:
         z = difference / np.sqrt(variance)
-        half_width = _get_margin(confidence) * np.sqrt(variance)
-    values = (auc_a, auc_b, difference, difference - half_width)
+    singles = [
+        compute_delong_interval(row, labels, groups=groups, confidence=confidence)
+        for row in rows
+    ]
+    correlation = _correlate(np.stack(rows), covariance, checked_labels, group_index)
+    ends = _combine_intervals(np.array([1, -1]), singles, correlation)
     p_value = 2 * stats.norm.sf(abs(z))
-    return AucComparison(*map(float, (*values, difference + half_width, z, p_value)))
+    return AucComparison(*map(float, (auc_a, auc_b, difference, *ends, z, p_value)))
+
+
+def _correlate(
+    score_rows: np.ndarray,
+    covariance: np.ndarray,
+    labels: np.ndarray,
+    group_index: np.ndarray,
+) -> np.ndarray:
+    """Return the correlation of D AUCs, (D, D).
+
+    DeLong's, shrunk like the variances towards that of the ranks within the classes
+    (Hanley & McNeil 1983), which separated classes have as well.
+    """
+    units = Samples(score_rows[0], labels, group_index=group_index).units
+    share = _PRIOR_SAMPLES / (_PRIOR_SAMPLES + units.smaller)
+    by_class = []
+    for label in (REAL, FAKE):
+        ranks = stats.rankdata(score_rows[:, labels == label], axis=1)
+        ranks -= ranks.mean(axis=1, keepdims=True)
+        by_class.append(_normalise(ranks @ ranks.T))
+    of_ranks = np.mean(by_class, axis=0)
+    varies = np.diag(covariance) > 1e-16
+    shrunk = share * of_ranks + (1 - share) * _normalise(covariance)
+    return np.where(np.outer(varies, varies), shrunk, of_ranks)
+
+
+def _normalise(covariance: np.ndarray) -> np.ndarray:
+    """Turn a covariance into correlations; 0 to what does not vary."""
+    deviations = np.sqrt(np.maximum(np.diag(covariance), 0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = covariance / np.outer(deviations, deviations)
+    correlation = np.nan_to_num(correlation, posinf=0, neginf=0)
+    np.fill_diagonal(correlation, 1)
+    return np.clip(np.round(correlation, 12), -1, 1)  # equal ranks: 1, not almost
+
+
+def _combine_intervals(
+    weights: np.ndarray, singles: Sequence[AucInterval], correlation: np.ndarray
+) -> tuple[float, float]:
+    """Return the interval of the sum of weighted AUCs.
+
+    Source: MOVER (Zou & Donner 2008; Newcombe 1998 for a difference), which recovers
+        each variance from the single interval, so that whatever corrects that, and what
+        bounds it for separated classes, holds here too.
+    """
+    aucs, lows, highs = (np.array([s[i] for s in singles]) for i in range(3))
+    total, ends = weights @ aucs, []
+    for sign, near, far in ((-1, lows, highs), (1, highs, lows)):
+        reach = weights * np.abs(np.where(weights > 0, near, far) - aucs)
+        ends.append(total + sign * np.sqrt(max(reach @ correlation @ reach, 0.0)))
+    return float(ends[0]), float(ends[1])
 
 
 def compute_aucs_and_covariance(
@@ -208,19 +269,22 @@ def compute_auc_kept(
     Returns:
         `auc_kept`, the mean AUC - 1/2 over that of the clean samples, and its 95 %
         `auc_kept_interval` [low, high]; both None unless the clean AUC is surely above
-        1/2, the interval None if a class has one sample.
+        1/2.
 
-    Source: the AUCs' covariance is that of DeLong et al. 1988, between conditions as
-        between detectors; the delta method takes it to the ratio.
+    Source: the delta method takes the ratio to a sum of weighted AUCs, whose interval
+        is that of `_combine_intervals`.
     """
     rows = np.vstack([clean_scores, disturbed_scores])
-    aucs, covariance = compute_aucs_and_covariance(rows, labels, np.arange(labels.size))
-    gain, normal = aucs[0] - 0.5, stats.norm.ppf(0.975)
-    if not gain > normal * np.sqrt(max(np.nan_to_num(covariance[0, 0]), 0)):
+    singles = [compute_delong_interval(row, labels) for row in rows]
+    if not singles[0].low > 0.5:
         return {"auc_kept": None, "auc_kept_interval": None}
+    index = np.arange(labels.size)
+    aucs, covariance = compute_aucs_and_covariance(rows, labels, index)
+    gain = aucs[0] - 0.5
     kept = float((aucs[1:].mean() - 0.5) / gain)
     slopes = np.full(len(rows), 1 / (gain * len(disturbed_scores)))
     slopes[0] = -kept / gain
-    margin = float(normal * np.sqrt(max(slopes @ covariance @ slopes, 0)))
-    interval = None if np.isnan(covariance).any() else [kept - margin, kept + margin]
-    return {"auc_kept": kept, "auc_kept_interval": interval}
+    correlation = _correlate(rows, covariance, labels, index)
+    ends = np.array(_combine_intervals(slopes, singles, correlation))
+    interval = kept + ends - slopes @ aucs
+    return {"auc_kept": kept, "auc_kept_interval": interval.tolist()}

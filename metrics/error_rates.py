@@ -286,10 +286,15 @@ def _compute_predictive_values(
         ("ppv", "npv"), found, _divide_predictive(*drawn, prevalence), strict=True
     ):
         values[name] = float(value) if np.isfinite(value) else None
-        low, high = np.quantile(draws, [0.025, 0.975]).tolist()
-        # Without an error the value is 1, which no draw reaches.
-        values[f"{name}_interval"] = [low, 1.0 if value == 1 else high]
+        ends = np.quantile(draws, [0.025, 0.975]).tolist()
+        values[f"{name}_interval"] = hold_estimate(ends, values[name])
     return values
+
+
+def hold_estimate(ends: Sequence[float], estimate: float | None) -> list[float]:
+    """Widen an interval to its estimate: draws never reach a rate of 0 or 1."""
+    known = [*ends] if estimate is None else [*ends, estimate]
+    return [min(known), max(known)]
 
 
 def _divide_predictive(

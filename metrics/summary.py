@@ -15,6 +15,7 @@ from metrics.error_rates import (
     compute_proportion_interval,
     compute_tpr_intervals,
     count_hits,
+    hold_estimate,
 )
 from metrics.likelihood_ratios import (
     compute_cross_fitted_cllr,
@@ -157,8 +158,9 @@ def compute_summary(
     )
     intervals = _compute_intervals(samples, numbers, resampled, seed=seed)
     for name, ends in {"auc": (delong.low, delong.high), **intervals}.items():
+        held = ends and hold_estimate(ends, numbers[name])
         highest = METRICS[name].highest
-        numbers[f"{name}_interval"] = ends and [min(end, highest) for end in ends]
+        numbers[f"{name}_interval"] = held and [min(end, highest) for end in held]
     numbers["notes"] += _explain_missing_intervals(numbers, resampled)
     numbers["notes"] += _warn(numbers, samples)
     is_known = np.isfinite(delong.standard_error)
@@ -368,26 +370,11 @@ def _explain_missing_intervals(
 
 def _warn(numbers: dict[str, Any], samples: Samples) -> list[str]:
     """Say what a reader of the numbers should beware of."""
-    units, notes = samples.units, []
-    if numbers["auc_interval"][1] < 0.5:
-        notes.append(
-            f"the AUC is well below 0.5 ({numbers['auc']:.3f}): either these fakes are "
-            "of a kind that the detector was not trained on, or the labels or the "
-            "direction of the scores are swapped"
-        )
-    elif numbers["auc_interval"][0] <= 0.5:
-        notes.append(
-            "the AUC's interval holds 0.5: these samples do not show that the detector "
-            "is better than chance"
-        )
-    if units.smaller < _FEW_UNITS:
-        few = "samples" if samples.group_index is None else "groups"
-        notes.append(
-            f"only {units.real} real and {units.fake} fake {few}: with fewer than "
-            f"{_FEW_UNITS} of a class intervals may hold the truth less often than "
-            "95 % (those of AUC, error rates and TPR excepted)"
-        )
-    elif units.smaller <= _MANY_UNITS:
+    units = samples.units
+    what = "samples" if samples.group_index is None else "groups"
+    auc = numbers["auc"], *numbers["auc_interval"]
+    notes = warn_of_samples(auc, units, what=what)
+    if _FEW_UNITS <= units.smaller <= _MANY_UNITS:
         notes.append(
             f"with up to {_MANY_UNITS} of a class the intervals of average precision, "
             "log loss and Cllr hold the truth in about 90 % of cases, not 95 %"
@@ -400,6 +387,32 @@ def _warn(numbers: dict[str, Any], samples: Samples) -> list[str]:
         if numbers[_name_tpr(rate)] is not None and units.real * rate < 10
     ]
     return notes + _warn_of_heavy_tails(samples)
+
+
+def warn_of_samples(
+    auc: tuple[float, float, float], units: Units, *, what: str = "samples"
+) -> list[str]:
+    """Say what is doubtful of samples with this AUC, its low and high end."""
+    value, low, high = auc
+    notes = []
+    if high < 0.5:
+        notes.append(
+            f"the AUC is well below 0.5 ({value:.3f}): either these fakes are "
+            "of a kind that the detector was not trained on, or the labels or the "
+            "direction of the scores are swapped"
+        )
+    elif low <= 0.5:
+        notes.append(
+            "the AUC's interval holds 0.5: these samples do not show that the detector "
+            "is better than chance"
+        )
+    if units.smaller < _FEW_UNITS:
+        notes.append(
+            f"only {units.real} real and {units.fake} fake {what}: with fewer than "
+            f"{_FEW_UNITS} of a class intervals may hold the truth less often than "
+            "95 % (those of AUC, error rates and TPR excepted)"
+        )
+    return notes
 
 
 def _warn_of_heavy_tails(samples: Samples) -> list[str]:

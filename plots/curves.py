@@ -11,11 +11,13 @@ from scipy.special import expit, ndtri
 from metrics.names import METRICS
 from plots.style import (
     GREY,
+    MOST_BANDS,
     PALE_COLOR,
     build_title,
     finish_axes,
     finish_comparison,
     format_percent,
+    format_threshold,
     format_with_interval,
     get_line_style,
     wrap_title,
@@ -195,7 +197,8 @@ def _draw_curves(
         else:
             x, y = place(*_fill_in_slopes(*rates), analysis)
         axes.plot(x, y, **style, label=labels[index])
-        axes.fill(*_outline_band(analysis, place), color=style["color"], **band)
+        if len(analyses) <= MOST_BANDS:
+            axes.fill(*_outline_band(analysis, place), color=style["color"], **band)
 
 
 def _outline_band(analysis: Analysis, place: Place) -> np.ndarray:
@@ -244,7 +247,7 @@ def _mark_points(axes: Axes, analysis: Analysis, place: Place, name: str) -> Non
 def _mark_threshold(axes: Axes, analysis: Analysis, place: Place) -> None:
     numbers = analysis.numbers
     fpr, tpr = 1 - numbers["real_accuracy"], numbers["fake_accuracy"]
-    label = f"threshold {numbers['threshold']:.3g}"
+    label = f"threshold {format_threshold(numbers['threshold'])}"
     _mark(axes, place(fpr, tpr, analysis), "s", 7.5, label)
 
 
@@ -277,7 +280,8 @@ def _finish_curves(
     axes: Axes, kind: str, analyses: Sequence[Analysis], *, legend_top: float = -0.16
 ) -> Axes:
     if len(analyses) > 1:
-        title = f"{kind} curves\npositive class: fake; bands and brackets: 95 %"
+        bands = "bands and " if len(analyses) <= MOST_BANDS else ""
+        title = f"{kind} curves\npositive class: fake; {bands}brackets: 95 %"
         return finish_comparison(axes, title)
     (analysis,) = analyses
     title = build_title(kind, analysis.scores.title, analysis.sizes)

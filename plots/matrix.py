@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from files.names import make_printable
-from plots.style import FRAME_COLOR, escape_dollars, format_with_interval
+from plots.style import FRAME_COLOR, format_with_interval, make_drawable
 from scores.analysis import Analysis
 
 HOME_NOTE = "trained on this dataset"
@@ -79,9 +79,9 @@ def plot_auc_matrix(axes: Axes, matrix: AucMatrix) -> Axes:
             corner = (column - 0.48, row - 0.48)
             look = {"fill": False, "lw": 3, "ec": FRAME_COLOR}
             axes.add_patch(Rectangle(corner, 0.96, 0.96, **look))
-    names = [escape_dollars(name) for name in matrix.datasets]
+    names = [make_drawable(name) for name in matrix.datasets]
     axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize=9)
-    names = [escape_dollars(name) for name in matrix.detectors]
+    names = [make_drawable(name) for name in matrix.detectors]
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_xlabel("Tested on")
     axes.set_title(f"AUC [95 %]; framed: {HOME_NOTE}", fontsize=10)

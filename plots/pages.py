@@ -13,22 +13,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from files.atomic import write_atomically
-from plots.style import FRAME_COLOR, build_plot
+from plots.style import FRAME_COLOR, build_plot, render
 
 FRAME = Path(__file__).with_name("frame.html")
 # A larger drawing becomes pixels, because curves of a million samples fill a page.
 MOST_SVG_BYTES = 200_000
 _PIXELS_DPI = 130
 _TIE = "\N{NO-BREAK SPACE}"
-_INTERVAL = re.compile(rf"\[[-+.\d]+{_TIE}?%?, [-+.\d]+{_TIE}?%?\]")
+_INTERVAL = re.compile(rf"\[[-+.\de]+{_TIE}?%?, [-+.\de]+{_TIE}?%?\]")
 _QUALITY = 85  # of JPEGs
-_SVG = {"svg.fonttype": "path", "svg.hashsalt": "page"}  # equal numbers, equal bytes
 
 
 class Picture(NamedTuple):
@@ -80,8 +78,7 @@ def tie(text: str) -> str:
 
 def embed_plot(draw: Callable[[Axes], object], alt: str) -> Picture:
     """Draw on axes like `plots.style.save_plot`, as a drawing that can be enlarged."""
-    with matplotlib.rc_context(_SVG):
-        picture = _save(build_plot(draw), alt, "svg", bbox_inches="tight")
+    picture = _save(build_plot(draw), alt, "svg", bbox_inches="tight")
     if len(picture.source) > MOST_SVG_BYTES:
         picture = _save(build_plot(draw), alt, "png", bbox_inches="tight")
     gc.collect()  # a figure refers to itself, and keeps all points of its curves
@@ -105,7 +102,7 @@ def _save(figure: Figure, alt: str, kind: str, **options: Any) -> Picture:
     content = io.BytesIO()
     if kind == "svg":
         options["metadata"] = {"Date": None}
-    figure.savefig(content, format=kind, dpi=_PIXELS_DPI, **options)
+    render(figure, content, kind, dpi=_PIXELS_DPI, **options)
     width, height = _measure_svg(content) if kind == "svg" else _measure_pixels(content)
     return Picture(_to_address(content, kind), alt, width, height)
 

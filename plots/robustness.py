@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from metrics.names import Metric, list_columns
 from plots.style import (
     GREY,
-    escape_dollars,
+    MOST_BANDS,
     get_interval,
     get_line_style,
+    make_drawable,
     wrap_title,
 )
 
@@ -53,7 +54,7 @@ def build_robustness_figure(
         frameon=False,
         handlelength=3,
     )
-    figure.suptitle(escape_dollars(title), fontsize=11)
+    figure.suptitle(make_drawable(title), fontsize=11)
     return figure
 
 
@@ -85,7 +86,9 @@ def plot_disturbance(
         style = get_line_style(index)
         values, intervals = zip(*line, strict=True)
         lows, highs = zip(*intervals, strict=True)
-        axes.fill_between(levels, lows, highs, color=style["color"], alpha=0.15, lw=0)
+        if len(lines) <= MOST_BANDS:
+            look = {"color": style["color"], "alpha": 0.15, "lw": 0}
+            axes.fill_between(levels, lows, highs, **look)
         axes.plot(levels, values, **style)
     axes.axhline(0.5, color=GREY, ls=":", lw=1)
     axes.set_xticks(levels, ["none", *(f"{s:g}" for s in strengths)], fontsize=8)

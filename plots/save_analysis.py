@@ -96,6 +96,13 @@ def _check_inputs_stay(analyses: Sequence[Analysis], folder: Path) -> None:
 def _save_analysis(
     analysis: Analysis, folder: Path, call: Mapping[str, Any]
 ) -> list[Path]:
+    with analysis.scores.name_errors():
+        return _save_named(analysis, folder, call)
+
+
+def _save_named(
+    analysis: Analysis, folder: Path, call: Mapping[str, Any]
+) -> list[Path]:
     name = analysis.scores.name
     paths = [folder / f"{name}_metrics.json", folder / f"{name}_scores.csv"]
     provenance = {**call, **analysis.scores.provenance}

@@ -17,6 +17,7 @@ from plots.style import (
     build_title,
     finish_axes,
     format_percent,
+    format_threshold,
     format_with_interval,
     get_interval,
 )
@@ -45,7 +46,7 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
         colors = {"facecolor": to_rgba(color, 0.35), "edgecolor": color}
         axes.stairs(counts, edges, fill=True, **colors, lw=1.2, hatch=hatch, label=name)
     what = "score" if scores.fake_scores is None else "P(fake)"
-    text = f"threshold: {what} {scores.threshold:.3g}"
+    text = f"threshold: {what} {format_threshold(scores.threshold)}"
     axes.axvline(threshold, color="black", ls="--", lw=1.2, label=text)
     axes.set(yscale="log", ylim=(0.6, None), xlabel=f"Score: {scores.score_name}")
     axes.set_ylabel(f"Number of {scores.unit} (logarithmic)")
@@ -175,7 +176,7 @@ def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
     axes.set_yticks([0, 1], CLASS_NAMES, rotation=90, va="center")
     accuracy = format_with_interval(numbers, "accuracy", percent=True)
     axes.set_xlabel(
-        f"Called class (fake at or above {numbers['threshold']:.3g})\n"
+        f"Called class (fake at or above {format_threshold(numbers['threshold'])})\n"
         f"accuracy {accuracy}\nbrackets: 95 % intervals"
     )
     axes.set_ylabel("True class")

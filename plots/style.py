@@ -4,13 +4,17 @@ Colours are Okabe and Ito's, which readers with any colour vision can tell apart
 styles and markers differ as well, for figures printed in grey.
 """
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from matplotlib import font_manager, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from files.atomic import write_atomically
 from files.names import FAKE, REAL
@@ -26,6 +30,10 @@ FRAME_COLOR = "#E69F00"  # around what a reader should look at
 PALE_COLOR = "#9FB6C6"
 GREY = "#666666"
 _AXES_INCHES = 3.7  # with its labels about 4.4: letters stay legible in a column
+MOST_BANDS = 6  # more bands that overlap are mud, and are not filled
+_FONT = "DejaVu Sans"  # comes with Matplotlib
+_families = {_FONT: None}  # fonts that have what names hold, in the order of search
+_SVG = {"svg.fonttype": "path", "svg.hashsalt": "page"}  # equal numbers, equal bytes
 _LINE_COLORS = (_ORANGE, _BLUE, "#000000", "#CC79A7", _GREEN, "#56B4E9", "#B8860B")
 _DASHES = (
     "-",
@@ -39,19 +47,56 @@ _DASHES = (
 
 
 def get_line_style(index: int) -> dict[str, Any]:
-    """Return the line style of the detector drawn as number `index`."""
-    number = index % len(_LINE_COLORS)
-    return {"color": _LINE_COLORS[number], "ls": _DASHES[number], "lw": 1.8}
+    """Return the line style of the detector drawn as number `index`; 49 differ."""
+    cycle, number = divmod(index, len(_LINE_COLORS))
+    dashes = _DASHES[(number + 3 * cycle) % len(_DASHES)]
+    return {"color": _LINE_COLORS[number], "ls": dashes, "lw": 1.8}
 
 
-def escape_dollars(text: str) -> str:
-    """Keep Matplotlib from reading a name with dollar signs as a formula."""
-    return text.replace("$", r"\$")
+def make_drawable(text: str) -> str:
+    """Return a text as figures can show it: dollar signs do not start a formula.
+
+    A character that no font of this system has, such as a byte that is not UTF-8,
+    becomes an escape.
+    """
+    shown = "".join(
+        c if c == "\n" or _find_font(c) else c.encode("unicode_escape").decode()
+        for c in text
+    )
+    return shown.replace("$", r"\$")
+
+
+@cache
+def _find_font(character: str) -> str | None:
+    """Return the first family that has a character; `render` then uses it too."""
+    if not character.isprintable():
+        return None
+    known = [entry for entry in font_manager.fontManager.ttflist if _is_text(entry)]
+    for entry in sorted(known, key=lambda entry: entry.name != _FONT):
+        if ord(character) in _list_characters(entry.fname):
+            _families.setdefault(entry.name)
+            return entry.name
+    return None
+
+
+def _is_text(entry: font_manager.FontEntry) -> bool:
+    """Say whether a font is upright, and has letters rather than boxes or symbols."""
+    is_upright = entry.style == "normal" and entry.weight == 400
+    return is_upright and not re.match(r"last ?resort|cm[a-z]+10$", entry.name, re.I)
+
+
+@cache
+def _list_characters(path: str) -> frozenset[int]:
+    try:
+        font = font_manager.get_font(path)
+    except (OSError, RuntimeError):  # not a font that Matplotlib can read
+        return frozenset()
+    return frozenset(font.get_charmap() if font.scalable else ())
 
 
 def wrap_title(title: str, width: int) -> str:
-    """Break a detector's name into lines, and keep it from becoming a formula."""
-    return escape_dollars(textwrap.fill(title, width, break_on_hyphens=False))
+    """Break a detector's name into lines, as figures can show it."""
+    return make_drawable(textwrap.fill(title, width, break_on_hyphens=False))
 
 
 def format_percent(rate: float) -> str:
@@ -60,8 +105,26 @@ def format_percent(rate: float) -> str:
 
 
 def format_number(value: float | None, *, digits: int = 4) -> str:
-    """Return a number with so many decimals, '-' for none."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    """Return a number with so many decimals, '-' for none.
+
+    What is not 0 or 1 does not look like it: it gets the digits that this takes.
+    """
+    if value is None:
+        return "-"
+    if 0 < abs(value) < 0.5 * 10**-digits:
+        return f"{value:.2g}"
+    return _lengthen(value, digits, "f")
+
+
+def format_threshold(value: float, *, digits: int = 3) -> str:
+    """Return a threshold with so many digits, or like `format_number` with more."""
+    return _lengthen(value, digits, "g")
+
+
+def _lengthen(value: float, digits: int, kind: str) -> str:
+    """Return a number with at least so many digits, more if it would look like 1."""
+    texts = (f"{value:.{number}{kind}}" for number in range(digits, 18))
+    return next(t for t in texts if abs(float(t)) != 1 or abs(value) == 1)
 
 
 def get_interval(numbers: Mapping[str, Any], name: str) -> list[float] | None:
@@ -76,7 +139,7 @@ def format_with_interval(
     value, interval = numbers[name], get_interval(numbers, name)
     if value is None:
         return "-"
-    number = format_percent if percent else f"{{:.{digits}f}}".format
+    number = format_percent if percent else partial(format_number, digits=digits)
     ends = "" if interval is None else f" [{', '.join(map(number, interval))}]"
     return f"{number(value)}{ends}"
 
@@ -117,18 +180,30 @@ def save_plot(draw: Callable[[Axes], object], path: str | Path) -> None:
         OSError: the file cannot be written.
     """
     figure = build_plot(draw)
-    options = {"format": "png", "dpi": PLOT_DPI, "bbox_inches": "tight"}
-    write_atomically(path, lambda handle: figure.savefig(handle, **options))
+    options = {"dpi": PLOT_DPI, "bbox_inches": "tight"}
+    write_atomically(path, lambda handle: render(figure, handle, **options))
 
 
 def build_plot(draw: Callable[[Axes], object]) -> Figure:
     """Draw on new axes, to be saved with a tight box."""
-    # Unlike pyplot, this keeps no figure alive and looks for no display.
-    figure = Figure(figsize=(_AXES_INCHES, _AXES_INCHES))
-    draw(figure.add_axes((0, 0, 1, 1)))
+    with style.context("default"):
+        # Unlike pyplot, this keeps no figure alive and looks for no display.
+        figure = Figure(figsize=(_AXES_INCHES, _AXES_INCHES))
+        draw(figure.add_axes((0, 0, 1, 1)))
     return figure
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Save a figure as PNG, whole or not at all."""
-    write_atomically(path, lambda handle: figure.savefig(handle, format="png", dpi=DPI))
+    write_atomically(path, lambda handle: render(figure, handle, dpi=DPI))
+
+
+def render(
+    figure: Figure, handle: IO[bytes], kind: str = "png", **options: Any
+) -> None:
+    """Write a figure as Matplotlib's own defaults say, with the fonts that it needs."""
+    with style.context(["default", {**_SVG, "font.family": [*_families]}]):
+        if len(_families) > 1:
+            for text in figure.findobj(Text):
+                text.set_fontfamily([*_families])
+        figure.savefig(handle, format=kind, **options)

@@ -7,7 +7,12 @@ from typing import Any
 
 from files.names import make_printable
 from metrics.names import METRICS, Metric, list_columns
-from plots.style import format_number, format_with_interval, get_interval
+from plots.style import (
+    format_number,
+    format_threshold,
+    format_with_interval,
+    get_interval,
+)
 from scores.analysis import Analysis, Comparison
 
 _WIDTH = 100
@@ -18,11 +23,11 @@ def format_numbers(analysis: Analysis) -> str:
     """Return the numbers as tables for the terminal, and their notes as sentences."""
     numbers, scores = analysis.numbers, analysis.scores
     scale = "a score of" if scores.fake_scores is None else "P(fake) ="
+    threshold = format_threshold(numbers["threshold"], digits=4)
     lines = [
         f"{make_printable(scores.title)}: {analysis.sizes}, positive class fake",
         _wrap(
-            f"called fake at or above {scale} {numbers['threshold']:.4g} "
-            f"({scores.threshold_source})"
+            f"called fake at or above {scale} {threshold} ({scores.threshold_source})"
         ),
         "",
         f"{'metric':<26}{'value':>9}   95 % interval",
@@ -74,7 +79,8 @@ def _format_operating_points(numbers: dict[str, Any]) -> list[str]:
     header = f"{'operating point':<{width}}{'fake at or above':<18}"
     lines = ["", f"{header}{'false-positive rate':<{_CELL}}false-negative rate"]
     for name, point in zip(names, points, strict=True):
-        scale = f"{point['threshold_scale']} {point['threshold']:.4g}"
+        threshold = format_threshold(point["threshold"], digits=4)
+        scale = f"{point['threshold_scale']} {threshold}"
         fpr, fnr = (format_with_interval(point, n, digits=4) for n in ("fpr", "fnr"))
         lines.append(f"{name:<{width}}{scale:<18}{fpr:<{_CELL}}{fnr}")
     lines += [f"* {note}" for note in {p["chosen"] for p in points if p["chosen"]}]

@@ -18,12 +18,8 @@ from metrics.error_rates import (
 from metrics.samples import Samples, check_samples
 from metrics.summary import compute_summary
 from scores.groups import compute_group_scores
+from scores.pairing import pair_names
 from scores.score_sets import ScoreSet
-
-_VALIDATION_NOTE = (
-    "these images chose the epoch, the threshold and the calibration: the numbers are "
-    "better than on others"
-)
 
 
 @dataclass(frozen=True)
@@ -79,13 +75,15 @@ def analyse(
             the predictive values; None leaves these out.
 
     Raises:
-        ValueError: for scores or labels that cannot be measured.
+        ValueError: for scores or labels that cannot be measured; the message names
+            where they are from.
     """
     if prevalence is not None and not 0 < prevalence < 1:
         raise ValueError(f"prevalence must lie between 0 and 1, got {prevalence:g}")
     options = {"num_resamples": num_resamples, "prevalence": prevalence, "seed": seed}
-    analysis = _analyse_whole(scores, **options)
-    subsets = [_analyse_whole(part, **options) for part in _split_subsets(scores)]
+    with scores.name_errors():
+        analysis = _analyse_whole(scores, **options)
+        subsets = [_analyse_whole(part, **options) for part in _split_subsets(scores)]
     return replace(analysis, subsets=subsets)
 
 
@@ -96,8 +94,7 @@ def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
     numbers = compute_summary(samples, **options)
     if scores.groups is not None:
         numbers |= _analyse_groups(scores.groups, samples, **options)
-    if scores.split == "val":
-        numbers["notes"].insert(0, _VALIDATION_NOTE)
+    numbers["notes"] = [*scores.notes, *_note_use(scores), *numbers["notes"]]
     curve = compute_roc_curve(samples)
     bins = None
     if samples.fake_scores is not None:
@@ -118,6 +115,17 @@ def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
             **numbers,
         },
     )
+
+
+def _note_use(scores: ScoreSet) -> list[str]:
+    """Say what validation images chose, as far as that is known."""
+    is_home = scores.provenance.get("trained_on") in (None, scores.dataset)
+    if scores.split != "val" or not is_home:
+        return []
+    sources = {"threshold": scores.threshold_source, "calibration": scores.llr_source}
+    chosen = [what for what, source in sources.items() if "in the checkpoint" in source]
+    whole = ", the ".join(["epoch", *chosen])
+    return [f"these images chose the {whole}: the numbers are better than on others"]
 
 
 def _analyse_groups(
@@ -174,7 +182,7 @@ def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
         analyses: any number.
 
     Returns:
-        All pairs. Samples are joined by their names, whatever their order. Each pair
+        All pairs. Samples are joined by `pair_names`, whatever their order. Each pair
         has its paired DeLong test, by group if the first of the two has groups, and the
         p-value corrected by Holm for all tests. A pair that cannot be tested says why.
 
@@ -207,9 +215,7 @@ def _compare(a: Analysis, b: Analysis) -> Comparison:
         if scores.paths is None:
             note = f"not tested: the samples of {scores.title} have no names to pair by"
             return Comparison(a, b, None, note=note)
-    lookup = {path: place for place, path in enumerate(b.scores.paths)}
-    places_a = [i for i, path in enumerate(a.scores.paths) if path in lookup]
-    places_b = [lookup[a.scores.paths[i]] for i in places_a]
+    places_a, places_b = pair_names(a.scores.paths, b.scores.paths)
     num_common = len(places_a)
     labels = a.scores.labels[places_a]
     if not num_common:

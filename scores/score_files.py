@@ -1,14 +1,16 @@
 """Scores from CSV and to CSV: those of this suite, and those of any other detector."""
 
+import codecs
 import csv
 import math
+import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from sys import intern
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
@@ -27,6 +29,8 @@ USUAL_PATH_COLUMNS = ("path", "filepath", "imagepath", "imgpath", "file", "filen
 USUAL_PATH_COLUMNS += ("imagefile", "imagename", "image", "img", "name", "utterance")
 SEPARATORS = (",", ";", "\t")
 _COLUMNS = ("score", "label", "path", "group", "subset")
+_ROUNDING = 1e-6  # by which P(fake) may lie outside [0, 1]
+_MAX_OUTSIDE = 0.1  # share of scores; with more outside they are not P(fake)
 
 _REAL_WORDS = ("0", "0.0", "false", "real", "bonafide", "bona-fide", "bona fide")
 _REAL_WORDS += ("bona_fide", "genuine", "authentic", "pristine", "original")
@@ -70,6 +74,7 @@ class _Table(NamedTuple):
     path_column: str | None
     is_own: bool  # written by `save_score_set`
     has_decimal_commas: bool
+    num_header_lines: int
 
     def refuse(self, index: int, what: str) -> ValueError:
         """Return the error to raise for a row."""
@@ -88,18 +93,19 @@ def load_score_set(
     """Load scores that this suite or any other program wrote.
 
     Args:
-        path: CSV file with a header line, UTF-8, its columns separated by comma,
-            semicolon (then numbers may have a decimal comma) or tab.
+        path: CSV file with a header line, UTF-8 or UTF-16, its columns separated by
+            comma, semicolon (then numbers may have a decimal comma), tab, or what a
+            first line such as 'sep=|' says. Empty rows do not count.
         score_format: which columns it has and what they mean.
         dataset, model: what to call it; by default after the file.
         group_pattern, subset_pattern: take groups or subsets out of the samples'
             names, like `groups_from_names` and `subsets_from_names`.
 
     Returns:
-        The samples, in the file's order. Scores that all lie in [0, 1] are P(fake)
-        (P(real) with `lower_is_fake`), and the threshold is 0.5. Others only rank the
-        samples, and the threshold is 0. Files of `save_score_set` give back all that
-        was saved.
+        The samples, in the file's order. Scores that all lie in [0, 1], or beyond it by
+        rounding, are P(fake) (P(real) with `lower_is_fake`), and the threshold is 0.5.
+        Others only rank the samples, and the threshold is 0. Files of `save_score_set`
+        give back all that was saved.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -142,11 +148,9 @@ def load_score_set(
 def _read_table(path: Path, score_format: ScoreFormat) -> _Table:
     """Read the wanted columns; every row must have as many cells as the header."""
     # Newlines are not translated, so one within a quoted name stays what it is.
-    with path.open(
-        encoding="utf-8-sig", errors="surrogateescape", newline=""
-    ) as handle:
+    with path.open(**_find_encoding(path), newline="") as handle:
         try:
-            header, dialect = _read_header(handle.readline())
+            header, dialect, num_lines = _read_header(handle)
             _check_header(header, score_format, path)
             table = _Table(
                 path,
@@ -156,6 +160,7 @@ def _read_table(path: Path, score_format: ScoreFormat) -> _Table:
                 path_column=_find_path_column(header, score_format),
                 is_own=_is_own(header, score_format),
                 has_decimal_commas=dialect["delimiter"] == ";",
+                num_header_lines=num_lines,
             )
             _read_rows(csv.reader(handle, **dialect), header, table, score_format)
         except csv.Error as error:
@@ -165,15 +170,37 @@ def _read_table(path: Path, score_format: ScoreFormat) -> _Table:
     return table
 
 
-def _read_header(line: str) -> tuple[list[str], dict[str, Any]]:
-    """Return the columns' names, and how cells are written, from the first line."""
-    headers = {s: next(csv.reader([line], delimiter=s), []) for s in SEPARATORS}
+def _find_encoding(path: Path) -> dict[str, str]:
+    """Return how to decode a file; bytes that are not UTF-8 are kept as they are."""
+    with path.open("rb") as handle:
+        is_wide = handle.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return (
+        {"encoding": "utf-16", "errors": "replace"}
+        if is_wide
+        else {"encoding": "utf-8-sig", "errors": "surrogateescape"}
+    )
+
+
+def _read_header(handle: TextIO) -> tuple[list[str], dict[str, Any], int]:
+    """Return the columns' names, how cells are written, and how many lines that took.
+
+    Spreadsheets may write empty rows, and a line that names the separator, before.
+    """
+    separators: Sequence[str] = SEPARATORS
+    for num_lines, line in enumerate(iter(handle.readline, ""), start=1):  # noqa: B007
+        if match := re.fullmatch(r'"?sep=(.)"?\s*', line, re.IGNORECASE):
+            separators = match[1]
+        elif line.strip(",;\t\r\n "):
+            break
+    else:
+        line, num_lines = "", 1
+    headers = {s: next(csv.reader([line], delimiter=s), []) for s in separators}
     separator = max(headers, key=lambda separator: len(headers[separator]))
     header = headers[separator]
     # If the header has spaces after separators, they do not belong to names.
     has_spaces = any(name.startswith(" ") for name in header)
     dialect = {"delimiter": separator, "skipinitialspace": has_spaces, "strict": True}
-    return [name.strip() for name in header], dialect
+    return [name.strip() for name in header], dialect, num_lines
 
 
 def _check_header(header: Sequence[str], score_format: ScoreFormat, path: Path) -> None:
@@ -234,9 +261,9 @@ def _read_rows(
         for name in dict.fromkeys(names)
     ]
     for row in rows:
-        if not row:  # an empty line
+        if not any(row):  # an empty line, or a spreadsheet's empty row
             continue
-        table.lines.append(rows.line_num + 1)
+        table.lines.append(rows.line_num + table.num_header_lines)
         if len(row) != len(header):
             raise table.refuse(
                 -1, f"{len(row)} cells, but the header names {len(header)} columns"
@@ -292,7 +319,7 @@ def _tell_by_positive_label(
 
 def _read_scores(table: _Table, score_format: ScoreFormat) -> dict[str, Any]:
     """Return what a `ScoreSet` knows of its samples' scores."""
-    scores = _get_numbers(table, score_format.score_column)
+    scores, notes = _round_into_unit(table, score_format.score_column)
     ranking = -scores if score_format.lower_is_fake else scores
     if scores.min() < 0 or scores.max() > 1:
         percent = scores.min() >= 0 and 50 < scores.max() <= 100
@@ -304,12 +331,31 @@ def _read_scores(table: _Table, score_format: ScoreFormat) -> dict[str, Any]:
             "threshold": 0.0,
             "threshold_source": "default; arbitrary, as the scores are not "
             f"probabilities: --calibrate-on or --threshold choose one{hint}",
+            "notes": notes,
         }
     if score_format.lower_is_fake:
         # Ranked by the scores as they are: 1 - 1e-20 is 1.
-        return {"scores": ranking, "fake_scores": 1 - scores, "score_name": RAW_SCORE}
+        saved = {"scores": ranking, "score_name": RAW_SCORE}
+        return {**saved, "fake_scores": 1 - scores, "notes": notes}
     saved = _read_own_scores(table) if table.is_own else {}
-    return {"scores": scores, "fake_scores": scores, **saved}
+    return {"scores": scores, "fake_scores": scores, "notes": notes, **saved}
+
+
+def _round_into_unit(table: _Table, column: str) -> tuple[np.ndarray, list[str]]:
+    """Return a column, clipped to [0, 1] if rounding alone left it, and notes."""
+    scores = _get_numbers(table, column)
+    clipped = np.clip(scores, 0, 1)
+    outside = np.flatnonzero(scores != clipped)
+    is_rounded = np.abs(scores - clipped).max() <= _ROUNDING
+    is_odd = is_rounded or outside.size <= _MAX_OUTSIDE * scores.size
+    if not outside.size or not is_odd:
+        return scores, []
+    first = outside[0]
+    found = f"{outside.size} of {scores.size} scores lie outside [0, 1], the first is "
+    found += f"{scores[first]} in line {table.lines[first]}: "
+    if is_rounded:
+        return clipped, [f"{found}taken for 0 or 1, because rounding can do that"]
+    return scores, [f"{found}mend them if the scores are P(fake)"]
 
 
 def _read_own_scores(table: _Table) -> dict[str, Any]:

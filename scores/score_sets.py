@@ -1,7 +1,8 @@
 """What a detector said of each image, and what is true."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 from scipy import special
 
 from files.names import FAKE
+from metrics.delong import compute_delong_interval
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.operating_point import choose_threshold, describe_policy
+from metrics.samples import check_samples
+from metrics.summary import warn_of_samples
 
 # What scores can be, by `ScoreSet.score_name`.
 PROBABILITY = "P(fake)"
 LOGIT_DIFFERENCE = "logit difference"
 RAW_SCORE = "score"
-_LEAST_P = float(np.finfo(np.float32).eps)
+_LEAST_P = float(np.finfo(np.float32).eps)  # in place of a P(fake) of 0
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class ScoreSet:
         detector: what to call it if model and dataset do not tell it from others.
         score_name: what `scores` are: P(fake), logit difference or score.
         provenance: what the scores were made from, for the JSON file.
+        notes: sentences for the user on how the scores were read or calibrated.
     """
 
     dataset: str
@@ -61,6 +66,7 @@ class ScoreSet:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     llr_source: str = ""
     score_name: str = PROBABILITY
+    notes: Sequence[str] = ()
 
     @property
     def called_fake(self) -> np.ndarray:
@@ -82,6 +88,16 @@ class ScoreSet:
         if not self.model:
             return f"{self.dataset}{detector}{split}"
         return f"{self.model}{detector} on {self.dataset}{split}"
+
+    @contextmanager
+    def name_errors(self) -> Iterator[None]:
+        """Let each ValueError say which scores it is about."""
+        try:
+            yield
+        except ValueError as error:
+            inputs = self.provenance.get("inputs")
+            where = inputs[0]["path"] if inputs else self.title
+            raise ValueError(f"{where}: {error}") from error
 
 
 def calibrate_on(
@@ -105,20 +121,24 @@ def calibrate_on(
         the share of fakes that validation has.
 
     Raises:
-        ValueError: for scores that cannot be measured, or with too few real samples
-            for the threshold.
+        ValueError: for scores that cannot be measured, with too few real samples for
+            the threshold, or if one of both has scores from 0 to 1 and the other not.
     """
     is_probability = {scores.score_name, validation.score_name} == {PROBABILITY}
-    scale = _compute_log_odds if is_probability else np.asarray
-    labels = validation.labels
-    line = fit_llr_calibration(scale(validation.scores), labels)
+    with validation.name_errors():
+        warnings = _check_alike(scores, validation)
+    given, labels = (scores.scores, validation.scores), validation.labels
+    judged, seen = _compute_log_odds(*given) if is_probability else given
+    line = fit_llr_calibration(seen, labels)
     num_fake = np.count_nonzero(labels == FAKE)
     prior = np.log(num_fake / (labels.size - num_fake))
-    llrs = line.compute_llrs(scale(scores.scores))
-    validation_llrs = line.compute_llrs(scale(validation.scores))
-    threshold = choose_threshold(
-        special.expit(validation_llrs + prior), labels, max_fpr, confidence=confidence
-    )
+    llrs = line.compute_llrs(judged)
+    with validation.name_errors():
+        threshold = choose_threshold(
+            special.expit(line.compute_llrs(seen) + prior),
+            *(labels, max_fpr),
+            confidence=confidence,
+        )
     where = f"{validation.detector} ({labels.size} {validation.unit})"
     return replace(
         scores,
@@ -128,6 +148,7 @@ def calibrate_on(
         threshold_source=f"{describe_policy(max_fpr, confidence)} on {where}",
         llr_source=f"calibrated on {where}",
         score_name=RAW_SCORE if is_probability else scores.score_name,
+        notes=[*scores.notes, *(f"calibration on {where}: {w}" for w in warnings)],
         provenance={
             **scores.provenance,
             "calibrated_on": validation.provenance["inputs"],
@@ -137,9 +158,30 @@ def calibrate_on(
     )
 
 
-def _compute_log_odds(fake_scores: np.ndarray) -> np.ndarray:
-    """Return log odds, finite even if float32 rounded P(fake) to 0 or 1."""
-    return special.logit(np.clip(fake_scores, _LEAST_P, 1 - _LEAST_P))
+def _check_alike(scores: ScoreSet, validation: ScoreSet) -> list[str]:
+    """Check validation scores as those to analyse are; return what to beware of."""
+    samples = check_samples(validation.scores, validation.labels)
+    ends = [(of.scores.min(), of.scores.max()) for of in (scores, validation)]
+    if len({low >= 0 and high <= 1 for low, high in ends}) > 1:
+        ranges = [f"from {low:.4g} to {high:.4g}" for low, high in ends]
+        raise ValueError(
+            f"scores {ranges[1]} cannot calibrate scores {ranges[0]}: give P(fake) for "
+            "P(fake) of the same detector, or other scores for the like"
+        )
+    interval = compute_delong_interval(samples.scores, samples.labels)
+    return [*validation.notes, *warn_of_samples(interval[:3], samples.units)]
+
+
+def _compute_log_odds(*columns: np.ndarray) -> list[np.ndarray]:
+    """Return log odds of columns of P(fake), finite where rounding left 0 or 1.
+
+    These stand where float32 begins to round, or with the most certain of the others.
+    """
+    both = np.concatenate(columns)
+    inner = both[(both > 0) & (both < 1)]
+    low = min(_LEAST_P, inner.min(initial=1))
+    high = 1 - min(_LEAST_P, 1 - inner.max(initial=0))
+    return [special.logit(np.clip(column, low, high)) for column in columns]
 
 
 def tell_apart(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:

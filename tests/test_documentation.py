@@ -21,7 +21,7 @@ SMALL = {  # data, instead of the demo's
     "robustness_analysis": ["--limit", "2"],
     "numerical_analysis": ["--resamples", "20"],
     "report": ["--resamples", "20"],
-    "extract_faces": ["--least-height", "1"],
+    "extract_faces": ["--least-height", "1", "--shares", "1", "0", "0"],
 }
 
 

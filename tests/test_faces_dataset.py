@@ -33,14 +33,44 @@ def test_faces_dataset_missing_folder_is_named(faces_root, split, one_line):
     assert str(faces_root / split / "real") in one_line(error)
 
 
-@pytest.mark.parametrize("name", ["real", "fake"])
-def test_faces_dataset_empty_class_is_named(own_faces_root, name, one_line):
-    folder = own_faces_root / "val" / name
-    for path in folder.iterdir():
-        path.rename(path.with_suffix(".txt"))
-    with pytest.raises(ValueError, match="no images in") as error:
-        FacesDataset(own_faces_root / "val")
-    assert str(folder) in one_line(error)
+LAYOUTS = {  # files of a dataset, and what is said of its train/fake
+    "train/real/a.png train/Fake/a.png": "train holds 2 folders (Fake, real), and a da",
+    "Train/fake/a.png valid/b.png notes.txt": (
+        "holds 2 folders (Train, valid) and 1 file (notes.txt), and a dataset"
+    ),
+    "train/fake/000/a.png train/fake/001/a.png": "holds 2 folders (000, 001); put at l",
+    "train/fake/a.txt train/fake/b": "fake, which holds 2 files (a.txt, b); put",
+    "train/fake/.keep train/fake/7/a.png": "holds 1 folder (7) and 1 file (.keep); put",
+    " ".join(f"{n}/a.png" for n in range(7)): "7 folders (0, 1, 2, 3, 4, ...), and",
+}
+
+
+@pytest.mark.parametrize("files", LAYOUTS)
+def test_faces_dataset_says_what_is_there_in_place_of_a_class(
+    files, tmp_path, one_line
+):
+    for name in ("train/real/a.png", *files.split()):
+        if name != "train/real/a.png" or "train/" in files:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        FacesDataset(tmp_path / "train")
+    line = one_line(error)
+    assert str(tmp_path / "train") in line
+    assert LAYOUTS[files] in line
+
+
+def test_faces_dataset_too_little_memory_is_a_failure_of_that_image(
+    faces_root, monkeypatch, one_line
+):
+    def exhaust(self, image):
+        raise MemoryError
+
+    monkeypatch.setattr(ResizeToTensor, "resize", exhaust)
+    dataset = FacesDataset(faces_root / "val", ResizeToTensor())
+    with pytest.raises(ValueError, match="there is not enough memory for it") as error:
+        dataset[1]
+    assert dataset.get_name(1) in one_line(error)
 
 
 def test_faces_dataset_real_comes_first_and_is_sorted(own_faces_root):
@@ -117,7 +147,7 @@ def test_drop_gives_a_copy_without_the_images(faces_root):
 
 @pytest.mark.parametrize(("indices", "name"), [([0, 1, 2], "real"), ([3, 4], "fake")])
 def test_drop_all_of_a_class_is_refused(faces_root, indices, name, one_line):
-    with pytest.raises(ValueError, match="no images in") as error:
+    with pytest.raises(ValueError, match="no readable images in") as error:
         FacesDataset(faces_root / "val").drop(indices)
     assert str(faces_root / "val" / name) in one_line(error)
 
@@ -216,6 +246,10 @@ def test_describe_split_counts_the_classes_and_what_was_skipped(own_faces_root):
     assert describe_split("val", FacesDataset(root)) == (
         f"{line}; 1 other files or folders passed over"
     )
+    for name in ("manipulated", ".cache", "Fake2"):
+        (root / name).mkdir()
+    line = describe_split("val", FacesDataset(root))
+    assert line.endswith("; folders that are not used: Fake2, manipulated")
 
 
 def test_faces_dataset_real_only_takes_the_real_images_twice(own_faces_root):

@@ -32,30 +32,23 @@ def xception() -> nn.Module:
 
 def test_simple_net_layers_have_the_published_shapes():
     model, shapes = SimpleNet(), []
-    for name, module in model.named_children():
+    for module in model.children():
         module.register_forward_hook(
-            lambda _module, _inputs, output, name=name: shapes.append(
-                (name, tuple(output.shape[1:]))
-            )
+            lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:]))
         )
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 256, 256)).shape == (1, 2)
     assert shapes == [
-        *(("conv1", (6, 250, 250)), ("pool", (6, 125, 125))),
-        *(("conv2", (16, 119, 119)), ("pool", (16, 59, 59))),
-        *(("conv3", (24, 53, 53)), ("pool", (24, 26, 26))),
-        *(("fc1", (1024,)), ("fc2", (256,)), ("fc3", (2,))),
+        *((6, 250, 250), (6, 125, 125), (16, 119, 119), (16, 59, 59)),
+        *((24, 53, 53), (24, 26, 26), (1024,), (256,), (2,)),
     ]
     weights = {name: tuple(p.shape) for name, p in model.state_dict().items()}
     expected = {
         **{"conv1": (6, 3, 7, 7), "conv2": (16, 6, 7, 7), "conv3": (24, 16, 7, 7)},
         **{"fc1": (1024, 24 * 26 * 26), "fc2": (256, 1024), "fc3": (2, 256)},
     }
-    assert weights == {
-        f"{name}.{kind}": shape if kind == "weight" else shape[:1]
-        for name, shape in expected.items()
-        for kind in ("weight", "bias")
-    }
+    biases = {f"{name}.bias": shape[:1] for name, shape in expected.items()}
+    assert weights == {f"{n}.weight": shape for n, shape in expected.items()} | biases
 
 
 def test_simple_net_pooling_before_the_relu_changes_no_bit():
@@ -178,11 +171,12 @@ def test_xception_is_as_published(xception):
 
 
 def test_build_model_networks_say_what_they_expect(xception):
-    for name, preprocessing in (("SimpleNet", PUBLISHED), ("XceptionBased", SYMMETRIC)):
-        network = NETWORKS[name]
-        model = xception if network.find_weights else build_model(name)
-        assert model.preprocessing == network.preprocessing == preprocessing
-        assert isinstance(model.get_submodule(network.layer), nn.Module)
+    for name, model, expected in (
+        ("SimpleNet", build_model("SimpleNet"), PUBLISHED),
+        ("XceptionBased", xception, SYMMETRIC),
+    ):
+        assert model.preprocessing == NETWORKS[name].preprocessing == expected
+        assert model.get_submodule(NETWORKS[name].layer)
 
 
 def test_get_xception_based_model_weights_file_loads_the_backbone(xception, tmp_path):
@@ -224,9 +218,8 @@ def test_load_model_state_of_another_network_says_whose_it_is(xception):
         (xception, "XceptionBased", other, "SimpleNet"),
         (xception, "XceptionBased", plain, r"a plain Xception \(see --weights\)"),
     ):
-        with pytest.raises(
-            ValueError, match=f"do not fit {name} .they seem to be for {owner}"
-        ):
+        reason = f"do not fit {name} .they seem to be for {owner}"
+        with pytest.raises(ValueError, match=reason):
             load_model_state(model, state, name)
 
 

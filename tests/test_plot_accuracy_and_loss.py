@@ -62,7 +62,7 @@ def test_check_origin_accepts_what_fits_or_is_not_recorded(recorded):
         ("{", [], "is not JSON"),
         ("[]", [], "expected a list of training runs"),
         ([{"train_loss": [1]}], [], "has no list of numbers under 'train_acc'"),
-        ([make_run(), BROKEN], [], "run 2 of .* no list of numbers under 'val_loss'"),
+        ([BROKEN, make_run()], ["--run", "1"], "run 1 of .* numbers under 'val_loss'"),
         ([make_run(0)], [], "has no finished epoch"),
         ([make_run()], ["--run", "2"], "has no run 2; --run takes 1 to 1"),
         ([make_run(model="XceptionBased", flags={})], [], "give -m XceptionBased"),

@@ -206,7 +206,7 @@ def test_main_what_is_not_a_face_crop_is_uncertain_everywhere(
     (row,) = read_csv(table)
     assert re.match(r"(real|fake)\?  P\(fake\)", lines[0])
     assert "(not a face crop: 192 x 108; crop the face" in lines[0]
-    assert "0 fake, 0 real, 1 uncertain (not a face crop)" in lines[1]
+    assert "0 fake, 0 real, 1 uncertain (see the warnings)" in lines[1]
     assert row["verdict"] in ("real?", "fake?")
     assert row["warning"] == "not a face crop: 192 x 108"
 
@@ -402,7 +402,7 @@ def test_script_without_a_checkpoint_exits_with_one_line_and_status_2(tmp_path):
 @pytest.fixture
 def two_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two faces in each wide picture, and none in others; no network finds them."""
-    left, right = Face((20, 20, 60, 60), 0.9, ()), Face((120, 20, 160, 60), 0.8, ())
+    left, right = Face((18, 18, 82, 82), 0.9, ()), Face((118, 18, 158, 58), 0.8, ())
 
     def find(picture: Image.Image) -> list[Face]:
         return [left, right] if picture.width == 200 else []
@@ -428,13 +428,16 @@ def test_main_find_faces_judges_each_face_of_a_picture(
 
     lines, errors = read_lines(capsys)
     assert errors == [f"no face was found in {alone}"]
-    assert "face at 20,20 to 60,60" in lines[0]
+    assert "face at 18,18 to 82,82" in lines[0]
     first, second, none = read_csv(table)
     assert (first["face_left"], second["face_left"], none["face_left"]) == (
-        *("20", "120"),
+        *("18", "118"),
         "",
     )
     assert (first["warning"], first["width"]) == ("", "200")
+    assert second["warning"] == "small face: 40 pixels high"
+    warning = "(small face: 40 pixels high)"  # and no word of --find-faces
+    assert [line.endswith(warning) for line in lines].count(True) == 1
     assert first["sha256"] == second["sha256"] != none["sha256"]
     assert len(list(figures.iterdir())) == 2
     predict.main(["-cpp", str(checkpoint), str(alone), "--csv", str(table)])

@@ -9,7 +9,8 @@ from reported_runs import make_files
 
 import numerical_analysis
 import report as script
-from metrics.names import METRICS, get_interval
+from metrics.names import METRICS
+from plots.style import get_interval
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import time
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -23,15 +22,16 @@ import predict
 import train_main
 from files.checkpoint import read_checkpoint
 from files.history import CURVES, load_history
+from files.names import RunPaths, name_run_files
 from files.recipe import Keeping, Recipe
 from files.tensors import load_tensors
 from hardware import Compute, prepare_compute
 from loading import Augmentation
 from metrics.calibration import check_neighbours
 from models import NETWORKS
+from plots import style
 from utils import Source, load_checkpoint, open_source, open_splits
 
-NAME = "faces_TinyNet_SGD"
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
@@ -48,26 +48,23 @@ def train(faces_root: Path, folder: Path, *more: str) -> int:
     return train_main.main(make_arguments(faces_root, folder, *more))
 
 
-class Files(NamedTuple):
-    """A run's history, checkpoint and snapshot."""
-
-    history: Path
-    checkpoint: Path
-    snapshot: Path
-
-
-def get_files(folder: Path, name: str = NAME) -> Files:
-    checkpoints = folder / "checkpoints"
-    paths = checkpoints / f"{name}.pt", checkpoints / f"{name}_last.pt"
-    return Files(folder / "out" / f"{name}.json", *paths)
+def get_files(
+    folder: Path, model: str = "TinyNet", name: str | None = None
+) -> RunPaths:
+    folders = {"out_dir": folder / "out", "checkpoints_dir": folder / "checkpoints"}
+    return name_run_files("faces", model, "SGD", name=name, **folders)
 
 
-def list_files(folder: Path) -> set[Path]:
-    return {path for path in folder.rglob("*") if path.is_file()}
+def list_written(files: RunPaths) -> list[Path]:
+    return [files.history, files.checkpoint, files.snapshot]
 
 
-def read_curves(folder: Path, name: str = NAME) -> list[dict[str, list[float]]]:
-    runs = load_history(get_files(folder, name).history)
+def read_files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def read_curves(folder: Path, model: str = "TinyNet") -> list[dict[str, list[float]]]:
+    runs = load_history(get_files(folder, model).history)
     return [{curve: run[curve] for curve in CURVES} for run in runs]
 
 
@@ -84,8 +81,7 @@ def trained(tiny_network, faces_root, tmp_path_factory) -> tuple[Path, list[str]
 def test_main_writes_the_files_of_the_reference(trained):
     folder, lines = trained
     files = get_files(folder)
-    assert list_files(folder) == set(files)
-
+    assert sorted(read_files(folder)) == sorted(list_written(files))
     (run,) = json.loads(files.history.read_text())
     assert (run["model"], run["dataset"]) == ("TinyNet", "faces")
     params = {"lr": 0.01, "weight_decay": 0.1, "momentum": 0.5}
@@ -120,7 +116,11 @@ def test_main_writes_the_files_of_the_reference(trained):
         "the learning rate grows to 0.01 in the first 5 steps",
     ]
     starts = ("best on validation: ", "threshold ", "these accuracies use the larger")
-    for start in (*starts, "validation log loss", *(f"wrote {path}" for path in files)):
+    for start in (
+        *starts,
+        "validation log loss",
+        *(f"wrote {p}" for p in list_written(files)),
+    ):
         assert start in {line[: len(start)] for line in lines}
 
 
@@ -136,21 +136,6 @@ def test_main_network_of_another_size_judges_as_it_was_measured(trained, faces_r
     assert loss == pytest.approx(load_history(files.history)[0]["val_loss"][0])
 
 
-@pytest.mark.slow
-def test_main_network_of_another_size_is_judged_by_other_scripts(
-    trained, faces_root, tmp_path
-):
-    flags = ["-cpp", str(get_files(trained[0]).checkpoint), "--precision", "fp32"]
-    data = ["-d", "faces", "--data-root", str(faces_root.parent), "--resamples", "100"]
-    numerical_analysis.main([*flags, *data, "--figures-dir", str(tmp_path)])
-    table = tmp_path / "verdicts.csv"
-    images = map(str, sorted((faces_root / "test").iterdir()))
-    assert predict.main([*flags, *images, "--csv", str(table)]) == 0
-    (scores,) = tmp_path.glob("*_scores.csv")
-    for path in (scores, table):
-        assert len(path.read_text().splitlines()) == 6
-
-
 def test_train_from_python_equals_main(trained, faces_root, tmp_path, capsys):
     values = {"epochs": 1, "batch_size": 2, "momentum": 0.5, "lr": 0.01}
     values |= {"optimizer": "SGD", "weight_decay": 0.1}
@@ -163,12 +148,21 @@ def test_train_from_python_equals_main(trained, faces_root, tmp_path, capsys):
     assert files.best.epoch == 1
 
 
-def test_build_loaders_change_images_as_the_recipe_says(faces_root, tiny_net):
-    recipe = Recipe("faces", augment="robust", self_blend=0.5, cutmix=0.2, seed=3)
+def test_build_trainer_takes_a_recipe_to_where_it_counts(faces_root, tiny_net):
+    images = {"augment": "robust", "self_blend": 0.5, "cutmix": 0.2, "seed": 3}
+    loop = {"class_weights": "balanced", "grad_clip": 2.0, "recalibrate_bn": 7}
+    rates = {"lr": 0.1, "lr_schedule": "cosine", "warmup": 1, "epochs": 2}
     model, datasets = tiny_net(), open_splits("faces", Source(faces_root.parent))
     model.preprocessing = TINY.preprocessing
-    loaders = train_main.build_loaders(recipe, model, datasets, Compute(batch_size=4))
-    assert [(x.augmentation, x.training, x.seed) for x in loaders.values()] == [
+    recipe, compute = Recipe("faces", **images, **loop, **rates), Compute(batch_size=4)
+    trainer = train_main.build_trainer(recipe, model, datasets, compute)
+    assert trainer.criterion.weight.tolist() == pytest.approx([9 / 10, 9 / 8])
+    assert (trainer.grad_clip, trainer.bn_batches) == (2.0, 7)
+    (compute_factor,) = trainer.scheduler.lr_lambdas
+    assert trainer.scheduler.base_lrs == [0.1]
+    assert [compute_factor(step) for step in (0, 1, 2 * 3)] == [0.5, 1, 0]
+    loaders = trainer.loaders.values()
+    assert [(x.augmentation, x.training, x.seed) for x in loaders] == [
         (Augmentation("robust", 0.5, 0.2), True, 3),
         (Augmentation("none", 0.5), False, 3),
         (Augmentation("none"), False, 3),
@@ -192,21 +186,18 @@ def test_main_resumed_run_equals_the_undisturbed_one(faces_root, tmp_path, more)
     torch.manual_seed(99)  # a new process would have another random state
     train(faces_root, parts, *more, "-e", "3", "--resume")
     assert read_curves(whole) == read_curves(parts)
-    for number in (1, 2):
-        contents = [
-            load_tensors(get_files(folder)[number]) for folder in (whole, parts)
-        ]
-        states = [content.get("trainer", content)["model"] for content in contents]
-        for name, value in states[0].items():
-            assert torch.equal(states[1][name], value), name
+    expected, state = (
+        load_tensors(get_files(folder).snapshot)["trainer"] for folder in (whole, parts)
+    )
+    for name, value in expected["model"].items():
+        assert torch.equal(state["model"][name], value), name
 
 
 def test_main_resume_is_refused_for_other_flags_or_data(
     own_faces_root, tmp_path, one_line, capsys
 ):
-    train(own_faces_root, tmp_path)
-    files = get_files(tmp_path)
-    before = [path.read_bytes() for path in files]
+    train(own_faces_root, tmp_path / "run")
+    before, tmp_path = read_files(tmp_path / "run"), tmp_path / "run"
     assert train(own_faces_root, tmp_path, "--resume") == 0
     assert "nothing to train: a larger --epochs would go on" in capsys.readouterr().out
     with pytest.raises(ValueError, match="--seed was 0, is now 4") as error:
@@ -216,21 +207,17 @@ def test_main_resume_is_refused_for_other_flags_or_data(
     image.rename(image.with_name("new.png"))
     with pytest.raises(ValueError, match="not those with which the run started"):
         train(own_faces_root, tmp_path, "--resume", "-e", "2")
-    assert [path.read_bytes() for path in files] == before
+    assert read_files(tmp_path) == before
     image.with_name("new.png").rename(image)
     assert train(own_faces_root, tmp_path, "--resume", "-e", "2") == 0
-    assert load_history(files.history)[0]["epochs"] == 2
+    assert load_history(get_files(tmp_path).history)[0]["epochs"] == 2
 
 
 def test_main_weights_are_looked_for_unless_the_run_is_resumed(
     monkeypatch, faces_root, tmp_path, capsys
 ):
-    loaded = []
-    network = replace(
-        TINY,
-        find_weights=lambda path: path,
-        load_weights=lambda *a: loaded.append(a[1]),
-    )
+    loaded, note = [], lambda _, path: loaded.append(path)
+    network = replace(TINY, find_weights=lambda path: path, load_weights=note)
     monkeypatch.setitem(NETWORKS, "TinyNet", network)
     train(faces_root, tmp_path, "--weights", "w.pth")
     assert "weights to start from: w.pth" in capsys.readouterr().out
@@ -244,33 +231,36 @@ def test_main_weights_are_looked_for_unless_the_run_is_resumed(
 
 
 @pytest.mark.slow
-def test_main_again_keeps_the_earlier_run_with_a_command_that_compares(
+def test_main_again_keeps_the_earlier_run_and_other_scripts_judge_both(
     faces_root, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(sys, "argv", ["train_main.py"])
+    monkeypatch.setattr(style, "PLOT_DPI", 20)
     monkeypatch.chdir(tmp_path)
     train(faces_root, tmp_path)
-    before = [path.read_bytes() for path in get_files(tmp_path)[1:]]
+    before, files = read_files(tmp_path), get_files(tmp_path)
     train(faces_root, tmp_path)
-    folder = tmp_path / "checkpoints"
-    kept = [folder / f"{NAME}.1.pt", folder / f"{NAME}_last.1.pt"]
-    assert [path.read_bytes() for path in kept] == before
+    kept = [path.with_suffix(".1.pt") for path in (files.checkpoint, files.snapshot)]
+    assert kept[0].read_bytes() == before[files.checkpoint]
+    assert kept[1].read_bytes() == before[files.snapshot]
     *lines, advice = capsys.readouterr().out.splitlines()
     assert lines[-2:] == [f"kept from an earlier run: {path}" for path in kept]
-    first, second = load_history(get_files(tmp_path).history)
+    first, second = load_history(files.history)
     assert first["run_id"] != second["run_id"]
-    assert {c: first[c] for c in CURVES} == {c: second[c] for c in CURVES}
+    assert len({repr(curves) for curves in read_curves(tmp_path)}) == 1
     script, *words = shlex.split(advice.partition("python ")[2])
     assert script == "numerical_analysis.py"
     numerical_analysis.main([*words, "--resamples", "100"])
-    assert f"faces_TinyNet_{NAME}.1_metrics.json" in capsys.readouterr().out
+    assert f"faces_TinyNet_{kept[0].stem}_metrics.json" in capsys.readouterr().out
+    table = tmp_path / "verdicts.csv"
+    images = map(str, sorted((faces_root / "test").iterdir()))
+    assert predict.main([*words[:3], *images, "--csv", str(table)]) == 0
+    assert len(table.read_text().splitlines()) == 1 + 2 * 5
 
 
 def test_main_flags_reach_what_they_are_for(faces_root, tmp_path, capsys, monkeypatch):
-    handed = []
-    monkeypatch.setattr(
-        train_main, "compile_model", lambda model, device: handed.append(device.type)
-    )
+    handed, note = [], lambda model, device: handed.append(device.type)
+    monkeypatch.setattr(train_main, "compile_model", note)
     train(faces_root, tmp_path, "--name", "a", "--limit", "1", "--warmup", "0")
     printed = capsys.readouterr().out
     assert "train: 2 images, 1 real and 1 fake" in printed
@@ -280,9 +270,8 @@ def test_main_flags_reach_what_they_are_for(faces_root, tmp_path, capsys, monkey
     assert "grows to 0.01 after the first step\n" in printed
     assert "kept" not in printed
     assert handed == ["cpu"]
-    names = [f"{NAME}_{word}" for word in ("a", "b-2")]
-    expected = {path for name in names for path in get_files(tmp_path, name)}
-    assert list_files(tmp_path) == expected
+    runs = [list_written(get_files(tmp_path, name=name)) for name in ("a", "b-2")]
+    assert sorted(read_files(tmp_path)) == sorted(runs[0] + runs[1])
 
 
 def test_main_model_that_answers_one_class_is_told(
@@ -302,12 +291,8 @@ def test_main_model_that_answers_one_class_is_told(
 
 
 def test_describe_one_class_nearly_all_images_alike_is_said():
-    for share, told in (
-        (0.0, "real' to 100"),
-        (0.02, "real' to 98"),
-        (0.99, "fake' to 99"),
-    ):
-        assert f"answers '{told} %" in train_main.describe_one_class(share)
+    assert "answers 'real' to 98 %" in train_main.describe_one_class(0.02)
+    assert "answers 'fake' to 99 %" in train_main.describe_one_class(0.99)
     for share in (None, 0.03, 0.5, 0.97):
         assert train_main.describe_one_class(share) is None
 
@@ -324,7 +309,7 @@ def test_parse_args_bad_flag_is_one_line_and_status_2(capsys):
     ("bad", "kind", "reason"),
     [
         ("-d nothing", FileNotFoundError, "no dataset 'nothing'.*found: faces"),
-        ("--data-root /nowhere", FileNotFoundError, "holds no dataset"),
+        ("--data-root /nowhere", FileNotFoundError, "which is not there"),
         ("--device gpu", ValueError, "'gpu'; allowed"),
         ("--precision fp16", ValueError, "fp16"),
         ("--out-dir /dev/null/sub", OSError, "cannot write to the folder"),
@@ -344,7 +329,7 @@ def test_main_bad_value_is_refused_before_training(
     with pytest.raises(kind, match=reason) as error:
         train(faces_root, tmp_path, *bad.format(tmp_path).split())
     one_line(error)
-    assert list_files(tmp_path) == {tmp_path / "bad.pth"}
+    assert list(read_files(tmp_path)) == [tmp_path / "bad.pth"]
 
 
 def test_main_bad_image_or_history_stops_before_training(
@@ -355,33 +340,34 @@ def test_main_bad_image_or_history_stops_before_training(
     with pytest.raises(ValueError, match=r"00\.png: the file is empty") as error:
         train(own_faces_root, folder)
     one_line(error)
-    assert list_files(folder) == set()
+    assert read_files(folder) == {}
     assert train(own_faces_root, folder, "--skip-bad-images") == 0
-    history, *others = get_files(folder)
+    history = get_files(folder).history
     (run,) = load_history(history)
     assert run["skipped_images"] == {"train": ["real/00.png"]}
     printed = capsys.readouterr().out
     assert "left out of train, unreadable: real/00.png" in printed
     assert "train: 8 images" in printed
-    before = [path.read_bytes() for path in others]
     history.write_text("[]")
+    before = read_files(folder)
     with pytest.raises(ValueError, match="is not a history"):
         train(own_faces_root, folder, "--skip-bad-images")
-    assert [path.read_bytes() for path in others] == before
+    assert read_files(folder) == before
 
 
-def test_main_self_blend_needs_real_training_images_only(
+def test_main_self_blend_needs_real_images_and_keeps_their_margin(
     own_faces_root, tmp_path, capsys
 ):
     for split in ("train", "val"):
         for path in (own_faces_root / split / "fake").iterdir():
             path.unlink()
+    (own_faces_root / "faces.csv").write_text("margin\n1.5\n")  # of extracted faces
     assert train(own_faces_root, tmp_path, "--self-blend") == 0
     printed = capsys.readouterr().out
     assert "train: 10 images, 5 real and 5 fake" in printed
     assert "about 100 % of the fakes are self-blended" in printed
-    flags = load_history(get_files(tmp_path).history)[0]["flags"]
-    assert (flags["self_blend"], flags["augment"]) == (1.0, "published")
+    detector = load_checkpoint(get_files(tmp_path).checkpoint)
+    assert detector.preprocessing == replace(TINY.preprocessing, crop_margin=1.5)
 
 
 def test_main_report_that_fails_is_said_and_the_run_is_kept(
@@ -393,7 +379,7 @@ def test_main_report_that_fails_is_said_and_the_run_is_kept(
     monkeypatch.setattr("reporting.write_report", fail)
     monkeypatch.chdir(tmp_path)
     assert train(faces_root, tmp_path, "--report") == 1
-    assert all(path.exists() for path in get_files(tmp_path))
+    assert sorted(read_files(tmp_path)) == sorted(list_written(get_files(tmp_path)))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("the run is complete, but there is no report: 'a bug'; to")
     flags = f"-cpp {get_files(tmp_path).checkpoint} --data-root {faces_root.parent}"
@@ -412,23 +398,21 @@ def make_script_arguments(faces_root: Path, folder: Path, *more: str) -> list[st
 def test_script_under_torchrun_gives_the_numbers_of_one_process_and_one_report(
     faces_root, tmp_path
 ):
-    name, records = NAME.replace("TinyNet", "SimpleNet"), []
+    records = []
     for number, launcher in enumerate(((), TORCHRUN)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
+        (folder := tmp_path / str(number)).mkdir()
         words = make_script_arguments(faces_root, folder)
         report = ["--report"] if launcher else []
         done = run_script(*launcher, *words, *report, folder=folder)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("wrote ") == 3 + len(report)  # one process speaks
-        (curves,) = read_curves(folder, name)
-        records.append((curves, read_checkpoint(get_files(folder, name).checkpoint)[1]))
+        (curves,) = read_curves(folder, "SimpleNet")
+        path = get_files(folder, "SimpleNet").checkpoint
+        records.append((curves, read_checkpoint(path)[1].threshold_policy))
     for curve in CURVES:
-        expected = pytest.approx(records[0][0][curve], rel=1e-4)
-        assert records[1][0][curve] == expected, curve
-    # Both chose on the whole validation split.
-    assert records[0][1].threshold_policy == records[1][1].threshold_policy
-    page = folder / "figures" / f"{name}_report.html"
+        assert records[1][0][curve] == pytest.approx(records[0][0][curve], rel=1e-4)
+    assert records[0][1] == records[1][1]  # chosen on the whole validation split
+    page = folder / "figures" / f"{path.stem}_report.html"
     assert "(n = 5: 2 real and 3 fake images)" in page.read_text()
 
 
@@ -437,14 +421,9 @@ def test_script_under_torchrun_gives_the_numbers_of_one_process_and_one_report(
 def test_script_under_torchrun_lost_process_is_one_line(faces_root, tmp_path):
     flags = ("-e", "10000", "--checkpoint-minutes", "0.0001")
     words = make_script_arguments(faces_root, tmp_path, *flags)
-    process = subprocess.Popen(
-        [sys.executable, *TORCHRUN, *words],
-        cwd=PROJECT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    options = {"cwd": PROJECT, "stderr": subprocess.PIPE, "text": True}
+    options["env"] = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, *TORCHRUN, *words], **options)
     while not list(tmp_path.glob("checkpoints/*_last.pt")):
         assert process.poll() is None
         time.sleep(0.1)

@@ -2,7 +2,6 @@
 
 import math
 import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from utils import (
     build_scheduler,
     drop_bad_images,
     get_nof_parameters,
-    list_datasets,
     load_checkpoint,
     load_dataset,
     load_model,
@@ -41,29 +39,19 @@ def test_load_dataset_samples_are_bytes_of_the_networks_size(faces_root):
         assert (image.dtype, image.shape, label) == (torch.uint8, (3, size, size), 1)
 
 
-@pytest.mark.parametrize(
-    ("folder", "found"),
-    [("", "found: faces"), ("faces", "holds no dataset"), ("none", "holds no dataset")],
-)
-def test_load_dataset_unknown_name_lists_those_there_are(
-    faces_root, folder, found, one_line
-):
-    with pytest.raises(FileNotFoundError, match=f"'none'.*{found}") as error:
-        load_dataset("none", "val", data_root=faces_root.parent / folder)
-    one_line(error)
-
-
-def test_list_datasets_names_folders_with_splits(own_faces_root):
+def test_load_dataset_unknown_name_lists_those_there_are(own_faces_root, one_line):
     root = own_faces_root.parent
     (root / "other").mkdir()
     (root / "a" / "test").mkdir(parents=True)
-    assert list_datasets(root) == ["a", "faces"]
-
-
-def break_images(root: Path, *names: str) -> Source:
-    for name in names:
-        (root / name).write_bytes(b"")
-    return Source(root.parent)
+    no_dataset = "holds no dataset"
+    for folder, found in (
+        ("", "found: a, faces"),
+        ("faces", no_dataset),
+        ("x", "is not there"),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"'none'.*{found}") as error:
+            load_dataset("none", "val", data_root=root / folder)
+        one_line(error)
 
 
 def test_open_splits_opens_those_asked_for(own_faces_root):
@@ -80,9 +68,10 @@ def test_open_splits_opens_those_asked_for(own_faces_root):
 
 
 def test_drop_bad_images_refuses_them_or_leaves_them_out(own_faces_root, one_line):
-    names = ("train/real/00.png", "train/real/03.png", "test/fake/01.png")
-    source = break_images(own_faces_root, *names)
-    (own_faces_root / names[-1]).write_text("no image")
+    for name in ("train/real/00.png", "train/real/03.png"):
+        (own_faces_root / name).write_bytes(b"")
+    (own_faces_root / "test/fake/01.png").write_text("no image")
+    source = Source(own_faces_root.parent)
     datasets = open_splits("faces", source)
     with pytest.raises(ValueError, match="3 of the images cannot be read") as error:
         drop_bad_images(datasets)
@@ -97,8 +86,9 @@ def test_drop_bad_images_refuses_them_or_leaves_them_out(own_faces_root, one_lin
     kept, skipped = drop_bad_images(datasets, skip=True)
     assert skipped == {"train": ["real/00.png"], "test": ["fake/01.png"]}
     assert [len(kept[split]) for split in SPLITS] == [3, 4, 3]
-    break_images(own_faces_root, "val/fake/00.png", "val/fake/01.png")
-    with pytest.raises(ValueError, match="no images in"):
+    for path in (own_faces_root / "val" / "fake").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="no readable images in"):
         drop_bad_images(open_splits("faces", source), skip=True)
 
 
@@ -130,7 +120,8 @@ def test_load_checkpoint_comes_back_whole(
 ):
     state = make_content()["model"]
     wrapped = {f"{prefix}{name}": value for name, value in state.items()}
-    content = make_content(model=wrapped, model_name=name, threshold=0.3)
+    content = make_content(model=wrapped, threshold=0.3)
+    content |= {} if prefix else {"model_name": name}
     stored = {**SYMMETRIC.to_dict(), "size": 96, "full_decoding": True}
     save_tensors({**content, "preprocessing": stored}, tmp_path / "a.pt")
     detector = load_checkpoint(str(tmp_path / "a.pt"), name)
@@ -187,15 +178,12 @@ def test_load_checkpoint_of_an_older_version_is_read(
     [
         ({"model_name": "ResNet"}, "unknown model 'ResNet': choose from"),
         ({"model": {}}, "these weights do not fit SimpleNet: .*missing"),
-        ({"model": {"fc.weight": torch.zeros(2, 4).int()}}, "missing"),
         (
             {"model": {**TinyNet().state_dict(), "fc.bias": torch.ones(2).int()}},
             "int32",
         ),
-        ({"preprocessing": {"mean": [0.5] * 3}}, "preprocessing std must be"),
         ({"preprocessing": {**SYMMETRIC.to_dict(), "size": 9.5}}, "preprocessing size"),
         ({"reliability": [[0.9, 0.1, 1, 2]]}, "its reliability holds the row"),
-        ({"threshold": 2}, "its threshold is 2, not a number from 0 to 1"),
     ],
 )
 def test_load_checkpoint_bad_content_is_refused(
@@ -238,36 +226,28 @@ def test_build_optimizer_steps_by_hand():
     both[0].weight.requires_grad_(False)
     (group,) = build_optimizer("SGD", both, lr=0.1).param_groups
     assert [id(p) for p in group["params"]] == [id(model.weight)]
+    with pytest.raises(ValueError, match="'RMSprop'; allowed: Adam, SGD"):
+        build_optimizer("RMSprop", model, lr=0.1)
 
 
 @pytest.mark.parametrize(
-    ("name", "num_warmup_steps", "expected"),
+    ("name", "warmup", "expected"),
     [
         ("constant", 3, [0.25, 0.5, 0.75, 1, 1]),
         ("cosine", 0, [1, 0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125), 0, 0]),
         ("cosine", 2, [1 / 3, 2 / 3, 1, 0.5, 0, 0]),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")
-def test_build_scheduler_factors_of_four_steps_by_hand(
-    name, num_warmup_steps, expected
-):
+def test_build_scheduler_factors_of_four_steps_by_hand(name, warmup, expected):
     optimizer = build_optimizer("SGD", make_weight(), lr=2.0)
-    scheduler = build_scheduler(
-        optimizer, name, num_steps=4, num_warmup_steps=num_warmup_steps
-    )
+    scheduler = build_scheduler(optimizer, name, num_steps=4, num_warmup_steps=warmup)
     rates = []
     for _ in expected:
         rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
         scheduler.step()
     assert rates == pytest.approx([2 * factor for factor in expected])
-
-
-def test_builders_refuse_unknown_names():
-    with pytest.raises(ValueError, match="'RMSprop'; allowed: Adam, SGD"):
-        build_optimizer("RMSprop", make_weight(), lr=0.1)
-    optimizer = build_optimizer("SGD", make_weight(), lr=1.0)
-    with pytest.raises(ValueError, match="'linear'; allowed: constant"):
+    with pytest.raises(ValueError, match="'linear'; allowed: constant, cosine"):
         build_scheduler(optimizer, "linear", num_steps=4)
 
 
@@ -291,9 +271,5 @@ def test_seed_everything_same_seed_gives_the_same_numbers(seed):
         seed_everything(seed)
         return [random.random(), np.random.random(), torch.rand(()).item()]
 
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     assert draw(seed) == draw(seed)
     assert not set(draw(seed)) & set(draw(5))
-    random.setstate(states[0])
-    np.random.set_state(states[1])
-    torch.set_rng_state(states[2])

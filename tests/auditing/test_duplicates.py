@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from auditing import duplicates
 from auditing.duplicates import find_duplicates
+from loading.disturbances import add_noise
 
 FIRST = "train/real/p0_000.jpg"
 
@@ -43,29 +44,22 @@ def test_equal_images_are_paired_with_the_first_alone(root):
     assert find(root) == [("p0_000.jpg", *copy) for copy in kinds.items()]
 
 
-def change(name: str, image: Image.Image) -> Image.Image:
-    """Return an image as copies of it are met."""
-    width, height = image.size
-    if name == "scaled":
-        return image.resize((width // 2, height // 2), Image.Resampling.BICUBIC)
-    if name == "brighter":
-        return image.point(lambda value: min(255, int(1.15 * value)))
-    if name == "cropped":  # by 1 %
-        return image.crop((1, 1, width - 1, height - 1))
-    if name == "noisy":
-        noise = np.random.default_rng(0).normal(0, 8, (height, width, 3))
-        pixels = np.asarray(image) + noise
-        return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    return ImageOps.mirror(image) if name == "mirrored" else image
+# A copy as it is met -> how it is made.
+CHANGES = {
+    "encoded": lambda image: image,
+    "scaled": lambda image: image.resize((120, 120), Image.Resampling.BICUBIC),
+    "brighter": lambda image: image.point(lambda value: min(255, int(1.15 * value))),
+    "cropped": lambda image: image.crop((1, 1, 255, 255)),
+    "noisy": lambda image: add_noise(image, 8, np.random.default_rng(0)),
+    "mirrored": ImageOps.mirror,
+}
 
 
-@pytest.mark.parametrize(
-    "name", ["encoded", "scaled", "brighter", "cropped", "noisy", "mirrored"]
-)
+@pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_copy_is_found(root, name):
     image = draw_photo(99, edge=256)
     image.save(root / "train/real/y.png")
-    change(name, image).save(root / "train/real/z.jpg", quality=50)
+    CHANGES[name](image).save(root / "train/real/z.jpg", quality=50)
 
     kind = "mirrored" if name == "mirrored" else "near"
     assert find(root) == [("y.png", "z.jpg", kind)]

@@ -1,17 +1,21 @@
 """Tests of an audit's figure and page."""
 
+import base64
+import io
 import re
 from html.parser import HTMLParser
 
 import pytest
 from browser import find_violations
-from drawn_photos import inspect_folder, save_again, write_dataset
+from drawn_photos import EDGE, inspect_folder, save_again, write_dataset
 from matplotlib.figure import Figure
+from PIL import Image, ImageChops, ImageStat
 
 from auditing.duplicates import find_duplicates
 from auditing.findings import list_findings
 from auditing.page import Audit, build_figure, build_page, plot_shortcuts
 from auditing.shortcuts import find_shortcuts
+from loading import read_image
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,14 @@ def test_page_holds_all_that_it_shows(audit):
     ]
     for text in shown:
         assert text in page
+    (jpeg,) = re.findall('data:image/jpeg;base64,([^"]+)', page)
+    with Image.open(io.BytesIO(base64.b64decode(jpeg))) as image:
+        thumbnails = image.crop((0, 0, EDGE, EDGE)), image.crop((116, 0, 180, EDGE))
+    for image, index in zip(thumbnails, audit.pairs[0][:2], strict=True):
+        difference = ImageChops.difference(
+            image, read_image(audit.inspection.files[index])
+        )
+        assert ImageStat.Stat(difference).mean < [5, 5, 5]
 
 
 def test_page_and_figure_of_nothing_found_say_so(audit):

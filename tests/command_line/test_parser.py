@@ -62,20 +62,21 @@ def test_parser_flags_may_take_several_values_or_a_checkpoints():
 
 
 @pytest.mark.parametrize(
-    "words", [["-m", "ResNet"], ["--nothing"], ["--batch", "3"], ["-n", HOSTILE]]
+    ("words", "reason"),
+    [
+        (["-m", "ResNet"], "invalid choice: 'ResNet'"),
+        (["--nothing"], "unrecognized"),
+        (["--batch", "3"], "unrecognized"),
+        (["-n", HOSTILE], "-n: expected a whole number from 1 to 1,000,000,000, got"),
+    ],
 )
-def test_parser_bad_flag_is_one_printable_line_and_status_2(words, capsys):
+def test_parser_bad_flag_is_one_printable_line_and_status_2(words, reason, capsys):
     with pytest.raises(SystemExit) as stop:
         parse(*words)
     assert stop.value.code == USER_ERROR_STATUS
-    assert capsys.readouterr().err.rstrip("\n").isprintable()
-
-
-def test_parser_bad_number_says_what_is_allowed(capsys):
-    with pytest.raises(SystemExit):
-        parse("-n", "0")
-    error = capsys.readouterr().err
-    assert "-n: expected a whole number from 1 to 1,000,000,000, got '0'" in error
+    error = capsys.readouterr().err.removesuffix("\n")
+    assert error.isprintable()
+    assert reason in error
 
 
 def test_parser_help_shows_defaults_where_there_are_some(capsys):
@@ -100,23 +101,15 @@ def test_take_compute_is_what_the_flags_say():
     assert ("auto", *DTYPES) == PRECISIONS
 
 
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (ValueError("a\n  b"), "a b"),
-        (ValueError(), "ValueError"),
-        (
-            ValueError(
-                "Caught ValueError in DataLoader worker process 0.\n"
-                'Original Traceback (most recent call last):\n  File "x"\n'
-                "ValueError: cannot read the image a: b\n"
-            ),
-            "cannot read the image a: b",
-        ),
-    ],
-)
-def test_describe_error_is_one_line(error, text):
-    assert describe_error(error) == text
+def test_describe_error_is_one_line():
+    assert describe_error(ValueError("a\n  b")) == "a b"
+    assert describe_error(ValueError()) == "ValueError"
+    caught = (
+        "Caught ValueError in DataLoader worker process 0.\n"
+        'Original Traceback (most recent call last):\n  File "x"\n'
+        "ValueError: cannot read the image a: b\n"
+    )
+    assert describe_error(ValueError(caught)) == "cannot read the image a: b"
 
 
 def run(result: object) -> object:

@@ -4,17 +4,15 @@ import hashlib
 import shlex
 from datetime import datetime, timedelta, timezone
 
-import numpy as np
-
 from files.provenance import VERSION, describe_call, describe_file
 
 
 def test_describe_file_larger_than_a_chunk_has_the_hash_of_all_of_it(tmp_path):
     content = bytes(range(256)) * 10_000
-    path = tmp_path / "scores.csv"
-    path.write_bytes(content)
-    expected = hashlib.sha256(content).hexdigest()
-    assert describe_file(path) == {"path": str(path), "sha256": expected}
+    (tmp_path / "a.csv").write_bytes(content)
+    expected = {"path": str(tmp_path / "a.csv"), "sha256": ""}
+    expected["sha256"] = hashlib.sha256(content).hexdigest()
+    assert describe_file(tmp_path / "a.csv") == expected
 
 
 def test_describe_call_is_a_command_to_paste_and_the_versions():
@@ -24,6 +22,5 @@ def test_describe_call_is_a_command_to_paste_and_the_versions():
     names = ["suite", "python", "torch", "torchvision", "numpy", "pillow", "scipy"]
     assert list(call["versions"]) == names
     assert call["versions"]["suite"] == VERSION
-    assert call["versions"]["numpy"] == np.__version__
     age = datetime.now(timezone.utc) - datetime.fromisoformat(call["date"])
     assert abs(age) < timedelta(minutes=1)

@@ -108,6 +108,17 @@ def test_recipe_refuses_what_the_parser_refuses(changes, words, reason, capsys):
         assert re.search(reason, capsys.readouterr().err)
 
 
+def test_help_shows_every_default(capsys):
+    with pytest.raises(SystemExit):
+        train_main.parse_args(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for entry in fields(Recipe):
+        flag = entry.metadata["flag"]
+        default = flag.default_words or entry.default
+        if flag.allowed is not bool and default is not None:
+            assert f"{flag.help} (default: {default})" in text
+
+
 @pytest.mark.parametrize(
     ("flags", "steps", "warmup", "batches"),
     [

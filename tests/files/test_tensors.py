@@ -57,15 +57,11 @@ def test_load_tensors_hostile_pickle_is_not_run(write, tmp_path, one_line):
     assert not victim.exists()
 
 
-@pytest.mark.parametrize(
-    "value",
-    [Path("a"), np.float64(1), nn.Linear(1, 1), torch.zeros(1, device="meta")],
-    ids=["path", "NumPy", "module", "meta"],
-)
-def test_load_tensors_anything_but_plain_data_is_refused(tmp_path, value):
-    save_tensors({"model": {}, "x": value}, tmp_path / "file.pt")
-    with pytest.raises(ValueError, match="other than tensors and plain"):
-        load_tensors(tmp_path / "file.pt")
+def test_load_tensors_anything_but_plain_data_is_refused(tmp_path):
+    for value in (Path("a"), np.float64(1), nn.Linear(1, 1), torch.zeros(1).to("meta")):
+        save_tensors({"model": {}, "x": value}, tmp_path / "file.pt")
+        with pytest.raises(ValueError, match="other than tensors and plain"):
+            load_tensors(tmp_path / "file.pt")
 
 
 @pytest.mark.parametrize("write", [torch.save, save_legacy])

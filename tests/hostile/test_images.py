@@ -95,7 +95,7 @@ CASES = {
     "tag of 4 G values.tif": (claim_tag(2**32 - 1), "cannot read"),
     "directory after itself.tif": (claim_tag(1, next_directory=8), READ),
     "text bomb.png": (hide_text(), "cannot read"),
-    "program.jpg": (write_program(), "not an image file"),
+    "program.jpg": (write_program(), "a PostScript file"),
     "exif of garbage.jpg": (lie_about_exif(b"\xff" * 50), READ),
     "exif after itself.jpg": (lie_about_exif(claim_tag(1, next_directory=8)), READ),
     "impossible turn.jpg": (turn_impossibly(), READ),

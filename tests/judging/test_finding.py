@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from judging import finding
 from judging.finding import (
     ImageFinder,
     describe_passed_over,
     read_path_list,
     refuse_outputs,
 )
+from loading.image_files import Listing
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_image_finder_replaces_folders_by_their_sorted_images(folder, tmp_path):
 
     assert list(finder) == [one, folder / "a.JPG", folder / "b.png"]
     assert failures == [f"there is no image in the folder {tmp_path}/empty"]
-    names = [".cache", ".hidden.png", "another", "deeper", "notes.txt"]
+    names = [".cache", "another", "deeper", ".hidden.png", "notes.txt"]
     assert [path.name for path in others] == names
     assert (finder.num_files, finder.num_folders, finder.num_failures) == (2, 3, 1)
 
@@ -56,6 +58,27 @@ def test_image_finder_recursive_follows_no_link_and_enters_no_excluded_folder(fo
     found = [p.name for p in ImageFinder([folder], recursive=True, excluded=excluded)]
 
     assert found == ["a.JPG", "b.png", "c.png"]
+
+
+def test_image_finder_bears_any_depth_and_length(tmp_path, monkeypatch):
+    def list_deep(folder: Path) -> Listing:
+        return Listing(["a.png"], [], ["d"] * (len(folder.parts) < 1500))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(finding, "list_images", list_deep)
+        *_, deepest = ImageFinder([tmp_path], recursive=True)
+    assert len(deepest.parts) == 1501
+
+    failures, long = [], tmp_path / f"{'x' * 300}.png"
+    monkeypatch.chdir(tmp_path)
+    for _ in range(20):  # the system takes paths of 4096 bytes
+        Path("d" * 250).mkdir()
+        os.chdir("d" * 250)
+    finder = ImageFinder([long, tmp_path], recursive=True, on_failure=failures.append)
+    assert list(refuse_outputs(finder, [])) == [long]  # reading it says why
+    (failure,) = failures
+    assert failure.startswith(f"cannot list {tmp_path}/ddd")
+    assert failure.endswith("d: File name too long")
 
 
 def test_image_finder_takes_no_more_paths_than_are_asked_for(folder):
@@ -98,11 +121,23 @@ def test_describe_passed_over(counts, expected):
         (b"a.png\n\nb c.png", b"\n", ["a.png", "b c.png"]),
         (b"a\nb.png\0c.png\0", b"\0", ["a\nb.png", "c.png"]),
         (b"\xff.png\n", b"\n", [os.fsdecode(b"\xff.png")]),
+        (b"a.png\r\nb.png\r\n", b"\n", ["a.png", "b.png"]),
+        (b"\xef\xbb\xbfa.png\nb.png", b"\n", ["a.png", "b.png"]),
+        ("\ufeff寿.png\r\nb.png".encode("utf-16-le"), b"\n", ["寿.png", "b.png"]),
+        ("\ufeff寿.png\nb.png\n".encode("utf-16-be"), b"\n", ["寿.png", "b.png"]),
+        ("a.png\nb.png\n".encode("utf-16-le"), b"\n", ["a.png", "b.png"]),
+        ("C:\\寿.png\r\n".encode("utf-16-be"), b"\n", ["C:\\寿.png"]),
+        (b"\xef\xbb\xbfa\r\0b\0", b"\0", ["\ufeffa\r", "b"]),  # as they stand
     ],
 )
 def test_read_path_list(content, separator, expected):
     paths = list(read_path_list(io.BytesIO(content), separator=separator))
     assert [str(path) for path in paths] == expected
+
+
+def test_read_path_list_with_nuls_in_its_lines_names_the_flag():
+    with pytest.raises(ValueError, match="holds NULs: give -0"):
+        list(read_path_list(io.BytesIO(b"a.png\0b.png\0")))
 
 
 def test_read_path_list_gives_each_path_when_it_is_there():

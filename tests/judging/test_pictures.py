@@ -23,6 +23,7 @@ from loading import (
     image_files,
     read_image,
 )
+from loading.face_finding import Face
 
 VIEW = View(256, False, 1.35)
 SMALL = View(64, True, 1.35)
@@ -33,6 +34,11 @@ def read_picture(file: ImageFile | Path, **options):
     file = file if isinstance(file, ImageFile) else ImageFile(file)
     picture, samples = read_views(file, [VIEW], **options)
     return picture, None if samples is None else samples[VIEW]
+
+
+UPRIGHT = ((20, 20), (40, 20), (30, 30), (22, 40), (38, 40))
+LYING = ((20, 20), (20, 40), (30, 30), (40, 22), (40, 38))
+TURNED = ((40, 40), (20, 40), (30, 30), (38, 20), (22, 20))
 
 
 @pytest.mark.parametrize("from_memory", [False, True])
@@ -92,14 +98,31 @@ def test_read_picture_size_is_upright_and_before_scaling(tmp_path):
     ("path", "advice"),
     [
         ("https://example.org/a.jpg", "https://example.org/a.jpg is an address: down"),
-        ("clip.MP4", "clip.MP4 is a video: save its frames"),
-        ("paper.pdf", "paper.pdf is a PDF: take the images out"),
         ("none.png", "cannot read the image none.png: there is no such file"),
     ],
 )
 def test_read_picture_says_what_to_do(path, advice):
     picture, _ = read_picture(Path(path), hashed=True)
     assert picture.error.startswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("face", "beyond", "expected"),
+    [
+        (Face((0, 0, 50, 64), 0.9, UPRIGHT), 0.1, None),
+        (Face((0, 0, 70, 63), 0.9, UPRIGHT), 0, "small face: 63 pixels high"),
+        (
+            Face((0, 0, 50, 64), 0.9, UPRIGHT),
+            0.11,
+            "cut face: 11% of its crop",
+        ),
+        (Face((0, 0, 9, 9), 0.9, TURNED), 0, "9 pixels high; tilted face: by 180 deg"),
+        (Face((0, 0, 99, 99), 0.9, LYING), 0, "tilted face: by 90 degrees"),
+    ],
+)
+def test_warning_of_a_face_that_cannot_be_judged(face, beyond, expected):
+    warning = Picture("a.png", 900, 300, face=face, beyond=beyond).warning
+    assert warning == expected or expected in warning
 
 
 @pytest.mark.parametrize(
@@ -141,6 +164,43 @@ def test_collate_pictures_of_nothing_but_unreadable_ones_gives_no_sample():
     pictures_read, samples = collate_pictures(read)
     assert len(pictures_read) == 2
     assert samples == {}
+
+
+def exhaust(*_: object) -> None:
+    raise MemoryError
+
+
+def test_load_pictures_too_little_memory_is_a_failure_of_pictures(
+    faces_root, monkeypatch
+):
+    paths = sorted(faces_root.rglob("*.png"))[:4]
+    resize, failing = ResizeToTensor.resize, iter([False, True, False, False])
+
+    def resize_most(self, image):
+        return exhaust() if next(failing) else resize(self, image)
+
+    monkeypatch.setattr(ResizeToTensor, "resize", resize_most)
+    ((read, samples),) = load_pictures(paths, [VIEW])
+    reason = f"cannot read the image {paths[1]}: there is not enough memory for it"
+    assert [picture.error for picture in read] == [None, reason, None, None]
+    assert len(samples[VIEW]) == 3
+
+    monkeypatch.undo()
+    monkeypatch.setattr(pictures.np, "stack", exhaust)
+    first, second = load_pictures(paths, [VIEW], batch_size=2)
+    for path, picture in zip(paths, first[0] + second[0], strict=True):
+        assert str(path) in picture.error
+        assert "not enough memory" in picture.error
+
+
+def test_load_pictures_of_many_faces_gives_no_larger_batches(faces_root, monkeypatch):
+    faces = [Face((0, 0, 9 + n, 9), 0.9, ()) for n in range(5)]
+    monkeypatch.setattr(pictures, "find_faces", lambda image: faces)
+    paths = sorted(faces_root.rglob("*.png"))[:3]
+    batches = list(load_pictures(paths, [VIEW], batch_size=2, with_faces=True))
+    assert [len(samples[VIEW]) for _, samples in batches] == [2, 2, 2, 2, 2, 2, 2, 1]
+    read = [(p.name, p.face) for known, _ in batches for p in known]
+    assert read == [(str(path), face) for path in paths for face in faces]
 
 
 def test_load_pictures_reads_while_the_paths_still_come(faces_root):

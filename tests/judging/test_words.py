@@ -76,7 +76,7 @@ def test_summarise_counts_what_is_uncertain_and_names_the_checkpoint(detector):
     summary = summarise(names, detector, with_detector=True)
 
     assert summary.startswith(
-        "2 fake, 0 real, 4 uncertain (not a face crop) by SimpleNet"
+        "2 fake, 0 real, 4 uncertain (see the warnings) by SimpleNet"
     )
     assert f"SimpleNet ({detector.path}); " in summary
 

@@ -40,6 +40,20 @@ def test_crop_face_at_the_edge_repeats_the_edge():
     assert np.unique(np.asarray(crop).reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]]
 
 
+@pytest.mark.parametrize(
+    ("box", "size", "expected"),
+    [
+        ((40, 40, 60, 60), (100, 100), 0),
+        ((-20, 40, 20, 80), (100, 100), 0.5),  # x from -40 to 40, y from 15 to 95
+        ((80, 80, 120, 120), (100, 100), 1 - 40 * 45 / 6400),
+        ((300, 300, 340, 340), (100, 100), 1),
+    ],
+)
+def test_find_share_beyond_is_that_of_the_crop(box, size, expected):
+    face = Face(box, 0.9, LANDMARKS)
+    assert face.find_share_beyond(size, 2.0) == pytest.approx(expected)
+
+
 def test_crop_face_larger_than_memory_bears_is_the_same_one_smaller(monkeypatch):
     face = Face((100, 80, 160, 160), 0.9, LANDMARKS)
     whole = crop_face(make_ramp(), face, margin=1.5)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +32,18 @@ from loading.image_files import (
 ORANGE = (200, 100, 50)
 
 
-def test_list_images_other_files_are_counted(tmp_path):
+def test_list_images_tells_images_from_other_files_and_folders(tmp_path):
     names = ["b.PNG", "a.jpeg", "10.webp", "9.jpg", "寿.bmp", os.fsdecode(b"\xff.gif")]
+    names += ["a.heic", "b.HIF", "c.avif", "d.jxl", "e.mpo"]  # read or not
     others = [".hidden.png", "notes.txt", "jpg", "Thumbs.db", "a.png.part", "s.pdf"]
     for name in names + others:
         (tmp_path / name).touch()
-    listed, num_skipped = list_images(tmp_path)
-    assert listed == sorted(names)
-    assert num_skipped == len(others)
+    for name in ("album.jpg", "more"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("more")
+    (tmp_path / "loop").symlink_to("loop")
+    folders = ["album.jpg", "link", "more"]
+    assert list_images(tmp_path) == (sorted(names), sorted([*others, "loop"]), folders)
 
 
 def make_grey(mode: str, dtype: str, value: float) -> Image.Image:
@@ -152,6 +157,18 @@ def cut_in_half(path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
 
 
+def write_tiff(tags: dict[int, object], path: Path) -> None:
+    Image.new("RGB", (6, 4)).save(path, "TIFF", tiffinfo=tags)
+
+
+def write_cr2(path: Path) -> None:
+    """A TIFF whose directory has gone to its end, to make room for Canon's mark."""
+    write_tiff({}, path)
+    data = path.read_bytes()
+    head = b"II*\0" + len(data).to_bytes(4, "little") + b"CR\2\0"
+    path.write_bytes(head + data[12:] + data[8:])
+
+
 BAD_FILES = {
     "cut.jpg": (cut_in_half, "truncated"),
     "cut.png": (cut_in_half, "truncated|broken"),
@@ -160,6 +177,10 @@ BAD_FILES = {
     "folder.jpg": (lambda path: path.mkdir(), "it is a folder"),
     "link.jpg": (lambda path: path.symlink_to("nowhere"), "a broken link"),
     "none.jpg": (lambda path: None, "there is no such file"),
+    f"{'x' * 300}.jpg": (lambda path: None, "its name is too long for the system"),
+    "raw.dng": (partial(write_tiff, {50706: b"\1\4\0\0"}), "it is a camera's raw file"),
+    "raw.cr2": (write_cr2, "it is a camera's raw file"),
+    "raw.nef": (partial(write_tiff, {254: 1, 330: 8}), "it is a camera's raw file"),
 }
 
 
@@ -175,7 +196,7 @@ def test_read_image_bad_file_is_refused_by_name(tmp_path, name, one_line):
 def test_read_image_postscript_is_not_handed_to_another_program(tmp_path):
     Image.new("RGB", (6, 4), ORANGE).save(tmp_path / "a.eps")
     (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
-    with pytest.raises(ValueError, match="not an image file that Pillow knows"):
+    with pytest.raises(ValueError, match="it is a PostScript file: save it as a PNG"):
         read_image(tmp_path / "a.jpg")
 
 
@@ -244,7 +265,7 @@ def test_read_image_large_images_are_read_one_at_a_time(tmp_path, monkeypatch):
         alive -= 1
         return image
 
-    monkeypatch.setattr(image_files, "_to_rgb", to_rgb)
+    monkeypatch.setattr(image_files, "to_rgb", to_rgb)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read_image, [tmp_path / "large.png"] * 8))
     assert most == 1
@@ -389,7 +410,7 @@ def test_map_in_threads_raises_the_first_items_error(two_threads, monkeypatch):
 
 def test_readers_take_a_path_as_text(faces_root):
     folder = faces_root / "val" / "real"
-    names, _ = list_images(str(folder))
+    names = list_images(str(folder)).images
     assert read_image(str(folder / names[0])).mode == "RGB"
     assert read_image(ImageFile(folder / names[0])).mode == "RGB"
 
