@@ -6,10 +6,12 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from files.bounds import COUNT_OR_NONE, SHARE, Bounds
 from files.names import CLASS_NAMES
 from files.provenance import get_versions
-from files.tensors import load_tensors
+from files.tensors import guess_network, load_tensors
 
 FORMAT_VERSION = 2
 DEFAULT_THRESHOLD = 0.5
@@ -128,6 +130,20 @@ def _check_entry(entry: Field, value: Any) -> Any:
     return value
 
 
+def _describe_content(content: Any) -> str:
+    """Say where a foreign file has its weights, or else what it holds."""
+    parts = content if isinstance(content, dict) else {}
+    places = [("is a dict of weights", parts)]
+    places += [(f"has weights under {show(name)}", parts[name]) for name in parts]
+    for where, value in places:
+        values = value.values() if isinstance(value, dict) else ()
+        if any(isinstance(one, Tensor) for one in values):
+            owner = guess_network(value)
+            return f"{where}, which seem to be for {owner}" if owner else where
+    names = ", ".join(sorted(map(show, parts))[:5])
+    return f"entries such as {names}" if parts else f"a {type(content).__name__}"
+
+
 def show(value: object) -> str:
     """Return the beginning of any value, on one line."""
     return " ".join(reprlib.repr(value).split())[:60]
@@ -165,11 +181,10 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]
             f"checkpoint of the best epoch is {best}"
         )
     if not isinstance(parts.get("model"), dict):
-        names = ", ".join(sorted(map(show, parts))[:5])
-        what = f"entries such as {names}" if parts else f"a {type(content).__name__}"
         raise ValueError(
             f"{path} is not a checkpoint of this suite: it has no entry 'model' with "
-            f"weights, but {what}; save another tool's weights under 'model'"
+            f"weights, but {_describe_content(content)}; save another tool's weights "
+            "under 'model'"
         )
     try:
         return parts["model"], CheckpointRecord.from_untrusted(parts)

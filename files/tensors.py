@@ -12,6 +12,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -36,10 +37,14 @@ WRAPPERS = ("module.", "_orig_mod.")
 NUM_LEGACY_PICKLES = 5  # magic number, version, system, value, names of the storages
 # Files often found in place of one of torch, by their first bytes.
 OTHER_KINDS = {
-    b"version https://git-lfs": "it is a Git LFS pointer: fetch it with git lfs pull",
-    b"<!doctype html": "it is a web page: download the file itself",
-    b"<html": "it is a web page: download the file itself",
-    b"\x89hdf": "it is a Keras file (HDF5), not one of PyTorch",
+    rb"version https://git-lfs": "a Git LFS pointer: fetch the file with git lfs pull",
+    rb"(?i)\s*<(!doctype html|html)": "a web page: download the file itself",
+    rb"\s*[\[{]": "JSON, as a history is, not a checkpoint",
+    rb"\x89HDF": "a Keras file (HDF5), not one of PyTorch",
+    rb".{8}\{\s*\"": "a safetensors file: load it, and torch.save({'model': weights})",
+    rb"\x08[\x03-\x0f]\x12": "an ONNX file, not one of PyTorch",
+    rb"\x1f\x8b|BZh|\xfd7z|7z|Rar!": "a packed file: unpack it first",
+    rb"\x89PNG|\xff\xd8\xff|RIFF|.{4}ftyp": "a picture or a video, not a checkpoint",
 }
 
 
@@ -99,11 +104,17 @@ def load_tensors(path: str | Path) -> Any:
 def _name_other_kind(path: Path) -> str | None:
     """Say what a file is instead of one of torch; None if that is unknown."""
     with path.open("rb") as file:
-        start = file.read(1000).lstrip()
+        start = file.read(1000)
     for signature, what in OTHER_KINDS.items():
-        if start.lower().startswith(signature):
-            return what
-    return None if start else "the file is empty"
+        if re.match(signature, start, re.DOTALL):
+            return f"it is {what}"
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # damaged in any way
+        names = archive.namelist()
+        if any(name.endswith("/constants.pkl") for name in names):
+            return "it is a TorchScript program: save its state_dict()"
+        if not any(name.lower().endswith("data.pkl") for name in names):
+            return f"it is a ZIP archive of other files ({_list_some(names)})"
+    return None if start.strip() else "the file is empty"
 
 
 def _check_file(path: Path) -> None:
@@ -136,7 +147,10 @@ def _check_pickle(file: IO[bytes]) -> None:
         is_odd = opcode.name == "GLOBAL" and not SAFE_GLOBALS.fullmatch(argument)
         num_tuples += opcode.name.startswith("TUPLE")
         if is_odd or num_tuples > MOST_TUPLES:
-            raise RefusedError("it holds something other than tensors and plain values")
+            raise RefusedError(
+                "it holds something other than tensors and plain values, such as a "
+                "whole network or TorchScript: save its state_dict()"
+            )
 
 
 def _check_nesting(value: Any) -> None:

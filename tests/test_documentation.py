@@ -19,8 +19,8 @@ SMALL = {  # data, instead of the demo's
     "make_demo_datasets": ["--images-per-class", "10", "--size", "64"],
     "train_main": ["--limit", "4", "-e", "1"],
     "robustness_analysis": ["--limit", "2"],
-    "numerical_analysis": ["--resamples", "20"],
-    "report": ["--resamples", "20"],
+    "numerical_analysis": ["--resamples", "100"],
+    "report": ["--resamples", "100"],
     "extract_faces": ["--least-height", "1", "--shares", "1", "0", "0"],
 }
 

@@ -1,10 +1,13 @@
 """What a checkpoint says: it comes back as it was, and what is wrong is refused."""
 
+import io
 import math
+import zipfile
 from typing import Any
 
 import pytest
 import torch
+from script_helpers import make_huge_png
 
 from files.checkpoint import CheckpointRecord, read_checkpoint, start_record
 from files.names import CLASS_NAMES
@@ -83,6 +86,18 @@ def test_record_with_a_wrong_entry_is_refused(name, value, reason, one_line):
     one_line(error)
 
 
+WEIGHTS = {"conv3.weight": torch.ones(2), "fc3.weight": torch.ones(2)}
+
+
+def pack(*names: str) -> bytes:
+    """Return a ZIP archive of empty files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -90,6 +105,16 @@ def test_record_with_a_wrong_entry_is_refused(name, value, reason, one_line):
         (b"\n<!DOCTYPE html><html>", "it is a web page: download the file itself"),
         (b"\x89HDF\r\n\x1a\n", "Keras file"),
         (b"", "the file is empty"),
+        (b"\x40" + bytes(7) + b'{"a":{"dtype":"F32"', "it is a safetensors file"),
+        (b"\x08\x08\x12\x07pytorch", "it is an ONNX file"),
+        (b"\x1f\x8b\x08", "it is a packed file: unpack it"),
+        (b'[{"train_loss": []}]', "it is JSON, as a history is"),
+        (make_huge_png(9, 9), "it is a picture or a video"),
+        (pack("config.json", "model.weights.h5"), r"other files \(config.json, model"),
+        (pack("net/code/x.py", "net/constants.pkl", "net/data.pkl"), "a TorchScript"),
+        (WEIGHTS, "is a dict of weights, which seem to be for SimpleNet; save"),
+        ({"epoch": 1, "net": WEIGHTS}, "has weights under 'net', which .* SimpleNet"),
+        ({"epoch": 1, "a\nb": {"x": torch.ones(2)}}, "weights under 'a.{1,3}nb'; save"),
         (b"PK\x03\x04", "damaged, or not a file of torch"),
         ([1, 2], "no entry 'model' with weights, but a list"),
         ({"epoch": 1, "state_dict": {}}, "but entries such as 'epoch', 'state_dict';"),
