@@ -145,15 +145,6 @@ def test_compute_delong_interval_separated_groups_count_groups():
         (PERFECT, np.exp(PERFECT), 0, False),
         (np.zeros(8), np.ones(8), 0, False),
     ],
-    ids=[
-        "better",
-        "turned",
-        "order",
-        "constant",
-        "same",
-        "same-perfect",
-        "same-constant",
-    ],
 )
 def test_compute_paired_delong_test_only_equal_orders_have_no_width(
     scores, other, z, width

@@ -25,16 +25,6 @@ LABELS = np.repeat([0, 1], 30)
         lambda name: f"D:\\faces\\{name}",
         lambda name: f"x//../faces/{name}",
     ],
-    ids=[
-        "dot",
-        "backslash",
-        "upper",
-        "lower",
-        "decomposed",
-        "absolute",
-        "windows",
-        "parent",
-    ],
 )
 @pytest.mark.parametrize("root", ["", "/data/a/faces/", "datasets/faces/"])
 def test_pair_names_finds_the_same_sample_however_spelt(spell, root):
@@ -84,7 +74,7 @@ def test_count_common_without_names_takes_more_equal_scores_than_chance(decimals
 
     assert count_common(scores, shuffle(scores)) == (60, "scores and labels")
     assert count_common(scores, draw(1, decimals))[0] == 0
-    turned = replace(shuffle(scores), labels=1 - LABELS)
+    turned = replace(scores, labels=1 - LABELS)
     assert count_common(scores, turned)[0] == 0
 
 
