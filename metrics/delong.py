@@ -191,14 +191,19 @@ def _combine_intervals(
 
     Source: MOVER (Zou & Donner 2008; Newcombe 1998 for a difference), which recovers
         each variance from the single interval, so that whatever corrects that, and what
-        bounds it for separated classes, holds here too.
+        bounds it for separated classes, holds here too. Deviation: the correlations
+        shrink both sides alike, by what they do to symmetric intervals. So equal orders
+        cancel, where the paper leaves a width if the intervals are lopsided.
     """
     aucs, lows, highs = (np.array([s[i] for s in singles]) for i in range(3))
-    total, ends = weights @ aucs, []
-    for sign, near, far in ((-1, lows, highs), (1, highs, lows)):
-        reach = weights * np.abs(np.where(weights > 0, near, far) - aucs)
-        ends.append(total + sign * np.sqrt(max(reach @ correlation @ reach, 0.0)))
-    return float(ends[0]), float(ends[1])
+    spread = weights * (highs - lows) / 2
+    shrunk = max(spread @ correlation @ spread, 0.0) / max(spread @ spread, 1e-300)
+    down, up = (
+        np.linalg.norm(weights * (np.where(weights > 0, *ends) - aucs))
+        for ends in ((lows, highs), (highs, lows))
+    )
+    total, scale = weights @ aucs, np.sqrt(shrunk)
+    return float(total - scale * down), float(total + scale * up)
 
 
 def compute_aucs_and_covariance(

@@ -1,5 +1,7 @@
 """Reliability by hand, and the noise of a calibrated detector's calibration error."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -27,35 +29,18 @@ def test_compute_ece_hand_made_table():
     )
 
 
-def test_compute_reliability_bins_two_bins_by_hand():
-    scores = np.arange(20) / 20
-    labels = np.r_[np.zeros(8), np.ones(2), np.ones(9), 0]
+def test_compute_reliability_bins_are_those_of_the_ece():
+    scores, labels = draw_calibrated(400, 0)
 
     bins = compute_reliability_bins(scores, labels)
 
-    np.testing.assert_allclose(bins.mean_scores, [0.225, 0.725])
-    np.testing.assert_allclose(bins.fake_fractions, [0.2, 0.9])
-    np.testing.assert_array_equal(bins.counts, [10, 10])
-
-
-@pytest.mark.parametrize("num_samples", [2, 15, 25, 151, 3000])
-@pytest.mark.parametrize("decimals", [1, 8])
-def test_compute_reliability_bins_hold_ten_samples_and_cut_no_ties(
-    num_samples, decimals
-):
-    rng = np.random.default_rng(0)
-    scores = rng.random(num_samples).round(decimals)
-    labels = np.r_[0, 1, rng.integers(0, 2, num_samples - 2)]
-
-    bins = compute_reliability_bins(scores, labels)
-
-    assert bins.counts.sum() == num_samples
-    assert bins.counts.min() >= min(10, num_samples)
-    assert 1 <= bins.counts.size <= 15
-    assert (np.diff(bins.mean_scores) > 0).all()
-    ends = np.cumsum(bins.counts)[:-1]
-    ordered = np.sort(scores)
-    assert (ordered[ends] > ordered[ends - 1]).all()
+    gaps = np.abs(bins.mean_scores - bins.fake_fractions)
+    assert gaps @ bins.counts / 400 == pytest.approx(compute_ece(scores, labels))
+    # Bins of width 1/15; the empty ones between are left out.
+    bins = compute_reliability_bins([0.19, 0.2, 0.24, 0.95, 1.0], [0, 1, 0, 1, 1])
+    np.testing.assert_allclose(bins.mean_scores, [0.19, 0.22, 0.975])
+    np.testing.assert_allclose(bins.fake_fractions, [0, 0.5, 1])
+    np.testing.assert_array_equal(bins.counts, [1, 2, 2])
 
 
 def draw_calibrated(num_samples, seed):
@@ -220,6 +205,21 @@ def test_count_neighbours_two_bins_by_hand():
 
     assert rows == [(0.0, 0.45, 2, 10), (0.5, 0.95, 9, 10)]
     assert check_neighbours([list(row) for row in rows]) == rows
+
+
+@pytest.mark.parametrize("num_samples", [2, 15, 25, 151, 3000])
+@pytest.mark.parametrize("decimals", [1, 8])
+def test_count_neighbours_rows_hold_ten_samples_and_cut_no_ties(num_samples, decimals):
+    rng = np.random.default_rng(0)
+    scores = rng.random(num_samples).round(decimals)
+    labels = np.r_[0, 1, rng.integers(0, 2, num_samples - 2)]
+
+    rows = count_neighbours(scores, labels)
+
+    counts = [row.num_samples for row in rows]
+    assert (sum(counts), min(counts) >= min(10, num_samples)) == (num_samples, True)
+    assert 1 <= len(rows) <= 15
+    assert all(a.highest < b.lowest for a, b in pairwise(rows))
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,22 @@ def test_compute_summary_has_a_json_interval_for_every_metric():
     assert high - numbers["min_cllr"] > 1.5 * (numbers["min_cllr"] - low)
 
 
+@pytest.mark.parametrize("threshold", [0, 0.02, 0.3, 0.6, 0.98, 1])
+@pytest.mark.parametrize("shift", [-40, -2, 0, 2, 40])
+def test_compute_summary_intervals_hold_their_estimates(shift, threshold):
+    scores, labels = draw_scores(150)
+    fake_scores = expit(scores + shift * (labels - 0.5))
+    samples = check_samples(fake_scores, labels, threshold, fake_scores=fake_scores)
+
+    numbers = compute_summary(samples, num_resamples=100, prevalence=0.1)
+
+    for of in (numbers, *numbers["operating_points"]):
+        for name in of:
+            ends = of.get(f"{name}_interval")
+            if ends and of[name] is not None:
+                assert ends[0] <= of[name] <= ends[1], name
+
+
 def test_compute_summary_calibration_error_has_a_test_and_no_interval():
     llrs, labels = draw_scores(400)
 

@@ -1,14 +1,25 @@
 """Texts and sizes of figures."""
 
+import os
+import subprocess
+import sys
+
+import matplotlib
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.image import imread
 
+from plots import style
 from plots.style import (
+    format_number,
+    format_threshold,
     format_with_interval,
     get_line_style,
+    make_drawable,
     save_plot,
     wrap_title,
 )
+from tests.script_helpers import PROJECT
 
 
 def test_wrap_title_long_name_is_broken_and_starts_no_formula():
@@ -31,11 +42,84 @@ def test_format_with_interval_shows_what_there_is(value, interval, options, text
     assert format_with_interval(numbers, "auc", **options) == text
 
 
-def test_get_line_style_seven_detectors_differ_in_grey_too():
-    dashes = [get_line_style(index)["ls"] for index in range(7)]
+def test_get_line_style_sixteen_differ_and_seven_in_grey_too():
+    styles = [get_line_style(index) for index in range(16)]
 
-    assert len(set(dashes)) == 7
-    assert get_line_style(7) == get_line_style(0)
+    assert len({str(style) for style in styles}) == 16
+    assert len({str(style["ls"]) for style in styles[:7]}) == 7
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "threshold"),
+    [
+        (6.5e-15, "6.5e-15", "6.5e-15"),
+        (-4e-5, "-4e-05", "-4e-05"),
+        (0.99999, "0.99999", "0.99999"),
+        (1 - 2**-40, "0.999999999999", "0.999999999999"),
+        *((0.0, "0.0000", "0"), (1.0, "1.0000", "1"), (0.5, "0.5000", "0.5")),
+        (0.00005, "0.0001", "5e-05"),
+        (1234.5, "1234.5000", "1.23e+03"),
+    ],
+)
+def test_format_number_only_0_and_1_look_like_it(value, text, threshold):
+    assert (format_number(value), format_threshold(value)) == (text, threshold)
+
+
+STIX_ONLY = "\u20db"  # a character of a font that comes with Matplotlib beside its own
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\udce9t\udcff", r"\udce9t\udcff"),
+        ("\u5f20\u4e09", None),
+        ("\u0645\u0631", None),
+        ("\U0001f600 \u0915", None),
+        (f"a{STIX_ONLY}", f"a{STIX_ONLY}"),
+        ("a\x1b[2J\tb", r"a\x1b[2J\tb"),
+        ("$x", r"\$x"),
+    ],
+)
+def test_make_drawable_names_become_figures_without_a_warning(name, shown, tmp_path):
+    text = make_drawable(name)
+
+    assert shown in (None, text)
+    for draw in (Axes.set_title, Axes.set_xlabel):
+        save_plot(lambda axes, draw=draw: draw(axes, text), tmp_path / "plot.png")
+    for path in style._families:  # no font that shows boxes
+        assert "resort" not in path.lower()
+
+
+def test_save_plot_looks_alike_whatever_the_user_set(tmp_path):
+    def save(name):
+        save_plot(lambda axes: axes.plot([0, 1]), tmp_path / name)
+        return (tmp_path / name).read_bytes()
+
+    plain = save("plain.png")
+    ambient = {"font.size": 30, "savefig.transparent": True, "axes.facecolor": "red"}
+    with matplotlib.rc_context({**ambient, "lines.linewidth": 0}):
+        assert save("ambient.png") == plain
+
+
+def test_scripts_start_whatever_matplotlib_is_told(tmp_path):
+    path = tmp_path / "rc"
+    path.write_bytes(b"text.usetex: True\nbackend: nothing\n\xff")
+    code = (
+        "import command_line, plots.style as s; from pytorch_grad_cam import GradCAM;"
+    )
+    code += "s.save_plot(lambda axes: axes.set_title('a'), 'plot.png')"
+    backend = "module://matplotlib_inline.backend_inline"
+    told = {"MPLBACKEND": backend, "MATPLOTLIBRC": str(path), "PYTHONPATH": PROJECT}
+
+    pictures = []
+    for extra in ({"PYTHONPATH": PROJECT}, told):
+        environment = {k: v for k, v in os.environ.items() if k not in told} | extra
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True
+        )
+        pictures.append((tmp_path / "plot.png").read_bytes())
+
+    assert pictures[0] == pictures[1]
 
 
 def test_save_plot_keeps_a_legend_beside_the_axes(tmp_path):

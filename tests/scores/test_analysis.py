@@ -48,7 +48,36 @@ def test_analyse_says_what_was_analysed_and_warns_of_validation():
     )
     assert (numbers["threshold"], numbers["threshold_source"]) == (0.4, "EER")
     assert numbers["auc_of_real_score"] == 1 - numbers["auc"]
-    assert numbers["notes"][0].startswith("these images chose the epoch")
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ({}, "epoch, the threshold, the calibration"),
+        ({"threshold_source": "given by --threshold"}, "epoch, the calibration"),
+        ({"threshold_source": "default", "llr_source": "none"}, "epoch"),
+        ({"provenance": {"trained_on": "faces"}}, "epoch, the threshold, the calib"),
+        ({"provenance": {"trained_on": "others"}}, None),
+        ({"split": "test"}, None),
+    ],
+)
+def test_analyse_says_what_validation_images_chose(options, chosen):
+    source = "chosen on validation, in the checkpoint"
+    known = {"split": "val", "threshold_source": source, "llr_source": source}
+
+    notes = analyse(make_set(**{**known, **options}), num_resamples=5).numbers["notes"]
+
+    said = [note for note in notes if "these images chose" in note]
+    assert len(said) == (chosen is not None)
+    assert all(f"these images chose the {chosen}" in note for note in said)
+
+
+def test_analyse_errors_name_the_file():
+    ones = np.ones(40, dtype=int)
+    score_set = make_set(labels=ones, provenance={"inputs": [{"path": "a/b.csv"}]})
+
+    with pytest.raises(ValueError, match=r"^a/b.csv: both classes are needed"):
+        analyse(score_set)
 
 
 def test_analyse_subsets_borrow_the_class_they_lack():

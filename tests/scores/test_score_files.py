@@ -1,6 +1,7 @@
 """Scores as CSV: there and back, other programs' files, and what is refused."""
 
 import hashlib
+import re
 
 import numpy as np
 import pytest
@@ -250,3 +251,60 @@ def test_load_score_set_pattern_without_names_is_refused(tmp_path, pattern):
 def test_load_score_set_missing_file_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no scores file"):
         load_score_set(tmp_path / "none.csv")
+
+
+ROWS = [f"i{n},{n % 2},{0.1 + n / 25}" for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "are_probabilities", "said"),
+    [
+        (["1.0000001"], True, "1 of 20 scores .* 1.0000001 in line 2: taken for"),
+        (["-1e-9", "1.0000005"], True, "2 of 20 scores .* -1e-09 in line 2: taken"),
+        (["1.0000001"] * 15, True, "15 of 20 scores"),
+        (["1.01"], False, "1 of 20 scores .* 1.01 in line 2: mend them"),
+        (["-3", "5"] * 5, False, None),
+        (["1"], True, None),
+    ],
+)
+@pytest.mark.parametrize("lower_is_fake", [False, True])
+def test_load_score_set_rounding_does_not_change_what_scores_mean(
+    tmp_path, cells, are_probabilities, said, lower_is_fake
+):
+    rows = [f"i{n},{n % 2},{cell}" for n, cell in enumerate(cells)]
+    path = write(tmp_path, "\n".join(["path,label,score", *rows, *ROWS[len(rows) :]]))
+
+    loaded = load_score_set(path, ScoreFormat(lower_is_fake=lower_is_fake))
+
+    assert (loaded.fake_scores is not None) is are_probabilities
+    if are_probabilities:
+        assert loaded.fake_scores.min() >= 0 and loaded.fake_scores.max() <= 1
+    assert len(loaded.notes) == (said is not None)
+    assert all(re.search(said, note) for note in loaded.notes)
+
+
+@pytest.mark.parametrize(
+    ("separator", "start", "encoding"),
+    [
+        (",", "", "utf-8"),
+        (";", "sep=;\r\n", "utf-8-sig"),
+        ("|", "sep=|\r\n", "utf-8"),
+        (";", '"SEP=;"\r\n', "cp1252"),
+        ("\t", "\t\t\r\n\r\n", "utf-16"),
+    ],
+)
+def test_load_score_set_reads_what_spreadsheets_write(
+    tmp_path, separator, start, encoding
+):
+    path = tmp_path / "scores.csv"
+    lines = ["path,label,score", ROWS[0], ",,", *ROWS[1:], ",,", ",,"]
+    text = start + "\r\n".join(lines).replace(",", separator)
+    path.write_bytes(text.encode(encoding))
+
+    loaded = load_score_set(path)
+
+    assert loaded.paths == [f"i{n}" for n in range(20)]
+    path.write_bytes((text + f"\r\ni20{separator}2{separator}0.5").encode(encoding))
+    number = text.count("\n") + 2
+    with pytest.raises(ValueError, match=f"line {number}: label '2'"):
+        load_score_set(path)

@@ -31,7 +31,7 @@ def draw(seed, num_real=300, num_fake=100):
 def make_drawn(seed, **options):
     scores, labels = draw(seed)
     columns = {"scores": scores, "labels": labels, "score_name": RAW_SCORE}
-    provenance = {"inputs": [f"{seed}.csv"]}
+    provenance = {"inputs": [{"path": f"{seed}.csv"}]}
     return make(**{**columns, "provenance": provenance, **options})
 
 
@@ -82,8 +82,9 @@ def test_calibrate_on_normal_scores_finds_their_likelihood_ratio():
     assert calibrated.score_name == RAW_SCORE
     assert calibrated.threshold_source == "equal error rates on val (400 samples)"
     assert calibrated.llr_source == "calibrated on val (400 samples)"
-    assert calibrated.provenance["inputs"] == ["1.csv"]
-    assert calibrated.provenance["calibrated_on"] == ["2.csv"]
+    assert calibrated.provenance["inputs"] == [{"path": "1.csv"}]
+    assert calibrated.provenance["calibrated_on"] == [{"path": "2.csv"}]
+    assert not calibrated.notes
 
 
 def test_calibrate_on_chooses_the_threshold_that_is_asked_for():
@@ -122,3 +123,45 @@ def test_calibrate_on_saturated_probabilities_stays_finite():
     )
 
     assert np.isfinite(calibrate_on(given, given).llrs).all()
+
+
+def test_calibrate_on_doubles_are_not_rounded_to_float32():
+    scores, labels = draw(1)
+    fake_scores = expit(12 * scores - 40)  # the least is about 1e-40
+    columns = {"scores": fake_scores, "fake_scores": fake_scores}
+    given = make_drawn(1, **columns, score_name=PROBABILITY)
+
+    line = fit_llr_calibration(12 * scores - 40, labels)
+    expected = line.compute_llrs(12 * scores - 40)
+    np.testing.assert_allclose(calibrate_on(given, given).llrs, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scores": -draw(2)[0]}, "the AUC is well below 0.5"),
+        ({"labels": np.repeat([0, 1], [399, 1])}, "only 399 real and 1 fake samples"),
+        ({"notes": ["1 of 400 scores lie outside"]}, "1 of 400 scores lie outside"),
+    ],
+)
+def test_calibrate_on_warns_of_its_samples_as_of_those_judged(change, said):
+    validation = make_drawn(2, **change, detector="val", unit="samples")
+
+    notes = calibrate_on(make_drawn(1), validation).notes
+
+    assert any(n.startswith(f"calibration on val (400 samples): {said}") for n in notes)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_calibrate_on_other_kinds_of_scores_is_refused(swapped):
+    pair = [make_drawn(1), make_drawn(2, scores=expit(draw(2)[0]))]
+
+    with pytest.raises(ValueError, match=r"\d.csv: scores from .* cannot calibrate"):
+        calibrate_on(*(pair[::-1] if swapped else pair))
+
+
+def test_calibrate_on_one_class_names_the_file():
+    one = make_drawn(2, labels=np.ones(400, dtype=int))
+
+    with pytest.raises(ValueError, match=r"^2.csv: both classes are needed"):
+        calibrate_on(make_drawn(1), one)
