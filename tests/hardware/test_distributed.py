@@ -195,6 +195,10 @@ def test_group_of_one_gives_the_same_numbers_and_gradients(lone_group):
     assert network.module is model
     network(torch.tensor([[1.0, 2.0], [3.0, 5.0]])).pow(3).sum().backward()
     assert model.weight.grad is not None
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    distributed.average_buffers(model)
+    distributed.share_buffers(model)
+    assert all(map(torch.equal, model.buffers(), buffers.values()))
 
 
 def test_agreement_in_a_group_exchanges_about_once_a_second(lone_group, monkeypatch):

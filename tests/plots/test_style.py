@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from importlib import reload
 
 import matplotlib
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.image import imread
 
+import plots
 from plots import style
 from plots.style import (
     format_number,
@@ -20,6 +22,16 @@ from plots.style import (
     wrap_title,
 )
 from tests.script_helpers import PROJECT
+
+
+def test_import_before_matplotlib_keeps_the_users_settings_away(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://of_a_notebook")
+    monkeypatch.setenv("MATPLOTLIBRC", "mine")
+    reload(plots)  # too late: whoever imported Matplotlib has chosen
+    assert os.environ["MPLBACKEND"] == "module://of_a_notebook"
+    monkeypatch.delitem(sys.modules, "matplotlib")
+    reload(plots)
+    assert (os.environ["MPLBACKEND"], os.environ["MATPLOTLIBRC"]) == ("agg", os.devnull)
 
 
 def test_wrap_title_long_name_is_broken_and_starts_no_formula():

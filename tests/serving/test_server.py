@@ -90,3 +90,16 @@ def test_serve_client_that_trickles_is_cut_off(served, monkeypatch):
     assert time.monotonic() - began < 10
     assert not lengths
     assert ask(address, f"{headers[:-3]}2\nConnection: close", b"a", b"b")[-2:] == b"ok"
+
+
+def test_open_socket_says_why_it_cannot_listen():
+    with server.open_socket("0.0.0.0", 0) as taken:
+        port = taken.getsockname()[1]
+        assert server.get_address(taken) == f"http://127.0.0.1:{port}/"
+        for host, number, reason in (
+            ("0.0.0.0", port, "is in use"),
+            ("no such host", 0, "there is no host 'no such host'"),
+            ("192.0.2.1", 0, "cannot listen at port 0 of 192.0.2.1"),
+        ):
+            with pytest.raises(ValueError, match=reason):
+                server.open_socket(host, number)
