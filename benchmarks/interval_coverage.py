@@ -33,10 +33,10 @@ from files.bounds import COUNT
 from metrics.delong import compute_paired_delong_test
 from metrics.error_rates import compute_point
 from metrics.measures import compute_tpr_at_fpr
-from metrics.names import MAX_FPRS
 from metrics.operating_point import choose_threshold
 from metrics.samples import Samples, check_samples
 from metrics.summary import compute_summary, measure_samples
+from metrics.table import MAX_FPRS
 
 PREVALENCE = 0.01
 TESTS = ("ECE test", "paired DeLong", "FPR above its promise")

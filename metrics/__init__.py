@@ -9,7 +9,7 @@ from these: its AUC against the same positive class is 1 - AUC.
 Labels are (N,), 0 real and 1 fake. Whoever takes them raises ValueError for what
 `samples.check_scores_and_labels` refuses.
 
-Start at `names.py`, the table of metrics, whose formulas are in `measures.py` and whose
+Start at `table.py`, the table of metrics, whose formulas are in `measures.py` and whose
 `samples.py` are checked and sorted. `bootstrap.py`, `delong.py`, `error_rates.py`: the
 intervals, tests and the ROC curve. `calibration.py`, `likelihood_ratios.py`: what a
 score is worth as a probability and as evidence. `operating_point.py`: what is chosen on

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse, special, stats
 
 from files.names import FAKE, REAL
-from metrics.names import compute_weighted_metrics
 from metrics.samples import MAX_CELLS, Cells, Samples, build_cells
+from metrics.table import compute_weighted_metrics
 
 # 4 million weights of 8 bytes: 32 MB for each of a few arrays.
 _MAX_WEIGHTS_AT_ONCE = 4_000_000

@@ -23,7 +23,6 @@ from metrics.likelihood_ratios import (
     describe_median_ratios,
 )
 from metrics.measures import Decisions, find_eer_threshold
-from metrics.names import MAX_FPRS, METRICS, compute_weighted_metrics, list_columns
 from metrics.operating_point import find_fpr_threshold
 from metrics.samples import (
     MAX_CELLS,
@@ -33,6 +32,7 @@ from metrics.samples import (
     check_samples,
     number_folds,
 )
+from metrics.table import MAX_FPRS, METRICS, compute_weighted_metrics, list_columns
 
 _POINT_FPRS = (0.1, *MAX_FPRS)
 # Of a class (benchmarks/interval_coverage.py). With 25 fakes 86 to 89 % of the

@@ -8,7 +8,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import PercentFormatter
 from scipy.special import expit, ndtri
 
-from metrics.names import METRICS
+from metrics.table import METRICS
 from plots.style import (
     GREY,
     MOST_BANDS,

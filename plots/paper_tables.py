@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from files.names import make_printable
-from metrics.names import list_columns
+from metrics.table import list_columns
 from plots.style import format_with_interval, get_interval
 from plots.tables import name_by_letters
 from scores.analysis import Analysis, Comparison

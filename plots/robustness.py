@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metrics.names import Metric, list_columns
+from metrics.table import Metric, list_columns
 from plots.style import (
     GREY,
     MOST_BANDS,

@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 
 from files.names import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
-from metrics.names import METRICS
+from metrics.table import METRICS
 from plots.style import (
     CLASS_COLORS,
     FAKE_COLOR,

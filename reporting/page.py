@@ -8,7 +8,7 @@ from files.atomic import check_output
 from files.names import CLASS_NAMES, shorten
 from files.provenance import describe_call, describe_file
 from hardware import show_progress
-from metrics.names import METRICS
+from metrics.table import METRICS
 from plots.pages import render_page, save_page
 from plots.paper_tables import build_detectors, build_tests
 from plots.style import format_number, format_with_interval, get_interval

@@ -9,7 +9,7 @@ from reported_runs import make_files
 
 import numerical_analysis
 import report as script
-from metrics.names import METRICS
+from metrics.table import METRICS
 from plots.style import get_interval
 
 

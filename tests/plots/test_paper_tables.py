@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from metrics.names import METRICS
+from metrics.table import METRICS
 from plots import paper_tables
 from plots.paper_tables import build_csv, format_latex, format_markdown
 from scores.analysis import Comparison

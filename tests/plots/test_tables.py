@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from metrics.names import METRICS
+from metrics.table import METRICS
 from plots.style import format_with_interval
 from plots.tables import format_comparison, format_numbers, name_by_letters
 from scores.analysis import Comparison

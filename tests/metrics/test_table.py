@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from metrics.names import METRICS, Metric, format_definitions
+from metrics.table import METRICS, Metric, format_definitions
 from plots import save_analysis, tables
 from plots.robustness import list_metrics
 from plots.save_analysis import save_all
