@@ -16,7 +16,8 @@ from script_helpers import PROJECT
 def script(monkeypatch):
     """The module, imported as by a script whose streams are closed; the streams."""
     before, names = signal.getsignal(signal.SIGINT), ("stdin", "stdout", "stderr")
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", f"{PROJECT}/predict.py")
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__file__", f"{PROJECT}/predict.py", raising=False)
     monkeypatch.setattr(sys, "argv", ["folder/predict.py"])
     with monkeypatch.context() as closed:
         for name in names:
