@@ -11,7 +11,7 @@ PY := $(VENV)/bin/python
 DEMO := demo
 RUN = cd $(DEMO) && ../$(PY) ..
 CHECKPOINT := checkpoints/fakes_dataset_SimpleNet_Adam.pt
-CORES := --numprocesses auto --maxprocesses 4 --dist loadfile
+CORES := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 COVERAGE := --cov --cov-report=term --cov-report=json:.coverage.json
 
 .PHONY: help setup demo test quick lint bench clean
