@@ -24,7 +24,7 @@ from PIL import Image
 from faces_dataset import FACES_TABLE
 from files.atomic import check_writable, grow_folder, save_csv
 from files.bounds import SHARE, Bounds
-from files.names import CLASS_NAMES, SPLITS, VIDEO_SUFFIXES
+from files.names import CLASS_NAMES, FAKE, REAL, SPLITS, VIDEO_SUFFIXES
 from hardware import show_progress
 from loading import CROP_MARGIN, IMAGE_SIZE, list_images, read_image
 from loading.face_finding import FaceFinder, crop_face
@@ -326,32 +326,59 @@ def choose_splits(
 ) -> dict[str, str]:
     """Draw a split for each group that gave faces, so that shares hold in each class.
 
-    Groups of one class and those of both are dealt out each by themselves. A split that
-    has no face of a class yet comes first.
+    Groups that belong together (`find_families`) get one. Families of one class and
+    those of both are dealt out each by themselves. A split that has no face of a class
+    yet comes first.
 
     Args:
         hauls: what the sources gave.
-        shares: of the groups, in each split.
-        seed: of the order in which groups are dealt out.
+        shares: of the families, in each split.
+        seed: of the order in which families are dealt out.
     """
-    kinds: dict[str, frozenset[str]] = {}  # the classes of each group
+    hauls = [haul for haul in hauls if haul.rows]
+    families = find_families(hauls)
+    kinds: dict[str, frozenset[str]] = {}  # the classes of each family
     for haul in hauls:
-        if haul.rows:
-            kinds[haul.group] = kinds.get(haul.group, frozenset()) | {haul.class_name}
+        family = families[haul.group]
+        kinds[family] = kinds.get(family, frozenset()) | {haul.class_name}
     sizes = Counter(kinds.values())
     order = np.random.default_rng(seed).permutation(sorted(kinds)).tolist()
     splits, dealt = {}, Counter()  # dealt to each split: of a kind, of a class
-    for group in sorted(order, key=lambda group: -len(kinds[group])):
-        kind, needs = kinds[group], {}
+    for family in sorted(order, key=lambda family: -len(kinds[family])):
+        kind, needs = kinds[family], {}
         for split, share in zip(SPLITS, shares, strict=True):
             num_empty = sum(not dealt[split, name] for name in kind)
             needs[split] = (
                 num_empty * (share > 0),
                 share * sizes[kind] - dealt[split, kind],
             )
-        splits[group] = split = max(needs, key=needs.get)
+        splits[family] = split = max(needs, key=needs.get)
         dealt.update([(split, kind), *((split, name) for name in kind)])
-    return splits
+    return {group: splits[family] for group, family in families.items()}
+
+
+def find_families(hauls: Sequence[Haul]) -> dict[str, str]:
+    """Return a family's name for each group: what may show one person or scene.
+
+    A fake belongs to the real sources of which all parts of the name are among its own:
+    `000_003` to `000` and `003` (FaceForensics++), `id0_id1_0000` to `id0_0000` and
+    `id1_0000` (Celeb-DF). So do all that belong to one of them.
+    """
+    families = {haul.group: haul.group for haul in hauls}
+    parts = {group: frozenset(group.casefold().split("-")) for group in families}
+    members = {group: [group] for group in families}
+    reals, fakes = (
+        sorted({haul.group for haul in hauls if haul.class_name == CLASS_NAMES[label]})
+        for label in (REAL, FAKE)
+    )
+    for fake in fakes:
+        for real in (real for real in reals if parts[real] < parts[fake]):
+            joined, left = families[fake], families[real]
+            if joined != left:
+                for group in members[left]:
+                    families[group] = joined
+                members[joined] += members.pop(left)
+    return families
 
 
 def move_to_splits(

@@ -13,7 +13,14 @@ from drawn_photos import draw_photo
 from PIL import Image, ImageChops, ImageStat
 
 import extract_faces
-from extract_faces import Cropping, Haul, choose_splits, name_groups, read_frames
+from extract_faces import (
+    Cropping,
+    Haul,
+    choose_splits,
+    find_families,
+    name_groups,
+    read_frames,
+)
 from faces_dataset import read_crop_margin
 from files.names import SPLITS
 from loading import read_image
@@ -244,6 +251,37 @@ def test_choose_splits_keeps_shares_and_names_in_both_classes_together():
     assert len(splits) == 20
     assert splits == choose_splits(hauls, (0.6, 0.2, 0.2), seed=0)
     assert splits != choose_splits(hauls, (0.6, 0.2, 0.2), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("reals", "fakes"),
+    [
+        # FaceForensics++ and Celeb-DF, as `name_groups` writes their names.
+        (
+            [f"{n:03}" for n in range(40)],
+            [f"{n:03}-{(n + 20) % 40:03}" for n in range(40)],
+        ),
+        (
+            [f"id{who}-{n:04}" for n in range(20) for who in range(2)],
+            [f"id{who}-id{1 - who}-{n:04}" for n in range(20) for who in range(2)],
+        ),
+    ],
+)
+def test_choose_splits_keeps_fakes_with_what_they_are_made_of(reals, fakes):
+    hauls = [Haul(Path(), "real", name, rows=[()]) for name in reals]
+    hauls += [Haul(Path(), "fake", name, rows=[()]) for name in fakes]
+    splits = choose_splits(hauls, (0.6, 0.2, 0.2), seed=0)
+    assert Counter(splits.values()) == {"train": 48, "val": 16, "test": 16}
+    for fake in fakes:
+        made_of = [r for r in reals if set(r.split("-")) < set(fake.split("-"))]
+        assert len(made_of) == 2
+        assert {splits[real] for real in made_of} == {splits[fake]}
+
+
+def test_choose_splits_parts_of_names_are_whole():
+    hauls = [Haul(Path(), "real", name, rows=[()]) for name in ("a-1", "b", "c")]
+    hauls += [Haul(Path(), "fake", name, rows=[()]) for name in ("a-12", "1-x", "bb")]
+    assert len(set(find_families(hauls).values())) == 6
 
 
 @pytest.mark.parametrize("shared", [0, 1, 2, 3])
