@@ -89,7 +89,11 @@ def test_measure_detector_begins_with_the_numbers_of_the_dataset(
     assert len(np.unique(scored.differences)) > len(CONDITIONS)
 
 
-def test_main_writes_figure_csv_and_json(faces_root, checkpoint, tmp_path, capsys):
+@pytest.mark.slow
+def test_main_writes_figure_csv_and_json_of_one_and_of_several_told_apart(
+    faces_root, checkpoint, tmp_path, capsys
+):
+    """Then the same weights twice, in other batches than alone: the same numbers."""
     robustness_analysis.main(make_flags(faces_root, tmp_path, checkpoint))
 
     start = tmp_path / "faces_SimpleNet_robustness"
@@ -111,27 +115,14 @@ def test_main_writes_figure_csv_and_json(faces_root, checkpoint, tmp_path, capsy
     assert [float(row["auc"]) for row in blur] == aucs
     assert start.with_suffix(".png").stat().st_size > 10_000
 
-
-@pytest.mark.slow
-def test_main_overlays_several_detectors_told_apart_by_their_files(
-    faces_root, checkpoint, tmp_path
-):
-    """The same weights twice, in other batches than alone: the same numbers."""
     other = Path(shutil.copy(checkpoint, tmp_path / "other.pt"))
-
-    robustness_analysis.main(
-        [*make_flags(faces_root, tmp_path / "both", checkpoint, other), "-b", "5"]
-    )
-
-    numbers = json.loads((tmp_path / "both" / "faces_robustness.json").read_text())
-    first, second = numbers["detectors"]
-    assert first["title"] == "SimpleNet (net)"
-    assert second["title"] == "SimpleNet (other)"
-    assert first["conditions"] == second["conditions"]
-    robustness_analysis.main(make_flags(faces_root, tmp_path / "one", checkpoint))
-    alone = tmp_path / "one" / "faces_SimpleNet_robustness.json"
-    (detector,) = json.loads(alone.read_text())["detectors"]
-    assert detector["conditions"] == first["conditions"]
+    both = make_flags(faces_root, tmp_path / "both", checkpoint, other)
+    robustness_analysis.main([*both, "-b", "5"])
+    together = json.loads((tmp_path / "both" / "faces_robustness.json").read_text())
+    titles = [of["title"] for of in together["detectors"]]
+    assert titles == ["SimpleNet (net)", "SimpleNet (other)"]
+    for of in together["detectors"]:
+        assert of["conditions"] == detector["conditions"]
 
 
 def test_name_detectors_of_one_file_given_twice_raises(checkpoint):

@@ -11,14 +11,10 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "arguments", "expected"),
-    [
-        ("speed", ["--help"], "--quick"),
-        ("survival", ["--kills", "1"], "ended with the same bits"),
-    ],
+    ("name", "flag"), [("speed", "--quick"), ("survival", "--kills")]
 )
-def test_benchmark_starts(name, arguments, expected, tmp_path):
-    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments]
+def test_benchmark_starts(name, flag, tmp_path):
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert expected in done.stdout
+    assert flag in done.stdout

@@ -36,9 +36,11 @@ def served(monkeypatch):
     )
     thread.start()
     yield listening.getsockname(), lengths
-    servers[0].close()
-    servers[0].asyncore.close_all(servers[0]._map)
+    # In the server's own thread, which may be waiting for these sockets.
+    close = servers[0].asyncore.close_all
+    servers[0].trigger.pull_trigger(lambda: close(servers[0]._map))
     thread.join(30)
+    assert not thread.is_alive()
 
 
 def ask(address: tuple[str, int], headers: str, *parts: bytes) -> bytes:
