@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import update_bn
 
@@ -132,7 +133,7 @@ class Trainer:
         scheduler: stepped after every optimizer step; default a constant rate.
         grad_clip: largest norm of the gradient; None does not clip.
         bn_batches: after each epoch, measure the batch-norm statistics again on this
-            many training batches; 0 keeps the running averages.
+            many training batches; 0, or a network without any, keeps the averages.
 
     Attributes:
         history: for each name in `history.CURVES` a list of one number an epoch.
@@ -166,7 +167,8 @@ class Trainer:
         self.scaler = self.precision.make_scaler()
         self.scheduler = scheduler or LambdaLR(optimizer, lambda step: 1.0)
         self.grad_clip = grad_clip
-        self.bn_batches = bn_batches
+        has_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
+        self.bn_batches = bn_batches if has_norm else 0
         self.after_batch = do_nothing
         self.history: dict[str, list[float]] = {curve: [] for curve in CURVES}
         self.epoch = self.best_epoch = 0

@@ -356,7 +356,8 @@ def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) 
         is_same = type(was) is type(now) and was == now
         if name not in MAY_CHANGE and is_on and not is_same:
             flag = name.replace("_", "-")
-            different.append(f"--{flag} was {show(was)}, is now {now!r}")
+            before, after = ("not given" if v is None else show(v) for v in (was, now))
+            different.append(f"--{flag} was {before}, is now {after}")
     if different:
         raise ValueError(
             f"cannot resume from {path} with other flags: {'; '.join(different)}; "

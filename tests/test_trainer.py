@@ -380,3 +380,10 @@ def test_totals_weigh_a_batch_by_its_samples():
     totals.add(0.5, 3, 4)
     totals.add(2.0, 0, 1)
     assert totals.compute_means() == (0.8, 60.0)
+
+
+def test_trainer_of_a_network_without_batch_norm_recalibrates_nothing():
+    model = nn.Linear(1, 2)
+    loaders = {split: [] for split in ("train", "val", "test")}
+    trainer = Trainer(model, torch.optim.SGD(model.parameters()), loaders, bn_batches=7)
+    assert trainer.bn_batches == 0

@@ -171,9 +171,9 @@ def test_watch_the_same_signal_again_stops_at_once(tmp_path):
     [
         ({"lr": 0.1}, {"lr": 0.2}, "--lr was 0.1, is now 0.2"),
         ({"lr": 1}, {"lr": True}, "--lr was 1, is now True"),
-        ({"warmup": None}, {"warmup": 0}, "--warmup was None, is now 0"),
-        ({}, {"young_flag": 1}, "--young-flag was None, is now 1"),
-        ({"old": True}, {}, "--old was True, is now None"),
+        ({"warmup": None}, {"warmup": 0}, "--warmup was not given, is now 0"),
+        ({}, {"young_flag": 1}, "--young-flag was not given, is now 1"),
+        ({"old": True}, {}, "--old was True, is now not given"),
     ],
 )
 def test_check_same_flags_names_those_that_differ(was, now, reason, one_line):
