@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from files.atomic import write_atomically
+from files.kinds import STAND_INS
 
 # What dicts of dense tensors of real numbers are made of, as `module name`.
 SAFE_GLOBALS = re.compile(
@@ -37,13 +38,11 @@ WRAPPERS = ("module.", "_orig_mod.")
 NUM_LEGACY_PICKLES = 5  # magic number, version, system, value, names of the storages
 # Files often found in place of one of torch, by their first bytes.
 OTHER_KINDS = {
-    rb"version https://git-lfs": "a Git LFS pointer: fetch the file with git lfs pull",
-    rb"(?i)\s*<(!doctype html|html)": "a web page: download the file itself",
+    **STAND_INS,
     rb"\s*[\[{]": "JSON, as a history is, not a checkpoint",
     rb"\x89HDF": "a Keras file (HDF5), not one of PyTorch",
     rb".{8}\{\s*\"": "a safetensors file: load it, and torch.save({'model': weights})",
     rb"\x08[\x03-\x0f]\x12": "an ONNX file, not one of PyTorch",
-    rb"\x1f\x8b|BZh|\xfd7z|7z|Rar!": "a packed file: unpack it first",
     rb"\x89PNG|\xff\xd8\xff|RIFF|.{4}ftyp": "a picture or a video, not a checkpoint",
 }
 

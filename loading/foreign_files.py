@@ -4,6 +4,8 @@ import re
 
 from PIL import Image
 
+from files.kinds import STAND_INS
+
 NUM_BYTES = 512  # of a file's beginning, by which it is told
 # Endings of pictures that are read only where Pillow, or a package beside it, can. They
 # are listed with the others, so that no folder's pictures are passed over in silence.
@@ -41,10 +43,9 @@ _KINDS = (  # how it begins, what Pillow calls it if it may read it, what it is
         "pdfimages -png PDF image",
     ),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "", f"a PostScript file: {_SAVE}"),
-    (rb"\s*<(!doctype html|html)", "", "a web page: download the picture itself"),
     (rb"(\s*<\?xml.*)?\s*<svg", "", f"an SVG drawing: {_SAVE}"),
-    (rb"version https://git-lfs", "", "a pointer of Git LFS: git lfs pull fetches it"),
-    (rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b", "", "an archive: unpack it first"),
+    (rb"PK\x03\x04", "", "a ZIP archive: unpack it first"),
+    *((pattern, "", words) for pattern, words in STAND_INS.items()),
 )
 
 

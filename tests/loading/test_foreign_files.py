@@ -23,10 +23,10 @@ KINDS = {
     (b"G" + b"\n" * 187) * 3: "a video",
     (b"\0\0\0\0G" + b"\n" * 187) * 3: "a video",
     b"%PDF-1.7\n": "a PDF: take the images out",
-    b"<!DOCTYPE html>\n<html>": "a web page: download the picture",
+    b"<!DOCTYPE html>\n<html>": "a web page: download the file",
     b'\n<?xml version="1.0"?>\n<svg xmlns="': "an SVG drawing",
-    b"version https://git-lfs.github.com/spec/v1\n": "a pointer of Git LFS: git lfs",
-    b"PK\3\4\x14\0": "an archive: unpack it",
+    b"version https://git-lfs.github.com/spec/v1\n": "a Git LFS pointer: fetch",
+    b"PK\3\4\x14\0": "a ZIP archive: unpack it",
 }
 
 
