@@ -1,16 +1,50 @@
 """The networks that can be trained by name, each with what it expects of a picture."""
 
+import functools
+import importlib
+import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from files.bounds import RUN_NAME
 from files.imagenet_weights import find_weights, load_backbone
 from hardware.fused_layers import are_hooked, conv_pool_relu, fit
-from loading import PUBLISHED, SYMMETRIC, Preprocessing
+from loading import IMAGENET, PUBLISHED, SYMMETRIC, Preprocessing
+
+OWN_NETWORKS = Path(__file__).parent / "networks"  # files of the user's own
+TIMM = "timm:"  # before the name of one of the package's networks
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a network's layers arrange their activations.
+
+    Attributes:
+        num_prefix: a transformer's tokens before those of the image's squares.
+        channels_last: of four dimensions the channels are the last.
+    """
+
+    num_prefix: int = 0
+    channels_last: bool = False
+
+    def to_maps(self, activations: Tensor) -> Tensor:
+        """Return as (N, C, H, W) what a layer gives.
+
+        Args:
+            activations: (N, C, H, W), (N, H, W, C) or tokens (N, T, C).
+        """
+        if activations.ndim == 3:
+            squares = activations[:, self.num_prefix :]
+            side = round(squares.shape[1] ** 0.5)
+            return squares.unflatten(1, (side, -1)).permute(0, 3, 1, 2)
+        return activations.permute(0, 3, 1, 2) if self.channels_last else activations
 
 
 @dataclass(frozen=True)
@@ -21,30 +55,101 @@ class Network:
         build: builds it with random weights, on the CPU, in training mode: from float32
             images (N, 3, size, size) to logits (N, 2), real first.
         preprocessing: what it expects of a picture.
-        layer: the convolution whose activations class activation maps weigh.
-        find_weights: from the file that the user named, or None, to the file of weights
-            to start from; None if it always starts from random ones.
-        load_weights: loads such a file into it.
+        layer: whose activations class activation maps weigh.
+        load_weights: loads the weights to start from into it, from the file that the
+            user named, or from where it finds them (None), and says what it loaded;
+            None if the network always starts from random weights.
+        licence: of these weights; '' if unknown.
+        heads: names of its last layers, which are new in every detector.
+        layout: how its layers arrange their activations.
     """
 
     build: Callable[[], nn.Module]
     preprocessing: Preprocessing
     layer: str
-    find_weights: Callable[[Path | None], Path] | None = None
-    load_weights: Callable[[nn.Module, Path], None] | None = None
+    load_weights: Callable[[nn.Module, Path | None], str] | None = None
+    licence: str = ""
+    heads: tuple[str, ...] = ()
+    layout: Layout = Layout()
+
+
+def register(
+    name: str,
+    preprocessing: Preprocessing = IMAGENET,
+    *,
+    layer: str,
+    head: str = "",
+    weights: str = "",
+    licence: str = "",
+) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
+    """Make the decorated function's network known by a name, as -m takes it.
+
+    Args:
+        name: of the network; it stands in the names of files.
+        preprocessing: what it expects of a picture; by default 224 pixels with
+            ImageNet's mean and deviation.
+        layer: whose activations (N, C, H, W) class activation maps weigh.
+        head: name of its last layer, which is new in every detector; '' if the network
+            always starts from random weights.
+        weights: address of the weights to start from, a state dict whose name ends in
+            the first digits of its SHA-256, as torchvision's do; '' if only --weights
+            can name some.
+        licence: of these weights.
+
+    Raises:
+        ValueError: the name cannot be used.
+    """
+    if name not in RUN_NAME or name in NETWORKS:
+        taken = "is taken" if name in NETWORKS else f"must be {RUN_NAME}"
+        raise ValueError(f"a network's name {taken}, got {name!r:.60}")
+
+    def load(model: nn.Module, path: Path | None) -> str:
+        found = find_weights(path, url=weights)
+        load_backbone(model, found, head, name=name)
+        return str(found)
+
+    def add(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+        how = load if head else None
+        heads = (head,) if head else ()
+        NETWORKS[name] = Network(build, preprocessing, layer, how, licence, heads)
+        return build
+
+    return add
 
 
 def get_network(name: str) -> Network:
     """Return the network of this name.
 
+    Args:
+        name: one of `NETWORKS`, of the user's own in the folder `networks`, or timm:
+            and a name of the package timm, such as timm:resnet50.a1_in1k.
+
     Raises:
-        ValueError: there is none; the message lists those there are.
+        ValueError: there is none, or a file of `networks` fails; the message lists
+            those there are.
     """
+    if name.startswith(TIMM):
+        return _get_timm_network(name.removeprefix(TIMM))
+    if name not in NETWORKS:
+        _import_own_networks()
     if name not in NETWORKS:
         raise ValueError(
-            f"unknown model {name!r:.60}: choose from {', '.join(NETWORKS)}"
+            f"unknown model {name!r:.60}: choose from {', '.join(NETWORKS)}, or "
+            f"{TIMM}NAME for one of the package timm"
         )
     return NETWORKS[name]
+
+
+def _import_own_networks() -> None:
+    for path in sorted(OWN_NETWORKS.glob("[!_]*.py")):
+        try:
+            importlib.import_module(f"{OWN_NETWORKS.name}.{path.stem}")
+        except Exception as error:  # whatever the user's code raises
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(
+                f"{OWN_NETWORKS.name}/{path.name} fails: {type(error).__name__}: "
+                f"{reason}"
+            ) from error
 
 
 def build_model(
@@ -53,7 +158,7 @@ def build_model(
     """Build a network by name.
 
     Args:
-        name: one of `NETWORKS`.
+        name: as `get_network` takes it.
         weights_path: weights to start from; None: the network's own search for them.
         from_scratch: random weights; use it too before loading a checkpoint.
 
@@ -66,16 +171,15 @@ def build_model(
         OSError: no weights can be found.
     """
     network = get_network(name)
-    if weights_path is not None and (from_scratch or network.find_weights is None):
+    if weights_path is not None and (from_scratch or network.load_weights is None):
         raise ValueError(
             f"{name} cannot start from {weights_path}: --weights goes with a network "
             "that has weights to start from, and without --from-scratch"
         )
     model = network.build()
-    if network.find_weights is not None and not from_scratch:
-        path = network.find_weights(weights_path and Path(weights_path))
-        network.load_weights(model, path)
     model.preprocessing = network.preprocessing
+    if network.load_weights is not None and not from_scratch:
+        network.load_weights(model, weights_path and Path(weights_path))
     return model
 
 
@@ -214,10 +318,105 @@ def build_plain_xception() -> nn.Module:
     return model
 
 
-# By name; another network can be added.
+def _load_xception(model: nn.Module, path: Path | None) -> str:
+    found = find_weights(path)
+    load_backbone(model, found)
+    return str(found)
+
+
+# By name; `register` adds to them.
 NETWORKS = {
     "SimpleNet": Network(SimpleNet, PUBLISHED, "conv3"),
     "XceptionBased": Network(
-        _build_xception_based, SYMMETRIC, "conv3", find_weights, load_backbone
+        *(_build_xception_based, SYMMETRIC, "conv3", _load_xception),
+        heads=("last_linear",),
     ),
 }
+
+
+@functools.cache
+def _get_timm_network(name: str) -> Network:
+    """Describe one of timm's networks, after the package's own record of it.
+
+    Source: R. Wightman, PyTorch Image Models, https://github.com/huggingface/
+        pytorch-image-models.
+    """
+    timm = _import_timm()
+    try:
+        with torch.device("meta"):  # its shape alone
+            model = timm.create_model(name, num_classes=2)
+    # RuntimeError: there is no such network, or no such weights of it.
+    except (RuntimeError, ValueError) as error:
+        like = timm.list_models(f"*{name.split('.')[0][:6]}*", pretrained=True)[:5]
+        hint = f"; timm has {', '.join(like)}" if like else ""
+        raise ValueError(
+            f"timm knows no network {name!r:.60} ({error}){hint}"
+        ) from error
+    known = model.pretrained_cfg
+    channels, height, width = known["input_size"]
+    if channels != 3 or height != width:
+        raise ValueError(
+            f"{TIMM}{name} takes images of {known['input_size']}, not squares in RGB"
+        )
+    heads = known["classifier"]
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    preprocessing = Preprocessing(known["mean"], known["std"], height)
+    return Network(
+        functools.partial(timm.create_model, name, num_classes=2),
+        preprocessing,
+        _find_last_layer(model),
+        functools.partial(_load_timm_weights, name=name, heads=heads),
+        known.get("license") or "",
+        heads,
+        Layout(
+            getattr(model, "num_prefix_tokens", 0),
+            getattr(model, "output_fmt", "NCHW") == "NHWC",
+        ),
+    )
+
+
+def _find_last_layer(model: nn.Module) -> str:
+    """Return whose activations class activation maps weigh.
+
+    In a transformer's last block only the token that is read has a gradient, after its
+    first norm all have: there, as the package grad-cam says.
+    """
+    last = model.feature_info[-1]["module"]
+    norm = f"{last}.norm1"
+    return norm if norm in dict(model.named_modules()) else last
+
+
+def _import_timm() -> Any:
+    try:
+        with warnings.catch_warnings():  # its own, about itself
+            warnings.simplefilter("ignore")
+            import timm
+    except ImportError as error:
+        raise ValueError(
+            f"{TIMM} needs the package timm: pip install -r requirements-networks.txt"
+        ) from error
+    return timm
+
+
+def _load_timm_weights(
+    model: nn.Module, path: Path | None, *, name: str, heads: tuple[str, ...]
+) -> str:
+    """Load a file in timm's own names, or what timm itself finds (cache, download)."""
+    if path is not None:
+        load_backbone(model, find_weights(path), *heads, name=f"{TIMM}{name}")
+        return str(path)
+    timm = _import_timm()
+    # Offline it tries five times, and warns each time: HF_HUB_OFFLINE=1 is quicker.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        found = timm.create_model(name, pretrained=True, num_classes=2)
+    # Whatever the hub's client, its connection or the file raises.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise OSError(
+            f"no weights of {TIMM}{name} were found ({reason}): give --weights FILE, "
+            "a .pth or .safetensors in timm's names, or --from-scratch"
+        ) from error
+    model.load_state_dict(found.state_dict())
+    where = model.pretrained_cfg.get("hf_hub_id") or "its address"
+    return f"timm's of {name}, from {where}"

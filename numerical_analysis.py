@@ -10,7 +10,7 @@ from typing import Any
 
 import command_line
 from command_line import say, take
-from command_line.compute import take_compute
+from command_line.compute import take_compute, take_network
 
 from torch import nn
 from torch.utils.data import Dataset
@@ -22,7 +22,6 @@ from files.names import default_checkpoint_path
 from files.provenance import describe_call
 from hardware import Compute, show_progress
 from judging.detector import Detector, Scored, as_detector, build_score_set
-from models import NETWORKS
 from plots.save_analysis import save_all
 from scores import (
     ScoreFormat,
@@ -64,7 +63,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_dataset_flag(parser, None, several=True)
-    command_line.add_model_flag(parser, tuple(NETWORKS), from_checkpoint=True)
+    command_line.add_model_flag(parser, take_network, from_checkpoint=True)
     command_line.add_checkpoint_flag(parser, nargs="+")
     command_line.add_compute_flags(parser)
     command_line.add_figures_flag(parser)

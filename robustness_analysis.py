@@ -8,7 +8,7 @@ from typing import Any
 
 import command_line
 from command_line import say
-from command_line.compute import take_compute
+from command_line.compute import take_compute, take_network
 
 import numpy as np
 from torch import Tensor
@@ -24,7 +24,6 @@ from loading import naming, read_image, read_samples
 from loading.disturbances import LEVELS, UNITS, disturb
 from metrics.delong import compute_auc_kept
 from metrics.summary import measure_condition
-from models import NETWORKS
 from plots.paper_tables import list_csv_cells, name_csv_columns
 from plots.robustness import build_robustness_figure, format_robustness
 from plots.style import save_figure
@@ -50,7 +49,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_dataset_flag(parser)
-    command_line.add_model_flag(parser, tuple(NETWORKS), from_checkpoint=True)
+    command_line.add_model_flag(parser, take_network, from_checkpoint=True)
     command_line.add_checkpoint_flag(parser, nargs="+")
     command_line.add_compute_flags(parser)
     command_line.add_figures_flag(parser)

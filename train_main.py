@@ -10,8 +10,9 @@ from typing import Any
 
 import command_line
 from command_line import say
-from command_line.compute import take_compute
+from command_line.compute import take_compute, take_network
 
+import torch
 from torch import Tensor, nn
 
 from faces_dataset import (
@@ -38,7 +39,7 @@ from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
 from metrics import choose_operating_point
 from metrics.operating_point import count_allowed_false_positives
-from models import NETWORKS, get_network
+from models import build_model, get_network
 from trainer import Trainer
 from utils import (
     Source,
@@ -47,7 +48,6 @@ from utils import (
     build_scheduler,
     drop_bad_images,
     get_nof_parameters,
-    load_model,
     open_splits,
     seed_everything,
 )
@@ -80,14 +80,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_source_flags(parser)
     command_line.add_device_flags(parser)
-    command_line.add_recipe_flags(parser, tuple(NETWORKS))
+    command_line.add_recipe_flags(parser, take_network)
     command_line.add_keeping_flags(parser)
     args = parser.parse_args(argv)
     try:
         args.recipe = command_line.take_recipe(args)
     except ValueError as error:
         parser.error(str(error))
-    if args.recipe.weights and get_network(args.recipe.model).find_weights is None:
+    if args.recipe.weights and get_network(args.recipe.model).load_weights is None:
         parser.error(f"--weights: {args.recipe.model} starts from random weights")
     return args
 
@@ -179,16 +179,17 @@ def prepare_model(
 ) -> nn.Module:
     """Build the network to train; a resumed one gets its weights from the snapshot."""
     network = get_network(recipe.model)
-    from_scratch = recipe.from_scratch or resume or network.find_weights is None
-    weights = None if from_scratch else network.find_weights(recipe.weights)
-    model = load_model(
-        recipe.model, compute.device, weights_path=weights, from_scratch=from_scratch
-    )
+    model = build_model(recipe.model, from_scratch=True)
+    if network.load_weights is not None and not resume:
+        start = "random ones"
+        if not recipe.from_scratch:
+            start = network.load_weights(model, recipe.weights)
+            start += network.licence and f" (licence: {network.licence})"
+        say(f"weights to start from: {start}")
+    model.to(compute.device, memory_format=torch.channels_last)
     margin = read_crop_margin(source.data_root / recipe.dataset)
     if margin is not None:
         model.preprocessing = replace(model.preprocessing, crop_margin=margin)
-    if not resume and network.find_weights is not None:
-        say(f"weights to start from: {weights or 'random ones'}")
     if recipe.compile:
         compile_model(model, compute.device)
     return model

@@ -1,8 +1,9 @@
-"""How networks run, as the flags say; apart because it imports torch."""
+"""Which networks run, and how, as the flags say; apart because it imports torch."""
 
 import argparse
 
 from hardware import Compute, prepare_compute
+from models import get_network
 
 
 def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Compute:
@@ -17,3 +18,12 @@ def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Com
         batch_size=batch_size or getattr(args, "batch_size", 1),
         workers=getattr(args, "workers", None),
     )
+
+
+def take_network(name: str) -> str:
+    """Take a network's name, as -m does, or say which there are."""
+    try:
+        get_network(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return name

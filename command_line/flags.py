@@ -1,7 +1,7 @@
 """Flags that several scripts take, and those of a training, made from its recipe."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,18 +71,24 @@ def add_split_flag(parser: argparse._ActionsContainer) -> None:
 
 def add_model_flag(
     parser: argparse.ArgumentParser,
-    names: Sequence[str] | None = None,
+    take_name: Callable[[str], str] = str,
     *,
     from_checkpoint: bool = False,
 ) -> None:
-    """Add -m/--model, one of `names`; if it is not given, a checkpoint may decide."""
+    """Add -m/--model; if it is not given, a checkpoint may decide.
+
+    Args:
+        parser: that gets the flag.
+        take_name: from what was given to a network's name: `compute.take_network`.
+        from_checkpoint: whether there is one.
+    """
     says = " (default: what the checkpoint says)" if from_checkpoint else ""
     parser.add_argument(
         "-m",
         "--model",
-        choices=names,
+        type=take_name,
         default=None if from_checkpoint else DEFAULT_MODEL,
-        metavar=None if names else "NAME",
+        metavar="NAME",
         help=f"the detector's network{says}",
     )
 
@@ -192,8 +198,10 @@ def add_fpr_flags(parser: argparse._ActionsContainer, goes_with: str) -> None:
     )
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser, models: Sequence[str]) -> None:
-    """Add --recipe and a flag for each field of `Recipe`; `models` is for -m."""
+def add_recipe_flags(
+    parser: argparse.ArgumentParser, take_name: Callable[[str], str]
+) -> None:
+    """Add --recipe and a flag for each field of `Recipe`; `take_name` is for -m."""
     groups = {name: parser.add_argument_group(GROUPS[name]) for name in GROUPS}
     groups[""] = parser
     groups["recipe"].add_argument(
@@ -207,7 +215,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser, models: Sequence[str]) -> 
     for entry in fields(Recipe):
         options = _build_options(entry)
         if entry.name == "model":
-            options |= {"choices": tuple(models)}
+            options["type"] = take_name
         names = (*entry.metadata["flag"].short, spell(entry))
         # Suppressed, so that `take_recipe` sees which flags the user gave.
         groups[entry.metadata["flag"].group].add_argument(

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from command_line.compute import take_compute
+from command_line.compute import take_compute, take_network
 from command_line.flags import (
     add_checkpoint_flag,
     add_compute_flags,
@@ -19,7 +19,6 @@ from files.atomic import check_writable
 from files.bounds import VERY_MANY, Bounds
 from files.names import CLASS_NAMES, default_checkpoint_path
 from loading import ImageFile
-from models import NETWORKS
 from utils import load_checkpoint, load_dataset
 
 NUM_CHECKED = 32  # images, by default
@@ -30,7 +29,7 @@ def build_parser(description: str, epilog: str, batch_size: int = 32) -> Parser:
     """Return a parser with the flags that both scripts share."""
     parser = Parser(description, epilog=epilog)
     add_dataset_flag(parser)
-    add_model_flag(parser, tuple(NETWORKS), from_checkpoint=True)
+    add_model_flag(parser, take_network, from_checkpoint=True)
     add_checkpoint_flag(parser)
     _add_choice_flags(parser)
     parser.add_argument(

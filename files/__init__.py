@@ -5,5 +5,5 @@ the figures that they draw). `checkpoint.py`: what a checkpoint says. `recipe.py
 a training is. `bounds.py`: which values are allowed from outside. `atomic.py`: writing.
 `tensors.py`: files of tensors. `kinds.py`: what else a file is. `history.py`: the JSON
 list of runs. `run_files.py`: what a training writes and resumes from.
-`imagenet_weights.py`: Xception's. `provenance.py`: where numbers come from.
+`imagenet_weights.py`: weights to start from. `provenance.py`: where numbers come from.
 """

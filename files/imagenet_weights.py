@@ -1,11 +1,13 @@
-"""ImageNet weights of Xception: find the file, download it, verify it, read it."""
+"""Weights to start from: find the file, download it, verify it, read it."""
 
 import hashlib
+import re
 import socket
 import sys
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import torch
@@ -13,12 +15,10 @@ from torch import nn
 
 from files.tensors import canonical_state_dict, check_keys, check_tensors, load_tensors
 
-SHA256_DIGITS = "43020ad28"  # the first ones
-
-# The address that pretrainedmodels knows (data.lip6.fr) no longer answers.
+# Of Xception. The address that pretrainedmodels knows (data.lip6.fr) does not answer.
 URL = (
     "https://github.com/rwightman/pytorch-image-models/releases/download/"
-    f"v0.1-cadene/xception-{SHA256_DIGITS}.pth"
+    "v0.1-cadene/xception-43020ad28.pth"
 )
 
 TIMEOUT_S = 30.0  # of silence, not for the whole download
@@ -26,12 +26,17 @@ WHAT_TO_DO = "give --weights FILE, or --from-scratch to train without"
 
 
 def find_weights(
-    weights_path: str | Path | None = None, *, cache_dir: str | Path | None = None
+    weights_path: str | Path | None = None,
+    *,
+    url: str | None = None,
+    cache_dir: str | Path | None = None,
 ) -> Path:
-    """Find the weights file: the one given, else in the cache, else at `URL`.
+    """Find the weights file: the one given, else in the cache, else at an address.
 
     Args:
         weights_path: the user's file, taken as it is.
+        url: the address, whose last part ends in the first digits of the file's SHA-256
+            (xception-43020ad28.pth); default Xception's, '' if there is none.
         cache_dir: folder of downloads; None: torch.hub's (`TORCH_HOME` moves it).
 
     Returns:
@@ -48,69 +53,92 @@ def find_weights(
                 f"there is no weights file {weights_path}: {WHAT_TO_DO}"
             )
         return weights_path
+    url = URL if url is None else url
+    if not url:
+        raise OSError(f"this network's weights have no address: {WHAT_TO_DO}")
     cache_dir = Path(cache_dir or Path(torch.hub.get_dir()) / "checkpoints")
-    cached = cache_dir / URL.rsplit("/", 1)[-1]
+    cached = cache_dir / url.rsplit("/", 1)[-1]
+    digits = "".join(re.findall(r"-([0-9a-f]{8,})[.]", cached.name)[-1:])
     missing = "not there"
     if cached.is_file():
         digest = hashlib.sha256(cached.read_bytes()).hexdigest()
-        if digest.startswith(SHA256_DIGITS):
+        if digest.startswith(digits):
             return cached
-        missing = f"SHA-256 starts with {digest[:12]}, not with {SHA256_DIGITS}"
+        missing = f"SHA-256 starts with {digest[:12]}, not with {digits}"
     try:
-        _download(cached)
+        _download(url, cached, digits)
     # RuntimeError: the hash is wrong, maybe because the connection was cut.
     except (OSError, HTTPException, RuntimeError, ValueError) as error:
         if isinstance(error, HTTPError):
             error.close()  # it holds the connection
-        tried = f"{cached}: {missing}; {URL}: {error or type(error).__name__}"
+        tried = f"{cached}: {missing}; {url}: {error or type(error).__name__}"
         raise OSError(
             f"no ImageNet weights were found: {WHAT_TO_DO} (tried {tried})"
         ) from error
     return cached
 
 
-def _download(path: Path) -> None:
-    """Download the weights, whole and verified, or not at all."""
+def _download(url: str, path: Path, digits: str) -> None:
+    """Download weights, whole and verified, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub sets none
     try:
         torch.hub.download_url_to_file(
-            URL, str(path), SHA256_DIGITS, progress=sys.stderr.isatty()
+            url, str(path), digits or None, progress=sys.stderr.isatty()
         )
     finally:
         socket.setdefaulttimeout(before)
 
 
-def load_backbone(model: nn.Module, path: str | Path) -> None:
-    """Load ImageNet weights into Xception, except for its last layer.
+def load_backbone(
+    model: nn.Module, path: str | Path, *heads: str, name: str = "Xception"
+) -> None:
+    """Load weights to start from into a network, except for its last layers.
 
     Args:
-        model: Xception; its `last_linear` stays as it is.
+        model: whose tensors outside the heads are all replaced.
         path: a state dict that torch.save wrote, plain or under "model" or
-            "state_dict", with or without a last layer; names as for
-            `canonical_state_dict`.
+            "state_dict", or one of safetensors; with or without the heads; names as
+            for `canonical_state_dict`.
+        heads: names of the layers that stay as they are; default Xception's last.
+        name: what the network is called.
 
     Raises:
-        ValueError: the file is damaged, or does not hold weights of Xception.
+        ValueError: the file is damaged, or does not hold weights of this network.
     """
+    heads = heads or ("last_linear",)
+    starts = tuple(f"{name}." for name in heads)
     whole = model.state_dict()
-    own = {k: v for k, v in whole.items() if not _is_final(k)}
-    content = load_tensors(path)
+    own = {k: v for k, v in whole.items() if not k.startswith(starts)}
+    content = _load_file(Path(path))
     for wrapper in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     try:
         given = canonical_state_dict(content, whole)
-        backbone = {k: v for k, v in given.items() if not _is_final(k)}
+        backbone = {k: v for k, v in given.items() if not k.startswith(starts)}
         check_keys(backbone, own)
         check_tensors(backbone, own)
     except ValueError as error:
-        raise ValueError(
-            f"{path} does not hold weights of Xception: {error}"
-        ) from error
+        raise ValueError(f"{path} does not hold weights of {name}: {error}") from error
     model.load_state_dict(backbone, strict=False)
 
 
-def _is_final(name: str) -> bool:
-    return name.startswith("last_linear.")
+def _load_file(path: Path) -> Any:
+    """Load a file of torch.save or, by its ending, of safetensors."""
+    if path.suffix != ".safetensors":
+        return load_tensors(path)
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ValueError(
+            f"{path} needs the package safetensors: pip install -r "
+            "requirements-networks.txt"
+        ) from error
+    try:
+        return load_file(path)
+    except (
+        Exception
+    ) as error:  # safetensors has its own, which derives from nothing else
+        raise ValueError(f"refused to load {path}: it is damaged ({error})") from error

@@ -214,9 +214,9 @@ def canonical_state_dict(
     """Bring a state dict to the spelling that a network uses.
 
     Args:
-        state_dict: names to tensors. The prefixes of `WRAPPERS` go; 2-D pointwise
-            weights become 4-D; `fc.*` becomes `last_linear.*` for a network that has
-            layers of this name and none called `fc`.
+        state_dict: names to tensors. The prefixes of `WRAPPERS` go; 2-D weights
+            become 4-D where the network's are; `fc.*` becomes `last_linear.*` for a
+            network that has layers of this name and none called `fc`.
         own: the network's own.
 
     Raises:
@@ -239,7 +239,8 @@ def canonical_state_dict(
         name = re.sub(r"^fc\.", "last_linear.", name) if is_renamed else name
         if name in renamed:
             raise ValueError(f"two tensors for {_list_some([name])}")
-        if name.endswith("pointwise.weight") and getattr(value, "ndim", None) == 2:
+        is_flat = getattr(value, "ndim", None) == 2
+        if is_flat and getattr(own.get(name), "ndim", None) == 4:
             value = value[:, :, None, None]
         renamed[name] = value
     return renamed

@@ -20,6 +20,7 @@ from loading.image_files import (
 from loading.preprocessing import (
     CROP_MARGIN,
     IMAGE_SIZE,
+    IMAGENET,
     PUBLISHED,
     SYMMETRIC,
     Preprocessing,
@@ -29,6 +30,7 @@ from loading.preprocessing import (
 
 __all__ = [
     "CROP_MARGIN",
+    "IMAGENET",
     "IMAGE_SIZE",
     "PUBLISHED",
     "SYMMETRIC",

@@ -137,6 +137,11 @@ class ResizeToTensor:
 # Scales bytes to [-1, 1], as Xception's ImageNet weights were trained.
 SYMMETRIC = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
+# Most networks with ImageNet's weights, torchvision's for one, were trained so.
+IMAGENET = Preprocessing(
+    mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), size=224
+)
+
 # CIFAR-10's statistics, which the original exercise used for both networks: SimpleNet's
 # published recipe, and what old checkpoints (they store none) were trained with.
 PUBLISHED = Preprocessing(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))

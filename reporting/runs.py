@@ -238,7 +238,7 @@ def _read_recipe(detector: Detector, history: History) -> Recipe | None:
         return None
     if recipe.model != detector.record.model_name:
         return None
-    is_refused = recipe.weights and get_network(recipe.model).find_weights is None
+    is_refused = recipe.weights and get_network(recipe.model).load_weights is None
     return None if is_refused else recipe
 
 

@@ -216,8 +216,10 @@ def test_main_resume_is_refused_for_other_flags_or_data(
 def test_main_weights_are_looked_for_unless_the_run_is_resumed(
     monkeypatch, faces_root, tmp_path, capsys
 ):
-    loaded, note = [], lambda _, path: loaded.append(path)
-    network = replace(TINY, find_weights=lambda path: path, load_weights=note)
+    loaded = []
+    network = replace(
+        TINY, load_weights=lambda _, path: loaded.append(path) or str(path)
+    )
     monkeypatch.setitem(NETWORKS, "TinyNet", network)
     train(faces_root, tmp_path, "--weights", "w.pth")
     assert "weights to start from: w.pth" in capsys.readouterr().out

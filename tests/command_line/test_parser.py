@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import command_line
-from command_line.compute import take_compute
+from command_line.compute import take_compute, take_network
 from command_line.flags import PRECISIONS
 from command_line.parser import USER_ERROR_STATUS, describe_error
 
@@ -28,7 +28,7 @@ HOSTILE = "real\x1b[2K\rfake\nx \u202ey \u2028z \udcff\t\x9b"
 def parse(*words: str):
     parser = command_line.Parser("Do it.", epilog="examples:\n  one\n  two")
     command_line.add_dataset_flag(parser)
-    command_line.add_model_flag(parser, ("SimpleNet", "Other"))
+    command_line.add_model_flag(parser, take_network)
     command_line.add_checkpoint_flag(parser)
     command_line.add_compute_flags(parser)
     command_line.add_figures_flag(parser)
@@ -64,7 +64,10 @@ def test_parser_flags_may_take_several_values_or_a_checkpoints():
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["-m", "ResNet"], "invalid choice: 'ResNet'"),
+        (
+            ["-m", "ResNet"],
+            "unknown model 'ResNet': choose from SimpleNet, XceptionBased",
+        ),
         (["--nothing"], "unrecognized"),
         (["--batch", "3"], "unrecognized"),
         (["-n", HOSTILE], "-n: expected a whole number from 1 to 1,000,000,000, got"),

@@ -87,7 +87,6 @@ def remote(tmp_path, monkeypatch) -> Path:
     path.parent.mkdir()
     path.write_bytes(BODY)
     monkeypatch.setattr(imagenet_weights, "URL", path.as_uri())
-    monkeypatch.setattr(imagenet_weights, "SHA256_DIGITS", DIGITS)
     return path
 
 

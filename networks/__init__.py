@@ -1,0 +1,19 @@
+"""Your own networks: a file each, which every script then takes by name.
+
+`networks/resnet.py`, for example:
+
+    from torch import nn
+    from torchvision.models import resnet18
+
+    from models import register
+
+
+    @register("ResNet18", layer="layer4", head="fc",
+              weights="https://download.pytorch.org/models/resnet18-f37072fd.pth")
+    def build():
+        network = resnet18()
+        network.fc = nn.Linear(512, 2)
+        return network
+
+`python check_network.py -m ResNet18` says whether it does all that the scripts need.
+"""
