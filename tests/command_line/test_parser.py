@@ -66,7 +66,7 @@ def test_parser_flags_may_take_several_values_or_a_checkpoints():
     [
         (
             ["-m", "ResNet"],
-            "unknown model 'ResNet': choose from SimpleNet, XceptionBased",
+            "unknown model 'ResNet': choose from SimpleNet",
         ),
         (["--nothing"], "unrecognized"),
         (["--batch", "3"], "unrecognized"),
