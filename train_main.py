@@ -12,11 +12,11 @@ import command_line
 from command_line import say
 from command_line.compute import take_compute, take_network
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor, channels_last, nn
 
 from faces_dataset import (
     FacesDataset,
+    choose_random,
     compute_fingerprint,
     count_classes,
     describe_split,
@@ -41,6 +41,17 @@ from metrics import choose_operating_point
 from metrics.operating_point import count_allowed_false_positives
 from models import build_model, get_network
 from trainer import Trainer
+from tuning import (
+    HeadTrainer,
+    Probe,
+    Tuning,
+    hash_start,
+    keep_start,
+    list_frozen,
+    list_stages,
+    select_start,
+    tune,
+)
 from utils import (
     Source,
     build_criterion,
@@ -53,6 +64,7 @@ from utils import (
 )
 
 Splits = Mapping[str, FacesDataset]
+MOST_COMPARED = 2000  # training images, on which layers are compared
 ONE_CLASS_SHARE = 0.98  # of the images given one answer, at which a warning is due
 ONE_CLASS_CURES = (
     "a longer --warmup, a lower -lr, another --seed, or for XceptionBased "
@@ -145,9 +157,13 @@ def train(
     compute = replace(compute, precision=replace(compute.precision, device=device))
     seed_everything(recipe.seed)
     datasets, skipped = open_data(recipe, source, keeping)
-    model = prepare_model(recipe, compute, source, resume=keeping.resume)
-    trainer = build_trainer(recipe, model, datasets, compute)
-    files = build_run_files(recipe, source, datasets, skipped, trainer, paths)
+    model = prepare_model(recipe, compute, source, keeping)
+    frozen = keep_frozen(recipe, model, keeping)
+    tuning = choose_tuning(recipe, model, datasets, compute, keeping, frozen)
+    model = tune(model, get_network(recipe.model), tuning).to(compute.device)
+    trainer = build_trainer(recipe, model, datasets, compute, keeping, frozen)
+    known = {**tuning.to_entries(), "backbone_sha256": "" if keeping.whole else frozen}
+    files = build_run_files(recipe, source, datasets, skipped, trainer, paths, known)
     with files.watch(keeping.checkpoint_minutes):
         if keeping.resume:
             files.resume(trainer)
@@ -175,31 +191,99 @@ def open_data(
 
 
 def prepare_model(
-    recipe: Recipe, compute: Compute, source: Source, *, resume: bool
+    recipe: Recipe, compute: Compute, source: Source, keeping: Keeping
 ) -> nn.Module:
     """Build the network to train; a resumed one gets its weights from the snapshot."""
     network = get_network(recipe.model)
     model = build_model(recipe.model, from_scratch=True)
-    if network.load_weights is not None and not resume:
+    # A snapshot does not hold weights that are frozen.
+    if network.load_weights is not None and (
+        recipe.tune != "all" or not keeping.resume
+    ):
         start = "random ones"
         if not recipe.from_scratch:
             start = network.load_weights(model, recipe.weights)
             start += network.licence and f" (licence: {network.licence})"
         say(f"weights to start from: {start}")
-    model.to(compute.device, memory_format=torch.channels_last)
     margin = read_crop_margin(source.data_root / recipe.dataset)
     if margin is not None:
         model.preprocessing = replace(model.preprocessing, crop_margin=margin)
+    model.to(compute.device, memory_format=channels_last)
     if recipe.compile:
         compile_model(model, compute.device)
     return model
 
 
+def keep_frozen(recipe: Recipe, model: nn.Module, keeping: Keeping) -> str:
+    """Return the hash of the weights to start from, if some of them stay frozen.
+
+    Those that no later script could find by itself are saved beside the checkpoints.
+    """
+    if recipe.tune == "all":
+        return ""
+    network = get_network(recipe.model)
+    start = select_start(model, network)
+    sha256 = hash_start(start)
+    is_findable = network.load_weights and not (recipe.weights or recipe.from_scratch)
+    if not (is_findable or keeping.whole) and distributed.is_main():
+        path = keep_start(start, sha256, keeping.checkpoints_dir)
+        say(*[f"wrote {path}, which checkpoints on these weights need"][: bool(path)])
+    return sha256
+
+
+def choose_tuning(
+    recipe: Recipe,
+    model: nn.Module,
+    datasets: Splits,
+    compute: Compute,
+    keeping: Keeping,
+    frozen: str,
+) -> Tuning:
+    """Return what is trained; the layers that a head reads may have to be compared."""
+    rank = recipe.rank if recipe.tune == "lora" else 0
+    layers = recipe.features or ("auto",)
+    if recipe.tune != "head" or layers != ("auto",):
+        features = layers if recipe.tune == "head" else ()
+        return Tuning(recipe.tune, features, recipe.hidden, rank)
+    size = model.preprocessing.size
+    tuning = Tuning("head", tuple(list_stages(model, size)), recipe.hidden)
+    probe = tune(model, get_network(recipe.model), tuning).to(compute.device)
+    some = choose_random(datasets["train"], MOST_COMPARED // 2, recipe.seed)
+    others = set(range(len(datasets["train"]))).difference(*some)
+    fewer = {**datasets, "train": datasets["train"].drop(sorted(others))}
+    say(f"comparing {len(tuning.features)} layers on {len(fewer['train'])} images")
+    found = build_trainer(
+        recipe, probe, fewer, compute, keeping, frozen
+    ).compare_layers()
+    for layer, (fit, auc) in found.items():
+        say(f"  {layer}: validation log loss {fit.val_loss:.4f}, AUC {auc:.4f}")
+    best = min(found, key=lambda layer: found[layer][0].val_loss)
+    say(f"the head reads {best}, which has the least log loss")
+    return replace(tuning, features=(best,))
+
+
 def build_trainer(
-    recipe: Recipe, model: nn.Module, datasets: Splits, compute: Compute
+    recipe: Recipe,
+    model: nn.Module,
+    datasets: Splits,
+    compute: Compute,
+    keeping: Keeping,
+    frozen: str = "",
 ) -> Trainer:
-    """Put together what trains."""
+    """Put together what trains; `frozen` is the hash of a probe's frozen weights."""
     loaders = build_loaders(recipe, model, datasets, compute)
+    labels = datasets["train"].get_labels()
+    criterion = build_criterion(recipe.class_weights, labels).to(compute.device)
+    if isinstance(model, Probe):
+        return HeadTrainer(
+            model,
+            loaders,
+            folder=keeping.features_dir,
+            backbone=frozen,
+            criterion=criterion,
+            precision=compute.precision,
+            seed=recipe.seed,
+        )
     steps_an_epoch = len(loaders["train"])
     optimizer = build_optimizer(
         recipe.optimizer,
@@ -207,6 +291,7 @@ def build_trainer(
         lr=recipe.lr,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
+        layer_decay=recipe.layer_decay,
     )
     scheduler = build_scheduler(
         optimizer,
@@ -214,12 +299,11 @@ def build_trainer(
         num_steps=recipe.epochs * steps_an_epoch,
         num_warmup_steps=recipe.count_warmup_steps(steps_an_epoch),
     )
-    criterion = build_criterion(recipe.class_weights, datasets["train"].get_labels())
     return Trainer(
         model,
         optimizer,
         loaders,
-        criterion=criterion.to(compute.device),
+        criterion=criterion,
         precision=compute.precision,
         scheduler=scheduler,
         grad_clip=recipe.grad_clip,
@@ -262,8 +346,11 @@ def build_run_files(
     skipped: Mapping[str, list[str]],
     trainer: Trainer,
     paths: RunPaths,
+    known: Mapping[str, Any],
 ) -> RunFiles:
     """Put together what writes the run's history, checkpoints and snapshots.
+
+    `known` are the entries of the checkpoint's record on what is trained.
 
     Raises:
         ValueError: too few real validation images for the confidence asked for.
@@ -279,6 +366,8 @@ def build_run_files(
         preprocessing=trainer.model.preprocessing.to_dict(),
         flags=flags,
         data_fingerprint=compute_fingerprint(datasets),
+        licence="" if recipe.from_scratch else get_network(recipe.model).licence,
+        **known,
     )
     run = {
         **build_run_entry(recipe, flags, trainer),
@@ -296,7 +385,8 @@ def build_run_files(
         )
         return point.to_entries()
 
-    return RunFiles(paths, run, record, calibrate, say)
+    left_out = list_frozen(trainer.model) if record.backbone_sha256 else ()
+    return RunFiles(paths, run, record, calibrate, say, left_out)
 
 
 def build_run_entry(
@@ -304,6 +394,8 @@ def build_run_entry(
 ) -> dict[str, Any]:
     """Return what the history says of how a run trains."""
     params = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "LBFGS":
+        params = {}
     if recipe.optimizer == "SGD":
         params["momentum"] = recipe.momentum
     return {

@@ -14,11 +14,19 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from faces_dataset import FacesDataset, ResizeToTensor, describe_content
 from files.checkpoint import CheckpointRecord, read_checkpoint
-from files.names import DEFAULT_MODEL, OPTIMIZER_NAMES, SPLITS, shorten
+from files.names import DEFAULT_MODEL, SPLITS, shorten
 from files.tensors import guess_network, load_model_state
 from judging.detector import Detector
 from loading import PUBLISHED, Preprocessing, check_images, describe_bad_images
-from models import build_model, get_network
+from models import Network, build_model, get_network
+from tuning import (
+    Tuning,
+    group_by_depth,
+    list_frozen,
+    load_start,
+    merge_low_ranks,
+    tune,
+)
 
 
 @dataclass(frozen=True)
@@ -203,18 +211,37 @@ def load_checkpoint(
     state, record = read_checkpoint(path)
     try:
         record = replace(record, model_name=_name_network(record, state, model_name))
-        network = get_network(record.model_name).build()
-        load_model_state(network, state, record.model_name)
+        spec = get_network(record.model_name)
+        network = _rebuild(spec, record, state, Path(path).parent)
         network = network.eval().to(device, memory_format=torch.channels_last)
         return Detector(
             network,
             _read_preprocessing(record),
             record,
             path=Path(path),
-            layer=get_network(record.model_name).layer,
+            layer=f"backbone.{record.features[-1]}" if record.features else spec.layer,
+            layout=spec.layout,
         )
     except ValueError as error:
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
+
+
+def _rebuild(
+    spec: Network, record: CheckpointRecord, state: dict[str, Any], folder: Path
+) -> nn.Module:
+    """Build the network of a checkpoint with its weights, those that froze as well."""
+    network = spec.build()
+    if record.backbone_sha256:
+        load_start(network, spec, record, folder)
+    if record.preprocessing:  # the size of a picture may differ
+        spec = replace(spec, preprocessing=_read_preprocessing(record))
+    network = tune(network, spec, Tuning.from_record(record))
+    if record.backbone_sha256:
+        own = network.state_dict()
+        state = {**{name: own[name] for name in list_frozen(network)}, **state}
+    load_model_state(network, state, record.model_name)
+    merge_low_ranks(network)
+    return network
 
 
 def _read_preprocessing(record: CheckpointRecord) -> Preprocessing:
@@ -249,6 +276,7 @@ def build_optimizer(
     lr: float,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
     """Build Adam or SGD over a model's trainable parameters.
 
@@ -260,21 +288,25 @@ def build_optimizer(
         lr: learning rate.
         momentum: of SGD; Adam's first-moment decay stays 0.9.
         weight_decay: L2 penalty.
+        layer_decay: each block learns at this share of the rate of the next one.
 
     Raises:
         ValueError: there is no such optimizer.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters: list[Any] = [p for p in model.parameters() if p.requires_grad]
+    is_fusable = parameters[0].device.type in ("cpu", "cuda")
+    if layer_decay != 1:
+        parameters = group_by_depth(model, lr, layer_decay)
     shared: dict[str, Any] = {
         "lr": lr,
         "weight_decay": weight_decay,
-        "fused": parameters[0].device.type in ("cpu", "cuda"),
+        "fused": is_fusable,
     }
     if name == "Adam":
         return torch.optim.Adam(parameters, **shared)
     if name == "SGD":
         return torch.optim.SGD(parameters, momentum=momentum, **shared)
-    allowed = ", ".join(OPTIMIZER_NAMES)
+    allowed = "Adam, SGD"
     raise ValueError(f"unknown optimizer {name!r}; allowed: {allowed}")
 
 

@@ -209,8 +209,8 @@ def add_recipe_flags(
         choices=tuple(RECIPES),
         default=next(iter(RECIPES)),
         help="several flags by one name, any of which can still be given: small-set is "
-        "the best found for 1,500 images, general for kinds of fakes not trained on "
-        "(both -m XceptionBased)",
+        "the best found for 1,500 images, general for kinds of fakes not trained on, "
+        "probe a detector in minutes (all three -m XceptionBased)",
     )
     for entry in fields(Recipe):
         options = _build_options(entry)
@@ -234,6 +234,8 @@ def _build_options(entry: Field) -> dict[str, Any]:
         return {"choices": flag.allowed, "help": shown}
     kind = flag.allowed if isinstance(flag.allowed, type) else take(flag.allowed)
     options = {"type": kind, "help": shown, "metavar": flag.metavar}
+    if flag.several:
+        options |= {"nargs": "+"}
     if flag.bare is not None:
         options |= {"nargs": "?", "const": flag.bare}
     return options
@@ -246,6 +248,7 @@ def take_recipe(args: argparse.Namespace) -> Recipe:
         ValueError: flags exclude or need each other.
     """
     given = {e.name: getattr(args, e.name) for e in fields(Recipe) if e.name in args}
+    given = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
     return Recipe(**{**RECIPES[args.recipe], **given})
 
 
@@ -281,7 +284,17 @@ def add_keeping_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="at the end write figures/RUN_report.html, as report.py does",
     )
-    for name, what in (("out_dir", "histories"), ("checkpoints_dir", "checkpoints")):
+    group.add_argument(
+        "--whole",
+        action="store_true",
+        help="with --tune other than all: checkpoints hold the frozen weights, too, "
+        "not only their hash",
+    )
+    for name, what in (
+        ("out_dir", "histories"),
+        ("checkpoints_dir", "checkpoints"),
+        ("features_dir", "features that --tune head computes once and keeps"),
+    ):
         group.add_argument(
             f"--{name.replace('_', '-')}",
             type=Path,

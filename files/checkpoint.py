@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from files.bounds import COUNT_OR_NONE, SHARE, Bounds
+from files.bounds import COUNT_OR_NONE, SHARE, Bounds, Words
 from files.names import CLASS_NAMES
 from files.provenance import get_versions
 from files.tensors import guess_network, load_tensors
@@ -32,7 +32,7 @@ class _Pair:
         return "a list of two numbers"
 
 
-def _entry(default: Any, allowed: Bounds | _Pair | type) -> Any:
+def _entry(default: Any, allowed: Bounds | Words | _Pair | type) -> Any:
     """Declare an entry: its default, None for unknown, and what a file may hold."""
     metadata = {"allowed": allowed}
     if isinstance(default, dict | list):
@@ -70,6 +70,10 @@ class CheckpointRecord:
         threshold: the least P(fake) that is called fake; None if none was chosen.
         threshold_policy: how it was chosen.
         reliability: rows of `metrics.calibration.ScoreNeighbours`.
+        licence: of the weights that it started from; '' if unknown.
+        tune, features, hidden, rank: what was trained, as `tuning.Tuning` has them.
+        backbone_sha256: of the weights that it started from, which the file does not
+            hold where they are frozen; '' if it holds all.
     """
 
     model_name: str = _entry("", str)
@@ -95,6 +99,12 @@ class CheckpointRecord:
     threshold: float | None = _entry(None, THRESHOLDS)
     threshold_policy: str = _entry("", str)
     reliability: list[list[float]] = _entry([], list)
+    licence: str = _entry("", str)
+    tune: str = _entry("all", Words("all|head|norms|lora", "all, head, norms or lora"))
+    features: list[str] = _entry([], list)
+    hidden: int = _entry(0, Bounds(0, 65536, int))
+    rank: int = _entry(0, Bounds(0, 4096, int))
+    backbone_sha256: str = _entry("", Words("[0-9a-f]{64}|", "a SHA-256"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is known, as plain values for a file."""

@@ -9,6 +9,7 @@ from files.bounds import (
     COUNT_OR_NONE,
     DATASET_NAME,
     INNER_SHARE,
+    LAYER_NAME,
     PROPER_SHARE,
     RUN_NAME,
     SEED,
@@ -29,7 +30,18 @@ MOST_WARMUP_STEPS = 100
 # Batch norm's running averages lag in an epoch with fewer steps.
 FEW_STEPS, BN_BATCHES = 100, 12
 RATE = Bounds(0, 1000, above=True)
-GROUPS = {"recipe": "recipe", "more": "beyond the published recipe"}
+GROUPS = {
+    "recipe": "recipe",
+    "tune": "few trained weights",
+    "more": "beyond the published recipe",
+}
+# Fields that say how steps are taken; a head is fitted to convergence without them.
+OF_STEPS = (
+    *("lr", "momentum", "lr_schedule", "warmup", "weight_decay", "recalibrate_bn"),
+    *("cutmix", "grad_clip", "compile"),
+)
+# Fields that need a value of `tune`.
+OF_TUNING = {"features": "head", "hidden": "head", "rank": "lora", "layer_decay": "all"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ class Flag:
         group: its heading in the help, a key of `GROUPS`; '' for the general ones.
         default_words: the default in words, where it is computed.
         bare: the value of a flag that is given without one; None: it needs one.
+        several: it takes several values, which are kept as a tuple.
     """
 
     help: str
@@ -53,9 +66,14 @@ class Flag:
     group: str = "recipe"
     default_words: str = ""
     bare: float | None = None
+    several: bool = False
 
     def fits(self, value: object) -> bool:
         """Say whether a value of the field, other than None, may be given."""
+        if self.several:
+            return (
+                type(value) is tuple and value and all(v in self.allowed for v in value)
+            )
         if isinstance(self.allowed, type):
             return isinstance(value, self.allowed)
         return value in self.allowed
@@ -115,16 +133,57 @@ class Recipe:
         "N",
         ("-e",),
     )
-    optimizer: str = _flag("Adam", "optimizer", OPTIMIZER_NAMES, None, ("-o",))
+    optimizer: str = _flag(
+        None,
+        "optimizer; LBFGS is what fits a head, with --tune head",
+        OPTIMIZER_NAMES,
+        None,
+        ("-o",),
+        default_words="Adam; LBFGS with --tune head",
+    )
     momentum: float = _flag(0.0, "momentum of SGD; Adam has its own", PROPER_SHARE, "M")
     weights: Path | None = _flag(
         None,
-        "ImageNet weights to start from; else the cache, else a download",
+        "weights to start from; else the network's own: the cache, else a download",
         Path,
         "FILE",
     )
-    from_scratch: bool = _flag(
-        False, "start from random weights, without ImageNet's", bool
+    from_scratch: bool = _flag(False, "start from random weights", bool)
+    tune: str = _flag(
+        "all",
+        "what is trained: all weights; head: a new one on features of the frozen "
+        "network, which are computed once and kept; norms: the normalisation layers "
+        "and the head; lora: low-rank changes of linear layers, and the head",
+        ("all", "head", "norms", "lora"),
+        group="tune",
+    )
+    features: tuple[str, ...] | None = _flag(
+        None,
+        "with --tune head: the layers of the network that the head reads, such as "
+        "block8; auto compares them on validation",
+        LAYER_NAME,
+        "LAYER",
+        group="tune",
+        default_words="auto",
+        several=True,
+    )
+    hidden: int = _flag(
+        0,
+        "with --tune head: units of a hidden layer; 0: the head is linear",
+        Bounds(0, 65536, int),
+        "UNITS",
+        group="tune",
+    )
+    rank: int = _flag(
+        8, "with --tune lora: of the changes", Bounds(1, 4096, int), "R", group="tune"
+    )
+    layer_decay: float = _flag(
+        1.0,
+        "with --tune all: each block of the network learns at this share of the rate "
+        "of the block above it",
+        Bounds(0, 1, above=True),
+        "SHARE",
+        group="tune",
     )
     lr_schedule: str = _flag(
         "constant",
@@ -235,12 +294,30 @@ class Recipe:
                     f"{spell(entry)} must be {flag.describe_allowed()}, "
                     f"got {value!r:.60}"
                 )
+        if self.optimizer is None:
+            chosen = "LBFGS" if self.tune == "head" else "Adam"
+            object.__setattr__(self, "optimizer", chosen)
+        self._check_tuning()
         if self.fpr_confidence is not None and not self.max_fpr:
             raise ValueError("--fpr-confidence goes with --max-fpr above 0")
         if self.face_landmarks and not self.self_blend:
             raise ValueError("--face-landmarks goes with --self-blend")
         if self.weights and self.from_scratch:
             raise ValueError("--weights and --from-scratch exclude each other")
+
+    def _check_tuning(self) -> None:
+        """Raise ValueError if flags have no effect with what is trained."""
+        if (self.optimizer == "LBFGS") != (self.tune == "head"):
+            raise ValueError("--tune head and -o LBFGS go together")
+        changed = {e.name for e in fields(self) if getattr(self, e.name) != e.default}
+        for name, how in OF_TUNING.items():
+            if name in changed and self.tune != how:
+                raise ValueError(f"{_spell(name)} goes with --tune {how}")
+        if self.tune == "head" and (given := changed.intersection(OF_STEPS)):
+            raise ValueError(
+                f"{_spell(min(given))} does not go with --tune head: the head is "
+                "fitted to convergence, an epoch being one more view of each image"
+            )
 
     @property
     def splits_without_fakes(self) -> tuple[str, ...]:
@@ -254,12 +331,16 @@ class Recipe:
         small sets, in a plain loop as well (docs/results.md). Growing ones over an
         epoch, at most 100, keep it alive and cost a large set hardly anything.
         """
+        if self.tune == "head":
+            return 0
         if self.warmup is None:
             return min(MOST_WARMUP_STEPS, steps_an_epoch)
         return self.warmup
 
     def count_bn_batches(self, steps_an_epoch: int) -> int:
         """Return on how many batches batch norm's statistics are measured again."""
+        if self.tune == "head":
+            return 0
         if self.recalibrate_bn is None:
             return BN_BATCHES if steps_an_epoch < FEW_STEPS else 0
         return self.recalibrate_bn
@@ -267,7 +348,9 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values; of a weights file the name alone."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {**values, "weights": self.weights and self.weights.name}
+        features = None if self.features is None else list(self.features)
+        weights = self.weights and self.weights.name
+        return {**values, "weights": weights, "features": features}
 
     @classmethod
     def from_untrusted(cls, flags: Mapping[str, Any]) -> "Recipe":
@@ -279,6 +362,8 @@ class Recipe:
         known = {e.name: flags[e.name] for e in fields(cls) if e.name in flags}
         if isinstance(known.get("weights"), str):
             known["weights"] = Path(known["weights"])
+        if isinstance(known.get("features"), list):
+            known["features"] = tuple(known["features"])
         return cls(**known)
 
     def format_command(self, *more: object) -> str:
@@ -295,6 +380,8 @@ class Recipe:
             word = flag.short[0] if flag.short else spell(entry)
             if flag.allowed is bool:
                 words.append(word)
+            elif flag.several:
+                words += [word, *value]
             elif str(value).startswith("-"):  # argparse would take it for a flag
                 words.append(f"{word}={value}")
             else:
@@ -304,7 +391,11 @@ class Recipe:
 
 def spell(entry: Field) -> str:
     """Return a field's long flag."""
-    return f"--{entry.name.replace('_', '-')}"
+    return _spell(entry.name)
+
+
+def _spell(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 _ON_FEW_IMAGES = {"model": "XceptionBased", "lr_schedule": "cosine", "warmup": 20}
@@ -317,6 +408,14 @@ RECIPES: dict[str, dict[str, Any]] = {
         **_ON_FEW_IMAGES,
         "lr": 2e-4,
         "epochs": 20,
+        "augment": "robust",
+        "self_blend": 0.5,
+    },
+    "probe": {
+        "model": "XceptionBased",
+        "tune": "head",
+        "features": ("block8",),
+        "epochs": 3,
         "augment": "robust",
         "self_blend": 0.5,
     },
@@ -334,6 +433,8 @@ class Keeping:
         skip_bad_images: leave unreadable images out and record them.
         resume: go on from the last snapshot of the same recipe.
         checkpoint_minutes: between snapshots within an epoch; 0 for none.
+        features_dir: folder of the features that are kept.
+        whole: checkpoints hold the frozen weights, too.
     """
 
     out_dir: Path = OUT_DIR
@@ -342,6 +443,8 @@ class Keeping:
     skip_bad_images: bool = False
     resume: bool = False
     checkpoint_minutes: float = 10.0
+    features_dir: Path = Path("features")
+    whole: bool = False
 
     def name_files(self, recipe: Recipe) -> RunPaths:
         """Return where the files of such a run are."""

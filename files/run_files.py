@@ -6,7 +6,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from files.atomic import remove_leftovers
 from files.checkpoint import FORMAT_VERSION, CheckpointRecord, show
 from files.history import check_run, load_history, save_run
 from files.names import RunPaths
+from files.recipe import Recipe
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
 
@@ -54,6 +55,7 @@ class RunFiles:
         calibrate: from validation's logits (N, 2) and labels (N,) to the entries of the
             record that follow from them, such as a threshold.
         say: prints a line.
+        left_out: names of the tensors that checkpoints do not hold, but the hash of.
 
     Attributes:
         best: the record of the best epoch; None before the first.
@@ -67,6 +69,7 @@ class RunFiles:
         record: CheckpointRecord,
         calibrate: Callable[[torch.Tensor, torch.Tensor], dict[str, Any]],
         say: Callable[[str], None] = print,
+        left_out: Collection[str] = (),
     ) -> None:
         self.paths = paths
         self.run = {"run_id": uuid.uuid4().hex, **run}
@@ -75,6 +78,7 @@ class RunFiles:
         self.kept: dict[Path, Path] = {}
         self._calibrate = calibrate
         self._say = say
+        self._left_out = left_out
         self._interval_s = 0.0
         self._saved_at = self._epoch_began = time.monotonic()
         self._signal = 0
@@ -136,6 +140,11 @@ class RunFiles:
             raise ValueError(
                 f"cannot resume from {path}: the dataset's files are not those with "
                 "which the run started; repeat its --data-root"
+            )
+        if snapshot.get("backbone_sha256", "") != self.record.backbone_sha256:
+            raise ValueError(
+                f"cannot resume from {path}: the run started from other weights; "
+                "repeat its --weights"
             )
         try:
             self._take_over(snapshot, trainer)
@@ -233,7 +242,9 @@ class RunFiles:
     def _save_checkpoint(self, trainer: Any) -> None:
         """Save the model as the best checkpoint."""
         if distributed.is_main():
-            checkpoint = {"model": trainer.model.state_dict(), **self.best.to_dict()}
+            state = trainer.model.state_dict()
+            kept = {n: value for n, value in state.items() if n not in self._left_out}
+            checkpoint = {"model": kept, **self.best.to_dict()}
             save_tensors(checkpoint, self.paths.checkpoint)
 
     def _save_history(self, trainer: Any) -> None:
@@ -347,11 +358,12 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
 def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) -> None:
     """Raise ValueError if a run is to be resumed with other flags than it had.
 
-    A flag that one of both does not know is younger or older than it, and is off there.
+    A flag that one of both does not know is younger or older than it, and has its
+    default there, or is off.
     """
-    different = []
+    different, defaults = [], Recipe().to_dict()
     for name in dict.fromkeys([*given, *map(str, stored)]):
-        was, now = stored.get(name), given.get(name)
+        was, now = (flags.get(name, defaults.get(name)) for flags in (stored, given))
         is_on = was or now or (name in stored and name in given)
         is_same = type(was) is type(now) and was == now
         if name not in MAY_CHANGE and is_on and not is_same:

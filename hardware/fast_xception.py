@@ -1,7 +1,8 @@
 """Xception whose layers between the matrix products run fused where possible."""
 
 import warnings
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -30,23 +31,34 @@ class FastXception(Xception):
 
     Attributes:
         fuse: whether to fuse where possible.
+        BLOCKS: their names.
 
     Source: F. Chollet, Xception, CVPR 2017, figure 5.
     """
 
     fuse = True
+    BLOCKS = tuple(f"block{number}" for number in range(1, 13))
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (N, classes) of images (N, 3, H, W)."""
-        if not (self.fuse and fit(images) and self._is_whole()):
+        if not self.can_fuse(images):
             return super().forward(images)
-        features = norm_relu(self.conv1(images), self.bn1)
-        features = norm_relu(self.conv2(features), self.bn2)
-        for number in range(1, 13):
-            features = _run_block(self.get_submodule(f"block{number}"), features)
+        _, features = deque(self.run_blocks(images), maxlen=1).pop()
         tail = (self.conv3, self.bn3, self.relu, self.conv4, self.bn4, self.relu)
         features = _run_chain(tail, features)  # (N, 2048, H / 32, W / 32)
         return self.last_linear(features.mean(dim=(2, 3)))
+
+    def can_fuse(self, images: Tensor) -> bool:
+        """Say whether its layers run fused on these images."""
+        return self.fuse and fit(images) and self._is_whole()
+
+    def run_blocks(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and the output (N, C, H, W) of each block, fused."""
+        features = norm_relu(self.conv1(images), self.bn1)
+        features = norm_relu(self.conv2(features), self.bn2)
+        for name in self.BLOCKS:
+            features = _run_block(self.get_submodule(name), features)
+            yield name, features
 
     def _is_whole(self) -> bool:
         """Say whether all layers are Xception's own, in float32 and without hooks."""

@@ -21,6 +21,7 @@ from loading.batches import name_sample
 from metrics import compute_fake_scores, compute_logit_differences
 from metrics.calibration import ScoreNeighbours, check_neighbours
 from metrics.likelihood_ratios import LlrCalibration
+from models import Layout
 from scores import LOGIT_DIFFERENCE, ScoreSet
 from trainer import Batches, compute_logits
 
@@ -59,6 +60,7 @@ class Detector:
         record: what its checkpoint says; the defaults where there is none.
         path: of the checkpoint; None where there is none.
         layer: whose activations class activation maps weigh.
+        layout: how the network's layers arrange their activations.
 
     Raises:
         ValueError: the record's rows of like scores are not what they should be.
@@ -69,6 +71,7 @@ class Detector:
     record: CheckpointRecord = field(default_factory=CheckpointRecord)
     path: Path | None = None
     layer: str = "conv3"
+    layout: Layout = field(default_factory=Layout)
 
     def __post_init__(self) -> None:
         check_neighbours(self.record.reliability)

@@ -1,1 +1,27 @@
-"""What of a network is trained; start at `probe.py`."""
+"""What of a network is trained: all, or little beside weights that stay frozen.
+
+`tune.py`: which weights are trained; start there. `backbones.py`: the frozen ones, found
+by their hash. `probe.py`: a head on what layers of a network make of images.
+`features.py`: this kept in files. `fitting.py`: the head that fits it best.
+`head_trainer.py`: the epochs of a training that does both.
+"""
+
+from tuning.backbones import hash_start, keep_start, load_start, select_start
+from tuning.head_trainer import HeadTrainer
+from tuning.probe import Probe, list_stages
+from tuning.tune import Tuning, group_by_depth, list_frozen, merge_low_ranks, tune
+
+__all__ = [
+    "HeadTrainer",
+    "Probe",
+    "Tuning",
+    "group_by_depth",
+    "hash_start",
+    "keep_start",
+    "list_frozen",
+    "list_stages",
+    "load_start",
+    "merge_low_ranks",
+    "select_start",
+    "tune",
+]

@@ -1,0 +1,169 @@
+"""Fit a head to features, to convergence, its penalty chosen on validation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tuning.probe import Head
+
+PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)  # on half the squared weights' sum
+MOST_STEPS = 200  # of a fit, each with its line search
+CHUNK = 16384  # rows that are in memory at a time
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a head was fitted.
+
+    Attributes:
+        penalty: that was chosen, one of `PENALTIES`.
+        val_loss: mean cross-entropy on validation, nats.
+    """
+
+    penalty: float
+    val_loss: float
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Features of images, in views of the same images, and their labels.
+
+    Attributes:
+        views: of float32 (N, F) each.
+        labels: int64 (N,).
+    """
+
+    views: Sequence[np.ndarray]
+    labels: np.ndarray
+
+    def select(self, columns: slice) -> "Examples":
+        """Return the same with some of the features."""
+        return replace(self, views=[view[:, columns] for view in self.views])
+
+    def list_chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield features (n, F) and labels (n,), `CHUNK` rows or fewer at a time."""
+        for view in self.views:
+            for start in range(0, len(view), CHUNK):
+                part = slice(start, start + CHUNK)
+                yield torch.from_numpy(view[part]), torch.from_numpy(self.labels[part])
+
+
+def fit_head(
+    head: Head,
+    train: Examples,
+    val: Examples,
+    class_weights: Tensor | None = None,
+    *,
+    seed: int = 0,
+) -> Fit:
+    """Fit a head, and leave it with the penalty that suits validation best.
+
+    Args:
+        head: its parameters and its standardisation are replaced.
+        train: what it is fitted to.
+        val: on which the penalty is chosen.
+        class_weights: of the loss, float (2,).
+        seed: of the weights from which a hidden layer starts.
+
+    The training minimises the mean cross-entropy plus half the penalty times the
+    squared weights' sum; the penalty is the one with the least cross-entropy on
+    validation.
+
+    Raises:
+        FloatingPointError: features are not finite.
+
+    Source: Nocedal and Wright, Numerical Optimization, 2006, algorithm 7.5 (L-BFGS),
+        with a line search by the strong Wolfe conditions, of torch.
+    """
+    _standardise(head, train)
+    best, state = None, {}
+    _start(head, seed)
+    for penalty in PENALTIES:  # each starts from the last, stronger one's weights
+        _minimise(head, train, class_weights, penalty)
+        with torch.no_grad():
+            loss = _compute_loss(head, val, class_weights, backward=False)
+        if best is None or loss < best.val_loss:
+            state = {name: value.clone() for name, value in head.state_dict().items()}
+            best = Fit(penalty, loss)
+    head.load_state_dict(state)
+    return best
+
+
+def _start(head: Head, seed: int) -> None:
+    with torch.no_grad():
+        head.first.bias.zero_()
+        head.first.weight.zero_()
+        if head.hidden:
+            generator = torch.Generator().manual_seed(seed)
+            for layer in (head.first, head.last):
+                scale = layer.weight.shape[1] ** -0.5
+                values = torch.randn(layer.weight.shape, generator=generator)
+                layer.weight.copy_(scale * values)
+            head.last.bias.zero_()
+
+
+def _standardise(head: Head, examples: Examples) -> None:
+    """Set the head's mean and scale, by which features have mean 0 and deviation 1."""
+    num, sums, squares = 0, 0, 0
+    for features, _ in examples.list_chunks():
+        values = features.double()
+        num, sums = num + len(values), sums + values.sum(dim=0)
+        squares = squares + values.square().sum(dim=0)
+    mean = sums / num
+    deviation = (squares / num - mean.square()).clamp(min=0).sqrt()
+    if not deviation.isfinite().all():
+        raise FloatingPointError(
+            "the network gives features that are not finite: its weights are of no use"
+        )
+    is_constant = deviation <= 1e-6 * mean.abs() + 1e-12
+    with torch.no_grad():
+        head.mean.copy_(mean)
+        head.scale.copy_(torch.where(is_constant, 0.0, 1 / deviation))
+
+
+def _minimise(
+    head: Head, train: Examples, class_weights: Tensor | None, penalty: float
+) -> None:
+    optimizer = torch.optim.LBFGS(
+        head.parameters(),
+        max_iter=MOST_STEPS,
+        history_size=20,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-9,
+        line_search_fn="strong_wolfe",
+    )
+
+    def compute() -> float:
+        optimizer.zero_grad()
+        loss = _compute_loss(head, train, class_weights, backward=True)
+        weights = [p for name, p in head.named_parameters() if name.endswith("weight")]
+        cost = penalty / 2 * sum(w.square().sum() for w in weights)
+        cost.backward()
+        return loss + cost.item()
+
+    optimizer.step(compute)
+
+
+def _compute_loss(
+    head: Head, examples: Examples, class_weights: Tensor | None, *, backward: bool
+) -> float:
+    """Return the mean cross-entropy, and add its gradient if asked to."""
+    device = head.mean.device
+    weights = torch.ones(2) if class_weights is None else class_weights.cpu()
+    total = float(weights[torch.from_numpy(examples.labels)].double().sum())
+    total *= len(examples.views)
+    loss = 0.0
+    for features, labels in examples.list_chunks():
+        logits = head(features.to(device))
+        part = F.cross_entropy(
+            logits, labels.to(device), weights.to(device), reduction="sum"
+        )
+        part = part / total
+        if backward:
+            part.backward()
+        loss += part.item()
+    return loss

@@ -1,0 +1,202 @@
+"""Train a probe: each epoch sees the images in one more view, and fits the head."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hardware import Precision, distributed
+from loading import BatchLoader
+from metrics import compute_delong_interval, compute_logit_differences
+from trainer import Totals, Trainer, evaluation_mode
+from tuning.features import KeptFeatures, hash_files
+from tuning.fitting import Examples, Fit, fit_head
+from tuning.probe import Head, Probe
+
+
+class HeadTrainer(Trainer):
+    """Train the head of a probe on features that are computed once and kept.
+
+    In an epoch the features of one more view of each training image are computed,
+    unless they are kept already, and the head is fitted to all views so far. A run with
+    the same images, weights and augmentation finds them in the folder.
+
+    Args:
+        probe: on its device.
+        loaders: as `Trainer` has them, of `BatchLoader`s.
+        folder: of the kept features.
+        backbone: hash of the backbone's weights, on which the features depend.
+        criterion, precision: as `Trainer` has them.
+        seed: of a hidden layer's first weights.
+
+    Attributes:
+        fit: of the last epoch; None before the first.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        loaders: Mapping[str, BatchLoader],
+        *,
+        folder: Path,
+        backbone: str,
+        criterion: nn.Module | None = None,
+        precision: Precision | None = None,
+        seed: int = 0,
+    ) -> None:
+        optimizer = torch.optim.LBFGS(probe.head.parameters())
+        super().__init__(
+            probe, optimizer, loaders, criterion=criterion, precision=precision
+        )
+        self.fit: Fit | None = None
+        self._folder, self._backbone, self._seed = folder, backbone, seed
+        self._files = {split: hash_files(b.dataset) for split, b in loaders.items()}
+
+    def train_one_epoch(self) -> tuple[float, float]:
+        """Compute one more view of the training images, and fit the head.
+
+        Returns:
+            Mean loss and accuracy in percent of the fitted head, over all views.
+
+        Raises:
+            FloatingPointError: a feature is not finite.
+        """
+        views = [self._compute("train", view) for view in range(self.epoch + 1)]
+        labels = self.loaders["train"].dataset.get_labels()
+        train = Examples([view.rows for view in views], labels)
+        val = self._read("val")
+        weights = getattr(self.criterion, "weight", None)
+        self.fit = fit_head(self.model.head, train, val, weights, seed=self._seed)
+        self.totals = Totals()
+        if distributed.is_main():  # all processes have fitted the same
+            loss, accuracy, _ = self._measure(train)
+            num = len(labels) * len(views)
+            self.totals.add(loss, round(accuracy * num / 100), num)
+        self.epoch += 1
+        self.last_loss = None
+        self.after_batch(self)  # where nothing was computed, this is its first chance
+        return self.totals.compute_means()
+
+    def evaluate_model_on_dataloader(
+        self, dataloader: BatchLoader, what: str = "evaluate"
+    ) -> tuple[float, float]:
+        """Measure the head on the features of a split.
+
+        Args: as `Trainer` has them; the loader must be one of its own.
+        """
+        split = next(s for s, known in self.loaders.items() if known is dataloader)
+        self.last_loss = None
+        examples = self._read(split, what)
+        loss, accuracy, logits = self._measure(examples)
+        self.logits, self.labels = logits, torch.from_numpy(examples.labels)
+        return loss, accuracy
+
+    def compare_layers(self) -> dict[str, tuple[Fit, float]]:
+        """Fit a head to each layer alone, in the first view of the training images.
+
+        Returns:
+            By layer how its head was fitted, and the AUC on validation.
+        """
+        train, val = self._read("train"), self._read("val")
+        weights = getattr(self.criterion, "weight", None)
+        ends = np.cumsum([0, *self.model.widths]).tolist()
+        found = {}
+        for layer, start, end in zip(self.model.layers, ends, ends[1:], strict=True):
+            columns = slice(start, end)
+            head = Head(end - start, self.model.head.hidden).to(self.device)
+            fit = fit_head(
+                head,
+                train.select(columns),
+                val.select(columns),
+                weights,
+                seed=self._seed,
+            )
+            *_, logits = self._measure(val.select(columns), head)
+            scores = compute_logit_differences(logits)
+            found[layer] = fit, compute_delong_interval(val.labels, scores)[0]
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that training depends on, without the frozen weights."""
+        state = super().state_dict()
+        return {**state, "model": self.model.head.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was called."""
+        head = {f"head.{name}": value for name, value in state["model"].items()}
+        super().load_state_dict({**state, "model": {**self.model.state_dict(), **head}})
+
+    def rehearse(self) -> None:
+        """Do nothing: no step depends on an earlier one."""
+
+    def _read(self, split: str, what: str = "") -> Examples:
+        batches = self.loaders[split]
+        kept = self._compute(split, 0, what)
+        return Examples([kept.rows], batches.dataset.get_labels())
+
+    def _compute(self, split: str, view: int, what: str = "") -> KeptFeatures:
+        """Return the features of a split, after computing those that are not kept."""
+        batches = self.loaders[split]
+        kept = KeptFeatures(
+            self._folder,
+            self._describe(split, view),
+            (len(batches.dataset), self.model.head.mean.numel()),
+        )
+        if batches.training:
+            batches.load_state_dict({"epoch": view, "batch": 0})
+        done = [bool(kept.done[i].all()) for i, _ in batches.list_batches()]
+        # All processes take the same number of batches.
+        first = -distributed.maximum([-(*done, False).index(False)])[0]
+        if first < len(batches):
+            batches.batch = first if batches.training else 0
+            what = (
+                what or f"features of {split}" + f", view {view + 1}" * batches.training
+            )
+            with evaluation_mode(self.model), torch.no_grad():
+                for images, _ in self._watch(batches, what, done=batches.batch):
+                    with self.precision.autocast():
+                        features = self.model.compute_features(images)
+                    kept.put(batches.batch_indices, features.float().cpu().numpy())
+        elif batches.training:
+            batches.load_state_dict({"epoch": view + 1, "batch": 0})
+        distributed.maximum([0])  # until all processes have written theirs
+        if not kept.is_whole:
+            raise OSError(
+                f"{kept.path} lacks features: several processes need a folder that "
+                "they share"
+            )
+        return kept
+
+    def _describe(self, split: str, view: int) -> dict[str, Any]:
+        """Return all that the features of a split depend on."""
+        batches = self.loaders[split]
+        is_changed = batches.is_changed or batches.augmentation.style != "none"
+        return {
+            "files": self._files[split],
+            "backbone": self._backbone,
+            "layers": list(self.model.layers),
+            "preprocessing": batches.preprocessing.to_dict(),
+            "precision": self.precision.name,
+            "device": self.device.type,
+            "augmentation": asdict(batches.augmentation) if is_changed else None,
+            "seed": batches.seed if is_changed else None,
+            "view": view if is_changed else 0,
+        }
+
+    def _measure(
+        self, examples: Examples, head: Head | None = None
+    ) -> tuple[float, float, Tensor]:
+        """Return a head's mean loss, accuracy in percent, and logits (N, 2)."""
+        head = head or self.model.head
+        with torch.no_grad():
+            logits = torch.cat(
+                [head(f.to(self.device)) for f, _ in examples.list_chunks()]
+            )
+        labels = torch.from_numpy(np.tile(examples.labels, len(examples.views)))
+        loss = self.criterion(logits, labels.to(self.device)).item()
+        num_correct = int((logits.cpu().argmax(dim=1) == labels).sum())
+        return loss, 100 * num_correct / len(labels), logits.float().cpu()

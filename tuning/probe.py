@@ -1,0 +1,201 @@
+"""A small head on what the layers of a frozen network make of an image."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models import Layout, SteadyLinear, steady_linear
+
+MOST_CANDIDATES = 12  # layers that are compared
+
+
+class Head(nn.Module):
+    """A linear layer, or a perceptron with one hidden layer, on features (N, F).
+
+    Args:
+        width: F.
+        hidden: units of the hidden layer; 0: there is none.
+
+    Attributes:
+        mean, scale: float32 (F,); features are taken less `mean`, times `scale`.
+    """
+
+    def __init__(self, width: int, hidden: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.first = nn.Linear(width, hidden or 2)
+        self.last = SteadyLinear(hidden, 2) if hidden else nn.Identity()
+        self.hidden = hidden
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute logits (N, 2) of features float32 (N, F)."""
+        # The same as standardised features times the weights, without a copy of them.
+        weight = self.first.weight * self.scale
+        outputs = steady_linear(features, weight, self.first.bias - weight @ self.mean)
+        return self.last(F.relu(outputs)) if self.hidden else outputs
+
+
+class Probe(nn.Module):
+    """A frozen network with a new head on some of its layers.
+
+    The network runs in evaluation mode, whatever the mode, and only as far as the last
+    of these layers.
+
+    Args:
+        backbone: from images (N, 3, S, S); its parameters are frozen.
+        layers: names of its modules, in the order in which they are computed.
+        layout: how they arrange their activations.
+        size: S.
+        hidden: as `Head` has it.
+
+    Attributes:
+        widths: how many features come of each layer.
+
+    Raises:
+        ValueError: a layer is not there, is not computed, or gives no map or tokens.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        layers: Sequence[str],
+        layout: Layout,
+        size: int,
+        hidden: int = 0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone.requires_grad_(False).eval()
+        self.layers, self.layout = tuple(layers), layout
+        known = dict(backbone.named_modules())
+        if unknown := [name for name in layers if not name or name not in known]:
+            raise ValueError(
+                f"there is no layer {unknown[0]!r:.60}; choose from "
+                f"{', '.join(list_stages(backbone, size))}"
+            )
+        with torch.no_grad():
+            parts = self._pool_layers(torch.zeros(1, 3, size, size))
+        self.widths = [part.shape[1] for part in parts]
+        self.head = Head(sum(self.widths), hidden)
+
+    def train(self, mode: bool = True) -> "Probe":
+        """Set the head's mode; the backbone stays in evaluation mode."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute logits (N, 2), real first, of images (N, 3, S, S)."""
+        features = self.compute_features(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return self.head(features)
+
+    def compute_features(self, images: Tensor) -> Tensor:
+        """Return what the head reads, float32 (N, F).
+
+        Of each layer the mean and the deviation of each channel over all places, and of
+        a transformer's first token, if it has one that is no place, each channel.
+        """
+        return torch.cat(self._pool_layers(images), dim=1)
+
+    def _pool_layers(self, images: Tensor) -> list[Tensor]:
+        pooled = []
+        for output in run_layers(self.backbone, self.layers, images):
+            if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+                raise ValueError(
+                    f"the layers {', '.join(self.layers)} do not all give maps or "
+                    "tokens"
+                )
+            places = self.layout.to_maps(output).flatten(2).float()  # (N, C, places)
+            # Where all places are equal a deviation has no gradient.
+            deviation = (places.var(dim=2, correction=0) + 1e-12).sqrt()
+            parts = [places.mean(dim=2), deviation]
+            if output.ndim == 3 and self.layout.num_prefix:
+                parts.append(output[:, 0].float())
+            pooled.append(torch.cat(parts, dim=1))
+        return pooled
+
+
+class _EnoughError(Exception):
+    """Ends a forward pass whose remaining layers nobody needs."""
+
+
+def run_layers(
+    network: nn.Module, layers: Sequence[str], images: Tensor
+) -> list[Tensor]:
+    """Return what layers of a network give for images, and run no further.
+
+    Raises:
+        ValueError: a layer is not computed.
+    """
+    found: dict[str, Tensor] = {}
+    blocks = getattr(network, "run_blocks", None)  # only FastXception has it
+    if blocks and network.can_fuse(images) and set(layers) <= set(network.BLOCKS):
+        for name, output in blocks(images):
+            if name in layers:
+                found[name] = output
+            if len(found) == len(layers):
+                break
+        return [found[name] for name in layers]
+
+    def keep(name: str, output: Tensor) -> None:
+        found.setdefault(name, output)
+        if len(found) == len(set(layers)):
+            raise _EnoughError
+
+    handles = [
+        network.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: keep(name, output)
+        )
+        for name in layers
+    ]
+    try:
+        network(images)
+    except _EnoughError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    if missing := [name for name in layers if name not in found]:
+        raise ValueError(f"the layer {missing[0]} is not computed")
+    return [found[name] for name in layers]
+
+
+def list_stages(network: nn.Module, size: int) -> list[str]:
+    """Return the layers on which a probe may be tried, in the order of computation.
+
+    They are the network's blocks, or its convolutions if it has no blocks: at most
+    `MOST_CANDIDATES`, evenly chosen, the last one among them.
+    """
+    names = list(_list_blocks(network)) or [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    order: list[str] = []
+    handles = [
+        network.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: (
+                order.append(name) if getattr(output, "ndim", 0) in (3, 4) else None
+            )
+        )
+        for name in names
+    ]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, size, size))
+    for handle in handles:
+        handle.remove()
+    order = list(dict.fromkeys(order))
+    step = max(1, -(-len(order) // MOST_CANDIDATES))
+    return order[::-1][::step][::-1]
+
+
+def _list_blocks(network: nn.Module, prefix: str = "") -> Iterator[str]:
+    """Yield the names of modules made of others, those of lists one by one."""
+    for name, child in network.named_children():
+        if isinstance(child, nn.Sequential | nn.ModuleList):
+            yield from _list_blocks(child, f"{prefix}{name}.")
+        elif any(True for _ in child.children()):
+            yield f"{prefix}{name}"
