@@ -1,8 +1,8 @@
 """What of a network is trained: all, or little beside weights that stay frozen.
 
-`tune.py`: which weights are trained; start there. `backbones.py`: the frozen ones, found
-by their hash. `probe.py`: a head on what layers of a network make of images.
-`features.py`: this kept in files. `fitting.py`: the head that fits it best.
+`tune.py`: which weights are trained; start there. `backbones.py`: the frozen ones and
+their hash. `probe.py`: a head on what layers of a network make of an image.
+`features.py`: this, kept in files. `fitting.py`: the head that fits it best.
 `head_trainer.py`: the epochs of a training that does both.
 """
 
