@@ -267,7 +267,7 @@ def build_trainer(
     model: nn.Module,
     datasets: Splits,
     compute: Compute,
-    keeping: Keeping,
+    keeping: Keeping | None = None,
     frozen: str = "",
 ) -> Trainer:
     """Put together what trains; `frozen` is the hash of a probe's frozen weights."""
@@ -278,7 +278,7 @@ def build_trainer(
         return HeadTrainer(
             model,
             loaders,
-            folder=keeping.features_dir,
+            folder=(keeping or Keeping()).features_dir,
             backbone=frozen,
             criterion=criterion,
             precision=compute.precision,

@@ -71,7 +71,8 @@ class CheckpointRecord:
         threshold_policy: how it was chosen.
         reliability: rows of `metrics.calibration.ScoreNeighbours`.
         licence: of the weights that it started from; '' if unknown.
-        tune, features, hidden, rank: what was trained, as `tuning.Tuning` has them.
+        tune, features, hidden, rank: what was trained, as `tuning.Tuning` has them;
+            '' is all.
         backbone_sha256: of the weights that it started from, which the file does not
             hold where they are frozen; '' if it holds all.
     """
@@ -100,10 +101,10 @@ class CheckpointRecord:
     threshold_policy: str = _entry("", str)
     reliability: list[list[float]] = _entry([], list)
     licence: str = _entry("", str)
-    tune: str = _entry("all", Words("all|head|norms|lora", "all, head, norms or lora"))
+    tune: str = _entry("", Words("head|norms|lora", "head, norms or lora"))
     features: list[str] = _entry([], list)
-    hidden: int = _entry(0, Bounds(0, 65536, int))
-    rank: int = _entry(0, Bounds(0, 4096, int))
+    hidden: int | None = _entry(None, Bounds(0, 65536, int))
+    rank: int | None = _entry(None, Bounds(1, 4096, int))
     backbone_sha256: str = _entry("", Words("[0-9a-f]{64}|", "a SHA-256"))
 
     def to_dict(self) -> dict[str, Any]:

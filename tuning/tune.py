@@ -14,21 +14,14 @@ from models import Network
 from tuning.backbones import list_heads
 from tuning.probe import Probe
 
-# By what `--tune` takes: what it trains.
-TUNINGS = {
-    "all": "every weight",
-    "head": "a new head on frozen features",
-    "norms": "the normalisation layers and the head",
-    "lora": "low-rank changes of the linear layers, and the head",
-}
-
 
 @dataclass(frozen=True)
 class Tuning:
     """What is trained of a network.
 
     Attributes:
-        how: one of `TUNINGS`.
+        how: all; head: a new head on features of the frozen network; norms: the
+            normalisation layers and the head; lora: low-rank changes, and the head.
         features: the layers that a head reads.
         hidden: units of the head's hidden layer; 0: it is linear.
         rank: of the low-rank changes.
@@ -43,16 +36,17 @@ class Tuning:
     def from_record(cls, record: CheckpointRecord) -> "Tuning":
         """Take it out of a checkpoint's record."""
         features = tuple(map(str, record.features))
-        return cls(record.tune, features, record.hidden, record.rank)
+        return cls(record.tune or "all", features, record.hidden or 0, record.rank or 0)
 
     def to_entries(self) -> dict[str, Any]:
-        """Return the entries of a checkpoint's record."""
+        """Return the entries of a checkpoint's record; none if all is trained."""
+        entries = {"features": list(self.features), "hidden": self.hidden}
         return {
-            "tune": self.how,
-            "features": list(self.features),
-            "hidden": self.hidden,
-            "rank": self.rank,
-        }
+            "all": {},
+            "head": {"tune": "head", **entries},
+            "norms": {"tune": "norms"},
+            "lora": {"tune": "lora", "rank": self.rank},
+        }[self.how]
 
 
 def tune(model: nn.Module, network: Network, tuning: Tuning) -> nn.Module:

@@ -18,11 +18,16 @@ NEEDS = {
     "weights": {"model": "XceptionBased"},
     "face_landmarks": {"self_blend": 0.5},
     "fpr_confidence": {"max_fpr": 0.1},
+    "features": {"tune": "head"},
+    "hidden": {"tune": "head"},
+    "rank": {"tune": "lora"},
 }
 VALUES = {
     "dataset": ["a b'$(c)", "-d", "--seed", "--run_it=now", "-1", "é"],
     "name": ["x_last_1", "-x", "--name", "_" * 60],
     "model": list(NETWORKS),
+    "features": [("auto",), ("block3", "layer4.1", "a-b")],
+    "optimizer": ["Adam", "SGD"],
     "weights": [Path("a b.pth"), Path("-w.pth"), Path("folder/w.pth")],
 }
 
