@@ -81,8 +81,11 @@ def fit_head(
     """
     _standardise(head, train)
     best, state = None, {}
-    _start(head, seed)
-    for penalty in PENALTIES:  # each starts from the last, stronger one's weights
+    for penalty in PENALTIES:
+        # A line goes on from the last, stronger penalty's; with a hidden layer that
+        # may have left nothing to go on from.
+        if best is None or head.hidden:
+            _start(head, seed)
         _minimise(head, train, class_weights, penalty)
         with torch.no_grad():
             loss = _compute_loss(head, val, class_weights, backward=False)

@@ -1,6 +1,6 @@
 """A small head on what the layers of a frozen network make of an image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -169,7 +169,7 @@ def list_stages(network: nn.Module, size: int) -> list[str]:
     They are the network's blocks, or its convolutions if it has no blocks: at most
     `MOST_CANDIDATES`, evenly chosen, the last one among them.
     """
-    names = list(_list_blocks(network)) or [
+    names = _list_blocks(network) or [
         name
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d)
@@ -192,10 +192,15 @@ def list_stages(network: nn.Module, size: int) -> list[str]:
     return order[::-1][::step][::-1]
 
 
-def _list_blocks(network: nn.Module, prefix: str = "") -> Iterator[str]:
-    """Yield the names of modules made of others, those of lists one by one."""
-    for name, child in network.named_children():
-        if isinstance(child, nn.Sequential | nn.ModuleList):
-            yield from _list_blocks(child, f"{prefix}{name}.")
-        elif any(True for _ in child.children()):
-            yield f"{prefix}{name}"
+def _list_blocks(network: nn.Module) -> list[str]:
+    """Return the names of the modules in lists, or else of those made of others."""
+    lists = (nn.Sequential, nn.ModuleList)
+    children = list(network.named_children())
+    listed = [
+        f"{name}.{number}"
+        for name, child in children
+        if isinstance(child, lists)
+        for number, part in child.named_children()
+        if any(True for _ in part.children())
+    ]
+    return listed or [n for n, child in children if any(True for _ in child.children())]
