@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,10 @@ class HeadTrainer(Trainer):
         weights = getattr(self.criterion, "weight", None)
         ends = np.cumsum([0, *self.model.widths]).tolist()
         found = {}
-        for layer, start, end in zip(self.model.layers, ends, ends[1:], strict=True):
-            columns = slice(start, end)
-            head = Head(end - start, self.model.head.hidden).to(self.device)
+        for layer, columns in zip(self.model.layers, pairwise(ends), strict=True):
+            columns = slice(*columns)
+            width = columns.stop - columns.start
+            head = Head(width, self.model.head.hidden).to(self.device)
             fit = fit_head(
                 head,
                 train.select(columns),
@@ -117,7 +119,7 @@ class HeadTrainer(Trainer):
             )
             *_, logits = self._measure(val.select(columns), head)
             scores = compute_logit_differences(logits)
-            found[layer] = fit, compute_delong_interval(val.labels, scores)[0]
+            found[layer] = fit, compute_delong_interval(scores, val.labels).auc
         return found
 
     def state_dict(self) -> dict[str, Any]:

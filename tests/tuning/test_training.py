@@ -1,0 +1,224 @@
+"""Trainings of few weights from the command line, and what their checkpoints hold."""
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TinyNet
+
+import train_main
+from files.checkpoint import read_checkpoint
+from files.history import CURVES, load_history
+from files.names import RunPaths, name_run_files
+from files.run_files import RunFiles
+from files.tensors import load_tensors
+from hardware import prepare_compute
+from tuning import Probe
+from utils import Source, load_checkpoint, open_source
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+HEAD = ("--tune", "head", "--features", "conv", "--self-blend", "0.5")
+
+
+def train(faces_root: Path, folder: Path, *more: str) -> RunPaths:
+    words = [
+        *("-d", faces_root.name, "--data-root", str(faces_root.parent), "-b", "2"),
+        *("-m", "TinyNet", "-e", "2", "--device", "cpu", "--precision", "fp32"),
+        *("--out-dir", str(folder / "out"), "--features-dir", str(folder / "kept")),
+        *("--checkpoints-dir", str(folder / "checkpoints"), *more),
+    ]
+    train_main.main(words)
+    optimizer = "LBFGS" if "head" in more else "Adam"
+    folders = {"out_dir": folder / "out", "checkpoints_dir": folder / "checkpoints"}
+    return name_run_files("faces", "TinyNet", optimizer, **folders)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_network, faces_root, tmp_path_factory) -> RunPaths:
+    return train(faces_root, tmp_path_factory.mktemp("probe"), *HEAD)
+
+
+@pytest.fixture
+def counted(monkeypatch) -> list[int]:
+    """How many images went through a probe's backbone, call by call."""
+    counts, compute = [], Probe.compute_features
+
+    def count(probe: Probe, images: torch.Tensor) -> torch.Tensor:
+        counts.append(len(images))
+        return compute(probe, images)
+
+    monkeypatch.setattr(Probe, "compute_features", count)
+    return counts
+
+
+def read_curves(files: RunPaths) -> dict[str, list[float]]:
+    (run,) = load_history(files.history)
+    return {curve: run[curve] for curve in CURVES}
+
+
+def assert_equal_checkpoints(files: RunPaths, others: RunPaths) -> None:
+    first, second = (load_tensors(f.checkpoint)["model"] for f in (files, others))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_head_is_measured_as_it_judges_and_its_checkpoint_holds_it_alone(
+    trained, faces_root
+):
+    state, record = read_checkpoint(trained.checkpoint)
+    assert {name.split(".")[0] for name in state} == {"head"}
+    assert (record.tune, record.features, record.hidden) == ("head", ["conv"], 0)
+    snapshot = load_tensors(trained.snapshot)["trainer"]["model"]
+    assert snapshot.keys() == {"mean", "scale", "first.weight", "first.bias"}
+    (run,) = load_history(trained.history)
+    assert (run["optimizer"]["name"], run["bn_batches"]) == ("LBFGS", 0)
+    detector = load_checkpoint(trained.checkpoint, "TinyNet")
+    assert detector.layer == "backbone.conv"
+    test = open_source(
+        "faces", Source(faces_root.parent), preprocessing=detector.preprocessing
+    )
+    scored = detector.score(test, prepare_compute("cpu", "fp32"))
+    logits, labels = torch.tensor(scored.logits), torch.tensor(scored.labels)
+    loss = torch.nn.functional.cross_entropy(logits, labels).item()
+    assert loss == pytest.approx(run["test_loss"][record.epoch - 1], abs=1e-6)
+
+
+def test_features_that_are_kept_are_not_computed_again(
+    trained, faces_root, counted, capsys
+):
+    folder = trained.history.parents[1]
+    words = (*HEAD, "--name", "again")
+    train(faces_root, folder, *words)
+    assert counted == []
+    again = name_run_files(
+        *("faces", "TinyNet", "LBFGS"),
+        name="again",
+        out_dir=folder / "out",
+        checkpoints_dir=folder / "checkpoints",
+    )
+    assert_equal_checkpoints(trained, again)
+    counted.clear()
+    train(faces_root, folder, *words, "-e", "3", "--resume")
+    assert sum(counted) == 9  # one more view of the training images
+    assert "resumed after 2 epochs" in capsys.readouterr().out
+    counted.clear()
+    train(faces_root, folder, *HEAD[:4], "--augment", "none", "--name", "plain")
+    assert sum(counted) == 9 + 5  # one view is like the other; test is kept
+
+
+def test_interrupted_views_go_on_where_they_were(
+    trained, faces_root, tmp_path, counted, monkeypatch, capsys
+):
+    calls, original = [], RunFiles.after_batch
+
+    def interrupt(files: RunFiles, trainer: train_main.Trainer) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            files._signal = signal.SIGTERM
+        original(files, trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFiles, "after_batch", interrupt)
+        train(faces_root, tmp_path, *HEAD)
+    assert "stopped by SIGTERM" in capsys.readouterr().out
+    assert sum(counted) == 6
+    counted.clear()
+    files = train(faces_root, tmp_path, *HEAD, "--resume")
+    assert sum(counted) == 3 + 9 + 5 + 5
+    assert read_curves(files) == read_curves(trained)
+    assert_equal_checkpoints(files, trained)
+    with pytest.raises(ValueError, match="started from other weights") as error:
+        torch.manual_seed(5)
+        with monkeypatch.context() as patch:
+            patch.setattr(train_main, "seed_everything", lambda seed: None)
+            train(faces_root, tmp_path, *HEAD, "--resume", "-e", "3")
+    assert "\n" not in str(error.value)
+
+
+def test_whole_checkpoint_needs_nothing_beside_it(trained, faces_root, tmp_path):
+    files = train(faces_root, tmp_path, *HEAD, "--whole")
+    assert not list((tmp_path / "checkpoints").glob("backbone_*"))
+    whole, head = (load_checkpoint(f.checkpoint) for f in (files, trained))
+    for name, value in head.network.state_dict().items():
+        is_run = not name.startswith("backbone.fc.")
+        assert not is_run or torch.equal(value, whole.network.state_dict()[name])
+    copied = tmp_path / "alone.pt"
+    copied.write_bytes(trained.checkpoint.read_bytes())
+    with pytest.raises(ValueError, match="alone.pt: it holds a head alone; .*backbone"):
+        load_checkpoint(copied)
+
+
+def test_auto_compares_layers_and_hidden_units_are_kept(
+    faces_root, tmp_path, monkeypatch, capsys
+):
+    class Deeper(TinyNet):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second = torch.nn.Conv2d(4, 5, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.second(self.norm(self.conv(images)).relu())
+            return super().forward(images)
+
+    from conftest import TINY
+
+    from models import NETWORKS
+
+    network = train_main.replace(TINY, build=Deeper)
+    monkeypatch.setitem(NETWORKS, "TinyNet", network)
+    words = ("--tune", "head", "--hidden", "3", "-e", "1")
+    files = train(faces_root, tmp_path, *words)
+    lines = capsys.readouterr().out.splitlines()
+    assert "comparing 2 layers on 9 images" in lines
+    losses = {
+        line.split(":")[0].strip(): float(line.split()[4].rstrip(","))
+        for line in lines
+        if "validation log loss" in line and line.startswith("  ")
+    }
+    assert losses.keys() == {"conv", "second"}
+    best = min(losses, key=losses.get)
+    record = load_checkpoint(files.checkpoint).record
+    assert (record.features, record.hidden) == ([best], 3)
+    assert f"the head reads {best}, which has the least log loss" in lines
+
+
+def test_norms_leaves_the_rest_and_stores_only_what_changed(
+    trained, faces_root, tmp_path
+):
+    files = train(faces_root, tmp_path, "--tune", "norms", "--recalibrate-bn", "0")
+    state, record = read_checkpoint(files.checkpoint)
+    assert record.tune == "norms"
+    assert {name.split(".")[0] for name in state} == {"norm", "fc"}
+    detector = load_checkpoint(files.checkpoint)
+    start = load_checkpoint(trained.checkpoint).network.backbone
+    assert torch.equal(detector.network.conv.weight, start.conv.weight)
+    assert not torch.equal(detector.network.norm.weight, start.norm.weight)
+    assert torch.equal(detector.network.norm.weight, state["norm.weight"])
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--tune head -lr 0.1", "--lr does not go with --tune head"),
+        ("--tune head -o Adam", "--tune head and -o LBFGS go together"),
+        ("-o LBFGS", "--tune head and -o LBFGS go together"),
+        ("--features conv", "--features goes with --tune head"),
+        ("--tune norms --hidden 3", "--hidden goes with --tune head"),
+        ("--rank 3", "--rank goes with --tune lora"),
+        ("--tune lora --layer-decay 0.5", "--layer-decay goes with --tune all"),
+    ],
+)
+def test_flags_without_effect_are_refused(words, reason, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train_main.parse_args(words.split())
+    assert stop.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_layer_decay_reaches_the_optimizer(faces_root, tmp_path):
+    files = train(faces_root, tmp_path, "--layer-decay", "0.5", "-e", "1")
+    groups = load_tensors(files.snapshot)["trainer"]["optimizer"]["param_groups"]
+    rates = [group["initial_lr"] for group in groups]
+    np.testing.assert_allclose(rates, [0.00025, 0.0005, 0.001])
