@@ -226,8 +226,8 @@ def keep_frozen(recipe: Recipe, model: nn.Module, keeping: Keeping) -> str:
     sha256 = hash_start(start)
     is_findable = network.load_weights and not (recipe.weights or recipe.from_scratch)
     if not (is_findable or keeping.whole) and distributed.is_main():
-        path = keep_start(start, sha256, keeping.checkpoints_dir)
-        say(*[f"wrote {path}, which checkpoints on these weights need"][: bool(path)])
+        if path := keep_start(start, sha256, keeping.checkpoints_dir):
+            say(f"wrote {path}, which every checkpoint on these weights needs")
     return sha256
 
 

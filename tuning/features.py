@@ -11,6 +11,7 @@ import numpy as np
 
 from faces_dataset import FacesDataset
 from files.atomic import name_temporary, save_json
+from files.names import shorten
 
 FORMAT = 1
 
@@ -86,11 +87,11 @@ def _create(path: Path, shape: tuple[int, int]) -> None:
 
 
 def hash_files(dataset: FacesDataset) -> str:
-    """Return a hash of the images' names, sizes and times of change, in order."""
+    """Return a hash of the images' names (split/class/file), sizes and times of change."""
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         name = dataset.get_name(index)
-        digest.update(os.fsencode(name) + b"\0")
+        digest.update(os.fsencode(shorten(name)) + b"\0")
         if Path(name).is_file():
             known = Path(name).stat()
             digest.update(f"{known.st_size} {known.st_mtime_ns} ".encode())

@@ -33,23 +33,25 @@ class Examples:
     """Features of images, in views of the same images, and their labels.
 
     Attributes:
-        views: of float32 (N, F) each.
+        views: of each its parts, float32 (N, F') each: the features side by side.
         labels: int64 (N,).
     """
 
-    views: Sequence[np.ndarray]
+    views: Sequence[Sequence[np.ndarray]]
     labels: np.ndarray
 
-    def select(self, columns: slice) -> "Examples":
-        """Return the same with some of the features."""
-        return replace(self, views=[view[:, columns] for view in self.views])
+    def select(self, number: int) -> "Examples":
+        """Return the same with one of the parts alone."""
+        return replace(self, views=[[view[number]] for view in self.views])
 
     def list_chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield features (n, F) and labels (n,), `CHUNK` rows or fewer at a time."""
         for view in self.views:
-            for start in range(0, len(view), CHUNK):
-                part = slice(start, start + CHUNK)
-                yield torch.from_numpy(view[part]), torch.from_numpy(self.labels[part])
+            for start in range(0, len(self.labels), CHUNK):
+                rows = slice(start, start + CHUNK)
+                parts = [torch.from_numpy(part[rows]) for part in view]
+                features = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+                yield features, torch.from_numpy(self.labels[rows])
 
 
 def fit_head(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ class HeadTrainer(Trainer):
         """
         views = [self._compute("train", view) for view in range(self.epoch + 1)]
         labels = self.loaders["train"].dataset.get_labels()
-        train = Examples([view.rows for view in views], labels)
+        train = Examples(views, labels)
         val = self._read("val")
         weights = getattr(self.criterion, "weight", None)
         self.fit = fit_head(self.model.head, train, val, weights, seed=self._seed)
@@ -104,20 +103,13 @@ class HeadTrainer(Trainer):
         """
         train, val = self._read("train"), self._read("val")
         weights = getattr(self.criterion, "weight", None)
-        ends = np.cumsum([0, *self.model.widths]).tolist()
         found = {}
-        for layer, columns in zip(self.model.layers, pairwise(ends), strict=True):
-            columns = slice(*columns)
-            width = columns.stop - columns.start
-            head = Head(width, self.model.head.hidden).to(self.device)
-            fit = fit_head(
-                head,
-                train.select(columns),
-                val.select(columns),
-                weights,
-                seed=self._seed,
-            )
-            *_, logits = self._measure(val.select(columns), head)
+        for number, layer in enumerate(self.model.layers):
+            head = Head(self.model.widths[number], self.model.head.hidden)
+            head.to(self.device)
+            one, other = train.select(number), val.select(number)
+            fit = fit_head(head, one, other, weights, seed=self._seed)
+            *_, logits = self._measure(other, head)
             scores = compute_logit_differences(logits)
             found[layer] = fit, compute_delong_interval(scores, val.labels).auc
         return found
@@ -138,19 +130,20 @@ class HeadTrainer(Trainer):
     def _read(self, split: str, what: str = "") -> Examples:
         batches = self.loaders[split]
         kept = self._compute(split, 0, what)
-        return Examples([kept.rows], batches.dataset.get_labels())
+        return Examples([kept], batches.dataset.get_labels())
 
-    def _compute(self, split: str, view: int, what: str = "") -> KeptFeatures:
-        """Return the features of a split, after computing those that are not kept."""
+    def _compute(self, split: str, view: int, what: str = "") -> list[np.ndarray]:
+        """Return of each layer a split's features, those that are not kept computed."""
         batches = self.loaders[split]
-        kept = KeptFeatures(
-            self._folder,
-            self._describe(split, view),
-            (len(batches.dataset), self.model.head.mean.numel()),
-        )
+        about, num = self._describe(split, view), len(batches.dataset)
+        layers = zip(self.model.layers, self.model.widths, strict=True)
+        kept = [
+            KeptFeatures(self._folder, {**about, "layer": layer}, (num, width))
+            for layer, width in layers
+        ]
         if batches.training:
             batches.load_state_dict({"epoch": view, "batch": 0})
-        done = [bool(kept.done[i].all()) for i, _ in batches.list_batches()]
+        done = [all(k.done[i].all() for k in kept) for i, _ in batches.list_batches()]
         # All processes take the same number of batches.
         first = -distributed.maximum([-(*done, False).index(False)])[0]
         if first < len(batches):
@@ -162,16 +155,18 @@ class HeadTrainer(Trainer):
                 for images, _ in self._watch(batches, what, done=batches.batch):
                     with self.precision.autocast():
                         features = self.model.compute_features(images)
-                    kept.put(batches.batch_indices, features.float().cpu().numpy())
+                    parts = features.float().cpu().split(self.model.widths, dim=1)
+                    for layer, part in zip(kept, parts, strict=True):
+                        layer.put(batches.batch_indices, part.numpy())
         elif batches.training:
             batches.load_state_dict({"epoch": view + 1, "batch": 0})
         distributed.maximum([0])  # until all processes have written theirs
-        if not kept.is_whole:
+        if missing := [layer for layer in kept if not layer.is_whole]:
             raise OSError(
-                f"{kept.path} lacks features: several processes need a folder that "
-                "they share"
+                f"{missing[0].path} lacks features: several processes need a folder "
+                "that they share"
             )
-        return kept
+        return [layer.rows for layer in kept]
 
     def _describe(self, split: str, view: int) -> dict[str, Any]:
         """Return all that the features of a split depend on."""
@@ -180,7 +175,6 @@ class HeadTrainer(Trainer):
         return {
             "files": self._files[split],
             "backbone": self._backbone,
-            "layers": list(self.model.layers),
             "preprocessing": batches.preprocessing.to_dict(),
             "precision": self.precision.name,
             "device": self.device.type,
