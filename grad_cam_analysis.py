@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         return
 
-    start = args.figures_dir / f"{args.dataset}_{detector.title}"
+    start = args.figures_dir / f"{args.dataset}_{detector.file_name}"
     figures = {
         f"{start}_{name.capitalize()}_Image_{method.name}": (label,)
         for label, name in enumerate(CLASS_NAMES)

@@ -212,6 +212,7 @@ def load_checkpoint(
             record,
             path=Path(path),
             layer=get_network(record.model_name).layer,
+            layout=get_network(record.model_name).layout,
         )
     except ValueError as error:
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from faces_dataset import FacesDataset, compute_fingerprint, list_names
 from files.checkpoint import DEFAULT_THRESHOLD, CheckpointRecord
-from files.names import name_detector
+from files.names import name_detector, spell_for_files
 from files.provenance import describe_file
 from hardware import Compute, Precision, choose_precision, show_progress
 from loading import BatchLoader, Preprocessing, find_preprocessing
@@ -22,6 +22,7 @@ from metrics import compute_fake_scores, compute_logit_differences
 from metrics.calibration import ScoreNeighbours, check_neighbours
 from metrics.likelihood_ratios import LlrCalibration
 from scores import LOGIT_DIFFERENCE, ScoreSet
+from models import Layout
 from trainer import Batches, compute_logits
 
 
@@ -59,6 +60,7 @@ class Detector:
         record: what its checkpoint says; the defaults where there is none.
         path: of the checkpoint; None where there is none.
         layer: whose activations class activation maps weigh.
+        layout: how its layers arrange their activations.
 
     Raises:
         ValueError: the record's rows of like scores are not what they should be.
@@ -69,6 +71,7 @@ class Detector:
     record: CheckpointRecord = field(default_factory=CheckpointRecord)
     path: Path | None = None
     layer: str = "conv3"
+    layout: Layout = Layout()
 
     def __post_init__(self) -> None:
         check_neighbours(self.record.reliability)
@@ -83,6 +86,11 @@ class Detector:
         """What figures call it: its network's name, and its run's if it has one."""
         name = self.record.model_name or type(self.network).__name__
         return name_detector(name, self.record.flags)
+
+    @property
+    def file_name(self) -> str:
+        """Its title as the names of files have it."""
+        return spell_for_files(self.title)
 
     @property
     def threshold(self) -> float:
