@@ -1,7 +1,6 @@
 """Check a network: does it do all that the scripts need?"""
 
 import argparse
-import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -157,30 +156,33 @@ def run_checks(trial: Trial) -> Iterator[Finding]:
             try:
                 yield Finding(name, note=check(trial))
             except Exception as error:  # whatever the user's code raises
-                kind = "" if isinstance(error, Fault) else f"{type(error).__name__}: "
+                kind = (
+                    "" if isinstance(error, FaultError) else f"{type(error).__name__}: "
+                )
                 yield Finding(name, kind + command_line.describe_error(error)[:400])
                 if name in NEEDED:
                     return
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """Says what is wrong with a network."""
 
 
 def check_building(trial: Trial) -> str:
     """Build it, and look for the layers that its entry names."""
     if not isinstance(trial.model, nn.Module):
-        raise Fault(f"build gives a {type(trial.model).__name__}, not an nn.Module")
+        raise FaultError(
+            f"build gives a {type(trial.model).__name__}, not an nn.Module"
+        )
     names = dict(trial.model.named_modules())
-    for what, name in (
-        ("layer", trial.network.layer),
-        *(("head", head) for head in trial.network.heads),
-    ):
+    wanted = {trial.network.layer: "layer"}
+    wanted |= dict.fromkeys(trial.network.heads, "head")
+    for name, what in wanted.items():
         if name not in names:
             top = ", ".join(name for name, _ in trial.model.named_children())
-            raise Fault(f"it has no {what} {name!r}; at the top it has {top}")
+            raise FaultError(f"it has no {what} {name!r}; at the top it has {top}")
     if not get_nof_parameters(trial.model):
-        raise Fault("no parameter can be trained (requires_grad)")
+        raise FaultError("no parameter can be trained (requires_grad)")
     return f"{get_nof_parameters(trial.model):,} trainable parameters"
 
 
@@ -193,12 +195,12 @@ def check_logits(trial: Trial) -> str:
         with torch.no_grad(), precision.autocast():
             logits = trial.model.eval()(trial.images)
         if not isinstance(logits, Tensor):
-            raise Fault(f"it gives a {type(logits).__name__}, not logits (N, 2)")
+            raise FaultError(f"it gives a {type(logits).__name__}, not logits (N, 2)")
         if logits.shape != (NUM_IMAGES, 2) or not logits.is_floating_point():
             shape = f"{logits.dtype} {tuple(logits.shape)}"
-            raise Fault(f"{NUM_IMAGES} images give {shape}, not floats (N, 2)")
+            raise FaultError(f"{NUM_IMAGES} images give {shape}, not floats (N, 2)")
         if not logits.isfinite().all():
-            raise Fault(f"NaN or infinite logits in {name}")
+            raise FaultError(f"NaN or infinite logits in {name}")
     size = trial.network.preprocessing.size
     return f"(N, 2) of images of {size} pixels, in {' and '.join(used)}"
 
@@ -211,13 +213,13 @@ def check_training(trial: Trial) -> str:
     }
     idle = [name for name, gradient in trainable.items() if gradient is None]
     if idle:
-        raise Fault(
-            f"no gradient reaches {name_some(idle)}: forward does not use them, or cuts "
-            "them off; requires_grad_(False) if that is meant"
+        raise FaultError(
+            f"no gradient reaches {name_some(idle)}: forward does not use them, or "
+            "cuts them off; if that is meant: requires_grad_(False)"
         )
     broken = [n for n, gradient in trainable.items() if not gradient.isfinite().all()]
     if broken:
-        raise Fault(f"the gradient of {name_some(broken)} is not finite")
+        raise FaultError(f"the gradient of {name_some(broken)} is not finite")
     loss = trial.trainer.totals.loss / NUM_IMAGES
     return f"loss {loss:.3f}, {len(trainable)} tensors with a gradient"
 
@@ -229,9 +231,10 @@ def check_independence(trial: Trial) -> str:
     error = (together - alone).abs().max().item()
     scale = max(1.0, together.abs().max().item())
     if not error <= TOLERANCE * scale:
-        raise Fault(
-            f"a logit changes by {error:.2g} with the other images of its batch; allowed "
-            f"is {TOLERANCE * scale:.2g}: in evaluation mode nothing may mix images"
+        raise FaultError(
+            f"a logit changes by {error:.2g} with the other images of its batch "
+            f"(allowed: {TOLERANCE * scale:.2g}): in evaluation mode nothing may mix "
+            "images"
         )
     return f"within {error:.1g} (allowed: {TOLERANCE * scale:.1g})"
 
@@ -240,9 +243,9 @@ def check_repetition(trial: Trial) -> str:
     """Score twice: in evaluation mode nothing may be drawn at random."""
     first, second = trial.score(trial.samples), trial.score(trial.samples)
     if not torch.equal(first, second):
-        raise Fault(
-            f"scores differ by {(first - second).abs().max():.2g} from call to call: is "
-            "something drawn at random, or kept between calls, in evaluation mode?"
+        raise FaultError(
+            f"scores differ by {(first - second).abs().max():.2g} from call to call: "
+            "in evaluation mode nothing may be drawn at random, or kept between calls"
         )
     return "the same bits twice"
 
@@ -257,11 +260,11 @@ def check_saving(trial: Trial) -> str:
         state, record = read_checkpoint(path)
         size = path.stat().st_size
     if Preprocessing.from_untrusted(record.preprocessing) != expected:
-        raise Fault(f"{expected} comes back as {record.preprocessing}")
+        raise FaultError(f"{expected} comes back as {record.preprocessing}")
     other = trial.build()
     load_model_state(other, state)
     if not torch.equal(trial.score(trial.samples), trial.score(trial.samples, other)):
-        raise Fault(
+        raise FaultError(
             "loaded, it gives other scores: something that was learnt is not in its "
             "state_dict()"
         )
@@ -292,12 +295,12 @@ def check_maps(trial: Trial, compute_maps: Callable[..., Tensor]) -> str:
     maps = compute_maps(samples, classes, detector)
     expected = (len(samples), *samples.shape[-2:])
     if maps.shape != expected:
-        raise Fault(f"the maps are {tuple(maps.shape)}, not {expected}")
+        raise FaultError(f"the maps are {tuple(maps.shape)}, not {expected}")
     if not maps.isfinite().all():
-        raise Fault("a map is not finite")
+        raise FaultError("a map is not finite")
     num_telling = int((maps.amax((1, 2)) > maps.amin((1, 2))).sum())
     if not num_telling:
-        raise Fault("every map is constant")
+        raise FaultError("every map is constant")
     return f"{num_telling} of {len(maps)} maps show something"
 
 
@@ -314,12 +317,10 @@ def check_resumption(trial: Trial) -> str:
     state = trial.model.state_dict()
     different = [name for name in state if not torch.equal(state[name], others[name])]
     if different:
-        raise Fault(
-            f"a step later {name_some(different)} differ: something that a step depends "
-            "on is neither in state_dict() nor in torch's generator"
+        raise FaultError(
+            f"a step later {name_some(different)} differ: something that a step "
+            "depends on is neither in state_dict() nor in torch's generator"
         )
-    if not math.isfinite(resumed.totals.loss):
-        raise Fault("the loss is not finite")
     return f"the same bits in {len(state)} tensors after a step"
 
 

@@ -1,9 +1,11 @@
 """The networks that can be trained by name, each with what it expects of a picture."""
 
+import difflib
 import functools
 import importlib
 import logging
 import math
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +49,8 @@ class Layout:
         """
         shape = tuple(getattr(activations, "shape", ()))
         if len(shape) == 4:
-            return activations.permute(0, 3, 1, 2) if self.channels_last else activations
+            order = (0, 3, 1, 2) if self.channels_last else (0, 1, 2, 3)
+            return activations.permute(order)
         if len(shape) == 3:
             for first in (self.num_prefix, 0):
                 side = math.isqrt(max(shape[1] - first, 0))
@@ -360,12 +363,15 @@ def _get_timm_network(name: str) -> Network:
         pytorch-image-models.
     """
     timm = _import_timm()
+    if not re.fullmatch(r"[\w.]+", name):  # a folder, or a site to ask, to timm
+        raise ValueError(f"timm knows no network {name!r:.60}: it lists none so called")
     try:
         with torch.device("meta"):  # its shape alone
             model = timm.create_model(name, num_classes=2)
     # RuntimeError: there is no such network, or no such weights of it.
     except (RuntimeError, ValueError) as error:
-        like = timm.list_models(f"*{name.split('.')[0][:6]}*", pretrained=True)[:5]
+        known = timm.list_models(pretrained="." in name)
+        like = difflib.get_close_matches(name, known, n=5)
         hint = f"; timm has {', '.join(like)}" if like else ""
         raise ValueError(
             f"timm knows no network {name!r:.60} ({error}){hint}"

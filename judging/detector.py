@@ -21,8 +21,8 @@ from loading.batches import name_sample
 from metrics import compute_fake_scores, compute_logit_differences
 from metrics.calibration import ScoreNeighbours, check_neighbours
 from metrics.likelihood_ratios import LlrCalibration
-from scores import LOGIT_DIFFERENCE, ScoreSet
 from models import Layout
+from scores import LOGIT_DIFFERENCE, ScoreSet
 from trainer import Batches, compute_logits
 
 
@@ -71,7 +71,7 @@ class Detector:
     record: CheckpointRecord = field(default_factory=CheckpointRecord)
     path: Path | None = None
     layer: str = "conv3"
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
 
     def __post_init__(self) -> None:
         check_neighbours(self.record.reliability)
