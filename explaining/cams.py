@@ -16,7 +16,8 @@ from models import Layout
 
 # Layers whose maps may be worth a look, wherever in a network they stand.
 _TELLING = re.compile(
-    r"(backbone\.)?(\w+\.)?((conv|layer|stage|\w*block)[^.s]*|(blocks|stages|layers|features)\.\d+)"
+    r"(backbone\.)?(\w+\.)?"
+    r"((conv|layer|stage|\w*block)\w*(?<!s)|(blocks|stages|layers|features)\.\d+)"
 )
 
 # By method: the package's class, and what its maps are called in titles.
@@ -123,9 +124,16 @@ def build_cam_method(
 
 
 def suggest_layers(detector: Detector) -> list[str]:
-    """List layers that are worth a map: the detector's own, and stages by name."""
+    """List layers that are worth a map: the detector's own, and stages by name.
+
+    If its own is part of a numbered block, as in a transformer: that part of each block.
+    """
+    modules = dict(detector.network.named_modules())
+    if re.search(r"[.]\d+[.]", detector.layer):
+        alike = re.sub(r"\d+", r"\\d+", re.escape(detector.layer))
+        return [name for name in modules if re.fullmatch(alike, name)]
     names: list[str] = []
-    for name, module in detector.network.named_modules():
+    for name, module in modules.items():
         is_inner = any(name.startswith(f"{outer}.") for outer in names)
         is_telling = _TELLING.fullmatch(name) and not is_inner
         if name == detector.layer or (is_telling and list(module.parameters())):

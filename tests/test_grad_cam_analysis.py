@@ -1,6 +1,7 @@
 """Grad-CAM maps against known answers, and the script that draws them."""
 
 import json
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,8 @@ def test_build_cam_method_names_another_layer_and_refuses_one_that_is_not_there(
     assert suggest_layers(xception) == ["conv1", "conv2", *blocks, "conv3", "conv4"]
     tuned = nn.ModuleDict({"backbone": xception.network, "head": nn.Linear(2, 2)})
     assert "backbone.block8" in suggest_layers(as_detector(tuned))
+    tokens = Detector(Tokens(), layer="blocks.1.norm")
+    assert suggest_layers(tokens) == ["blocks.0.norm", "blocks.1.norm"]
 
 
 class Tokens(nn.Module):
@@ -99,7 +102,8 @@ class Tokens(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(nn.Identity(), nn.Identity())
+        norms = (OrderedDict(norm=nn.Identity()) for _ in range(2))
+        self.blocks = nn.Sequential(*map(nn.Sequential, norms))
         self.pair, self.idle = Pair(), nn.Identity()
         self.fc = nn.Linear(3, 2)
 
@@ -118,7 +122,7 @@ def test_grad_cam_of_a_transformer_leaves_out_the_tokens_before_the_squares():
     network = Tokens()
     with torch.no_grad():
         network.fc.weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [-1.0, 2.0, 0.0]]))
-    detector = Detector(network, layer="blocks.1", layout=Layout(num_prefix=2))
+    detector = Detector(network, layer="blocks.1.norm", layout=Layout(num_prefix=2))
 
     maps = compute_grad_cam_maps(IMAGE + 1e-6, [REAL], detector)
 
