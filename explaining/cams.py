@@ -126,7 +126,7 @@ def build_cam_method(
 def suggest_layers(detector: Detector) -> list[str]:
     """List layers that are worth a map: the detector's own, and stages by name.
 
-    If its own is part of a numbered block, as in a transformer: that part of each block.
+    If its own is part of a block, as in a transformer, it is that part of each block.
     """
     modules = dict(detector.network.named_modules())
     if re.search(r"[.]\d+[.]", detector.layer):
