@@ -54,9 +54,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--layer",
         metavar="NAME",
-        help="the layer whose activations are weighed: conv1, conv2, conv3; of "
-        "XceptionBased also block1 to block12 and conv4 (default: the network's own, "
-        "conv3 of both)",
+        help="the layer whose activations are weighed, any module of the network: "
+        "conv1 to conv3; of XceptionBased also block1 to block12 and conv4; of timm's "
+        "such as layer3, stages.2, blocks.8.norm1 (default: the network's own)",
     )
     return maps.check_flags(parser, parser.parse_args(argv))
 
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         return
 
-    start = args.figures_dir / f"{args.dataset}_{detector.title}"
+    start = args.figures_dir / f"{args.dataset}_{detector.file_name}"
     figures = {
         f"{start}_{name.capitalize()}_Image_{method.name}": (label,)
         for label, name in enumerate(CLASS_NAMES)

@@ -1,8 +1,11 @@
 """The networks that can be trained by name, each with what it expects of a picture."""
 
+import difflib
 import functools
 import importlib
 import logging
+import math
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,13 +41,27 @@ class Layout:
         """Return as (N, C, H, W) what a layer gives.
 
         Args:
-            activations: (N, C, H, W), (N, H, W, C) or tokens (N, T, C).
+            activations: (N, C, H, W), (N, H, W, C) or tokens (N, T, C), of which an
+                early layer may have those of the squares alone.
+
+        Raises:
+            ValueError: there are no places in it.
         """
-        if activations.ndim == 3:
-            squares = activations[:, self.num_prefix :]
-            side = round(squares.shape[1] ** 0.5)
-            return squares.unflatten(1, (side, -1)).permute(0, 3, 1, 2)
-        return activations.permute(0, 3, 1, 2) if self.channels_last else activations
+        shape = tuple(getattr(activations, "shape", ()))
+        if len(shape) == 4:
+            order = (0, 3, 1, 2) if self.channels_last else (0, 1, 2, 3)
+            return activations.permute(order)
+        if len(shape) == 3:
+            for first in (self.num_prefix, 0):
+                side = math.isqrt(max(shape[1] - first, 0))
+                if side and first + side**2 == shape[1]:
+                    squares = activations[:, first:]
+                    return squares.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+        what = f"a tensor {shape}" if shape else f"a {type(activations).__name__}"
+        raise ValueError(
+            f"it gives {what}, which is neither a map (N, C, H, W) nor a square of "
+            f"tokens (N, T, C) after {self.num_prefix} others"
+        )
 
 
 @dataclass(frozen=True)
@@ -81,6 +98,7 @@ def register(
     head: str = "",
     weights: str = "",
     licence: str = "",
+    layout: Layout = Layout(),
 ) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
     """Make the decorated function's network known by a name, as -m takes it.
 
@@ -95,6 +113,7 @@ def register(
             the first digits of its SHA-256, as torchvision's do; '' if only --weights
             can name some.
         licence: of these weights.
+        layout: how its layers arrange their activations, if not as (N, C, H, W).
 
     Raises:
         ValueError: the name cannot be used.
@@ -111,7 +130,9 @@ def register(
     def add(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
         how = load if head else None
         heads = (head,) if head else ()
-        NETWORKS[name] = Network(build, preprocessing, layer, how, licence, heads)
+        NETWORKS[name] = Network(
+            build, preprocessing, layer, how, licence, heads, layout
+        )
         return build
 
     return add
@@ -346,12 +367,15 @@ def _get_timm_network(name: str) -> Network:
         pytorch-image-models.
     """
     timm = _import_timm()
+    if not re.fullmatch(r"[\w.]+", name):  # a folder, or a site to ask, to timm
+        raise ValueError(f"timm knows no network {name!r:.60}: it lists none so called")
     try:
         with torch.device("meta"):  # its shape alone
             model = timm.create_model(name, num_classes=2)
     # RuntimeError: there is no such network, or no such weights of it.
     except (RuntimeError, ValueError) as error:
-        like = timm.list_models(f"*{name.split('.')[0][:6]}*", pretrained=True)[:5]
+        known = timm.list_models(pretrained="." in name)
+        like = difflib.get_close_matches(name, known, n=5)
         hint = f"; timm has {', '.join(like)}" if like else ""
         raise ValueError(
             f"timm knows no network {name!r:.60} ({error}){hint}"

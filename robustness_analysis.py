@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from faces_dataset import FacesDataset, compute_fingerprint, count_classes
 from files.atomic import check_writable, save_csv, save_json
-from files.names import default_checkpoint_path
+from files.names import default_checkpoint_path, spell_for_files
 from files.provenance import describe_call
 from hardware import show_progress
 from judging.detector import Detector, Scored
@@ -202,7 +202,7 @@ def save_robustness(folder: Path, numbers: dict[str, Any]) -> list[Path]:
     detectors = numbers["detectors"]
     name = numbers["dataset"]
     if len(detectors) == 1:
-        name = f"{name}_{detectors[0]['title']}"
+        name = f"{name}_{spell_for_files(detectors[0]['title'])}"
     png, csv, json = (folder / f"{name}_robustness.{e}" for e in ("png", "csv", "json"))
     counts = " and ".join(f"{n} {c}" for c, n in numbers["images"].items())
     what = "AUC" if len(detectors) > 1 else f"{detectors[0]['title']}"

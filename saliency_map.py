@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         return
 
-    start = args.figures_dir / f"{args.dataset}_{judged.detector.title}"
+    start = args.figures_dir / f"{args.dataset}_{judged.detector.file_name}"
     figures = {f"{start}_{method.name}_maps_and_images_pairs": (REAL, FAKE)}
     choice = {"num": NUM_IMAGES, "choose": args.choose, "seed": args.seed}
     maps.say_written(run.explain_dataset(judged, method, explain, figures, **choice))

@@ -225,9 +225,10 @@ def keep_frozen(recipe: Recipe, model: nn.Module, keeping: Keeping) -> str:
     start = select_start(model, network)
     sha256 = hash_start(start)
     is_findable = network.load_weights and not (recipe.weights or recipe.from_scratch)
-    if not (is_findable or keeping.whole) and distributed.is_main():
-        if path := keep_start(start, sha256, keeping.checkpoints_dir):
-            say(f"wrote {path}, which every checkpoint on these weights needs")
+    if is_findable or keeping.whole or not distributed.is_main():
+        return sha256
+    if path := keep_start(start, sha256, keeping.checkpoints_dir):
+        say(f"wrote {path}, which every checkpoint on these weights needs")
     return sha256
 
 

@@ -118,7 +118,7 @@ def take_judged_images(args: argparse.Namespace) -> JudgedImages:
             preprocessing=detector.preprocessing,
         )
         options["source"] = {"dataset": args.dataset, "split": SPLIT}
-    check_writable(args.figures_dir, f"{args.dataset}_{detector.title}")
+    check_writable(args.figures_dir, f"{args.dataset}_{detector.file_name}")
     return judge_images(images, detector, compute, **options)
 
 

@@ -12,6 +12,13 @@ from torch import Tensor, nn
 from explaining.explanation import Method
 from explaining.gradients import explanation_mode, prepare_inputs
 from judging.detector import Detector, as_detector
+from models import Layout
+
+# Layers whose maps may be worth a look, wherever in a network they stand.
+_TELLING = re.compile(
+    r"(backbone\.)?(\w+\.)?"
+    r"((conv|layer|stage|\w*block)\w*(?<!s)|(blocks|stages|layers|features)\.\d+)"
+)
 
 # By method: the package's class, and what its maps are called in titles.
 METHODS = {
@@ -39,12 +46,16 @@ def compute_grad_cam_maps(
         samples, target_classes: as `explaining.gradients.prepare_inputs` takes and
             refuses them.
         model: a detector, or a network from images to logits (B, 2).
-        layer: name of the convolution whose activations are weighed; default the
-            detector's own.
+        layer: name of the module whose activations are weighed; default the detector's
+            own.
         method: one of `METHODS`.
 
     Returns:
         float32 (B, H, W) in [0, 1], on the CPU.
+
+    Raises:
+        ValueError: the layer's activations have no places, or the score does not
+            depend on them.
 
     Source: Selvaraju et al. 2017, Grad-CAM, equations 1 and 2; Chattopadhay et al.
         2018, Grad-CAM++; Draelos and Carin 2020, HiResCAM; Jiang et al. 2021, LayerCAM;
@@ -56,15 +67,28 @@ def compute_grad_cam_maps(
     images, classes = prepare_inputs(samples, target_classes, detector)
     targets = [ClassifierOutputTarget(label) for label in classes.tolist()]
     network = detector.network
-    module = network.get_submodule(layer or detector.layer)
+    layer = layer or detector.layer
+    module = network.get_submodule(layer)
+    reshape = partial(_to_maps, layer=layer, layout=detector.layout)
     with explanation_mode(network), torch.enable_grad():
         # Not in a `with` block of its own, which would swallow IndexErrors.
-        cam = METHODS[method][0](network, [module])
+        cam = METHODS[method][0](network, [module], reshape_transform=reshape)
         try:
             maps = cam(images.requires_grad_(), targets)
+        except (AttributeError, TypeError) as error:  # the package lacks a gradient
+            if cam.activations_and_grads.gradients:
+                raise
+            raise ValueError(f"no score depends on what layer {layer} gives") from error
         finally:
             cam.activations_and_grads.release()
     return torch.from_numpy(maps)
+
+
+def _to_maps(activations: Tensor, layer: str, layout: Layout) -> Tensor:
+    try:
+        return layout.to_maps(activations)
+    except ValueError as error:
+        raise ValueError(f"layer {layer} has no places to map: {error}") from error
 
 
 def build_cam_method(
@@ -78,16 +102,13 @@ def build_cam_method(
         layer: of its network, if not its own; it then stands in the names of files.
 
     Raises:
-        ValueError: there is no such layer; the message names those there are.
+        ValueError: there is no such layer; the message names some that there are.
     """
     layer = layer or detector.layer
-    names = [name for name, _ in detector.network.named_modules()]
-    named_so = re.compile(r"(conv|block)[^.]*")
-    layers = [n for n in names if n == detector.layer or named_so.fullmatch(n)]
-    if layer not in layers:
+    if layer not in dict(detector.network.named_modules()):
         raise ValueError(
-            f"{detector.title} has no layer {layer!r} to explain; choose from "
-            f"{', '.join(layers or names[1:])}"
+            f"{detector.title} has no layer {layer!r:.60} to explain; choose from "
+            f"{', '.join(suggest_layers(detector))}"
         )
     title = f"{METHODS[method][1]} at {layer}"
     name = method.replace("-", "_")
@@ -100,3 +121,21 @@ def build_cam_method(
         is_overlay=True,
         settings={"method": method, "layer": layer},
     )
+
+
+def suggest_layers(detector: Detector) -> list[str]:
+    """List layers that are worth a map: the detector's own, and stages by name.
+
+    If its own is part of a block, as in a transformer, it is that part of each block.
+    """
+    modules = dict(detector.network.named_modules())
+    if re.search(r"[.]\d+[.]", detector.layer):
+        alike = re.sub(r"\d+", r"\\d+", re.escape(detector.layer))
+        return [name for name in modules if re.fullmatch(alike, name)]
+    names: list[str] = []
+    for name, module in modules.items():
+        is_inner = any(name.startswith(f"{outer}.") for outer in names)
+        is_telling = _TELLING.fullmatch(name) and not is_inner
+        if name == detector.layer or (is_telling and list(module.parameters())):
+            names.append(name)
+    return names

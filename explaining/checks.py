@@ -138,26 +138,70 @@ def randomise_from_the_top(
 ) -> Iterator[tuple[str, nn.Module]]:
     """Yield the lowest layer that is random, and a copy of the network.
 
-    Each time more of its children, which stand in the order in which they are computed,
-    are random, as those of an untrained network.
+    Each time more of its parts, which stand in the order in which they are computed,
+    are random, as those of an untrained network. Parameters of modules that cannot
+    reset them, such as a transformer's tokens, get the mean and deviation they had.
     """
     randomised = copy.deepcopy(network)
     for number, stage in enumerate(_list_stages(network)):
         with torch.random.fork_rng():
             torch.manual_seed(seed + number)
             for name in stage:
-                for module in randomised.get_submodule(name).modules():
-                    if hasattr(module, "reset_parameters"):
-                        module.reset_parameters()
+                _randomise(randomised, name)
         yield stage[-1], randomised
 
 
+def _randomise(network: nn.Module, name: str) -> None:
+    """Make random a part, as `_list_parts` names it."""
+    part = _get_part(network, name)
+    parameters = [part] if isinstance(part, nn.Parameter) else []
+    for module in [] if parameters else part.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+        else:
+            parameters += module.parameters(recurse=False)
+    with torch.no_grad():
+        for parameter in parameters:
+            std, mean = torch.std_mean(parameter, correction=0)
+            parameter.normal_().mul_(std).add_(mean)
+
+
 def _list_stages(network: nn.Module) -> list[list[str]]:
-    """Return the names of the layers that are randomised at a time, the top first."""
-    children = network.named_children()
-    names = [name for name, child in children if any(True for _ in child.parameters())]
-    num_stages = min(MOST_STAGES, len(names))
-    return [part.tolist() for part in np.array_split(names[::-1], num_stages)]
+    """Return the names of what is randomised at a time, the top first.
+
+    While there are too few, the largest part is replaced by its own parts.
+    """
+    parts = _list_parts(network, "") or [n for n, _ in network.named_parameters()]
+    while len(parts) < MOST_STAGES:
+        inner = {name: _list_parts(network, name) for name in parts}
+        whole = [name for name in parts if inner[name]]
+        if not whole:
+            break
+        sizes = [_get_part(network, name).parameters() for name in whole]
+        sizes = [sum(p.numel() for p in parameters) for parameters in sizes]
+        largest = whole[int(np.argmax(sizes))]
+        place = parts.index(largest)
+        parts[place : place + 1] = inner[largest]
+    num_stages = min(MOST_STAGES, len(parts))
+    return [part.tolist() for part in np.array_split(parts[::-1], num_stages)]
+
+
+def _list_parts(network: nn.Module, name: str) -> list[str]:
+    """Return a module's own parameters, then the children that have any, by name.
+
+    A layer, which has no children, is not taken apart.
+    """
+    part = _get_part(network, name)
+    if isinstance(part, nn.Parameter) or not list(part.children()):
+        return []
+    names = [own for own, _ in part.named_parameters(recurse=False)]
+    names += [own for own, child in part.named_children() if list(child.parameters())]
+    return [f"{name}.{own}" if name else own for own in names]
+
+
+def _get_part(network: nn.Module, name: str) -> nn.Module | nn.Parameter:
+    holder, _, last = name.rpartition(".")
+    return getattr(network.get_submodule(holder), last) if name else network
 
 
 def compute_rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def explain_pictures(
         OSError: the folder cannot be written. Nothing is written then.
     """
     names = [Path(judged.images.get_name(i)) for i in range(len(judged.images))]
-    starts = name_figures(names, folder / judged.detector.title, method)
+    starts = name_figures(names, folder / judged.detector.file_name, method)
     details = judged.get_details(method)
     written = []
     for index, (name, start) in enumerate(zip(names, starts, strict=True)):

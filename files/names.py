@@ -47,7 +47,7 @@ def name_run_files(
     checkpoints_dir: str | Path = CHECKPOINTS_DIR,
 ) -> RunPaths:
     """Return where train_main.py keeps a run's files (`name`: its --name)."""
-    stem = "_".join(filter(None, (dataset, model, optimizer, name)))
+    stem = "_".join(filter(None, (dataset, spell_for_files(model), optimizer, name)))
     out_dir, checkpoints_dir = Path(out_dir), Path(checkpoints_dir)
     return RunPaths(
         history=out_dir / f"{stem}.json",
@@ -55,6 +55,14 @@ def name_run_files(
         snapshot=checkpoints_dir / f"{stem}_last.pt",
         lock=checkpoints_dir / f".{stem}.lock",
     )
+
+
+def spell_for_files(model: str) -> str:
+    """Return a network's name, such as timm:resnet18, as part of a file's name.
+
+    What some system does not allow there, a colon or a slash, becomes a hyphen.
+    """
+    return re.sub(r"[^\w.+-]", "-", model)
 
 
 def name_mask(image_path: str | Path) -> Path:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from faces_dataset import FacesDataset, compute_fingerprint, list_names
 from files.checkpoint import DEFAULT_THRESHOLD, CheckpointRecord
-from files.names import name_detector
+from files.names import name_detector, spell_for_files
 from files.provenance import describe_file
 from hardware import Compute, Precision, choose_precision, show_progress
 from loading import BatchLoader, Preprocessing, find_preprocessing
@@ -86,6 +86,11 @@ class Detector:
         """What figures call it: its network's name, and its run's if it has one."""
         name = self.record.model_name or type(self.network).__name__
         return name_detector(name, self.record.flags)
+
+    @property
+    def file_name(self) -> str:
+        """Its title as the names of files have it."""
+        return spell_for_files(self.title)
 
     @property
     def threshold(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from files.names import FAKE
+from files.names import FAKE, spell_for_files
 from metrics.delong import compute_delong_interval
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.operating_point import choose_threshold, describe_policy
@@ -78,7 +78,8 @@ class ScoreSet:
     def name(self) -> str:
         """The start of file names: {dataset}_{model}, and the detector if needed."""
         dataset = f"{self.dataset}_val" if self.split == "val" else self.dataset
-        return "_".join(filter(None, (dataset, self.model, self.detector)))
+        model = spell_for_files(self.model)
+        return "_".join(filter(None, (dataset, model, self.detector)))
 
     @property
     def title(self) -> str:

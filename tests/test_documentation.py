@@ -15,6 +15,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 STARTS = ("python ", "python3 ", "pip ", "make ", "torchrun ")  # of a command's line
 NO_VALUES = {"MODEL": "SimpleNet", "FLAGS": ""}  # stand for others
+DOWNLOADS = {"XceptionBased", "--recipe", "--weights", "timm:resnet18.a1_in1k"}
 SMALL = {  # data, instead of the demo's
     "make_demo_datasets": ["--images-per-class", "10", "--size", "64"],
     "train_main": ["--limit", "4", "-e", "1"],
@@ -65,7 +66,7 @@ def choose_runs(commands: Sequence[list[str]]) -> list[list[str]]:
         if words[0] == "python" and words[1].endswith(".py")
         if not any(flags[number] < others for others in flags)
         if flags[number] not in flags[:number]
-        if not {"XceptionBased", "--recipe"} & set(words)
+        if not DOWNLOADS & set(words)
     ]
 
 

@@ -1,6 +1,7 @@
 """Grad-CAM maps against known answers, and the script that draws them."""
 
 import json
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,19 @@ from map_models import (
     make_small_checkpoint,
 )
 from script_helpers import make_checkpoint
-from torch import Tensor
+from torch import Tensor, nn
 
 import grad_cam_analysis
-from explaining.cams import METHODS, build_cam_method, compute_grad_cam_maps
+from explaining.cams import (
+    METHODS,
+    build_cam_method,
+    compute_grad_cam_maps,
+    suggest_layers,
+)
 from files.names import FAKE, REAL
 from grad_cam_analysis import get_grad_cam_visualization
-from judging.detector import as_detector
-from models import build_model
+from judging.detector import Detector, as_detector
+from models import Layout, build_model
 
 # Two feature maps and an idle channel.
 IMAGE = torch.tensor(
@@ -78,9 +84,57 @@ def test_build_cam_method_names_another_layer_and_refuses_one_that_is_not_there(
     other = build_cam_method(detector, method="grad-cam++", layer="conv1")
     assert (other.name, other.title) == ("grad_cam++_conv1", "Grad-CAM++ at conv1")
     with pytest.raises(ValueError, match="choose from conv1, conv2, conv3$"):
-        build_cam_method(detector, layer="fc1")
+        build_cam_method(detector, layer="fc9")
     xception = as_detector(build_model("XceptionBased", from_scratch=True))
-    assert build_cam_method(xception, layer="block12").name == "grad_cam_block12"
+    assert (
+        build_cam_method(xception, layer="block12.rep").name == "grad_cam_block12.rep"
+    )
+    blocks = [f"block{number}" for number in range(1, 13)]
+    assert suggest_layers(xception) == ["conv1", "conv2", *blocks, "conv3", "conv4"]
+    tuned = nn.ModuleDict({"backbone": xception.network, "head": nn.Linear(2, 2)})
+    assert "backbone.block8" in suggest_layers(as_detector(tuned))
+    tokens = Detector(Tokens(), layer="blocks.1.norm")
+    assert suggest_layers(tokens) == ["blocks.0.norm", "blocks.1.norm"]
+
+
+class Tokens(nn.Module):
+    """Two tokens before those of four squares, which a hidden layer lets through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norms = (OrderedDict(norm=nn.Identity()) for _ in range(2))
+        self.blocks = nn.Sequential(*map(nn.Sequential, norms))
+        self.pair, self.idle = Pair(), nn.Identity()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = images.flatten(2).transpose(1, 2)
+        tokens = self.blocks(torch.cat([9 * tokens[:, :2], tokens], dim=1))
+        return self.fc(self.pair(tokens)[0].mean(1))
+
+
+class Pair(nn.Module):
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        return tokens, tokens
+
+
+def test_grad_cam_of_a_transformer_leaves_out_the_tokens_before_the_squares():
+    network = Tokens()
+    with torch.no_grad():
+        network.fc.weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [-1.0, 2.0, 0.0]]))
+    detector = Detector(network, layer="blocks.1.norm", layout=Layout(num_prefix=2))
+
+    maps = compute_grad_cam_maps(IMAGE + 1e-6, [REAL], detector)
+
+    expected = torch.tensor([[[0, 1 / 3], [2 / 3, 1]]])
+    torch.testing.assert_close(maps, expected, rtol=0, atol=1e-5)
+    for layer, reason in (
+        ("fc", r"layer fc has no places to map: it gives a tensor \(1, 2\), which is"),
+        ("idle", "no score depends on what layer idle gives"),
+        ("pair", "layer pair has no places to map: it gives a tuple"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            compute_grad_cam_maps(IMAGE, [REAL], detector, layer=layer)
 
 
 @pytest.fixture

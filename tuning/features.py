@@ -87,7 +87,7 @@ def _create(path: Path, shape: tuple[int, int]) -> None:
 
 
 def hash_files(dataset: FacesDataset) -> str:
-    """Return a hash of the images' names (split/class/file), sizes and times of change."""
+    """Return a hash of the images' names, sizes and times of change, in order."""
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         name = dataset.get_name(index)

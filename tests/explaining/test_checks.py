@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from explaining.checks import (
     GRID,
+    MOST_STAGES,
     RANKINGS,
     check_masks,
     check_randomisation,
@@ -21,6 +22,7 @@ from explaining.checks import (
     compute_mean,
     compute_rank_correlations,
     order_cells,
+    randomise_from_the_top,
     read_mask,
 )
 from files.checkpoint import CheckpointRecord
@@ -109,6 +111,57 @@ def test_randomisation_knows_an_edge_detector_from_the_gradient(
     assert torch.equal(torch.get_rng_state(), random_state)
     for name, value in detector.network.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+class Transformer(nn.Module):
+    """A wrapper of a container of blocks, with parameters that no layer owns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Module()
+        self.backbone.token = nn.Parameter(torch.linspace(4, 6, 64))
+        self.backbone.blocks = nn.Sequential(*(nn.Linear(9, 9) for _ in range(10)))
+        self.backbone.norm = Scale()
+        self.head = nn.Linear(9, 2)
+
+
+class Scale(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.linspace(-1, 1, 64))
+        self.unused = nn.Identity()
+
+
+def test_randomisation_descends_into_containers_and_reaches_every_parameter():
+    network = Transformer()
+    before = dict(network.named_parameters())
+
+    stages = {
+        name: [n for n, p in other.named_parameters() if not torch.equal(p, before[n])]
+        for name, other in randomise_from_the_top(network, 0)
+    }
+
+    blocks = [f"backbone.blocks.{number}" for number in (9, 7, 5, 4, 2, 1, 0)]
+    assert len(stages) == MOST_STAGES
+    first, *_, last = stages
+    assert first in (blocks[0], "backbone.norm")
+    assert last == "backbone.token"
+    assert set(stages[last]) == set(before)
+    changed = dict(list(randomise_from_the_top(network, 0))[-1][1].named_parameters())
+    for name in ("backbone.token", "backbone.norm.gamma"):
+        for measure, error in ((torch.mean, 0.3), (torch.std, 0.2)):
+            now, then = (measure(values[name]).item() for values in (changed, before))
+            assert now == pytest.approx(then, abs=error)
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [(Patch(), ["scale"]), (nn.Linear(3, 2), ["bias", "weight"])],
+)
+def test_randomisation_of_a_network_without_layers_takes_its_parameters(
+    network, expected
+):
+    assert [name for name, _ in randomise_from_the_top(network, 0)] == expected
 
 
 def test_randomisation_counts_constant_maps_and_fails_if_half_may_be_left():

@@ -14,6 +14,7 @@ from files.names import (
     name_mask,
     name_run_files,
     shorten,
+    spell_for_files,
 )
 
 
@@ -26,6 +27,15 @@ def test_name_run_files_are_those_in_use(name, stem):
         snapshot=Path(f"cp/{stem}_last.pt"),
         lock=Path(f"cp/.{stem}.lock"),
     )
+
+
+def test_names_of_timm_are_spelt_for_every_system():
+    assert spell_for_files("timm:vit_b_16.a1_in1k") == "timm-vit_b_16.a1_in1k"
+    assert spell_for_files('a/b\\c*?"<>|') == "a-b-c------"
+    files = name_run_files("d", "timm:net.a1_in1k", "Adam")
+    assert files.snapshot == Path("checkpoints/d_timm-net.a1_in1k_Adam_last.pt")
+    assert default_checkpoint_path("d", "timm:net.a1_in1k") == files.checkpoint
+    assert list_history_paths(files.checkpoint) == [files.history]
 
 
 def test_default_paths_are_of_adam():
