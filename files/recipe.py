@@ -419,6 +419,15 @@ RECIPES: dict[str, dict[str, Any]] = {
         "augment": "robust",
         "self_blend": 0.5,
     },
+    "foundation": {
+        "model": "timm:vit_large_patch14_clip_224.openai",
+        "tune": "norms",
+        "lr": 3e-4,
+        "lr_schedule": "cosine",
+        "epochs": 10,
+        "augment": "robust",
+        "self_blend": 0.5,
+    },
 }
 
 
