@@ -16,6 +16,6 @@
         network.fc = nn.Linear(512, 2)
         return network
 
-`python check_network.py -m ResNet18` says whether it does all that the scripts need. More:
-docs/networks.md.
+`python check_network.py -m ResNet18` says whether it does all that the scripts need.
+More: docs/networks.md.
 """
