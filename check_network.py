@@ -23,7 +23,7 @@ from judging.detector import Detector
 from loading import Preprocessing
 from models import NETWORKS, Network, get_network
 from trainer import Trainer
-from utils import build_optimizer, get_nof_parameters, seed_everything
+from utils import build_optimizer, get_nof_parameters
 
 NUM_IMAGES = 4  # half of each class
 TOLERANCE = 1e-4  # of logits, relative to the largest or, if that is below 1, to 1
@@ -82,13 +82,15 @@ class Trial:
     def build(self) -> nn.Module:
         """Build it as a training does."""
         model = self.network.build()
+        if not isinstance(model, nn.Module):
+            raise FaultError(f"it builds a {type(model).__name__}, not an nn.Module")
         model.preprocessing = self.network.preprocessing
         return model.to(memory_format=torch.channels_last)
 
     @cached_property
     def model(self) -> nn.Module:
         """The one that the checks train, save and explain."""
-        seed_everything(self.seed)
+        torch.manual_seed(self.seed)
         return self.build()
 
     @property
@@ -156,10 +158,10 @@ def run_checks(trial: Trial) -> Iterator[Finding]:
             try:
                 yield Finding(name, note=check(trial))
             except Exception as error:  # whatever the user's code raises
-                kind = (
-                    "" if isinstance(error, FaultError) else f"{type(error).__name__}: "
-                )
-                yield Finding(name, kind + command_line.describe_error(error)[:400])
+                fault = command_line.describe_error(error)[:400]
+                if not isinstance(error, FaultError):
+                    fault = f"{type(error).__name__}: {fault}"
+                yield Finding(name, fault)
                 if name in NEEDED:
                     return
 
@@ -170,10 +172,6 @@ class FaultError(Exception):
 
 def check_building(trial: Trial) -> str:
     """Build it, and look for the layers that its entry names."""
-    if not isinstance(trial.model, nn.Module):
-        raise FaultError(
-            f"build gives a {type(trial.model).__name__}, not an nn.Module"
-        )
     names = dict(trial.model.named_modules())
     wanted = {trial.network.layer: "layer"}
     wanted |= dict.fromkeys(trial.network.heads, "head")
@@ -208,9 +206,8 @@ def check_logits(trial: Trial) -> str:
 def check_training(trial: Trial) -> str:
     """Take a step; every parameter that can be trained must have a gradient."""
     trial.trainer.train_one_epoch()
-    trainable = {
-        n: p.grad for n, p in trial.model.named_parameters() if p.requires_grad
-    }
+    named = trial.model.named_parameters()
+    trainable = {n: p.grad for n, p in named if p.requires_grad}
     idle = [name for name, gradient in trainable.items() if gradient is None]
     if idle:
         raise FaultError(

@@ -7,13 +7,15 @@
 
     from models import register
 
+    WEIGHTS = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 
-    @register("ResNet18", layer="layer4", head="fc",
-              weights="https://download.pytorch.org/models/resnet18-f37072fd.pth")
+
+    @register("ResNet18", layer="layer4", head="fc", weights=WEIGHTS)
     def build():
         network = resnet18()
         network.fc = nn.Linear(512, 2)
         return network
 
 `python check_network.py -m ResNet18` says whether it does all that the scripts need.
+More: docs/networks.md.
 """

@@ -109,6 +109,7 @@ def build_of_three_classes() -> nn.Module:
         (change(layer="conv9"), "builds", "no layer 'conv9'; at the top it has body, "),
         (change(heads=("fc",)), "builds", "no head 'fc'"),
         (change(build=lambda: 1 / 0), "builds", "ZeroDivisionError: division by zero"),
+        (change(build=dict), "builds", "it builds a dict, not an nn.Module"),
         (change(build=build_frozen), "builds", "no parameter can be trained"),
         (change(build=Wraps), "gives logits", "it gives a tuple, not logits"),
         (change(build=Overflows), "gives logits", "NaN or infinite logits in fp32"),

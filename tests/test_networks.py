@@ -1,6 +1,7 @@
 """Networks of one's own and of timm's: registered, found, given weights, refused."""
 
 import hashlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,15 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
+from script_helpers import make_checkpoint
 from torch import Tensor, nn
 
+import grad_cam_analysis
 import models
 import networks
 from loading import IMAGENET
 from models import NETWORKS, Layout, build_model, get_network, register
+from utils import load_checkpoint
 
 
 class Net(nn.Module):
@@ -178,6 +182,27 @@ def test_timm_network_without_weights_to_be_had_is_refused(
     with pytest.raises(OSError, match="no weights of timm:test_resnet were") as error:
         build_model("timm:test_resnet")
     assert "--weights FILE" in one_line(error)
+
+
+def test_detector_of_timm_is_loaded_and_explained_under_a_name_for_every_system(
+    faces_root, tmp_path
+):
+    network = get_network("timm:test_vit")
+    checkpoint = make_checkpoint(
+        tmp_path / "vit.pt",
+        model=network.build().state_dict(),
+        model_name="timm:test_vit",
+        preprocessing=network.preprocessing.to_dict(),
+    )
+    flags = ["-cpp", checkpoint, "--image", faces_root / "test" / "fake" / "01.png"]
+    flags += ["--figures-dir", tmp_path, "-m", "timm:test_vit"]
+
+    grad_cam_analysis.main(list(map(str, flags)))
+
+    numbers = json.loads((tmp_path / "timm-test_vit_01_grad_cam_map.json").read_text())
+    assert (numbers["model"], numbers["layer"]) == ("timm:test_vit", network.layer)
+    detector = load_checkpoint(checkpoint)
+    assert (detector.file_name, detector.layout) == ("timm-test_vit", network.layout)
 
 
 @pytest.mark.parametrize("first", [0, 1, 5])
