@@ -11,6 +11,7 @@ from script_helpers import make_checkpoint
 from faces_dataset import compute_fingerprint
 from files.recipe import Recipe
 from hardware import Compute
+from models import get_network
 from reporting import Settings, write_report
 from utils import Source, load_checkpoint, open_splits
 
@@ -41,7 +42,8 @@ def make_files(root: Path, **entries: Any) -> Files:
     """Write a dataset, a checkpoint that errs on both sides, and its history."""
     make_dataset(root / "data" / "faces")
     source = Source(root / "data")
-    splits = open_splits("faces", source)
+    preprocessing = get_network("SimpleNet").preprocessing
+    splits = open_splits("faces", source, preprocessing=preprocessing)
     path = root / "checkpoints" / "faces_SimpleNet_Adam.pt"
     known = {"dataset": "faces", "flags": FLAGS, "run_id": RUN_ID, "epoch": 2}
     known |= {"versions": {"torch": "2.0", "old": "1.0"}, **entries}

@@ -12,6 +12,8 @@ import report as script
 from metrics.table import METRICS
 from plots.style import get_interval
 
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):

@@ -23,6 +23,8 @@ from robustness_analysis import (
 )
 from utils import load_checkpoint, load_dataset
 
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,6 +17,8 @@ from hardware import Precision
 from saliency_map import compute_gradient_saliency_maps
 from utils import load_checkpoint, load_dataset
 
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+
 
 def test_saliency_is_the_largest_magnitude_of_the_logits_gradient_over_channels():
     model = Linear(size=1)
