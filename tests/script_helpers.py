@@ -58,6 +58,7 @@ def make_checkpoint(path: Path, **entries: object) -> Path:
 def make_broken_checkpoint(path: Path) -> Path:
     """Write a checkpoint whose finite weights give no finite score."""
     model = build_model("SimpleNet")
+    torch.nn.init.constant_(model.fc2.bias, 10)
     torch.nn.init.constant_(model.fc3.weight, 3e38)
     return make_checkpoint(path, model=model.state_dict())
 

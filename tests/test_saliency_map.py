@@ -123,11 +123,11 @@ def test_main_draws_another_method_of_one_class_at_random(
     known = [numbers[name] for name in ("method", "choose", "seed")]
     assert known == [method, "random", 4]
     mean_maps = np.load(f"{start}_mean_input_x_gradient_maps.npy")
-    dataset = load_dataset("faces", "test", data_root=faces_root.parent)
+    detector = load_checkpoint(checkpoint)
+    options = {"data_root": faces_root.parent, "preprocessing": detector.preprocessing}
+    dataset = load_dataset("faces", "test", **options)
     samples = torch.stack([dataset[0][0], dataset[1][0]])
-    expected = compute_attribution_maps(
-        samples, [FAKE, FAKE], load_checkpoint(checkpoint), method=method
-    )
+    expected = compute_attribution_maps(samples, [FAKE] * 2, detector, method=method)
     np.testing.assert_allclose(mean_maps[0], expected.mean(dim=0), atol=1e-6)
 
 

@@ -22,7 +22,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def run(files):
-    """The same, judged: an AUC of 0, errors on both sides."""
+    """The same, judged: an AUC of 2/3, errors on both sides."""
     return collect_runs([files.checkpoint], files.settings)[0]
 
 

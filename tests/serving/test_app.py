@@ -26,8 +26,6 @@ from serving import server
 from serving.app import MOST_WAITING, Judge, build_app
 from utils import load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("small_simple_net")
-
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
