@@ -22,7 +22,7 @@ The real training image 0
 Loss in epoch 2 of 2, the best on validation:
 train 41 %, val 51 %, test 61 %.
 An image is called fake if P(fake) is at or above 0.48
-AUC</th> <td class="number" data-label="value"><data value="0.6666666666666666">0.6667</data>
+<td class="number" data-label="value"><data value="0.6666666666666666">0.6667</data>
 ROC curve of SimpleNet on faces. AUC 0.667
 1 of 2 real images lie right of the threshold: false alarms; 1 of 3 fakes lie left of it
 Of the real images 1 are called real and 1 fake; of the fakes 2 are called fake and 1
