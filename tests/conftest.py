@@ -1,5 +1,6 @@
 """Fixtures that several test files share: a tiny dataset, a tiny network."""
 
+import gc
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from script_helpers import replace_simple_net
 from torch import nn
 
 from loading import Preprocessing
 from models import NETWORKS, Network
+from plots import pages, style
 
 pytest_plugins = ("browser",)
 SPLIT_SIZES = {"train": (5, 4), "val": (3, 2), "test": (2, 3)}  # real, fake
@@ -20,6 +23,24 @@ torch.set_num_threads(1)
 # It is ignored if the tests are started in the background, and would then be ignored
 # in every process that they start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector, which runs for each figure, what was imported."""
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def coarse_figures() -> Iterator[None]:
+    """Let figures have few pixels, which take most of the time to draw them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in (
+            (style, "DPI"),
+            (style, "PLOT_DPI"),
+            (pages, "_PIXELS_DPI"),
+        ):
+            patch.setattr(module, name, 40)
+        yield
 
 
 def make_image(seed: int, *, fake: bool, size: int = 24) -> Image.Image:
@@ -79,6 +100,13 @@ def tiny_network() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, TinyNet.__name__, TINY)
         yield TinyNet.__name__
+
+
+@pytest.fixture(scope="module")
+def small_simple_net() -> Iterator[None]:
+    """Lets SimpleNet have 24 thousand parameters, and see 64 pixels."""
+    with replace_simple_net():
+        yield
 
 
 @pytest.fixture

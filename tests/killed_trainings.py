@@ -13,7 +13,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import command_line
 import numpy as np
 import torch
 from PIL import Image
+from script_helpers import replace_simple_net
 
 import train_main
 from files.tensors import load_tensors
@@ -69,7 +70,9 @@ def start(
     folder: Path,
     *,
     kill_at: Moment | None = None,
+    interrupt_at: Moment | None = None,
     file_size: int | None = None,
+    small: bool = False,
 ) -> BaseProcess:
     """Start train_main.py in a folder, where stdout and stderr become files.
 
@@ -77,12 +80,16 @@ def start(
         argv: its flags.
         folder: where it runs; made if it is missing.
         kill_at: when it is killed (SIGKILL).
+        interrupt_at: when it and its workers get SIGINT, as from a terminal.
         file_size: it cannot write larger files (bytes), as if the disk were full.
+        small: train the small SimpleNet of the tests.
     """
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    process = context.Process(target=_train, args=(argv, folder, kill_at, file_size))
+    options = {"kill_at": kill_at, "interrupt_at": interrupt_at, "small": small}
+    options["file_size"] = file_size
+    process = context.Process(target=_train, args=(argv, folder), kwargs=options)
     searched = os.pathsep.join(map(str, SEARCHED))
     with mock.patch.dict(os.environ, PYTHONPATH=searched, OMP_NUM_THREADS="1"):
         process.start()  # the first one starts the server
@@ -98,9 +105,16 @@ def finish(process: BaseProcess) -> int:
 
 
 def _train(
-    argv: Sequence[str], folder: Path, kill_at: Moment | None, file_size: int | None
+    argv: Sequence[str],
+    folder: Path,
+    *,
+    kill_at: Moment | None,
+    interrupt_at: Moment | None,
+    file_size: int | None,
+    small: bool,
 ) -> None:
     """Turn this process into `train_main.py` in a session of its own."""
+    multiprocessing.set_start_method(None, force=True)  # not as this process began
     os.setsid()
     os.chdir(folder)
     for name, descriptor in ((os.devnull, 0), ("stdout", 1), ("stderr", 2)):
@@ -109,19 +123,22 @@ def _train(
     if file_size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     if kill_at is not None:
-        _kill_at(kill_at)
+        _signal_at(kill_at, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    if interrupt_at is not None:
+        _signal_at(interrupt_at, lambda: os.killpg(0, signal.SIGINT))
     sys.argv = ["train_main.py", *argv]
-    command_line.run(train_main.main)
+    with replace_simple_net() if small else contextlib.nullcontext():
+        command_line.run(train_main.main)
 
 
-def _kill_at(moment: Moment) -> None:
-    """Let this process be killed when the moment has come."""
+def _signal_at(moment: Moment, send: Callable[[], None]) -> None:
+    """Send this process a signal when the moment has come."""
     owner, method, number = moment
     calls, original = itertools.count(1), getattr(owner, method)
 
     def call(*args: Any, **options: Any) -> Any:
         if next(calls) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            send()
         return original(*args, **options)
 
     setattr(owner, method, call)

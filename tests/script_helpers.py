@@ -5,15 +5,41 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import torch
+from torch import nn
 
 from files.checkpoint import start_record
 from files.tensors import save_tensors
-from models import build_model
+from models import NETWORKS, MaxPool2x2, SimpleNet, SteadyLinear, build_model
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+class SmallSimpleNet(SimpleNet):
+    """SimpleNet for images of 64 pixels."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.pool = MaxPool2x2()
+        self.conv1 = nn.Conv2d(3, 6, 7)
+        self.conv2 = nn.Conv2d(6, 16, 7)
+        self.conv3 = nn.Conv2d(16, 24, 7)
+        self.fc1 = SteadyLinear(24 * 2 * 2, 16)
+        self.fc2 = SteadyLinear(16, 16)
+        self.fc3 = SteadyLinear(16, 2)
+
+
+def replace_simple_net() -> AbstractContextManager[object]:
+    """Let the name SimpleNet mean a network of a 700th of the parameters."""
+    network = NETWORKS["SimpleNet"]
+    preprocessing = replace(network.preprocessing, size=64)
+    small = replace(network, build=SmallSimpleNet, preprocessing=preprocessing)
+    return mock.patch.dict(NETWORKS, SimpleNet=small)
 
 
 def make_checkpoint(path: Path, **entries: object) -> Path:
@@ -32,6 +58,7 @@ def make_checkpoint(path: Path, **entries: object) -> Path:
 def make_broken_checkpoint(path: Path) -> Path:
     """Write a checkpoint whose finite weights give no finite score."""
     model = build_model("SimpleNet")
+    torch.nn.init.constant_(model.fc2.bias, 10)
     torch.nn.init.constant_(model.fc3.weight, 3e38)
     return make_checkpoint(path, model=model.state_dict())
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import make_help
 import pytest
 
+from metrics.summary import compute_summary
+
 PROJECT = Path(__file__).resolve().parent.parent
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 STARTS = ("python ", "python3 ", "pip ", "make ", "torchrun ")  # of a command's line
@@ -82,8 +84,12 @@ def prepare_inputs(words: Sequence[str]) -> None:
 
 
 @pytest.mark.slow
-def test_commands_and_python_blocks_run_as_printed(tmp_path, monkeypatch, capsys):
+def test_commands_and_python_blocks_run_as_printed(
+    tmp_path, monkeypatch, capsys, small_simple_net
+):
     monkeypatch.chdir(tmp_path)
+    # Where there is no flag for it.
+    monkeypatch.setitem(compute_summary.__kwdefaults__, "num_resamples", 20)
     for name in ("val", "test"):
         rows = [f"{name}{n},{n / 40},{'fake' if n % 3 else 'real'}" for n in range(40)]
         Path(f"{name}.csv").write_text("\n".join(["path,score,label", *rows]))

@@ -29,6 +29,7 @@ from grad_cam_analysis import get_grad_cam_visualization
 from judging.detector import Detector, as_detector
 from models import Layout, build_model
 
+pytestmark = pytest.mark.usefixtures("small_simple_net")
 # Two feature maps and an idle channel.
 IMAGE = torch.tensor(
     [[[[1.0, 2.0], [3.0, 4.0]], [[0.0, 4.0], [0.0, 0.0]], [[9.0, 9.0], [9.0, 9.0]]]]

@@ -15,7 +15,7 @@ from files.checkpoint import CheckpointRecord
 from judging.detector import Detector
 from loading import PUBLISHED
 from metrics.delong import compute_delong_interval, compute_paired_delong_test
-from plots import save_analysis, style
+from plots import save_analysis
 from scores.score_files import ScoreFormat, load_score_set
 from scores.score_sets import LOGIT_DIFFERENCE
 from utils import load_dataset
@@ -63,11 +63,6 @@ class Brightness(torch.nn.Module):
     def forward(self, images):
         margin = self.scale * images.mean(dim=(1, 2, 3))
         return torch.stack([-margin, margin], dim=1)
-
-
-@pytest.fixture(autouse=True)
-def small_figures(monkeypatch):
-    monkeypatch.setattr(style, "PLOT_DPI", 20)
 
 
 @pytest.fixture

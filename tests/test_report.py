@@ -12,6 +12,8 @@ import report as script
 from metrics.table import METRICS
 from plots.style import get_interval
 
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
@@ -27,6 +29,7 @@ def flags(files, tmp_path, monkeypatch):
     return ["--data-root", root, "--workers", "0", "--resamples", "100"]
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_numerical_analysis_and_the_page_is_reproducible(
     files, flags
 ):

@@ -14,6 +14,8 @@ import robustness_analysis
 from hardware import Compute, Precision
 from loading.disturbances import LEVELS
 from metrics import compute_metrics
+from metrics.summary import compute_summary
+from models import get_network
 from numerical_analysis import get_soft_scores_and_true_labels
 from robustness_analysis import (
     CONDITIONS,
@@ -23,14 +25,22 @@ from robustness_analysis import (
 )
 from utils import load_checkpoint, load_dataset
 
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("checkpoints") / "net.pt")
 
 
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(compute_summary.__kwdefaults__, "num_resamples", 20)
+
+
 def open_faces(root: Path):
-    return load_dataset(root.name, "test", data_root=root.parent)
+    size = get_network("SimpleNet").preprocessing
+    return load_dataset(root.name, "test", data_root=root.parent, preprocessing=size)
 
 
 def make_flags(root: Path, figures: Path, *checkpoints: Path) -> list[str]:
@@ -160,6 +170,7 @@ def test_main_score_that_is_not_finite_names_image_and_condition(
     assert not (tmp_path / "f").exists()
 
 
+@pytest.mark.slow
 def test_script_without_checkpoint_is_one_line_and_status_2(faces_root, tmp_path):
     flags = make_flags(faces_root, tmp_path / "figures", tmp_path / "none.pt")
 

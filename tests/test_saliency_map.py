@@ -17,6 +17,8 @@ from hardware import Precision
 from saliency_map import compute_gradient_saliency_maps
 from utils import load_checkpoint, load_dataset
 
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+
 
 def test_saliency_is_the_largest_magnitude_of_the_logits_gradient_over_channels():
     model = Linear(size=1)
@@ -121,11 +123,11 @@ def test_main_draws_another_method_of_one_class_at_random(
     known = [numbers[name] for name in ("method", "choose", "seed")]
     assert known == [method, "random", 4]
     mean_maps = np.load(f"{start}_mean_input_x_gradient_maps.npy")
-    dataset = load_dataset("faces", "test", data_root=faces_root.parent)
+    detector = load_checkpoint(checkpoint)
+    options = {"data_root": faces_root.parent, "preprocessing": detector.preprocessing}
+    dataset = load_dataset("faces", "test", **options)
     samples = torch.stack([dataset[0][0], dataset[1][0]])
-    expected = compute_attribution_maps(
-        samples, [FAKE, FAKE], load_checkpoint(checkpoint), method=method
-    )
+    expected = compute_attribution_maps(samples, [FAKE] * 2, detector, method=method)
     np.testing.assert_allclose(mean_maps[0], expected.mean(dim=0), atol=1e-6)
 
 

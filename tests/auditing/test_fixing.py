@@ -116,6 +116,7 @@ def test_a_class_left_without_images_is_refused(root, one_line):
     one_line(error)
 
 
+@pytest.mark.slow
 def test_save_fix_encodes_all_alike_and_says_what_became_of_each(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

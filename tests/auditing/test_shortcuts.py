@@ -56,6 +56,7 @@ def plant(fault: str, image: Image.Image, path, label: int, number: int) -> None
     image.save(path, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(tmp_path, fault):
     root = write_dataset(tmp_path, {"train": 30}, lambda *args: plant(fault, *args))
@@ -75,6 +76,7 @@ def test_a_planted_fault_is_found(tmp_path, fault):
         assert constant == {"file type", "width and height", "JPEG compression"}
 
 
+@pytest.mark.slow
 def test_clean_data_have_no_alarm_and_more_intervals_are_wider(tmp_path):
     sizes = {"train": 40, "val": 12, "test": 20}
     inspection = inspect_folder(write_dataset(tmp_path, sizes))
@@ -94,6 +96,7 @@ def test_clean_data_have_no_alarm_and_more_intervals_are_wider(tmp_path):
             assert shortcut.low < own.low < own.high < shortcut.high
 
 
+@pytest.mark.slow
 def test_file_size_is_content_only_where_all_files_are_encoded_alike(tmp_path):
     def save(image, path, label, number):
         plant(

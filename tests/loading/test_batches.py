@@ -115,6 +115,20 @@ def test_batch_loader_workers_change_nothing(dataset):
     assert_equal_batches(*results)
 
 
+@IGNORE_FORK
+@pytest.mark.skipif(not hasattr(os, "getpgid"), reason="another system")
+def test_batch_loader_workers_are_out_of_reach_of_ctrl_c():
+    class Groups(Dataset):
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            return torch.full((3, 1, 1), float(os.getpgid(0))), 0
+
+    ((groups, _),) = BatchLoader(Groups(), 1, workers=1)
+    assert groups[0, 0, 0, 0] != os.getpgid(0)
+
+
 EVERYTHING = Augmentation("robust", self_blend=0.5, cutmix=0.5)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plots import save_analysis, style
+from plots import save_analysis
 from plots.save_analysis import CURVE_PLOTS, SCORE_PLOTS, save_all
 from scores.score_files import load_score_set
 
@@ -18,7 +18,6 @@ SUBSETS = [""] * 60 + ["blend"] * 20 + ["swap"] * 20
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    monkeypatch.setattr(style, "PLOT_DPI", 20)
     monkeypatch.setattr(save_analysis, "CURVE_PLOTS", {})
     monkeypatch.setattr(save_analysis, "SCORE_PLOTS", {})
 
@@ -51,10 +50,10 @@ def test_every_figure_draws_any_detector_titled_and_changes_no_input(
         np.testing.assert_equal(getattr(analysis, field), getattr(before, field))
 
 
+@pytest.mark.slow
 def test_save_all_one_detector_writes_numbers_scores_and_figures(
-    tmp_path, make_analysis, monkeypatch
+    tmp_path, make_analysis
 ):
-    monkeypatch.setattr(style, "PLOT_DPI", 20)
     provenance = {"inputs": [{"path": "a.pt", "sha256": "0f"}]}
     analysis = make_analysis(subsets=SUBSETS, provenance=provenance, llr_source="here")
 

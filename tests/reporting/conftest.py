@@ -2,31 +2,38 @@
 
 import pytest
 from reported_runs import make_files, write_page
-from script_helpers import make_checkpoint
+from script_helpers import make_checkpoint, replace_simple_net
 
 from reporting.runs import collect_runs
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package", autouse=True)
+def small_simple_net():
+    """Lets SimpleNet have 24 thousand parameters, and see 64 pixels."""
+    with replace_simple_net():
+        yield
+
+
+@pytest.fixture(scope="package")
 def files(tmp_path_factory):
     """A run's files. Read only."""
     return make_files(tmp_path_factory.mktemp("run"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def run(files):
-    """The same, judged: an AUC of 0, errors on both sides."""
+    """The same, judged: an AUC of 2/3, errors on both sides."""
     return collect_runs([files.checkpoint], files.settings)[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def single(files, tmp_path_factory):
     """The page of one run."""
     output = tmp_path_factory.mktemp("one") / "a.html"
     return write_page([files.checkpoint], output, files)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def triple(files, tmp_path_factory):
     """The page of three runs, two of older files without flags or history."""
     folder = tmp_path_factory.mktemp("three")
