@@ -203,7 +203,8 @@ def prepare_model(
         start = "random ones"
         if not recipe.from_scratch:
             start = network.load_weights(model, recipe.weights)
-            start += network.licence and f" (licence: {network.licence})"
+            licence = find_licence(recipe)
+            start += licence and f" (licence: {licence})"
         say(f"weights to start from: {start}")
     margin = read_crop_margin(source.data_root / recipe.dataset)
     if margin is not None:
@@ -212,6 +213,13 @@ def prepare_model(
     if recipe.compile:
         compile_model(model, compute.device)
     return model
+
+
+def find_licence(recipe: Recipe) -> str:
+    """Return the licence of the weights to start from; of a user's file none."""
+    if recipe.weights or recipe.from_scratch:
+        return ""
+    return get_network(recipe.model).licence
 
 
 def keep_frozen(recipe: Recipe, model: nn.Module, keeping: Keeping) -> str:
@@ -367,7 +375,7 @@ def build_run_files(
         preprocessing=trainer.model.preprocessing.to_dict(),
         flags=flags,
         data_fingerprint=compute_fingerprint(datasets),
-        licence="" if recipe.from_scratch else get_network(recipe.model).licence,
+        licence=find_licence(recipe),
         **known,
     )
     run = {

@@ -233,8 +233,6 @@ def _rebuild(
     network = spec.build()
     if record.backbone_sha256:
         load_start(network, spec, record, folder)
-    if record.preprocessing:  # the size of a picture may differ
-        spec = replace(spec, preprocessing=_read_preprocessing(record))
     network = tune(network, spec, Tuning.from_record(record))
     if record.backbone_sha256:
         own = network.state_dict()
