@@ -27,7 +27,7 @@ from files.checkpoint import start_record
 from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
 from files.provenance import format_command, format_now
 from files.recipe import Keeping, Recipe
-from files.run_files import InterruptedRunError, RunFiles
+from files.run_files import InterruptedRunError, RunFiles, load_snapshot
 from hardware import (
     Compute,
     compile_model,
@@ -158,11 +158,13 @@ def train(
     seed_everything(recipe.seed)
     datasets, skipped = open_data(recipe, source, keeping)
     model = prepare_model(recipe, compute, source, keeping)
-    frozen = keep_frozen(recipe, model, keeping)
-    tuning = choose_tuning(recipe, model, datasets, compute, keeping, frozen)
+    start_sha256 = keep_start_weights(recipe, model, keeping)
+    tuning = choose_tuning(recipe, model, datasets, compute, keeping, start_sha256)
     model = tune(model, get_network(recipe.model), tuning).to(compute.device)
-    trainer = build_trainer(recipe, model, datasets, compute, keeping, frozen)
-    known = {**tuning.to_entries(), "backbone_sha256": "" if keeping.whole else frozen}
+    trainer = build_trainer(recipe, model, datasets, compute, keeping, start_sha256)
+    known = {**tuning.to_entries(), "backbone_sha256": start_sha256}
+    if start_sha256:
+        known["whole"] = keeping.whole
     files = build_run_files(recipe, source, datasets, skipped, trainer, paths, known)
     with files.watch(keeping.checkpoint_minutes):
         if keeping.resume:
@@ -222,7 +224,7 @@ def find_licence(recipe: Recipe) -> str:
     return get_network(recipe.model).licence
 
 
-def keep_frozen(recipe: Recipe, model: nn.Module, keeping: Keeping) -> str:
+def keep_start_weights(recipe: Recipe, model: nn.Module, keeping: Keeping) -> str:
     """Return the hash of the weights to start from, if some of them stay frozen.
 
     Those that no later script could find by itself are saved beside the checkpoints.
@@ -246,24 +248,27 @@ def choose_tuning(
     datasets: Splits,
     compute: Compute,
     keeping: Keeping,
-    frozen: str,
+    start_sha256: str,
 ) -> Tuning:
     """Return what is trained; the layers that a head reads may have to be compared."""
-    rank = recipe.rank if recipe.tune == "lora" else 0
-    layers = recipe.features or ("auto",)
-    if recipe.tune != "head" or layers != ("auto",):
-        features = layers if recipe.tune == "head" else ()
-        return Tuning(recipe.tune, features, recipe.hidden, rank)
-    size = model.preprocessing.size
-    tuning = Tuning("head", tuple(list_stages(model, size)), recipe.hidden)
+    if recipe.tune != "head":
+        rank = recipe.rank if recipe.tune == "lora" else 0
+        return Tuning(recipe.tune, rank=rank)
+    tuning = Tuning("head", recipe.features or ("auto",), recipe.hidden)
+    if tuning.features != ("auto",):
+        return tuning
+    if keeping.resume:
+        chosen = load_snapshot(keeping.name_files(recipe).snapshot).get("features")
+        return replace(tuning, features=tuple(map(str, chosen or ())))
+    stages = tuple(list_stages(model, model.preprocessing.size))
+    tuning = replace(tuning, features=stages)
     probe = tune(model, get_network(recipe.model), tuning).to(compute.device)
     some = choose_random(datasets["train"], MOST_COMPARED // 2, recipe.seed)
     others = set(range(len(datasets["train"]))).difference(*some)
     fewer = {**datasets, "train": datasets["train"].drop(sorted(others))}
-    say(f"comparing {len(tuning.features)} layers on {len(fewer['train'])} images")
-    found = build_trainer(
-        recipe, probe, fewer, compute, keeping, frozen
-    ).compare_layers()
+    say(f"comparing {len(stages)} layers on {len(fewer['train'])} training images")
+    trainer = build_trainer(recipe, probe, fewer, compute, keeping, start_sha256)
+    found = trainer.compare_layers()
     for layer, (fit, auc) in found.items():
         say(f"  {layer}: validation log loss {fit.val_loss:.4f}, AUC {auc:.4f}")
     best = min(found, key=lambda layer: found[layer][0].val_loss)
@@ -277,9 +282,9 @@ def build_trainer(
     datasets: Splits,
     compute: Compute,
     keeping: Keeping | None = None,
-    frozen: str = "",
+    start_sha256: str = "",
 ) -> Trainer:
-    """Put together what trains; `frozen` is the hash of a probe's frozen weights."""
+    """Put together what trains; the hash is that of a probe's frozen weights."""
     loaders = build_loaders(recipe, model, datasets, compute)
     labels = datasets["train"].get_labels()
     criterion = build_criterion(recipe.class_weights, labels).to(compute.device)
@@ -288,7 +293,7 @@ def build_trainer(
             model,
             loaders,
             folder=(keeping or Keeping()).features_dir,
-            backbone=frozen,
+            start={"model": recipe.model, "backbone": start_sha256},
             criterion=criterion,
             precision=compute.precision,
             seed=recipe.seed,
@@ -394,7 +399,7 @@ def build_run_files(
         )
         return point.to_entries()
 
-    left_out = list_frozen(trainer.model) if record.backbone_sha256 else ()
+    left_out = () if record.whole else list_frozen(trainer.model)
     return RunFiles(paths, run, record, calibrate, say, left_out)
 
 

@@ -219,7 +219,11 @@ def load_checkpoint(
             _read_preprocessing(record),
             record,
             path=Path(path),
-            layer=f"backbone.{record.features[-1]}" if record.features else spec.layer,
+            layer=(
+                f"backbone.{record.features[-1]}"
+                if record.tune == "head"
+                else spec.layer
+            ),
             layout=spec.layout,
         )
     except ValueError as error:
@@ -231,10 +235,11 @@ def _rebuild(
 ) -> nn.Module:
     """Build the network of a checkpoint with its weights, those that froze as well."""
     network = spec.build()
-    if record.backbone_sha256:
+    needs_start = record.backbone_sha256 and not record.whole
+    if needs_start:
         load_start(network, spec, record, folder)
     network = tune(network, spec, Tuning.from_record(record))
-    if record.backbone_sha256:
+    if needs_start:
         own = network.state_dict()
         state = {**{name: own[name] for name in list_frozen(network)}, **state}
     load_model_state(network, state, record.model_name)

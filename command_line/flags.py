@@ -17,7 +17,14 @@ from files.bounds import (
     Bounds,
 )
 from files.names import DEFAULT_MODEL, FIGURES_DIR
-from files.recipe import GROUPS, RECIPES, Keeping, Recipe, spell
+from files.recipe import (
+    GROUPS,
+    RECIPES,
+    Keeping,
+    Recipe,
+    choose_defaults,
+    spell,
+)
 
 T = TypeVar("T")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -250,7 +257,7 @@ def take_recipe(args: argparse.Namespace) -> Recipe:
     """
     given = {e.name: getattr(args, e.name) for e in fields(Recipe) if e.name in args}
     given = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
-    return Recipe(**{**RECIPES[args.recipe], **given})
+    return Recipe(**{**choose_defaults(args.recipe, given.get("tune")), **given})
 
 
 def add_keeping_flags(parser: argparse.ArgumentParser) -> None:

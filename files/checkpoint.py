@@ -73,8 +73,8 @@ class CheckpointRecord:
         licence: of the weights that it started from; '' if unknown.
         tune, features, hidden, rank: what was trained, as `tuning.Tuning` has them;
             '' is all.
-        backbone_sha256: of the weights that it started from, which the file does not
-            hold where they are frozen; '' if it holds all.
+        backbone_sha256: of the weights that it started from, if some stayed frozen.
+        whole: whether the file holds those as well.
     """
 
     model_name: str = _entry("", str)
@@ -103,9 +103,10 @@ class CheckpointRecord:
     licence: str = _entry("", str)
     tune: str = _entry("", Words("head|norms|lora", "head, norms or lora"))
     features: list[str] = _entry([], list)
-    hidden: int | None = _entry(None, Bounds(0, 65536, int))
-    rank: int | None = _entry(None, Bounds(1, 4096, int))
+    hidden: int | None = _entry(None, Bounds(0, 4096, int))
+    rank: int | None = _entry(None, Bounds(1, 256, int))
     backbone_sha256: str = _entry("", Words("[0-9a-f]{64}|", "a SHA-256"))
+    whole: bool | None = _entry(None, bool)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is known, as plain values for a file."""

@@ -170,12 +170,12 @@ class Recipe:
     hidden: int = _flag(
         0,
         "with --tune head: units of a hidden layer; 0: the head is linear",
-        Bounds(0, 65536, int),
+        Bounds(0, 4096, int),
         "UNITS",
         group="tune",
     )
     rank: int = _flag(
-        8, "with --tune lora: of the changes", Bounds(1, 4096, int), "R", group="tune"
+        8, "with --tune lora: of the changes", Bounds(1, 256, int), "R", group="tune"
     )
     layer_decay: float = _flag(
         1.0,
@@ -309,6 +309,12 @@ class Recipe:
         """Raise ValueError if flags have no effect with what is trained."""
         if (self.optimizer == "LBFGS") != (self.tune == "head"):
             raise ValueError("--tune head and -o LBFGS go together")
+        layers = self.features or ()
+        if len(set(layers)) < len(layers) or ("auto" in layers and len(layers) > 1):
+            raise ValueError(
+                "--features takes auto alone, or layers, each once: got "
+                f"{' '.join(layers)!r:.60}"
+            )
         changed = {e.name for e in fields(self) if getattr(self, e.name) != e.default}
         for name, how in OF_TUNING.items():
             if name in changed and self.tune != how:
@@ -463,3 +469,19 @@ class Keeping:
             out_dir=self.out_dir,
             checkpoints_dir=self.checkpoints_dir,
         )
+
+
+def choose_defaults(name: str, tune: str | None = None) -> dict[str, Any]:
+    """Return what a named recipe puts in place of the defaults.
+
+    Args:
+        name: of the recipe.
+        tune: what the user wants to be trained, if not what the recipe says: what then
+            has no effect is left out.
+    """
+    named = RECIPES[name]
+    if tune in (None, named.get("tune", "all")):
+        return named
+    others = {field for field, how in OF_TUNING.items() if how != tune}
+    others |= set(OF_STEPS) if tune == "head" else set()
+    return {field: value for field, value in named.items() if field not in others}

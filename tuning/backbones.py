@@ -12,17 +12,9 @@ from files.tensors import load_model_state, load_tensors, save_tensors
 from models import Network
 
 
-def list_heads(model: nn.Module, network: Network) -> tuple[str, ...]:
-    """Return the last layers' names; of a network that names none, the last one's."""
-    if network.heads:
-        return network.heads
-    names = [n for n, m in model.named_modules() if list(m.parameters(recurse=False))]
-    return tuple(names[-1:])
-
-
 def select_start(model: nn.Module, network: Network) -> dict[str, Tensor]:
-    """Return a network's state dict without its heads."""
-    heads = tuple(f"{name}." for name in list_heads(model, network))
+    """Return a network's state dict without the heads that it names."""
+    heads = tuple(f"{name}." for name in network.heads)
     state = model.state_dict()
     return {name: v for name, v in state.items() if not name.startswith(heads)}
 
@@ -78,7 +70,7 @@ def load_start(
         load_model_state(model, {**model.state_dict(), **state}, record.model_name)
     elif network.load_weights is None:
         raise ValueError(
-            f"it holds a head alone; {path} with the other weights is missing: put it "
+            f"it does not hold its frozen weights, and {path} is missing: put it "
             "there, or train with --whole"
         )
     else:
@@ -92,5 +84,5 @@ def load_start(
     if found != wanted:
         raise ValueError(
             f"it was trained on weights with the hash {wanted[:16]}, and those of "
-            f"{where} have {found[:16]}"
+            f"{where} have {found[:16]}: put {path.name} of the training beside it"
         )

@@ -46,9 +46,8 @@ class KeptFeatures:
         table = _open(self.path, (num, width + 1))
         if table is None:
             folder.mkdir(parents=True, exist_ok=True)
-            _create(self.path, (num, width + 1))
             save_json(about, self.path.with_suffix(".json"))
-            table = _open(self.path, (num, width + 1))
+            table = _create(self.path, (num, width + 1))
         self.rows, self.done = table[:, :width], table[:, width]
 
     def put(self, indices: np.ndarray, rows: np.ndarray) -> None:
@@ -72,8 +71,11 @@ def _open(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     return table if is_right else None
 
 
-def _create(path: Path, shape: tuple[int, int]) -> None:
-    """Make a file of zeros; all of its room on the disk is taken now."""
+def _create(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Make a file of zeros, unless another process just did, and map it.
+
+    All of its room on the disk is taken now.
+    """
     temporary = name_temporary(path)
     try:
         table = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
@@ -81,9 +83,22 @@ def _create(path: Path, shape: tuple[int, int]) -> None:
         with temporary.open("r+b") as file:
             if hasattr(os, "posix_fallocate"):  # else a full disk would kill later on
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
-        temporary.replace(path)
+        if path.exists():  # damaged, or of another shape
+            path.unlink(missing_ok=True)
+        _take_name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    return np.load(path, mmap_mode="r+", allow_pickle=False)
+
+
+def _take_name(temporary: Path, path: Path) -> None:
+    """Give a file its name, unless another process just gave it to its own."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        temporary.replace(path)
 
 
 def hash_files(dataset: FacesDataset) -> str:
@@ -95,4 +110,6 @@ def hash_files(dataset: FacesDataset) -> str:
         if Path(name).is_file():
             known = Path(name).stat()
             digest.update(f"{known.st_size} {known.st_mtime_ns} ".encode())
+        else:  # not a file of its own
+            digest.update(hashlib.sha256(dataset.get_file(index).read()).digest())
     return digest.hexdigest()

@@ -122,7 +122,7 @@ def _standardise(head: Head, examples: Examples) -> None:
     deviation = (squares / num - mean.square()).clamp(min=0).sqrt()
     if not deviation.isfinite().all():
         raise FloatingPointError(
-            "the network gives features that are not finite: its weights are of no use"
+            "the network gives features that are not finite; try --precision fp32"
         )
     is_constant = deviation <= 1e-6 * mean.abs() + 1e-12
     with torch.no_grad():

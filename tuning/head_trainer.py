@@ -15,7 +15,7 @@ from metrics import compute_delong_interval, compute_logit_differences
 from trainer import Totals, Trainer, evaluation_mode
 from tuning.features import KeptFeatures, hash_files
 from tuning.fitting import Examples, Fit, fit_head
-from tuning.probe import Head, Probe
+from tuning.probe import Head, Probe, run_fused
 
 
 class HeadTrainer(Trainer):
@@ -29,7 +29,7 @@ class HeadTrainer(Trainer):
         probe: on its device.
         loaders: as `Trainer` has them, of `BatchLoader`s.
         folder: of the kept features.
-        backbone: hash of the backbone's weights, on which the features depend.
+        start: what the features depend on: the network's name and its weights' hash.
         criterion, precision: as `Trainer` has them.
         seed: of a hidden layer's first weights.
 
@@ -43,7 +43,7 @@ class HeadTrainer(Trainer):
         loaders: Mapping[str, BatchLoader],
         *,
         folder: Path,
-        backbone: str,
+        start: Mapping[str, str],
         criterion: nn.Module | None = None,
         precision: Precision | None = None,
         seed: int = 0,
@@ -53,7 +53,7 @@ class HeadTrainer(Trainer):
             probe, optimizer, loaders, criterion=criterion, precision=precision
         )
         self.fit: Fit | None = None
-        self._folder, self._backbone, self._seed = folder, backbone, seed
+        self._folder, self._start, self._seed = folder, dict(start), seed
         self._files = {split: hash_files(b.dataset) for split, b in loaders.items()}
 
     def train_one_epoch(self) -> tuple[float, float]:
@@ -65,7 +65,8 @@ class HeadTrainer(Trainer):
         Raises:
             FloatingPointError: a feature is not finite.
         """
-        views = [self._compute("train", view) for view in range(self.epoch + 1)]
+        num_views = self.epoch + 1 if self._is_changed("train") else 1
+        views = [self._compute("train", view) for view in range(num_views)]
         labels = self.loaders["train"].dataset.get_labels()
         train = Examples(views, labels)
         val = self._read("val")
@@ -155,6 +156,11 @@ class HeadTrainer(Trainer):
                 for images, _ in self._watch(batches, what, done=batches.batch):
                     with self.precision.autocast():
                         features = self.model.compute_features(images)
+                    if not features.isfinite().all():
+                        raise FloatingPointError(
+                            "the network gives features that are not finite of "
+                            f"{batches.describe_batch()}; try --precision fp32"
+                        )
                     parts = features.float().cpu().split(self.model.widths, dim=1)
                     for layer, part in zip(kept, parts, strict=True):
                         layer.put(batches.batch_indices, part.numpy())
@@ -171,17 +177,27 @@ class HeadTrainer(Trainer):
     def _describe(self, split: str, view: int) -> dict[str, Any]:
         """Return all that the features of a split depend on."""
         batches = self.loaders[split]
-        is_changed = batches.is_changed or batches.augmentation.style != "none"
+        is_changed = self._is_changed(split)
+        probe = self.model
+        zeros = torch.zeros(1, 3, 1, 1, device=self.device)
+        with self.precision.autocast():
+            is_fused = run_fused(probe.backbone, probe.layers, zeros)
         return {
             "files": self._files[split],
-            "backbone": self._backbone,
+            **self._start,
             "preprocessing": batches.preprocessing.to_dict(),
             "precision": self.precision.name,
+            "kernels": is_fused,
             "device": self.device.type,
             "augmentation": asdict(batches.augmentation) if is_changed else None,
             "seed": batches.seed if is_changed else None,
             "view": view if is_changed else 0,
         }
+
+    def _is_changed(self, split: str) -> bool:
+        """Say whether a split's images are augmented."""
+        batches = self.loaders[split]
+        return batches.is_changed or batches.augmentation.style != "none"
 
     def _measure(
         self, examples: Examples, head: Head | None = None

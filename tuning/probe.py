@@ -1,12 +1,16 @@
 """A small head on what the layers of a frozen network make of an image."""
 
-from collections.abc import Sequence
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import Layout, SteadyLinear, steady_linear
+from trainer import evaluation_mode
 
 MOST_CANDIDATES = 12  # layers that are compared
 
@@ -76,7 +80,7 @@ class Probe(nn.Module):
                 f"{', '.join(list_stages(backbone, size))}"
             )
         with torch.no_grad():
-            parts = self._pool_layers(torch.zeros(1, 3, size, size))
+            parts = self._pool_layers(_make_image(backbone, size))
         self.widths = [part.shape[1] for part in parts]
         self.head = Head(sum(self.widths), hidden)
 
@@ -122,6 +126,15 @@ class _EnoughError(Exception):
     """Ends a forward pass whose remaining layers nobody needs."""
 
 
+def run_fused(network: nn.Module, layers: Sequence[str], images: Tensor) -> bool:
+    """Say whether layers are computed by the suite's own kernels, as Xception's may be.
+
+    The outputs then differ from PyTorch's by rounding.
+    """
+    blocks = getattr(network, "BLOCKS", ())
+    return bool(blocks) and set(layers) <= set(blocks) and network.can_fuse(images)
+
+
 def run_layers(
     network: nn.Module, layers: Sequence[str], images: Tensor
 ) -> list[Tensor]:
@@ -130,66 +143,68 @@ def run_layers(
     Raises:
         ValueError: a layer is not computed.
     """
-    found: dict[str, Tensor] = {}
-    blocks = getattr(network, "run_blocks", None)  # only FastXception has it
-    if blocks and network.can_fuse(images) and set(layers) <= set(network.BLOCKS):
-        for name, output in blocks(images):
-            if name in layers:
-                found[name] = output
-            if len(found) == len(layers):
-                break
+    if run_fused(network, layers, images):
+        last = max(map(network.BLOCKS.index, layers))
+        blocks = itertools.islice(network.run_blocks(images), last + 1)
+        found = {name: output for name, output in blocks if name in layers}
         return [found[name] for name in layers]
+    found = {}
 
-    def keep(name: str, output: Tensor) -> None:
+    def keep(name: str, output: Any) -> None:
         found.setdefault(name, output)
-        if len(found) == len(set(layers)):
+        if len(found) == len(layers):
             raise _EnoughError
 
-    handles = [
-        network.get_submodule(name).register_forward_hook(
-            lambda module, inputs, output, name=name: keep(name, output)
-        )
-        for name in layers
-    ]
-    try:
+    with _hooked(network, layers, keep), contextlib.suppress(_EnoughError):
         network(images)
-    except _EnoughError:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
     if missing := [name for name in layers if name not in found]:
         raise ValueError(f"the layer {missing[0]} is not computed")
     return [found[name] for name in layers]
+
+
+@contextlib.contextmanager
+def _hooked(
+    network: nn.Module, names: Sequence[str], take: Callable[[str, Any], None]
+) -> Iterator[None]:
+    """Call `take` with a layer's name and output whenever one of them was computed."""
+    handles = [
+        network.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: take(name, output)
+        )
+        for name in names
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def list_stages(network: nn.Module, size: int) -> list[str]:
     """Return the layers on which a probe may be tried, in the order of computation.
 
     They are the network's blocks, or its convolutions if it has no blocks: at most
-    `MOST_CANDIDATES`, evenly chosen, the last one among them.
+    `MOST_CANDIDATES`, evenly chosen, the last one among them. The network stays as it
+    is.
     """
-    names = _list_blocks(network) or [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d)
-    ]
+    names = list(getattr(network, "BLOCKS", ())) or _list_blocks(network)
+    names = names or [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d)]
     order: list[str] = []
-    handles = [
-        network.get_submodule(name).register_forward_hook(
-            lambda module, inputs, output, name=name: (
-                order.append(name) if getattr(output, "ndim", 0) in (3, 4) else None
-            )
-        )
-        for name in names
-    ]
-    with torch.no_grad():
-        network(torch.zeros(1, 3, size, size))
-    for handle in handles:
-        handle.remove()
+
+    def note(name: str, output: Any) -> None:
+        if getattr(output, "ndim", 0) in (3, 4):
+            order.append(name)
+
+    with evaluation_mode(network), torch.no_grad(), _hooked(network, names, note):
+        network(_make_image(network, size))
     order = list(dict.fromkeys(order))
     step = max(1, -(-len(order) // MOST_CANDIDATES))
     return order[::-1][::step][::-1]
+
+
+def _make_image(network: nn.Module, size: int) -> Tensor:
+    """Return an image of zeros (1, 3, size, size) where the network is."""
+    return torch.zeros(1, 3, size, size, device=next(network.parameters()).device)
 
 
 def _list_blocks(network: nn.Module) -> list[str]:

@@ -10,9 +10,11 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import parametrize
 
 from files.checkpoint import CheckpointRecord
+from loading import find_preprocessing
 from models import Network
-from tuning.backbones import list_heads
 from tuning.probe import Probe
+
+MOST_FEATURES = 64  # layers that a head reads
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,20 @@ class Tuning:
         features: the layers that a head reads.
         hidden: units of the head's hidden layer; 0: it is linear.
         rank: of the low-rank changes.
+
+    Raises:
+        ValueError: so many features, or repeated ones, are not for a head.
     """
 
     how: str = "all"
     features: tuple[str, ...] = ()
     hidden: int = 0
     rank: int = 0
+
+    def __post_init__(self) -> None:
+        num = len(set(self.features))
+        if num != len(self.features) or num > MOST_FEATURES:
+            raise ValueError(f"a head reads up to {MOST_FEATURES} layers, each once")
 
     @classmethod
     def from_record(cls, record: CheckpointRecord) -> "Tuning":
@@ -68,9 +78,9 @@ def tune(model: nn.Module, network: Network, tuning: Tuning) -> nn.Module:
     if tuning.how == "head":
         size = network.preprocessing.size
         probe = Probe(model, tuning.features, network.layout, size, tuning.hidden)
-        probe.preprocessing = network.preprocessing
+        probe.preprocessing = find_preprocessing(model)
         return probe
-    heads = [model.get_submodule(name) for name in list_heads(model, network)]
+    heads = [model.get_submodule(name) for name in _list_heads(model, network)]
     model.requires_grad_(False)
     if tuning.how == "norms":
         trained = [m for m in model.modules() if _is_norm(m)]
@@ -84,6 +94,12 @@ def tune(model: nn.Module, network: Network, tuning: Tuning) -> nn.Module:
     for module in [*trained, *heads]:
         module.requires_grad_(True)
     return model
+
+
+def _list_heads(model: nn.Module, network: Network) -> tuple[str, ...]:
+    """Return the last layers' names: of a network that names none, the last linear."""
+    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear)]
+    return network.heads or tuple(names[-1:])
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -101,8 +117,9 @@ class LowRank(nn.Module):
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
         num_out, num_in = weight.shape[:2]
-        self.down = nn.Parameter(torch.randn(rank, num_in) * num_in**-0.5)
-        self.up = nn.Parameter(torch.zeros(num_out, rank))
+        down = torch.randn(rank, num_in) * num_in**-0.5
+        self.down = nn.Parameter(down.to(weight.device))
+        self.up = nn.Parameter(torch.zeros(num_out, rank, device=weight.device))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the changed weight."""
@@ -146,15 +163,15 @@ def group_by_depth(
 ) -> list[dict[str, Any]]:
     """Return an optimizer's groups, a block each, the last one at the full rate.
 
-    A block is what stands before the first number in a parameter's name (blocks.3,
-    layer1.0), or the first part of the name.
+    A block is the first part of a parameter's name (block8), with its number if it is
+    a list's (blocks.3, layer1.0).
 
     Source: Clark et al., ELECTRA, ICLR 2020, appendix A (layer-wise decay).
     """
     blocks: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            block = re.match(r"(.*?\.\d+\.|[^.]*)", name)[0]
+            block = re.match(r"[^.]*(\.\d+(?=\.))?", name)[0]
             blocks.setdefault(block, []).append(parameter)
     depth = len(blocks) - 1
     return [

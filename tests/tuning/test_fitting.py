@@ -91,7 +91,7 @@ def test_fit_head_with_a_hidden_layer_learns_what_no_line_separates():
 def test_fit_head_refuses_features_that_are_not_finite():
     rows = np.full((4, 3), np.nan, dtype=np.float32)
     examples = Examples([[rows]], np.arange(4) % 2)
-    with pytest.raises(FloatingPointError, match="its weights are of no use"):
+    with pytest.raises(FloatingPointError, match="not finite; try --precision fp32"):
         fit_head(Head(3), examples, examples)
 
 

@@ -6,6 +6,7 @@ from conftest import TinyNet
 from torch import nn
 
 from models import Layout, build_model, get_network
+from tuning import hash_start
 from tuning.probe import Probe, list_stages, run_layers
 
 
@@ -95,9 +96,10 @@ def test_xceptions_blocks_are_the_same_fused_and_by_hooks():
         for values, others in zip(fused, hooked, strict=True):
             torch.testing.assert_close(values, others, rtol=1e-4, atol=1e-5)
     blocks = [f"block{number}" for number in range(1, 13)]
-    stages = list_stages(network, 64)
-    assert set(stages) <= {*blocks, "conv3", "conv4"}
-    assert (stages[-1], len(stages)) == ("conv4", 7)
+    before = hash_start(network.state_dict())
+    assert list_stages(network.train(), 64) == blocks
+    assert hash_start(network.state_dict()) == before
+    assert network.training
 
 
 def test_list_stages_takes_blocks_or_else_convolutions():

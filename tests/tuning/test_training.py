@@ -12,9 +12,11 @@ import train_main
 from files.checkpoint import read_checkpoint
 from files.history import CURVES, load_history
 from files.names import RunPaths, name_run_files
+from files.recipe import Recipe
 from files.run_files import RunFiles
 from files.tensors import load_tensors
 from hardware import prepare_compute
+from judging.detector import Detector
 from tuning import Probe
 from utils import Source, load_checkpoint, open_source
 
@@ -58,6 +60,15 @@ def read_curves(files: RunPaths) -> dict[str, list[float]]:
     return {curve: run[curve] for curve in CURVES}
 
 
+def judge(detector: Detector, faces_root: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the logits and labels of the test split."""
+    preprocessing = detector.preprocessing
+    source = Source(faces_root.parent)
+    test = open_source("faces", source, preprocessing=preprocessing)
+    scored = detector.score(test, prepare_compute("cpu", "fp32"))
+    return torch.tensor(scored.logits), torch.tensor(scored.labels)
+
+
 def assert_equal_checkpoints(files: RunPaths, others: RunPaths) -> None:
     first, second = (load_tensors(f.checkpoint)["model"] for f in (files, others))
     assert first.keys() == second.keys()
@@ -76,12 +87,7 @@ def test_head_is_measured_as_it_judges_and_its_checkpoint_holds_it_alone(
     assert (run["optimizer"]["name"], run["bn_batches"]) == ("LBFGS", 0)
     detector = load_checkpoint(trained.checkpoint, "TinyNet")
     assert detector.layer == "backbone.conv"
-    test = open_source(
-        "faces", Source(faces_root.parent), preprocessing=detector.preprocessing
-    )
-    scored = detector.score(test, prepare_compute("cpu", "fp32"))
-    logits, labels = torch.tensor(scored.logits), torch.tensor(scored.labels)
-    loss = torch.nn.functional.cross_entropy(logits, labels).item()
+    loss = torch.nn.functional.cross_entropy(*judge(detector, faces_root)).item()
     assert loss == pytest.approx(run["test_loss"][record.epoch - 1], abs=1e-6)
 
 
@@ -146,7 +152,10 @@ def test_whole_checkpoint_needs_nothing_beside_it(trained, faces_root, tmp_path)
         assert not is_run or torch.equal(value, whole.network.state_dict()[name])
     copied = tmp_path / "alone.pt"
     copied.write_bytes(trained.checkpoint.read_bytes())
-    with pytest.raises(ValueError, match="alone.pt: it holds a head alone; .*backbone"):
+    with pytest.raises(
+        ValueError,
+        match="alone.pt: it does not hold its frozen weights, and .*backbone",
+    ):
         load_checkpoint(copied)
 
 
@@ -171,7 +180,7 @@ def test_auto_compares_layers_and_hidden_units_are_kept(
     words = ("--tune", "head", "--hidden", "3", "-e", "1")
     files = train(faces_root, tmp_path, *words)
     lines = capsys.readouterr().out.splitlines()
-    assert "comparing 2 layers on 9 images" in lines
+    assert "comparing 2 layers on 9 training images" in lines
     losses = {
         line.split(":")[0].strip(): float(line.split()[4].rstrip(","))
         for line in lines
@@ -179,9 +188,17 @@ def test_auto_compares_layers_and_hidden_units_are_kept(
     }
     assert losses.keys() == {"conv", "second"}
     best = min(losses, key=losses.get)
-    record = load_checkpoint(files.checkpoint).record
+    detector = load_checkpoint(files.checkpoint)
+    record = detector.record
     assert (record.features, record.hidden) == ([best], 3)
     assert f"the head reads {best}, which has the least log loss" in lines
+    scored = judge(detector, faces_root)
+    (run,) = load_history(files.history)
+    loss = torch.nn.functional.cross_entropy(*scored).item()
+    assert loss == pytest.approx(run["test_loss"][0], abs=1e-6)
+    train(faces_root, tmp_path, *words[:-1], "2", "--resume")
+    assert "comparing" not in capsys.readouterr().out
+    assert load_tensors(files.snapshot)["features"] == [best]
 
 
 def test_norms_leaves_the_rest_and_stores_only_what_changed(
@@ -207,6 +224,8 @@ def test_norms_leaves_the_rest_and_stores_only_what_changed(
         ("--features conv", "--features goes with --tune head"),
         ("--tune norms --hidden 3", "--hidden goes with --tune head"),
         ("--rank 3", "--rank goes with --tune lora"),
+        ("--tune head --features auto conv", "takes auto alone, or layers, each once"),
+        ("--tune head --features conv conv", "each once: got 'conv conv'"),
         ("--tune lora --layer-decay 0.5", "--layer-decay goes with --tune all"),
     ],
 )
@@ -215,6 +234,19 @@ def test_flags_without_effect_are_refused(words, reason, capsys):
         train_main.parse_args(words.split())
     assert stop.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+def test_recipe_gives_way_to_what_is_to_be_tuned():
+    def take(words: str) -> Recipe:
+        return train_main.parse_args(words.split()).recipe
+
+    probe = take("--recipe probe --tune norms")
+    assert (probe.tune, probe.features, probe.optimizer) == ("norms", None, "Adam")
+    assert (probe.self_blend, probe.model) == (0.5, "XceptionBased")
+    head = take("--recipe general --tune head -e 2")
+    assert (head.optimizer, head.lr, head.epochs, head.augment) == (
+        *("LBFGS", 0.001, 2, "robust"),
+    )
 
 
 def test_layer_decay_reaches_the_optimizer(faces_root, tmp_path):

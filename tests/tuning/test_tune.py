@@ -10,7 +10,7 @@ from torch import nn
 
 from files.checkpoint import CheckpointRecord
 from files.tensors import save_tensors
-from models import get_network
+from models import build_model, get_network
 from tuning import (
     Tuning,
     group_by_depth,
@@ -42,6 +42,15 @@ def test_tune_norms_trains_norms_and_the_head(tiny_net):
     assert {n for n in probe.state_dict() if n not in list_frozen(probe)} == {
         *("head.mean", "head.scale", "head.first.weight", "head.first.bias")
     }
+
+
+def test_tune_keeps_what_the_network_expects_of_a_picture(tiny_net):
+    model = tiny_net()
+    model.preprocessing = replace(TINY.preprocessing, crop_margin=2.0)
+    probe = tune(model, TINY, Tuning("head", ("conv",)))
+    assert probe.preprocessing.crop_margin == 2
+    with pytest.raises(ValueError, match="up to 64 layers, each once"):
+        Tuning("head", ("conv", "conv"))
 
 
 def test_tune_lora_starts_at_no_change_and_merges_into_the_weights():
@@ -91,8 +100,10 @@ def test_tune_refuses_a_network_without_such_layers(tuning, reason, one_line):
 
 def test_start_is_found_beside_the_checkpoint_or_by_the_network(tiny_net, tmp_path):
     model = tiny_net()
-    start = select_start(model, TINY)  # its last layer is taken for the head
-    assert {name.split(".")[0] for name in start} == {"conv", "norm"}
+    start = select_start(model, TINY)
+    assert start.keys() == model.state_dict().keys()  # it names no head
+    headed = replace(TINY, heads=("fc",))
+    assert start.keys() - select_start(model, headed).keys() == {"fc.weight", "fc.bias"}
     sha256 = hash_start(start)
     path = keep_start(start, sha256, tmp_path)
     assert path == name_kept(tmp_path, sha256)
@@ -124,7 +135,7 @@ def test_start_that_is_missing_or_another_is_refused(tiny_net, tmp_path, one_lin
     with torch.no_grad():
         other.conv.bias[0] += 1e-6
     cases = [
-        (TINY, None, "holds a head alone; .*backbone_.* is missing"),
+        (TINY, None, "not hold its frozen weights, and .*backbone_.* is missing"),
         (replace(TINY, load_weights=fail), None, "is missing, and no weights were fou"),
         (replace(TINY, load_weights=lambda *_: "its own"), None, "those of its own"),
         (TINY, {"model": select_start(other, TINY)}, f"hash {sha256[:16]}, and those"),
@@ -152,3 +163,5 @@ def test_group_by_depth_lowers_the_rate_block_by_block():
     blocks = [{names[id(p)][:9] for p in group["params"]} for group in groups]
     assert {"blocks.0."} in blocks
     assert {"blocks.1."} in blocks
+    xception = build_model("XceptionBased", from_scratch=True)
+    assert len(group_by_depth(xception, 0.1, 0.5)) == 12 + 2 * 4 + 4
