@@ -420,7 +420,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "probe": {
         "model": "XceptionBased",
         "tune": "head",
-        "features": ("block8",),
+        "features": ("block4",),
         "epochs": 3,
         "augment": "robust",
         "self_blend": 0.5,
