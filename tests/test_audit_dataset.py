@@ -39,7 +39,7 @@ def test_main_on_clean_data_returns_0_and_writes_three_files(root, capsys):
     assert lines[-4] == "faces: nothing serious: 0 serious, 0 look, 0 info"
     assert lines[0] == "train: 22 images, 11 real and 11 fake (50.0 % fake)"
     with Image.open(paths[0]) as image:
-        assert min(image.size) > 600
+        assert min(image.size) > 200
     numbers = load(root)
     counts = {"real": 11, "fake": 11}
     assert numbers["counts"] == {"train": counts, "test": counts}

@@ -37,7 +37,7 @@ def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_pat
     expected = sample.permute(1, 2, 0).numpy() / np.float32(255)
     np.testing.assert_array_equal(explanation.image, expected)
     save_explanation(explanation, tmp_path / "new" / "a.png", "$a$.png")
-    assert (tmp_path / "new" / "a.png").stat().st_size > 10_000
+    assert (tmp_path / "new" / "a.png").stat().st_size > 5_000
     explanation.image[:] = 0.5
     saliency[:] = cam[:] = 0
     saliency[0, 8] = cam[4, 4] = 1
