@@ -55,6 +55,9 @@ test -s figures/fakes_dataset_robustness.png
 run saliency_map.py "${few[@]}" -cpp "$a" -d fakes_dataset --method input-x-gradient --checks 4
 run grad_cam_analysis.py "${few[@]}" -cp "$a" -d fakes_dataset --method layer-cam --checks 4
 
+run train_main.py "${few[@]}" -d fakes_dataset --recipe probe -e 1 --weights "$weights"
+run predict.py -cpp checkpoints/fakes_dataset_XceptionBased_LBFGS.pt "$data/fakes_dataset/val/real"
+
 mkdir few_real few_fake
 for name in real fake; do
   ls "$data/fakes_dataset/test/$name" | head -n 6 | while read -r file; do
