@@ -20,7 +20,8 @@ class KeptFeatures:
     """Features of N images, mapped from a file: a million need no memory.
 
     A row is written whole before it counts as done, so that a run that is killed goes
-    on where it was, and several processes can fill one file.
+    on where it was. Several processes can fill one file, if one of them makes it; of
+    runs that make it at once, the file of the last one stays.
 
     Args:
         folder: of such files.
@@ -72,33 +73,18 @@ def _open(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def _create(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Make a file of zeros, unless another process just did, and map it.
-
-    All of its room on the disk is taken now.
-    """
+    """Make a file of zeros, and map it; all of its room on the disk is taken now."""
     temporary = name_temporary(path)
     try:
         table = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-        del table
+        del table  # Windows renames no file that is open
         with temporary.open("r+b") as file:
             if hasattr(os, "posix_fallocate"):  # else a full disk would kill later on
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
-        if path.exists():  # damaged, or of another shape
-            path.unlink(missing_ok=True)
-        _take_name(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r+", allow_pickle=False)
-
-
-def _take_name(temporary: Path, path: Path) -> None:
-    """Give a file its name, unless another process just gave it to its own."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without links
-        temporary.replace(path)
 
 
 def hash_files(dataset: FacesDataset) -> str:

@@ -138,10 +138,14 @@ class HeadTrainer(Trainer):
         batches = self.loaders[split]
         about, num = self._describe(split, view), len(batches.dataset)
         layers = zip(self.model.layers, self.model.widths, strict=True)
+        if not distributed.is_main():
+            distributed.maximum([0])  # until the main process has made the files
         kept = [
             KeptFeatures(self._folder, {**about, "layer": layer}, (num, width))
             for layer, width in layers
         ]
+        if distributed.is_main():
+            distributed.maximum([0])
         if batches.training:
             batches.load_state_dict({"epoch": view, "batch": 0})
         done = [all(k.done[i].all() for k in kept) for i, _ in batches.list_batches()]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TinyNet
+from script_helpers import run_script
 
 import train_main
 from files.checkpoint import read_checkpoint
@@ -254,3 +255,21 @@ def test_layer_decay_reaches_the_optimizer(faces_root, tmp_path):
     groups = load_tensors(files.snapshot)["trainer"]["optimizer"]["param_groups"]
     rates = [group["initial_lr"] for group in groups]
     np.testing.assert_allclose(rates, [0.00025, 0.0005, 0.001])
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_features_and_fit_the_same_head(faces_root, tmp_path):
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node=2")
+    words = [
+        *("train_main.py", "-d", faces_root.name, "--data-root", faces_root.parent),
+        *("-b", "2", "-e", "2", "--device", "cpu", "--precision", "fp32"),
+        *("--tune", "head", "--features", "conv1", "conv3", "--self-blend", "0.5"),
+    ]
+    heads = []
+    for number, started in enumerate(((), launcher)):
+        (folder := tmp_path / str(number)).mkdir()
+        done = run_script(*started, *words, folder=folder)
+        assert done.returncode == 0, done.stderr
+        path = folder / "checkpoints" / "faces_SimpleNet_LBFGS.pt"
+        heads.append(load_tensors(path)["model"])
+    assert all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
