@@ -92,6 +92,8 @@ SEED = Bounds(0, 2**63 - 1, int)  # torch takes no more than 64 bits
 DATASET_NAME = Words(
     r"(?!\.{1,2}$)[^/\\\0]{1,200}", "the name of a folder under --data-root", "/\\"
 )
+TUNINGS = ("all", "head", "norms", "lora")  # what of a network is trained
+HIDDEN_UNITS, RANKS = Bounds(0, 4096, int), Bounds(1, 256, int)
 LAYER_NAME = Words(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", "the name of a layer, or auto")
 # A word that goes into file names; a snapshot's name ends with 'last'.
 RUN_NAME = Words(

@@ -8,7 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
-from files.bounds import COUNT_OR_NONE, SHARE, Bounds, Words
+from files.bounds import (
+    COUNT_OR_NONE,
+    HIDDEN_UNITS,
+    RANKS,
+    SHARE,
+    TUNINGS,
+    Bounds,
+    Words,
+)
 from files.names import CLASS_NAMES
 from files.provenance import get_versions
 from files.tensors import guess_network, load_tensors
@@ -101,10 +109,10 @@ class CheckpointRecord:
     threshold_policy: str = _entry("", str)
     reliability: list[list[float]] = _entry([], list)
     licence: str = _entry("", str)
-    tune: str = _entry("", Words("head|norms|lora", "head, norms or lora"))
+    tune: str = _entry("", Words("|".join(TUNINGS), ", ".join(TUNINGS)))
     features: list[str] = _entry([], list)
-    hidden: int | None = _entry(None, Bounds(0, 4096, int))
-    rank: int | None = _entry(None, Bounds(1, 256, int))
+    hidden: int | None = _entry(None, HIDDEN_UNITS)
+    rank: int | None = _entry(None, RANKS)
     backbone_sha256: str = _entry("", Words("[0-9a-f]{64}|", "a SHA-256"))
     whole: bool | None = _entry(None, bool)
 

@@ -138,7 +138,6 @@ def _load_file(path: Path) -> Any:
         ) from error
     try:
         return load_file(path)
-    except (
-        Exception
-    ) as error:  # safetensors has its own, which derives from nothing else
+    # safetensors has an error of its own, which derives from nothing narrower.
+    except Exception as error:
         raise ValueError(f"refused to load {path}: it is damaged ({error})") from error

@@ -8,12 +8,15 @@ from typing import Any
 from files.bounds import (
     COUNT_OR_NONE,
     DATASET_NAME,
+    HIDDEN_UNITS,
     INNER_SHARE,
     LAYER_NAME,
     PROPER_SHARE,
+    RANKS,
     RUN_NAME,
     SEED,
     SHARE,
+    TUNINGS,
     Bounds,
     Words,
 )
@@ -154,7 +157,7 @@ class Recipe:
         "what is trained: all weights; head: a new one on features of the frozen "
         "network, which are computed once and kept; norms: the normalisation layers "
         "and the head; lora: low-rank changes of linear layers, and the head",
-        ("all", "head", "norms", "lora"),
+        TUNINGS,
         group="tune",
     )
     features: tuple[str, ...] | None = _flag(
@@ -170,13 +173,11 @@ class Recipe:
     hidden: int = _flag(
         0,
         "with --tune head: units of a hidden layer; 0: the head is linear",
-        Bounds(0, 4096, int),
+        HIDDEN_UNITS,
         "UNITS",
         group="tune",
     )
-    rank: int = _flag(
-        8, "with --tune lora: of the changes", Bounds(1, 256, int), "R", group="tune"
-    )
+    rank: int = _flag(8, "with --tune lora: of the changes", RANKS, "R", group="tune")
     layer_decay: float = _flag(
         1.0,
         "with --tune all: each block of the network learns at this share of the rate "

@@ -1,5 +1,6 @@
 """Trainings of few weights from the command line, and what their checkpoints hold."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -96,6 +97,11 @@ def test_features_that_are_kept_are_not_computed_again(
     trained, faces_root, counted, capsys
 ):
     folder = trained.history.parents[1]
+    abouts = [json.loads(p.read_text()) for p in (folder / "kept").glob("*.json")]
+    depends = {"model", "backbone", "layer", "files", "preprocessing", "precision"}
+    depends |= {"kernels", "device", "augmentation", "seed", "view", "format"}
+    assert all(about.keys() == depends for about in abouts)
+    assert {about["model"] for about in abouts} == {"TinyNet"}
     words = (*HEAD, "--name", "again")
     train(faces_root, folder, *words)
     assert counted == []
