@@ -10,18 +10,14 @@ import command_line
 from command_line import say
 from command_line.compute import take_compute, take_network
 
-import numpy as np
-from torch import Tensor
-from torch.utils.data import Dataset
-
-from faces_dataset import FacesDataset, compute_fingerprint, count_classes
+from faces_dataset import compute_fingerprint, count_classes
 from files.atomic import check_writable, save_csv, save_json
 from files.names import default_checkpoint_path, spell_for_files
 from files.provenance import describe_call
 from hardware import show_progress
 from judging.detector import Detector, Scored
-from loading import naming, read_image, read_samples
-from loading.disturbances import LEVELS, UNITS, disturb
+from loading.disturbances import AS_IT_IS, LEVELS, UNITS, Condition
+from loading.disturbed_faces import DisturbedFaces
 from metrics.delong import compute_auc_kept
 from metrics.summary import measure_condition
 from plots.paper_tables import list_csv_cells, name_csv_columns
@@ -30,8 +26,8 @@ from plots.style import save_figure
 from utils import Source, load_checkpoint, open_source
 
 # What is done to an image, and at which level; nothing in the first condition.
-CONDITIONS = [("none", 0)]
-CONDITIONS += [(name, n + 1) for name in LEVELS for n in range(len(LEVELS[name]))]
+CONDITIONS = [AS_IT_IS]
+CONDITIONS += [Condition(n, k + 1) for n in LEVELS for k in range(len(LEVELS[n]))]
 PANELS = {name: (UNITS[name], strengths) for name, strengths in LEVELS.items()}
 
 EPILOG = """examples:
@@ -68,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     measured = []
     for detector, title in zip(detectors, name_detectors(detectors), strict=True):
         faces = open_source(args.dataset, source, preprocessing=detector.preprocessing)
-        scored = detector.score(DisturbedFaces(faces, args.seed), compute)
+        scored = detector.score(DisturbedFaces(faces, CONDITIONS, args.seed), compute)
         numbers = measure_detector(detector, scored, title=title, seed=args.seed)
         say(*format_robustness(numbers, PANELS), "")
         measured.append(numbers)
@@ -84,49 +80,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     for path in save_robustness(args.figures_dir, numbers):
         say(f"wrote {path}")
-
-
-class DisturbedFaces(Dataset):
-    """Every image of a split under every condition, an image's conditions in a row.
-
-    Args:
-        faces: the split, with a `ResizeToTensor`.
-        seed: of what is drawn, with an image's number; the same at every level.
-
-    A sample is uint8 (3, S, S) with its label. An image is brought to the network's
-    size before it is disturbed, so that a level is as strong whatever the files' size.
-    """
-
-    reads_in_threads = True
-    __getitems__ = read_samples  # a `DataLoader` asks for a batch so
-
-    def __init__(self, faces: FacesDataset, seed: int) -> None:
-        self.faces = faces
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.faces) * len(CONDITIONS)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        number, name, level = self._find(index)
-        to_tensor = self.faces.transform
-        with naming(self.faces.get_file(number)) as file:
-            image = read_image(file, at_least=to_tensor.at_least)
-            if level:
-                stream = list(LEVELS).index(name)
-                generator = np.random.default_rng([self.seed, stream, number])
-                image = disturb(to_tensor.resize(image), name, level, generator)
-            return to_tensor(image), self.faces.get_label(number)
-
-    def get_name(self, index: int) -> str:
-        """Return which image a sample is, and what was done to it."""
-        number, name, level = self._find(index)
-        return f"{self.faces.get_name(number)} ({name}, level {level})"
-
-    def _find(self, index: int) -> tuple[int, str, int]:
-        """Return a sample's image and condition."""
-        number, condition = divmod(index, len(CONDITIONS))
-        return number, *CONDITIONS[condition]
 
 
 def measure_detector(

@@ -224,8 +224,10 @@ class Recipe:
     augment: str = _flag(
         "published",
         "how training images are changed: published crops and mirrors; robust also "
-        "compresses, scales, blurs, colours and adds noise; none leaves them alone",
-        ("published", "robust", "none"),
+        "compresses, scales, blurs, colours and adds noise; photographs does what "
+        "happens to a photograph on its way (smaller faces, chat programs, "
+        "screenshots, other framing); none leaves them alone",
+        ("published", "robust", "photographs", "none"),
         group="more",
     )
     self_blend: float = _flag(

@@ -3,7 +3,8 @@
 `image_files.py`: list, open and check pictures. `preprocessing.py`: what a network
 expects of them. `augmentation.py`: how training images are changed.
 `self_blending.py`: fakes made of real ones. `disturbances.py`: what happens to a
-picture on its way to a detector. `face_finding.py`: where faces are.
+picture on its way to a detector; `disturbed_faces.py`: a split after it.
+`face_finding.py`: where faces are.
 """
 
 from loading.augmentation import Augmentation

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from files.names import REAL
-from loading.disturbances import add_noise, compress, rescale
+from loading.disturbances import add_noise, compress, draw_photograph, rescale
 from loading.face_finding import find_landmarks
 from loading.image_files import map_in_threads
 from loading.self_blending import self_blend
@@ -35,7 +35,8 @@ class Augmentation:
 
     Args:
         style: published crops and mirrors; robust compresses, scales, blurs and
-            colours besides; none does nothing.
+            colours besides; photographs, too, does to each image what a photograph may
+            have been through; none does nothing.
         self_blend: share of the fakes, from 0 to 1, in whose place a real image
             stands that was blended with itself.
         cutmix: share of the batches, from 0 to 1, in which each image has a part of
@@ -52,7 +53,7 @@ class Augmentation:
     @property
     def changes_images(self) -> bool:
         """Whether images are changed one by one, as they are read."""
-        return self.style == "robust" or self.self_blend > 0
+        return self.style in ("robust", "photographs") or self.self_blend > 0
 
 
 AS_PUBLISHED, UNCHANGED = Augmentation(), Augmentation("none")
@@ -94,6 +95,10 @@ class ChangedImages(Dataset):
             image = self_blend(image, generator, landmarks)
         if self._augmentation.style == "robust":
             image = degrade(image, generator)
+        if self._augmentation.style == "photographs":
+            size = image.size
+            image = draw_photograph(image, generator)
+            image = image.resize(size, Image.Resampling.BICUBIC)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1), label
 
     def __getitems__(

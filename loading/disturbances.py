@@ -1,15 +1,19 @@
 """Disturb a picture as it may be on its way to a detector, in five growing levels.
 
 All are pure functions of the image, the level and the generator. Lengths are in pixels
-of the given image; `robustness_analysis.py` gives it as the detector sees it.
+of the given image; it is given as the detector sees it. Which of them a photograph may
+have been through is said here, for training, calibration and analysis.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
+
+from loading.face_finding import crop_face, find_faces
 
 # The strength of levels 1 to 5, and what the numbers are.
 LEVELS: dict[str, tuple[float, ...]] = {
@@ -24,6 +28,9 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "crop": (0.95, 0.9, 0.8, 0.7, 0.6),
     "chat": (0.9, 0.75, 0.6, 0.5, 0.4),
     "screenshot": (0.95, 0.85, 0.7, 0.6, 0.5),
+    "face": (160, 128, 96, 64, 48),
+    "framing": (1.05, 1.1, 1.2, 1.35, 1.5),
+    "found": (192, 160, 128, 96, 64),
 }
 UNITS = {
     "jpeg": "quality",
@@ -37,8 +44,58 @@ UNITS = {
     "crop": "share of the side kept",
     "chat": "share of the side, then JPEG",
     "screenshot": "scale on the screen",
+    "face": "side, pixels",
+    "framing": "side of the crop",
+    "found": "side in the photograph, pixels",
 }
 CHAT_QUALITY = 70
+BACKDROP = (640, 480)  # pixels of the photograph in which a face is found
+
+
+class Condition(NamedTuple):
+    """What was done to a picture: a disturbance and its level; 0 leaves it alone."""
+
+    name: str = "none"
+    level: int = 0
+
+    def __str__(self) -> str:
+        """Spell it as `parse_condition` reads it, such as jpeg=70."""
+        if not self.level:
+            return "none"
+        return f"{self.name}={LEVELS[self.name][self.level - 1]:g}"
+
+
+AS_IT_IS = Condition()
+
+
+def parse_condition(text: str) -> Condition:
+    """Return the condition that a text such as jpeg=70 spells.
+
+    Raises:
+        ValueError: there is no such disturbance, or no level of that strength.
+    """
+    if text == "none":
+        return AS_IT_IS
+    name = text.partition("=")[0]
+    spelt = [str(Condition(name, n + 1)) for n in range(len(LEVELS.get(name, ())))]
+    if text in spelt:
+        return Condition(name, 1 + spelt.index(text))
+    known = ", ".join(spelt) or f"none, {', '.join(f'{n}=...' for n in LEVELS)}"
+    raise ValueError(f"there is no condition {text!r:.40}; choose from {known}")
+
+
+# What a face in a photograph may have been through, down to the least size for which a
+# verdict is promised.
+PHOTOGRAPHS = tuple(
+    map(
+        parse_condition,
+        (
+            *("none", "face=160", "face=128", "face=96", "jpeg=70", "jpeg=50"),
+            *("webp=70", "chat=0.75", "chat=0.6", "screenshot=0.85", "screenshot=0.7"),
+            *("framing=1.1", "crop=0.9"),
+        ),
+    )
+)
 
 
 def disturb(
@@ -54,16 +111,23 @@ def disturb(
             shrink, as is drawn; `crop` cuts out a part at a place that is drawn;
             `chat` makes it smaller and compresses it to JPEG with coarse colours
             (4:2:0), as chat programs do; `screenshot` takes it off a screen that shows
-            it smaller, between pixels.
+            it smaller, between pixels; `face` is a smaller face, which nothing made
+            large again; `framing` has more around the face, mirrored, and shifts it;
+            `found` pastes it into a photograph, saves that as JPEG, finds the face and
+            cuts it out.
         level: 1 to 5; 0 leaves it as it is.
         generator: of what is drawn; the draws for a picture are equal at every level.
 
     Returns:
-        An RGB image; a smaller one after `crop`, `chat` and `screenshot`.
+        An RGB image; of another size after `crop`, `chat`, `screenshot`, `face`,
+        `framing` and `found`.
 
     Raises:
-        ValueError: there is no such disturbance or level.
+        ValueError: there is no such disturbance or level; or `found` needs a package
+            that is not installed.
     """
+    if (name, level) == AS_IT_IS:
+        return image
     if name not in LEVELS:
         raise ValueError(f"no disturbance is called {name!r}: {', '.join(LEVELS)}")
     if level not in range(len(LEVELS[name]) + 1):
@@ -71,6 +135,25 @@ def disturb(
     if level == 0:
         return image
     return _CHANGES[name](image, LEVELS[name][level - 1], generator)
+
+
+def draw_photograph(
+    image: Image.Image, generator: np.random.Generator
+) -> Image.Image:
+    """Do to a picture what a photograph may have been through, as is drawn.
+
+    A quarter stays as it is; of the others each gets one change, whose strength lies
+    between those of `PHOTOGRAPHS` and beyond, and half of them a second compression.
+    """
+    if generator.random() < 0.25:
+        return image
+    name = _DRAWN[int(generator.integers(len(_DRAWN)))]
+    weak, strong = _DRAWN_STRENGTHS[name]
+    strength = weak * (strong / weak) ** generator.random()
+    image = _CHANGES[name](image, round(strength) if weak > 2 else strength, generator)
+    if generator.random() < 0.5:
+        image = compress(image, "JPEG", int(generator.integers(60, 96)))
+    return image
 
 
 def rescale(
@@ -135,6 +218,63 @@ def _photograph_screen(
     return wide.transform(size, method, matrix, how)
 
 
+def _frame(
+    image: Image.Image, share: float, generator: np.random.Generator
+) -> Image.Image:
+    """Return the image with its edges mirrored around it, at a place that is drawn."""
+    added = [round((share - 1) * side) for side in image.size]
+    left, top = np.rint(generator.random(2) * added).astype(int).tolist()
+    width, height = added
+    around = ((top, height - top), (left, width - left), (0, 0))
+    return Image.fromarray(np.pad(np.asarray(image), around, "reflect"))
+
+
+def _find_in_photograph(
+    image: Image.Image, side: int, generator: np.random.Generator
+) -> Image.Image:
+    """Paste an image into a photograph, and cut out the face that is found there.
+
+    Where none is found the place is that of the image.
+    """
+    photograph = make_backdrop(generator)
+    share = side / max(image.size)
+    small = image if share >= 1 else _shrink(image, share)
+    room = np.maximum(np.subtract(BACKDROP, small.size), 0)
+    left, top = np.rint(generator.random(2) * room).astype(int).tolist()
+    photograph.paste(small, (left, top))
+    photograph = compress(photograph, "JPEG", 90)
+    x, y = left + small.width / 2, top + small.height / 2
+    for face in find_faces(photograph):
+        if face.box[0] < x < face.box[2] and face.box[1] < y < face.box[3]:
+            return crop_face(photograph, face)
+    return photograph.crop((left, top, left + small.width, top + small.height))
+
+
+def make_backdrop(generator: np.random.Generator) -> Image.Image:
+    """Draw surroundings out of focus: noise whose power falls with the frequency."""
+    width, height = BACKDROP
+    frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequencies[0, 0] = 1
+    noise = generator.standard_normal((3, height, width))
+    waves = np.fft.irfft2(np.fft.rfft2(noise) / frequencies**1.5, s=(height, width))
+    waves[1:] = 0.8 * waves[:1] + 0.2 * waves[1:]  # colours of real surfaces are dull
+    waves /= waves.std()
+    pixels = np.clip(128 + 45 * waves, 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels.transpose(1, 2, 0))
+
+
+# What `draw_photograph` draws from, and between which strengths.
+_DRAWN_STRENGTHS = {
+    "face": (208, 64),
+    "jpeg": (95, 35),
+    "webp": (95, 40),
+    "chat": (0.95, 0.4),
+    "screenshot": (0.98, 0.5),
+    "framing": (1.02, 1.3),
+    "crop": (0.98, 0.8),
+}
+_DRAWN = ("face", "face", *list(_DRAWN_STRENGTHS)[1:])  # size matters most
+
 # Called with the image, the level's strength and the generator.
 _CHANGES: dict[str, Callable[..., Image.Image]] = {
     "jpeg": lambda image, quality, _: compress(image, "JPEG", quality),
@@ -150,4 +290,7 @@ _CHANGES: dict[str, Callable[..., Image.Image]] = {
         _shrink(image, share), "JPEG", CHAT_QUALITY
     ),
     "screenshot": _photograph_screen,
+    "face": lambda image, side, _: _shrink(image, min(1, side / max(image.size))),
+    "framing": _frame,
+    "found": _find_in_photograph,
 }

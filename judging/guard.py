@@ -1,0 +1,262 @@
+"""Is a picture like those that a detector was calibrated on? If not, nobody knows.
+
+Two things are compared: what can be measured of the picture itself (`traits.py`), and
+the features that the network computes of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from judging.traits import GROUPS
+
+FEATURES = "features"
+MOST_REFUSED = 0.02  # of the calibration images, by all kinds of numbers together
+MOST_COMPONENTS = 16  # of features, beside what lies outside of them
+NUM_FOLDS = 5  # in which each image is compared with the others
+_LEAST_IMAGES = 20  # of which a spread can be told
+
+
+class Comparison(NamedTuple):
+    """How a picture compares with the calibration images, by one kind of numbers.
+
+    Attributes:
+        excess: its distance over the largest that counts as like them; above 1: unlike.
+        nearest: the number of the condition whose images it is most like.
+        trait: the number of the trait in which it differs most.
+        is_high: whether it has more of that.
+    """
+
+    excess: float
+    nearest: int
+    trait: int
+    is_high: bool
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How far numbers of a picture are from those of calibration images.
+
+    Attributes:
+        center: float32 (F,).
+        weights: float32 (F, k): what differences are multiplied by, so that the
+            calibration images spread by 1 within a condition, in every direction.
+        means: float32 (C, k): of each condition, so multiplied.
+        outside: mean and inverse deviation of the length, in spreads of each feature,
+            of what lies outside of the k directions; zeros where they hold all.
+        limit: the largest squared distance that counts as like.
+    """
+
+    center: Tensor
+    weights: Tensor
+    means: Tensor
+    outside: Tensor
+    scales: Tensor
+    limit: float
+
+    def __post_init__(self) -> None:
+        shapes = {t: tuple(getattr(self, t).shape) for t in _TENSORS}
+        (num, k), conditions = shapes["weights"], shapes["means"][0]
+        wanted = {"center": (num,), "weights": (num, k), "means": (conditions, k)}
+        wanted |= {"outside": (2,), "scales": (num,)}
+        if shapes != {name: wanted[name] for name in _TENSORS}:
+            raise ValueError(f"a guard has tensors of the shapes {shapes}")
+
+    def compute_distances(self, values: np.ndarray) -> np.ndarray:
+        """Return the squared distance of numbers (n, F) from each condition, (n, C)."""
+        centred = values - self.center.double().numpy()
+        weights, means = self.weights.double().numpy(), self.means.double().numpy()
+        places = centred @ weights
+        squares = ((places[:, None] - means) ** 2).sum(axis=2)
+        mean, inverse = self.outside.tolist()
+        if inverse:
+            scaled = centred * self.scales.double().numpy()
+            # The directions are orthonormal in the features' spreads.
+            whole = (scaled**2).sum(axis=1)
+            inside = ((places * _lengths(weights, self.scales)) ** 2).sum(axis=1)
+            length = np.sqrt(np.maximum(whole - inside, 0))
+            squares += (np.maximum((length - mean) * inverse, 0) ** 2)[:, None]
+        return squares
+
+    def compare(self, values: np.ndarray) -> list[Comparison]:
+        """Compare numbers (n, F) with the calibration images."""
+        squares = self.compute_distances(values)
+        nearest = squares.argmin(axis=1)
+        rows = zip(values, nearest, squares, strict=True)
+        return [self._compare(row, int(n), s[n]) for row, n, s in rows]
+
+    def _compare(self, row: np.ndarray, nearest: int, square: float) -> Comparison:
+        excess = float(np.sqrt(square / self.limit))
+        if self.outside[1]:  # single features have no names
+            return Comparison(excess, nearest, 0, True)
+        weights = self.weights.double().numpy()
+        mean = np.linalg.solve(weights.T, self.means[nearest].double().numpy())
+        differences = (row - self.center.double().numpy() - mean) * self.scales.numpy()
+        trait = int(np.abs(differences).argmax())
+        return Comparison(excess, nearest, trait, bool(differences[trait] > 0))
+
+
+_TENSORS = ("center", "weights", "means", "outside", "scales")
+
+
+def _lengths(weights: np.ndarray, scales: Tensor) -> np.ndarray:
+    """Return by what a place along each direction is a length in spreads, (k,)."""
+    directions = weights / scales.double().numpy()[:, None]
+    return 1 / np.linalg.norm(directions, axis=0)
+
+
+def fit_likeness(values: np.ndarray, most_refused: float) -> Likeness:
+    """Learn what the numbers of calibration images are like.
+
+    Args:
+        values: (N, C, F): of N images under C conditions.
+        most_refused: share of the images that may count as unlike, each compared with
+            others than itself.
+
+    Source: Lee et al., NeurIPS 2018, eq. 2 (one covariance for all classes, here
+        conditions, and the distance from the nearest); the covariance is shrunk after
+        Ledoit & Wolf 2004. Many numbers are first reduced to their principal
+        components, and the length of the rest is one more number (Wang et al., ViM,
+        CVPR 2022, section 4).
+    """
+    folds = np.arange(len(values)) % NUM_FOLDS
+    distances = np.empty(values.shape[:2])
+    for fold in np.unique(folds):
+        held = folds == fold
+        fitted = _fit(values[~held])
+        rows = values[held].reshape(-1, values.shape[2])
+        nearest = fitted.compute_distances(rows).min(axis=1)
+        distances[held] = nearest.reshape(-1, values.shape[1])
+    limit = max(_find_limit(d, most_refused) for d in (distances, distances[:, 0]))
+    return _fit(values, limit)
+
+
+def _find_limit(distances: np.ndarray, most_refused: float) -> float:
+    """Return what at most this share of the distances exceeds."""
+    ordered = np.sort(distances, axis=None)
+    allowed = int(most_refused * ordered.size)
+    return float(ordered[len(ordered) - 1 - allowed])
+
+
+def _fit(values: np.ndarray, limit: float = 1.0) -> Likeness:
+    num_images, num_conditions, num = values.shape
+    rows = values.reshape(-1, num)
+    center = rows.mean(axis=0)
+    scales = 1 / np.maximum(rows.std(axis=0), 1e-6)
+    scaled = (values - center) * scales
+    directions, outside = np.eye(num), np.zeros(2)
+    if num > MOST_COMPONENTS:
+        flat = scaled.reshape(-1, num)
+        most = min(MOST_COMPONENTS, min(flat.shape) - 1)
+        pca = PCA(most, svd_solver="randomized", random_state=0).fit(flat)
+        directions = pca.components_.T
+        rest = flat - flat @ directions @ directions.T
+        lengths = np.linalg.norm(rest, axis=1)
+        outside = np.array([lengths.mean(), 1 / max(lengths.std(), 1e-6)])
+    places = scaled @ directions
+    means = places.mean(axis=0)
+    within = (places - means).reshape(-1, places.shape[2])
+    covariance = LedoitWolf(assume_centered=True).fit(within).covariance_
+    spreads, axes = np.linalg.eigh(covariance)
+    whitening = axes / np.sqrt(np.maximum(spreads, 1e-9))
+    weights = scales[:, None] * (directions @ whitening)
+    tensors = (center, weights, means @ whitening, outside, scales)
+    return Likeness(*(torch.from_numpy(t).float() for t in tensors), limit)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a detector's calibration images were like, by several kinds of numbers.
+
+    Attributes:
+        conditions: under which they were seen, as `Condition` spells them.
+        likenesses: by 'detail', 'colour' and 'features'.
+        least_side: of their files, pixels of the shorter side.
+    """
+
+    conditions: tuple[str, ...]
+    likenesses: Mapping[str, Likeness]
+    least_side: int
+
+    def compare(self, numbers: Mapping[str, np.ndarray]) -> list[dict[str, Comparison]]:
+        """Compare n pictures with the calibration images.
+
+        Args:
+            numbers: by kind (n, F), as `fit_guard` has them.
+        """
+        kinds = self.likenesses.items()
+        columns = {name: like.compare(numbers[name]) for name, like in kinds}
+        rows = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values for a checkpoint."""
+        return {
+            "conditions": list(self.conditions),
+            "least_side": self.least_side,
+            "likenesses": {
+                name: {f.name: getattr(like, f.name) for f in fields(like)}
+                for name, like in self.likenesses.items()
+            },
+        }
+
+    @classmethod
+    def from_untrusted(cls, value: Mapping[str, Any]) -> "Guard":
+        """Take a guard out of a checkpoint.
+
+        Raises:
+            ValueError: it is not as `to_dict` writes one.
+        """
+        try:
+            conditions = tuple(map(str, value["conditions"]))
+            likenesses = {
+                name: _check_likeness(like, len(conditions))
+                for name, like in value["likenesses"].items()
+                if name in (*GROUPS, FEATURES)
+            }
+            return cls(conditions, likenesses, int(value["least_side"]))
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"its guard is damaged ({error})") from error
+
+
+def _check_likeness(value: Mapping[str, Any], num_conditions: int) -> Likeness:
+    like = Likeness(*(value[f.name] for f in fields(Likeness)))
+    tensors = [getattr(like, name) for name in _TENSORS]
+    is_whole = all(t.is_floating_point() and t.isfinite().all() for t in tensors)
+    if not is_whole or len(like.means) != num_conditions or not 0 < like.limit < 1e30:
+        raise ValueError("its guard holds numbers that are of no use")
+    return like
+
+
+def fit_guard(
+    numbers: Mapping[str, np.ndarray], conditions: Sequence[str], least_side: int
+) -> Guard | None:
+    """Learn what the calibration images are like.
+
+    Args:
+        numbers: by kind (N, C, F): of N images under C conditions.
+        conditions: C names.
+        least_side: as `Guard` has it.
+
+    Returns:
+        None where there are too few images to tell.
+    """
+    if min(map(len, numbers.values())) < _LEAST_IMAGES:
+        return None
+    share = MOST_REFUSED / len(numbers)
+    likenesses = {name: fit_likeness(v, share) for name, v in numbers.items()}
+    return Guard(tuple(conditions), likenesses, least_side)
+
+
+def describe_unlike(kind: str, comparison: Comparison) -> str:
+    """Say in what way a picture is unlike the calibration images."""
+    if kind == FEATURES:
+        return "what the network makes of it is unlike any face that it knows"
+    more = "more" if comparison.is_high else "less"
+    return f"it has {more} {GROUPS[kind][comparison.trait]} than they have"

@@ -1,0 +1,70 @@
+"""Harmless versions of a picture, under which a verdict should stay what it is."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from loading.disturbances import compress, rescale
+from loading.image_files import map_in_threads
+
+SHIFT = 1 / 32  # of the side
+MOST_FLIPPED = 0.03  # of the validation verdicts, by all versions of a test together
+
+
+def _shift(image: Image.Image) -> Image.Image:
+    """Move the picture to the right and down, its edge mirrored."""
+    by = max(1, round(SHIFT * image.width))
+    pixels = np.pad(np.asarray(image), ((by, 0), (by, 0), (0, 0)), "reflect")
+    return Image.fromarray(pixels[: image.height, : image.width])
+
+
+VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "JPEG 90": lambda image: compress(image, "JPEG", 90),
+    "JPEG 70": lambda image: compress(image, "JPEG", 70),
+    "3/4 of the size": lambda image: rescale(image, 4 / 3),
+    "half the size": lambda image: rescale(image, 2),
+    "shifted": _shift,
+    "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+}
+
+
+def make_versions(samples: Tensor, names: Sequence[str]) -> Tensor:
+    """Return versions of pictures.
+
+    Args:
+        samples: uint8 (n, 3, S, S), as the network sees them.
+        names: V of `VERSIONS`.
+
+    Returns:
+        uint8 (n, V, 3, S, S).
+    """
+
+    def make(sample: Tensor) -> Tensor:
+        image = Image.fromarray(sample.permute(1, 2, 0).numpy())
+        made = [np.asarray(VERSIONS[name](image)) for name in names]
+        return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2)
+
+    return torch.stack(map_in_threads(make, list(samples)))
+
+
+def choose_versions(flips: np.ndarray, most: float = MOST_FLIPPED) -> list[int]:
+    """Choose the versions that a detector bears, the gentlest first.
+
+    Args:
+        flips: bool (N, V): whether each version changes the verdict on an image.
+        most: share of the images on which any of those chosen may change it.
+
+    Returns:
+        The numbers of the versions. One that changes many verdicts tells how weak the
+        detector is, not which picture its verdict is weak on.
+    """
+    chosen, flipped = [], np.zeros(len(flips), dtype=bool)
+    for number in np.argsort(flips.mean(axis=0), kind="stable").tolist():
+        together = flipped | flips[:, number]
+        if together.mean() <= most:
+            chosen.append(number)
+            flipped = together
+    return sorted(chosen)
