@@ -75,6 +75,7 @@ class CheckpointRecord:
         llr_slope, llr_intercept: the line from logit differences to log-likelihood
             ratios, natural logarithm; below 0 if validation ranks fakes lower; None if
             nothing was calibrated.
+        llr_lower, llr_upper: the bounds of these ratios; None if they are not known.
         threshold: the least P(fake) that is called fake; None if none was chosen.
         threshold_policy: how it was chosen.
         reliability: rows of `metrics.calibration.ScoreNeighbours`.
@@ -105,6 +106,8 @@ class CheckpointRecord:
     calibration_notes: list[str] = _entry([], list)
     llr_slope: float | None = _entry(None, ANY_NUMBER)
     llr_intercept: float | None = _entry(None, ANY_NUMBER)
+    llr_lower: float | None = _entry(None, Bounds(-1e30, 0))
+    llr_upper: float | None = _entry(None, Bounds(0, 1e30))
     threshold: float | None = _entry(None, THRESHOLDS)
     threshold_policy: str = _entry("", str)
     reliability: list[list[float]] = _entry([], list)

@@ -108,7 +108,8 @@ class Detector:
         """From logit differences to log-likelihood ratios."""
         if not self.has_llr_line:
             return LlrCalibration(1 / self.temperature, 0.0)
-        return LlrCalibration(self.record.llr_slope, self.record.llr_intercept)
+        names = "llr_slope", "llr_intercept", "llr_lower", "llr_upper"
+        return LlrCalibration.restore(*(getattr(self.record, name) for name in names))
 
     @property
     def has_llr_line(self) -> bool:
@@ -228,6 +229,7 @@ def build_score_set(
         labels=scored.labels,
         fake_scores=scored.fake_scores,
         llrs=scored.llrs,
+        llr_bounds=detector.llr_line.bounds,
         paths=list_names(dataset),
         groups=groups,
         subsets=subsets,

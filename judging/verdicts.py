@@ -48,6 +48,11 @@ class Verdict:
             return "none"
         return CLASS_NAMES[self.label] + ("?" if self.picture.warning else "")
 
+    @property
+    def llr_limit(self) -> float | None:
+        """The bound of ratios like this one; None where none is known, or no ratio."""
+        return None if self.llr is None else self.detector.llr_line.get_limit(self.llr)
+
     def to_row(self) -> dict[str, Any]:
         """Return plain values by `COLUMNS`; None where there is nothing to say."""
         return {name: get(self) for name, get in _COLUMNS.items()}
@@ -65,6 +70,7 @@ _COLUMNS = {
     "fake_score": lambda v: v.fake_score,
     "threshold": lambda v: v.detector.threshold,
     "llr": lambda v: v.llr,
+    "llr_limit": lambda v: v.llr_limit,
     "width": lambda v: v.picture.width,
     "height": lambda v: v.picture.height,
     "face_left": lambda v: _get_place(v, 0),

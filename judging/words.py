@@ -6,7 +6,11 @@ from files.names import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
 from judging.verdicts import Verdict
 from metrics.calibration import find_neighbours
-from metrics.likelihood_ratios import describe_likelihood_ratio, format_ratio
+from metrics.likelihood_ratios import (
+    describe_likelihood_ratio,
+    describe_limit,
+    format_ratio,
+)
 from scores import describe_fake_score
 
 # What to do about a picture that is not a face crop.
@@ -76,12 +80,14 @@ def explain_verdict(verdict: Verdict) -> list[str]:
             "The detector knows pictures that are cropped to a large, upright, whole "
             f"face, and what it says of others means little. {to_do}, and try again."
         ]
+    num_samples = sum(row.num_samples for row in verdict.detector.neighbours)
+    limit = describe_limit(verdict.llr, verdict.llr_limit, num_samples)
     ratio = format_ratio(verdict.llr)
     dataset = verdict.detector.record.dataset or "the data that it was trained on"
     return [
         *_describe_neighbours(verdict),
         f"The likelihood ratio is {ratio}, fake over real: "
-        f"{describe_likelihood_ratio(verdict.llr)}.",
+        f"{describe_likelihood_ratio(verdict.llr)}{limit}.",
         f"It knows fakes like those of {dataset}. On other kinds of fakes, cameras or "
         "compressions it may be wrong without any sign of it. A verdict is evidence to "
         "weigh, not proof.",

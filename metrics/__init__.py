@@ -12,8 +12,9 @@ Labels are (N,), 0 real and 1 fake. Whoever takes them raises ValueError for wha
 Start at `table.py`, the table of metrics, whose formulas are in `measures.py` and whose
 `samples.py` are checked and sorted. `bootstrap.py`, `delong.py`, `error_rates.py`: the
 intervals, tests and the ROC curve. `calibration.py`, `likelihood_ratios.py`: what a
-score is worth as a probability and as evidence. `operating_point.py`: what is chosen on
-validation. `summary.py`: every number with its interval, and notes.
+score is worth as a probability and as evidence, and `bounding.py` at most.
+`operating_point.py`: what is chosen on validation. `summary.py`: every number with its
+interval, and notes.
 """
 
 from metrics.bootstrap import bootstrap_metrics, compute_bootstrap_interval

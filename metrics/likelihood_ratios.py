@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special
 
 from files.names import CLASS_NAMES, FAKE, REAL
-from metrics.samples import check_scores_and_labels
+from metrics.bounding import compute_elub
+from metrics.samples import check_scores_and_labels, check_weights
 
 # Least ratio of each strength of support: ENFSI 2015, whose scale begins at 2.
 _SUPPORT = {
@@ -24,39 +25,88 @@ _SUPPORT = {
     10: "moderate",
     2: "weak",
 }
+_UNBOUNDED = "such a ratio may claim more than its validation images support"
 
 
 class LlrCalibration(NamedTuple):
-    """llr = slope * score + intercept, in natural logarithms."""
+    """llr = slope * score + intercept, clipped to bounds, all in natural logarithms.
+
+    Attributes:
+        slope, intercept: of the line.
+        lower, upper: at most 0 and at least 0; infinite where no bound is known.
+    """
 
     slope: float
     intercept: float
+    lower: float = -np.inf
+    upper: float = np.inf
+
+    @classmethod
+    def restore(
+        cls, slope: float, intercept: float, lower: float | None, upper: float | None
+    ) -> "LlrCalibration":
+        """Return what a checkpoint says, whose bound is None where none is known."""
+        low = -np.inf if lower is None else lower
+        return cls(slope, intercept, low, np.inf if upper is None else upper)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lower and upper."""
+        return self.lower, self.upper
 
     def compute_llrs(self, scores: ArrayLike) -> np.ndarray:
         """Turn scores (N,) into log-likelihood ratios of fake over real (N,)."""
+        return np.clip(self.extrapolate(scores), self.lower, self.upper)
+
+    def extrapolate(self, scores: ArrayLike) -> np.ndarray:
+        """Follow the line beyond the bounds (N,): for P(fake), never as a ratio."""
         return self.slope * np.asarray(scores, dtype=np.float64) + self.intercept
 
+    def get_limit(self, llr: float) -> float | None:
+        """Return the bound of ratios with this one's sign; None where none is known."""
+        limit = self.lower if llr < 0 else self.upper
+        return limit if np.isfinite(limit) else None
 
-def fit_llr_calibration(scores: ArrayLike, labels: ArrayLike) -> LlrCalibration:
-    """Fit the line from scores to log-likelihood ratios: on validation only.
+
+def fit_llr_calibration(
+    scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> LlrCalibration:
+    """Fit the line from scores to log-likelihood ratios, and their bounds.
+
+    On validation only.
 
     Args:
         scores: (N,) finite numbers, higher is more fake, such as logit differences.
+        weights: (N,) what each sample counts for, as for `compute_elub`: with 1 / k,
+            k views of an image count as one image.
 
     Returns:
         The line of a logistic regression in which both classes weigh alike, so that
         it holds no prior. Its targets are Platt's, so even separable classes get a
-        finite slope: the ratios of n samples a class are typically about n. Equal
-        scores get the slope 0: no evidence.
+        finite slope. The bounds are what the ratios of these samples support. Equal
+        scores get the slope 0 and the bounds 0: no evidence.
+
+    Raises:
+        ValueError: for input that `check_scores_and_labels` refuses, and for weights
+            that are not positive.
 
     Source:
         Brümmer & du Preez 2006 (prior-free logistic regression); Platt 1999, section
-        2.2 (targets).
+        2.2 (targets); Vergeer et al. 2016 (bounds).
     """
     scores, labels = check_scores_and_labels(scores, labels)
-    num_real, num_fake = np.bincount(labels)
-    targets = compute_platt_targets(labels)
-    weights = np.where(labels == FAKE, 0.5 / num_fake, 0.5 / num_real)
+    weights = check_weights(weights, scores.size)
+    line = _fit_line(scores, labels, weights)
+    bounds = compute_elub(line.compute_llrs(scores), labels, weights=weights)
+    return LlrCalibration(line.slope, line.intercept, *bounds)
+
+
+def _fit_line(
+    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> LlrCalibration:
+    num_real, num_fake = np.bincount(labels, weights)
+    targets = compute_platt_targets(labels, weights)
+    shares = weights * np.where(labels == FAKE, 0.5 / num_fake, 0.5 / num_real)
     middle, scale = float(np.mean(scores)), float(np.std(scores))
     if scale == 0:
         return LlrCalibration(0.0, 0.0)
@@ -65,8 +115,8 @@ def fit_llr_calibration(scores: ArrayLike, labels: ArrayLike) -> LlrCalibration:
     def compute_loss(line: np.ndarray) -> tuple[float, np.ndarray]:
         llrs = features @ line
         losses = np.logaddexp(0, llrs) - targets * llrs
-        gradient = (weights * (special.expit(llrs) - targets)) @ features
-        return float(weights @ losses), gradient
+        gradient = (shares * (special.expit(llrs) - targets)) @ features
+        return float(shares @ losses), gradient
 
     fitted = optimize.minimize(
         compute_loss, [1.0, 0.0], jac=True, method="BFGS", options={"gtol": 1e-9}
@@ -77,13 +127,17 @@ def fit_llr_calibration(scores: ArrayLike, labels: ArrayLike) -> LlrCalibration:
     )
 
 
-def compute_platt_targets(labels: np.ndarray) -> np.ndarray:
+def compute_platt_targets(
+    labels: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Return what a calibration aims at in place of labels 0 and 1, (N,).
+
+    With weights (N,), a class has as many samples as its weights sum up to.
 
     Source: Platt 1999, section 2.2: 1 / (n + 2) and (n + 1) / (n + 2) in a class of n
     samples, because n samples cannot tell 1 from n / (n + 1).
     """
-    num_real, num_fake = np.bincount(labels, minlength=2)
+    num_real, num_fake = np.bincount(labels, weights, minlength=2)
     return np.where(labels == FAKE, (num_fake + 1) / (num_fake + 2), 1 / (num_real + 2))
 
 
@@ -203,6 +257,46 @@ def describe_median_ratios(llrs: np.ndarray, labels: np.ndarray) -> str:
         f"{describe_likelihood_ratio(fake)}; the median real sample's is "
         f"{format_ratio(real)}, {describe_likelihood_ratio(real)}"
     )
+
+
+def describe_llr_bounds(
+    llrs: np.ndarray, labels: np.ndarray, bounds: tuple[float, float]
+) -> str:
+    """Say in a sentence how far ratios may go, and how many of each class go there.
+
+    Args:
+        llrs, labels: (N,) natural logarithms, and their classes.
+        bounds: lower and upper, natural logarithm; infinite where none is known.
+    """
+    known = [bound for bound in bounds if np.isfinite(bound)]
+    if not known:
+        return f"their bounds are not known: {_UNBOUNDED}"
+    at_bound = np.isin(llrs, known)
+    fakes, reals = (
+        f"{np.count_nonzero(at_bound[labels == c])} of {np.count_nonzero(labels == c)}"
+        for c in (FAKE, REAL)
+    )
+    return (
+        f"their bounds are {' ... '.join(map(format_ratio, known))}: the samples they "
+        "were calibrated on support no stronger ones (ELUB); at a bound are "
+        f"{fakes} fake and {reals} real samples"
+    )
+
+
+def describe_limit(llr: float, limit: float | None, num_samples: int) -> str:
+    """Say what a ratio's bound means for it; '' for a ratio within it.
+
+    Args:
+        llr: natural logarithm.
+        limit: the bound on its side, None where none is known.
+        num_samples: how many validation images it rests on, 0 if that is not known.
+    """
+    if limit is None:
+        return f" (no bound is known: {_UNBOUNDED})"
+    if abs(llr) < abs(limit):
+        return ""
+    number = f"{num_samples:,}" if num_samples else "the"
+    return f" (at its bound: {number} validation images support no larger one)"
 
 
 def format_ratio(llr: float) -> str:

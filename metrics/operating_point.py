@@ -31,6 +31,7 @@ class OperatingPoint:
         num_samples: how many images were scored.
         llr_slope, llr_intercept: the line from logit differences (fake's minus real's)
             to log-likelihood ratios, natural logarithm.
+        llr_lower, llr_upper: the bounds of these ratios, at most 0 and at least 0.
         temperature_interval: 95 % interval of the temperature that fits best.
         bias: added to the scaled logit difference.
         log_loss_before, log_loss_after: without and with temperature and bias, nats.
@@ -45,6 +46,8 @@ class OperatingPoint:
     num_samples: int
     llr_slope: float
     llr_intercept: float
+    llr_lower: float
+    llr_upper: float
     temperature_interval: tuple[float, float]
     log_loss_before: float
     log_loss_after: float
@@ -62,6 +65,8 @@ class OperatingPoint:
             "calibration_notes": list(self.notes),
             "llr_slope": self.llr_slope,
             "llr_intercept": self.llr_intercept,
+            "llr_lower": self.llr_lower,
+            "llr_upper": self.llr_upper,
             "threshold": self.threshold,
             "threshold_policy": f"{self.policy} on {self.num_samples} validation "
             "images",
@@ -103,6 +108,8 @@ def choose_operating_point(
         num_samples=differences.size,
         llr_slope=line.slope,
         llr_intercept=line.intercept,
+        llr_lower=line.lower,
+        llr_upper=line.upper,
         temperature_interval=choice.temperature_interval,
         log_loss_before=_average_loss(Calibration(), differences, labels),
         log_loss_after=_average_loss(calibration, differences, labels),

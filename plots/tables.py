@@ -67,7 +67,8 @@ def _format_likelihood_ratios(analysis: Analysis) -> list[str]:
     words = analysis.numbers["cllr_in_words"]
     if not words:
         return []
-    return ["", _wrap(f"likelihood ratios ({analysis.scores.llr_source}): {words}")]
+    source, bounds = analysis.scores.llr_source, analysis.numbers["llr_bounds_in_words"]
+    return ["", *map(_wrap, (f"likelihood ratios ({source}): {words}", bounds))]
 
 
 def _format_operating_points(numbers: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from metrics.error_rates import (
     compute_roc_band,
     compute_roc_curve,
 )
+from metrics.likelihood_ratios import describe_llr_bounds
 from metrics.samples import Samples, check_samples
 from metrics.summary import compute_summary
 from scores.groups import compute_group_scores
@@ -112,9 +113,19 @@ def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
             "positive_class": "fake",
             "threshold_source": scores.threshold_source,
             "auc_of_real_score": 1 - numbers["auc"],
+            **_list_llr_bounds(scores),
             **numbers,
         },
     )
+
+
+def _list_llr_bounds(scores: ScoreSet) -> dict[str, Any]:
+    """Return the bounds of the likelihood ratios, None if unknown, and a sentence."""
+    names, words = ("llr_lower", "llr_upper"), None
+    ends = [bound if np.isfinite(bound) else None for bound in scores.llr_bounds]
+    if scores.llrs is not None:
+        words = describe_llr_bounds(scores.llrs, scores.labels, scores.llr_bounds)
+    return {**dict(zip(names, ends, strict=True)), "llr_bounds_in_words": words}
 
 
 def _note_use(scores: ScoreSet) -> list[str]:

@@ -20,10 +20,12 @@ from files.provenance import describe_file
 from scores.groups import groups_from_names, subsets_from_names
 from scores.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
 
-HEADER = ("path", "label", "score", "group", "logit_difference", "llr", "subset")
+HEADER = ("path", "label", "score", "group", "logit_difference", "llr", "llr_limit")
+HEADER += ("subset",)
 # In place of `logit_difference` if the scores are another program's.
 RAW_COLUMN = "raw_score"
-_OWN_NUMBERS = {"logit_difference", RAW_COLUMN, "llr"}
+_OWN_NUMBERS = {"logit_difference", RAW_COLUMN, "llr", "llr_limit"}
+_LATER = {"llr_limit"}  # columns that files of earlier versions lack
 # What other programs call the column that names the samples.
 USUAL_PATH_COLUMNS = ("path", "filepath", "imagepath", "imgpath", "file", "filename")
 USUAL_PATH_COLUMNS += ("imagefile", "imagename", "image", "img", "name", "utterance")
@@ -233,7 +235,7 @@ def _find_path_column(header: Sequence[str], score_format: ScoreFormat) -> str |
 
 def _is_own(header: Sequence[str], score_format: ScoreFormat) -> bool:
     """Say whether this suite wrote a file, and its scores are wanted as they are."""
-    names = {RAW_COLUMN if name not in header else name for name in HEADER}
+    names = {RAW_COLUMN if n not in header else n for n in HEADER if n not in _LATER}
     is_plain = score_format.score_column == "score" and not score_format.lower_is_fake
     return is_plain and names <= set(header)
 
@@ -367,7 +369,20 @@ def _read_own_scores(table: _Table) -> dict[str, Any]:
             saved |= {"scores": _get_numbers(table, column), "score_name": name}
     if _holds_numbers(table, "llr"):
         saved |= {"llrs": _get_numbers(table, "llr"), "llr_source": "read from file"}
+        if _holds_numbers(table, "llr_limit"):
+            saved["llr_bounds"] = _read_bounds(saved["llrs"], table)
     return saved
+
+
+def _read_bounds(llrs: np.ndarray, table: _Table) -> tuple[float, float]:
+    """Return the bound on each side, infinite where no ratio is on that side."""
+    limits = _get_numbers(table, "llr_limit")
+    lower = limits[llrs < 0].max(initial=-np.inf)
+    upper = limits[llrs >= 0].min(initial=np.inf)
+    outside = np.flatnonzero((llrs < lower) | (llrs > upper))
+    if outside.size:
+        raise table.refuse(int(outside[0]), "llr lies beyond an llr_limit of this file")
+    return float(lower), float(upper)
 
 
 def _holds_numbers(table: _Table, column: str) -> bool:
@@ -431,7 +446,8 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
 
     The column `score` is P(fake), or the score if there is no P(fake). The column
     `logit_difference` is called `raw_score` if the scores are another program's, and is
-    empty if P(fake) is all there is.
+    empty if P(fake) is all there is. `llr_limit` is the bound on the side of each
+    ratio, empty if none is known.
 
     Raises:
         OSError: the file cannot be written.
@@ -446,6 +462,7 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
         scores.groups,
         scores.scores if is_known else None,
         scores.llrs,
+        _list_limits(scores),
         scores.subsets,
     )
     cells = [
@@ -453,6 +470,14 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
         for column in columns
     ]
     save_csv(zip(*cells, strict=True), path, header=header)
+
+
+def _list_limits(scores: ScoreSet) -> np.ndarray | None:
+    """Return the bound on the side of each ratio; None where they are not known."""
+    if scores.llrs is None:
+        return None
+    limits = np.where(scores.llrs < 0, *scores.llr_bounds)
+    return limits if np.isfinite(limits).all() else None
 
 
 def _list_values(column: Sequence[Any] | np.ndarray) -> Iterable[Any]:

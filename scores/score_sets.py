@@ -36,6 +36,8 @@ class ScoreSet:
             nothing calibrates them.
         llrs: float64 (N,) calibrated log-likelihood ratios, fake over real, natural
             log; None without a calibration.
+        llr_bounds: lower and upper bound of these, natural logarithm, as far as
+            samples support them; infinite where not known.
         paths: (N,) each sample's name; None if nothing can be paired by name.
         groups: (N,) what belongs together; None for independent samples.
         subsets: (N,) the part of the data, such as a forgery method, that a sample
@@ -55,6 +57,7 @@ class ScoreSet:
     labels: np.ndarray
     fake_scores: np.ndarray | None
     llrs: np.ndarray | None = None
+    llr_bounds: tuple[float, float] = (-np.inf, np.inf)
     paths: Sequence[str] | None = None
     groups: Sequence[str] | None = None
     subsets: Sequence[str] | None = None
@@ -118,8 +121,9 @@ def calibrate_on(
 
     Returns:
         The scores, with log-likelihood ratios from a logistic regression on the
-        validation scores (on their log odds if they are P(fake)), and with P(fake) for
-        the share of fakes that validation has.
+        validation scores (on their log odds if they are P(fake)), within the bounds
+        that these support, and with P(fake) for the share of fakes that validation has.
+        P(fake) goes on beyond the bounds, so that thresholds can tell samples apart.
 
     Raises:
         ValueError: for scores that cannot be measured, with too few real samples for
@@ -133,18 +137,18 @@ def calibrate_on(
     line = fit_llr_calibration(seen, labels)
     num_fake = np.count_nonzero(labels == FAKE)
     prior = np.log(num_fake / (labels.size - num_fake))
-    llrs = line.compute_llrs(judged)
     with validation.name_errors():
         threshold = choose_threshold(
-            special.expit(line.compute_llrs(seen) + prior),
+            special.expit(line.extrapolate(seen) + prior),
             *(labels, max_fpr),
             confidence=confidence,
         )
     where = f"{validation.detector} ({labels.size} {validation.unit})"
     return replace(
         scores,
-        fake_scores=special.expit(llrs + prior),
-        llrs=llrs,
+        fake_scores=special.expit(line.extrapolate(judged) + prior),
+        llrs=line.compute_llrs(judged),
+        llr_bounds=line.bounds,
         threshold=threshold,
         threshold_source=f"{describe_policy(max_fpr, confidence)} on {where}",
         llr_source=f"calibrated on {where}",
@@ -155,6 +159,8 @@ def calibrate_on(
             "calibrated_on": validation.provenance["inputs"],
             "llr_slope": line.slope,
             "llr_intercept": line.intercept,
+            "llr_lower": line.lower,
+            "llr_upper": line.upper,
         },
     )
 

@@ -15,6 +15,7 @@ from files.checkpoint import CheckpointRecord
 from judging.detector import Detector
 from loading import PUBLISHED
 from metrics.delong import compute_delong_interval, compute_paired_delong_test
+from metrics.likelihood_ratios import format_ratio
 from plots import save_analysis
 from scores.score_files import ScoreFormat, load_score_set
 from scores.score_sets import LOGIT_DIFFERENCE
@@ -28,7 +29,7 @@ FIGURES = (
     "reliability",
     "confusion_matrix",
 )
-LLR_LINE = {"llr_slope": 0.5, "llr_intercept": 0.25}
+LLR_LINE = {"llr_slope": 0.5, "llr_intercept": 0.25, "llr_lower": -0.25, "llr_upper": 1}
 
 
 def write_scores(path, seed=0, num_samples=60):
@@ -165,10 +166,13 @@ def test_main_calibrate_on_chooses_all_there_is_to_choose(tmp_path, no_figures, 
     saved = load_score_set(tmp_path / "test_scores.csv")
     assert saved.paths[:2] == ["test0", "test1"]
     assert np.corrcoef(saved.scores, labels)[0, 1] > 0.6
-    assert saved.llrs.min() < 0 < saved.llrs.max()
+    bounds = report["llr_lower"], report["llr_upper"]
+    assert bounds == saved.llr_bounds == (saved.llrs.min(), saved.llrs.max())
+    assert -np.log(201) < bounds[0] < -np.log(5) < np.log(5) < bounds[1] < np.log(201)
     printed = capsys.readouterr().out
     assert "called fake that are (PPV)" in printed
     assert "likelihood ratios (calibrated on val (400 samples))" in printed
+    assert f"their bounds are {' ... '.join(map(format_ratio, bounds))}" in printed
 
 
 def test_main_calibrate_on_shared_names_are_reported_as_a_leak(
@@ -364,8 +368,10 @@ def test_main_stored_threshold_and_several_checkpoints(
     assert odd["threshold"] == 0.7
     assert "chosen on validation" in odd["threshold_source"]
     assert odd["llr_source"] == "chosen on validation, in the checkpoint"
+    assert (odd["llr_lower"], odd["llr_upper"], even["llr_upper"]) == (-0.25, 1, None)
     scores = load_score_set(tmp_path / "faces_val_SimpleNet_odd_scores.csv")
-    np.testing.assert_allclose(scores.llrs, 0.5 * scores.scores + 0.25)
+    expected = np.clip(0.5 * scores.scores + 0.25, -0.25, 1)
+    np.testing.assert_allclose(scores.llrs, expected)
     assert even["threshold"] == 0.5
     assert even["num_samples"] == 8
     assert even["num_groups"] == 4

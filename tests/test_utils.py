@@ -167,7 +167,7 @@ def test_load_checkpoint_of_an_older_version_is_read(
     detector = load_checkpoint(tmp_path / "old.pt")
     assert (detector.title, detector.threshold) == ("SimpleNet_w", 0.45)
     assert (detector.temperature, detector.record.logit_bias) == (2.0, 0.5)
-    assert tuple(detector.llr_line) == (0.5, 0.1)
+    assert detector.llr_line == (0.5, 0.1, -np.inf, np.inf)
     assert tuple(detector.neighbours[0]) == (0.1, 0.9, 2, 5)
     expected = {**SYMMETRIC.to_dict(), "full_decoding": is_full}
     assert detector.preprocessing.to_dict() == expected

@@ -19,6 +19,7 @@ CHOSEN = {
     **{"temperature": 1.5, "temperature_interval": [1.2, 1.9], "logit_bias": -0.2},
     **{"log_losses": [0.5, 0.4], "calibration_notes": ["a note"]},
     **{"llr_slope": -0.7, "llr_intercept": -0.1, "val_fake_share": 0.4},
+    **{"llr_lower": -3.1, "llr_upper": 0.0},
     **{"threshold": 0.45, "threshold_policy": "equal error rates on 9"},
     "reliability": [[0.1, 0.4, 1, 5], [0.6, 0.9, 4, 4]],
 }

@@ -52,6 +52,8 @@ def test_score_any_batch_size_is_the_softmax_in_order(faces, tiny_net, batch_siz
         ({"threshold": 0.0, "temperature": 4.0}, 0.0, LlrCalibration(0.25, 0.0)),
         ({"threshold": 0.9, "llr_slope": 3.0}, 0.9, LlrCalibration(1.0, 0.0)),
         ({**LINE, "temperature": 4.0}, 0.5, LlrCalibration(2.0, 0.5)),
+        ({**LINE, "llr_lower": -3.0}, 0.5, LlrCalibration(2.0, 0.5, -3.0)),
+        ({**LINE, "llr_upper": 0.0}, 0.5, LlrCalibration(2.0, 0.5, upper=0.0)),
     ],
 )
 def test_detector_what_a_record_lacks_has_a_default(entries, threshold, line):

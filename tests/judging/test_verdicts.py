@@ -27,7 +27,7 @@ PRECISIONS = [FP32, choose_precision("auto", CPU), Precision("bf16")]
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoints") / "net.pt"
-    line = {"llr_slope": 2.0, "llr_intercept": 0.5}
+    line = {"llr_slope": 2.0, "llr_intercept": 0.5, "llr_upper": 3.0}
     return make_checkpoint(path, temperature=0.01, threshold=0.5, **line)
 
 
@@ -172,5 +172,6 @@ def test_to_row_holds_every_column_as_plain_values(faces_root, detector, tmp_pat
     score = rows[0]["fake_score"]
     difference = 0.01 * np.log(score / (1 - score))  # the temperature is 0.01
     assert rows[0]["llr"] == pytest.approx(2 * difference + 0.5)
+    assert (rows[0]["llr_limit"], rows[1]["llr_limit"]) == (3, None)
     assert (rows[1]["fake_score"], rows[1]["verdict"]) == (None, None)
     assert rows[1]["error"].startswith("cannot read the image")

@@ -83,7 +83,9 @@ def test_summarise_counts_what_is_uncertain_and_names_the_checkpoint(detector):
 
 def test_explain_verdict_counts_the_fakes_among_images_like_it(detector):
     rows = [[0.0, 0.4, 1, 1000], [0.6, 1.0, 19, 20]]
-    detector = replace(detector, record=replace(detector.record, reliability=rows))
+    line = {"llr_slope": 1.0, "llr_intercept": 0.0, "llr_upper": math.log(50)}
+    record = replace(detector.record, reliability=rows, **line)
+    detector = replace(detector, record=record)
     verdict = Verdict(Picture("a.png", 9, 9), detector, 0.99, math.log(50))
 
     sentences = explain_verdict(verdict)
@@ -93,7 +95,8 @@ def test_explain_verdict_counts_the_fakes_among_images_like_it(detector):
         "0.600 to >0.999), 19 were fake.",
         "20 of all 1,020 validation images were fake. Where fakes are rarer than that, "
         "more of the pictures that are called fake are real.",
-        "The likelihood ratio is 50 to 1, fake over real: moderate support for 'fake'.",
+        "The likelihood ratio is 50 to 1, fake over real: moderate support for 'fake' "
+        "(at its bound: 1,020 validation images support no larger one).",
     ]
     assert sentences[3].endswith("A verdict is evidence to weigh, not proof.")
 

@@ -10,6 +10,8 @@ from metrics.likelihood_ratios import (
     compute_platt_targets,
     describe_cllr,
     describe_likelihood_ratio,
+    describe_limit,
+    describe_llr_bounds,
     describe_median_ratios,
     fit_llr_calibration,
 )
@@ -125,20 +127,32 @@ def test_fit_llr_calibration_of_normal_scores_is_their_ratio_whatever_the_share(
 
     line = fit_llr_calibration(scores, labels)
 
-    assert line == pytest.approx((0.75, -1.875), abs=0.1)
+    assert line[:2] == pytest.approx((0.75, -1.875), abs=0.1)
     assert line.compute_llrs([2.5]) == pytest.approx([0], abs=0.1)
 
 
 def test_fit_llr_calibration_separable_classes_stay_within_the_odds_of_their_number():
     scores, labels = np.repeat([-1.0, 1.0], 50), np.repeat([0, 1], 50)
 
-    llrs = fit_llr_calibration(scores, labels).compute_llrs([-1, 1])
+    line = fit_llr_calibration(scores, labels)
 
-    assert llrs == pytest.approx([-np.log(51), np.log(51)], rel=1e-3)
+    assert line.extrapolate([-1, 1]) == pytest.approx([-np.log(51), np.log(51)], 1e-3)
+    near_50 = pytest.approx(np.log(50), abs=0.01 * np.log(10))
+    assert (-line.compute_llrs([-9])[0], line.compute_llrs([9])[0]) == (near_50,) * 2
+
+
+def test_llr_calibration_says_the_bound_on_the_side_of_a_ratio():
+    line = LlrCalibration(1, 0, -3.0, 2.0)
+
+    assert line.compute_llrs([-9, -1, 1, 9]).tolist() == [-3, -1, 1, 2]
+    assert [line.get_limit(llr) for llr in (-1.0, 0.0, 1.0)] == [-3, 2, 2]
+    unknown = LlrCalibration.restore(1, 0, None, None)
+    assert unknown.compute_llrs([-9, 9]).tolist() == [-9, 9]
+    assert unknown.get_limit(-1.0) is unknown.get_limit(1.0) is None
 
 
 def test_fit_llr_calibration_equal_scores_are_no_evidence():
-    assert fit_llr_calibration([2.0, 2.0, 2.0], [0, 1, 1]) == LlrCalibration(0, 0)
+    assert fit_llr_calibration([2.0, 2.0, 2.0], [0, 1, 1]) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
@@ -192,3 +206,27 @@ def test_describe_median_ratios_says_both_ways():
         "the median fake's ratio is 25 to 1, moderate support for 'fake'; "
         "the median real sample's is 1 to 8, weak support for 'real'"
     )
+
+
+def test_describe_llr_bounds_says_them_as_ratios_and_who_is_there():
+    llrs, labels = np.log([0.1, 0.1, 3, 25, 2]), np.array([0, 0, 0, 1, 1])
+
+    words = describe_llr_bounds(llrs, labels, (np.log(0.1), np.log(25)))
+
+    assert words.startswith("their bounds are 1 to 10 ... 25 to 1: ")
+    assert words.endswith("at a bound are 1 of 2 fake and 2 of 3 real samples")
+    assert "not known" in describe_llr_bounds(llrs, labels, (-np.inf, np.inf))
+
+
+@pytest.mark.parametrize(
+    ("llr", "limit", "num_samples", "words"),
+    [
+        (1.0, 2.0, 9, ""),
+        (2.0, 2.0, 1200, " (at its bound: 1,200 validation images support no larger"),
+        (-2.0, -2.0, 0, " (at its bound: the validation images support no larger one)"),
+        (2.0, None, 9, " (no bound is known: such a ratio may claim more than its "),
+    ],
+)
+def test_describe_limit_says_where_a_ratio_ends(llr, limit, num_samples, words):
+    described = describe_limit(llr, limit, num_samples)
+    assert described.startswith(words) and bool(described) == bool(words)

@@ -63,6 +63,8 @@ def test_choose_operating_point_is_of_the_calibrated_scores(options, policy):
         num_samples=200,
         llr_slope=pytest.approx(line.slope),
         llr_intercept=pytest.approx(line.intercept),
+        llr_lower=line.lower,
+        llr_upper=line.upper,
         temperature_interval=pytest.approx(choice.temperature_interval),
         log_loss_before=pytest.approx(losses[0]),
         log_loss_after=pytest.approx(losses[1]),

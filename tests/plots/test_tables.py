@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import numpy as np
+
 from metrics.table import METRICS
 from plots.style import format_with_interval
 from plots.tables import format_comparison, format_numbers, name_by_letters
@@ -70,7 +72,10 @@ def test_format_numbers_likelihood_ratios_have_their_sentence(make_analysis):
 
     sentence = analysis.numbers["cllr_in_words"]
     words = " ".join(text.split())
-    assert f"likelihood ratios (chosen on validation): {sentence}" in words
+    assert f"likelihood ratios (chosen on validation): {sentence} their bounds" in words
+    assert "are not known" in words
+    bounded = format_numbers(make_analysis(llr_bounds=(-np.log(30), np.log(25))))
+    assert "\ntheir bounds are 1 to 30 ... 25 to 1: the samples" in bounded
     assert find_line(text, "Cllr").split()[2] == f"{analysis.numbers['cllr']:.4f}"
 
 

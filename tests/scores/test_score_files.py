@@ -32,7 +32,8 @@ def test_save_score_set_all_columns_then_load_gives_the_same(tmp_path):
         scores=differences,
         labels=np.array([0, 0, 1, 1, 1]),
         fake_scores=np.array([0.0, 0.1, 1 / 3, 1.0, 1.0]),
-        llrs=0.7 * differences - 0.1,
+        llrs=(0.7 * differences - 0.1).clip(-3, 2.5),
+        llr_bounds=(-3.0, 2.5),
         paths=NAMES,
         groups=["a", "b,c", "a", "d", "e\u2028"],
         subsets=["", "x", "x", "y", "z"],
@@ -43,10 +44,31 @@ def test_save_score_set_all_columns_then_load_gives_the_same(tmp_path):
         tmp_path, scores, group_column="group", subset_column="subset"
     )
 
-    for name in ("paths", "groups", "subsets", "score_name"):
+    for name in ("paths", "groups", "subsets", "score_name", "llr_bounds"):
         assert getattr(loaded, name) == getattr(scores, name), name
     for name in ("scores", "labels", "fake_scores", "llrs"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(scores, name))
+
+
+HEADER_OF_1_0 = "path,label,score,group,logit_difference,llr,subset"
+
+
+def test_load_score_set_of_an_earlier_version_has_ratios_without_bounds(tmp_path):
+    path = write(tmp_path, f"{HEADER_OF_1_0}\na,0,0.1,,-9,-12,\nb,1,0.9,,9,12,\n")
+
+    loaded = load_score_set(path)
+
+    assert (loaded.llrs.tolist(), loaded.scores.tolist()) == ([-12, 12], [-9, 9])
+    assert loaded.llr_bounds == (-np.inf, np.inf)
+    assert save_and_load(tmp_path, loaded).llr_bounds == (-np.inf, np.inf)
+
+
+def test_load_score_set_ratio_beyond_its_limit_is_refused(tmp_path):
+    header = HEADER_OF_1_0.replace("llr", "llr,llr_limit")
+    rows = "a,0,0.1,,-9,-1,-2,\nb,1,0.9,,9,12,3,\n"
+
+    with pytest.raises(ValueError, match="line 3: llr lies beyond an llr_limit"):
+        load_score_set(write(tmp_path, f"{header}\n{rows}"))
 
 
 @pytest.mark.parametrize("fake_scores", [None, np.array([0.25, 0.5])])

@@ -72,12 +72,12 @@ def test_calibrate_on_normal_scores_finds_their_likelihood_ratio():
 
     calibrated = calibrate_on(scores, make_drawn(2, detector="val", unit="samples"))
 
-    # Within the scatter of 100 fakes, the true line is 2 * score.
-    np.testing.assert_allclose(calibrated.llrs, 2 * scores.scores, atol=1.5)
     # As many fakes as in validation: prior odds of 1 to 3.
-    np.testing.assert_allclose(
-        logit(calibrated.fake_scores) + np.log(3), calibrated.llrs
-    )
+    llrs = logit(calibrated.fake_scores) + np.log(3)
+    # Within the scatter of 100 fakes, the true line is 2 * score.
+    np.testing.assert_allclose(llrs, 2 * scores.scores, atol=1.5)
+    np.testing.assert_allclose(calibrated.llrs, llrs.clip(*calibrated.llr_bounds))
+    assert llrs.min() < calibrated.llr_bounds[0] < -2 < 2 < calibrated.llr_bounds[1]
     np.testing.assert_array_equal(calibrated.scores, scores.scores)
     assert calibrated.score_name == RAW_SCORE
     assert calibrated.threshold_source == "equal error rates on val (400 samples)"
