@@ -278,11 +278,14 @@ class CalibrationChoice:
     notes: tuple[str, ...]
 
 
-def choose_calibration(differences: ArrayLike, labels: ArrayLike) -> CalibrationChoice:
+def choose_calibration(
+    differences: ArrayLike, labels: ArrayLike, num_views: int = 1
+) -> CalibrationChoice:
     """Fit a temperature and a bias, and take them if they gain on held-out images.
 
     Args:
         differences: (N,) fake's logit minus real's.
+        num_views: rows of an image, one after another, which count as one.
 
     Returns:
         The simplest of temperature 1, a temperature, and a temperature with a bias that
@@ -294,37 +297,50 @@ def choose_calibration(differences: ArrayLike, labels: ArrayLike) -> Calibration
     chosen = Calibration()
     losses = chosen.compute_losses(differences, labels)
     for biased in (False, True) if np.bincount(labels).min() > 1 else ():
-        left_out_losses = _cross_validate(differences, labels, with_bias=biased)
-        gains = losses - left_out_losses
+        left_out_losses = _cross_validate(
+            differences, labels, with_bias=biased, num_views=num_views
+        )
+        gains = (losses - left_out_losses).reshape(-1, num_views).mean(axis=1)
         if np.mean(gains) > 1.645 * np.std(gains) / np.sqrt(gains.size):
-            chosen = fit_calibration(differences, labels, with_bias=biased)
+            chosen = fit_calibration(
+                differences, labels, with_bias=biased, num_views=num_views
+            )
             losses = left_out_losses
-    fitted = fit_calibration(differences, labels, with_bias=True)
-    interval = _compute_temperature_interval(fitted, differences)
+    fitted = fit_calibration(differences, labels, with_bias=True, num_views=num_views)
+    interval = _compute_temperature_interval(fitted, differences, num_views)
     return CalibrationChoice(chosen, interval, _explain_bound(fitted))
 
 
 def _cross_validate(
-    differences: np.ndarray, labels: np.ndarray, *, with_bias: bool
+    differences: np.ndarray, labels: np.ndarray, *, with_bias: bool, num_views: int
 ) -> np.ndarray:
     """Return each sample's loss with the fit to the other folds, (N,)."""
-    folds = number_folds(labels)
+    folds = number_folds(labels[::num_views]).repeat(num_views)
     losses = np.empty(labels.size)
     for fold in np.unique(folds):
         held = folds == fold
-        fitted = fit_calibration(differences[~held], labels[~held], with_bias=with_bias)
+        fitted = fit_calibration(
+            *(differences[~held], labels[~held]),
+            with_bias=with_bias,
+            num_views=num_views,
+        )
         losses[held] = fitted.compute_losses(differences[held], labels[held])
     return losses
 
 
 def fit_calibration(
-    differences: np.ndarray, labels: np.ndarray, *, with_bias: bool = False
+    differences: np.ndarray,
+    labels: np.ndarray,
+    *,
+    with_bias: bool = False,
+    num_views: int = 1,
 ) -> Calibration:
     """Fit the temperature, and a bias if wanted, that make the labels most likely.
 
     Args:
         differences: (N,) fake's logit minus real's.
         with_bias: fit a bias too; else it is 0.
+        num_views: rows of an image, which count as one.
 
     Returns:
         The most probable calibration, the temperature within [0.05, 20].
@@ -334,7 +350,7 @@ def fit_calibration(
         both use Platt's targets, so n images never claim more certainty than about
         1 - 1 / n, and one image on the other side hardly changes the fit.
     """
-    targets = compute_platt_targets(labels)
+    targets = compute_platt_targets(labels, np.full(labels.size, 1 / num_views))
 
     def compute_loss(line: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = differences * np.exp(-line[0])
@@ -356,13 +372,13 @@ def fit_calibration(
 
 
 def _compute_temperature_interval(
-    fitted: Calibration, differences: np.ndarray
+    fitted: Calibration, differences: np.ndarray, num_views: int
 ) -> tuple[float, float]:
     """Return the normal interval of the log temperature, by the curvature there."""
     scaled = differences / fitted.temperature
     scores = special.expit(scaled + fitted.bias)
     slopes = np.stack([-scaled, np.ones_like(scaled)])
-    curvature = slopes * (scores * (1 - scores)) @ slopes.T
+    curvature = slopes * (scores * (1 - scores)) @ slopes.T / num_views
     # If the scores tell nothing there is no curvature, and anything is possible.
     variance = np.linalg.pinv(curvature)[0, 0] or np.inf
     margin = min(1.96 * float(np.sqrt(variance)), 50.0)  # more overflows below

@@ -26,6 +26,8 @@ class OperatingPoint:
     Attributes:
         temperature: divides the logits, so that the scores are calibrated.
         threshold: the verdict is 'fake' if P(fake) after that is at least as high.
+        real_below: the verdict is 'real' if P(fake) is below it; in between it is
+            neither. At most the threshold.
         policy: how the threshold was chosen.
         fake_share: the share of images whose larger logit says 'fake'.
         num_samples: how many images were scored.
@@ -52,6 +54,7 @@ class OperatingPoint:
     log_loss_before: float
     log_loss_after: float
     bias: float = 0.0
+    real_below: float | None = None
     notes: tuple[str, ...] = ()
     reliability: tuple[ScoreNeighbours, ...] = ()
 
@@ -68,6 +71,7 @@ class OperatingPoint:
             "llr_lower": self.llr_lower,
             "llr_upper": self.llr_upper,
             "threshold": self.threshold,
+            "real_below": self.real_below,
             "threshold_policy": f"{self.policy} on {self.num_samples} validation "
             "images",
             "val_fake_share": self.fake_share,
@@ -81,12 +85,17 @@ def choose_operating_point(
     max_fpr: float | None = None,
     *,
     fpr_confidence: float | None = None,
+    max_fnr: float | None = None,
+    num_views: int = 1,
 ) -> OperatingPoint:
     """Choose everything that is chosen on validation, and never on the test split.
 
     Args:
         logits: (N, 2), real first.
         max_fpr, fpr_confidence: as for `choose_threshold`.
+        max_fnr: the largest share of these fakes called real; images that could be
+            called so only beyond it, and are not called fake, are called neither.
+        num_views: rows of an image, one after another, which count as one.
 
     Raises:
         ValueError: as `choose_threshold`.
@@ -94,18 +103,25 @@ def choose_operating_point(
     differences, labels = check_scores_and_labels(
         compute_logit_differences(logits), labels
     )
-    choice = choose_calibration(differences, labels)
+    choice = choose_calibration(differences, labels, num_views)
     calibration = choice.calibration
-    line = fit_llr_calibration(differences, labels)
+    weights = np.full(labels.size, 1 / num_views)
+    line = fit_llr_calibration(differences, labels, weights)
     fake_scores = compute_fake_scores(logits, *calibration)
+    threshold = choose_threshold(
+        fake_scores, labels, max_fpr, confidence=fpr_confidence, num_views=num_views
+    )
+    real_below = None
+    if max_fnr is not None:
+        fewest = find_fpr_threshold(sort_samples(1 - fake_scores, 1 - labels), max_fnr)
+        real_below = min(threshold, max(0.0, 1 - fewest))
     return OperatingPoint(
         temperature=calibration.temperature,
-        threshold=choose_threshold(
-            fake_scores, labels, max_fpr, confidence=fpr_confidence
-        ),
-        policy=describe_policy(max_fpr, fpr_confidence),
+        threshold=threshold,
+        real_below=real_below,
+        policy=describe_policy(max_fpr, fpr_confidence, max_fnr),
         fake_share=float(np.mean(differences > 0)),
-        num_samples=differences.size,
+        num_samples=differences.size // num_views,
         llr_slope=line.slope,
         llr_intercept=line.intercept,
         llr_lower=line.lower,
@@ -125,13 +141,16 @@ def _average_loss(
     return float(calibration.compute_losses(differences, labels).mean())
 
 
-def describe_policy(max_fpr: float | None, confidence: float | None) -> str:
+def describe_policy(
+    max_fpr: float | None, confidence: float | None, max_fnr: float | None = None
+) -> str:
     """Return a threshold policy in words, such as 'equal error rates'."""
+    missed = "" if max_fnr is None else f", called real at FNR {max_fnr:g}"
     if max_fpr is None:
-        return "equal error rates"
+        return f"equal error rates{missed}"
     if confidence is None:
-        return f"FPR {max_fpr:g}"
-    return f"FPR at most {max_fpr:g} with confidence {confidence:g}"
+        return f"FPR {max_fpr:g}{missed}"
+    return f"FPR at most {max_fpr:g} with confidence {confidence:g}{missed}"
 
 
 def choose_threshold(
@@ -140,6 +159,7 @@ def choose_threshold(
     max_fpr: float | None = None,
     *,
     confidence: float | None = None,
+    num_views: int = 1,
 ) -> float:
     """Choose the least score that is called fake, on validation only.
 
@@ -150,6 +170,7 @@ def choose_threshold(
             time. None makes both errors equally frequent.
         confidence: with `max_fpr`, how sure to be that the share in all other real
             samples stays within it too, in (0, 1).
+        num_views: rows of an image, which count as one where it is about confidence.
 
     Returns:
         The threshold, to be used as `fake_score >= threshold`, half-way between two
@@ -168,7 +189,7 @@ def choose_threshold(
         return find_eer_threshold(samples)
     if confidence is None:
         return find_fpr_threshold(samples, max_fpr)
-    num_real = int(np.count_nonzero(~samples.is_fake))
+    num_real = int(np.count_nonzero(~samples.is_fake)) // num_views
     num_allowed = count_allowed_false_positives(num_real, max_fpr, confidence)
     return find_fpr_threshold(samples, num_allowed / num_real)
 
