@@ -46,10 +46,10 @@ EPILOG = """examples:
 
 writes to --figures-dir, for each detector and dataset:
   DATASET_MODEL_{roc_curve,det_curve,precision_recall,score_histogram,reliability,
-                 confusion_matrix,tippett}.png
+                 confusion_matrix,tippett,cross_entropy}.png
   DATASET_MODEL_metrics.json    every number, with its interval, and where it is from
   DATASET_MODEL_scores.csv      path, label, P(fake), group, logit difference,
-                                log-likelihood ratio, subset
+                                log-likelihood ratio and its bound, subset
   DATASET_MODEL_subsets_det_curve.png, with --subset-by or --subset-column
 and for several comparison_{roc_curve,det_curve,precision_recall}.png and
 comparison_metrics.{json,csv,md,tex}; for several detectors on several datasets

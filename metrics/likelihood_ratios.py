@@ -157,6 +157,31 @@ def compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
 
 
 def _compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> float:
+    real_shares, fake_shares, fitted = fit_order_keeping(fp, tp)
+    losses = special.xlogy(fake_shares, fitted) + special.xlogy(real_shares, 1 - fitted)
+    return max(0.0, float(-losses.sum() / (2 * np.log(2))))
+
+
+class OrderKeeping(NamedTuple):
+    """The best calibration that keeps the scores' order, at B falling scores.
+
+    Attributes:
+        real_shares, fake_shares: (B,) of each class, at each score; they sum to 1.
+        posteriors: (B,) fitted probabilities of 'fake' where both classes weigh alike.
+    """
+
+    real_shares: np.ndarray
+    fake_shares: np.ndarray
+    posteriors: np.ndarray
+
+
+def fit_order_keeping(fp: np.ndarray, tp: np.ndarray) -> OrderKeeping:
+    """Fit falling probabilities to these samples by pool adjacent violators.
+
+    Args:
+        fp, tp: (C,) false and true positives at falling scores; where neither grows
+            there is nothing to fit.
+    """
     real_shares = np.diff(fp, prepend=0) / fp[-1]
     fake_shares = np.diff(tp, prepend=0) / tp[-1]
     totals = real_shares + fake_shares
@@ -167,8 +192,7 @@ def _compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> float:
     fitted = optimize.isotonic_regression(
         fake_shares / totals, weights=totals, increasing=False
     ).x.clip(0, 1)  # rounding may leave it
-    losses = special.xlogy(fake_shares, fitted) + special.xlogy(real_shares, 1 - fitted)
-    return max(0.0, float(-losses.sum() / (2 * np.log(2))))
+    return OrderKeeping(real_shares, fake_shares, fitted)
 
 
 def compute_cross_fitted_cllr(

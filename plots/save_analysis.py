@@ -20,6 +20,7 @@ from plots.matrix import (
 from plots.paper_tables import build_csv, format_latex, format_markdown
 from plots.scores import (
     plot_confusion_matrix,
+    plot_cross_entropy,
     plot_reliability,
     plot_score_histogram,
     plot_tippett,
@@ -42,6 +43,7 @@ SCORE_PLOTS = {
     "reliability": plot_reliability,
     "confusion_matrix": plot_confusion_matrix,
     "tippett": plot_tippett,
+    "cross_entropy": plot_cross_entropy,
 }
 
 
@@ -112,7 +114,8 @@ def _save_named(
     if analysis.bins is None:
         plots.pop("reliability", None)
     if analysis.scores.llrs is None:
-        plots.pop("tippett", None)
+        for what in ("tippett", "cross_entropy"):
+            plots.pop(what, None)
     paths += _save_figures(CURVE_PLOTS, [analysis], folder, name)
     paths += _save_figures(plots, analysis, folder, name)
     if analysis.subsets:

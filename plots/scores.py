@@ -9,6 +9,7 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 
 from files.names import CLASS_NAMES, FAKE, REAL
 from metrics import compute_proportion_interval
+from metrics.cross_entropy import compute_cross_entropies
 from metrics.table import METRICS
 from plots.style import (
     CLASS_COLORS,
@@ -20,6 +21,7 @@ from plots.style import (
     format_threshold,
     format_with_interval,
     get_interval,
+    get_line_style,
 )
 from scores.analysis import Analysis
 from scores.score_sets import ScoreSet
@@ -159,6 +161,35 @@ def _describe_misled(log_ratios: np.ndarray, label: int) -> str:
     )
     share = format_percent(float(np.mean(misled)))
     return f"{CLASS_NAMES[label]}, n = {log_ratios.size}: {share} have an LR {side} 1"
+
+
+def plot_cross_entropy(axes: Axes, analysis: Analysis) -> Axes:
+    """Draw what the likelihood ratios leave unknown, in bits, over the prior odds.
+
+    At log odds 0 the curves are at Cllr, minCllr and 1. The scores have `llrs`.
+
+    Source: Ramos et al. 2018, "Deconstructing cross-entropy for probabilistic binary
+    classifiers".
+    """
+    scores = analysis.scores
+    curves = compute_cross_entropies(scores.scores, scores.labels, scores.llrs)
+    cllr, min_cllr = (
+        f"{METRICS[name].short} {format_with_interval(analysis.numbers, name)}"
+        for name in ("cllr", "min_cllr")
+    )
+    grey = {"color": GREY, "ls": ":", "lw": 1.8}
+    for values, look, label in (
+        (curves.neutral, grey, "LR 1 for all: the prior alone"),
+        (curves.system, get_line_style(0), f"the detector's LRs: {cllr}"),
+        (curves.minimal, get_line_style(1), f"best in this order: {min_cllr}"),
+    ):
+        axes.plot(curves.log10_odds, values, **look, label=label)
+    axes.axvline(0, color=GREY, lw=0.8, label="even odds, where Cllr is read")
+    axes.set(xlim=curves.log10_odds[[0, -1]], ylim=(0, None))
+    axes.set_xlabel("log10 of the prior odds, fake to real")
+    axes.set_ylabel("Empirical cross-entropy (bits)")
+    title = _build_title("Empirical cross-entropy", analysis)
+    return finish_axes(axes, title, columns=1)
 
 
 def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:

@@ -344,7 +344,7 @@ def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, c
     assert "the checkpoint holds no calibration" in report["llr_source"]
     assert report["provenance"]["inputs"][0]["sha256"] == digest
     assert columns.paths[0].endswith("test/real/realt0_0.png")
-    for name in FIGURES:
+    for name in (*FIGURES, "tippett", "cross_entropy"):
         assert (out / f"faces_SimpleNet_{name}.png").stat().st_size > 0
 
 

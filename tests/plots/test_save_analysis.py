@@ -76,7 +76,8 @@ def test_save_all_one_detector_writes_numbers_scores_and_figures(
     paths, _ = save_all([ranked], tmp_path / "ranked", CALL)
 
     fewer = {path.stem.removeprefix("faces_SimpleNet_") for path in paths}
-    assert {*CURVE_PLOTS, *SCORE_PLOTS} - fewer == {"reliability", "tippett"}
+    needy = {"reliability", "tippett", "cross_entropy"}
+    assert {*CURVE_PLOTS, *SCORE_PLOTS} - fewer == needy
     assert load_json(paths[0])["subsets"] is None
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from metrics.calibration import ReliabilityBins
+from metrics.cross_entropy import compute_cross_entropies
 from plots.scores import (
     _build_edges,
     plot_confusion_matrix,
+    plot_cross_entropy,
     plot_reliability,
     plot_score_histogram,
     plot_tippett,
@@ -156,6 +158,26 @@ def test_plot_tippett_names_cllr_and_min_cllr(make_analysis, axes):
         "Cllr 0.500 [0.400, 0.600]",
         f"minCllr {numbers['min_cllr']:.3f}",
     ]
+
+
+def test_plot_cross_entropy_draws_the_three_curves_and_names_their_costs(
+    make_analysis, axes
+):
+    analysis = make_analysis()
+    scores, numbers = analysis.scores, analysis.numbers
+
+    plot_cross_entropy(axes, analysis)
+
+    neutral, system, minimal = axes.lines[:3]
+    curves = compute_cross_entropies(scores.scores, scores.labels, scores.llrs)
+    np.testing.assert_array_equal(neutral.get_ydata(), curves.neutral)
+    np.testing.assert_array_equal(system.get_ydata(), curves.system)
+    np.testing.assert_array_equal(minimal.get_ydata(), curves.minimal)
+    assert system.get_xdata()[[0, 50, -1]].tolist() == [-2.5, 0, 2.5]
+    assert system.get_ydata()[50] == pytest.approx(numbers["cllr"])
+    legend = get_legend(axes)
+    assert legend[1].startswith(f"the detector's LRs: Cllr {numbers['cllr']:.3f} [")
+    assert f"minCllr {numbers['min_cllr']:.3f}" in legend[2]
 
 
 def test_plot_confusion_matrix_shows_counts_and_named_rates(make_analysis, axes):
