@@ -3,7 +3,8 @@
 `image_files.py`: list, open and check pictures. `preprocessing.py`: what a network
 expects of them. `augmentation.py`: how training images are changed.
 `self_blending.py`: fakes made of real ones. `disturbances.py`: what happens to a
-picture on its way to a detector. `face_finding.py`: where faces are.
+picture on its way to a detector. `face_finding.py`: where faces are. `origin.py`: what
+a file says of itself, by `metadata.py`, `credentials.py` and `jpeg_quality.py`.
 """
 
 from loading.augmentation import Augmentation
