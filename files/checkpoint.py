@@ -19,7 +19,7 @@ from files.bounds import (
 )
 from files.names import CLASS_NAMES
 from files.provenance import get_versions
-from files.tensors import guess_network, load_tensors
+from files.tensors import guess_network, load_tensors, save_tensors
 
 FORMAT_VERSION = 2
 DEFAULT_THRESHOLD = 0.5
@@ -77,8 +77,21 @@ class CheckpointRecord:
             nothing was calibrated.
         llr_lower, llr_upper: the bounds of these ratios; None if they are not known.
         threshold: the least P(fake) that is called fake; None if none was chosen.
+        real_below: P(fake) below which an image is called real, and in between
+            neither; None: below the threshold.
         threshold_policy: how it was chosen.
         reliability: rows of `metrics.calibration.ScoreNeighbours`.
+        reliability_split: whose images these are; '' is validation.
+        errors: by condition, on validation, how many real images there were, how many
+            of them were called fake, how many fakes, how many were called real.
+        most_false_alarms: share of the real images that may be called fake.
+        kept_conditions: those under which at most twice that share is.
+        real_differences: of validation's real images, sorted.
+        guard: what validation's images were like, as `judging.guard.Guard` writes it.
+        stable_versions: of `judging.stability.VERSIONS`, under which verdicts keep;
+            None if that is not known.
+        maps: what each kind of map was checked for, and whether it passed, as
+            `explaining.shown` writes it.
         licence: of the weights that it started from; '' if unknown.
         tune, features, hidden, rank: what was trained, as `tuning.Tuning` has them;
             '' is all.
@@ -109,8 +122,17 @@ class CheckpointRecord:
     llr_lower: float | None = _entry(None, Bounds(-1e30, 0))
     llr_upper: float | None = _entry(None, Bounds(0, 1e30))
     threshold: float | None = _entry(None, THRESHOLDS)
+    real_below: float | None = _entry(None, THRESHOLDS)
     threshold_policy: str = _entry("", str)
     reliability: list[list[float]] = _entry([], list)
+    reliability_split: str = _entry("", Words("test|", "test"))
+    errors: dict[str, list[int]] = _entry({}, dict)
+    most_false_alarms: float | None = _entry(None, SHARE)
+    kept_conditions: list[str] = _entry([], list)
+    real_differences: list[float] = _entry([], list)
+    guard: dict[str, Any] = _entry({}, dict)
+    stable_versions: list[str] | None = _entry(None, list)
+    maps: list[dict[str, Any]] | None = _entry(None, list)
     licence: str = _entry("", str)
     tune: str = _entry("", Words("|".join(TUNINGS), ", ".join(TUNINGS)))
     features: list[str] = _entry([], list)
@@ -122,8 +144,13 @@ class CheckpointRecord:
     def to_dict(self) -> dict[str, Any]:
         """Return what is known, as plain values for a file."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        unknown = (None, "", [], {})
-        return {name: value for name, value in values.items() if value not in unknown}
+        defaults = {entry.name: entry.default for entry in fields(self)}
+        return {
+            name: value
+            for name, value in values.items()
+            # Of what may be None an empty list says something.
+            if value is not None and (value or defaults[name] is None or value == 0)
+        }
 
     @classmethod
     def from_untrusted(cls, content: Mapping[Any, Any]) -> "CheckpointRecord":
@@ -177,6 +204,16 @@ def start_record(**entries: Any) -> CheckpointRecord:
     return CheckpointRecord(
         class_names=list(CLASS_NAMES), versions=get_versions(), **entries
     )
+
+
+def replace_record(path: Path, record: CheckpointRecord) -> None:
+    """Give a checkpoint another record; it stays whole if that fails.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    state, _ = read_checkpoint(path)
+    save_tensors({"model": state, **record.to_dict()}, path)
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]:

@@ -13,9 +13,10 @@ from torch.utils.data import Dataset
 
 from faces_dataset import FacesDataset, compute_fingerprint, list_names
 from files.checkpoint import DEFAULT_THRESHOLD, CheckpointRecord
-from files.names import name_detector, spell_for_files
+from files.names import FAKE, REAL, name_detector, spell_for_files
 from files.provenance import describe_file
 from hardware import Compute, Precision, choose_precision, show_progress
+from judging.guard import Guard
 from loading import BatchLoader, Preprocessing, find_preprocessing
 from loading.batches import name_sample
 from metrics import compute_fake_scores, compute_logit_differences
@@ -23,7 +24,10 @@ from metrics.calibration import ScoreNeighbours, check_neighbours
 from metrics.likelihood_ratios import LlrCalibration
 from models import Layout
 from scores import LOGIT_DIFFERENCE, ScoreSet
-from trainer import Batches, compute_logits
+from trainer import Batches, compute_logits, evaluation_mode
+from tuning.probe import Probe, pool_layers
+
+NEITHER = -1  # of a decision
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class Detector:
         layout: how the network's layers arrange their activations.
 
     Raises:
-        ValueError: the record's rows of like scores are not what they should be.
+        ValueError: the record's rows of like scores, or its guard, are not what they
+            should be.
     """
 
     network: nn.Module = field(repr=False)
@@ -75,6 +80,7 @@ class Detector:
 
     def __post_init__(self) -> None:
         check_neighbours(self.record.reliability)
+        _ = self.guard
 
     @property
     def device(self) -> torch.device:
@@ -97,6 +103,23 @@ class Detector:
         """The least P(fake) that is called fake."""
         threshold = self.record.threshold
         return DEFAULT_THRESHOLD if threshold is None else threshold
+
+    @property
+    def real_below(self) -> float:
+        """The P(fake) below which a picture is called real: at most the threshold."""
+        below = self.record.real_below
+        return self.threshold if below is None else min(below, self.threshold)
+
+    def decide(self, fake_scores: np.ndarray) -> np.ndarray:
+        """Return what P(fake) (n,) is called: real, fake or `NEITHER`, int (n,)."""
+        decisions = np.where(fake_scores >= self.threshold, FAKE, NEITHER)
+        return np.where(fake_scores < self.real_below, REAL, decisions)
+
+    @cached_property
+    def guard(self) -> Guard | None:
+        """What its calibration images were like; None where that is not known."""
+        guard = self.record.guard
+        return Guard.from_untrusted(guard) if guard else None
 
     @property
     def temperature(self) -> float:
@@ -169,6 +192,22 @@ class Detector:
         images = images.contiguous(memory_format=torch.channels_last)
         labels = torch.zeros(len(samples), dtype=torch.int64)
         return self.score_batches([(images, labels)], precision)
+
+    def compute_features(self, samples: Tensor, precision: Precision) -> np.ndarray:
+        """Compute what the network makes of samples, uint8 (n, 3, S, S), as (n, F).
+
+        It is what a probe's head reads, else mean and deviation of the layer for class
+        activation maps.
+        """
+        images = self.preprocessing.normalise(samples.to(self.device))
+        images = images.contiguous(memory_format=torch.channels_last)
+        with evaluation_mode(self.network), torch.no_grad(), precision.autocast():
+            if isinstance(self.network, Probe):
+                features = self.network.compute_features(images)
+            else:
+                layers = [self.layer], self.layout
+                features = torch.cat(pool_layers(self.network, *layers, images), dim=1)
+        return features.float().cpu().double().numpy()
 
     def score_batches(self, batches: Batches, precision: Precision) -> Scored:
         """Score batches of normalised images, float32 (n, 3, S, S), and labels (n,)."""

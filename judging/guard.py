@@ -145,7 +145,7 @@ def _find_limit(distances: np.ndarray, most_refused: float) -> float:
 
 
 def _fit(values: np.ndarray, limit: float = 1.0) -> Likeness:
-    num_images, num_conditions, num = values.shape
+    _num_images, _num_conditions, num = values.shape
     rows = values.reshape(-1, num)
     center = rows.mean(axis=0)
     scales = 1 / np.maximum(rows.std(axis=0), 1e-6)

@@ -105,21 +105,31 @@ class Probe(nn.Module):
         return torch.cat(self._pool_layers(images), dim=1)
 
     def _pool_layers(self, images: Tensor) -> list[Tensor]:
-        pooled = []
-        for output in run_layers(self.backbone, self.layers, images):
-            if not isinstance(output, Tensor) or output.ndim not in (3, 4):
-                raise ValueError(
-                    f"the layers {', '.join(self.layers)} do not all give maps or "
-                    "tokens"
-                )
-            places = self.layout.to_maps(output).flatten(2).float()  # (N, C, places)
-            # Where all places are equal a deviation has no gradient.
-            deviation = (places.var(dim=2, correction=0) + 1e-12).sqrt()
-            parts = [places.mean(dim=2), deviation]
-            if output.ndim == 3 and self.layout.num_prefix:
-                parts.append(output[:, 0].float())
-            pooled.append(torch.cat(parts, dim=1))
-        return pooled
+        return pool_layers(self.backbone, self.layers, self.layout, images)
+
+
+def pool_layers(
+    network: nn.Module, layers: Sequence[str], layout: Layout, images: Tensor
+) -> list[Tensor]:
+    """Return of each layer's output what `Probe.compute_features` says, (N, F).
+
+    Raises:
+        ValueError: a layer is not computed, or gives no map or tokens.
+    """
+    pooled = []
+    for output in run_layers(network, layers, images):
+        if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+            raise ValueError(
+                f"the layers {', '.join(layers)} do not all give maps or tokens"
+            )
+        places = layout.to_maps(output).flatten(2).float()  # (N, C, places)
+        # Where all places are equal a deviation has no gradient.
+        deviation = (places.var(dim=2, correction=0) + 1e-12).sqrt()
+        parts = [places.mean(dim=2), deviation]
+        if output.ndim == 3 and layout.num_prefix:
+            parts.append(output[:, 0].float())
+        pooled.append(torch.cat(parts, dim=1))
+    return pooled
 
 
 class _EnoughError(Exception):
