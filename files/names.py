@@ -7,6 +7,7 @@ from pathlib import Path
 from files.bounds import RUN_NAME
 
 REAL, FAKE = 0, 1  # labels
+NEITHER = -1  # of a decision
 CLASS_NAMES = ("real", "fake")  # by label; folders of a split
 SPLITS = ("train", "val", "test")  # folders of a dataset
 DEFAULT_MODEL = "SimpleNet"

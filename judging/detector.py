@@ -13,10 +13,11 @@ from torch.utils.data import Dataset
 
 from faces_dataset import FacesDataset, compute_fingerprint, list_names
 from files.checkpoint import DEFAULT_THRESHOLD, CheckpointRecord
-from files.names import FAKE, REAL, name_detector, spell_for_files
+from files.names import FAKE, NEITHER, REAL, name_detector, spell_for_files
 from files.provenance import describe_file
 from hardware import Compute, Precision, choose_precision, show_progress
-from judging.guard import Guard
+from judging.guard import FEATURES, Guard
+from judging.traits import measure_traits
 from loading import BatchLoader, Preprocessing, find_preprocessing
 from loading.batches import name_sample
 from metrics import compute_fake_scores, compute_logit_differences
@@ -26,8 +27,6 @@ from models import Layout
 from scores import LOGIT_DIFFERENCE, ScoreSet
 from trainer import Batches, compute_logits, evaluation_mode
 from tuning.probe import Probe, pool_layers
-
-NEITHER = -1  # of a decision
 
 
 @dataclass(frozen=True)
@@ -208,6 +207,11 @@ class Detector:
                 layers = [self.layer], self.layout
                 features = torch.cat(pool_layers(self.network, *layers, images), dim=1)
         return features.float().cpu().double().numpy()
+
+    def measure(self, samples: Tensor, precision: Precision) -> dict[str, np.ndarray]:
+        """Measure what a guard compares, of samples uint8 (n, 3, S, S): by kind (n, F)."""
+        features = self.compute_features(samples, precision)
+        return {**measure_traits(samples), FEATURES: features}
 
     def score_batches(self, batches: Batches, precision: Precision) -> Scored:
         """Score batches of normalised images, float32 (n, 3, S, S), and labels (n,)."""

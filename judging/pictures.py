@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -14,12 +15,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from files.provenance import describe_file
 from judging.detector import Detector
-from loading import ImageFile, Preprocessing, ResizeToTensor
+from loading import CROP_MARGIN, ImageFile, Preprocessing, ResizeToTensor
 from loading.batches import build_data_loader, fit_into_shared_memory
-from loading.face_finding import Face, crop_face, find_faces
+from loading.face_finding import Face, can_find_faces, crop_face, find_faces
 from loading.image_files import map_in_threads, naming, read_image_and_size
+from loading.origin import Origin, read_origin
 
 ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)  # a `Path` keeps one slash of two
 # Longer side over shorter, at which a picture is plainly not a crop to a face. Crops of
@@ -29,6 +30,9 @@ LEAST_ELONGATED = 1.5
 # Of faces that are found. Those that detectors are trained on are upright and whole,
 # and extract_faces.py leaves smaller ones out.
 LEAST_HEIGHT, MOST_TILT, MOST_BEYOND = 64, 45, 0.1  # pixels, degrees, share of the crop
+# A picture whose largest face's crop has this many of its shorter sides is a crop.
+CROP_SIDES = (0.7, 1.4)
+MOST_OFF = 0.2  # of the shorter side, that such a crop may be off the middle
 
 
 class Picture(NamedTuple):
@@ -37,41 +41,54 @@ class Picture(NamedTuple):
     Attributes:
         name: its path, or what it is called.
         width, height: in pixels, upright; None where it cannot be read.
-        sha256: of the file; None where it is not wanted, or cannot be had.
+        origin: what its file says of itself; None where that is not wanted, or cannot
+            be had.
         error: why it cannot be read, and what to do; None where it can.
+        num_faces: how many faces were found; None where nobody looked.
+        number: of its faces from the left, which one is judged, from 1.
         face: what of it is judged; None where all of it is.
         beyond: share of the face's crop that is beyond the picture's edge.
+        least_height: of a face that is judged, pixels.
     """
 
     name: str
     width: int | None = None
     height: int | None = None
-    sha256: str | None = None
+    origin: Origin | None = None
     error: str | None = None
+    num_faces: int | None = None
+    number: int | None = None
     face: Face | None = None
     beyond: float = 0.0
+    least_height: int = LEAST_HEIGHT
 
     @property
-    def warning(self) -> str | None:
-        """Why no verdict on the picture can be trusted; None where nothing says so."""
-        if self.width is None or self.height is None:
-            return None
+    def side(self) -> int | None:
+        """The shorter side of what is judged, in pixels of the picture."""
         if self.face is not None:
-            return "; ".join(_list_faults(self.face, self.beyond)) or None
-        long, short = sorted((self.width, self.height), reverse=True)
-        if long < LEAST_ELONGATED * short:
-            return None
-        return f"not a face crop: {self.width} x {self.height}"
+            return max(1, round(CROP_MARGIN * self.face.height))
+        return None if self.width is None else min(self.width, self.height)
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the picture itself gets no verdict; empty where nothing says so."""
+        return () if self.width is None else tuple(self._list_faults())
 
-def _list_faults(face: Face, beyond: float) -> Iterator[str]:
-    """Yield what speaks against judging a face."""
-    if face.height < LEAST_HEIGHT:
-        yield f"small face: {face.height:.0f} pixels high"
-    if face.landmarks and face.tilt > MOST_TILT:
-        yield f"tilted face: by {face.tilt:.0f} degrees"
-    if beyond > MOST_BEYOND:
-        yield f"cut face: {beyond:.0%} of its crop is beyond the picture's edge"
+    def _list_faults(self) -> Iterator[str]:
+        face = self.face
+        if face is None:
+            long, short = sorted((self.width, self.height), reverse=True)
+            if self.num_faces == 0:
+                yield "no face was found in it"
+            elif long >= LEAST_ELONGATED * short:
+                yield f"not a face crop: {self.width} x {self.height}"
+            return
+        if face.height < self.least_height:
+            yield f"small face: {face.height:.0f} pixels high"
+        if face.landmarks and face.tilt > MOST_TILT:
+            yield f"tilted face: by {face.tilt:.0f} degrees"
+        if self.beyond > MOST_BEYOND:
+            yield f"cut face: {self.beyond:.0%} of its crop is beyond the picture's edge"
 
 
 class View(NamedTuple):
@@ -103,49 +120,89 @@ Samples = dict[View, Tensor]  # of a picture (3, S, S), of a batch (n, 3, S, S)
 Read = tuple[Picture, Samples | None]  # None where it cannot be read
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How pictures are read.
+
+    Attributes:
+        faces: whether the faces in each are looked for: always, never, or None where
+            that is possible.
+        least_height: of a face that is judged, pixels.
+        with_origin: also read what the file says of itself.
+        trusted: certificates of whose credentials are trusted, as `read_origin` has it.
+    """
+
+    faces: bool | None = None
+    least_height: int = LEAST_HEIGHT
+    with_origin: bool = False
+    trusted: Path | None = None
+
+    @property
+    def looks(self) -> bool:
+        """Whether faces are looked for."""
+        return can_find_faces() if self.faces is None else self.faces
+
+
 def read_picture(
-    file: ImageFile, views: Iterable[View], *, hashed: bool = False
-) -> Read:
-    """Read a picture as a dataset's are read.
+    file: ImageFile, views: Sequence[View], reading: Reading = Reading()
+) -> list[Read]:
+    """Read a picture, and cut its faces out of it if it is larger than a face's crop.
 
     Args:
         file: the picture.
         views: who wants to see it.
-        hashed: also compute the SHA-256 of a file on the disk.
-    """
-    samples: Samples = {}
-    picture, size = _identify(file, hashed=hashed), ()
-    try:
-        with naming(file):
-            for view in views:
-                to_tensor = view.make_transform()
-                image, size = read_image_and_size(file, at_least=to_tensor.at_least)
-                samples[view] = to_tensor(image)
-    except ValueError as error:
-        return _fail(picture, error)
-    return Picture(file.name, *size, picture.sha256), samples
-
-
-def read_faces(
-    file: ImageFile, views: Iterable[View], *, hashed: bool = False
-) -> list[Read]:
-    """Read a picture, always whole, and cut its faces out of it.
-
-    Args: as for `read_picture`.
+        reading: how it is read.
 
     Returns:
-        For each face, the largest first, what `read_picture` returns of a picture;
-        where none is found, one that says so.
+        For each face, from the left, what is known of the picture and each view's
+        sample; one of the whole picture where it is a crop already, where no face is
+        found in it, or where nobody looks.
     """
-    picture = _identify(file, hashed=hashed)
+    picture = _identify(file, reading)
     try:
         with naming(file):
+            if not reading.looks:
+                return [_read_whole(picture, file, views)]
             image, size = read_image_and_size(file)
-            found = Picture(file.name, *size, picture.sha256)
-            read = [_cut_out(found, image, face, views) for face in find_faces(image)]
+            picture = picture._replace(width=size[0], height=size[1])
+            faces = find_faces(image)
+            picture = picture._replace(num_faces=len(faces))
+            if not faces or is_crop(faces[0], size, views):
+                return [_read_whole(picture, file, views)]
+            faces.sort(key=lambda face: face.box[0])
+            return [
+                _cut_out(picture._replace(number=n), image, face, views)
+                for n, face in enumerate(faces, start=1)
+            ]
     except ValueError as error:
         return [_fail(picture, error)]
-    return read or [_fail(found, f"no face was found in {file.name}")]
+
+
+def _read_whole(picture: Picture, file: ImageFile, views: Iterable[View]) -> Read:
+    """Read all of a picture as a dataset's are read."""
+    samples: Samples = {}
+    for view in views:
+        to_tensor = view.make_transform()
+        image, size = read_image_and_size(file, at_least=to_tensor.at_least)
+        samples[view] = to_tensor(image)
+    return picture._replace(width=size[0], height=size[1]), samples
+
+
+def is_crop(face: Face, size: tuple[int, int], views: Iterable[View]) -> bool:
+    """Say whether a picture of a size is a crop to its largest face already."""
+    short = min(size)
+    if max(size) >= LEAST_ELONGATED * short:
+        return False
+    for view in views:
+        *start, side = face.place_crop(view.margin)
+        off = [
+            abs(first + side / 2 - whole / 2)
+            for first, whole in zip(start, size, strict=True)
+        ]
+        low, high = CROP_SIDES
+        if not (low <= side / short <= high and max(off) <= MOST_OFF * short):
+            return False
+    return True
 
 
 def _cut_out(
@@ -160,13 +217,13 @@ def _cut_out(
     return picture._replace(face=face, beyond=beyond), samples
 
 
-def _identify(file: ImageFile, *, hashed: bool) -> Picture:
+def _identify(file: ImageFile, reading: Reading) -> Picture:
     """Return what is known of a picture before it is read."""
-    sha256 = None
-    with suppress(OSError):  # reading it will say why
-        if hashed and Path(file.name).is_file():  # a pipe would be waited for for ever
-            sha256 = describe_file(file.name)["sha256"]
-    return Picture(file.name, sha256=sha256)
+    origin = None
+    with suppress(ValueError):  # reading it will say why
+        if reading.with_origin and file.is_regular:
+            origin = read_origin(file, trusted=reading.trusted)
+    return Picture(file.name, origin=origin, least_height=reading.least_height)
 
 
 def _fail(picture: Picture, error: object) -> Read:
@@ -192,8 +249,7 @@ def load_pictures(
     batch_size: int = 32,
     device: torch.device | str = "cpu",
     workers: int | None = None,
-    hashed: bool = False,
-    with_faces: bool = False,
+    reading: Reading = Reading(),
 ) -> Iterator[Batch]:
     """Read image files in batches, in order, while the paths still come.
 
@@ -203,8 +259,7 @@ def load_pictures(
         batch_size: files in a batch.
         device: of the networks, by which the number of workers is chosen.
         workers: processes that read images; None chooses what suits the device.
-        hashed: also compute the files' SHA-256.
-        with_faces: find the faces, and judge each; else judge whole pictures.
+        reading: how they are read.
 
     Yields:
         For each batch what is known of its files, and for each view the samples uint8
@@ -217,28 +272,21 @@ def load_pictures(
     workers = fit_into_shared_memory(
         workers, lambda: batch_size * sample_bytes, torch.device(device)
     )
-    reader = _Reader(read_faces if with_faces else _read_whole, tuple(views), hashed)
+    reader = _Reader(tuple(views), reading)
     batches, collate = _cut(paths, batch_size), partial(_collate, batch_size)
     loader = build_data_loader(reader, batches, collate, workers=workers)
     return chain.from_iterable(loader)
 
 
-def _read_whole(file: ImageFile, views: Iterable[View], *, hashed: bool) -> list[Read]:
-    return [read_picture(file, views, hashed=hashed)]
-
-
 class _Reader(Dataset):
     """A dataset whose indices are paths."""
 
-    def __init__(
-        self, read: Callable[..., list[Read]], views: tuple[View, ...], hashed: bool
-    ) -> None:
-        self._read = read
+    def __init__(self, views: tuple[View, ...], reading: Reading) -> None:
         self._views = views
-        self._hashed = hashed
+        self._reading = reading
 
     def __getitem__(self, path: Path) -> list[Read]:
-        return self._read(ImageFile(path), self._views, hashed=self._hashed)
+        return read_picture(ImageFile(path), self._views, self._reading)
 
     def __getitems__(self, paths: list[Path]) -> list[Read]:
         return [one for read in map_in_threads(self.__getitem__, paths) for one in read]

@@ -18,8 +18,7 @@ from files.names import FAKE, REAL
 from hardware import Compute, show_progress
 from judging.detector import Detector
 from judging.guard import FEATURES, fit_guard
-from judging.stability import VERSIONS, choose_versions, make_versions
-from judging.traits import measure_traits
+from judging.stability import VERSIONS, choose_versions, is_flipped, make_versions
 from loading import BatchLoader
 from loading.disturbances import AS_IT_IS, Condition
 from loading.disturbed_faces import DisturbedFaces
@@ -142,7 +141,7 @@ def see(
     for samples, _ in show_progress(batches, f"calibrate {detector.title}"):
         samples = samples.contiguous()
         logits.append(detector.score_samples(samples, compute.precision).logits)
-        numbers.append(measure_numbers(detector, samples, compute))
+        numbers.append(detector.measure(samples, compute.precision))
         as_they_are = np.arange(number, number + len(samples)) % len(conditions) == 0
         number += len(samples)
         if as_they_are.any():
@@ -162,14 +161,6 @@ def see(
         {k: np.concatenate([n[k] for n in numbers]).reshape(shape) for k in numbers[0]},
         np.concatenate(versions),
     )
-
-
-def measure_numbers(
-    detector: Detector, samples: Tensor, compute: Compute
-) -> dict[str, np.ndarray]:
-    """Measure what a guard compares of samples uint8 (n, 3, S, S), by kind (n, F)."""
-    features = detector.compute_features(samples, compute.precision)
-    return {**measure_traits(samples), FEATURES: features}
 
 
 def _score_versions(
@@ -236,11 +227,6 @@ def _choose_versions(detector: Detector, views: Views) -> list[str]:
         flips.append(is_flipped(before, after))
     names = list(VERSIONS)
     return [names[number] for number in choose_versions(np.stack(flips, axis=1))]
-
-
-def is_flipped(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Say where one decision is real and the other fake, bool; -1 is neither."""
-    return (before >= 0) & (after >= 0) & (before != after)
 
 
 def _thin_out(views: Views) -> list[float]:

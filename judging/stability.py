@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from files.names import NEITHER
 from loading.disturbances import compress, rescale
 from loading.image_files import map_in_threads
 
@@ -68,3 +69,12 @@ def choose_versions(flips: np.ndarray, most: float = MOST_FLIPPED) -> list[int]:
             chosen.append(number)
             flipped = together
     return sorted(chosen)
+
+
+def is_flipped(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Say where one decision is real and the other fake, bool.
+
+    Args:
+        before, after: as `Detector.decide` returns them, of shapes that broadcast.
+    """
+    return (before != NEITHER) & (after != NEITHER) & (before != after)

@@ -65,6 +65,29 @@ class Condition(NamedTuple):
         return f"{self.name}={LEVELS[self.name][self.level - 1]:g}"
 
 
+    def describe(self) -> str:
+        """Say what was done, as what a picture was."""
+        if not self.level:
+            return "as they are"
+        return _WORDS[self.name].format(LEVELS[self.name][self.level - 1])
+
+
+_WORDS = {
+    "jpeg": "compressed as JPEG of quality {:g}",
+    "webp": "compressed as WebP of quality {:g}",
+    "blur": "blurred by {:g} pixels",
+    "downscale": "scaled to {:g} of the side and back",
+    "noise": "with noise of {:g} grey levels",
+    "brightness": "brighter or darker by {:g}",
+    "contrast": "of a contrast changed by {:g}",
+    "saturation": "of colours changed by {:g}",
+    "crop": "cropped to {:g} of the side",
+    "chat": "sent by a chat program at {:g} of the side",
+    "screenshot": "taken off a screen at {:g} of the side",
+    "face": "with a crop of only {:g} pixels",
+    "framing": "with {:g} times the surroundings",
+    "found": "found in a photograph at {:g} pixels",
+}
 AS_IT_IS = Condition()
 
 

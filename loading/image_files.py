@@ -114,6 +114,11 @@ class ImageFile:
     def __repr__(self) -> str:
         return f"ImageFile({self.name!r})"
 
+    @property
+    def is_regular(self) -> bool:
+        """Whether it can be read from its beginning twice, as no pipe can."""
+        return self._data is not None or Path(self.name).is_file()
+
     def open(self) -> IO[bytes]:
         """Open it for reading.
 
