@@ -32,7 +32,7 @@ from loading.preprocessing import MARGINS
 
 QUALITY = 95  # of the JPEG files, the same in both classes
 BOX = ("left", "top", "right", "bottom")
-HEADER = ("crop", "source", "seconds", *BOX, "confidence", "margin")
+HEADER = ("crop", "source", "seconds", *BOX, "confidence", "quarter_turns", "margin")
 LONGEST_NAME = 50  # characters, of 4 bytes at most; a file's name has 255 at most
 SHOWN = 3  # sources that an error names
 INSTANT = 1e-4  # seconds, by which times are rounded
@@ -253,13 +253,13 @@ def cut_faces(
     for number, (seconds, picture) in enumerate(read_frames(source, cropping), start):
         rows = []
         for place, face in enumerate(finder.find(picture)):
-            if face.box[3] - face.box[1] >= cropping.least_height:
+            if face.height >= cropping.least_height:
                 path = prefix.with_name(f"{prefix.name}_{number:05d}_{place}.jpg")
                 crop = crop_face(picture, face, margin=cropping.margin)
                 crop.resize(size, Image.Resampling.LANCZOS).save(path, quality=QUALITY)
                 box = [round(x, 1) for x in face.box]
-                numbers = round(face.confidence, 4), cropping.margin
-                rows.append((path.name, str(source), round(seconds, 3), *box, *numbers))
+                found = round(face.confidence, 4), face.quarter_turns, cropping.margin
+                rows.append((path.name, str(source), round(seconds, 3), *box, *found))
         yield rows
 
 
