@@ -103,7 +103,7 @@ def read_credentials(file: ImageFile, anchors: str | None = None) -> Credentials
             ):
                 found = _judge_store(reader.json(), is_trusting=bool(anchors))
         except c2pa.C2paError as error:
-            found = Credentials(INVALID, (take_excerpt(str(error)),))
+            found = _judge_error(str(error))
     if bounded.num_calls > MOST_CALLS:
         return Credentials(f"{NOT_LOOKED_FOR}the file has too many parts")
     return found
@@ -151,6 +151,13 @@ class _BoundedFile:
             raise OSError("too many calls")
 
 
+def _judge_error(error: str) -> Credentials:
+    """Tell a file that only looks as if it held some from broken ones."""
+    if error.startswith(("ManifestNotFound", "Remote")):
+        return Credentials(NONE)
+    return Credentials(INVALID, (take_excerpt(error),))
+
+
 def _judge_store(text: str, *, is_trusting: bool) -> Credentials:
     """Judge what c2pa-python read and checked."""
     try:
@@ -160,7 +167,7 @@ def _judge_store(text: str, *, is_trusting: bool) -> Credentials:
     manifests = _get(store, "manifests")
     active = _get(manifests, _get(store, "active_manifest"))
     states = {"Trusted": VALID if is_trusting else UNTRUSTED, "Valid": UNTRUSTED}
-    state = states.get(_get(store, "validation_state"), INVALID)
+    state = states.get(str(_get(store, "validation_state")), INVALID)
     names = (_get(active, "signature_info", key) for key in ("common_name", "issuer"))
     return Credentials(
         state,

@@ -37,17 +37,14 @@ def estimate_jpeg_quality(image: Image.Image) -> int | None:
     table = np.array(tables.get(layers[0][3], ()))
     if table.shape != _LUMINANCE.shape:
         return None
-    standard = _scale_tables()
-    is_same = (standard == table).all(axis=1)
-    if is_same.any():
-        return int(is_same.argmax()) + 1
-    coarseness = (standard / _LUMINANCE).mean(axis=1)
-    return int(np.abs(coarseness - (table / _LUMINANCE).mean()).argmin()) + 1
+    difference = np.abs(_compute_coarseness() - (table / _LUMINANCE).mean())
+    return int(difference.argmin()) + 1
 
 
 @functools.cache
-def _scale_tables() -> np.ndarray:
-    """Return libjpeg's tables for luminance: (100, 64), the first of quality 1."""
+def _compute_coarseness() -> np.ndarray:
+    """Return how coarse libjpeg's tables are: (100,), all different, from quality 1."""
     quality = np.arange(1, 101)[:, None]
     percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    return ((_LUMINANCE * percent + 50) // 100).clip(1, 255)
+    tables = ((_LUMINANCE * percent + 50) // 100).clip(1, 255)  # (100, 64)
+    return (tables / _LUMINANCE).mean(axis=1)

@@ -25,7 +25,6 @@ MOST_ENTRIES = 200  # texts that are kept
 MOST_BYTES = 1 << 16  # of a text
 MOST_PACKET = 1 << 20  # bytes of an XMP packet or a block of EXIF
 MOST_TAGS = 1000  # of a directory
-MOST_DEPTH = 64  # of XMP's elements
 
 ORIENTATION = "Orientation"
 EXIF, XMP, PNG_TEXT, COMMENT = "EXIF", "XMP", "PNG text", "comment"
@@ -304,14 +303,10 @@ class _XmpReader:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self._depth = 0
         self._current: str | None = None  # element that is read
         self._texts: list[str] = []
 
     def start(self, element: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
-        if self._depth > MOST_DEPTH:
-            raise _Stop
         for name, text in attributes.items():
             self._keep(name, text)
         if self._current is None and element in _PROPERTIES:
@@ -323,7 +318,6 @@ class _XmpReader:
             self._texts.append(text)
 
     def end(self, element: str) -> None:
-        self._depth -= 1
         if element == self._current:
             self._keep(element, "".join(self._texts))
             self._current = None
@@ -335,8 +329,6 @@ class _XmpReader:
     def _keep(self, name: str, text: str) -> None:
         if name in _PROPERTIES and (text := text.strip()[:MOST_BYTES]):
             self.entries.append(Entry(XMP, _PROPERTIES[name], text))
-        if len(self.entries) >= MOST_ENTRIES:
-            raise _Stop
 
 
 def _read_xmp(packet: bytes) -> list[Entry]:

@@ -185,7 +185,7 @@ def read_origin(
         jpeg_quality=header.jpeg_quality,
         **_find_camera(entries),
         software=_find(entries, "Software") or _find(entries, "CreatorTool"),
-        source_type=shorten_source_type(_find(entries, "DigitalSourceType")),
+        source_type=shorten_source_type(_find(entries, "DigitalSourceType", XMP)),
         generators=tuple(_find_generators(entries)),
         address=_find_address(entries),
         **credentials._asdict(),
@@ -218,7 +218,7 @@ def _set_upright(
     header: _Header, entries: Sequence[Entry]
 ) -> tuple[int | None, int | None]:
     """Return width and height as they are seen; of a TIFF, Pillow says them so."""
-    is_lying = header.format != "TIFF" and _find(entries, ORIENTATION) in _LYING
+    is_lying = header.format != "TIFF" and _find(entries, ORIENTATION, EXIF) in _LYING
     return header.size[::-1] if is_lying else header.size
 
 
@@ -240,9 +240,9 @@ def _measure(file: ImageFile) -> tuple[int, str]:
         return stream.tell(), digest.hexdigest()
 
 
-def _find(entries: Sequence[Entry], name: str) -> str | None:
-    """Return the first text of a name, to be shown; None if there is none."""
-    texts = (entry.text for entry in entries if entry.name == name)
+def _find(entries: Sequence[Entry], name: str, place: str = "") -> str | None:
+    """Return the first text of a name, to be shown; None if there is none there."""
+    texts = (e.text for e in entries if e.name == name and place in ("", e.place))
     return next(filter(None, map(take_excerpt, texts)), None)
 
 
@@ -261,7 +261,7 @@ def _find_camera(entries: Sequence[Entry]) -> dict[str, str | None]:
 def _find_address(entries: Sequence[Entry]) -> str | None:
     """Return where the credentials of a file without some are (C2PA 2.1, 11.4)."""
     places = [e for e in entries if e.text.startswith(("http://", "https://"))]
-    return _find(places, "provenance")
+    return _find(places, "provenance", XMP)
 
 
 def _find_generators(entries: Sequence[Entry]) -> list[Trace]:
@@ -365,8 +365,8 @@ def _describe_state(origin: Origin) -> str:
         problems = ", ".join(origin.problems) or "no reason is given"
         return (
             f"Its {what} are invalid ({problems}): the file or they were changed or "
-            "damaged after signing, or the signature does not hold. Do not believe "
-            "them."
+            "damaged after signing, or the signer's certificate does not hold or has "
+            "expired. Do not believe them."
         )
     is_missing = "c2pa-python" in origin.credentials
     advice = ": pip install -r requirements-credentials.txt" if is_missing else ""

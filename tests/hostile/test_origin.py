@@ -1,5 +1,6 @@
 """Files that ask for too much where they speak of themselves: cheap, and no error."""
 
+import io
 import random
 import struct
 import time
@@ -22,13 +23,15 @@ from origin_files import (
     read,
 )
 
+from loading import metadata
 from loading.image_files import ImageFile
+from loading.metadata import read_entries
 from loading.origin import describe_origin, read_origin
 
 
-def pack(byte: bytes) -> bytes:
-    """Pack 60 megabytes into 60 kilobytes."""
-    return zlib.compress(byte * 60_000_000, 9)
+def pack(byte: bytes, size: int = 60_000_000) -> bytes:
+    """Pack bytes into a thousandth of them."""
+    return zlib.compress(byte * size, 9)
 
 
 def hide_bomb(kind: bytes, head: bytes) -> bytes:
@@ -39,7 +42,7 @@ def hide_bomb(kind: bytes, head: bytes) -> bytes:
 def hide_bombs() -> bytes:
     """Hide many XMP packets of nothing."""
     head = b"XML:com.adobe.xmp\0\1\0\0\0"
-    return put_before(make_chunk(b"iTXt", head + pack(b" ")) * 200, b"IEND")
+    return hide(make_chunk(b"iTXt", head + pack(b" ", 1 << 20)), 10_000)
 
 
 def hide(chunk: bytes, times: int = 1) -> bytes:
@@ -75,10 +78,13 @@ def name_itself() -> bytes:
     return b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHII", 0x8769, 4, 1, 8)
 
 
+HEX = b'<?xml version="1.0" encoding="hex"?>'
 HOSTILE = {
     "bomb in zTXt": lambda: hide_bomb(b"zTXt", b"parameters\0\0"),
     "bomb in iTXt": lambda: hide_bomb(b"iTXt", b"prompt\0\1\0\0\0"),
     "many bombs": hide_bombs,
+    "broken zTXt": lambda: hide(make_chunk(b"zTXt", b"prompt\0\0nothing")),
+    "cut iTXt": lambda: hide(make_chunk(b"iTXt", b"prompt\0\1")),
     "huge text": lambda: hide(make_chunk(b"tEXt", b"Title\0" + b"y" * 20_000_000)),
     "many chunks": lambda: hide(make_chunk(b"aaAa", b""), 50_000),
     "entities": lambda: encode_xmp("WEBP", laugh()),
@@ -86,6 +92,8 @@ HOSTILE = {
     "many names": lambda: encode_xmp("WEBP", name_many()),
     "huge XMP": lambda: encode_xmp("WEBP", make_xmp("", "z" * 30_000_000)),
     "XMP in UTF-16": lambda: encode("JPEG", xmp="<a>".encode("utf-16")),
+    "XMP in no code": lambda: encode("JPEG", xmp=b'<?xml version="1.0" encoding="?"?>'),
+    "XMP in hex": lambda: encode("JPEG", xmp=HEX + b"<a/>"),
     "huge EXIF": lambda: hide(make_chunk(b"eXIf", fill_directory())),
     "EXIF in itself": lambda: encode("JPEG", exif=b"Exif\0\0" + name_itself()),
     "huge TIFF": fill_directory,
@@ -110,6 +118,30 @@ def test_read_origin_of_a_hostile_file_is_cheap(name):
     assert most < 64_000_000
     assert origin.source_type is None
     assert all(len(line) < 2000 for line in describe_origin(origin))
+
+
+def test_read_entries_reads_a_tag_once():
+    assert len(read_entries(io.BytesIO(fill_directory()), {})) == 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "expected"),
+    [
+        ("MOST_PARTS", 3, ["Canon", "R5", "some words"]),  # IHDR, eXIf, tEXt
+        ("MOST_PARTS", 2, ["Canon", "R5"]),
+        ("MOST_READ", 1, ["Canon", "R5"]),
+        ("MOST_ENTRIES", 2, ["Canon", "R5"]),
+        ("MOST_BYTES", 2, ["Ca", "R5", "so"]),
+        ("MOST_PACKET", 2, []),
+        ("MOST_TAGS", 1, ["Canon", "some words"]),
+    ],
+)
+def test_read_entries_ends_at_each_bound(bound, value, expected, monkeypatch):
+    exif = make_chunk(b"eXIf", make_exif(Make="Canon", Model="R5"))
+    text = make_chunk(b"tEXt", b"Title\0some words")
+    monkeypatch.setattr(metadata, bound, value)
+    entries = read_entries(io.BytesIO(put_before(exif + text, b"IDAT")), {})
+    assert [entry.text for entry in entries] == expected
 
 
 def test_read_origin_of_damaged_files_never_fails():

@@ -162,6 +162,22 @@ def test_read_origin_knows_generators_by_exif_and_xmp():
     assert [t.place for t in flux.generators] == ['EXIF "Software"']
 
 
+def test_read_origin_reads_what_is_padded_and_what_is_in_latin_1():
+    exif = make_exif(Make="Canon", Software="Café".encode("latin-1"))
+    data = encode("JPEG", exif=exif)
+    origin = read(data[:2] + b"\xff" + data[2:])
+    assert (origin.camera, origin.software) == ("Canon", "Café")
+    packet = make_xmp(f'i:DigitalSourceType="{TRAINED}"')
+    odd = exif + bytes(1 - len(exif) % 2)
+    assert read(encode("WEBP", exif=odd, xmp=packet)).source_type == TRAINED
+
+
+def test_read_origin_does_not_take_a_text_for_exif_or_xmp():
+    texts = {"Model": "SDXL", "Orientation": "6", "DigitalSourceType": TRAINED}
+    origin = read(encode_texts(texts))
+    assert (origin.camera, origin.source_type, origin.width) == (None, None, 64)
+
+
 def test_read_origin_does_not_take_a_graph_for_a_camera():
     exif = make_exif(Make=f"workflow:{WORKFLOW}", Model=f"prompt:{PROMPT}")
     origin = read(encode("WEBP", exif=exif))
@@ -190,8 +206,8 @@ def test_read_origin_finds_texts_behind_the_pixels():
 
 
 def test_describe_origin_bounds_texts_and_makes_them_printable():
-    evil = "\x1b[2J\u202e<b>" + "x" * 1000
-    exif = make_exif(Make=evil, Model=evil, Software=evil.encode())
+    evil = "\x1b[2J\u202e<b>" + "x" * 500
+    exif = make_exif(Make=evil, Model=evil * 9, Software=evil.encode())
     origin = read(encode("PNG", exif=exif))
     assert origin.software.startswith("\\x1b[2J\\u202e<b>xx")
     assert origin.software.endswith("x…")
