@@ -14,6 +14,7 @@ from pathlib import Path
 import command_line
 from command_line import say
 from command_line.compute import take_compute
+from command_line.faces import add_face_flags, take_reading
 
 from files.atomic import check_outputs, check_writable, open_csv, open_json_lines
 from files.names import FIGURES_DIR, make_printable
@@ -26,26 +27,25 @@ from judging.finding import (
     read_path_list,
     refuse_outputs,
 )
+from judging.headlines import describe_headline, judge_picture
 from judging.pictures import Picture, View, load_pictures
 from judging.verdicts import COLUMNS, Verdict, judge_batches
-from judging.words import format_verdict, summarise
-from loading.face_finding import FaceFinder
-from loading.preprocessing import MARGINS
+from judging.words import UNLOOKED, describe_lack, format_verdict, summarise
 from scores import describe_fake_score
 from utils import load_checkpoint
 
 EPILOG = """examples:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
   python predict.py -cpp A.pt B.pt folder/ --recursive --csv verdicts.csv
-  python predict.py -cpp A.pt --find-faces group_photo.jpg
+  python predict.py -cpp A.pt group_photo.jpg --csv verdicts.csv
   find photos -name '*.jpg' -print0 | python predict.py -cpp A.pt - -0 --json out.jsonl
 
-prints a line for each image and checkpoint: verdict, P(fake), path. A picture that is
-plainly not a face crop, because its sides are 1 to 1.5 or more, gets a warning, and its
-verdict a question mark; so does a face found by --find-faces that is smaller than 64
-pixels, tilted by more than 45 degrees, or cut off by the picture's edge. Images that
-cannot be read are named on stderr, the others are still judged, and the exit status is
-1.
+prints a line for each image, face and checkpoint: verdict, P(fake), path. A verdict is
+real, fake or inconclusive, and then the line says why: the picture is unlike those that
+the detector was calibrated on, or not a face crop, or a harmless change of it changes
+the verdict. With requirements-faces.txt installed, faces are found, each is judged, and
+a picture with several gets a line of its own. Images that cannot be read are named on
+stderr, the others are still judged, and the exit status is 1.
 
 Files are judged while they are being found, in constant memory. In a folder, files
 whose names end as an image's (.jpg, .png, .heic, ...) are judged."""
@@ -91,18 +91,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="append",
         required=True,
     )
+    add_face_flags(parser)
     parser.add_argument(
-        "--find-faces",
+        "--no-stability",
         action="store_true",
-        help="find the faces in larger pictures, and judge each (needs "
-        "requirements-faces.txt)",
-    )
-    parser.add_argument(
-        "--margin",
-        type=command_line.take(MARGINS),
-        metavar="RATIO",
-        help="with --find-faces: a crop's side in heights of a face's box (default: "
-        "that of the data that the detector was trained on, by its checkpoint)",
+        help="do not judge harmless versions of each picture as well (JPEG 90 and 70, "
+        "smaller, shifted, mirrored), whose verdict should be the same: up to seven "
+        "times as fast",
     )
     _add_output_flags(parser)
     command_line.add_compute_flags(parser, seed=False)
@@ -166,8 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
     compute = take_compute(args)
-    if args.find_faces:
-        FaceFinder()  # says now if it is not installed
+    reading = take_reading(args, with_origin=bool(args.csv or args.json))
     detectors = [
         load_checkpoint(path, device=compute.device) for path in args.checkpoint_path
     ]
@@ -188,11 +182,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         batch_size=compute.batch_size,
         device=compute.device,
         workers=compute.workers,
-        hashed=bool(tables),
-        with_faces=args.find_faces,
+        reading=reading,
     )
-    judged = judge_batches(batches, detectors, compute.precision, margin=args.margin)
-    is_known = sys.stderr.isatty() and not args.find_faces
+    judged = judge_batches(
+        *(batches, detectors, compute.precision),
+        margin=args.margin,
+        stability=not args.no_stability,
+    )
+    is_known = sys.stderr.isatty() and not reading.looks
     total = count_images(args.paths, finder) if is_known else None
     reporter = Reporter(detectors)
     with ExitStack() as stack:
@@ -211,6 +208,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if passed_over and not args.verbose:
         say(passed_over, file=sys.stderr)
     reporter.summarise()
+    notes = [UNLOOKED] if not reading.looks else []
+    notes += filter(None, map(describe_lack, detectors))
+    say(*(f"note: {note}" for note in notes), file=sys.stderr)
     say(*(f"wrote {path}" for path in tables))
     return 1 if finder.num_failures or reporter.num_failures else 0
 
@@ -266,10 +266,11 @@ class Reporter:
         self._detectors = detectors
         self._several = len(detectors) > 1
         self._names: list[Counter[str]] = [Counter() for _ in detectors]
+        self._faces: list[Sequence[Verdict]] = []  # of a picture, so far
         self.num_failures = 0
 
     def report(self, picture: Picture, verdicts: Sequence[Verdict]) -> None:
-        """Print what is said of a picture."""
+        """Print what is said of a picture, or of one face in it."""
         errors = dict.fromkeys(v.error for v in verdicts if v.error)
         say(*errors, file=sys.stderr)
         self.num_failures += bool(errors)
@@ -277,6 +278,22 @@ class Reporter:
             if not verdict.error:
                 names[verdict.name] += 1
                 say(format_verdict(verdict, with_detector=self._several))
+        self._report_several(picture, verdicts)
+
+    def _report_several(self, picture: Picture, verdicts: Sequence[Verdict]) -> None:
+        """After the last of several faces, print what is said of the picture."""
+        if picture.number is None or picture.num_faces == 1:
+            return
+        self._faces.append(verdicts)
+        if picture.number < picture.num_faces:
+            return
+        for of_detector in zip(*self._faces, strict=True):
+            judged = [verdict for verdict in of_detector if not verdict.error]
+            if judged:
+                said = describe_headline(judge_picture(judged), picture.num_faces)
+                whose = f"  by {judged[0].detector.path}" if self._several else ""
+                say(f"{picture.name}: {said}{whose}")
+        self._faces = []
 
     def summarise(self) -> None:
         """Print how often each verdict was given."""
@@ -312,7 +329,7 @@ def save_figure(verdict: Verdict, folder: Path, precision: Precision) -> Path:
     lines = [
         f"{verdict.name}, {score}, by {detector.title}",
         *textwrap.wrap(make_printable(picture.name), 100),
-        picture.warning or "",
+        *textwrap.wrap("; ".join(verdict.reasons), 100),
     ]
     path = name_figure(folder, verdict)
     save_explanation(explanation, path, "\n".join(filter(None, lines)))

@@ -20,10 +20,11 @@ from faces_dataset import (
     compute_fingerprint,
     count_classes,
     describe_split,
+    list_names,
     read_crop_margin,
 )
 from files.atomic import check_writable
-from files.checkpoint import start_record
+from files.checkpoint import save_with_record, start_record
 from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
 from files.provenance import format_command, format_now
 from files.recipe import Keeping, Recipe
@@ -35,11 +36,14 @@ from hardware import (
     distributed,
     prepare_compute,
 )
+from judging.qualifying import Policy, augment_validation, qualify
+from judging.words import describe_qualification
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
 from metrics import choose_operating_point
 from metrics.operating_point import count_allowed_false_positives
 from models import build_model, get_network
+from scores.groups import choose_groups, groups_from_names
 from trainer import Trainer
 from tuning import (
     HeadTrainer,
@@ -59,6 +63,7 @@ from utils import (
     build_scheduler,
     drop_bad_images,
     get_nof_parameters,
+    load_checkpoint,
     open_splits,
     seed_everything,
 )
@@ -156,7 +161,9 @@ def train(
     device = distributed.start(compute.device)
     compute = replace(compute, precision=replace(compute.precision, device=device))
     seed_everything(recipe.seed)
+    policy = Policy.of(recipe)
     datasets, skipped = open_data(recipe, source, keeping)
+    calibration = split_calibration(recipe, datasets)
     model = prepare_model(recipe, compute, source, keeping)
     start_sha256 = keep_start_weights(recipe, model, keeping)
     tuning = choose_tuning(recipe, model, datasets, compute, keeping, start_sha256)
@@ -176,6 +183,9 @@ def train(
         if len(trainer.history["val_acc"]) >= recipe.epochs:
             say("nothing to train: a larger --epochs would go on")
         trainer.run(recipe.epochs, files.after_batch, partial(finish_epoch, files))
+        if distributed.is_main():
+            qualify_best(files, {**datasets, "val": calibration}, policy, compute)
+        distributed.maximum([0])  # until the main process has done so
     return trainer, files
 
 
@@ -190,6 +200,37 @@ def open_data(
         preprocessing=get_network(recipe.model).preprocessing,
     )
     return drop_bad_images(datasets, keeping.check_images, skip=keeping.skip_bad_images)
+
+
+def split_calibration(
+    recipe: Recipe, datasets: dict[str, FacesDataset]
+) -> FacesDataset:
+    """Take the images for calibration out of validation; without a share all are both.
+
+    Raises:
+        ValueError: the pattern finds no group, or a part lacks a class.
+    """
+    whole = datasets["val"]
+    if not recipe.calibration_share:
+        return whole
+    names = list_names(whole)
+    groups = groups_from_names(names, recipe.group_by) or names
+    chosen = choose_groups(groups, recipe.calibration_share, recipe.seed)
+    others = sorted(set(range(len(whole))).difference(chosen))
+    datasets["val"] = whole.drop(chosen)
+    return whole.drop(others)
+
+
+def qualify_best(
+    files: RunFiles, datasets: Splits, policy: Policy, compute: Compute
+) -> None:
+    """Measure the best epoch's detector, and write what was found to its checkpoint."""
+    path = files.paths.checkpoint
+    detector = load_checkpoint(path, device=compute.device)
+    record = qualify(detector, datasets, policy, compute)
+    save_with_record(path, record)
+    files.best = record
+    say(*describe_qualification(record))
 
 
 def prepare_model(
@@ -336,7 +377,7 @@ def build_loaders(
     found = recipe.face_landmarks
     augmentations = {
         "train": Augmentation(recipe.augment, recipe.self_blend, recipe.cutmix, found),
-        "val": Augmentation("none", recipe.self_blend, face_landmarks=found),
+        "val": augment_validation(recipe),
     }
     return {
         split: BatchLoader(

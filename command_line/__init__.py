@@ -8,6 +8,7 @@
 """
 
 from command_line.flags import (
+    add_calibration_flags,
     add_checkpoint_flag,
     add_compute_flags,
     add_dataset_flag,
@@ -36,6 +37,7 @@ import plots  # noqa: F401  before anything imports Matplotlib
 
 __all__ = [
     "Parser",
+    "add_calibration_flags",
     "add_checkpoint_flag",
     "add_compute_flags",
     "add_dataset_flag",

@@ -19,6 +19,7 @@ from files.bounds import (
 from files.names import DEFAULT_MODEL, FIGURES_DIR
 from files.recipe import (
     GROUPS,
+    OF_CALIBRATION,
     RECIPES,
     Keeping,
     Recipe,
@@ -229,6 +230,13 @@ def add_recipe_flags(
         groups[entry.metadata["flag"].group].add_argument(
             *names, default=argparse.SUPPRESS, **options
         )
+
+
+def add_calibration_flags(parser: argparse.ArgumentParser) -> None:
+    """Add those flags of a recipe that say how an operating point is chosen."""
+    for entry in fields(Recipe):
+        if entry.name in OF_CALIBRATION:
+            parser.add_argument(spell(entry), **_build_options(entry))
 
 
 def _build_options(entry: Field) -> dict[str, Any]:

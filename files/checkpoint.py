@@ -85,7 +85,10 @@ class CheckpointRecord:
         errors: by condition, on validation, how many real images there were, how many
             of them were called fake, how many fakes, how many were called real.
         most_false_alarms: share of the real images that may be called fake.
-        kept_conditions: those under which at most twice that share is.
+        zones: by condition, the bounds of its own where those of the checkpoint would
+            break the promise: P(fake) below which an image is called real, and from
+            which on fake.
+        kept_conditions: those on which calibration and ratios rest.
         real_differences: of validation's real images, sorted.
         guard: what validation's images were like, as `judging.guard.Guard` writes it.
         stable_versions: of `judging.stability.VERSIONS`, under which verdicts keep;
@@ -128,6 +131,7 @@ class CheckpointRecord:
     reliability_split: str = _entry("", Words("test|", "test"))
     errors: dict[str, list[int]] = _entry({}, dict)
     most_false_alarms: float | None = _entry(None, SHARE)
+    zones: dict[str, list[float]] = _entry({}, dict)
     kept_conditions: list[str] = _entry([], list)
     real_differences: list[float] = _entry([], list)
     guard: dict[str, Any] = _entry({}, dict)
@@ -140,6 +144,14 @@ class CheckpointRecord:
     rank: int | None = _entry(None, RANKS)
     backbone_sha256: str = _entry("", Words("[0-9a-f]{64}|", "a SHA-256"))
     whole: bool | None = _entry(None, bool)
+
+    @property
+    def num_calibrated(self) -> int:
+        """How many validation images ratios rest on; 0 if that is not known."""
+        rows = list(self.errors.values())
+        if rows:
+            return rows[0][0] + rows[0][2]
+        return sum(row[3] for row in self.reliability)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is known, as plain values for a file."""
@@ -206,14 +218,21 @@ def start_record(**entries: Any) -> CheckpointRecord:
     )
 
 
-def replace_record(path: Path, record: CheckpointRecord) -> None:
-    """Give a checkpoint another record; it stays whole if that fails.
+def save_with_record(
+    path: Path, record: CheckpointRecord, output: Path | None = None
+) -> None:
+    """Save a checkpoint's weights with another record, whole or not at all.
+
+    Args:
+        path: of the checkpoint.
+        record: what the new one says.
+        output: where it goes; default in place of the old one.
 
     Raises:
         OSError: the file cannot be written.
     """
     state, _ = read_checkpoint(path)
-    save_tensors({"model": state, **record.to_dict()}, path)
+    save_tensors({"model": state, **record.to_dict()}, output or path)
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]:

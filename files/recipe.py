@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from files.bounds import (
+    CONDITIONS,
     COUNT_OR_NONE,
     DATASET_NAME,
     HIDDEN_UNITS,
@@ -43,6 +44,8 @@ OF_STEPS = (
     *("lr", "momentum", "lr_schedule", "warmup", "weight_decay", "recalibrate_bn"),
     *("cutmix", "grad_clip", "compile"),
 )
+# Fields that say how a finished detector's operating point is chosen.
+OF_CALIBRATION = ("max_fpr", "fpr_confidence", "max_fnr", "calibrate_under")
 # Fields that need a value of `tune`.
 OF_TUNING = {"features": "head", "hidden": "head", "rank": "lora", "layer_decay": "all"}
 
@@ -287,6 +290,44 @@ class Recipe:
         "C",
         group="more",
     )
+    max_fnr: float | None = _flag(
+        None,
+        "call an image real only where at most this share of the fake validation "
+        "images would be, and what lies between inconclusive (default: all that is not "
+        "called fake is called real)",
+        PROPER_SHARE,
+        "RATE",
+        group="more",
+    )
+    calibrate_under: tuple[str, ...] | None = _flag(
+        None,
+        "choose threshold, calibration and ratios on validation images that have been "
+        "through this, each image in every way, counted as one: photographs (what "
+        "happens to pictures on their way), or disturbances with their strength such "
+        "as jpeg=70 face=96; those in which twice the promised share of real images "
+        "would be called fake are left out, and pictures like them are inconclusive",
+        CONDITIONS,
+        "CONDITION",
+        group="more",
+        default_words="as the images are",
+        several=True,
+    )
+    calibration_share: float = _flag(
+        0.0,
+        "keep this share of the validation images out of the choice of the best epoch, "
+        "and choose threshold, calibration and ratios on them alone",
+        PROPER_SHARE,
+        "SHARE",
+        group="more",
+    )
+    group_by: str | None = _flag(
+        None,
+        "with --calibration-share: keep images of one group together; prefix (what "
+        "comes before the first _ of a name) or a regular expression",
+        str,
+        "PATTERN",
+        group="more",
+    )
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -305,6 +346,11 @@ class Recipe:
             raise ValueError("--fpr-confidence goes with --max-fpr above 0")
         if self.face_landmarks and not self.self_blend:
             raise ValueError("--face-landmarks goes with --self-blend")
+        if self.group_by is not None and not self.calibration_share:
+            raise ValueError("--group-by goes with --calibration-share")
+        named = self.calibrate_under or ()
+        if len(set(named)) < len(named):
+            raise ValueError("--calibrate-under takes each condition once")
         if self.weights and self.from_scratch:
             raise ValueError("--weights and --from-scratch exclude each other")
 
@@ -357,9 +403,9 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values; of a weights file the name alone."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        features = None if self.features is None else list(self.features)
+        several = {n: list(v) for n, v in values.items() if isinstance(v, tuple)}
         weights = self.weights and self.weights.name
-        return {**values, "weights": weights, "features": features}
+        return {**values, **several, "weights": weights}
 
     @classmethod
     def from_untrusted(cls, flags: Mapping[str, Any]) -> "Recipe":
@@ -371,9 +417,8 @@ class Recipe:
         known = {e.name: flags[e.name] for e in fields(cls) if e.name in flags}
         if isinstance(known.get("weights"), str):
             known["weights"] = Path(known["weights"])
-        if isinstance(known.get("features"), list):
-            known["features"] = tuple(known["features"])
-        return cls(**known)
+        several = {n: tuple(v) for n, v in known.items() if isinstance(v, list)}
+        return cls(**{**known, **several})
 
     def format_command(self, *more: object) -> str:
         """Return the command line that repeats the training.
@@ -427,6 +472,15 @@ RECIPES: dict[str, dict[str, Any]] = {
         "epochs": 3,
         "augment": "robust",
         "self_blend": 0.5,
+    },
+    "photographs": {
+        "model": "XceptionBased",
+        "tune": "head",
+        "features": ("block3", "block5", "block8"),
+        "epochs": 4,
+        "augment": "photographs",
+        "calibrate_under": ("photographs",),
+        "max_fpr": 0.05,
     },
     "foundation": {
         "model": "timm:vit_large_patch14_clip_224.openai",

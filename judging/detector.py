@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from faces_dataset import FacesDataset, compute_fingerprint, list_names
-from files.checkpoint import DEFAULT_THRESHOLD, CheckpointRecord
+from files.checkpoint import DEFAULT_THRESHOLD, THRESHOLDS, CheckpointRecord
 from files.names import FAKE, NEITHER, REAL, name_detector, spell_for_files
 from files.provenance import describe_file
 from hardware import Compute, Precision, choose_precision, show_progress
@@ -66,7 +66,7 @@ class Detector:
         layout: how the network's layers arrange their activations.
 
     Raises:
-        ValueError: the record's rows of like scores, or its guard, are not what they
+        ValueError: the record's rows of like scores, zones or guard are not what they
             should be.
     """
 
@@ -80,6 +80,10 @@ class Detector:
     def __post_init__(self) -> None:
         check_neighbours(self.record.reliability)
         _ = self.guard
+        for zone in self.record.zones.values():
+            is_pair = isinstance(zone, list) and len(zone) == 2
+            if not is_pair or any(end not in THRESHOLDS for end in zone):
+                raise ValueError("its zones hold something other than two scores each")
 
     @property
     def device(self) -> torch.device:
@@ -109,10 +113,19 @@ class Detector:
         below = self.record.real_below
         return self.threshold if below is None else min(below, self.threshold)
 
-    def decide(self, fake_scores: np.ndarray) -> np.ndarray:
+    def find_zone(self, condition: str = "") -> tuple[float, float]:
+        """Return P(fake) below which a picture is called real, and from which fake.
+
+        Args:
+            condition: under which calibration images are most like the picture.
+        """
+        zone = self.record.zones.get(condition)
+        return tuple(zone) if zone else (self.real_below, self.threshold)
+
+    def decide(self, fake_scores: np.ndarray, condition: str = "") -> np.ndarray:
         """Return what P(fake) (n,) is called: real, fake or `NEITHER`, int (n,)."""
-        decisions = np.where(fake_scores >= self.threshold, FAKE, NEITHER)
-        return np.where(fake_scores < self.real_below, REAL, decisions)
+        real_below, threshold = self.find_zone(condition)
+        return decide(fake_scores, real_below, threshold)
 
     @cached_property
     def guard(self) -> Guard | None:
@@ -209,7 +222,7 @@ class Detector:
         return features.float().cpu().double().numpy()
 
     def measure(self, samples: Tensor, precision: Precision) -> dict[str, np.ndarray]:
-        """Measure what a guard compares, of samples uint8 (n, 3, S, S): by kind (n, F)."""
+        """Measure what a guard compares, by kind (n, F), of uint8 (n, 3, S, S)."""
         features = self.compute_features(samples, precision)
         return {**measure_traits(samples), FEATURES: features}
 
@@ -232,6 +245,12 @@ class Detector:
             differences=differences,
             llrs=self.llr_line.compute_llrs(differences),
         )
+
+
+def decide(fake_scores: np.ndarray, real_below: float, threshold: float) -> np.ndarray:
+    """Return what P(fake) (n,) is called: real, fake or `NEITHER`, int (n,)."""
+    decisions = np.where(fake_scores >= threshold, FAKE, NEITHER)
+    return np.where(fake_scores < real_below, REAL, decisions)
 
 
 def as_detector(model: Detector | nn.Module) -> Detector:

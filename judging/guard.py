@@ -5,7 +5,7 @@ the features that the network computes of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +19,7 @@ from judging.traits import GROUPS
 FEATURES = "features"
 MOST_REFUSED = 0.02  # of the calibration images, by all kinds of numbers together
 MOST_COMPONENTS = 16  # of features, beside what lies outside of them
-NUM_FOLDS = 5  # in which each image is compared with the others
-_LEAST_IMAGES = 20  # of which a spread can be told
+LEAST_IMAGES = 20  # of which a spread can be told
 
 
 class Comparison(NamedTuple):
@@ -111,13 +110,16 @@ def _lengths(weights: np.ndarray, scales: Tensor) -> np.ndarray:
     return 1 / np.linalg.norm(directions, axis=0)
 
 
-def fit_likeness(values: np.ndarray, most_refused: float) -> Likeness:
-    """Learn what the numbers of calibration images are like.
+def fit_likeness(
+    fitted: np.ndarray, conditions: np.ndarray, held: np.ndarray, most_refused: float
+) -> Likeness:
+    """Learn what the numbers of images are like, and how far others may be from them.
 
     Args:
-        values: (N, C, F): of N images under C conditions.
-        most_refused: share of the images that may count as unlike, each compared with
-            others than itself.
+        fitted: (M, F), of training images.
+        conditions: int (M,), under which condition each was seen, of C.
+        held: (N, C, F), of N validation images under all conditions.
+        most_refused: share of the validation images that may count as unlike.
 
     Source: Lee et al., NeurIPS 2018, eq. 2 (one covariance for all classes, here
         conditions, and the distance from the nearest); the covariance is shrunk after
@@ -125,16 +127,11 @@ def fit_likeness(values: np.ndarray, most_refused: float) -> Likeness:
         components, and the length of the rest is one more number (Wang et al., ViM,
         CVPR 2022, section 4).
     """
-    folds = np.arange(len(values)) % NUM_FOLDS
-    distances = np.empty(values.shape[:2])
-    for fold in np.unique(folds):
-        held = folds == fold
-        fitted = _fit(values[~held])
-        rows = values[held].reshape(-1, values.shape[2])
-        nearest = fitted.compute_distances(rows).min(axis=1)
-        distances[held] = nearest.reshape(-1, values.shape[1])
+    likeness = _fit(fitted, conditions, held.shape[1])
+    distances = likeness.compute_distances(held.reshape(-1, held.shape[2])).min(axis=1)
+    distances = distances.reshape(held.shape[:2])
     limit = max(_find_limit(d, most_refused) for d in (distances, distances[:, 0]))
-    return _fit(values, limit)
+    return replace(likeness, limit=max(limit, 1e-9))
 
 
 def _find_limit(distances: np.ndarray, most_refused: float) -> float:
@@ -144,30 +141,29 @@ def _find_limit(distances: np.ndarray, most_refused: float) -> float:
     return float(ordered[len(ordered) - 1 - allowed])
 
 
-def _fit(values: np.ndarray, limit: float = 1.0) -> Likeness:
-    _num_images, _num_conditions, num = values.shape
-    rows = values.reshape(-1, num)
+def _fit(rows: np.ndarray, conditions: np.ndarray, num_conditions: int) -> Likeness:
+    num = rows.shape[1]
     center = rows.mean(axis=0)
     scales = 1 / np.maximum(rows.std(axis=0), 1e-6)
-    scaled = (values - center) * scales
+    scaled = (rows - center) * scales
     directions, outside = np.eye(num), np.zeros(2)
     if num > MOST_COMPONENTS:
-        flat = scaled.reshape(-1, num)
-        most = min(MOST_COMPONENTS, min(flat.shape) - 1)
-        pca = PCA(most, svd_solver="randomized", random_state=0).fit(flat)
+        most = min(MOST_COMPONENTS, min(scaled.shape) - 1)
+        pca = PCA(most, svd_solver="randomized", random_state=0).fit(scaled)
         directions = pca.components_.T
-        rest = flat - flat @ directions @ directions.T
+        rest = scaled - scaled @ directions @ directions.T
         lengths = np.linalg.norm(rest, axis=1)
         outside = np.array([lengths.mean(), 1 / max(lengths.std(), 1e-6)])
     places = scaled @ directions
-    means = places.mean(axis=0)
-    within = (places - means).reshape(-1, places.shape[2])
-    covariance = LedoitWolf(assume_centered=True).fit(within).covariance_
-    spreads, axes = np.linalg.eigh(covariance)
+    means = np.stack(
+        [places[conditions == number].mean(axis=0) for number in range(num_conditions)]
+    )
+    covariance = LedoitWolf(assume_centered=True).fit(places - means[conditions])
+    spreads, axes = np.linalg.eigh(covariance.covariance_)
     whitening = axes / np.sqrt(np.maximum(spreads, 1e-9))
     weights = scales[:, None] * (directions @ whitening)
     tensors = (center, weights, means @ whitening, outside, scales)
-    return Likeness(*(torch.from_numpy(t).float() for t in tensors), limit)
+    return Likeness(*(torch.from_numpy(t).float() for t in tensors), 1.0)
 
 
 @dataclass(frozen=True)
@@ -235,23 +231,32 @@ def _check_likeness(value: Mapping[str, Any], num_conditions: int) -> Likeness:
 
 
 def fit_guard(
-    numbers: Mapping[str, np.ndarray], conditions: Sequence[str], least_side: int
+    fitted: Mapping[str, np.ndarray],
+    conditions: np.ndarray,
+    held: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    least_side: int,
 ) -> Guard | None:
-    """Learn what the calibration images are like.
+    """Learn what a detector's images are like.
 
     Args:
-        numbers: by kind (N, C, F): of N images under C conditions.
-        conditions: C names.
+        fitted, conditions, held: by kind of numbers, as for `fit_likeness`.
+        names: of the C conditions.
         least_side: as `Guard` has it.
 
     Returns:
         None where there are too few images to tell.
     """
-    if min(map(len, numbers.values())) < _LEAST_IMAGES:
+    counts = np.bincount(conditions, minlength=len(names))
+    num_held = min(map(len, held.values()))
+    if counts.min() < 2 or min(len(conditions), num_held) < LEAST_IMAGES:
         return None
-    share = MOST_REFUSED / len(numbers)
-    likenesses = {name: fit_likeness(v, share) for name, v in numbers.items()}
-    return Guard(tuple(conditions), likenesses, least_side)
+    share = MOST_REFUSED / len(held)
+    likenesses = {
+        name: fit_likeness(fitted[name], conditions, values, share)
+        for name, values in held.items()
+    }
+    return Guard(tuple(names), likenesses, least_side)
 
 
 def describe_unlike(kind: str, comparison: Comparison) -> str:

@@ -1,7 +1,7 @@
 """Pictures read for detectors, in batches, from a stream of paths."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -88,7 +88,7 @@ class Picture(NamedTuple):
         if face.landmarks and face.tilt > MOST_TILT:
             yield f"tilted face: by {face.tilt:.0f} degrees"
         if self.beyond > MOST_BEYOND:
-            yield f"cut face: {self.beyond:.0%} of its crop is beyond the picture's edge"
+            yield f"cut face: {self.beyond:.0%} of its crop is beyond the edge"
 
 
 class View(NamedTuple):

@@ -5,30 +5,41 @@ through; what these images are like; which versions of an image its verdicts bea
 how often it errs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from faces_dataset import FacesDataset
+from faces_dataset import FacesDataset, choose_random
 from files.checkpoint import CheckpointRecord
 from files.names import FAKE, REAL
+from files.recipe import Recipe
 from hardware import Compute, show_progress
-from judging.detector import Detector
-from judging.guard import FEATURES, fit_guard
+from judging.detector import Detector, decide
+from judging.guard import LEAST_IMAGES, Guard, fit_guard
 from judging.stability import VERSIONS, choose_versions, is_flipped, make_versions
 from loading import BatchLoader
-from loading.disturbances import AS_IT_IS, Condition
+from loading.augmentation import UNCHANGED, Augmentation
+from loading.disturbances import AS_IT_IS, Condition, parse_conditions
 from loading.disturbed_faces import DisturbedFaces
+from loading.face_finding import FaceFinder
 from loading.image_files import use_image
 from metrics import choose_operating_point
 from metrics.calibration import count_neighbours
-from metrics.operating_point import OperatingPoint
+from metrics.operating_point import OperatingPoint, choose_threshold
 
 MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts are given
 MOST_KEPT = 200  # real images whose scores are stored
+MOST_FITTED = 1000  # training images that say what pictures are like
+LEAST_TOLD = 0.25  # of a condition's images, on which there is a verdict
+
+
+def augment_validation(recipe: Recipe) -> Augmentation:
+    """Return how validation images are changed: into self-blends alone."""
+    landmarks = recipe.face_landmarks
+    return Augmentation("none", recipe.self_blend, face_landmarks=landmarks)
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class Policy:
             are.
         max_fpr, fpr_confidence, max_fnr: as for `choose_operating_point`.
         seed: of what is drawn in the conditions.
+        augmentation: what makes fakes of validation's real images.
     """
 
     conditions: tuple[Condition, ...] = (AS_IT_IS,)
@@ -47,6 +59,27 @@ class Policy:
     fpr_confidence: float | None = None
     max_fnr: float | None = None
     seed: int = 0
+    augmentation: Augmentation = UNCHANGED
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Policy":
+        """Return how a recipe chooses.
+
+        Raises:
+            ValueError: there is no such condition, or it needs a package that is not
+                installed.
+        """
+        conditions = parse_conditions(recipe.calibrate_under or ())
+        if any(condition.name == "found" for condition in conditions):
+            FaceFinder()
+        return cls(
+            conditions,
+            max_fpr=recipe.max_fpr,
+            fpr_confidence=recipe.fpr_confidence,
+            max_fnr=recipe.max_fnr,
+            seed=recipe.seed,
+            augmentation=augment_validation(recipe),
+        )
 
     def choose(self, logits: np.ndarray, labels: np.ndarray) -> OperatingPoint:
         """Choose by logits (N, C, 2) of N images under C conditions."""
@@ -59,6 +92,11 @@ class Policy:
             max_fnr=self.max_fnr,
             num_views=num_views,
         )
+
+    def disturb(self, images: FacesDataset, *, once: bool = False) -> DisturbedFaces:
+        """Return images under all conditions, or under one after another."""
+        options = self.conditions, self.seed, self.augmentation
+        return DisturbedFaces(images, *options, once=once)
 
 
 @dataclass(frozen=True)
@@ -80,8 +118,7 @@ class Views:
 
 def qualify(
     detector: Detector,
-    validation: FacesDataset,
-    test: FacesDataset,
+    datasets: Mapping[str, FacesDataset],
     policy: Policy,
     compute: Compute,
 ) -> CheckpointRecord:
@@ -89,8 +126,9 @@ def qualify(
 
     Args:
         detector: as its training left it.
-        validation: on which everything is chosen.
-        test: which chooses nothing: it says how many pictures with a score were fake.
+        datasets: `val`, on which everything is chosen; `train`, whose images say what
+            its pictures are like; `test`, which chooses nothing, and says how many
+            images with a score were fake.
         policy: how it is chosen.
         compute: how the network runs.
 
@@ -101,26 +139,26 @@ def qualify(
         ValueError: an image cannot be read, or has no finite score; or there are too
             few for the policy.
     """
-    views = see(detector, validation, policy, compute)
-    kept, point, errors = choose_conditions(views, policy)
-    most = policy.max_fpr
-    if most is None:
-        most = errors[0][1] / errors[0][0]
+    views = see(detector, datasets["val"], policy, compute)
+    kept, point = choose_conditions(views, policy)
     names = list(map(str, policy.conditions))
-    guard = fit_guard(views.numbers, names, find_least_side(validation))
+    most = find_most_false_alarms(views, point, policy)
+    zones = choose_zones(views, point, kept, most)
+    ends = [zones.get(n, point.zone) for n in range(len(names))]
     record = replace(
         detector.record,
         **point.to_entries(),
-        errors=dict(zip(names, errors, strict=True)),
+        errors=dict(zip(names, count_errors(views, point, ends), strict=True)),
         most_false_alarms=most,
+        zones={names[number]: list(zone) for number, zone in zones.items()},
         kept_conditions=[names[number] for number in kept],
         real_differences=_thin_out(views),
-        guard=guard.to_dict() if guard else {},
     )
-    qualified = replace(detector, record=record)
-    record = replace(record, stable_versions=_choose_versions(qualified, views))
-    qualified = replace(detector, record=record)
-    scored = qualified.score(test, compute)
+    guard = _fit_guard(detector, datasets, views, policy, compute)
+    record = replace(record, guard=guard.to_dict() if guard else {})
+    versions = _choose_versions(views, point)
+    record = replace(record, stable_versions=versions)
+    scored = replace(detector, record=record).score(datasets["test"], compute)
     rows = count_neighbours(scored.fake_scores, scored.labels)
     return replace(
         record, reliability=[list(row) for row in rows], reliability_split="test"
@@ -132,14 +170,9 @@ def see(
 ) -> Views:
     """Show a detector images under all conditions, behind a progress bar."""
     conditions = policy.conditions
-    disturbed = DisturbedFaces(images, conditions, policy.seed)
-    batches = BatchLoader(
-        disturbed, compute.batch_size, device="cpu", workers=compute.workers
-    )
-    logits, numbers, versions = [], [], []
-    number = 0
-    for samples, _ in show_progress(batches, f"calibrate {detector.title}"):
-        samples = samples.contiguous()
+    disturbed = policy.disturb(images)
+    logits, numbers, versions, number = [], [], [], 0
+    for samples in _load(disturbed, f"calibrate {detector.title}", compute):
         logits.append(detector.score_samples(samples, compute.precision).logits)
         numbers.append(detector.measure(samples, compute.precision))
         as_they_are = np.arange(number, number + len(samples)) % len(conditions) == 0
@@ -158,8 +191,47 @@ def see(
     return Views(
         found.reshape(shape),
         images.get_labels(),
-        {k: np.concatenate([n[k] for n in numbers]).reshape(shape) for k in numbers[0]},
+        {kind: v.reshape(shape) for kind, v in _join(numbers).items()},
         np.concatenate(versions),
+    )
+
+
+def _load(images: DisturbedFaces, what: str, compute: Compute) -> Iterator[Tensor]:
+    """Yield batches of samples, uint8 (n, 3, S, S), behind a progress bar."""
+    batches = BatchLoader(
+        images, compute.batch_size, device="cpu", workers=compute.workers
+    )
+    for samples, _ in show_progress(batches, what):
+        yield samples.contiguous()
+
+
+def _join(numbers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {kind: np.concatenate([n[kind] for n in numbers]) for kind in numbers[0]}
+
+
+def _fit_guard(
+    detector: Detector,
+    datasets: Mapping[str, FacesDataset],
+    views: Views,
+    policy: Policy,
+    compute: Compute,
+) -> Guard | None:
+    """Learn what the detector's images are like, of some for training."""
+    train = datasets["train"]
+    chosen = np.concatenate(choose_random(train, MOST_FITTED // 2, policy.seed))
+    if min(len(chosen), len(views.labels)) < LEAST_IMAGES:
+        return None
+    others = np.setdiff1d(np.arange(len(train)), chosen)
+    some = policy.disturb(train.drop(others.tolist()), once=True)
+    batches = _load(some, f"learn what images of {detector.title} are like", compute)
+    numbers = _join([detector.measure(s, compute.precision) for s in batches])
+    num_conditions = len(policy.conditions)
+    return fit_guard(
+        numbers,
+        np.arange(len(some)) % num_conditions,
+        views.numbers,
+        list(map(str, policy.conditions)),
+        find_least_side(datasets["val"]),
     )
 
 
@@ -172,9 +244,7 @@ def _score_versions(
     return scored.logits.reshape(len(samples), len(VERSIONS), 2)
 
 
-def choose_conditions(
-    views: Views, policy: Policy
-) -> tuple[list[int], OperatingPoint, list[list[int]]]:
+def choose_conditions(views: Views, policy: Policy) -> tuple[list[int], OperatingPoint]:
     """Choose an operating point for as many conditions as keep its promise.
 
     While the false alarms in some condition are more than twice those that are allowed,
@@ -182,51 +252,89 @@ def choose_conditions(
     are stay.
 
     Returns:
-        The numbers of the conditions that are kept, the operating point, and for each
-        condition, kept or not, its row of `CheckpointRecord.errors`.
+        The numbers of the conditions that are kept, and the operating point.
     """
     kept = list(range(len(policy.conditions)))
     while True:
         point = policy.choose(views.logits[:, kept], views.labels)
-        errors = count_errors(views, point)
-        alarms = np.array([row[1] / row[0] for row in errors])
-        allowed = alarms[0] if policy.max_fpr is None else policy.max_fpr
-        allowed = MOST_TIMES * max(allowed, 1 / errors[0][0])
+        errors = count_errors(views, point, [point.zone] * len(policy.conditions))
+        alarms = [row[1] / row[0] for row in errors]
         worst = max(kept, key=lambda number: alarms[number])
+        allowed = MOST_TIMES * find_most_false_alarms(views, point, policy)
         if worst == 0 or alarms[worst] <= allowed:
-            return kept, point, errors
+            return kept, point
         kept.remove(worst)
 
 
-def count_errors(views: Views, point: OperatingPoint) -> list[list[int]]:
-    """Count, in each condition, real images, those called fake, fakes, those missed."""
-    differences = views.logits[..., 1].astype(np.float64) - views.logits[..., 0]
-    scores = 1 / (1 + np.exp(-(differences / point.temperature + point.bias)))
-    least = point.threshold if point.real_below is None else point.real_below
+def find_most_false_alarms(
+    views: Views, point: OperatingPoint, policy: Policy
+) -> float:
+    """Return the share of real images that may be called fake: at least one's."""
+    scores = point.compute_fake_scores(views.logits[views.labels == REAL, 0])
+    share = float((scores >= point.threshold).mean())
+    return max(share if policy.max_fpr is None else policy.max_fpr, 1 / len(scores))
+
+
+def choose_zones(
+    views: Views, point: OperatingPoint, kept: Sequence[int], most: float
+) -> dict[int, tuple[float, float]]:
+    """Choose bounds of its own for each condition in which the point fails.
+
+    Args:
+        views: of validation images.
+        point: the operating point.
+        kept: the numbers of the conditions in which it keeps it.
+        most: share of the real images that may be called fake.
+
+    Returns:
+        By a condition's number, P(fake) below which an image is called real, and from
+        which on fake: at most `most` of the real images then are, and of the fakes at
+        most twice the share called real that is when they are as they are. A condition
+        in which that leaves a verdict on too few images is left out.
+    """
+    zones = {}
+    home = count_errors(views, point, [point.zone])[0]
+    most_missed = MOST_TIMES * max(home[3], 1) / home[2]
+    for number in range(views.logits.shape[1]):
+        if number in kept:
+            continue
+        scores = point.compute_fake_scores(views.logits[:, number])
+        threshold = max(point.threshold, choose_threshold(scores, views.labels, most))
+        missed = choose_threshold(1 - scores, 1 - views.labels, min(most_missed, 0.99))
+        real_below = min(threshold, 1 - missed)
+        is_told = (scores < real_below) | (scores >= threshold)
+        if is_told.mean() >= LEAST_TOLD:
+            zones[number] = max(0.0, real_below), threshold
+    return zones
+
+
+def count_errors(
+    views: Views, point: OperatingPoint, zones: Sequence[tuple[float, float]]
+) -> list[list[int]]:
+    """Count, in each condition, real images, those called fake, fakes, those missed.
+
+    Args:
+        views: of N images.
+        point: from logits to P(fake).
+        zones: of each condition, as `choose_zones` returns them.
+    """
     is_real, is_fake = views.labels == REAL, views.labels == FAKE
-    return [
-        [
-            int(is_real.sum()),
-            int((column[is_real] >= point.threshold).sum()),
-            int(is_fake.sum()),
-            int((column[is_fake] < least).sum()),
-        ]
-        for column in scores.T
-    ]
+    rows = []
+    for number, (real_below, threshold) in enumerate(zones):
+        scores = point.compute_fake_scores(views.logits[:, number])
+        alarms = int((scores[is_real] >= threshold).sum())
+        misses = int((scores[is_fake] < real_below).sum())
+        rows.append([int(is_real.sum()), alarms, int(is_fake.sum()), misses])
+    return rows
 
 
-def _choose_versions(detector: Detector, views: Views) -> list[str]:
+def _choose_versions(views: Views, point: OperatingPoint) -> list[str]:
     """Return the names of the versions that the detector's verdicts bear."""
-    labels = torch.zeros(len(views.labels), dtype=torch.int64)
-    as_they_are = torch.from_numpy(views.logits[:, 0])
-    before = detector.decide(detector.calibrate(as_they_are, labels).fake_scores)
-    flips = []
-    for number in range(len(VERSIONS)):
-        logits = torch.from_numpy(views.version_logits[:, number])
-        after = detector.decide(detector.calibrate(logits, labels).fake_scores)
-        flips.append(is_flipped(before, after))
+    before = decide(point.compute_fake_scores(views.logits[:, 0]), *point.zone)
+    after = decide(point.compute_fake_scores(views.version_logits), *point.zone)
     names = list(VERSIONS)
-    return [names[number] for number in choose_versions(np.stack(flips, axis=1))]
+    chosen = choose_versions(is_flipped(before[:, None], after))
+    return [names[number] for number in chosen]
 
 
 def _thin_out(views: Views) -> list[float]:

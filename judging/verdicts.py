@@ -1,16 +1,24 @@
-"""What detectors say of pictures: verdict, P(fake), likelihood ratio."""
+"""What detectors say of pictures: real, fake or inconclusive, and why."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
 from hardware import Precision
-from judging.detector import Detector
+from judging.detector import Detector, Scored, decide
+from judging.guard import Comparison, describe_unlike
 from judging.pictures import Batch, Picture, View
+from judging.stability import VERSIONS, is_flipped, make_versions
+from loading.disturbances import parse_condition
+from loading.origin import Origin
+
+INCONCLUSIVE, NONE = "inconclusive", "none"
+LEAST_OF_SIDE = 0.95  # of the smallest calibration image's, that a picture must have
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,13 @@ class Verdict:
         picture: what is known of it.
         detector: whose verdict it is.
         fake_score: P(fake); None where there is none.
-        llr: logarithm of the likelihood ratio, fake over real; None likewise.
+        difference: fake's logit less real's; None likewise.
+        llr: logarithm of the likelihood ratio, fake over real; None where there is no
+            score, and where it would mean nothing.
+        lowest, highest: P(fake) of the picture and its harmless versions; None where
+            these were not tried.
+        condition: under which calibration images are most like it; '' if not known.
+        doubts: why the verdict is inconclusive, beside the picture's own reasons.
         error: why there is no verdict; None where there is one.
         sample: uint8 (3, S, S), as the detector saw it; None where it did not.
     """
@@ -29,29 +43,57 @@ class Verdict:
     picture: Picture
     detector: Detector = field(repr=False)
     fake_score: float | None = None
+    difference: float | None = None
     llr: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+    condition: str = ""
+    doubts: tuple[str, ...] = ()
     error: str | None = None
     sample: Tensor | None = field(default=None, repr=False)
 
     @property
+    def zone(self) -> tuple[float, float]:
+        """P(fake) below which such a picture is called real, and from which fake."""
+        return self.detector.find_zone(self.condition)
+
+    @property
+    def decision(self) -> int:
+        """What the score alone says: real, fake or `NEITHER`."""
+        return int(decide(np.array(self.fake_score), *self.zone))
+
+    @property
     def label(self) -> int:
-        """The class that the picture is called: fake at or above the threshold."""
-        return FAKE if self.fake_score >= self.detector.threshold else REAL
+        """The class that the score is nearer to: fake at or above the threshold."""
+        return FAKE if self.fake_score >= self.zone[1] else REAL
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is inconclusive; empty where it is not."""
+        reasons = (*self.picture.reasons, *self.doubts)
+        if not reasons and self.decision == NEITHER:
+            reasons = ("its score lies between those called real and fake",)
+        return reasons
 
     @property
     def name(self) -> str:
-        """Real or fake, with a question mark where a warning speaks against it.
-
-        'none' where there is no verdict.
-        """
+        """Real, fake or inconclusive; 'none' where there is no score."""
         if self.fake_score is None:
-            return "none"
-        return CLASS_NAMES[self.label] + ("?" if self.picture.warning else "")
+            return NONE
+        return INCONCLUSIVE if self.reasons else CLASS_NAMES[self.decision]
 
     @property
     def llr_limit(self) -> float | None:
         """The bound of ratios like this one; None where none is known, or no ratio."""
         return None if self.llr is None else self.detector.llr_line.get_limit(self.llr)
+
+    @property
+    def errors(self) -> list[int] | None:
+        """The errors on validation images of this condition; None if not known.
+
+        As a row of `CheckpointRecord.errors`.
+        """
+        return self.detector.record.errors.get(self.condition)
 
     def to_row(self) -> dict[str, Any]:
         """Return plain values by `COLUMNS`; None where there is nothing to say."""
@@ -63,26 +105,53 @@ def _get_place(verdict: Verdict, number: int) -> float | None:
     return None if face is None else (*face.box, face.confidence)[number]
 
 
+def _get_origin(verdict: Verdict, name: str) -> Any:
+    origin: Origin | None = verdict.picture.origin
+    return None if origin is None else getattr(origin, name)
+
+
+def _list_generators(verdict: Verdict) -> str | None:
+    traces = _get_origin(verdict, "generators") or ()
+    return "; ".join(dict.fromkeys(trace.program for trace in traces)) or None
+
+
 # Of the tables of predict.py, in their order.
 _COLUMNS = {
     "path": lambda v: v.picture.name,
     "verdict": lambda v: None if v.fake_score is None else v.name,
+    "reason": lambda v: None if v.error else "; ".join(v.reasons) or None,
     "fake_score": lambda v: v.fake_score,
-    "threshold": lambda v: v.detector.threshold,
+    "lowest": lambda v: v.lowest,
+    "highest": lambda v: v.highest,
+    "real_below": lambda v: v.zone[0],
+    "threshold": lambda v: v.zone[1],
     "llr": lambda v: v.llr,
     "llr_limit": lambda v: v.llr_limit,
+    "condition": lambda v: v.condition or None,
     "width": lambda v: v.picture.width,
     "height": lambda v: v.picture.height,
+    "num_faces": lambda v: v.picture.num_faces,
+    "face": lambda v: v.picture.number,
     "face_left": lambda v: _get_place(v, 0),
     "face_top": lambda v: _get_place(v, 1),
     "face_right": lambda v: _get_place(v, 2),
     "face_bottom": lambda v: _get_place(v, 3),
     "face_confidence": lambda v: _get_place(v, 4),
-    "sha256": lambda v: v.picture.sha256,
+    "sha256": lambda v: _get_origin(v, "sha256"),
+    "format": lambda v: _get_origin(v, "format"),
+    "num_bytes": lambda v: _get_origin(v, "num_bytes"),
+    "jpeg_quality": lambda v: _get_origin(v, "jpeg_quality"),
+    "camera": lambda v: _get_origin(v, "camera"),
+    "software": lambda v: _get_origin(v, "software"),
+    "taken": lambda v: _get_origin(v, "taken"),
+    "source_type": lambda v: _get_origin(v, "source_type"),
+    "generators": _list_generators,
+    "credentials": lambda v: _get_origin(v, "credentials"),
+    "signer": lambda v: _get_origin(v, "signer"),
+    "claim_generator": lambda v: _get_origin(v, "claim_generator"),
     "model": lambda v: v.detector.title,
     "checkpoint": lambda v: v.detector.provenance["path"],
     "checkpoint_sha256": lambda v: v.detector.provenance["sha256"],
-    "warning": lambda v: v.picture.warning,
     "error": lambda v: v.error,
 }
 COLUMNS = tuple(_COLUMNS)
@@ -94,6 +163,7 @@ def judge_batches(
     precision: Precision,
     *,
     margin: float | None = None,
+    stability: bool = True,
 ) -> Iterator[tuple[Picture, list[Verdict]]]:
     """Judge pictures batch by batch, as a dataset's images are scored.
 
@@ -102,6 +172,7 @@ def judge_batches(
         detectors: who judges.
         precision: arithmetic of the networks.
         margin: of the views, as for `View.of`.
+        stability: also judge harmless versions of each picture.
 
     Yields:
         In order, each picture and each detector's verdict; where it cannot be read, or
@@ -110,7 +181,11 @@ def judge_batches(
     for pictures, samples in batches:
         columns = [
             _judge(
-                pictures, samples.get(View.of(detector, margin)), detector, precision
+                pictures,
+                samples.get(View.of(detector, margin)),
+                detector,
+                precision,
+                stability=stability,
             )
             for detector in detectors
         ]
@@ -122,6 +197,8 @@ def _judge(
     samples: Tensor | None,
     detector: Detector,
     precision: Precision,
+    *,
+    stability: bool,
 ) -> list[Verdict]:
     """Return a detector's verdicts on a batch, of which some pictures may be broken."""
     verdicts, number = [], 0
@@ -130,11 +207,86 @@ def _judge(
         if picture.error:
             verdicts.append(Verdict(picture, detector, error=picture.error))
             continue
-        fake_score, llr = scored.fake_scores[number], scored.llrs[number]
-        if np.isfinite(fake_score) and np.isfinite(llr):
-            judged = float(fake_score), float(llr), None, samples[number]
-        else:
-            judged = None, None, f"the network gives {picture.name} no finite score"
-        verdicts.append(Verdict(picture, detector, *judged))
+        verdicts.append(_read_score(picture, detector, scored, number, samples[number]))
         number += 1
-    return verdicts
+    judged = [n for n, verdict in enumerate(verdicts) if verdict.sample is not None]
+    if judged and detector.guard is not None:
+        some = torch.stack([verdicts[n].sample for n in judged])
+        compared = detector.guard.compare(detector.measure(some, precision))
+        for n, comparisons in zip(judged, compared, strict=True):
+            verdicts[n] = _heed_guard(verdicts[n], comparisons)
+    if stability:
+        _try_versions(verdicts, detector, precision)
+    return [v if v.error else _drop_ratio(v) for v in verdicts]
+
+
+def _read_score(
+    picture: Picture, detector: Detector, scored: Scored, number: int, sample: Tensor
+) -> Verdict:
+    values = (scored.fake_scores, scored.differences, scored.llrs)
+    row = [float(column[number]) for column in values]
+    if np.isfinite(row).all():
+        return Verdict(picture, detector, *row, sample=sample)
+    error = f"the network gives {picture.name} no finite score"
+    return Verdict(picture, detector, error=error)
+
+
+def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict:
+    """Add what speaks against the picture being like the calibration images."""
+    record, guard = verdict.detector.record, verdict.detector.guard
+    kept = map(parse_condition, (*record.kept_conditions, *record.zones))
+    sides = [condition.strength for condition in kept if condition.name == "face"]
+    least = min([guard.least_side, *sides])
+    doubts = []
+    if verdict.picture.side < LEAST_OF_SIDE * least:
+        doubts.append(
+            f"it has {verdict.picture.side} pixels a side, and what it was calibrated "
+            f"on {least:g} or more"
+        )
+    doubts += [
+        f"unlike the calibration images: {describe_unlike(kind, comparison)}"
+        for kind, comparison in comparisons.items()
+        if comparison.excess > 1
+    ]
+    name = guard.conditions[comparisons["detail"].nearest]
+    known = (*record.kept_conditions, *record.zones)
+    if not doubts and name not in known:
+        what = parse_condition(name).describe()
+        doubts.append(f"of images {what}, which it is like, too few can be told apart")
+    return replace(verdict, condition=name, doubts=tuple(doubts))
+
+
+def _try_versions(
+    verdicts: list[Verdict], detector: Detector, precision: Precision
+) -> None:
+    """Judge harmless versions of what has a verdict; it must not flip."""
+    known = detector.record.stable_versions
+    names = [name for name in VERSIONS if known is None or name in known]
+    tried = [n for n, v in enumerate(verdicts) if not v.error and not v.reasons]
+    if not names or not tried:
+        return
+    samples = torch.stack([verdicts[n].sample for n in tried])
+    versions = make_versions(samples, names)  # (n, V, 3, S, S)
+    parts = versions.flatten(0, 1).split(max(1, len(verdicts)))
+    scores = [detector.score_samples(part, precision).fake_scores for part in parts]
+    table = np.concatenate(scores).reshape(len(tried), len(names))
+    for n, row in zip(tried, table, strict=True):
+        verdict = verdicts[n]
+        flips = is_flipped(np.array(verdict.decision), decide(row, *verdict.zone))
+        doubts = verdict.doubts
+        if flips.any():
+            which = ", ".join(name for name, f in zip(names, flips, strict=True) if f)
+            doubts = (*doubts, f"the verdict is another one for a version: {which}")
+        everything = [verdict.fake_score, *row.tolist()]
+        verdicts[n] = replace(
+            verdict, lowest=min(everything), highest=max(everything), doubts=doubts
+        )
+
+
+def _drop_ratio(verdict: Verdict) -> Verdict:
+    """Leave out a ratio that was not calibrated on pictures like this one."""
+    kept = verdict.detector.record.kept_conditions
+    is_unlike = verdict.condition and verdict.condition not in kept
+    if is_unlike or verdict.picture.reasons or verdict.doubts:
+        return replace(verdict, llr=None)
+    return verdict

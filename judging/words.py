@@ -1,11 +1,15 @@
 """Verdicts in words: lines for a terminal, sentences for a page."""
 
 from collections import Counter
+from collections.abc import Sequence
 
+from files.checkpoint import CheckpointRecord
 from files.names import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
-from judging.verdicts import Verdict
+from judging.verdicts import INCONCLUSIVE, Verdict
+from loading.disturbances import parse_condition
 from metrics.calibration import find_neighbours
+from metrics.error_rates import compute_proportion_interval
 from metrics.likelihood_ratios import (
     describe_likelihood_ratio,
     describe_limit,
@@ -14,7 +18,11 @@ from metrics.likelihood_ratios import (
 from scores import describe_fake_score
 
 # What to do about a picture that is not a face crop.
-CROP_ADVICE = "crop the face, or --find-faces"
+CROP_ADVICE = "crop the face, or: pip install -r requirements-faces.txt"
+UNLOOKED = (
+    "nobody looked whether the pictures show a face, or several: "
+    "pip install -r requirements-faces.txt"
+)
 
 
 def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
@@ -24,16 +32,21 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
         verdict: one that has a score.
         with_detector: also say whose it is.
     """
-    score = describe_fake_score(verdict.fake_score)
-    parts = [verdict.name, score, verdict.picture.name]
-    if verdict.picture.face:
-        left, top, right, bottom = verdict.picture.face.box
-        parts.append(f"face at {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f}")
+    picture = verdict.picture
+    parts = [verdict.name]
+    if not verdict.reasons:
+        parts.append(describe_fake_score(verdict.fake_score))
+    parts.append(picture.name)
+    if picture.face:
+        left, top, right, bottom = picture.face.box
+        which = "face" if picture.num_faces == 1 else f"face {picture.number}"
+        parts.append(f"{which} at {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f}")
     if with_detector:
         parts.append(f"by {verdict.detector.path}")
-    if verdict.picture.warning:
-        advice = "" if verdict.picture.face else f"; {CROP_ADVICE}"
-        parts.append(f"({verdict.picture.warning}{advice})")
+    if verdict.reasons:
+        unlooked = picture.num_faces is None and picture.reasons
+        advice = f"; {CROP_ADVICE}" if unlooked else ""
+        parts.append(f"({'; '.join(verdict.reasons)}{advice})")
     return "  ".join(parts)
 
 
@@ -50,13 +63,48 @@ def summarise(
     counts = [
         f"{names[CLASS_NAMES[label]]} {CLASS_NAMES[label]}" for label in (FAKE, REAL)
     ]
-    num_uncertain = sum(n for name, n in names.items() if name.endswith("?"))
-    if num_uncertain:
-        counts.append(f"{num_uncertain} uncertain (see the warnings)")
+    if names[INCONCLUSIVE]:
+        counts.append(f"{names[INCONCLUSIVE]} {INCONCLUSIVE}")
     whose = detector.title
     if with_detector:
         whose = f"{whose} ({detector.path})"
     return f"{', '.join(counts)} by {whose}; {describe_threshold(detector)}"
+
+
+def describe_lack(detector: Detector) -> str | None:
+    """Say what an older checkpoint does not know; None where it knows all."""
+    if detector.guard is not None:
+        return None
+    return (
+        f"{detector.path} does not say what its calibration images were like, so no "
+        "picture is told apart from them: calibrate.py adds it"
+    )
+
+
+def describe_qualification(record: CheckpointRecord) -> list[str]:
+    """Say what was found of a detector at the end of its training."""
+    lines = [_describe_errors(name, row) for name, row in record.errors.items()]
+    own = ", ".join(record.zones)
+    if own:
+        lines.append(
+            f"with bounds of their own, to keep that promise: {own}; no ratios there"
+        )
+    known = (*record.kept_conditions, *record.zones)
+    if left_out := [name for name in record.errors if name not in known]:
+        lines.append(f"too few can be told: {', '.join(left_out)}; inconclusive")
+    lines = [f"on validation, {line}" for line in lines[:1]] + lines[1:]
+    if record.stable_versions is not None:
+        stable = ", ".join(record.stable_versions) or "none"
+        lines.append(f"versions that must not change a verdict: {stable}")
+    return lines
+
+
+def _describe_errors(name: str, row: Sequence[int]) -> str:
+    num_real, alarms, num_fake, misses = row
+    return (
+        f"images {parse_condition(name).describe()}: {alarms} of {num_real} real ones "
+        f"called fake, {misses} of {num_fake} fakes called real"
+    )
 
 
 def describe_threshold(detector: Detector) -> str:
@@ -65,7 +113,11 @@ def describe_threshold(detector: Detector) -> str:
     if detector.record.threshold is not None:
         policy = detector.record.threshold_policy
         source = f"from the checkpoint{f': {policy}' if policy else ''}"
-    return f"called fake at or above P(fake) = {detector.threshold:.4g} ({source})"
+    fake = f"called fake at or above P(fake) = {detector.threshold:.4g}"
+    real = ""
+    if detector.real_below < detector.threshold:
+        real = f", real below {detector.real_below:.4g}"
+    return f"{fake}{real} ({source})"
 
 
 def explain_verdict(verdict: Verdict) -> list[str]:
@@ -74,28 +126,70 @@ def explain_verdict(verdict: Verdict) -> list[str]:
     Args:
         verdict: one that has a score.
     """
-    if verdict.picture.warning:
+    sentences = []
+    if verdict.reasons:
+        reasons = "; ".join(verdict.reasons)
+        sentences.append(f"{reasons[0].upper()}{reasons[1:]}.")
+    if verdict.picture.reasons:
         to_do = "Find a better one" if verdict.picture.face else "Crop the picture"
-        return [
+        sentences.append(
             "The detector knows pictures that are cropped to a large, upright, whole "
-            f"face, and what it says of others means little. {to_do}, and try again."
-        ]
-    num_samples = sum(row.num_samples for row in verdict.detector.neighbours)
-    limit = describe_limit(verdict.llr, verdict.llr_limit, num_samples)
-    ratio = format_ratio(verdict.llr)
+            f"face, and what it says of others means nothing. {to_do}, and try again."
+        )
+    elif verdict.doubts:
+        sentences.append(
+            "What the detector says of such a picture was not tried on any whose truth "
+            "is known, so it gets no verdict and no ratio."
+        )
+    if verdict.picture.reasons or verdict.doubts:
+        return sentences
     dataset = verdict.detector.record.dataset or "the data that it was trained on"
     return [
+        *sentences,
         *_describe_neighbours(verdict),
-        f"The likelihood ratio is {ratio}, fake over real: "
-        f"{describe_likelihood_ratio(verdict.llr)}{limit}.",
-        f"It knows fakes like those of {dataset}. On other kinds of fakes, cameras or "
-        "compressions it may be wrong without any sign of it. A verdict is evidence to "
-        "weigh, not proof.",
+        _describe_ratio(verdict),
+        *_describe_rates(verdict),
+        f"It knows fakes like those of {dataset}. On other kinds of fakes it may be "
+        "wrong without any sign of it. A verdict is evidence to weigh, not proof.",
     ]
 
 
+def _describe_ratio(verdict: Verdict) -> str:
+    """Say what the ratio is, or that there is none."""
+    if verdict.llr is None:
+        return (
+            "There is no likelihood ratio: ratios were not calibrated on images like "
+            "this one."
+        )
+    record = verdict.detector.record
+    limit = describe_limit(verdict.llr, verdict.llr_limit, record.num_calibrated)
+    return (
+        f"The likelihood ratio is {format_ratio(verdict.llr)}, fake over real: "
+        f"{describe_likelihood_ratio(verdict.llr)}{limit}."
+    )
+
+
+def _describe_rates(verdict: Verdict) -> list[str]:
+    """Say how often the detector errs on images like the picture."""
+    if verdict.errors is None:
+        return []
+    num_real, alarms, num_fake, misses = verdict.errors
+    what = parse_condition(verdict.condition).describe()
+    return [
+        f"Of validation images {what}, {_format_share(alarms, num_real)} of the real "
+        f"ones were called fake, and {_format_share(misses, num_fake)} of the fakes "
+        "real."
+    ]
+
+
+def _format_share(num: int, of: int) -> str:
+    """Return a share of a number with its 95 % interval."""
+    low, high = (100 * end for end in compute_proportion_interval(num, of))
+    return f"{num:,} of {of:,} (95 % interval {low:.0f} to {high:.0f} %)"
+
+
 def _describe_neighbours(verdict: Verdict) -> list[str]:
-    """Say how many validation images with such a score were fake."""
+    """Say how many images with such a score, which chose nothing, were fake."""
     rows = verdict.detector.neighbours
     if not rows:
         return [
@@ -108,9 +202,13 @@ def _describe_neighbours(verdict: Verdict) -> list[str]:
         describe_fake_score(score).removeprefix("P(fake)").lstrip("=")
         for score in (row.lowest, row.highest)
     )
+    is_test = verdict.detector.record.reliability_split == "test"
+    split = "test" if is_test else "validation"
+    chose = "which chose nothing" if is_test else "which also chose the epoch"
     return [
-        f"Of the {row.num_samples:,} validation images with the scores most like this "
-        f"(P(fake) from {low} to {high}), {row.num_fake:,} were fake.",
-        f"{num_fake:,} of all {num:,} validation images were fake. Where fakes are "
+        f"Of the {split} images, {chose}, those with the scores most like this "
+        f"(P(fake) from {low} to {high}) were fake in "
+        f"{_format_share(row.num_fake, row.num_samples)}.",
+        f"{num_fake:,} of all {num:,} {split} images were fake. Where fakes are "
         "rarer than that, more of the pictures that are called fake are real.",
     ]

@@ -62,14 +62,16 @@ class Condition(NamedTuple):
         """Spell it as `parse_condition` reads it, such as jpeg=70."""
         if not self.level:
             return "none"
-        return f"{self.name}={LEVELS[self.name][self.level - 1]:g}"
+        return f"{self.name}={self.strength:g}"
 
+    @property
+    def strength(self) -> float:
+        """Of the level, in the disturbance's unit; 0 of none."""
+        return LEVELS[self.name][self.level - 1] if self.level else 0
 
     def describe(self) -> str:
         """Say what was done, as what a picture was."""
-        if not self.level:
-            return "as they are"
-        return _WORDS[self.name].format(LEVELS[self.name][self.level - 1])
+        return _WORDS[self.name].format(self.strength) if self.level else "as they are"
 
 
 _WORDS = {
@@ -107,18 +109,34 @@ def parse_condition(text: str) -> Condition:
     raise ValueError(f"there is no condition {text!r:.40}; choose from {known}")
 
 
-# What a face in a photograph may have been through, down to the least size for which a
-# verdict is promised.
+# What a face in a photograph may have been through.
 PHOTOGRAPHS = tuple(
     map(
         parse_condition,
         (
-            *("none", "face=160", "face=128", "face=96", "jpeg=70", "jpeg=50"),
+            *("none", "face=160", "face=128", "face=96", "face=64", "face=48"),
+            *("jpeg=70", "jpeg=50"),
             *("webp=70", "chat=0.75", "chat=0.6", "screenshot=0.85", "screenshot=0.7"),
             *("framing=1.1", "crop=0.9"),
         ),
     )
 )
+
+
+def parse_conditions(texts: Sequence[str]) -> tuple[Condition, ...]:
+    """Return the conditions that texts name, with pictures as they are, which is first.
+
+    Args:
+        texts: as for `parse_condition`, or photographs for all of `PHOTOGRAPHS`.
+
+    Raises:
+        ValueError: as `parse_condition`.
+    """
+    named = [AS_IT_IS]
+    for text in texts:
+        is_set = text == "photographs"
+        named += PHOTOGRAPHS if is_set else [parse_condition(text)]
+    return tuple(dict.fromkeys(named))
 
 
 def disturb(
@@ -160,9 +178,7 @@ def disturb(
     return _CHANGES[name](image, LEVELS[name][level - 1], generator)
 
 
-def draw_photograph(
-    image: Image.Image, generator: np.random.Generator
-) -> Image.Image:
+def draw_photograph(image: Image.Image, generator: np.random.Generator) -> Image.Image:
     """Do to a picture what a photograph may have been through, as is drawn.
 
     A quarter stays as it is; of the others each gets one change, whose strength lies

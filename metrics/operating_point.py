@@ -58,6 +58,17 @@ class OperatingPoint:
     notes: tuple[str, ...] = ()
     reliability: tuple[ScoreNeighbours, ...] = ()
 
+    @property
+    def zone(self) -> tuple[float, float]:
+        """P(fake) below which an image is called real, and from which on fake."""
+        below = self.threshold if self.real_below is None else self.real_below
+        return below, self.threshold
+
+    def compute_fake_scores(self, logits: np.ndarray) -> np.ndarray:
+        """Turn logits (..., 2) into P(fake) (...)."""
+        flat = compute_fake_scores(logits.reshape(-1, 2), self.temperature, self.bias)
+        return flat.reshape(logits.shape[:-1])
+
     def to_entries(self) -> dict[str, Any]:
         """Return what a checkpoint's record says of it: plain values by its names."""
         return {

@@ -69,6 +69,25 @@ def groups_from_names(
     return groups
 
 
+def choose_groups(groups: Sequence[str], share: float, seed: int) -> list[int]:
+    """Choose random groups that hold a share of the samples.
+
+    Args:
+        groups: (N,) of each sample.
+        share: of the samples, above 0 and below 1.
+        seed: of the choice.
+
+    Returns:
+        The samples' indices, sorted: whole groups, at least one, and not all.
+    """
+    names, index = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(index)
+    order = np.random.default_rng(seed).permutation(len(names))
+    num = int(np.searchsorted(np.cumsum(sizes[order]), share * len(groups))) + 1
+    num = min(num, max(1, len(names) - 1))
+    return np.flatnonzero(np.isin(index, order[:num])).tolist()
+
+
 def subsets_from_names(
     names: Sequence[str], labels: ArrayLike, pattern: str | None = None
 ) -> list[str] | None:

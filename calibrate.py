@@ -1,0 +1,92 @@
+"""Choose on validation images anew what a trained detector's scores mean."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import command_line
+from command_line import say
+from command_line.compute import take_compute
+
+from files.atomic import check_output
+from files.checkpoint import save_with_record
+from files.recipe import OF_CALIBRATION, Recipe
+from judging.detector import Detector
+from judging.qualifying import Policy, qualify
+from judging.words import describe_qualification, describe_threshold
+from utils import Source, load_checkpoint, open_splits
+
+EPILOG = """examples:
+  python calibrate.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
+  python calibrate.py -cpp A.pt --calibrate-under photographs --max-fpr 0.05
+  python calibrate.py -cpp A.pt -d our_cameras --max-fpr 0.01 --max-fnr 0.05
+
+train_main.py does this at the end of a training. Here it is done again: for a
+checkpoint from before, under other conditions, for other error rates, or on images of
+other cameras. The weights stay as they are.
+
+writes NAME_calibrated.pt beside the checkpoint, or --output FILE"""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = command_line.Parser(__doc__, epilog=EPILOG)
+    command_line.add_checkpoint_flag(
+        parser, "checkpoint written by train_main.py", required=True
+    )
+    parser.add_argument(
+        "-d",
+        "--dataset",
+        metavar="NAME",
+        help="folder under --data-root whose splits are used (default: that which the "
+        "detector was trained on)",
+    )
+    command_line.add_source_flags(parser)
+    command_line.add_calibration_flags(parser)
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="where the checkpoint goes"
+    )
+    command_line.add_compute_flags(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script."""
+    args = parse_args(argv)
+    compute = take_compute(args)
+    path = args.checkpoint_path
+    detector = load_checkpoint(path, device=compute.device)
+    output = args.output or path.with_name(f"{path.stem}_calibrated{path.suffix}")
+    check_output(output, [path])
+    given = {name: getattr(args, name) for name in OF_CALIBRATION}
+    recipe = take_recipe(detector, {**given, "seed": args.seed})
+    dataset = args.dataset or detector.record.dataset
+    datasets = open_splits(
+        dataset,
+        Source(args.data_root, limit=args.limit),
+        without_fakes=recipe.splits_without_fakes,
+        preprocessing=detector.preprocessing,
+    )
+    record = qualify(detector, datasets, Policy.of(recipe), compute)
+    save_with_record(path, record, output)
+    say(
+        *describe_qualification(record),
+        describe_threshold(replace(detector, record=record)),
+    )
+    say(f"wrote {output}")
+
+
+def take_recipe(detector: Detector, given: dict[str, object]) -> Recipe:
+    """Return the recipe by which a detector was trained, calibrated as is given.
+
+    Raises:
+        ValueError: flags exclude each other.
+    """
+    known = Recipe.from_untrusted(detector.record.flags)
+    several = {n: tuple(v) for n, v in given.items() if isinstance(v, list)}
+    return replace(known, **{**given, **several})
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,70 @@
+"""The flags on how a user's pictures are read, and what they mean."""
+
+import argparse
+from pathlib import Path
+
+from command_line.parser import take
+
+from files.bounds import Bounds
+from judging.pictures import LEAST_HEIGHT, Reading
+from loading.credentials import load_anchors
+from loading.face_finding import FaceFinder
+from loading.preprocessing import MARGINS
+
+HEIGHTS = Bounds(1, 4096, int)
+
+
+def add_face_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --find-faces, --margin, --least-height and --trusted."""
+    parser.add_argument(
+        "--find-faces",
+        action=argparse.BooleanOptionalAction,
+        help="look for the faces in each picture, and judge each (default: if "
+        "requirements-faces.txt is installed; a picture that is a crop to one face "
+        "already is judged as it is)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=take(MARGINS),
+        metavar="RATIO",
+        help="a found face's crop: its side in heights of the face's box (default: "
+        "that of the data that the detector was trained on, by its checkpoint)",
+    )
+    parser.add_argument(
+        "--least-height",
+        type=take(HEIGHTS),
+        default=LEAST_HEIGHT,
+        metavar="PIXELS",
+        help="a found face that is lower is inconclusive (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--trusted",
+        type=Path,
+        metavar="PEM",
+        help="certificates of the signers whose content credentials you trust (needs "
+        "requirements-credentials.txt; without it no signer is trusted)",
+    )
+
+
+def take_reading(args: argparse.Namespace, *, with_origin: bool) -> Reading:
+    """Return how pictures are to be read.
+
+    Args:
+        args: the parsed command line.
+        with_origin: whether what files say of themselves is wanted.
+
+    Raises:
+        ValueError: faces are to be found, and the package is not installed; or there
+            are no certificates in the file.
+        FileNotFoundError: there is no such file.
+    """
+    if args.find_faces:
+        FaceFinder()  # says now if it is not installed
+    if args.trusted is not None:
+        load_anchors(args.trusted)
+    return Reading(
+        faces=args.find_faces,
+        least_height=args.least_height,
+        with_origin=with_origin,
+        trusted=args.trusted,
+    )
