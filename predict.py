@@ -7,9 +7,10 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import command_line
 from command_line import say
@@ -28,16 +29,17 @@ from judging.finding import (
     refuse_outputs,
 )
 from judging.headlines import describe_headline, judge_picture
-from judging.pictures import Picture, View, load_pictures
-from judging.verdicts import COLUMNS, Verdict, judge_batches
+from judging.pictures import View, load_pictures
+from judging.verdicts import COLUMNS, Verdict, group_faces, judge_batches
 from judging.words import UNLOOKED, describe_lack, format_verdict, summarise
+from loading import ImageFile
 from scores import describe_fake_score
 from utils import load_checkpoint
 
 EPILOG = """examples:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
   python predict.py -cpp A.pt B.pt folder/ --recursive --csv verdicts.csv
-  python predict.py -cpp A.pt group_photo.jpg --csv verdicts.csv
+  python predict.py -cpp A.pt group_photo.jpg --report case.html
   find photos -name '*.jpg' -print0 | python predict.py -cpp A.pt - -0 --json out.jsonl
 
 prints a line for each image, face and checkpoint: verdict, P(fake), path. A verdict is
@@ -51,6 +53,7 @@ Files are judged while they are being found, in constant memory. In a folder, fi
 whose names end as an image's (.jpg, .png, .heic, ...) are judged."""
 
 MOST_CHARACTERS = 50  # of an image's name, in that of its figure
+Faces = Sequence[Sequence[Verdict]]  # of a picture, each with every detector's verdict
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -155,18 +158,26 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         help="also draw each image beside its saliency map and Grad-CAM, a figure for "
         "each image and checkpoint, in this folder (without DIR: figures)",
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="also write a case report, one page that needs no other file: each "
+        "picture with its SHA-256, faces, maps and verdict, what that is worth, and "
+        "what was refused and why (at most 100 pictures)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
     compute = take_compute(args)
-    reading = take_reading(args, with_origin=bool(args.csv or args.json))
+    outputs = [path for path in (args.csv, args.json, args.report) if path is not None]
+    reading = take_reading(args, with_origin=bool(outputs))
     detectors = [
         load_checkpoint(path, device=compute.device) for path in args.checkpoint_path
     ]
-    tables = [path for path in (args.csv, args.json) if path is not None]
-    check_outputs(tables, [*args.checkpoint_path, *args.paths])
+    check_outputs(outputs, [*args.checkpoint_path, *args.paths])
     if args.explain is not None:
         check_writable(args.explain)
 
@@ -176,8 +187,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         excluded=args.explain,
         verbose=args.verbose,
     )
+    is_counted = sys.stderr.isatty() or args.report is not None
+    total = count_images(args.paths, finder) if is_counted else None
     batches = load_pictures(
-        refuse_outputs(finder, tables),
+        refuse_outputs(finder, outputs),
         list(dict.fromkeys(View.of(d, args.margin) for d in detectors)),
         batch_size=compute.batch_size,
         device=compute.device,
@@ -189,20 +202,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         margin=args.margin,
         stability=not args.no_stability,
     )
-    is_known = sys.stderr.isatty() and not reading.looks
-    total = count_images(args.paths, finder) if is_known else None
     reporter = Reporter(detectors)
     with ExitStack() as stack:
         writers = open_tables(stack, args.csv, args.json)
-        for picture, verdicts in show_progress(judged, "judge", total=total):
-            reporter.report(picture, verdicts)
-            for verdict in verdicts:
-                for write in writers:
-                    write(verdict)
-                if args.explain is not None and not verdict.error:
-                    say(
-                        f"wrote {save_figure(verdict, args.explain, compute.precision)}"
-                    )
+        if args.explain is not None:
+            writers.append(partial(save_figures, args.explain, compute.precision))
+        if args.report is not None:
+            call = Path(__file__).name, sys.argv[1:] if argv is None else argv
+            case = start_case(args.report, detectors, compute.precision, call, total)
+            case = stack.enter_context(case)
+            finder.on_failure = partial(tell, case.refuse)
+            writers.append(lambda faces: case.add(find_file(faces), faces))
+        for faces in show_progress(group_faces(judged), "judge", total=total):
+            reporter.report(faces)
+            for write in writers:
+                write(faces)
 
     passed_over = describe_passed_over(finder.num_files, finder.num_folders)
     if passed_over and not args.verbose:
@@ -211,8 +225,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     notes = [UNLOOKED] if not reading.looks else []
     notes += filter(None, map(describe_lack, detectors))
     say(*(f"note: {note}" for note in notes), file=sys.stderr)
-    say(*(f"wrote {path}" for path in tables))
+    say(*(f"wrote {path}" for path in outputs))
     return 1 if finder.num_failures or reporter.num_failures else 0
+
+
+def start_case(
+    path: Path,
+    detectors: Sequence[Detector],
+    precision: Precision,
+    call: tuple[str, Sequence[str]],
+    num_pictures: int | None,
+) -> AbstractContextManager[Any]:
+    """Return a case report that is written when it is left without an error.
+
+    Raises:
+        ValueError: there are too many pictures for it.
+    """
+    from reporting.case import check_number, open_case  # two seconds
+
+    check_number(num_pictures or 0)
+    return open_case(path, detectors, precision, call)
+
+
+def tell(note: Callable[[str], object], sentence: str) -> None:
+    """Say on stderr what cannot be judged, and note it."""
+    say(sentence, file=sys.stderr)
+    note(sentence)
+
+
+def find_file(faces: Faces) -> ImageFile:
+    """Return the file of a picture."""
+    return ImageFile(faces[0][0].picture.name)
 
 
 def build_finder(
@@ -266,34 +309,29 @@ class Reporter:
         self._detectors = detectors
         self._several = len(detectors) > 1
         self._names: list[Counter[str]] = [Counter() for _ in detectors]
-        self._faces: list[Sequence[Verdict]] = []  # of a picture, so far
         self.num_failures = 0
 
-    def report(self, picture: Picture, verdicts: Sequence[Verdict]) -> None:
-        """Print what is said of a picture, or of one face in it."""
-        errors = dict.fromkeys(v.error for v in verdicts if v.error)
+    def report(self, faces: Faces) -> None:
+        """Print what is said of a picture, and of each face in it."""
+        errors = dict.fromkeys(v.error for face in faces for v in face if v.error)
         say(*errors, file=sys.stderr)
         self.num_failures += bool(errors)
-        for names, verdict in zip(self._names, verdicts, strict=True):
-            if not verdict.error:
-                names[verdict.name] += 1
-                say(format_verdict(verdict, with_detector=self._several))
-        self._report_several(picture, verdicts)
+        for face in faces:
+            for names, verdict in zip(self._names, face, strict=True):
+                if not verdict.error:
+                    names[verdict.name] += 1
+                    say(format_verdict(verdict, with_detector=self._several))
+        if len(faces) > 1:
+            self._report_several(faces)
 
-    def _report_several(self, picture: Picture, verdicts: Sequence[Verdict]) -> None:
-        """After the last of several faces, print what is said of the picture."""
-        if picture.number is None or picture.num_faces == 1:
-            return
-        self._faces.append(verdicts)
-        if picture.number < picture.num_faces:
-            return
-        for of_detector in zip(*self._faces, strict=True):
+    def _report_several(self, faces: Faces) -> None:
+        """Print what is said of a picture with several faces."""
+        for of_detector in zip(*faces, strict=True):
             judged = [verdict for verdict in of_detector if not verdict.error]
             if judged:
-                said = describe_headline(judge_picture(judged), picture.num_faces)
+                said = describe_headline(judge_picture(judged), len(faces))
                 whose = f"  by {judged[0].detector.path}" if self._several else ""
-                say(f"{picture.name}: {said}{whose}")
-        self._faces = []
+                say(f"{judged[0].picture.name}: {said}{whose}")
 
     def summarise(self) -> None:
         """Print how often each verdict was given."""
@@ -304,19 +342,34 @@ class Reporter:
 
 def open_tables(
     stack: ExitStack, csv: Path | None, json: Path | None
-) -> list[Callable[[Verdict], object]]:
-    """Open the tables that are wanted, and return what writes a verdict to each.
+) -> list[Callable[[Faces], object]]:
+    """Open the tables that are wanted, and return what writes a picture to each.
 
     Both get their names when the stack is left without an error.
     """
-    writers: list[Callable[[Verdict], object]] = []
+    writers: list[Callable[[Faces], object]] = []
     if csv is not None:
         write_row = stack.enter_context(open_csv(csv, header=COLUMNS))
-        writers.append(lambda verdict: write_row(list(verdict.to_row().values())))
+        writers.append(partial(write_rows, lambda row: write_row(list(row.values()))))
     if json is not None:
         write_value = stack.enter_context(open_json_lines(json))
-        writers.append(lambda verdict: write_value(verdict.to_row()))
+        writers.append(partial(write_rows, write_value))
     return writers
+
+
+def write_rows(write: Callable[[dict[str, Any]], object], faces: Faces) -> None:
+    """Write a row for each face and detector."""
+    for face in faces:
+        for verdict in face:
+            write(verdict.to_row())
+
+
+def save_figures(folder: Path, precision: Precision, faces: Faces) -> None:
+    """Draw each face for each detector, and say where."""
+    for face in faces:
+        for verdict in face:
+            if not verdict.error:
+                say(f"wrote {save_figure(verdict, folder, precision)}")
 
 
 def save_figure(verdict: Verdict, folder: Path, precision: Precision) -> Path:

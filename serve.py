@@ -5,14 +5,20 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 import command_line
 from command_line import say, take
 from command_line.compute import take_compute
+from command_line.faces import add_face_flags, take_reading
 
 from files.bounds import Bounds
-from loading.face_finding import FaceFinder
-from loading.preprocessing import MARGINS
+from hardware import Precision
+from judging.verdicts import Verdict
+from judging.words import UNLOOKED, describe_lack
+from loading import ImageFile
+from reporting.case import Case
 from serving.app import MEGA, Judge, build_app
 from serving.guard import LOCAL_NAMES
 from serving.server import check_installed, get_address, open_socket, serve
@@ -21,9 +27,10 @@ from utils import load_checkpoint
 EPILOG = """example:
   python serve.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
 
-opens a page in the browser. Drop a picture on it, and it says what predict.py says,
-what that is worth, and what the detector looked at. Pictures stay in this machine's
-memory and are forgotten with the answer; nothing is sent anywhere. Ctrl-C ends it.
+opens a page in the browser. Drop a picture on it, and it says what predict.py says of
+each face, what that is worth, what the detector looked at, and what the file says of
+itself; all of it can be saved as a case report. Pictures stay in this machine's memory
+and are forgotten with the answer; nothing is sent anywhere. Ctrl-C ends it.
 
 Needs Flask and waitress: pip install -r requirements-page.txt"""
 
@@ -54,14 +61,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="MB",
         help="size of the largest file that is taken",
     )
-    parser.add_argument(
-        "--margin",
-        type=take(MARGINS),
-        metavar="RATIO",
-        help="with requirements-faces.txt, in pictures that are not face crops each "
-        "face is judged: a crop's side in heights of a face's box (default: that of "
-        "the data that the detector was trained on, by its checkpoint)",
-    )
+    add_face_flags(parser)
     parser.add_argument(
         "--no-browser", action="store_true", help="do not open the page in the browser"
     )
@@ -75,10 +75,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_installed()
     with open_socket(args.host, args.port) as listening:
         precision = take_compute(args).precision
+        reading = take_reading(args, with_origin=True)
         detector = load_checkpoint(args.checkpoint_path, device=precision.device)
-        judge = Judge(detector, precision, can_find_faces(), args.margin)
+        judge = Judge(detector, precision, reading, args.margin)
+        call = Path(__file__).name, sys.argv[1:] if argv is None else argv
         most = args.max_megabytes
-        app = build_app(judge, host=args.host, most_megabytes=most)
+        build_case = partial(build_report, precision, call)
+        app = build_app(judge, build_case, host=args.host, most_megabytes=most)
+        notes = [describe_lack(detector), None if reading.looks else UNLOOKED]
+        say(*(f"note: {note}" for note in notes if note))
         if args.host not in LOCAL_NAMES:
             say(
                 f"warning: --host {args.host} lets other machines use this page, "
@@ -94,14 +99,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def can_find_faces() -> bool:
-    """Return whether the face finder is installed; say so if it is not."""
-    try:
-        FaceFinder()
-    except ValueError as error:
-        say(f"pictures that are not face crops get a warning: {error}")
-        return False
-    return True
+def build_report(
+    precision: Precision,
+    call: tuple[str, Sequence[str]],
+    file: ImageFile,
+    verdicts: Sequence[Verdict],
+) -> str:
+    """Return the case report of a picture, as predict.py writes it."""
+    case = Case([verdicts[0].detector], precision, call)
+    case.add(file, [[verdict] for verdict in verdicts])
+    return case.render()
 
 
 def open_page(address: str, *, in_browser: bool) -> None:

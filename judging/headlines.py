@@ -2,12 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from files.names import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
 from judging.verdicts import INCONCLUSIVE, Verdict
+from metrics.error_rates import compute_proportion_interval
 
 MOST_BY_CHANCE = 0.05  # of the pictures that show only real faces
+
+
+class Chance(NamedTuple):
+    """How often something occurs, and the ends of its 95 % interval."""
+
+    share: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -26,8 +36,8 @@ class Headline:
     name: str
     num_looks: int
     num_fake: int
-    chance: float | None
-    any_chance: float | None
+    chance: Chance | None
+    any_chance: Chance | None
 
 
 def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
@@ -47,41 +57,45 @@ def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
     if looks:
         highest = max(verdict.difference for verdict in looks)
         chance = find_chance(detector, highest, len(looks))
-        any_chance = _combine(find_false_alarms(detector), len(looks))
+        any_chance = find_any_chance(detector, len(looks))
     if len(verdicts) == 1:
         name = verdicts[0].name
     elif fakes:
         most = detector.record.most_false_alarms
         most = MOST_BY_CHANCE if most is None else min(most, MOST_BY_CHANCE)
-        is_rare = chance is not None and chance <= most
+        is_rare = chance is not None and chance.share <= most
         name = CLASS_NAMES[FAKE] if is_rare else INCONCLUSIVE
     else:
         name = CLASS_NAMES[REAL] if len(looks) == len(verdicts) else INCONCLUSIVE
     return Headline(name, len(looks), len(fakes), chance, any_chance)
 
 
-def find_false_alarms(detector: Detector) -> float | None:
-    """Return the share of validation's real images called fake; None if not known."""
+def find_any_chance(detector: Detector, num_looks: int) -> Chance | None:
+    """Return how often one of so many real faces is called fake; None if not known.
+
+    By validation's real images as they are.
+    """
     rows = list(detector.record.errors.values())
-    return rows[0][1] / rows[0][0] if rows and rows[0][0] else None
+    return _find(rows[0][1], rows[0][0], num_looks) if rows else None
 
 
-def find_chance(detector: Detector, difference: float, num_looks: int) -> float | None:
+def find_chance(detector: Detector, difference: float, num_looks: int) -> Chance | None:
     """Return how often one of so many real faces scores at least so high.
 
     By the scores of validation's real images, one more counted above all of them (a
     p-value of Šidák's); None if they are not known.
     """
     known = detector.record.real_differences
-    if not known:
-        return None
     above = sum(value >= difference for value in known)
-    return _combine((above + 1) / (len(known) + 1), num_looks)
+    return _find(above + 1, len(known) + 1, num_looks) if known else None
 
 
-def _combine(share: float | None, num_looks: int) -> float | None:
-    """Return how often at least one of independent events occurs."""
-    return None if share is None else 1 - (1 - share) ** num_looks
+def _find(num: int, of: int, num_looks: int) -> Chance | None:
+    """Return how often one or more of independent events occur, by one's count."""
+    if not of:
+        return None
+    shares = num / of, *compute_proportion_interval(num, of)
+    return Chance(*(1 - (1 - share) ** num_looks for share in shares))
 
 
 def describe_headline(headline: Headline, num_faces: int) -> str:
@@ -92,11 +106,16 @@ def describe_headline(headline: Headline, num_faces: int) -> str:
     called = f"{headline.num_fake} called fake"
     if headline.any_chance is None:
         return f"{headline.name}: {looks}, {called}"
-    often = f"{100 * headline.any_chance:.0f} %"
     sentence = (
         f"{headline.name}: {looks}, {called}; of pictures with "
-        f"{headline.num_looks} real faces {often} have one that is"
+        f"{headline.num_looks} real faces {_format(headline.any_chance)} have one that "
+        "is"
     )
     if headline.num_fake and headline.chance is not None:
-        sentence += f", and {100 * headline.chance:.0f} % one that scores so high"
+        sentence += f", and {_format(headline.chance)} one that scores so high"
     return sentence
+
+
+def _format(chance: Chance) -> str:
+    share, low, high = (100 * value for value in chance)
+    return f"{share:.0f} % (95 % interval {low:.0f} to {high:.0f} %)"

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from files.provenance import format_now
 from judging.detector import Detector
 from loading import CROP_MARGIN, ImageFile, Preprocessing, ResizeToTensor
 from loading.batches import build_data_loader, fit_into_shared_memory
@@ -49,6 +50,7 @@ class Picture(NamedTuple):
         face: what of it is judged; None where all of it is.
         beyond: share of the face's crop that is beyond the picture's edge.
         least_height: of a face that is judged, pixels.
+        examined: when it was read, UTC; None where that is not known.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Picture(NamedTuple):
     face: Face | None = None
     beyond: float = 0.0
     least_height: int = LEAST_HEIGHT
+    examined: str | None = None
 
     @property
     def side(self) -> int | None:
@@ -223,7 +226,12 @@ def _identify(file: ImageFile, reading: Reading) -> Picture:
     with suppress(ValueError):  # reading it will say why
         if reading.with_origin and file.is_regular:
             origin = read_origin(file, trusted=reading.trusted)
-    return Picture(file.name, origin=origin, least_height=reading.least_height)
+    return Picture(
+        file.name,
+        origin=origin,
+        least_height=reading.least_height,
+        examined=format_now(),
+    )
 
 
 def _fail(picture: Picture, error: object) -> Read:

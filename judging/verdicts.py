@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
+from files.provenance import VERSION
 from hardware import Precision
 from judging.detector import Detector, Scored, decide
 from judging.guard import Comparison, describe_unlike
@@ -74,6 +75,11 @@ class Verdict:
         if not reasons and self.decision == NEITHER:
             reasons = ("its score lies between those called real and fake",)
         return reasons
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether what the score says is not given: nothing like it was tried."""
+        return bool(self.picture.reasons or self.doubts)
 
     @property
     def name(self) -> str:
@@ -149,6 +155,8 @@ _COLUMNS = {
     "credentials": lambda v: _get_origin(v, "credentials"),
     "signer": lambda v: _get_origin(v, "signer"),
     "claim_generator": lambda v: _get_origin(v, "claim_generator"),
+    "examined": lambda v: v.picture.examined,
+    "version": lambda v: VERSION,
     "model": lambda v: v.detector.title,
     "checkpoint": lambda v: v.detector.provenance["path"],
     "checkpoint_sha256": lambda v: v.detector.provenance["sha256"],
@@ -190,6 +198,26 @@ def judge_batches(
             for detector in detectors
         ]
         yield from zip(pictures, map(list, zip(*columns, strict=True)), strict=True)
+
+
+def group_faces(
+    judged: Iterable[tuple[Picture, list[Verdict]]],
+) -> Iterator[list[list[Verdict]]]:
+    """Put the verdicts on the faces of each picture together.
+
+    Args:
+        judged: as `judge_batches` yields them.
+
+    Yields:
+        For each picture its faces, from the left, each with every detector's verdict;
+        one of the whole picture where it was not cut up.
+    """
+    faces: list[list[Verdict]] = []
+    for picture, verdicts in judged:
+        faces.append(verdicts)
+        if picture.number in (None, picture.num_faces):
+            yield faces
+            faces = []
 
 
 def _judge(
@@ -287,6 +315,6 @@ def _drop_ratio(verdict: Verdict) -> Verdict:
     """Leave out a ratio that was not calibrated on pictures like this one."""
     kept = verdict.detector.record.kept_conditions
     is_unlike = verdict.condition and verdict.condition not in kept
-    if is_unlike or verdict.picture.reasons or verdict.doubts:
+    if is_unlike or verdict.is_withheld:
         return replace(verdict, llr=None)
     return verdict

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from files.checkpoint import CheckpointRecord
 from files.names import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
+from judging.pictures import Picture
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
 from metrics.calibration import find_neighbours
@@ -23,6 +24,21 @@ UNLOOKED = (
     "nobody looked whether the pictures show a face, or several: "
     "pip install -r requirements-faces.txt"
 )
+NOT_PROOF = "A verdict is evidence to weigh, not proof."
+
+
+def describe_faces(picture: Picture) -> str:
+    """Say whether faces were looked for in a picture, and how many were found."""
+    if picture.num_faces is None:
+        return "Nobody looked whether it shows a face, or several."
+    if picture.num_faces == 0:
+        return "No face was found in it."
+    one = picture.num_faces == 1
+    found = "One face was found" if one else f"{picture.num_faces} faces were found"
+    if picture.face is None:
+        which = "it" if one else "the largest"
+        return f"{found}; the picture is a crop to {which}, and all of it was judged."
+    return f"{found}." if one else f"{found}; they are numbered from left to right."
 
 
 def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
@@ -141,20 +157,35 @@ def explain_verdict(verdict: Verdict) -> list[str]:
             "What the detector says of such a picture was not tried on any whose truth "
             "is known, so it gets no verdict and no ratio."
         )
-    if verdict.picture.reasons or verdict.doubts:
+    if verdict.is_withheld:
         return sentences
-    dataset = verdict.detector.record.dataset or "the data that it was trained on"
     return [
         *sentences,
-        *_describe_neighbours(verdict),
-        _describe_ratio(verdict),
-        *_describe_rates(verdict),
-        f"It knows fakes like those of {dataset}. On other kinds of fakes it may be "
-        "wrong without any sign of it. A verdict is evidence to weigh, not proof.",
+        *describe_neighbours(verdict),
+        describe_ratio(verdict),
+        *describe_rates(verdict),
     ]
 
 
-def _describe_ratio(verdict: Verdict) -> str:
+def describe_knowledge(detector: Detector) -> str:
+    """Say which fakes a detector knows, and what that means for others."""
+    dataset = detector.record.dataset or "the data that it was trained on"
+    return (
+        f"The detector knows fakes like those of {dataset}. On other kinds of fakes it "
+        "may be wrong without any sign of it."
+    )
+
+
+def describe_kind(verdict: Verdict) -> str:
+    """Say which validation images a picture is most like, and how large it is."""
+    side = verdict.picture.side
+    if not verdict.condition:
+        return f"not known, {side} pixels a side"
+    what = parse_condition(verdict.condition).describe()
+    return f"most like validation images {what}; {side} pixels a side"
+
+
+def describe_ratio(verdict: Verdict) -> str:
     """Say what the ratio is, or that there is none."""
     if verdict.llr is None:
         return (
@@ -169,16 +200,16 @@ def _describe_ratio(verdict: Verdict) -> str:
     )
 
 
-def _describe_rates(verdict: Verdict) -> list[str]:
-    """Say how often the detector errs on images like the picture."""
+def describe_rates(verdict: Verdict) -> list[str]:
+    """Say how often the detector errs on images like the picture; [] if not known."""
     if verdict.errors is None:
         return []
     num_real, alarms, num_fake, misses = verdict.errors
     what = parse_condition(verdict.condition).describe()
     return [
-        f"Of validation images {what}, {_format_share(alarms, num_real)} of the real "
-        f"ones were called fake, and {_format_share(misses, num_fake)} of the fakes "
-        "real."
+        f"Of validation images {what}, which also chose the bounds of the verdicts, "
+        f"{_format_share(alarms, num_real)} of the real ones were called fake, and "
+        f"{_format_share(misses, num_fake)} of the fakes real."
     ]
 
 
@@ -188,7 +219,7 @@ def _format_share(num: int, of: int) -> str:
     return f"{num:,} of {of:,} (95 % interval {low:.0f} to {high:.0f} %)"
 
 
-def _describe_neighbours(verdict: Verdict) -> list[str]:
+def describe_neighbours(verdict: Verdict) -> list[str]:
     """Say how many images with such a score, which chose nothing, were fake."""
     rows = verdict.detector.neighbours
     if not rows:

@@ -291,9 +291,13 @@ def describe_origin(origin: Origin) -> list[str]:
 
     The texts in them are the file's own: a page has to escape them.
     """
+    file = [_describe_file(origin), f"Its SHA-256 is {origin.sha256}."]
+    return [*file, *describe_claims(origin)]
+
+
+def describe_claims(origin: Origin) -> list[str]:
+    """Return `describe_origin`'s sentences without those on size and SHA-256."""
     return [
-        _describe_file(origin),
-        f"Its SHA-256 is {origin.sha256}.",
         *_describe_camera(origin),
         *_describe_generators(origin),
         *_describe_credentials(origin),

@@ -1,27 +1,36 @@
-"""The page's requests: a picture comes, its verdict and maps go back."""
+"""The page's requests: a picture comes, its verdicts, maps or case report go back."""
 
 from __future__ import annotations
 
 import base64
 import io
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from explaining.explanation import to_bytes
-from explaining.pictures import explain_sample
+from explaining.pictures import Drawn, draw_boxes, draw_maps
 from files.names import make_printable
 from hardware import Precision
 from judging.detector import Detector
-from judging.pictures import View, collate_pictures, read_faces, read_picture
-from judging.verdicts import Verdict, judge_batches
-from judging.words import describe_threshold, explain_verdict
-from loading import ImageFile, read_image
+from judging.headlines import describe_headline, judge_picture
+from judging.pictures import Reading, View, collate_pictures, read_picture
+from judging.verdicts import INCONCLUSIVE, NONE, Verdict, judge_batches
+from judging.words import (
+    NOT_PROOF,
+    describe_faces,
+    describe_knowledge,
+    describe_threshold,
+    explain_verdict,
+)
+from loading import ImageFile
+from loading.origin import describe_origin
 from scores import describe_fake_score
 from serving.guard import HEADERS, explain_refusal
 
@@ -32,8 +41,15 @@ except ImportError:  # an optional extra: requirements-page.txt
 
 MOST_WAITING = 4  # requests, the one that is being judged included
 MEGA = 1_000_000
-BOXES_SIDE = 800  # pixels of the picture in which faces are marked
-HEADLINES = {"fake": "Called fake", "real": "Called real"}  # else: Uncertain
+READING = Reading(with_origin=True)
+TITLES = {
+    "real": "Called real",
+    "fake": "Called fake",
+    INCONCLUSIVE: "Inconclusive",
+    NONE: "Not judged",
+}
+# From a picture and its verdicts, one a face, to a page.
+BuildCase = Callable[[ImageFile, Sequence[Verdict]], str]
 
 
 @dataclass(frozen=True)
@@ -43,82 +59,96 @@ class Judge:
     Attributes:
         detector: who judges.
         precision: arithmetic of its network.
-        finds_faces: of a picture that is not a face crop, judge each face.
-        margin: of these faces' crops; None: as the detector was trained.
+        reading: how pictures are read.
+        margin: of found faces' crops; None: as the detector was trained.
     """
 
     detector: Detector
     precision: Precision
-    finds_faces: bool = False
+    reading: Reading = READING
     margin: float | None = None
 
-    def judge(self, file: ImageFile) -> list[Verdict]:
+    def judge(
+        self, file: ImageFile, *, number: int | None = None, stability: bool = True
+    ) -> list[Verdict]:
         """Judge a picture as predict.py does, to the last bit.
 
+        Args:
+            file: the picture.
+            number: only of this face, from the left, from 1; None: of all.
+            stability: also judge harmless versions.
+
         Returns:
-            The verdict on the whole picture, or on each face of one that is not a face
-            crop, the largest first.
+            The verdict on each face from the left, or on the whole picture.
         """
         views = [View.of(self.detector, self.margin)]
-        read = [read_picture(file, views)]
-        if self.finds_faces and read[0][0].warning:
-            faces = read_faces(file, views)
-            read = faces if faces[0][0].face else read
+        read = read_picture(file, views, self.reading)
+        if number is not None:
+            read = read[number - 1 : number]
+        if not read:
+            return []
         batches, detectors = [collate_pictures(read)], [self.detector]
-        judged = judge_batches(batches, detectors, self.precision, margin=self.margin)
+        options = {"margin": self.margin, "stability": stability}
+        judged = judge_batches(batches, detectors, self.precision, **options)
         return [verdict for _, (verdict,) in judged]
 
     def answer(self, file: ImageFile) -> dict[str, Any]:
-        """Judge a picture and explain the verdict; of several faces, the most fake one.
+        """Judge a picture, and explain each face's verdict.
 
         Returns:
             What the page shows, as JSON takes it: only an `error` if the picture cannot
-            be judged.
+            be judged. A single face comes with its maps, several are asked for theirs.
         """
         verdicts = self.judge(file)
-        shown = max(verdicts, key=_get_fake_score)
-        if shown.error:
-            return {"error": make_printable(shown.error)}
-        faces = [verdict for verdict in verdicts if verdict.picture.face]
+        judged = [verdict for verdict in verdicts if not verdict.error]
+        if not judged:
+            return {"error": make_printable(verdicts[0].error)}
+        picture = judged[0].picture
+        faces = [verdict.picture.face for verdict in verdicts if verdict.picture.face]
+        maps = self.draw(judged[0]) if len(verdicts) == 1 else None
         return {
             "name": make_printable(file.name),
-            "face": describe_faces(faces, shown),
-            "verdict": shown.name,
-            "headline": HEADLINES.get(shown.name, "Uncertain"),
-            "fake_score": shown.fake_score,
-            "score": describe_fake_score(shown.fake_score),
-            "threshold": self.detector.threshold,
-            "llr": shown.llr,
-            "size": f"{shown.picture.width} x {shown.picture.height}",
-            "warning": shown.picture.warning,
-            "sentences": explain_verdict(shown),
-            "pictures": [
-                *draw_boxes(file, faces),
-                *draw_maps(shown, self.precision),
-            ],
+            "size": f"{picture.width} x {picture.height}",
+            "headline": describe_picture(verdicts),
+            "looked": describe_faces(picture),
+            "picture": pack_picture(draw_boxes(file, faces)) if faces else None,
+            "faces": [{**describe_face(verdict), "maps": maps} for verdict in verdicts],
+            "limits": [describe_knowledge(self.detector), NOT_PROOF],
+            "origin": describe_origin(picture.origin) if picture.origin else [],
         }
 
+    def answer_maps(self, file: ImageFile, number: int) -> dict[str, Any]:
+        """Return a face's maps, or only an `error`."""
+        verdicts = self.judge(file, number=number, stability=False)
+        if not verdicts:
+            return {"error": f"the picture has no face {number}"}
+        if verdicts[0].error:
+            return {"error": make_printable(verdicts[0].error)}
+        return {"maps": self.draw(verdicts[0])}
 
-def _get_fake_score(verdict: Verdict) -> float:
-    """Return P(fake), or a number below all of them if there is none."""
-    return -1.0 if verdict.fake_score is None else verdict.fake_score
+    def draw(self, verdict: Verdict) -> list[dict[str, Any]]:
+        """Return what the detector saw and its maps, as the page takes them."""
+        return list(map(pack_picture, draw_maps(verdict, self.precision)))
 
 
 def build_app(
-    judge: Judge, *, host: str = "127.0.0.1", most_megabytes: float = 20
+    judge: Judge,
+    build_case: BuildCase,
+    *,
+    host: str = "127.0.0.1",
+    most_megabytes: float = 20,
 ) -> flask.Flask:
     """Build the page's application. It keeps nothing that is sent to it.
 
     Args:
         judge: of the pictures.
+        build_case: of a picture that was judged, to be downloaded.
         host: the name or address that the server listens at.
         most_megabytes: size of the largest file that is taken.
     """
     app = flask.Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = int(most_megabytes * MEGA)
-    places = threading.BoundedSemaphore(MOST_WAITING)
-    # Each thread that works with large pictures and networks keeps memory for itself.
-    worker = ThreadPoolExecutor(1)
+    work = Worker()
 
     @app.before_request
     def refuse_others() -> Any:
@@ -146,23 +176,48 @@ def build_app(
             title=judge.detector.title,
             checkpoint=judge.detector.path.name,
             threshold=describe_threshold(judge.detector),
-            finds_faces=judge.finds_faces,
+            looks=judge.reading.looks,
             most_megabytes=f"{most_megabytes:g}",
             most_bytes=app.config["MAX_CONTENT_LENGTH"],
         )
 
     @app.post("/judge")
     def answer() -> Any:
-        if not places.acquire(blocking=False):
+        return work.do(judge.answer)
+
+    @app.post("/maps")
+    def answer_maps() -> Any:
+        face = flask.request.args.get("face", "")
+        if not re.fullmatch("[1-9][0-9]{0,2}", face):
+            return answer_error(f"there is no face {face[:20]!r}", 400)
+        return work.do(lambda file: judge.answer_maps(file, int(face)))
+
+    @app.post("/report")
+    def answer_report() -> Any:
+        return work.do(lambda file: download_case(build_case, file, judge.judge(file)))
+
+    return app
+
+
+class Worker:
+    """Does what requests want with their pictures, one after the other."""
+
+    def __init__(self) -> None:
+        self._places = threading.BoundedSemaphore(MOST_WAITING)
+        # Each thread that works with large pictures and networks keeps memory for
+        # itself.
+        self._thread = ThreadPoolExecutor(1)
+
+    def do(self, task: Callable[[ImageFile], Any]) -> Any:
+        """Return what a task makes of the request's picture; a 503 if many wait."""
+        if not self._places.acquire(blocking=False):
             return answer_error("other pictures are being judged: try again", 503)
         try:
             name = flask.request.args.get("name", "")[:255] or "the file"
             file = ImageFile(name, flask.request.get_data(cache=False))
-            return worker.submit(judge.answer, file).result()
+            return self._thread.submit(task, file).result()
         finally:
-            places.release()
-
-    return app
+            self._places.release()
 
 
 def answer_error(reason: str, status: int) -> tuple[dict[str, str], int]:
@@ -170,65 +225,56 @@ def answer_error(reason: str, status: int) -> tuple[dict[str, str], int]:
     return {"error": make_printable(reason)}, status
 
 
-def describe_faces(faces: Sequence[Verdict], shown: Verdict) -> str | None:
-    """Say which of several faces the verdict is on, and what the others got."""
-    if not faces:
-        return None
-    if len(faces) == 1:
-        return "One face was found in the picture, and this is the verdict on it."
-    said = "; ".join(
-        f"Face {number}: {face.name}, {describe_fake_score(_get_fake_score(face))}"
-        for number, face in enumerate(faces, start=1)
-    )
-    which = 1 + [face is shown for face in faces].index(True)
-    return f"{len(faces)} faces were found; this is said of face {which}. {said}."
+def download_case(
+    build_case: BuildCase, file: ImageFile, verdicts: Sequence[Verdict]
+) -> tuple[bytes, dict[str, str]]:
+    """Return a picture's case report, and the headers by which it is saved."""
+    page = build_case(file, verdicts).encode(errors="backslashreplace")
+    name = quote(f"{make_printable(file.name)}_case.html", safe="")
+    return page, {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
+    }
 
 
-def draw_boxes(file: ImageFile, faces: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Return the picture with its faces numbered, as `draw_maps` does."""
-    if not faces:
-        return []
-    picture = read_image(file)
-    scale = BOXES_SIDE / max(picture.size)
-    picture = picture.resize([max(1, round(scale * side)) for side in picture.size])
-    brush = ImageDraw.Draw(picture)
-    outlined = {"font_size": 24, "stroke_width": 2, "stroke_fill": "black"}
-    for number, face in enumerate(faces, start=1):
-        box = [scale * place for place in face.picture.face.box]
-        for color, width in (("black", 5), ("white", 2)):
-            brush.rectangle(box, outline=color, width=width)
-        brush.text((box[0] + 6, box[1] + 4), str(number), "white", **outlined)
-    alt = f"Your picture, {len(faces)} faces marked with boxes and numbers."
-    return [pack_picture("Faces that were found", alt, np.asarray(picture))]
+def describe_picture(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Return what is said of a picture as a whole, and how many looks it took."""
+    judged = [verdict for verdict in verdicts if not verdict.error]
+    headline = judge_picture(judged)
+    said = None
+    if len(verdicts) > 1:
+        said = describe_headline(headline, len(verdicts)).partition(": ")[2]
+        said = f"{said[:1].upper()}{said[1:]}."
+    return {"name": headline.name, "title": TITLES[headline.name], "sentence": said}
 
 
-def draw_maps(verdict: Verdict, precision: Precision) -> list[dict[str, Any]]:
-    """Return the picture as the detector saw it and both maps, each with its words.
-
-    Returns:
-        For each a caption, an alternative text, its size and the PNG file in base64.
-    """
-    explanation = explain_sample(
-        verdict.sample, verdict.label, verdict.detector, precision
-    )
-    saliency, grad_cam = explanation.describe()
-    height, width, _ = explanation.image.shape
-    seen = f"Your picture, scaled to {width} x {height} pixels."
-    return [
-        pack_picture("As the detector saw it", seen, to_bytes(explanation.image)),
-        pack_picture("Grad-CAM", grad_cam, explanation.draw_grad_cam()),
-        pack_picture("Saliency", saliency, explanation.draw_saliency()),
-    ]
-
-
-def pack_picture(caption: str, alt: str, pixels: np.ndarray) -> dict[str, Any]:
-    """Return an image uint8 (H, W, 3) and its words as the page takes them."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    height, width, _ = pixels.shape
+def describe_face(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as the page shows it; a score only where it means something."""
+    error = verdict.error and make_printable(verdict.error)
+    is_shown = verdict.fake_score is not None and not verdict.reasons
+    real_below, threshold = verdict.zone
     return {
-        "caption": caption,
-        "alt": alt,
+        "number": verdict.picture.number,
+        "verdict": verdict.name,
+        "title": TITLES[verdict.name],
+        "fake_score": verdict.fake_score,
+        "score": describe_fake_score(verdict.fake_score) if is_shown else None,
+        "real_below": real_below,
+        "threshold": threshold,
+        "llr": verdict.llr,
+        "reasons": list(verdict.reasons) if not error else [error],
+        "sentences": [error] if error else explain_verdict(verdict),
+    }
+
+
+def pack_picture(drawn: Drawn) -> dict[str, Any]:
+    """Return an image and its words as the page takes them, a PNG file in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(drawn.pixels)).save(buffer, format="PNG")
+    height, width, _ = drawn.pixels.shape
+    return {
+        "caption": f"{drawn.caption[:1].upper()}{drawn.caption[1:]}",
+        "alt": drawn.words,
         "width": width,
         "height": height,
         "png": base64.b64encode(buffer.getvalue()).decode("ascii"),

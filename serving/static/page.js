@@ -5,6 +5,7 @@ const form = get("form");
 const zone = get("zone");
 const input = get("file");
 let busy = false;
+let shown = null; // the file whose verdict is shown; the server keeps nothing
 let addresses = []; // of the pictures shown, to be revoked
 
 function say(text, isError = false) {
@@ -14,10 +15,18 @@ function say(text, isError = false) {
 
 function hideResult() {
   get("result").hidden = true;
-  get("maps").hidden = true;
   addresses.forEach((address) => URL.revokeObjectURL(address));
   addresses = [];
-  get("pictures").replaceChildren();
+  shown = null;
+  for (const id of ["picture", "faces", "claims", "limits"]) get(id).replaceChildren();
+}
+
+function add(parent, kind, text = "", className = "") {
+  const element = document.createElement(kind);
+  element.textContent = text;
+  element.className = className;
+  parent.append(element);
+  return element;
 }
 
 function decode(base64) {
@@ -27,70 +36,121 @@ function decode(base64) {
   return address;
 }
 
-function addParagraph(parent, text) {
-  const paragraph = document.createElement("p");
-  paragraph.textContent = text;
-  parent.append(paragraph);
-}
-
-function addPicture(picture) {
-  const figure = document.createElement("figure");
-  const image = document.createElement("img");
+function addPicture(parent, picture) {
+  const figure = add(parent, "figure");
+  const image = add(figure, "img");
   image.src = decode(picture.png);
   image.alt = picture.alt;
   image.width = picture.width;
   image.height = picture.height;
-  const caption = document.createElement("figcaption");
-  const name = document.createElement("strong");
-  name.textContent = picture.caption;
-  caption.append(name);
-  figure.append(image, caption);
-  figure.classList.toggle("whole", picture.width > 256);
-  get("pictures").append(figure);
+  add(add(figure, "figcaption"), "strong", picture.caption);
+}
+
+function addScale(parent, face) {
+  const scale = add(parent, "div", "", "scale");
+  scale.setAttribute("aria-hidden", "true");
+  for (const bound of new Set([face.real_below, face.threshold])) {
+    add(scale, "span", "", "bound").style.left = `${100 * Math.min(bound, 1)}%`;
+  }
+  add(scale, "span", "", "mark").style.left = `${100 * face.fake_score}%`;
+  const ends = add(parent, "p", "", "ends");
+  ends.setAttribute("aria-hidden", "true");
+  add(ends, "span", "real");
+  add(ends, "span", "fake");
+}
+
+function addMaps(parent, maps) {
+  const pictures = add(parent, "div", "", "pictures");
+  maps.forEach((picture) => addPicture(pictures, picture));
+  const hint = "A map shows what the score depends on, not that the reason is a good one.";
+  add(parent, "p", hint, "hint");
+}
+
+function addMapsButton(parent, face) {
+  const button = add(parent, "button", `Show what it looked at in face ${face.number}`);
+  button.type = "button";
+  button.addEventListener("click", () =>
+    occupy(`Drawing the maps of face ${face.number} …`, async () => {
+      const response = await ask("maps", shown, { face: face.number });
+      addMaps(parent, (await response.json()).maps);
+      button.remove();
+      parent.focus();
+    }),
+  );
+}
+
+function addFace(face, isAlone) {
+  const section = add(get("faces"), "section", "", `answer face ${face.verdict}`);
+  section.tabIndex = -1;
+  const title = isAlone ? "The verdict" : `Face ${face.number}: ${face.title}`;
+  section.setAttribute("aria-label", title);
+  if (!isAlone) add(section, "h3", title);
+  if (face.score) {
+    add(section, "p", face.score.replace(/[<=>]/, " $& "), "score").dataset.value =
+      face.fake_score;
+    addScale(section, face);
+  }
+  const sentences = add(section, "div", "", "sentences");
+  face.sentences.forEach((text) => add(sentences, "p", text));
+  if (face.maps) addMaps(section, face.maps);
+  else if (face.verdict !== "none") addMapsButton(section, face);
 }
 
 function showResult(answer) {
-  get("result").className = answer.verdict;
-  get("headline").textContent = answer.headline;
+  get("answer").className = `answer ${answer.headline.name}`;
+  get("headline").textContent = answer.headline.title;
   get("name").textContent = answer.name;
   get("size").textContent = ` (${answer.size} pixels)`;
-  get("warning").hidden = !answer.warning;
-  get("warning").textContent = answer.warning ? `Warning: ${answer.warning}` : "";
-  get("face").hidden = !answer.face;
-  get("face").textContent = answer.face || "";
-  get("score").textContent = answer.score.replace(/[<=>]/, " $& ");
-  get("score").dataset.value = answer.fake_score;
-  get("mark").style.left = `${100 * answer.fake_score}%`;
-  get("threshold").style.left = `${100 * Math.min(answer.threshold, 1)}%`;
-  get("sentences").replaceChildren();
-  answer.sentences.forEach((text) => addParagraph(get("sentences"), text));
-  answer.pictures.forEach(addPicture);
+  get("looked").textContent = answer.looked;
+  get("sentence").hidden = !answer.headline.sentence;
+  get("sentence").textContent = answer.headline.sentence || "";
+  if (answer.picture) addPicture(get("picture"), answer.picture);
+  answer.faces.forEach((face) => addFace(face, answer.faces.length === 1));
+  get("bounds").hidden = !answer.faces.some((face) => face.score);
+  answer.origin.forEach((text) => add(get("claims"), "li", text));
+  get("origin").hidden = !answer.origin.length;
+  answer.limits.forEach((text) => add(get("limits"), "p", text));
   get("result").hidden = false;
-  get("maps").hidden = false;
 }
 
-async function ask(file) {
-  const address = `/judge?name=${encodeURIComponent(file.name)}`;
+async function ask(what, file, values = {}) {
+  const query = new URLSearchParams({ name: file.name, ...values });
   let response;
   try {
     // Read first, to tell an unreadable file from a server that is gone.
     const body = await file.arrayBuffer();
-    response = await fetch(address, { method: "POST", body });
+    response = await fetch(`/${what}?${query}`, { method: "POST", body });
   } catch (error) {
     if (error.name === "NotReadableError" || error.name === "NotFoundError") {
-      throw new Error(`${file.name} cannot be read`);
+      throw new Error(`${file.name} cannot be read; it may have changed`);
     }
     throw new Error("No answer. Is serve.py still running?");
   }
   const isJson = (response.headers.get("Content-Type") || "").includes("json");
-  const answer = isJson ? await response.json() : {};
+  const answer = isJson ? await response.clone().json() : {};
   if (answer.error || !response.ok) {
     throw new Error(answer.error || `The file was refused (${response.status})`);
   }
-  return answer;
+  return response;
 }
 
-async function judge(files) {
+async function occupy(text, task) {
+  if (busy) return;
+  busy = true;
+  zone.classList.add("busy");
+  say(text);
+  try {
+    await task();
+    say("");
+  } catch (error) {
+    say(error.message, true);
+  } finally {
+    busy = false;
+    zone.classList.remove("busy");
+  }
+}
+
+function judge(files) {
   if (busy || !files.length) return;
   hideResult();
   const file = files[0];
@@ -102,23 +162,29 @@ async function judge(files) {
     say(`${file.name} is larger than ${form.dataset.mostMegabytes} MB.`, true);
     return;
   }
-  busy = true;
-  zone.classList.add("busy");
-  say(`Judging ${file.name} …`);
-  try {
-    showResult(await ask(file));
-    say("");
-  } catch (error) {
-    say(error.message, true);
-  } finally {
-    busy = false;
-    zone.classList.remove("busy");
+  occupy(`Judging ${file.name} …`, async () => {
+    const response = await ask("judge", file);
+    shown = file;
+    showResult(await response.json());
+  }).finally(() => {
     input.value = ""; // so that the same file can be chosen again
-  }
+  });
+}
+
+function download() {
+  occupy("Writing the case report …", async () => {
+    const response = await ask("report", shown);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await response.blob());
+    link.download = `${shown.name}_case.html`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
 }
 
 form.addEventListener("submit", (event) => event.preventDefault());
 input.addEventListener("change", () => judge([...input.files]));
+get("report").addEventListener("click", download);
 for (const kind of ["dragover", "drop"]) {
   // Outside the zone too, or the browser would leave the page for the picture.
   document.addEventListener(kind, (event) => event.preventDefault());
