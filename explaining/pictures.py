@@ -108,7 +108,7 @@ def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
     scale = scale if faces else min(scale, 1.0)
     picture = picture.resize([max(1, round(scale * side)) for side in picture.size])
     brush = ImageDraw.Draw(picture)
-    outlined = {"font_size": 24, "stroke_width": 2, "stroke_fill": "black"}
+    outlined = {"font_size": 32, "stroke_width": 2, "stroke_fill": "black"}
     for number, face in enumerate(faces, start=1):
         box = [scale * place for place in face.box]
         for color, width in (("black", 5), ("white", 2)):

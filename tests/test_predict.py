@@ -1,6 +1,7 @@
 """Tests of the script that judges images."""
 
 import csv
+import html
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,13 @@ from script_helpers import PROJECT, make_broken_checkpoint, make_checkpoint, run
 
 import predict
 from faces_dataset import list_names
+from files.provenance import VERSION
 from judging import pictures
 from judging.verdicts import COLUMNS
 from loading.face_finding import Face
 from models import SimpleNet
 from numerical_analysis import get_soft_scores_and_true_labels
+from reporting import case
 from utils import load_checkpoint, load_dataset
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
@@ -34,9 +38,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(path, temperature=0.1, threshold_policy=policy)
 
 
+@pytest.fixture(autouse=True)
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without requirements-faces.txt: the tests' pictures show no faces."""
+    monkeypatch.setattr(pictures, "can_find_faces", lambda: False)
+
+
 def read_lines(capsys) -> tuple[list[str], list[str]]:
+    """The lines on stdout and on stderr, but for the notes at the end."""
     captured = capsys.readouterr()
-    return captured.out.splitlines(), captured.err.splitlines()
+    errors = captured.err.splitlines()
+    return captured.out.splitlines(), [e for e in errors if not e.startswith("note: ")]
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -94,6 +106,15 @@ def test_parse_args_refuses_what_does_not_go_together(words, message, capsys):
     assert message in read_lines(capsys)[1][0]
 
 
+def test_main_says_that_nobody_looked_and_what_the_checkpoint_does_not_know(
+    faces_root, checkpoint, capsys
+):
+    predict.main(["-cpp", str(checkpoint), str(faces_root / "test" / "fake")])
+    notes = capsys.readouterr().err.splitlines()
+    assert notes[0].startswith("note: nobody looked whether the pictures show a face")
+    assert notes[1].startswith(f"note: {checkpoint} does not say what its calibration")
+
+
 def test_main_counts_what_it_passes_over(own_faces_root, checkpoint, capsys):
     folder = own_faces_root / "test" / "fake"
     (folder / "clip.mp4").touch()
@@ -134,6 +155,10 @@ def test_main_prints_a_line_an_image_and_writes_the_tables(
         assert verdict == ("fake" if float(row["fake_score"]) >= 0.5 else "real")
         assert row["threshold"] == "0.5"
         assert (row["width"], row["height"], row["error"]) == ("24", "24", "")
+        assert (row["num_faces"], row["format"], row["version"]) == ("", "PNG", VERSION)
+        examined = datetime.fromisoformat(row["examined"])
+        age = datetime.now(timezone.utc) - examined
+        assert timedelta(seconds=-1) < age < timedelta(minutes=2)
     assert lines[-2:] == [f"wrote {table}", f"wrote {values}"]
     as_text = [
         {k: "" if v is None else str(v) for k, v in value.items()}
@@ -198,7 +223,7 @@ def test_main_two_checkpoints_judge_each_image(
     assert [bool(row["error"]) for row in rows] == [False, False, True, True]
 
 
-def test_main_what_is_not_a_face_crop_is_uncertain_everywhere(
+def test_main_what_is_not_a_face_crop_is_inconclusive_everywhere(
     checkpoint, tmp_path, capsys
 ):
     Image.new("RGB", (192, 108)).save(tmp_path / "wide.png")
@@ -208,11 +233,11 @@ def test_main_what_is_not_a_face_crop_is_uncertain_everywhere(
 
     lines, _ = read_lines(capsys)
     (row,) = read_csv(table)
-    assert re.match(r"(real|fake)\?  P\(fake\)", lines[0])
-    assert "(not a face crop: 192 x 108; crop the face" in lines[0]
-    assert "0 fake, 0 real, 1 uncertain (see the warnings)" in lines[1]
-    assert row["verdict"] in ("real?", "fake?")
-    assert row["warning"] == "not a face crop: 192 x 108"
+    assert lines[0].startswith(f"inconclusive  {tmp_path / 'wide.png'}  (not a face")
+    assert "crop: 192 x 108; crop the face, or: pip install" in lines[0]
+    assert lines[1].startswith("0 fake, 0 real, 1 inconclusive by SimpleNet")
+    assert (row["verdict"], row["llr"]) == ("inconclusive", "")
+    assert row["reason"] == "not a face crop: 192 x 108"
 
 
 def test_main_explain_draws_each_image_and_checkpoint_under_its_own_name(
@@ -271,7 +296,7 @@ def test_main_scores_that_are_not_finite_name_their_image(faces_root, tmp_path, 
     ]
 
 
-@pytest.mark.parametrize("flag", ["--csv", "--json"])
+@pytest.mark.parametrize("flag", ["--csv", "--json", "--report"])
 @pytest.mark.parametrize("name", ["net.pt", "face.png"])
 def test_main_tables_never_replace_an_input(name, flag, tmp_path, capsys):
     checkpoint = make_checkpoint(tmp_path / "net.pt")
@@ -311,6 +336,8 @@ def test_main_with_only_unreadable_paths_names_each_on_a_line(
         (["--csv", "/dev/null"], "cannot write /dev/null: it is not a regular file"),
         (["--json", "."], r"cannot write \.: it is a folder"),
         (["--csv", "t", "--json", "./t"], "two outputs are to be written to t"),
+        (["--report", "t", "--json", "./t"], "two outputs are to be written to t"),
+        (["--report", "."], r"cannot write \.: it is a folder"),
         (["--explain", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--device", "abacus"], "no device is called 'abacus'"),
     ],
@@ -349,6 +376,7 @@ def test_script_ctrl_c_leaves_nothing_half_written(faces_root, tmp_path):
     )
     table = tmp_path / "out" / "a.csv"
     words = ["predict.py", "-cpp", checkpoint, "-", "--csv", table, "-b", "1"]
+    words.append("--no-find-faces")
     path = faces_root / "test" / "real" / "00.png"
     with subprocess.Popen(
         [sys.executable, *map(str, words)],
@@ -388,44 +416,90 @@ def two_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = Face((18, 18, 82, 82), 0.9, ()), Face((118, 18, 158, 58), 0.8, ())
 
     def find(picture: Image.Image) -> list[Face]:
-        return [left, right] if picture.width == 200 else []
+        return [right, left] if picture.width == 200 else []
 
-    monkeypatch.setattr(predict, "FaceFinder", lambda: None)
+    monkeypatch.setattr(pictures, "can_find_faces", lambda: True)
     monkeypatch.setattr(pictures, "find_faces", find)
 
 
-def test_main_find_faces_judges_each_face_of_a_picture(
-    two_faces, checkpoint, tmp_path, capsys
-):
-    picture = Image.new("RGB", (200, 100), (230, 20, 20))  # reddish is real
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    """A picture, 200 x 100: its left half is reddish, its right one bluish."""
+    picture = Image.new("RGB", (200, 100), (230, 20, 20))
     picture.paste((20, 20, 230), (100, 0, 200, 100))
-    path, alone = tmp_path / "both.png", tmp_path / "blue.png"
-    picture.save(path)
-    Image.new("RGB", (256, 256), (20, 20, 230)).save(alone)
-    table = tmp_path / "verdicts.csv"
-    flags = ["-cpp", str(checkpoint), "--find-faces", "--csv", str(table)]
-    figures = tmp_path / "figures"
+    picture.save(tmp_path / "both.png")
+    return tmp_path / "both.png"
 
-    flags += ["--explain", str(figures)]
-    assert predict.main([*flags, str(path), str(alone)]) == 1
+
+def test_main_judges_each_face_of_a_picture_from_the_left(
+    two_faces, both, checkpoint, tmp_path, capsys
+):
+    alone, table = tmp_path / "blue.png", tmp_path / "verdicts.csv"
+    Image.new("RGB", (256, 256), (20, 20, 230)).save(alone)
+    figures = tmp_path / "figures"
+    flags = ["-cpp", str(checkpoint), "--csv", str(table), "--explain", str(figures)]
+
+    assert predict.main([*flags, str(both), str(alone)]) == 0
 
     lines, errors = read_lines(capsys)
-    assert errors == [f"no face was found in {alone}"]
-    assert "face at 18,18 to 82,82" in lines[0]
+    assert errors == []
+    assert "face 1 at 18,18 to 82,82" in lines[0]
+    assert lines[1].startswith("inconclusive  ")
+    small = "small face: 40 pixels high"  # and no word of a package to install
+    assert lines[1].endswith(f"face 2 at 118,18 to 158,58  ({small})")
+    several = f"{both}: inconclusive: 2 faces, 1 of them with a verdict, 0 called fake"
+    assert lines[2] == several
+    assert lines[5].endswith("blue.png  (no face was found in it)")
     first, second, none = read_csv(table)
-    assert (first["face_left"], second["face_left"], none["face_left"]) == (
-        *("18", "118"),
-        "",
-    )
-    assert (first["warning"], first["width"]) == ("", "200")
-    assert second["warning"] == "small face: 40 pixels high"
-    warning = "(small face: 40 pixels high)"  # and no word of --find-faces
-    assert [line.endswith(warning) for line in lines].count(True) == 1
+    assert [r["face"] for r in (first, second, none)] == ["1", "2", ""]
+    assert [r["num_faces"] for r in (first, second, none)] == ["2", "2", "0"]
+    assert [r["face_left"] for r in (first, second, none)] == ["18", "118", ""]
+    assert (first["reason"], second["reason"]) == ("", small)
+    assert none["reason"] == "no face was found in it"
     assert first["sha256"] == second["sha256"] != none["sha256"]
-    assert len(list(figures.iterdir())) == 2
-    predict.main(["-cpp", str(checkpoint), str(alone), "--csv", str(table)])
-    (whole,) = read_csv(table)
-    assert second["fake_score"] == whole["fake_score"] != first["fake_score"]
+    assert len(list(figures.iterdir())) == 3
+    assert second["fake_score"] == none["fake_score"] != first["fake_score"]
+
+
+def test_main_report_holds_what_was_judged_and_what_was_not(
+    two_faces, both, checkpoint, tmp_path, capsys
+):
+    other = make_checkpoint(tmp_path / "other.pt")
+    report, table = tmp_path / "new" / "case.html", tmp_path / "a.csv"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.png").write_bytes(b"text")
+    paths = [both, tmp_path / "broken.png", tmp_path / "none.png", tmp_path / "empty"]
+    words = ["-cpp", checkpoint, other, *paths, "--report", report, "--csv", table]
+
+    assert predict.main(list(map(str, words))) == 1
+
+    page = html.unescape(report.read_text())
+    lines, errors = read_lines(capsys)
+    assert lines[-1] == f"wrote {report}"
+    assert "Case report: 3 pictures" in page
+    assert [error for error in errors if error not in page] == []
+    for row in read_csv(table):
+        for name in ("sha256", "reason", "examined", "checkpoint_sha256", "version"):
+            assert row[name] in page
+    assert page.count("data:image/jpeg;base64,") == 1 + 2 * 2 * 3
+    assert f"--report {report}" in page
+
+
+def test_main_report_of_too_many_pictures_says_so_before_judging(
+    checkpoint, faces_root, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(case, "MOST_PICTURES", 2)
+    paths = sorted((faces_root / "test" / "fake").iterdir())
+    words = ["-cpp", str(checkpoint), "--report", str(tmp_path / "case.html")]
+    with pytest.raises(ValueError, match="at most 2 pictures, and there are 3"):
+        predict.main([*words, str(paths[0].parent)])
+    assert read_lines(capsys) == ([], [])
+
+    content = "\n".join(map(str, paths)).encode()  # their number is not known
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(ValueError, match="at most 2 pictures"):
+        predict.main([*words, "-"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_main_find_faces_without_its_package_is_one_line(checkpoint, monkeypatch):

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,13 @@ import torch
 from PIL import Image
 
 from judging import pictures
-from judging.pictures import Picture, View, collate_pictures, load_pictures
+from judging.pictures import (
+    Picture,
+    Reading,
+    View,
+    collate_pictures,
+    load_pictures,
+)
 from judging.pictures import read_picture as read_views
 from loading import (
     PUBLISHED,
@@ -27,12 +34,13 @@ from loading.face_finding import Face
 
 VIEW = View(256, False, 1.35)
 SMALL = View(64, True, 1.35)
+WHOLE = Reading(faces=False)  # nobody looks for faces
 
 
-def read_picture(file: ImageFile | Path, **options):
-    """What `read_picture` says of one view."""
+def read_picture(file: ImageFile | Path, reading: Reading = WHOLE):
+    """What `read_picture` says of one view of a whole picture."""
     file = file if isinstance(file, ImageFile) else ImageFile(file)
-    picture, samples = read_views(file, [VIEW], **options)
+    ((picture, samples),) = read_views(file, [VIEW], reading)
     return picture, None if samples is None else samples[VIEW]
 
 
@@ -42,15 +50,22 @@ TURNED = ((40, 40), (20, 40), (30, 30), (38, 20), (22, 20))
 
 
 @pytest.mark.parametrize("from_memory", [False, True])
-def test_read_picture_gives_what_a_dataset_would_and_the_hash(from_memory, faces_root):
+def test_read_picture_gives_what_a_dataset_would_and_the_origin(
+    from_memory, faces_root
+):
     path = faces_root / "test" / "real" / "00.png"
     data = path.read_bytes()
     file = ImageFile("a.png", data) if from_memory else ImageFile(path)
 
-    picture, samples = read_views(file, [VIEW, SMALL], hashed=True)
+    reading = Reading(faces=False, with_origin=True)
+    ((picture, samples),) = read_views(file, [VIEW, SMALL], reading)
 
-    sha256 = None if from_memory else hashlib.sha256(data).hexdigest()
-    assert picture == Picture(file.name, 24, 24, sha256)
+    plain = picture._replace(origin=None, examined=None)
+    assert plain == Picture(file.name, 24, 24)
+    assert picture.origin.sha256 == hashlib.sha256(data).hexdigest()
+    assert read_picture(file)[0].origin is None
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(picture.examined)
+    assert timedelta(seconds=-1) < age < timedelta(minutes=1)
     image = read_image(path)
     assert torch.equal(samples[VIEW], ResizeToTensor()(image))
     small = Preprocessing(PUBLISHED.mean, PUBLISHED.std, 64, full_decoding=True)
@@ -61,7 +76,7 @@ def test_read_picture_one_view_does_not_change_what_another_sees(tmp_path):
     Image.effect_noise((1200, 1100), 60).convert("RGB").save(tmp_path / "a.jpg")
     file = ImageFile(tmp_path / "a.jpg")
     whole = View(256, True, 1.35)
-    together = read_views(file, [VIEW, whole])[1]
+    ((_, together),) = read_views(file, [VIEW, whole], WHOLE)
     assert torch.equal(together[VIEW], read_picture(file)[1])
     assert not torch.equal(together[VIEW], together[whole])
 
@@ -76,12 +91,12 @@ def test_read_picture_unreadable_has_the_reason(data, reason, from_memory, tmp_p
     path.write_bytes(data)
     file = ImageFile(path, data) if from_memory else ImageFile(path)
 
-    picture, sample = read_picture(file, hashed=True)
+    picture, sample = read_picture(file, Reading(with_origin=True))
 
     assert sample is None
     assert picture.error.startswith(f"cannot read the image {path}: {reason}")
     assert picture.error.endswith("replace or remove it") != from_memory
-    assert picture.sha256 == hashlib.sha256(data).hexdigest()
+    assert picture.origin.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_read_picture_size_is_upright_and_before_scaling(tmp_path):
@@ -102,31 +117,39 @@ def test_read_picture_size_is_upright_and_before_scaling(tmp_path):
     ],
 )
 def test_read_picture_says_what_to_do(path, advice):
-    picture, _ = read_picture(Path(path), hashed=True)
+    picture, _ = read_picture(Path(path), Reading(with_origin=True))
+    assert picture.origin is None
     assert picture.error.startswith(advice)
 
 
 @pytest.mark.parametrize(
     ("face", "beyond", "expected"),
     [
-        (Face((0, 0, 50, 64), 0.9, UPRIGHT), 0.1, None),
-        (Face((0, 0, 70, 63), 0.9, UPRIGHT), 0, "small face: 63 pixels high"),
+        (Face((0, 0, 50, 64), 0.9, UPRIGHT), 0.1, []),
+        (Face((0, 0, 70, 63), 0.9, UPRIGHT), 0, ["small face: 63 pixels high"]),
         (
             Face((0, 0, 50, 64), 0.9, UPRIGHT),
             0.11,
-            "cut face: 11% of its crop",
+            ["cut face: 11% of its crop is beyond the edge"],
         ),
-        (Face((0, 0, 9, 9), 0.9, TURNED), 0, "9 pixels high; tilted face: by 180 deg"),
-        (Face((0, 0, 99, 99), 0.9, LYING), 0, "tilted face: by 90 degrees"),
+        (
+            Face((0, 0, 9, 9), 0.9, TURNED),
+            0,
+            ["small face: 9 pixels high", "tilted face: by 180 degrees"],
+        ),
+        (Face((0, 0, 99, 99), 0.9, LYING), 0, ["tilted face: by 90 degrees"]),
+        (Face((0, 0, 99, 99), 0.9, LYING, 3), 0, []),  # turned upright
     ],
 )
-def test_warning_of_a_face_that_cannot_be_judged(face, beyond, expected):
-    warning = Picture("a.png", 900, 300, face=face, beyond=beyond).warning
-    assert warning == expected or expected in warning
+def test_reasons_of_a_face_that_cannot_be_judged(face, beyond, expected):
+    picture = Picture("a.png", 900, 300, face=face, beyond=beyond)
+    assert list(picture.reasons) == expected
+    higher = picture._replace(least_height=100).reasons
+    assert f"small face: {face.height} pixels high" in higher
 
 
 @pytest.mark.parametrize(
-    ("size", "is_warned"),
+    ("size", "is_refused"),
     [
         ((256, 256), False),
         ((178, 218), False),  # CelebA
@@ -137,9 +160,56 @@ def test_warning_of_a_face_that_cannot_be_judged(face, beyond, expected):
         ((None, None), False),
     ],
 )
-def test_warning_of_what_is_plainly_not_a_face_crop(size, is_warned):
-    warning = Picture("a.png", *size).warning
-    assert warning == (f"not a face crop: {size[0]} x {size[1]}" if is_warned else None)
+def test_reasons_of_what_is_plainly_not_a_face_crop(size, is_refused):
+    picture = Picture("a.png", *size)
+    reason = f"not a face crop: {size[0]} x {size[1]}"
+    assert picture.reasons == ((reason,) if is_refused else ())
+    assert picture._replace(num_faces=1).reasons == picture.reasons
+    looked = picture._replace(num_faces=0).reasons
+    assert looked == (("no face was found in it",) if size[0] else ())
+
+
+def test_read_picture_numbers_its_faces_from_the_left(tmp_path, monkeypatch):
+    faces = [Face((left, 0, left + 9, 9), 0.9, ()) for left in (40, 80, 10)]
+    image = Image.new("RGB", (100, 40))
+    for place, color in ((10, "red"), (40, "lime"), (80, "blue")):
+        image.paste(color, (place - 5, 0, place + 15, 40))
+    image.save(tmp_path / "a.png")
+    monkeypatch.setattr(pictures, "find_faces", lambda image: list(faces))
+
+    read = read_views(ImageFile(tmp_path / "a.png"), [VIEW], Reading(faces=True))
+
+    known = [(p.number, p.num_faces, p.face.box[0], p.width) for p, _ in read]
+    assert known == [(1, 3, 10, 100), (2, 3, 40, 100), (3, 3, 80, 100)]
+    middles = [samples[VIEW][:, 128, 128].tolist() for _, samples in read]
+    assert [middle.index(max(middle)) for middle in middles] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("side", "looks", "is_cut"),
+    [(100, True, False), (100, False, False), (50, True, True), (200, True, True)],
+)
+def test_read_picture_leaves_a_crop_to_a_face_as_it_is(
+    side, looks, is_cut, tmp_path, monkeypatch
+):
+    """The face's crop has 101 pixels a side, in the middle of 100, or of others."""
+    start = side / 2 - 37.5
+    face = Face((start, start - 6, start + 75, start + 69), 0.9, ())
+    Image.new("RGB", (side, side)).save(tmp_path / "a.png")
+    monkeypatch.setattr(pictures, "find_faces", lambda image: [face])
+
+    reading = Reading(faces=looks)
+    ((picture, _),) = read_views(ImageFile(tmp_path / "a.png"), [VIEW], reading)
+
+    assert picture.num_faces == (1 if looks else None)
+    assert (picture.face, picture.number) == ((face, 1) if is_cut else (None, None))
+
+
+@pytest.mark.parametrize("is_installed", [False, True])
+def test_reading_looks_for_faces_where_it_can_or_is_told(is_installed, monkeypatch):
+    monkeypatch.setattr(pictures, "can_find_faces", lambda: is_installed)
+    assert Reading().looks == is_installed
+    assert [Reading(faces=told).looks for told in (False, True)] == [False, True]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -149,7 +219,8 @@ def test_load_pictures_gives_batches_in_order_without_the_unreadable(
     paths = sorted(own_faces_root.rglob("*.png"))[:7]
     paths[3].write_bytes(b"text")
 
-    batches = list(load_pictures(paths, [VIEW], batch_size=3, workers=workers))
+    options = {"batch_size": 3, "workers": workers, "reading": WHOLE}
+    batches = list(load_pictures(paths, [VIEW], **options))
 
     assert [p.name for read, _ in batches for p in read] == list(map(str, paths))
     assert [len(samples[VIEW]) for _, samples in batches] == [3, 2, 1]
@@ -160,7 +231,7 @@ def test_load_pictures_gives_batches_in_order_without_the_unreadable(
 
 
 def test_collate_pictures_of_nothing_but_unreadable_ones_gives_no_sample():
-    read = [read_views(ImageFile(f"{name}.png"), [VIEW]) for name in "ab"]
+    read = [one for n in "ab" for one in read_views(ImageFile(f"{n}.png"), [VIEW])]
     pictures_read, samples = collate_pictures(read)
     assert len(pictures_read) == 2
     assert samples == {}
@@ -180,24 +251,25 @@ def test_load_pictures_too_little_memory_is_a_failure_of_pictures(
         return exhaust() if next(failing) else resize(self, image)
 
     monkeypatch.setattr(ResizeToTensor, "resize", resize_most)
-    ((read, samples),) = load_pictures(paths, [VIEW])
+    ((read, samples),) = load_pictures(paths, [VIEW], reading=WHOLE)
     reason = f"cannot read the image {paths[1]}: there is not enough memory for it"
     assert [picture.error for picture in read] == [None, reason, None, None]
     assert len(samples[VIEW]) == 3
 
     monkeypatch.undo()
     monkeypatch.setattr(pictures.np, "stack", exhaust)
-    first, second = load_pictures(paths, [VIEW], batch_size=2)
+    first, second = load_pictures(paths, [VIEW], batch_size=2, reading=WHOLE)
     for path, picture in zip(paths, first[0] + second[0], strict=True):
         assert str(path) in picture.error
         assert "not enough memory" in picture.error
 
 
 def test_load_pictures_of_many_faces_gives_no_larger_batches(faces_root, monkeypatch):
-    faces = [Face((0, 0, 9 + n, 9), 0.9, ()) for n in range(5)]
-    monkeypatch.setattr(pictures, "find_faces", lambda image: faces)
+    faces = [Face((n, 0, 9 + n, 9), 0.9, ()) for n in range(5)]
+    monkeypatch.setattr(pictures, "find_faces", lambda image: list(faces))
     paths = sorted(faces_root.rglob("*.png"))[:3]
-    batches = list(load_pictures(paths, [VIEW], batch_size=2, with_faces=True))
+    reading = Reading(faces=True)
+    batches = list(load_pictures(paths, [VIEW], batch_size=2, reading=reading))
     assert [len(samples[VIEW]) for _, samples in batches] == [2, 2, 2, 2, 2, 2, 2, 1]
     read = [(p.name, p.face) for known, _ in batches for p in known]
     assert read == [(str(path), face) for path in paths for face in faces]
@@ -205,7 +277,7 @@ def test_load_pictures_of_many_faces_gives_no_larger_batches(faces_root, monkeyp
 
 def test_load_pictures_reads_while_the_paths_still_come(faces_root):
     paths = itertools.cycle(sorted(faces_root.rglob("*.png")))  # without an end
-    read, samples = next(load_pictures(paths, [VIEW], batch_size=4))
+    read, samples = next(load_pictures(paths, [VIEW], batch_size=4, reading=WHOLE))
     assert len(read) == len(samples[VIEW]) == 4
 
 
@@ -224,7 +296,8 @@ def test_load_pictures_reads_side_by_side(workers, faces_root, monkeypatch):
     monkeypatch.setattr(pictures, "read_image_and_size", note_reader)
     paths = sorted(faces_root.rglob("*.png"))[:8]
     batch_size = 4 if workers else 8
-    batches = load_pictures(paths, [VIEW], batch_size=batch_size, workers=workers)
+    options = {"batch_size": batch_size, "workers": workers, "reading": WHOLE}
+    batches = load_pictures(paths, [VIEW], **options)
 
     assert [p.name for read, _ in batches for p in read] == list(map(str, paths))
     assert len({process for process, _ in list(readers)}) == (workers or 1)

@@ -11,8 +11,10 @@ from script_helpers import make_broken_checkpoint, make_checkpoint
 from files.provenance import describe_file
 from hardware import Compute, Precision, choose_precision
 from judging.detector import Detector
-from judging.pictures import Picture, View, load_pictures
-from judging.verdicts import COLUMNS, Verdict, judge_batches
+from judging.guard import Comparison
+from judging.pictures import Picture, Reading, View, load_pictures
+from judging.stability import VERSIONS
+from judging.verdicts import COLUMNS, Verdict, group_faces, judge_batches
 from loading import BatchLoader
 from metrics import compute_fake_scores
 from models import SteadyLinear
@@ -37,10 +39,13 @@ def detector(checkpoint) -> Detector:
 
 
 def judge(paths, *detectors, precision=FP32, **options) -> list[list[Verdict]]:
-    """Each picture's verdicts."""
+    """Each picture's verdicts; no face is looked for, no version tried."""
     views = [View.of(detector) for detector in detectors]
-    batches = load_pictures(paths, views, **options)
-    return [verdicts for _, verdicts in judge_batches(batches, detectors, precision)]
+    reading = options.pop("reading", Reading(faces=False))
+    stability = options.pop("stability", False)
+    batches = load_pictures(paths, views, reading=reading, **options)
+    judged = judge_batches(batches, detectors, precision, stability=stability)
+    return [verdicts for _, verdicts in judged]
 
 
 def list_scores(judged: list[list[Verdict]], number: int = 0) -> list[float | None]:
@@ -129,10 +134,107 @@ def test_verdict_calls_fake_at_or_above_the_threshold(offset, faces_root, detect
     assert (verdict.name, verdict.fake_score) == (expected, score)
 
 
-def test_verdict_on_what_is_not_a_face_crop_has_a_question_mark(detector):
-    verdict = Verdict(Picture("a.png", 1920, 1080), detector, 0.99, 3.0)
-    assert verdict.name == "fake?"
-    assert replace(verdict, fake_score=0.01).name == "real?"
+@pytest.mark.parametrize(
+    ("size", "doubts", "fake_score", "name", "reason"),
+    [
+        ((9, 9), (), 0.99, "fake", None),
+        ((9, 9), (), 0.01, "real", None),
+        ((9, 9), (), 0.3, "inconclusive", "its score lies between those called real"),
+        ((1920, 1080), (), 0.99, "inconclusive", "not a face crop: 1920 x 1080"),
+        ((9, 9), ("it is odd",), 0.01, "inconclusive", "it is odd"),
+    ],
+)
+def test_verdict_is_real_fake_or_inconclusive_and_says_why(
+    size, doubts, fake_score, name, reason, detector
+):
+    detector = replace(detector, record=replace(detector.record, real_below=0.2))
+    picture = Picture("a.png", *size)
+    verdict = Verdict(picture, detector, fake_score, 0.0, doubts=doubts)
+    assert verdict.name == name
+    assert len(verdict.reasons) == (reason is not None)
+    assert reason is None or verdict.reasons[0].startswith(reason)
+    assert verdict.is_withheld == bool(reason and "lies between" not in reason)
+
+
+@pytest.mark.parametrize(
+    ("condition", "excess", "least_side", "reason", "has_ratio"),
+    [
+        ("none", 1.0, 24, None, True),
+        ("jpeg=70", 1.0, 24, None, False),  # its bounds are its own, but no ratio is
+        (
+            "face=64",
+            1.0,
+            24,
+            "of images with a crop of only 64 pixels, w",
+            False,
+        ),
+        ("none", 1.1, 24, "unlike the calibration images: it has more ", False),
+        ("none", 1.0, 26, "it has 24 pixels a side, and what it was calibrated", False),
+    ],
+)
+def test_judge_batches_heeds_what_the_calibration_images_were_like(
+    condition, excess, least_side, reason, has_ratio, faces_root, detector
+):
+    class Likeness:
+        conditions = ("none", "jpeg=70", "face=64")
+
+        def compare(self, numbers):
+            assert {"detail", "colour", "features"} == set(numbers)
+            nearest = self.conditions.index(condition)
+            return [{"detail": Comparison(excess, nearest, 0, True)}] * 2
+
+    zones = {"jpeg=70": [0.0, 0.0]}
+    known = {"zones": zones, "kept_conditions": ["none"]}
+    detector = replace(detector, record=replace(detector.record, **known))
+    detector.__dict__["guard"] = guard = Likeness()
+    guard.least_side = least_side
+    paths = sorted((faces_root / "test" / "real").iterdir())
+
+    judged = [verdict for (verdict,) in judge(paths, detector)]
+
+    for verdict in judged:
+        assert verdict.condition == condition
+        assert len(verdict.doubts) == (reason is not None)
+        assert reason is None or verdict.doubts[0].startswith(reason)
+        assert (verdict.name == "inconclusive") == (reason is not None)
+        assert (verdict.llr is not None) == has_ratio
+        if condition == "jpeg=70":
+            assert (verdict.name, verdict.zone) == ("fake", (0.0, 0.0))
+
+
+@pytest.mark.parametrize("stable", [None, ["mirrored", "JPEG 70"], []])
+def test_judge_batches_verdict_that_a_harmless_change_flips_is_inconclusive(
+    stable, faces_root, detector
+):
+    paths = sorted((faces_root / "test").rglob("*.png"))
+    scores = list_scores(judge(paths, detector))
+
+    def judge_at(threshold):
+        entries = {"threshold": threshold, "stable_versions": stable}
+        changed = replace(detector, record=replace(detector.record, **entries))
+        verdicts = [v for (v,) in judge(paths, changed, stability=True)]
+        assert [v.fake_score for v in verdicts] == scores
+        return verdicts
+
+    (edge, *_), everything = judge_at(scores[0]), judge_at(0.0)
+
+    assert {verdict.name for verdict in everything} == {"fake"}
+    if stable == []:
+        assert (edge.name, edge.lowest, edge.highest) == ("fake", None, None)
+        return
+    assert edge.lowest < scores[0] <= edge.highest
+    assert (edge.name, edge.llr) == ("inconclusive", None)
+    (doubt,) = edge.doubts
+    assert doubt.startswith("the verdict is another one for a version: ")
+    named = set(doubt.partition(": ")[2].split(", "))
+    assert named <= set(VERSIONS if stable is None else stable)
+
+
+def test_group_faces_puts_the_verdicts_on_a_picture_together():
+    numbers = [(None, None), (1, 2), (2, 2), (None, 1), (1, 1), (None, 0)]
+    told = [Picture("a", number=n, num_faces=of) for n, of in numbers]
+    judged = [(picture, [number]) for number, picture in enumerate(told)]
+    assert list(group_faces(judged)) == [[[0]], [[1], [2]], [[3]], [[4]], [[5]]]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -161,7 +263,8 @@ def test_judge_batches_score_that_is_not_finite_is_an_error(tmp_path, faces_root
 def test_to_row_holds_every_column_as_plain_values(faces_root, detector, tmp_path):
     good, bad = faces_root / "test" / "real" / "00.png", tmp_path / "none.png"
 
-    rows = [v.to_row() for (v,) in judge([good, bad], detector, hashed=True)]
+    reading = Reading(faces=False, with_origin=True)
+    rows = [v.to_row() for (v,) in judge([good, bad], detector, reading=reading)]
 
     assert [tuple(row) for row in rows] == [COLUMNS, COLUMNS]
     assert rows[0]["sha256"] == describe_file(good)["sha256"]

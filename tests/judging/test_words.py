@@ -10,8 +10,22 @@ from script_helpers import make_checkpoint
 from judging.detector import Detector
 from judging.pictures import Picture
 from judging.verdicts import Verdict
-from judging.words import explain_verdict, format_verdict, summarise
+from judging.words import (
+    describe_faces,
+    describe_knowledge,
+    describe_lack,
+    describe_qualification,
+    explain_verdict,
+    format_verdict,
+    summarise,
+)
+from loading.face_finding import Face
 from utils import load_checkpoint
+
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+
+LYING = ((20, 20), (20, 40), (30, 30), (40, 22), (40, 38))
+TILTED = Face((1.0, 2.0, 90.0, 91.0), 0.9, LYING)
 
 
 @pytest.fixture
@@ -36,15 +50,54 @@ def test_format_verdict_rounds_no_score_to_certainty(fake_score, expected, detec
     assert format_verdict(verdict) == f"{expected}  a.png"
 
 
-def test_format_verdict_of_what_is_not_a_face_crop_is_uncertain_and_warns(detector):
-    verdict = Verdict(Picture("a.png", 1920, 1080), detector, 0.1, 0.0)
-
+@pytest.mark.parametrize(
+    ("picture", "doubts", "expected"),
+    [
+        (
+            Picture("a.png", 1920, 1080),
+            (),
+            "a.png  by {}  (not a face crop: 1920 x 1080; crop the face, or: pip "
+            "install -r requirements-faces.txt)",
+        ),
+        (
+            Picture("a.png", 9, 9, num_faces=0),
+            ("it is odd",),
+            "a.png  by {}  (no face was found in it; it is odd)",
+        ),
+        (
+            Picture("a.png", 9, 9, num_faces=2, number=2, face=TILTED),
+            (),
+            "a.png  face 2 at 1,2 to 90,91  by {}  (tilted face: by 90 degrees)",
+        ),
+        (
+            Picture("a.png", 9, 9, num_faces=1, number=1, face=TILTED),
+            (),
+            "a.png  face at 1,2 to 90,91  by {}  (tilted face: by 90 degrees)",
+        ),
+    ],
+)
+def test_format_verdict_of_what_is_inconclusive_says_why_and_no_score(
+    picture, doubts, expected, detector
+):
+    verdict = Verdict(picture, detector, 0.1, 0.0, doubts=doubts)
     line = format_verdict(verdict, with_detector=True)
+    assert line == f"inconclusive  {expected.format(detector.path)}"
 
-    assert line == (
-        f"real?  P(fake)=0.100  a.png  by {detector.path}  "
-        "(not a face crop: 1920 x 1080; crop the face, or --find-faces)"
-    )
+
+@pytest.mark.parametrize(
+    ("num_faces", "face", "expected"),
+    [
+        (None, None, "Nobody looked whether it shows a face, or several."),
+        (0, None, "No face was found in it."),
+        (1, TILTED, "One face was found."),
+        (1, None, "One face was found; the picture is a crop to it, and all of it was"),
+        (3, TILTED, "3 faces were found; they are numbered from left to right."),
+        (3, None, "3 faces were found; the picture is a crop to the largest, and all"),
+    ],
+)
+def test_describe_faces_says_whether_somebody_looked(num_faces, face, expected):
+    picture = Picture("a.png", 9, 9, num_faces=num_faces, face=face)
+    assert describe_faces(picture).startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -70,40 +123,82 @@ def test_summarise_says_the_threshold_and_where_it_comes_from(
     )
 
 
-def test_summarise_counts_what_is_uncertain_and_names_the_checkpoint(detector):
-    names = Counter({"fake": 2, "fake?": 1, "real?": 3})
+def test_summarise_counts_what_is_inconclusive_and_names_the_checkpoint(detector):
+    detector = replace(detector, record=replace(detector.record, real_below=0.25))
 
+    names = Counter({"fake": 2, "inconclusive": 4})
     summary = summarise(names, detector, with_detector=True)
 
-    assert summary.startswith(
-        "2 fake, 0 real, 4 uncertain (see the warnings) by SimpleNet"
-    )
+    assert summary.startswith("2 fake, 0 real, 4 inconclusive by SimpleNet (")
     assert f"SimpleNet ({detector.path}); " in summary
+    assert "P(fake) = 0.5, real below 0.25 (" in summary
 
 
-def test_explain_verdict_counts_the_fakes_among_images_like_it(detector):
+@pytest.fixture
+def calibrated(detector) -> Detector:
     rows = [[0.0, 0.4, 1, 1000], [0.6, 1.0, 19, 20]]
     line = {"llr_slope": 1.0, "llr_intercept": 0.0, "llr_upper": math.log(50)}
-    record = replace(detector.record, reliability=rows, **line)
-    detector = replace(detector, record=record)
-    verdict = Verdict(Picture("a.png", 9, 9), detector, 0.99, math.log(50))
+    errors = {"none": [900, 0, 120, 3], "jpeg=70": [900, 9, 120, 6]}
+    entries = {"reliability": rows, "reliability_split": "test", "errors": errors}
+    record = replace(detector.record, **entries, **line, dataset="some faces")
+    return replace(detector, record=record)
 
-    sentences = explain_verdict(verdict)
 
-    assert sentences[:3] == [
-        "Of the 20 validation images with the scores most like this (P(fake) from "
-        "0.600 to >0.999), 19 were fake.",
-        "20 of all 1,020 validation images were fake. Where fakes are rarer than that, "
-        "more of the pictures that are called fake are real.",
+def test_explain_verdict_says_frequencies_with_intervals_and_of_which_images(
+    calibrated,
+):
+    verdict = Verdict(
+        Picture("a.png", 9, 9), calibrated, 0.99, math.log(50), condition="jpeg=70"
+    )
+    verdict = replace(verdict, llr=math.log(50))
+
+    assert explain_verdict(verdict) == [
+        "Of the test images, which chose nothing, those with the scores most like this "
+        "(P(fake) from 0.600 to >0.999) were fake in 19 of 20 (95 % interval 75 to 100 "
+        "%).",
+        "20 of all 1,020 test images were fake. Where fakes are rarer than that, more "
+        "of the pictures that are called fake are real.",
         "The likelihood ratio is 50 to 1, fake over real: moderate support for 'fake' "
         "(at its bound: 1,020 validation images support no larger one).",
+        "Of validation images compressed as JPEG of quality 70, which also chose the "
+        "bounds of the verdicts, 9 of 900 (95 % interval 0 to 2 %) of the real ones "
+        "were called fake, and 6 of 120 (95 % interval 2 to 11 %) of the fakes real.",
     ]
-    assert sentences[3].endswith("A verdict is evidence to weigh, not proof.")
 
 
-def test_explain_verdict_of_what_is_not_a_face_crop_says_nothing_about_its_score(
-    detector,
+def test_explain_verdict_without_ratio_or_rows_says_that_there_are_none(detector):
+    verdict = Verdict(Picture("a.png", 9, 9), detector, 0.99, 3.0)
+    first, second = explain_verdict(verdict)
+    assert first.startswith("How many images with such a score were fake is not known")
+    assert second.startswith("There is no likelihood ratio: ")
+
+
+@pytest.mark.parametrize(
+    ("size", "doubts", "expected"),
+    [
+        ((1920, 1080), (), ["Not a face crop: 1920 x 1080.", "Crop the picture, and"]),
+        ((9, 9), ("it is odd",), ["It is odd.", "so it gets no verdict and no ratio."]),
+    ],
+)
+def test_explain_verdict_of_what_is_unlike_all_says_nothing_about_its_score(
+    size, doubts, expected, calibrated
 ):
-    verdict = Verdict(Picture("a.png", 1920, 1080), detector, 0.99, 3.0)
-    (sentence,) = explain_verdict(verdict)
-    assert "Crop the picture" in sentence
+    verdict = Verdict(Picture("a.png", *size), calibrated, 0.99, 3.0, doubts=doubts)
+    sentences = explain_verdict(verdict)
+    assert len(sentences) == 2
+    assert sentences[0] == expected[0]
+    assert expected[1] in sentences[1]
+
+
+def test_detector_says_what_it_knows_how_it_was_qualified_and_what_it_lacks(calibrated):
+    lines = describe_qualification(replace(calibrated.record, stable_versions=["a"]))
+    assert lines == [
+        "on validation, images as they are: 0 of 900 real ones called fake, 3 of 120 "
+        "fakes called real",
+        "images compressed as JPEG of quality 70: 9 of 900 real ones called fake, 6 of "
+        "120 fakes called real",
+        "too few can be told: none, jpeg=70; inconclusive",
+        "versions that must not change a verdict: a",
+    ]
+    assert "calibrate.py adds it" in describe_lack(calibrated)
+    assert "fakes like those of some faces." in describe_knowledge(calibrated)

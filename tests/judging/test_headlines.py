@@ -1,0 +1,112 @@
+"""What is said of a picture with several faces."""
+
+from dataclasses import replace
+
+import pytest
+from script_helpers import make_checkpoint
+
+from judging.detector import Detector
+from judging.headlines import (
+    describe_headline,
+    find_any_chance,
+    find_chance,
+    judge_picture,
+)
+from judging.pictures import Picture
+from judging.verdicts import Verdict
+from metrics.error_rates import compute_proportion_interval
+from utils import load_checkpoint
+
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+
+
+@pytest.fixture
+def detector(tmp_path) -> Detector:
+    """Of 99 real validation images 4 score above 2, one above 5; 5 are called fake."""
+    known = [0.0] * 95 + [3.0] * 3 + [6.0]
+    errors = {"none": [100, 5, 50, 1]}
+    entries = {"real_differences": known, "errors": errors}
+    return load_checkpoint(make_checkpoint(tmp_path / "net.pt", **entries))
+
+
+def make_verdicts(detector: Detector, *faces: tuple[float, float]) -> list[Verdict]:
+    """Verdicts on faces with a P(fake) and a difference; a negative one is refused."""
+    picture = Picture("a.png", 900, 900, num_faces=len(faces))
+    return [
+        Verdict(
+            picture._replace(number=number),
+            detector,
+            abs(score),
+            difference,
+            doubts=("it is odd",) if score < 0 else (),
+        )
+        for number, (score, difference) in enumerate(faces, start=1)
+    ]
+
+
+REAL, FAKE, ODD = (0.1, 0.0), (0.9, 7.0), (-0.9, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("faces", "name", "num_looks", "num_fake"),
+    [
+        ([REAL], "real", 1, 0),
+        ([(0.9, 4.0)], "fake", 1, 1),
+        ([ODD], "inconclusive", 0, 0),
+        ([REAL, REAL], "real", 2, 0),
+        ([REAL, FAKE], "fake", 2, 1),  # 1 in 100, twice: 2 %
+        ([REAL] * 4 + [FAKE], "fake", 5, 1),  # 4.9 %
+        ([REAL] * 5 + [FAKE], "inconclusive", 6, 1),  # 5.9 %
+        ([REAL, (0.9, 2.0)], "inconclusive", 2, 1),  # 5 in 100, twice
+        ([REAL, ODD], "inconclusive", 1, 0),
+        ([FAKE, ODD], "fake", 1, 1),  # the refused face's score is no look
+        ([ODD, ODD], "inconclusive", 0, 0),
+    ],
+)
+def test_judge_picture_asks_more_of_the_highest_of_many_looks(
+    faces, name, num_looks, num_fake, detector
+):
+    headline = judge_picture(make_verdicts(detector, *faces))
+    assert headline.name == name
+    assert (headline.num_looks, headline.num_fake) == (num_looks, num_fake)
+
+
+@pytest.mark.parametrize(("most", "name"), [(0.01, "inconclusive"), (0.5, "fake")])
+def test_judge_picture_calls_no_more_fake_than_was_promised(most, name, detector):
+    record = replace(detector.record, most_false_alarms=most)
+    verdicts = make_verdicts(replace(detector, record=record), REAL, FAKE)
+    assert judge_picture(verdicts).name == name
+
+
+def test_chances_grow_with_the_looks_and_have_intervals(detector):
+    interval = compute_proportion_interval(5, 100)
+    for num_looks in (1, 3):
+        expected = [1 - (1 - p) ** num_looks for p in (0.05, *interval)]
+        chance = find_any_chance(detector, num_looks)
+        assert chance == pytest.approx(expected)
+        assert chance.low < chance.share < chance.high
+    assert find_chance(detector, 9.0, 1).share == pytest.approx(0.01)
+    assert find_chance(detector, 6.0, 1).share == pytest.approx(0.02)  # ties count
+    assert find_chance(detector, 9.0, 2).share == pytest.approx(1 - 0.99**2)
+
+
+def test_headline_of_an_older_checkpoint_says_no_chances(tmp_path):
+    older = load_checkpoint(make_checkpoint(tmp_path / "old.pt"))
+    headline = judge_picture(make_verdicts(older, REAL, FAKE))
+    assert headline.name == "inconclusive"
+    assert headline.chance is headline.any_chance is None
+    said = describe_headline(headline, 2)
+    assert said == "inconclusive: 2 faces, 2 of them with a verdict, 1 called fake"
+
+
+def test_describe_headline_says_how_many_looks_and_how_often_by_chance(detector):
+    headline = judge_picture(make_verdicts(detector, REAL, FAKE, ODD))
+    assert describe_headline(headline, 3) == (
+        "fake: 3 faces, 2 of them with a verdict, 1 called fake; of pictures with 2 "
+        "real faces 10 % (95 % interval 3 to 21 %) have one that is, and 2 % (95 % "
+        "interval 0 to 11 %) one that scores so high"
+    )
+    none = judge_picture(make_verdicts(detector, ODD, ODD))
+    assert (
+        describe_headline(none, 2) == "inconclusive: 2 faces, 0 of them with a verdict"
+    )
