@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from browser import find_violations
+from PIL import Image
 from script_helpers import PROJECT, make_checkpoint, run_script
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
@@ -38,7 +39,7 @@ def start(checkpoint: Path, *flags: str) -> tuple[subprocess.Popen, str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    for line in process.stdout:  # the first may say that no faces can be found
+    for line in process.stdout:  # the first may be notes
         if found := re.search(r"http://\S+/", line):
             return process, found[0]
     raise AssertionError(process.communicate()[1])
@@ -48,12 +49,12 @@ def start(checkpoint: Path, *flags: str) -> tuple[subprocess.Popen, str]:
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoints") / "net.pt"
     rows = [[0.0, 0.5, 1, 50], [0.5, 1.0, 47, 50]]
-    return make_checkpoint(path, temperature=0.01, reliability=rows)
+    return make_checkpoint(path, temperature=10.0, reliability=rows)
 
 
 @pytest.fixture(scope="module")
 def served(checkpoint):
-    process, address = start(checkpoint, "--port", "0")
+    process, address = start(checkpoint, "--port", "0", "--no-find-faces")
     yield process, address
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
@@ -77,14 +78,114 @@ def test_dropped_picture_gets_its_verdict_and_maps(page, faces_root):
     page.evaluate(DROP, [base64.b64encode(image).decode(), "01.png"])
 
     page.wait_for_selector(RESULT)
-    score = float(page.get_attribute("#score", "data-value"))
-    assert page.inner_text("#headline") == "Called fake"
-    assert f"{score:.3f}" in page.inner_text("#score")
-    assert "47 were fake" in page.inner_text("#sentences")
-    assert page.locator("#pictures img").count() == 3
+    score = float(page.get_attribute(".score", "data-value"))
+    called = "fake" if score >= 0.5 else "real"
+    assert page.inner_text("#headline") == f"Called {called}"
+    assert f"{score:.3f}" in page.inner_text(".score")
+    assert page.locator(".scale .mark").count() == 1
+    assert "95 % interval" in page.inner_text(".sentences")
+    assert "absence proves nothing" in page.inner_text("#origin")
+    assert "Nobody looked" in page.inner_text("#looked")
+    assert page.locator("#faces img").count() == 3
     shown = "[...document.querySelectorAll('img')].every(i => i.complete && i.alt)"
     assert page.evaluate(shown)
-    assert page.get_attribute("#result", "aria-live") == "polite"
+    assert page.get_attribute("#answer", "aria-live") == "polite"
+
+
+def test_picture_that_is_not_a_crop_is_inconclusive_without_a_score(page, tmp_path):
+    Image.new("RGB", (200, 100), "red").save(tmp_path / "wide.png")
+
+    page.set_input_files("#file", tmp_path / "wide.png")
+
+    page.wait_for_selector(RESULT)
+    assert page.inner_text("#headline") == "Inconclusive"
+    assert "Not a face crop: 200 x 100." in page.inner_text(".sentences")
+    assert page.locator(".score, .scale").count() == 0
+    assert page.is_hidden("#bounds")
+
+
+def test_case_report_is_saved_and_opens(page, faces_root, tmp_path):
+    page.set_input_files("#file", faces_root / "test" / "fake" / "00.png")
+    page.wait_for_selector(RESULT)
+
+    with page.expect_download() as saved:
+        page.click("#report")
+
+    assert saved.value.suggested_filename == "00.png_case.html"
+    saved.value.save_as(tmp_path / "case.html")
+    text = (tmp_path / "case.html").read_text()
+    assert "Case report: 1 picture</h1>" in text
+    assert "python serve.py -cpp " in text
+
+
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
+    "RU5ErkJggg=="
+)
+PICTURE = {"caption": "Seen", "alt": "a dot", "width": 9, "height": 9, "png": PIXEL}
+
+
+def make_face(number: int, verdict: str) -> dict[str, object]:
+    """A face of an answer, as the server sends it."""
+    score = "P(fake)=0.900" if verdict == "fake" else None
+    bounds = {"real_below": 0.2, "threshold": 0.6}
+    said = {"title": f"Called {verdict}", "sentences": ["So <b>it</b> is."]}
+    known = {"number": number, "verdict": verdict, "fake_score": 0.9, "score": score}
+    return {**known, **bounds, **said, "maps": None}
+
+
+@pytest.fixture
+def group(page):
+    """The page with an answer on two faces; returns what was asked for."""
+    faces = [make_face(1, "fake"), make_face(2, "inconclusive")]
+    answer = {
+        "name": "group.png",
+        "size": "9 x 9",
+        "headline": {"name": "fake", "title": "Called fake", "sentence": "2 faces."},
+        "looked": "2 faces were found.",
+        "picture": PICTURE,
+        "faces": faces,
+        "limits": ["It may err."],
+        "origin": [],
+    }
+    asked = []
+
+    def reply(route):
+        asked.append(route.request.url.partition("/maps?")[2])
+        is_busy = len(asked) == 2
+        route.fulfill(json={"error": "try again"} if is_busy else {"maps": [PICTURE]})
+
+    page.route("**/judge?*", lambda route: route.fulfill(json=answer))
+    page.route("**/maps?*", reply)
+    data = {"name": "a.png", "mimeType": "image/png", "buffer": b"x"}
+    page.set_input_files("#file", data)
+    page.wait_for_selector(RESULT)
+    return asked
+
+
+def test_several_faces_have_a_card_each_and_maps_when_asked_for(group, page):
+    titles = page.locator("#faces h3").all_inner_texts()
+    assert titles == ["Face 1: Called fake", "Face 2: Called inconclusive"]
+    assert page.inner_text("#sentence") == "2 faces."
+    assert "So <b>it</b> is." in page.inner_text(".face.fake .sentences")
+    assert page.locator(".scale").count() == 1
+    assert page.locator(".bound").count() == 2
+    assert page.is_hidden("#origin")
+    assert page.locator("img").count() == 1
+
+    page.focus("text=Show what it looked at in face 2")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".face.inconclusive img")
+    assert group == ["name=a.png&face=2"]
+    # The button is gone; who reads by ear goes on where the maps are.
+    assert page.evaluate("document.activeElement.className").endswith("inconclusive")
+
+    page.click("text=Show what it looked at in face 1")  # refused, and once more
+    page.wait_for_selector("#status.error")
+    assert page.inner_text("#status") == "try again"
+    page.click("text=Show what it looked at in face 1")
+    page.wait_for_selector(".face.fake img")
+    assert find_violations(page) == []
 
 
 def test_keyboard_alone_chooses_a_picture(page, faces_root):

@@ -2,11 +2,17 @@
 
 import base64
 import io
+import itertools
 import json
 import queue
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -20,24 +26,32 @@ import predict
 import serve
 from hardware import Precision
 from judging import pictures
+from judging.pictures import Reading
 from loading import ImageFile
 from loading.face_finding import Face
+from loading.origin import ABSENCE
 from serving import server
 from serving.app import MOST_WAITING, Judge, build_app
 from utils import load_checkpoint
 
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+READING = Reading(faces=False, with_origin=True)
+build_case = partial(serve.build_report, Precision(), ("serve.py", ["-cpp", "net.pt"]))
+
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory):
+def judge(tmp_path_factory, small_simple_net):
     path = tmp_path_factory.mktemp("checkpoints") / "net.pt"
     rows = [[0.0, 0.5, 1, 50], [0.5, 1.0, 47, 50]]
-    make_checkpoint(path, temperature=0.01, reliability=rows)
-    return Judge(load_checkpoint(path), Precision())
+    entries = {"reliability": rows, "reliability_split": "test"}
+    errors = {"none": [100, 5, 50, 1]}
+    make_checkpoint(path, temperature=0.01, errors=errors, **entries)
+    return Judge(load_checkpoint(path), Precision(), READING)
 
 
 @pytest.fixture
 def client(judge):
-    return build_app(judge, most_megabytes=0.1).test_client()
+    return build_app(judge, build_case, most_megabytes=0.1).test_client()
 
 
 @pytest.fixture
@@ -45,57 +59,142 @@ def fake(faces_root):
     return faces_root / "test" / "fake" / "00.png"
 
 
+def open_png(picture) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(picture["png"])))
+
+
 def test_answer_is_the_verdict_of_predict_with_maps_and_words(
     client, judge, fake, tmp_path
 ):
     flags = ["--json", str(tmp_path / "a.jsonl"), "--precision", "fp32"]
+    flags.append("--no-find-faces")
     predict.main(["-cpp", str(judge.detector.path), str(fake.parent), *flags])
     row = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0])
 
     answer = client.post("/judge?name=00.png", data=fake.read_bytes()).json
 
-    for name in ("fake_score", "llr", "verdict", "threshold", "warning"):
-        assert answer[name] == row[name]
-    assert answer["headline"] == "Called fake"
-    assert answer["sentences"][0].startswith("Of the 50 validation images with the sco")
-    assert answer["sentences"][0].endswith("47 were fake.")
-    captions = [picture["caption"] for picture in answer["pictures"]]
-    assert captions == ["As the detector saw it", "Grad-CAM", "Saliency"]
-    for picture in answer["pictures"]:
+    (face,) = answer["faces"]
+    for name in ("fake_score", "llr", "verdict", "threshold", "real_below"):
+        assert face[name] == row[name]
+    titles = {"real": "Called real", "fake": "Called fake"}
+    titles["inconclusive"] = "Inconclusive"
+    headline = {"name": row["verdict"], "title": titles[row["verdict"]]}
+    assert answer["headline"] == {**headline, "sentence": None}
+    assert answer["looked"] == "Nobody looked whether it shows a face, or several."
+    assert row["sha256"] in answer["origin"][1]
+    assert answer["origin"][-1] == ABSENCE
+    assert answer["picture"] is None
+    captions = [picture["caption"] for picture in face["maps"]]
+    assert captions == ["As the detector saw it", "Saliency", "Grad-CAM at conv3"]
+    for picture in face["maps"]:
         assert len(picture["alt"]) > 20
-        with Image.open(io.BytesIO(base64.b64decode(picture["png"]))) as drawn:
-            assert drawn.size == (256, 256)
+        with open_png(picture) as drawn:
+            assert drawn.size == (64, 64)
             assert np.ptp(np.asarray(drawn)) > 0
 
 
-def test_larger_picture_gets_a_verdict_on_its_most_fake_face_or_none_to_trust(
-    judge, monkeypatch
-):
-    faces = [Face(box, 0.9, ()) for box in ((18, 18, 82, 82), (118, 18, 182, 82))]
-    picture = Image.new("RGB", (200, 100), "red")
-    picture.paste("white", (100, 0, 200, 100))
+class Group(NamedTuple):
+    """A picture, how to ask about it by a request's address, and who judges it."""
+
+    ask: Callable
+    judge: Judge
+    data: bytes
+
+
+@pytest.fixture
+def group(judge, monkeypatch) -> Group:
+    """A picture, 400 x 200, with a red face, a white one, and a small one."""
+    boxes = ((218, 38, 318, 138), (18, 38, 118, 138), (348, 48, 388, 88))
+    faces = [Face(box, 0.9, ()) for box in boxes]
+    picture = Image.new("RGB", (400, 200), "red")
+    picture.paste("white", (170, 0, 400, 200))
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
+    monkeypatch.setattr(pictures, "find_faces", lambda picture: list(faces))
+    looking = replace(judge, reading=replace(READING, faces=True))
 
-    def ask(found, margin=None):
-        monkeypatch.setattr(pictures, "find_faces", lambda picture: found)
-        finder = replace(judge, finds_faces=True, margin=margin)
-        client = build_app(finder).test_client()
-        return client.post("/judge?name=both.png", data=buffer.getvalue()).json
+    def ask(address: str, judge: Judge = looking):
+        client = build_app(judge, build_case).test_client()
+        return client.post(address, data=buffer.getvalue())
 
-    judged, wider, whole = ask(faces), ask(faces, margin=4.0), ask([])
+    return Group(ask, looking, buffer.getvalue())
 
-    assert judged["warning"] is None
-    assert judged["face"].startswith("2 faces were found; this is said of face ")
-    scores = re.findall(r"P\(fake\)\D(\d\.\d+)", judged["face"])
-    assert scores[0] != scores[1]
-    assert f"{judged['fake_score']:.3f}" == max(scores)
-    boxed, *others = judged["pictures"]
-    assert (boxed["width"], boxed["height"], len(others)) == (800, 400, 3)
-    assert judged["fake_score"] != wider["fake_score"]
-    assert whole["warning"] == "not a face crop: 200 x 100"
-    assert (whole["face"], whole["headline"]) == (None, "Uncertain")
-    assert not any("were fake" in sentence for sentence in whole["sentences"])
+
+def test_every_face_has_its_verdict_and_the_picture_its_number_of_looks(group):
+    ask, judge = group.ask, group.judge
+
+    answer = ask("/judge?name=group.png").json
+
+    faces = answer["faces"]
+    assert [face["number"] for face in faces] == [1, 2, 3]
+    scores = [face["fake_score"] for face in faces]
+    assert len(set(scores)) == 2  # the white one's and the small one's are alike
+    assert faces[2]["verdict"] == "inconclusive"
+    assert faces[2]["reasons"] == ["small face: 40 pixels high"]
+    assert faces[2]["score"] is None
+    assert "means nothing" in faces[2]["sentences"][1]
+    assert [face["maps"] for face in faces] == [None] * 3
+    assert answer["looked"].startswith("3 faces were found; they are numbered from le")
+    assert answer["headline"]["name"] == "inconclusive"
+    num_looks = [face["verdict"] for face in faces].count("real")
+    num_looks += [face["verdict"] for face in faces].count("fake")
+    said = f"3 faces, {num_looks} of them with a verdict, "
+    assert answer["headline"]["sentence"].startswith(said)
+    assert "(95 % interval " in answer["headline"]["sentence"]
+    with open_png(answer["picture"]) as drawn:
+        assert drawn.size == (800, 400)
+        middles = [drawn.getpixel(place) for place in ((136, 176), (536, 176))]
+        assert middles == [(255, 0, 0), (255, 255, 255)]
+    wider = ask("/judge?name=a", replace(judge, margin=4.0)).json
+    assert wider["faces"][0]["fake_score"] != faces[0]["fake_score"]
+
+
+def test_maps_of_a_face_come_when_they_are_asked_for(group):
+    ask = group.ask
+
+    first, second = (ask(f"/maps?name=a&face={number}").json["maps"] for number in "12")
+
+    assert len(first) == len(second) == 3
+    seen = [open_png(maps[0]).getpixel((32, 32)) for maps in (first, second)]
+    assert seen == [(255, 0, 0), (255, 255, 255)]
+    assert ask("/maps?face=4").json == {"error": "the picture has no face 4"}
+    for face in ("0", "-1", "", "9" * 5000, "²", "1\n"):
+        response = ask(f"/maps?face={quote(face)}")
+        assert response.status_code == 400
+        assert "there is no face" in response.json["error"]
+
+
+def test_picture_without_a_face_is_inconclusive_and_gets_no_map(group, monkeypatch):
+    monkeypatch.setattr(pictures, "find_faces", lambda picture: [])
+    answer = group.ask("/judge?name=a").json
+    (face,) = answer["faces"]
+    assert answer["looked"] == "No face was found in it."
+    assert (face["verdict"], face["score"], face["llr"]) == ("inconclusive", None, None)
+    assert answer["headline"]["title"] == "Inconclusive"
+    assert [picture["caption"] for picture in face["maps"]] == [
+        "As the detector saw it"
+    ]
+
+
+def test_report_is_the_page_of_predict_to_be_saved(group, tmp_path, monkeypatch):
+    ask, judge = group.ask, group.judge
+    name = "ä<b>.png"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(group.data)
+    flags = ["-cpp", str(judge.detector.path), "--find-faces", "--precision", "fp32"]
+    monkeypatch.setattr("command_line.faces.FaceFinder", lambda: None)
+    predict.main([*flags, name, "--report", "case.html"])
+
+    response = ask(f"/report?name={quote(name)}")
+
+    assert response.content_type == "text/html; charset=utf-8"
+    named = "attachment; filename*=UTF-8''%C3%A4%3Cb%3E.png_case.html"
+    assert response.headers["Content-Disposition"] == named
+    changing = re.compile(r"<pre>.*?</pre>|20\d\d-\S+\+00:00", re.DOTALL)
+    saved, sent = Path("case.html").read_text(), response.get_data(as_text=True)
+    assert changing.sub("", sent) == changing.sub("", saved)
+    assert "ä&lt;b&gt;.png, face 3" in sent
+    assert "<b>" not in sent
 
 
 @pytest.mark.parametrize(
@@ -119,14 +218,17 @@ def test_refusal_says_why(data, name, reason, client):
 def test_broken_network_is_an_error(tmp_path, fake):
     broken = load_checkpoint(make_broken_checkpoint(tmp_path / "net.pt"))
 
-    answer = Judge(broken, Precision()).answer(ImageFile(fake))
+    answer = Judge(broken, Precision(), READING).answer(ImageFile(fake))
 
     assert answer == {"error": f"the network gives {fake} no finite score"}
 
 
-@pytest.mark.parametrize("path", ["/", "/judge", "/static/page.js", "/none"])
+@pytest.mark.parametrize(
+    "path", ["/", "/judge", "/maps", "/report", "/static/page.js", "/none"]
+)
 def test_every_address_answers_its_own_page_alone(path, client):
-    ask = client.post if path == "/judge" else client.get
+    is_posted = path in ("/judge", "/maps", "/report")
+    ask = client.post if is_posted else client.get
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
         response = ask(path, headers=headers)
         assert response.status_code == 403
@@ -153,16 +255,17 @@ def test_one_picture_is_judged_some_wait_and_others_are_turned_away(
     began, statuses, go_on = set(), queue.Queue(), threading.Event()
     judge_at_once = Judge.judge
 
-    def judge_slowly(*args):
+    def judge_slowly(*args, **options):
         began.add(threading.get_ident())
         assert go_on.wait(30)
-        return judge_at_once(*args)
+        return judge_at_once(*args, **options)
 
     monkeypatch.setattr(Judge, "judge", judge_slowly)
-    app = build_app(judge)
+    app = build_app(judge, build_case)
+    addresses = itertools.cycle(["/judge", "/report", "/maps?face=1"])
 
     def ask():
-        response = app.test_client().post("/judge", data=fake.read_bytes())
+        response = app.test_client().post(next(addresses), data=fake.read_bytes())
         statuses.put(response.status_code)
 
     threads = [threading.Thread(target=ask) for _ in range(MOST_WAITING + 1)]
