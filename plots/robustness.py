@@ -27,9 +27,9 @@ Panels = Mapping[str, tuple[str, Sequence[float]]]
 _ERROR_STYLES: dict[str, dict[str, Any]] = {
     "false_alarms": {"color": REAL_COLOR, "lw": 1.8},
     "misses": {"color": FAKE_COLOR, "lw": 1.8},
-    "inconclusive": {"color": GREY, "lw": 1.2, "marker": ".", "ms": 4},
-    "told_false_alarms": {"color": REAL_COLOR, "lw": 1.8, "ls": (0, (2, 1))},
-    "told_misses": {"color": FAKE_COLOR, "lw": 1.8, "ls": (0, (2, 1))},
+    "inconclusive": {"color": GREY, "lw": 1.2},
+    "told_false_alarms": {"color": REAL_COLOR, "ls": (0, (2, 1)), "marker": "."},
+    "told_misses": {"color": FAKE_COLOR, "ls": (0, (2, 1)), "marker": "."},
 }
 _BANDED = ("false_alarms", "misses")
 
@@ -77,7 +77,7 @@ def build_errors_figure(
 
     labels = list(RATES.values())
     if detector["promised_false_alarms"] is not None:
-        labels.append("promised of those at most")
+        labels.append("false alarms promised at most")
     return _build_figure(plot, panels, title, labels)
 
 
