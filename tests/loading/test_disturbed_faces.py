@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from faces_dataset import FacesDataset
-from loading import Preprocessing, ResizeToTensor
+from loading import Preprocessing, ResizeToTensor, disturbed_faces
 from loading.augmentation import Augmentation
 from loading.disturbances import AS_IT_IS, Condition, disturb
 from loading.disturbed_faces import DisturbedFaces, find_size
@@ -54,16 +54,28 @@ def test_disturbed_faces_disturb_the_image_as_the_network_sees_it(faces):
         assert torch.equal(sample, faces.transform(small))
 
 
-def test_disturbed_faces_depend_on_seed_and_image_alone(faces):
-    def get_noise(number: int, conditions=CONDITIONS, seed: int = 0) -> torch.Tensor:
-        images = DisturbedFaces(faces, conditions, seed)
-        place = number * len(conditions) + conditions.index(NOISE)
-        return images[place][0].float() - faces[number][0]
+def test_disturbed_faces_draw_by_seed_disturbance_and_image_alone(faces, monkeypatch):
+    """The draws at every level of a disturbance are those of the first."""
+    conditions = (NOISE, Condition("noise", 4), Condition("crop", 3))
 
-    assert torch.equal(get_noise(0), get_noise(0, (AS_IT_IS, NOISE)))
-    assert not torch.equal(get_noise(0), get_noise(0, seed=1))
-    pair = np.corrcoef(get_noise(0).flatten(), get_noise(1).flatten())
-    assert abs(pair[0, 1]) < 0.3
+    def draw(seed: int, conditions=conditions) -> np.ndarray:
+        drawn = []
+
+        def note(image, name, level, generator):
+            drawn.append(generator.random())
+            return image
+
+        monkeypatch.setattr(disturbed_faces, "disturb", note)
+        images = DisturbedFaces(faces, conditions, seed)
+        for index in range(len(images)):
+            images.read(index)
+        return np.reshape(drawn, (len(faces), len(conditions)))
+
+    draws = draw(0)
+    assert (draws[:, 0] == draws[:, 1]).all()
+    assert len(np.unique(draws[:, 1:])) == 2 * len(faces)
+    assert np.array_equal(draw(0, conditions[1:]), draws[:, 1:])
+    assert not np.isin(draw(1), draws).any()
 
 
 def test_disturbed_faces_once_show_one_condition_after_another(faces):

@@ -7,9 +7,13 @@ from files.names import FAKE, NEITHER, REAL
 from metrics.error_rates import compute_proportion_interval
 from metrics.verdicts import RATES, check_promise, measure_rates
 
-LABELS = np.array([REAL] * 5 + [FAKE] * 4)
-DECISIONS = np.array([FAKE, FAKE, NEITHER, REAL, REAL, REAL, FAKE, NEITHER, FAKE])
-TOLD = np.array([FAKE, NEITHER, NEITHER, REAL, REAL, REAL, FAKE, NEITHER, NEITHER])
+LABELS = np.array([REAL] * 5 + [FAKE] * 5)
+DECISIONS = np.array(
+    [*(FAKE, FAKE, NEITHER, REAL, REAL), *(REAL, REAL, FAKE, NEITHER, FAKE)]
+)
+TOLD = np.array(
+    [*(FAKE, NEITHER, NEITHER, REAL, REAL), *(REAL, NEITHER, FAKE, NEITHER, NEITHER)]
+)
 
 
 def test_measure_rates_known_answers():
@@ -17,8 +21,8 @@ def test_measure_rates_known_answers():
 
     counts = {
         "false_alarms": [2, 5],
-        "misses": [1, 4],
-        "inconclusive": [4, 9],
+        "misses": [2, 5],
+        "inconclusive": [5, 10],
         "told_false_alarms": [1, 3],
         "told_misses": [1, 2],
     }
@@ -30,7 +34,7 @@ def test_measure_rates_known_answers():
 
 
 def test_measure_rates_without_verdicts_has_none():
-    numbers = measure_rates(LABELS, DECISIONS, np.full(9, NEITHER))
+    numbers = measure_rates(LABELS, DECISIONS, np.full(10, NEITHER))
 
     assert (numbers["inconclusive"], numbers["false_alarms"]) == (1, 0.4)
     for name in ("told_false_alarms", "told_misses"):
