@@ -183,6 +183,7 @@ class Detector:
             self.preprocessing,
             device=self.device,
             workers=compute.workers,
+            alone=True,
         )
         batches = show_progress(batches, f"score with {self.title}")
         scored = self.score_batches(batches, compute.precision)

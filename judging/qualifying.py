@@ -32,7 +32,7 @@ from metrics.operating_point import OperatingPoint, choose_threshold
 
 MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts are given
 MOST_KEPT = 200  # real images whose scores are stored
-MOST_FITTED = 1000  # training images that say what pictures are like
+MOST_FITTED = 400  # training images that say what pictures are like
 LEAST_TOLD = 0.25  # of a condition's images, on which there is a verdict
 
 
@@ -199,7 +199,7 @@ def see(
 def _load(images: DisturbedFaces, what: str, compute: Compute) -> Iterator[Tensor]:
     """Yield batches of samples, uint8 (n, 3, S, S), behind a progress bar."""
     batches = BatchLoader(
-        images, compute.batch_size, device="cpu", workers=compute.workers
+        images, compute.batch_size, device="cpu", workers=compute.workers, alone=True
     )
     for samples, _ in show_progress(batches, what):
         yield samples.contiguous()
