@@ -3,7 +3,8 @@
 `image_files.py`: list, open and check pictures. `preprocessing.py`: what a network
 expects of them. `augmentation.py`: how training images are changed.
 `self_blending.py`: fakes made of real ones. `disturbances.py`: what happens to a
-picture on its way to a detector. `face_finding.py`: where faces are.
+picture on its way to a detector. `face_finding.py`: where faces are. `jpeg_xl.py`: that
+format, in safety. `foreign_files.py`: what a file is that is not a picture.
 """
 
 from loading.augmentation import Augmentation
