@@ -248,7 +248,7 @@ def test_face_finder_looks_no_more_often_than_it_may(make_finder, monkeypatch):
     assert sorted(face.confidence for face in faces) == [0.6] * 3 + [0.9] * 3
     monkeypatch.setattr(face_finding, "MOST_LOOKS", 1)  # for the surest
     finder, network = make_finder(0.6)
-    picture = draw((640, 480), (10, 10, 390))
+    picture = draw((640, 480), (10, 10, 290))
     picture.paste(draw((150, 150), (0, 0, 150)).rotate(90), (450, 20))
     finder.find(picture)
     assert len(network.shapes) == 1
