@@ -173,8 +173,9 @@ def see(
     disturbed = policy.disturb(images)
     logits, numbers, versions, number = [], [], [], 0
     for samples in _load(disturbed, f"calibrate {detector.title}", compute):
-        logits.append(detector.score_samples(samples, compute.precision).logits)
-        numbers.append(detector.measure(samples, compute.precision))
+        scored, measured = detector.examine(samples, compute.precision)
+        logits.append(scored.logits)
+        numbers.append(measured)
         as_they_are = np.arange(number, number + len(samples)) % len(conditions) == 0
         number += len(samples)
         if as_they_are.any():
@@ -224,7 +225,7 @@ def _fit_guard(
     others = np.setdiff1d(np.arange(len(train)), chosen)
     some = policy.disturb(train.drop(others.tolist()), once=True)
     batches = _load(some, f"learn what images of {detector.title} are like", compute)
-    numbers = _join([detector.measure(s, compute.precision) for s in batches])
+    numbers = _join([detector.examine(s, compute.precision)[1] for s in batches])
     num_conditions = len(policy.conditions)
     return fit_guard(
         numbers,
