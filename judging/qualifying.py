@@ -24,7 +24,6 @@ from loading import BatchLoader
 from loading.augmentation import UNCHANGED, Augmentation
 from loading.disturbances import AS_IT_IS, Condition, parse_conditions
 from loading.disturbed_faces import DisturbedFaces
-from loading.face_finding import FaceFinder
 from loading.image_files import use_image
 from metrics import choose_operating_point
 from metrics.calibration import count_neighbours
@@ -70,8 +69,6 @@ class Policy:
                 installed.
         """
         conditions = parse_conditions(recipe.calibrate_under or ())
-        if any(condition.name == "found" for condition in conditions):
-            FaceFinder()
         return cls(
             conditions,
             max_fpr=recipe.max_fpr,
