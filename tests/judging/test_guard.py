@@ -9,13 +9,11 @@ from PIL import Image
 
 from judging.guard import Guard, describe_unlike, fit_guard, fit_likeness
 from judging.traits import GROUPS, measure_traits
-from loading.disturbances import Condition, disturb, parse_condition
-
-NAMES = ("none", "face=64")
+from loading.disturbances import AS_IT_IS, Condition, disturb, parse_condition
 
 
-def draw_faces(num: int, seed: int, condition: Condition = Condition()) -> torch.Tensor:
-    """Blurred noise with a fine grain, as alike in detail as photographs of a camera."""
+def draw_faces(num: int, seed: int, condition: Condition = AS_IT_IS) -> torch.Tensor:
+    """Blurred noise with a fine grain, as alike as photographs of one camera."""
     generator = np.random.default_rng(seed)
     samples = []
     for _ in range(num):
@@ -31,8 +29,8 @@ def draw_faces(num: int, seed: int, condition: Condition = Condition()) -> torch
 @pytest.fixture(scope="module")
 def guard() -> Guard:
     half = parse_condition("downscale=0.5")
-    fitted = [measure_traits(draw_faces(60, 1, c)) for c in (Condition(), half)]
-    held = [measure_traits(draw_faces(60, 2, c)) for c in (Condition(), half)]
+    fitted = [measure_traits(draw_faces(60, 1, c)) for c in (AS_IT_IS, half)]
+    held = [measure_traits(draw_faces(60, 2, c)) for c in (AS_IT_IS, half)]
     return fit_guard(
         {kind: np.concatenate([f[kind] for f in fitted]) for kind in GROUPS},
         np.repeat([0, 1], 60),
@@ -51,8 +49,8 @@ def test_guard_takes_others_of_the_same_and_names_the_condition_they_are_like(gu
     for number, name in enumerate(guard.conditions):
         samples = draw_faces(60, 3, parse_condition(name))
         assert list_unlike(guard, samples).mean() < 0.1
-        nearest = [row["detail"].nearest for row in guard.compare(measure_traits(samples))]
-        assert np.mean(np.array(nearest) == number) > 0.9
+        rows = guard.compare(measure_traits(samples))
+        assert np.mean([row["detail"].nearest == number for row in rows]) > 0.9
 
 
 @pytest.mark.parametrize(
