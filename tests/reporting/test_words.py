@@ -30,7 +30,9 @@ CHANGED = {
     **{"warmup": 0, "weight_decay": 0.1, "recalibrate_bn": 0, "augment": "none"},
     **{"class_weights": "balanced", "self_blend": 1.0, "face_landmarks": True},
     **{"cutmix": 1.0, "grad_clip": 1e-3, "compile": True, "max_fpr": 0.25},
-    **{"fpr_confidence": 0.95, "layer_decay": 0.5},
+    **{"fpr_confidence": 0.95, "layer_decay": 0.5, "max_fnr": 0.1},
+    **{"calibrate_under": ("photographs", "jpeg=70"), "calibration_share": 0.5},
+    **{"group_by": "prefix"},
 }
 OF_TUNING = {"tune", "features", "hidden", "rank"}  # which exclude some of these
 
