@@ -255,11 +255,13 @@ def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict
             f"it has {verdict.picture.side} pixels a side, and what it was calibrated "
             f"on {least:g} or more"
         )
-    doubts += [
-        f"unlike the calibration images: {describe_unlike(kind, comparison)}"
+    unlike = [
+        describe_unlike(kind, comparison)
         for kind, comparison in comparisons.items()
         if comparison.excess > 1
     ]
+    if unlike:
+        doubts.append(f"unlike the calibration images: {', '.join(unlike)}")
     name = guard.conditions[comparisons["detail"].nearest]
     known = (*record.kept_conditions, *record.zones)
     if not doubts and name not in known:
