@@ -54,11 +54,10 @@ def detector(tmp_path) -> Detector:
     images = [make_image(100 + n, fake=n % 2 == 1, size=64) for n in range(60)]
     pixels = np.stack([np.asarray(image) for image in images])
     samples = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    numbers = detector.measure(samples, COMPUTE.precision)
+    scored, numbers = detector.examine(samples, COMPUTE.precision)
     held = {kind: values[:30, None] for kind, values in numbers.items()}
     guard = fit_guard(numbers, np.zeros(60, dtype=int), held, ["none"], 60)
-    scores = detector.score_samples(samples, COMPUTE.precision).fake_scores
-    low, high = np.quantile(scores, [0.3, 0.4]).tolist()
+    low, high = np.quantile(scored.fake_scores, [0.3, 0.4]).tolist()
     chosen = {"threshold": high, "real_below": low, "kept_conditions": ["none"]}
     record = replace(detector.record, guard=guard.to_dict(), **chosen)
     return replace(detector, record=record)
