@@ -41,7 +41,7 @@ def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_pat
     explanation.image[:] = 0.5
     saliency[:] = cam[:] = 0
     saliency[0, 8] = cam[4, 4] = 1
-    drawn, over = explanation.draw_saliency(), explanation.draw_grad_cam().astype(int)
+    drawn, over = explanation.draw(0), explanation.draw(1).astype(int)
     assert (drawn.dtype, drawn.shape) == (np.uint8, (9, 9, 3))
     assert drawn.sum(axis=2).argmax() == 8
     assert (over[..., 0] - over[..., 2]).argmax() == 40  # red in the centre
@@ -51,7 +51,7 @@ def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_pat
         "Grad-CAM at conv3: what speaks for 'real' is strongest in the centre.",
     )
     saliency[:] = cam[:] = 0
-    assert np.ptp(explanation.draw_saliency(), axis=(0, 1)).max() == 0
+    assert np.ptp(explanation.draw(0), axis=(0, 1)).max() == 0
     assert explanation.describe() == (
         "Saliency: few pixels or none move the score of 'real'.",
         "Grad-CAM at conv3: little or nothing speaks for 'real'.",
