@@ -64,16 +64,18 @@ def save_explanation(explanation: Explanation, path: Path, title: str) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    figure = Figure(figsize=(9, 4.1), layout="constrained")
-    shown = {"as the detector saw it": explanation.image}
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    of_class = f"of '{CLASS_NAMES[explanation.target]}'"
+    shown = [(explanation.image, "as the detector saw it", "")]
     for number, method in enumerate(explanation.methods):
-        of_class = f"{method.title} of '{CLASS_NAMES[explanation.target]}'"
-        shown[f"{of_class}\n{method.checked}"] = explanation.draw(number)
+        picture = explanation.draw(number)
+        shown.append((picture, f"{method.title} {of_class}", method.checked))
     cells = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axes, (caption, picture) in zip(cells, shown.items(), strict=True):
+    for axes, (picture, caption, checked) in zip(cells, shown, strict=True):
         axes.imshow(picture)
         axes.set_title(caption, fontsize=10)
-        axes.set_axis_off()
+        axes.set_xlabel(checked, fontsize=8)
+        axes.set(xticks=[], yticks=[], frame_on=False)
     figure.suptitle(make_drawable(title), fontsize=11)
     words = [describe_shown(explanation.methods), describe_colours(explanation.methods)]
     figure.supxlabel("\n".join(filter(None, words)), fontsize=8)
