@@ -1,10 +1,13 @@
 """What explanations say and look like, and the mean of many maps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from map_models import SMALL, Linear, OneConvolution, make_images
 
+from explaining import pictures
 from explaining.cams import compute_grad_cam_maps
 from explaining.explanation import (
     compute_mean_maps,
@@ -56,6 +59,28 @@ def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_pat
         "Saliency: few pixels or none move the score of 'real'.",
         "Grad-CAM at conv3: little or nothing speaks for 'real'.",
     )
+
+
+def test_save_explanation_says_what_each_map_has_passed_or_that_none_has(monkeypatch):
+    model, figures = OneConvolution(), []
+    model.preprocessing = SMALL
+    monkeypatch.setattr(
+        pictures, "save_figure", lambda figure, path: figures.append(figure)
+    )
+    sample = torch.randint(0, 256, (3, 9, 9), dtype=torch.uint8)
+    both = explain_sample(sample, FAKE, as_detector(model), Precision())
+
+    for explanation in (both, replace(both, methods=[], maps=[])):
+        save_explanation(explanation, "a.png", "a")
+
+    below = [[axes.get_xlabel() for axes in figure.axes] for figure in figures]
+    assert below == [["", "not checked", "not checked"], [""]]
+    words = [figure.get_supxlabel() for figure in figures]
+    assert words[0].startswith("nobody has checked whether")
+    assert words[0].endswith(
+        "bright: the pixels that move the score most; red: the map's maximum, blue: 0"
+    )
+    assert words[1].startswith("no kind of map passed the checks for this detector")
 
 
 @pytest.mark.parametrize(
