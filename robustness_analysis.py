@@ -15,30 +15,48 @@ from files.atomic import check_writable, save_csv, save_json
 from files.names import default_checkpoint_path, spell_for_files
 from files.provenance import describe_call
 from hardware import show_progress
-from judging.detector import Detector, Scored
-from loading.disturbances import AS_IT_IS, LEVELS, UNITS, Condition
+from judging.conditions import Judged, judge_conditions
+from judging.detector import Detector
+from judging.qualifying import MOST_TIMES
+from loading.disturbances import (
+    AS_IT_IS,
+    LEVELS,
+    UNITS,
+    Condition,
+    parse_conditions,
+)
 from loading.disturbed_faces import DisturbedFaces
 from metrics.delong import compute_auc_kept
 from metrics.summary import measure_condition
+from metrics.verdicts import check_promise, measure_rates
 from plots.paper_tables import list_csv_cells, name_csv_columns
-from plots.robustness import build_robustness_figure, format_robustness
+from plots.robustness import (
+    build_errors_figure,
+    build_robustness_figure,
+    format_errors,
+    format_robustness,
+    list_rate_cells,
+    name_rate_columns,
+)
 from plots.style import save_figure
 from utils import Source, load_checkpoint, open_source
 
-# What is done to an image, and at which level; nothing in the first condition.
-CONDITIONS = [AS_IT_IS]
-CONDITIONS += [Condition(n, k + 1) for n in LEVELS for k in range(len(LEVELS[n]))]
-PANELS = {name: (UNITS[name], strengths) for name, strengths in LEVELS.items()}
+DEFAULT = [name for name in LEVELS if name != "found"]  # which takes a face finder
 
 EPILOG = """examples:
   python robustness_analysis.py -m SimpleNet -d fakes_dataset \\
       -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
   python robustness_analysis.py -d fakes_dataset -cpp A.pt B.pt
+  python robustness_analysis.py -d fakes_dataset -cpp A.pt --conditions photographs
+  python robustness_analysis.py -d fakes_dataset -cpp A.pt --conditions face jpeg=70
 
 writes, to the folder of figures (of several detectors: DATASET_robustness):
   DATASET_MODEL_robustness.png    a panel for each disturbance
-  DATASET_MODEL_robustness.csv    AUC, EER, accuracy with intervals, a row a level
-  DATASET_MODEL_robustness.json   the same, and where it is from"""
+  DATASET_MODEL_robustness.csv    AUC, EER, accuracy, false alarms, misses, share
+                                  inconclusive, with intervals, a row a level
+  DATASET_MODEL_robustness.json   the same, and where it is from
+  DATASET_MODEL_errors.png        of each detector: false alarms, misses, share
+                                  inconclusive, a panel for each disturbance"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -47,6 +65,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command_line.add_dataset_flag(parser)
     command_line.add_model_flag(parser, take_network, from_checkpoint=True)
     command_line.add_checkpoint_flag(parser, nargs="+")
+    parser.add_argument(
+        "--conditions",
+        nargs="+",
+        metavar="NAME",
+        help=f"what is done to the images: {', '.join(LEVELS)}; one level, such as "
+        "face=96; photographs for those that --calibrate-under photographs takes "
+        "(default: all levels of all but found, which takes a face finder)",
+    )
+    parser.add_argument(
+        "--stability",
+        action="store_true",
+        help="for verdicts, judge harmless versions of each image as well, as "
+        "predict.py does: up to seven times as long",
+    )
     command_line.add_compute_flags(parser)
     command_line.add_figures_flag(parser)
     return parser.parse_args(argv)
@@ -55,6 +87,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
+    conditions = list_conditions(args.conditions or DEFAULT)
     compute = take_compute(args)
     paths = args.checkpoint_path or [default_checkpoint_path(args.dataset, args.model)]
     detectors = [load_checkpoint(path, args.model, compute.device) for path in paths]
@@ -64,14 +97,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     measured = []
     for detector, title in zip(detectors, name_detectors(detectors), strict=True):
         faces = open_source(args.dataset, source, preprocessing=detector.preprocessing)
-        scored = detector.score(DisturbedFaces(faces, CONDITIONS, args.seed), compute)
-        numbers = measure_detector(detector, scored, title=title, seed=args.seed)
-        say(*format_robustness(numbers, PANELS), "")
+        images = DisturbedFaces(faces, conditions, args.seed)
+        judged = judge_conditions(detector, images, compute, stability=args.stability)
+        numbers = measure_detector(
+            detector, judged, conditions, title=title, seed=args.seed
+        )
+        say(*format_robustness(numbers), "", *format_errors(numbers), "")
         measured.append(numbers)
     numbers = {
         **{"dataset": args.dataset, "split": "test", "seed": args.seed},
         **{"images": count_classes(faces), "precision": compute.precision.name},
-        **{"levels": LEVELS, "units": UNITS, "detectors": measured},
+        **{"levels": list_strengths(conditions), "units": UNITS},
+        **{"stability": args.stability, "detectors": measured},
         "provenance": {
             **describe_call(__file__, sys.argv[1:] if argv is None else argv),
             "inputs": [detector.provenance for detector in detectors],
@@ -82,55 +119,107 @@ def main(argv: Sequence[str] | None = None) -> None:
         say(f"wrote {path}")
 
 
+def list_conditions(texts: Sequence[str]) -> list[Condition]:
+    """Return the conditions that texts name, ordered by disturbance and level.
+
+    Raises:
+        ValueError: as `parse_conditions`; or they name nothing that is done.
+    """
+    names = list(LEVELS)
+    _, *others = parse_conditions(texts)
+    if not others:
+        raise ValueError("--conditions names nothing that is done to the images")
+    return [AS_IT_IS, *sorted(others, key=lambda c: (names.index(c.name), c.level))]
+
+
+def list_strengths(conditions: Sequence[Condition]) -> dict[str, list[float]]:
+    """Return by disturbance the strengths of those of its levels that are measured."""
+    strengths: dict[str, list[float]] = {}
+    for condition in conditions[1:]:
+        strengths.setdefault(condition.name, []).append(condition.strength)
+    return strengths
+
+
 def measure_detector(
-    detector: Detector, scored: Scored, *, title: str, seed: int
+    detector: Detector,
+    judged: Judged,
+    conditions: Sequence[Condition],
+    *,
+    title: str,
+    seed: int,
 ) -> dict[str, Any]:
     """Compute what each condition leaves of a detector.
 
     Args:
-        detector: who scored.
-        scored: what it said of `DisturbedFaces`, of N images.
+        detector: who judged.
+        judged: what it said of N images.
+        conditions: under which, the first is as they are.
         title: what the detector is called.
         seed: of the bootstrap.
 
     Returns:
-        Plain values for JSON; `conditions` holds by disturbance the numbers of level 0
-        and of each level after it.
+        Plain values for JSON; `conditions` holds by disturbance the numbers of the
+        images as they are, and of each level after it.
     """
-    scores, fake_scores = (
-        values.reshape(-1, len(CONDITIONS)).T  # (conditions, N)
-        for values in (scored.differences, scored.fake_scores)
-    )
-    labels = scored.labels[:: len(CONDITIONS)]
-    rows = zip(scores, show_progress(fake_scores, "measure"), strict=True)
+    most = detector.record.most_false_alarms
+    promised = None if most is None else MOST_TIMES * most
     measured = [
-        measure_condition(*row, labels, detector.threshold, seed=seed) for row in rows
+        {
+            **{"condition": str(condition), "level": condition.level},
+            **_measure_condition(detector, judged, number, promised, seed),
+        }
+        for number, condition in enumerate(show_progress(conditions, "measure"))
     ]
-    by_condition = dict(zip(CONDITIONS, measured, strict=True))
-    kept = compute_auc_kept(scores[0], scores[1:], labels)
-    worst = min(CONDITIONS[1:], key=lambda c: by_condition[c]["auc"])
+    scores = judged.differences
+    kept = compute_auc_kept(scores[0], scores[1:], judged.labels)
+    worst = min(measured[1:], key=lambda numbers: numbers["auc"])
+    words = _describe_kept(kept, len(conditions) - 1)
+    of_each = list(zip(conditions, measured, strict=True))
     return {
         "title": title,
         "checkpoint": str(detector.path),
         "threshold": detector.threshold,
+        "real_below": detector.real_below,
+        "promised_false_alarms": promised,
         **kept,
-        "auc_kept_in_words": _describe_kept(kept),
-        "sentence": f"{title} {_describe_kept(kept)}; least under {worst[0]}, level "
-        f"{worst[1]}: AUC {by_condition[worst]['auc']:.3f}",
+        "auc_kept_in_words": words,
+        "sentence": f"{title} {words}; least under {worst['condition']}: AUC "
+        f"{worst['auc']:.3f}",
         "conditions": {
-            name: [measured[0], *(by_condition[c] for c in CONDITIONS if c[0] == name)]
-            for name in LEVELS
+            name: [measured[0], *(found for c, found in of_each if c.name == name)]
+            for name in list_strengths(conditions)
         },
     }
 
 
-def _describe_kept(kept: dict[str, Any]) -> str:
-    """Say how much of the AUC is kept."""
+def _measure_condition(
+    detector: Detector,
+    judged: Judged,
+    number: int,
+    promised: float | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Return all numbers of one condition."""
+    fake_scores, labels = judged.fake_scores[number], judged.labels
+    rates = measure_rates(labels, detector.decide(fake_scores), judged.told[number])
+    return {
+        **measure_condition(
+            *(judged.differences[number], fake_scores, labels, detector.threshold),
+            seed=seed,
+        ),
+        **rates,
+        "keeps_promise": check_promise(rates, promised),
+    }
+
+
+def _describe_kept(kept: dict[str, Any], num_levels: int) -> str:
+    """Say how much of the AUC is kept, in the mean over so many levels."""
     if kept["auc_kept"] is None:
         return "is not surely better than chance to begin with"
     interval = kept["auc_kept_interval"]
     ends = f" [{', '.join(f'{100 * end:.0f}' for end in interval)}]" if interval else ""
-    return f"keeps {100 * kept['auc_kept']:.0f} %{ends} of its AUC above chance"
+    share = f"{100 * kept['auc_kept']:.0f} %{ends}"
+    return f"keeps {share} of its AUC above chance over {num_levels} levels"
 
 
 def name_detectors(detectors: Sequence[Detector]) -> list[str]:
@@ -151,31 +240,39 @@ def name_detectors(detectors: Sequence[Detector]) -> list[str]:
 
 
 def save_robustness(folder: Path, numbers: dict[str, Any]) -> list[Path]:
-    """Save figure, CSV and JSON, and return their paths."""
+    """Save figures, CSV and JSON, and return their paths."""
     detectors = numbers["detectors"]
-    name = numbers["dataset"]
-    if len(detectors) == 1:
-        name = f"{name}_{spell_for_files(detectors[0]['title'])}"
+    dataset = numbers["dataset"]
+    names = [f"{dataset}_{spell_for_files(of['title'])}" for of in detectors]
+    name = names[0] if len(names) == 1 else dataset
     png, csv, json = (folder / f"{name}_robustness.{e}" for e in ("png", "csv", "json"))
     counts = " and ".join(f"{n} {c}" for c, n in numbers["images"].items())
-    what = "AUC" if len(detectors) > 1 else f"{detectors[0]['title']}"
-    title = f"{what} on {numbers['dataset']}, test split, {counts} images, disturbed"
-    save_figure(build_robustness_figure(detectors, PANELS, title), png)
+    where = f"on {dataset}, test split, {counts} images, disturbed"
+    panels = {n: (UNITS[n], values) for n, values in numbers["levels"].items()}
+    what = "AUC" if len(detectors) > 1 else detectors[0]["title"]
+    figure = build_robustness_figure(detectors, panels, f"{what} {where}")
+    save_figure(figure, png)
     header = ["detector", "disturbance", "level", "strength"]
-    header += name_csv_columns("robustness")
+    header += [*name_csv_columns("robustness"), *name_rate_columns()]
     save_csv(_list_rows(detectors), csv, header=header)
     save_json(numbers, json)
-    return [png, csv, json]
+    errors = [folder / f"{name}_errors.png" for name in names]
+    for detector, path in zip(detectors, errors, strict=True):
+        title = f"Errors of {detector['title']} {where}"
+        save_figure(build_errors_figure(detector, panels, title), path)
+    return [png, csv, json, *errors]
 
 
 def _list_rows(detectors: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:
     """Yield a row for each detector, disturbance and level."""
     for detector in detectors:
         for name, levels in detector["conditions"].items():
-            for level, found in enumerate(levels):
-                strength = LEVELS[name][level - 1] if level else ""
+            for found in levels:
+                level = found["level"]
+                strength = Condition(name, level).strength if level else ""
                 row = [detector["title"], name, level, strength]
-                yield row + list_csv_cells(found, "robustness")
+                row += list_csv_cells(found, "robustness")
+                yield row + list_rate_cells(found)
 
 
 if __name__ == "__main__":

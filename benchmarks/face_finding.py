@@ -88,13 +88,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     finders = {"one size": one_size, "the suite": FaceFinder().find}
     crops = list(load_crops(args.data_root / "real", args.number, one_size))
     outcomes = measure(finders, crops, args.seed)
-    timed = {name: measure_times(find, crops[0]) for name, find in finders.items()}
+    timed = measure_times(finders, crops[0])
     print(describe_machine(), f"{len(crops)} faces", sep="\n")
     print_table(outcomes, finders, "height", HEIGHTS, lambda h: ([h], TILTS[:1]))
     print_table(outcomes, finders, "tilt", TILTS, lambda t: (HEIGHTS[2:7], [t]))
     print_table(outcomes, finders, "small, tilt", TILTS, lambda t: (HEIGHTS[:2], [t]))
-    for name, milliseconds in timed.items():
-        print(name, *(f"{size}: {ms:.0f} ms" for size, ms in milliseconds.items()))
+    print("\n| milliseconds |", " | ".join(finders), "|\n" + "| --- " * 3 + "|")
+    for picture, times in timed.items():
+        print("|", picture, *(f"| {ms:.0f}" for ms in times.values()), "|")
     rows = [
         {"finder": name, "height": height, "tilt": tilt, **outcome._asdict()}
         for (name, height, tilt), found in outcomes.items()
@@ -204,27 +205,36 @@ def judge(faces: Sequence[Face], centre: np.ndarray, height: float) -> Outcome:
     )
 
 
-def measure_times(find: Find, crop: Crop) -> dict[str, float]:
-    """Return milliseconds a picture, by its size, with a face and without."""
+def measure_times(
+    finders: Mapping[str, Find], crop: Crop
+) -> dict[str, dict[str, float]]:
+    """Return the processor's milliseconds a picture, by its size and the finder.
+
+    The finders take turns. Time of the processor, not of the clock, is what other
+    programs on the machine change least; with several threads it is longer.
+    """
     photograph = Image.fromarray(load_sample_images().images[0])
     times = {}
-    for size in TIMED:
-        picture = photograph.resize(size)
-        face = crop.image.resize((256, 256))
-        times[f"no face, {size[0]} x {size[1]}"] = time_search(find, picture)
-        picture.paste(face, (size[0] // 2 - 128, size[1] // 2 - 128))
-        times[f"a face, {size[0]} x {size[1]}"] = time_search(find, picture)
+    for width, height in TIMED:
+        empty = photograph.resize((width, height))
+        full = empty.copy()
+        full.paste(crop.image, (width // 2 - 128, height // 2 - 128))
+        for words, picture in (("no face", empty), ("a face", full)):
+            times[f"{words}, {width} x {height}"] = time_searches(finders, picture)
     return times
 
 
-def time_search(find: Find, picture: Image.Image) -> float:
-    """Return the median of some searches' milliseconds."""
-    times = []
+def time_searches(
+    finders: Mapping[str, Find], picture: Image.Image
+) -> dict[str, float]:
+    """Return the median of some searches' milliseconds, by finder."""
+    times: dict[str, list[float]] = {name: [] for name in finders}
     for _ in range(REPETITIONS):
-        start = time.perf_counter()
-        find(picture)
-        times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times)
+        for name, find in finders.items():
+            start = time.process_time()
+            find(picture)
+            times[name].append(1000 * (time.process_time() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def print_table(

@@ -183,6 +183,7 @@ class Detector:
             self.preprocessing,
             device=self.device,
             workers=compute.workers,
+            alone=True,
         )
         batches = show_progress(batches, f"score with {self.title}")
         scored = self.score_batches(batches, compute.precision)
@@ -205,26 +206,34 @@ class Detector:
         labels = torch.zeros(len(samples), dtype=torch.int64)
         return self.score_batches([(images, labels)], precision)
 
-    def compute_features(self, samples: Tensor, precision: Precision) -> np.ndarray:
-        """Compute what the network makes of samples, uint8 (n, 3, S, S), as (n, F).
+    def examine(
+        self, samples: Tensor, precision: Precision
+    ) -> tuple[Scored, dict[str, np.ndarray]]:
+        """Score a batch of samples, and measure of each what a guard compares.
 
-        It is what a probe's head reads, else mean and deviation of the layer for class
-        activation maps.
+        Args:
+            samples: uint8 (n, 3, S, S).
+            precision: arithmetic of the network.
+
+        Returns:
+            What `score_samples` does, to the last bit, and numbers by kind (n, F): the
+            traits of the samples, and as features what a probe's head reads, else mean
+            and deviation of the layer for class activation maps.
         """
         images = self.preprocessing.normalise(samples.to(self.device))
         images = images.contiguous(memory_format=torch.channels_last)
-        with evaluation_mode(self.network), torch.no_grad(), precision.autocast():
-            if isinstance(self.network, Probe):
-                features = self.network.compute_features(images)
+        network = self.network
+        with evaluation_mode(network), torch.no_grad(), precision.autocast():
+            if isinstance(network, Probe):
+                features, logits = network.run(images)
             else:
                 layers = [self.layer], self.layout
-                features = torch.cat(pool_layers(self.network, *layers, images), dim=1)
-        return features.float().cpu().double().numpy()
-
-    def measure(self, samples: Tensor, precision: Precision) -> dict[str, np.ndarray]:
-        """Measure what a guard compares, by kind (n, F), of uint8 (n, 3, S, S)."""
-        features = self.compute_features(samples, precision)
-        return {**measure_traits(samples), FEATURES: features}
+                features = torch.cat(pool_layers(network, *layers, images), dim=1)
+                logits = network(images)
+        labels = torch.zeros(len(samples), dtype=torch.int64)
+        numbers = measure_traits(samples)
+        numbers[FEATURES] = features.float().cpu().double().numpy()
+        return self.calibrate(logits.float().cpu(), labels), numbers
 
     def score_batches(self, batches: Batches, precision: Precision) -> Scored:
         """Score batches of normalised images, float32 (n, 3, S, S), and labels (n,)."""

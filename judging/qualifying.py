@@ -24,7 +24,6 @@ from loading import BatchLoader
 from loading.augmentation import UNCHANGED, Augmentation
 from loading.disturbances import AS_IT_IS, Condition, parse_conditions
 from loading.disturbed_faces import DisturbedFaces
-from loading.face_finding import FaceFinder
 from loading.image_files import use_image
 from metrics import choose_operating_point
 from metrics.calibration import count_neighbours
@@ -32,7 +31,7 @@ from metrics.operating_point import OperatingPoint, choose_threshold
 
 MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts are given
 MOST_KEPT = 200  # real images whose scores are stored
-MOST_FITTED = 1000  # training images that say what pictures are like
+MOST_FITTED = 400  # training images that say what pictures are like
 LEAST_TOLD = 0.25  # of a condition's images, on which there is a verdict
 
 
@@ -70,8 +69,6 @@ class Policy:
                 installed.
         """
         conditions = parse_conditions(recipe.calibrate_under or ())
-        if any(condition.name == "found" for condition in conditions):
-            FaceFinder()
         return cls(
             conditions,
             max_fpr=recipe.max_fpr,
@@ -173,8 +170,9 @@ def see(
     disturbed = policy.disturb(images)
     logits, numbers, versions, number = [], [], [], 0
     for samples in _load(disturbed, f"calibrate {detector.title}", compute):
-        logits.append(detector.score_samples(samples, compute.precision).logits)
-        numbers.append(detector.measure(samples, compute.precision))
+        scored, measured = detector.examine(samples, compute.precision)
+        logits.append(scored.logits)
+        numbers.append(measured)
         as_they_are = np.arange(number, number + len(samples)) % len(conditions) == 0
         number += len(samples)
         if as_they_are.any():
@@ -199,7 +197,7 @@ def see(
 def _load(images: DisturbedFaces, what: str, compute: Compute) -> Iterator[Tensor]:
     """Yield batches of samples, uint8 (n, 3, S, S), behind a progress bar."""
     batches = BatchLoader(
-        images, compute.batch_size, device="cpu", workers=compute.workers
+        images, compute.batch_size, device="cpu", workers=compute.workers, alone=True
     )
     for samples, _ in show_progress(batches, what):
         yield samples.contiguous()
@@ -224,7 +222,7 @@ def _fit_guard(
     others = np.setdiff1d(np.arange(len(train)), chosen)
     some = policy.disturb(train.drop(others.tolist()), once=True)
     batches = _load(some, f"learn what images of {detector.title} are like", compute)
-    numbers = _join([detector.measure(s, compute.precision) for s in batches])
+    numbers = _join([detector.examine(s, compute.precision)[1] for s in batches])
     num_conditions = len(policy.conditions)
     return fit_guard(
         numbers,

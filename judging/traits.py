@@ -20,7 +20,7 @@ _BLOCK = 8  # pixels, of JPEG's grid
 DETAIL = (
     *("coarse structure",) * 3,
     *("fine detail",) * 3,
-    *("a grid as JPEG leaves it",) * 2,
+    *("of a grid as JPEG leaves it",) * 2,
 )
 COLOUR = ("coarse colours", "colour detail", "colour noise") * 2
 GROUPS = {"detail": DETAIL, "colour": COLOUR}

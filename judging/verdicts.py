@@ -229,23 +229,35 @@ def _judge(
     stability: bool,
 ) -> list[Verdict]:
     """Return a detector's verdicts on a batch, of which some pictures may be broken."""
+    scored, comparisons = _score(samples, detector, precision)
     verdicts, number = [], 0
-    scored = None if samples is None else detector.score_samples(samples, precision)
     for picture in pictures:
         if picture.error:
             verdicts.append(Verdict(picture, detector, error=picture.error))
             continue
-        verdicts.append(_read_score(picture, detector, scored, number, samples[number]))
+        verdict = _read_score(picture, detector, scored, number, samples[number])
+        if comparisons and not verdict.error:
+            verdict = _heed_guard(verdict, comparisons[number])
+        verdicts.append(verdict)
         number += 1
-    judged = [n for n, verdict in enumerate(verdicts) if verdict.sample is not None]
-    if judged and detector.guard is not None:
-        some = torch.stack([verdicts[n].sample for n in judged])
-        compared = detector.guard.compare(detector.measure(some, precision))
-        for n, comparisons in zip(judged, compared, strict=True):
-            verdicts[n] = _heed_guard(verdicts[n], comparisons)
     if stability:
         _try_versions(verdicts, detector, precision)
     return [v if v.error else _drop_ratio(v) for v in verdicts]
+
+
+def _score(
+    samples: Tensor | None, detector: Detector, precision: Precision
+) -> tuple[Scored | None, list[dict[str, Comparison]]]:
+    """Score samples, and compare them with the calibration images if these are known.
+
+    What is no number, of a network without a finite score, compares as far away.
+    """
+    if samples is None or detector.guard is None:
+        scored = None if samples is None else detector.score_samples(samples, precision)
+        return scored, []
+    scored, numbers = detector.examine(samples, precision)
+    finite = {kind: np.nan_to_num(values) for kind, values in numbers.items()}
+    return scored, detector.guard.compare(finite)
 
 
 def _read_score(
@@ -271,11 +283,13 @@ def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict
             f"it has {verdict.picture.side} pixels a side, and what it was calibrated "
             f"on {least:g} or more"
         )
-    doubts += [
-        f"unlike the calibration images: {describe_unlike(kind, comparison)}"
+    unlike = [
+        describe_unlike(kind, comparison)
         for kind, comparison in comparisons.items()
         if comparison.excess > 1
     ]
+    if unlike:
+        doubts.append(f"unlike the calibration images: {', '.join(unlike)}")
     name = guard.conditions[comparisons["detail"].nearest]
     known = (*record.kept_conditions, *record.zones)
     if not doubts and name not in known:

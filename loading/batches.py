@@ -48,6 +48,7 @@ class BatchLoader:
             training, else not at all.
         workers: processes that read images; 0 reads in this process, None chooses
             what suits the device.
+        alone: this process gets all of each batch, whatever others there are.
 
     Raises:
         ValueError: the workers need more shared memory than there is.
@@ -78,8 +79,10 @@ class BatchLoader:
         training: bool = False,
         augmentation: Augmentation | None = None,
         workers: int | None = None,
+        alone: bool = False,
     ) -> None:
         self.dataset = dataset
+        self.alone = alone
         self.batch_size = batch_size
         self.preprocessing = preprocessing
         self.device = torch.device(device)
@@ -165,6 +168,8 @@ class BatchLoader:
         if self.training:
             order = _make_generator(self.seed, self.epoch, _ORDER).permutation(order)
         rank, num_processes = distributed.get_rank(), distributed.get_world_size()
+        if self.alone:
+            rank, num_processes = 0, 1
         for batch in range(self.batch, len(self)):
             everyones = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             indices = everyones[rank::num_processes]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from loading.face_finding import crop_face, find_faces
+from loading.face_finding import can_find_faces, crop_face, find_faces
 
 # The strength of levels 1 to 5, and what the numbers are.
 LEVELS: dict[str, tuple[float, ...]] = {
@@ -48,6 +48,7 @@ UNITS = {
     "framing": "side of the crop",
     "found": "side in the photograph, pixels",
 }
+SIDES = ("face", "found")  # whose levels are sides of what is left, in pixels
 CHAT_QUALITY = 70
 BACKDROP = (640, 480)  # pixels of the photograph in which a face is found
 
@@ -127,15 +128,26 @@ def parse_conditions(texts: Sequence[str]) -> tuple[Condition, ...]:
     """Return the conditions that texts name, with pictures as they are, which is first.
 
     Args:
-        texts: as for `parse_condition`, or photographs for all of `PHOTOGRAPHS`.
+        texts: as for `parse_condition`; a disturbance for all its levels, or
+            photographs for all of `PHOTOGRAPHS`.
 
     Raises:
-        ValueError: as `parse_condition`.
+        ValueError: as `parse_condition`; or a face would have to be found, and the
+            package for that is not installed.
     """
     named = [AS_IT_IS]
     for text in texts:
-        is_set = text == "photographs"
-        named += PHOTOGRAPHS if is_set else [parse_condition(text)]
+        if text == "photographs":
+            named += PHOTOGRAPHS
+        elif text in LEVELS:
+            named += [Condition(text, 1 + n) for n in range(len(LEVELS[text]))]
+        else:
+            named.append(parse_condition(text))
+    if any(name == "found" for name, _ in named) and not can_find_faces():
+        raise ValueError(
+            "the disturbance found looks for faces with a package that is not "
+            "installed: pip install -r requirements-faces.txt"
+        )
     return tuple(dict.fromkeys(named))
 
 

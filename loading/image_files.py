@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from hardware import show_progress
 from loading.colours import to_rgb
 from loading.foreign_files import EXTENSIONS, NUM_BYTES, RAW, describe_kind
+from loading.jpeg_xl import register_jpeg_xl
 
 try:  # an extra, for HEIC
     import pillow_heif
@@ -301,6 +302,7 @@ def _get_formats() -> tuple[str, ...]:
     Image.init()
     if pillow_heif:
         pillow_heif.register_heif_opener()
+    register_jpeg_xl(MOST_SIDE)
     names = [name for name in Image.OPEN if name not in ("EPS", "JPEG", "PNG")]
     return ("JPEG", "PNG", *names)  # the first ones are tried first
 

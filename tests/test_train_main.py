@@ -104,9 +104,14 @@ def test_main_writes_the_files_of_the_reference(trained):
     assert record.temperature_interval[0] < record.temperature_interval[1]
     assert record.log_losses[1] <= record.log_losses[0]
     assert None not in (record.llr_slope, record.llr_intercept, record.val_fake_share)
-    rows = check_neighbours(record.reliability)
+    rows = check_neighbours(record.reliability)  # of the test split
+    assert record.reliability_split == "test"
     assert sum(row.num_samples for row in rows) == 5
-    assert sum(row.num_fake for row in rows) == 2
+    assert sum(row.num_fake for row in rows) == 3
+    assert record.errors["none"][::2] == [3, 2]
+    assert (record.kept_conditions, record.most_false_alarms) == (["none"], 1 / 3)
+    assert len(record.real_differences) == 3
+    assert record.guard == {}  # so few images do not tell what images are like
 
     assert lines[0] == "train: 9 images, 5 real and 4 fake (44.4 % fake)"
     assert lines[2:6] == [

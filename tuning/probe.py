@@ -92,9 +92,13 @@ class Probe(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (N, 2), real first, of images (N, 3, S, S)."""
+        return self.run(images)[1]
+
+    def run(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the features (N, F) of images, and their logits (N, 2)."""
         features = self.compute_features(images)
         with torch.autocast(images.device.type, enabled=False):
-            return self.head(features)
+            return features, self.head(features)
 
     def compute_features(self, images: Tensor) -> Tensor:
         """Return what the head reads, float32 (N, F).

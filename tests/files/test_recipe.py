@@ -21,6 +21,7 @@ NEEDS = {
     "features": {"tune": "head"},
     "hidden": {"tune": "head"},
     "rank": {"tune": "lora"},
+    "group_by": {"calibration_share": 0.5},
 }
 VALUES = {
     "dataset": ["a b'$(c)", "-d", "--seed", "--run_it=now", "-1", "é"],
@@ -28,6 +29,8 @@ VALUES = {
     "model": list(NETWORKS),
     "features": [("auto",), ("block3", "layer4.1", "a-b")],
     "optimizer": ["Adam", "SGD"],
+    "calibrate_under": [("photographs",), ("none", "face=96", "jpeg=70")],
+    "group_by": ["prefix", r"-\d+ 'x'"],
     "weights": [Path("a b.pth"), Path("-w.pth"), Path("folder/w.pth")],
 }
 

@@ -116,6 +116,39 @@ def test_changed_images_ask_for_landmarks_where_they_are_wanted(is_asked, monkey
     assert given == ["found" if is_asked else None]
 
 
+def test_changed_images_photographs_go_through_it_and_keep_their_size():
+    changed = ChangedImages(Reals(num_real=40), 1, Augmentation("photographs"))
+    assert Augmentation("photographs").changes_images
+
+    samples = [changed[0, index][0] for index in range(40)]
+
+    assert {(s.dtype, tuple(s.shape)) for s in samples} == {(torch.uint8, (3, 64, 64))}
+    same = sum(torch.equal(s, changed.dataset[n][0]) for n, s in enumerate(samples))
+    assert 2 <= same <= 22  # a quarter, and faces of more than 64 pixels
+    for index in range(5):
+        assert torch.equal(changed[0, index][0], samples[index])
+    later = [changed[1, index][0] for index in range(10)]
+    assert not all(map(torch.equal, later, samples))
+
+
+def test_changed_images_photographs_are_drawn_of_both_classes_and_after_blending(
+    monkeypatch,
+):
+    monkeypatch.setattr(
+        augmentation, "self_blend", lambda *_: Image.new("RGB", (64, 64), (9, 9, 9))
+    )
+    monkeypatch.setattr(
+        augmentation,
+        "draw_photograph",
+        lambda image, _: Image.new("RGB", (20, 10), image.getpixel((0, 0))),
+    )
+    changed = ChangedImages(Reals(), 1, Augmentation("photographs", 1.0))
+    for index, color in ((1, Reals()[1][0][:, 0, 0]), (7, torch.tensor([9, 9, 9]))):
+        sample, _ = changed[0, index]
+        assert sample.shape == (3, 64, 64)
+        assert (sample == color[:, None, None]).all()
+
+
 def test_degrade_changes_most_images_and_keeps_size_and_mode():
     image = Image.fromarray(Reals()[0][0].permute(1, 2, 0).numpy())
     results = [degrade(image, np.random.default_rng(seed)) for seed in range(40)]

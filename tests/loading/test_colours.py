@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 from loading import ImageFile, read_image
 
@@ -62,11 +62,16 @@ def test_read_image_deep_grey_has_its_white_at_the_fewest_bits(brightest, white)
     assert pixels[0, :, 0].tolist() == np.rint(255.0 * values[0] / white).tolist()
 
 
-def test_read_image_heic_is_read_by_its_content(tmp_path: Path):
-    pillow_heif = pytest.importorskip("pillow_heif", reason="an extra")
-    image = Image.new("RGB", (64, 48), (200, 100, 50))
-    pillow_heif.from_pillow(image).save(tmp_path / "a.heic", quality=95)
-    (tmp_path / "a.heic").rename(tmp_path / "a.jpg")
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "MPO"])
+def test_read_image_is_read_by_its_content(kind, tmp_path: Path):
+    if kind == "HEIF":
+        pillow_heif = pytest.importorskip("pillow_heif", reason="an extra")
+        pillow_heif.register_heif_opener()
+    elif kind == "AVIF" and not features.check("avif"):
+        pytest.skip("Pillow before 11.3")
+    first, second = (Image.new("RGB", (64, 48), c) for c in ((200, 100, 50), "blue"))
+    more = {"save_all": True, "append_images": [second]} if kind == "MPO" else {}
+    first.save(tmp_path / "a.jpg", kind, quality=95, **more)
     pixels = np.asarray(read_image(tmp_path / "a.jpg", at_least=8)).astype(int)
-    assert pixels.shape == (48, 64, 3)
+    assert pixels.shape[:2] == ((12, 16) if kind == "MPO" else (48, 64))
     assert abs(pixels - (200, 100, 50)).max() <= 6

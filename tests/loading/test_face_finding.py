@@ -186,7 +186,7 @@ def test_face_finder_large_picture_is_boxed_in_its_own_pixels(make_finder):
     assert network.shapes[:2] == [(416, 1600), (128, 512)]
 
 
-@pytest.mark.parametrize("hint", [0.95, 0.3, 0.1])  # the last: searched turned
+@pytest.mark.parametrize("hint", [0.95, 0.3, 0.02])  # the last: searched turned
 @pytest.mark.parametrize("turns", range(4))
 @pytest.mark.parametrize("size", [(1600, 1200), (500, 400)])
 def test_face_finder_finds_lying_faces_upright(hint, turns, size, make_finder):
@@ -248,7 +248,7 @@ def test_face_finder_looks_no_more_often_than_it_may(make_finder, monkeypatch):
     assert sorted(face.confidence for face in faces) == [0.6] * 3 + [0.9] * 3
     monkeypatch.setattr(face_finding, "MOST_LOOKS", 1)  # for the surest
     finder, network = make_finder(0.6)
-    picture = draw((640, 480), (10, 10, 390))
+    picture = draw((640, 480), (10, 10, 290))
     picture.paste(draw((150, 150), (0, 0, 150)).rotate(90), (450, 20))
     finder.find(picture)
     assert len(network.shapes) == 1

@@ -10,7 +10,7 @@ KINDS = {
     b"\0\0\0\x1cftypheic\0\0\0\0mif1": "a HEIC .HEIF. picture: pip install pillow-heif",
     b"\0\0\0\x1cftypmif1\0\0\0\0heic": "a HEIC .HEIF. picture: pip install pillow-heif",
     b"\0\0\0\x1cftypavif\0\0\0\0mif1": "an AVIF picture: pip install",
-    b"\xff\x0a\x7f\x06": "a JPEG XL picture: save it as a PNG",
+    b"\xff\x0a\x7f\x06": "a JPEG XL picture: pip install pillow-jxl-plugin",
     b"\0\0\0\x0cJXL \r\n\x87\n": "a JPEG XL picture",
     b"\0\0\0\x18ftypcrx \0\0\0\1": "a camera's raw file: develop it",
     b"FUJIFILMCCD-RAW 0201": "a camera's raw file",

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from script_helpers import make_broken_checkpoint, make_checkpoint, make_huge_png
 
@@ -26,12 +27,13 @@ import predict
 import serve
 from hardware import Precision
 from judging import pictures
-from judging.pictures import Reading
+from judging.pictures import Picture, Reading
+from judging.verdicts import Verdict
 from loading import ImageFile
 from loading.face_finding import Face
 from loading.origin import ABSENCE
 from serving import server
-from serving.app import MOST_WAITING, Judge, build_app
+from serving.app import MOST_WAITING, Judge, build_app, draw_maps
 from utils import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
@@ -85,12 +87,33 @@ def test_answer_is_the_verdict_of_predict_with_maps_and_words(
     assert answer["origin"][-1] == ABSENCE
     assert answer["picture"] is None
     captions = [picture["caption"] for picture in face["maps"]]
-    assert captions == ["As the detector saw it", "Saliency", "Grad-CAM at conv3"]
+    assert captions[0].startswith("As the detector saw it; nobody has checked whether")
+    assert captions[1:] == ["Saliency (not checked)", "Grad-CAM at conv3 (not checked)"]
     for picture in face["maps"]:
         assert len(picture["alt"]) > 20
         with open_png(picture) as drawn:
             assert drawn.size == (64, 64)
             assert np.ptp(np.asarray(drawn)) > 0
+
+
+def test_maps_of_a_detector_are_those_that_passed_or_none(judge):
+    passed = {"randomisation": {}, "deletion": {}, "insertion": {}}
+    entry = {"method": "layer-cam", "layer": "conv2", "sureness": 2.0, "checks": passed}
+    sample, captions = torch.zeros(3, 64, 64, dtype=torch.uint8), []
+    for has_passed in (True, False):
+        maps = [{**entry, "passed": has_passed}]
+        record = replace(judge.detector.record, maps=maps)
+        detector = replace(judge.detector, record=record)
+        verdict = Verdict(Picture("a.png", 64, 64), detector, 0.1, sample=sample)
+        captions.append([drawn.caption for drawn in draw_maps(verdict, Precision())])
+
+    assert captions[0][1:] == [
+        "LayerCAM at conv2 (passed: randomisation, deletion, insertion)"
+    ]
+    assert captions[1] == [
+        "As the detector saw it; no kind of map passed the checks for this detector, "
+        "so none is shown as a reason"
+    ]
 
 
 class Group(NamedTuple):

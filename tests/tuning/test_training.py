@@ -46,7 +46,8 @@ def trained(tiny_network, faces_root, tmp_path_factory) -> RunPaths:
 
 @pytest.fixture
 def counted(monkeypatch) -> list[int]:
-    """How many images went through a probe's backbone, call by call."""
+    """How many images a training sends through a probe's backbone, call by call."""
+    monkeypatch.setattr(train_main, "qualify_best", lambda *given: None)
     counts, compute = [], Probe.compute_features
 
     def count(probe: Probe, images: torch.Tensor) -> torch.Tensor:

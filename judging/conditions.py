@@ -1,0 +1,102 @@
+"""What users are told of a split's images after what pictures go through."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from files.names import NEITHER
+from hardware import Compute, show_progress
+from judging.detector import Detector
+from judging.pictures import Batch, Picture, Read, View, collate_pictures
+from judging.verdicts import Verdict, judge_batches
+from loading.batches import build_data_loader, fit_into_shared_memory
+from loading.disturbed_faces import DisturbedFaces
+from loading.image_files import map_in_threads
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a detector says of N images under each of C conditions.
+
+    Attributes:
+        labels: int (N,).
+        differences: float64 (C, N), fake's logit less real's.
+        fake_scores: float64 (C, N), P(fake).
+        told: int (C, N), what users are told: real, fake or `NEITHER`, inconclusive.
+    """
+
+    labels: np.ndarray
+    differences: np.ndarray
+    fake_scores: np.ndarray
+    told: np.ndarray
+
+
+def judge_conditions(
+    detector: Detector,
+    images: DisturbedFaces,
+    compute: Compute,
+    *,
+    stability: bool = False,
+) -> Judged:
+    """Judge every image under every condition as a user's pictures are judged.
+
+    Args:
+        detector: who judges.
+        images: N images under C conditions.
+        compute: how the network runs.
+        stability: also judge harmless versions, as predict.py does.
+
+    Raises:
+        ValueError: an image cannot be read, or gets no finite score; the message names
+            it.
+    """
+    batches = _load(images, View.of(detector), compute)
+    judged = judge_batches(
+        show_progress(batches, f"judge with {detector.title}"),
+        [detector],
+        compute.precision,
+        stability=stability,
+    )
+    rows = np.array([_take(verdict) for _, (verdict,) in judged])
+    columns = rows.reshape(-1, len(images.conditions), 3).T  # (3, C, N)
+    return Judged(
+        images.faces.get_labels(), columns[0], columns[1], columns[2].astype(int)
+    )
+
+
+def _take(verdict: Verdict) -> tuple[float, float, int]:
+    """Return difference, P(fake), and what a user is told."""
+    if verdict.error:
+        raise ValueError(f"{verdict.error}: its weights are of no use")
+    told = NEITHER if verdict.reasons else verdict.decision
+    return verdict.difference, verdict.fake_score, told
+
+
+class _Pictures(Dataset):
+    """Disturbed images as they are when a user gives them to a detector."""
+
+    def __init__(self, images: DisturbedFaces, view: View) -> None:
+        self._images = images
+        self._view = view
+
+    def __getitem__(self, index: int) -> Read:
+        sample, size = self._images.read(index)
+        return Picture(self._images.get_name(index), *size), {self._view: sample}
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Read]:
+        return map_in_threads(self.__getitem__, indices)
+
+
+def _load(images: DisturbedFaces, view: View, compute: Compute) -> Iterable[Batch]:
+    """Return what yields all pictures in batches, image after image."""
+    workers = fit_into_shared_memory(
+        compute.workers,
+        lambda: compute.batch_size * 3 * view.size**2,
+        compute.device,
+    )
+    size, numbers = compute.batch_size, range(len(images))
+    places = [numbers[start : start + size] for start in numbers[::size]]
+    pictures = _Pictures(images, view)
+    return build_data_loader(pictures, places, collate_pictures, workers=workers)

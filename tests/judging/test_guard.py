@@ -1,0 +1,131 @@
+"""Guards: what is like the calibration images, and what is not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from judging.guard import Guard, describe_unlike, fit_guard, fit_likeness
+from judging.traits import GROUPS, measure_traits
+from loading.disturbances import AS_IT_IS, Condition, disturb, parse_condition
+
+
+def draw_faces(num: int, seed: int, condition: Condition = AS_IT_IS) -> torch.Tensor:
+    """Blurred noise with a fine grain, as alike as photographs of one camera."""
+    generator = np.random.default_rng(seed)
+    samples = []
+    for _ in range(num):
+        small = generator.integers(60, 200, (16, 16, 3), dtype=np.uint8)
+        smooth = np.asarray(Image.fromarray(small).resize((64, 64), 3), np.float32)
+        grain = generator.normal(0, generator.uniform(3, 5), (64, 64, 1))
+        pixels = np.clip(smooth + grain, 0, 255).astype(np.uint8)
+        image = disturb(Image.fromarray(pixels), *condition, generator)
+        samples.append(np.asarray(image.resize((64, 64), 3)))
+    return torch.from_numpy(np.stack(samples)).permute(0, 3, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def guard() -> Guard:
+    half = parse_condition("downscale=0.5")
+    fitted = [measure_traits(draw_faces(60, 1, c)) for c in (AS_IT_IS, half)]
+    held = [measure_traits(draw_faces(60, 2, c)) for c in (AS_IT_IS, half)]
+    return fit_guard(
+        {kind: np.concatenate([f[kind] for f in fitted]) for kind in GROUPS},
+        np.repeat([0, 1], 60),
+        {kind: np.stack([h[kind] for h in held], axis=1) for kind in GROUPS},
+        ("none", str(half)),
+        64,
+    )
+
+
+def list_unlike(guard: Guard, samples: torch.Tensor) -> np.ndarray:
+    rows = guard.compare(measure_traits(samples))
+    return np.array([any(c.excess > 1 for c in row.values()) for row in rows])
+
+
+def test_guard_takes_others_of_the_same_and_names_the_condition_they_are_like(guard):
+    for number, name in enumerate(guard.conditions):
+        samples = draw_faces(60, 3, parse_condition(name))
+        assert list_unlike(guard, samples).mean() < 0.1
+        rows = guard.compare(measure_traits(samples))
+        assert np.mean([row["detail"].nearest == number for row in rows]) > 0.9
+
+
+@pytest.mark.parametrize(
+    "change", ["jpeg=10", "blur=4", "noise=40", "downscale=0.125", "text", "even"]
+)
+def test_guard_refuses_what_it_has_not_seen(guard, change):
+    if change == "text":
+        samples = 255 * (torch.rand(20, 1, 64, 64) > 0.5).byte().expand(20, 3, 64, 64)
+    elif change == "even":
+        samples = torch.full((20, 3, 64, 64), 128, dtype=torch.uint8)
+    else:
+        samples = draw_faces(20, 4, parse_condition(change))
+    assert list_unlike(guard, samples).mean() > 0.9
+
+
+def test_guard_comes_back_from_a_file_as_it_was(guard, tmp_path):
+    torch.save(guard.to_dict(), tmp_path / "guard.pt")
+    restored = Guard.from_untrusted(torch.load(tmp_path / "guard.pt"))
+    numbers = measure_traits(draw_faces(5, 5))
+    assert restored.compare(numbers) == guard.compare(numbers)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("center", torch.zeros(3)),
+        ("weights", torch.full((8, 8), torch.nan)),
+        ("means", torch.zeros(1, 8)),
+        ("scales", [1.0]),
+        ("limit", -1.0),
+    ],
+)
+def test_guard_from_untrusted_refuses_damage(guard, name, value):
+    content = guard.to_dict()
+    content["likenesses"]["detail"][name] = value
+    with pytest.raises(ValueError, match="guard"):
+        Guard.from_untrusted(content)
+    with pytest.raises(ValueError, match="damaged"):
+        Guard.from_untrusted({"conditions": ["none"]})
+
+
+def test_fit_likeness_lets_at_most_its_share_of_the_held_images_count_as_unlike():
+    generator = np.random.default_rng(0)
+    fitted, held = generator.normal(size=(400, 40)), generator.normal(size=(300, 1, 40))
+    conditions = np.zeros(400, dtype=int)
+    for share in (0, 0.02, 0.1):
+        like = fit_likeness(fitted, conditions, held, share)
+        distances = like.compute_distances(held[:, 0]).min(axis=1)
+        assert (distances > like.limit * (1 + 1e-6)).mean() <= share
+    # What lies outside of the principal components counts, too.
+    directions = like.weights.double().numpy()
+    strange = np.linalg.svd(directions)[0][:, -1] * 30 + held[:5, 0]
+    whole = replace(like, outside=torch.zeros(2)).compute_distances(strange)
+    assert (like.compute_distances(strange) > 2 * whole).all()
+
+
+def test_fit_guard_of_few_images_is_none():
+    few = {"detail": np.zeros((10, 8))}
+    held = {"detail": np.zeros((30, 1, 8))}
+    assert fit_guard(few, np.zeros(10, dtype=int), held, ["none"], 1) is None
+
+
+def test_describe_unlike_says_what_there_is_more_or_less_of(guard):
+    blurred = draw_faces(1, 6, parse_condition("blur=1"))
+    (row,) = guard.compare(measure_traits(blurred))
+    said = describe_unlike("detail", row["detail"])
+    assert said == "it has less fine detail than they have"
+    assert "any face" in describe_unlike("features", row["detail"])
+
+
+def test_measure_traits_does_not_depend_on_the_batch_and_sees_a_grid():
+    samples = draw_faces(4, 7)
+    whole = measure_traits(samples)
+    alone = measure_traits(samples[2:3])
+    assert all(np.array_equal(whole[kind][2:3], alone[kind]) for kind in GROUPS)
+    blocks = torch.arange(64).div(8, rounding_mode="floor") % 2 * 200
+    grid = (blocks[:, None] ^ blocks).byte().expand(1, 3, 64, 64)
+    assert min(measure_traits(grid)["detail"][0, 6:]) > max(whole["detail"][0, 6:]) + 1

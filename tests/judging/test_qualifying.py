@@ -1,0 +1,122 @@
+"""What a detector is told at the end of its training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from files.checkpoint import CheckpointRecord
+from files.recipe import Recipe
+from hardware import Compute, Precision
+from judging.detector import Detector
+from judging.qualifying import (
+    Policy,
+    Views,
+    choose_conditions,
+    choose_zones,
+    count_errors,
+    qualify,
+)
+from judging.stability import VERSIONS
+from loading.disturbances import parse_conditions
+from models import get_network
+from utils import load_dataset
+
+CONDITIONS = parse_conditions(["face=128", "face=64", "face=48"])
+NUM = 200  # images of each class
+
+
+def draw_views(shifts=(0, 0.2, 3, 3), spreads=(1, 1, 1, 6)) -> Views:
+    """Differences of real and fake images around -3 and 3, under four conditions.
+
+    In the third, scores are shifted; in the fourth they tell little besides.
+    """
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], NUM)
+    noise = generator.normal(size=(2 * NUM, 4)) * np.array(spreads)
+    differences = (6 * labels - 3)[:, None] + np.array(shifts) + noise
+    logits = np.stack([np.zeros_like(differences), differences], axis=2)
+    return Views(logits, labels, {}, logits[:, :1].repeat(len(VERSIONS), axis=1))
+
+
+def list_shares(views, point, zones):
+    rows = count_errors(views, point, zones)
+    return [(row[1] / row[0], row[3] / row[2]) for row in rows]
+
+
+def test_conditions_that_would_break_the_promise_are_left_out_of_the_calibration():
+    views = draw_views()
+    policy = Policy(CONDITIONS, max_fpr=0.02)
+    kept, point = choose_conditions(views, policy)
+    assert kept == [0, 1]
+    shares = list_shares(views, point, [point.zone] * 4)
+    assert all(alarms <= 0.04 for alarms, _ in shares[:2])
+    assert all(alarms > 0.04 for alarms, _ in shares[2:])
+    assert point.num_samples == 2 * NUM  # views of an image count as one
+    # Without the promise broken anywhere, all stay.
+    assert choose_conditions(draw_views((0,) * 4, (1,) * 4), policy)[0] == [0, 1, 2, 3]
+
+
+def test_each_of_these_gets_bounds_of_its_own_that_keep_it():
+    views = draw_views()
+    policy = Policy(CONDITIONS, max_fpr=0.02)
+    kept, point = choose_conditions(views, policy)
+    zones = choose_zones(views, point, kept, 0.02)
+    assert zones.keys() <= {2, 3}
+    assert 2 in zones
+    home = max(1, count_errors(views, point, [point.zone])[0][3]) / NUM
+    for number, (real_below, threshold) in zones.items():
+        assert real_below <= threshold
+        assert threshold >= point.threshold
+        shares = list_shares(views, point, [zones.get(n, point.zone) for n in range(4)])
+        assert shares[number][0] <= 0.02
+        assert shares[number][1] <= 2 * home + 1e-9
+    # Where scores tell nothing there is no verdict at all.
+    blind = draw_views(spreads=(1, 1, 1, 60))
+    kept, point = choose_conditions(blind, policy)
+    assert 3 not in {*kept, *choose_zones(blind, point, kept, 0.02)}
+
+
+def test_policy_of_a_recipe_takes_its_flags_and_refuses_unknown_conditions():
+    recipe = Recipe(calibrate_under=("jpeg=70", "photographs"), max_fpr=0.1, seed=3)
+    policy = Policy.of(recipe)
+    assert list(map(str, policy.conditions[:2])) == ["none", "jpeg=70"]
+    assert len(set(policy.conditions)) == len(policy.conditions) > 10
+    assert (policy.max_fpr, policy.seed) == (0.1, 3)
+    with pytest.raises(ValueError, match="jpeg=71.*jpeg=90, jpeg=70") as error:
+        Policy.of(Recipe(calibrate_under=("jpeg=71",)))
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def detector(tiny_network, tiny_net) -> Detector:
+    preprocessing = get_network(tiny_network).preprocessing
+    record = CheckpointRecord(model_name=tiny_network)
+    return Detector(tiny_net().eval(), preprocessing, record, layer="conv")
+
+
+def test_qualify_is_the_same_in_batches_of_any_size(detector, faces_root, monkeypatch):
+    """Two conditions; the guard needs so few images here as there are."""
+    monkeypatch.setattr("judging.guard.LEAST_IMAGES", 4)
+    monkeypatch.setattr("judging.qualifying.LEAST_IMAGES", 4)
+    where = {"data_root": faces_root.parent, "preprocessing": detector.preprocessing}
+    datasets = {
+        split: load_dataset(faces_root.name, split, **where)
+        for split in ("train", "val", "test")
+    }
+    policy = Policy(parse_conditions(["jpeg=70"]), max_fnr=0.5)
+    records = [
+        qualify(detector, datasets, policy, Compute(Precision("fp32"), size))
+        for size in (2, 32)
+    ]
+    first, second = (replace(r, guard={}, real_differences=[]) for r in records)
+    assert first == second
+    record = records[0]
+    assert record.errors.keys() == {"none", "jpeg=70"}
+    assert record.real_below <= record.threshold
+    assert record.reliability_split == "test"
+    assert record.real_differences == sorted(record.real_differences)
+    guard = replace(detector, record=record).guard
+    assert guard.conditions == ("none", "jpeg=70")
+    assert guard.likenesses.keys() == {"detail", "colour", "features"}
+    assert CheckpointRecord.from_untrusted(record.to_dict()) == record
