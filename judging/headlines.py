@@ -106,9 +106,11 @@ def describe_headline(headline: Headline, num_faces: int) -> str:
     called = f"{headline.num_fake} called fake"
     if headline.any_chance is None:
         return f"{headline.name}: {looks}, {called}"
+    one = headline.num_looks == 1
+    real_faces = "one real face" if one else f"{headline.num_looks} real faces"
     sentence = (
-        f"{headline.name}: {looks}, {called}; of pictures with "
-        f"{headline.num_looks} real faces {_format(headline.any_chance)} have one that "
+        f"{headline.name}: {looks}, {called}; of pictures with {real_faces} "
+        f"{_format(headline.any_chance)} have one that "
         "is"
     )
     if headline.num_fake and headline.chance is not None:

@@ -82,6 +82,12 @@ class Verdict:
         return bool(self.picture.reasons or self.doubts)
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether ratios and frequencies rest on images of its kind."""
+        kept = self.detector.record.kept_conditions
+        return not self.condition or self.condition in kept
+
+    @property
     def name(self) -> str:
         """Real, fake or inconclusive; 'none' where there is no score."""
         if self.fake_score is None:
@@ -327,8 +333,6 @@ def _try_versions(
 
 def _drop_ratio(verdict: Verdict) -> Verdict:
     """Leave out a ratio that was not calibrated on pictures like this one."""
-    kept = verdict.detector.record.kept_conditions
-    is_unlike = verdict.condition and verdict.condition not in kept
-    if is_unlike or verdict.is_withheld:
+    if verdict.is_withheld or not verdict.is_calibrated:
         return replace(verdict, llr=None)
     return verdict

@@ -136,6 +136,19 @@ def describe_threshold(detector: Detector) -> str:
     return f"{fake}{real} ({source})"
 
 
+def describe_bounds(verdict: Verdict) -> str:
+    """Say at which P(fake) a picture of its kind is called real or fake, and why."""
+    detector = verdict.detector
+    if verdict.condition not in detector.record.zones:
+        return describe_threshold(detector)
+    low, high = verdict.zone
+    what = parse_condition(verdict.condition).describe()
+    return (
+        f"called fake at or above P(fake) = {high:.4g}, real below {low:.4g} (the "
+        f"bounds of images {what})"
+    )
+
+
 def explain_verdict(verdict: Verdict) -> list[str]:
     """Say in sentences what a verdict is worth, and what it is not.
 
@@ -220,7 +233,12 @@ def _format_share(num: int, of: int) -> str:
 
 
 def describe_neighbours(verdict: Verdict) -> list[str]:
-    """Say how many images with such a score, which chose nothing, were fake."""
+    """Say how many images with such a score, which chose nothing, were fake.
+
+    Where they were not of the picture's kind, that says nothing of it: [].
+    """
+    if not verdict.is_calibrated:
+        return []
     rows = verdict.detector.neighbours
     if not rows:
         return [

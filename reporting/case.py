@@ -16,6 +16,7 @@ from judging.headlines import describe_headline, judge_picture
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
 from judging.words import (
     NOT_PROOF,
+    describe_bounds,
     describe_faces,
     describe_kind,
     describe_knowledge,
@@ -225,7 +226,8 @@ def list_facts(verdict: Verdict) -> Iterator[Fact]:
         rates = []
     else:
         yield "P(fake)", _describe_score(verdict)
-        yield "images with such a score", " ".join(describe_neighbours(verdict))
+        counted = " ".join(describe_neighbours(verdict))
+        yield "images with such a score", counted or f"{_UNKNOWN} for such pictures"
     yield "likelihood ratio", describe_ratio(verdict)
     yield "errors on this kind", " ".join(rates) or f"{_UNKNOWN} for such pictures"
 
@@ -245,8 +247,7 @@ def _describe_place(verdict: Verdict) -> str:
 
 def _describe_score(verdict: Verdict) -> str:
     score = describe_fake_score(verdict.fake_score)
-    low, high = verdict.zone
-    zone = f"called real below {low:.4g}, fake at or above {high:.4g}"
+    zone = describe_bounds(verdict)
     if verdict.lowest is None:
         return f"{score}; {zone}"
     ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"

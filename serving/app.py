@@ -24,9 +24,9 @@ from judging.pictures import Reading, View, collate_pictures, read_picture
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict, judge_batches
 from judging.words import (
     NOT_PROOF,
+    describe_bounds,
     describe_faces,
     describe_knowledge,
-    describe_threshold,
     explain_verdict,
 )
 from loading import ImageFile
@@ -175,7 +175,6 @@ def build_app(
             "page.html",
             title=judge.detector.title,
             checkpoint=judge.detector.path.name,
-            threshold=describe_threshold(judge.detector),
             looks=judge.reading.looks,
             most_megabytes=f"{most_megabytes:g}",
             most_bytes=app.config["MAX_CONTENT_LENGTH"],
@@ -261,6 +260,7 @@ def describe_face(verdict: Verdict) -> dict[str, Any]:
         "score": describe_fake_score(verdict.fake_score) if is_shown else None,
         "real_below": real_below,
         "threshold": threshold,
+        "bounds": describe_bounds(verdict) if is_shown else None,
         "llr": verdict.llr,
         "reasons": list(verdict.reasons) if not error else [error],
         "sentences": [error] if error else explain_verdict(verdict),

@@ -43,7 +43,10 @@ function addPicture(parent, picture) {
   image.alt = picture.alt;
   image.width = picture.width;
   image.height = picture.height;
-  add(add(figure, "figcaption"), "strong", picture.caption);
+  const [name, ...more] = picture.caption.split("; ");
+  const caption = add(figure, "figcaption");
+  add(caption, "strong", name);
+  if (more.length) caption.append(`; ${more.join("; ")}`);
 }
 
 function addScale(parent, face) {
@@ -57,6 +60,7 @@ function addScale(parent, face) {
   ends.setAttribute("aria-hidden", "true");
   add(ends, "span", "real");
   add(ends, "span", "fake");
+  add(parent, "p", `${face.bounds[0].toUpperCase()}${face.bounds.slice(1)}.`, "hint");
 }
 
 function addMaps(parent, maps) {
@@ -106,7 +110,6 @@ function showResult(answer) {
   get("sentence").textContent = answer.headline.sentence || "";
   if (answer.picture) addPicture(get("picture"), answer.picture);
   answer.faces.forEach((face) => addFace(face, answer.faces.length === 1));
-  get("bounds").hidden = !answer.faces.some((face) => face.score);
   answer.origin.forEach((text) => add(get("claims"), "li", text));
   get("origin").hidden = !answer.origin.length;
   answer.limits.forEach((text) => add(get("limits"), "p", text));

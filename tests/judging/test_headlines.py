@@ -106,6 +106,8 @@ def test_describe_headline_says_how_many_looks_and_how_often_by_chance(detector)
         "real faces 10 % (95 % interval 3 to 21 %) have one that is, and 2 % (95 % "
         "interval 0 to 11 %) one that scores so high"
     )
+    alone = describe_headline(judge_picture(make_verdicts(detector, FAKE, ODD)), 2)
+    assert "of pictures with one real face 5 % (95 % interval 2 to 11 %) have" in alone
     none = judge_picture(make_verdicts(detector, ODD, ODD))
     assert (
         describe_headline(none, 2) == "inconclusive: 2 faces, 0 of them with a verdict"

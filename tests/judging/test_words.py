@@ -11,6 +11,7 @@ from judging.detector import Detector
 from judging.pictures import Picture
 from judging.verdicts import Verdict
 from judging.words import (
+    describe_bounds,
     describe_faces,
     describe_knowledge,
     describe_lack,
@@ -140,6 +141,7 @@ def calibrated(detector) -> Detector:
     line = {"llr_slope": 1.0, "llr_intercept": 0.0, "llr_upper": math.log(50)}
     errors = {"none": [900, 0, 120, 3], "jpeg=70": [900, 9, 120, 6]}
     entries = {"reliability": rows, "reliability_split": "test", "errors": errors}
+    entries["kept_conditions"] = ["jpeg=70"]
     record = replace(detector.record, **entries, **line, dataset="some faces")
     return replace(detector, record=record)
 
@@ -166,6 +168,16 @@ def test_explain_verdict_says_frequencies_with_intervals_and_of_which_images(
     ]
 
 
+def test_explain_verdict_of_a_kind_that_was_not_calibrated_gives_its_errors_alone(
+    calibrated,
+):
+    picture = Picture("a.png", 9, 9)
+    verdict = Verdict(picture, calibrated, 0.99, 3.0, condition="none")
+    first, second = explain_verdict(verdict)
+    assert first.startswith("There is no likelihood ratio: ")
+    assert "0 of 900 (95 % interval" in second
+
+
 def test_explain_verdict_without_ratio_or_rows_says_that_there_are_none(detector):
     verdict = Verdict(Picture("a.png", 9, 9), detector, 0.99, 3.0)
     first, second = explain_verdict(verdict)
@@ -190,6 +202,17 @@ def test_explain_verdict_of_what_is_unlike_all_says_nothing_about_its_score(
     assert expected[1] in sentences[1]
 
 
+def test_describe_bounds_are_those_of_the_kind_of_picture(calibrated):
+    zones = {"jpeg=70": [0.25, 0.75]}
+    detector = replace(calibrated, record=replace(calibrated.record, zones=zones))
+    verdict = Verdict(Picture("a.png", 9, 9), detector, 0.9, 3.0)
+    assert describe_bounds(verdict).startswith("called fake at or above P(fake) = 0.5")
+    assert describe_bounds(replace(verdict, condition="jpeg=70")) == (
+        "called fake at or above P(fake) = 0.75, real below 0.25 (the bounds of images "
+        "compressed as JPEG of quality 70)"
+    )
+
+
 def test_detector_says_what_it_knows_how_it_was_qualified_and_what_it_lacks(calibrated):
     lines = describe_qualification(replace(calibrated.record, stable_versions=["a"]))
     assert lines == [
@@ -197,7 +220,7 @@ def test_detector_says_what_it_knows_how_it_was_qualified_and_what_it_lacks(cali
         "fakes called real",
         "images compressed as JPEG of quality 70: 9 of 900 real ones called fake, 6 of "
         "120 fakes called real",
-        "too few can be told: none, jpeg=70; inconclusive",
+        "too few can be told: none; inconclusive",
         "versions that must not change a verdict: a",
     ]
     assert "calibrate.py adds it" in describe_lack(calibrated)

@@ -116,7 +116,8 @@ def test_list_facts_gives_ratio_bound_and_errors_of_this_kind(detector):
     )
     assert facts["P(fake)"] == (
         "P(fake)=0.900; from 0.700 to 0.950 for it and its harmless versions; called "
-        "real below 0.5, fake at or above 0.5"
+        "fake at or above P(fake) = 0.5 (the default, as the checkpoint has none of "
+        "its own)"
     )
     assert (
         "9 to 1, fake over real: weak support for 'fake' (at its bound"
