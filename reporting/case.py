@@ -247,6 +247,7 @@ def _describe_place(verdict: Verdict) -> str:
 
 def _describe_score(verdict: Verdict) -> str:
     score = describe_fake_score(verdict.fake_score)
+    score = score.removeprefix("P(fake)").lstrip("=")
     zone = describe_bounds(verdict)
     if verdict.lowest is None:
         return f"{score}; {zone}"

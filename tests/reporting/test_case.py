@@ -115,7 +115,7 @@ def test_list_facts_gives_ratio_bound_and_errors_of_this_kind(detector):
         "most like validation images as they are; 200 pixels a side"
     )
     assert facts["P(fake)"] == (
-        "P(fake)=0.900; from 0.700 to 0.950 for it and its harmless versions; called "
+        "0.900; from 0.700 to 0.950 for it and its harmless versions; called "
         "fake at or above P(fake) = 0.5 (the default, as the checkpoint has none of "
         "its own)"
     )
