@@ -9,6 +9,7 @@ import command_line
 from command_line import say
 from command_line.compute import take_compute
 
+from explaining.shown import check_candidates, describe_checked
 from files.atomic import check_output
 from files.checkpoint import save_with_record
 from files.recipe import OF_CALIBRATION, Recipe
@@ -68,11 +69,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         without_fakes=recipe.splits_without_fakes,
         preprocessing=detector.preprocessing,
     )
-    record = qualify(detector, datasets, Policy.of(recipe), compute)
-    save_with_record(path, record, output)
+    policy = Policy.of(recipe)
+    record = qualify(detector, datasets, policy, compute)
+    detector = replace(detector, record=record)
+    maps = check_candidates(detector, datasets["val"], policy, compute)
+    save_with_record(path, replace(record, maps=maps), output)
     say(
         *describe_qualification(record),
-        describe_threshold(replace(detector, record=record)),
+        describe_threshold(detector),
+        *describe_checked(maps),
     )
     say(f"wrote {output}")
 

@@ -227,10 +227,15 @@ def qualify_best(
     """Measure the best epoch's detector, and write what was found to its checkpoint."""
     path = files.paths.checkpoint
     detector = load_checkpoint(path, device=compute.device)
+    # Class activation maps take two seconds to import: --help does not wait.
+    from explaining.shown import check_candidates, describe_checked
+
     record = qualify(detector, datasets, policy, compute)
-    save_with_record(path, record)
-    files.best = record
-    say(*describe_qualification(record))
+    detector = replace(detector, record=record)
+    maps = check_candidates(detector, datasets["val"], policy, compute)
+    files.best = replace(record, maps=maps)
+    save_with_record(path, files.best)
+    say(*describe_qualification(record), *describe_checked(maps))
 
 
 def prepare_model(

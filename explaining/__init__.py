@@ -3,5 +3,6 @@
 `explanation.py`: an image with its maps. `gradients.py`: maps from gradients.
 `cams.py`: maps from a layer's activations. `pictures.py`: one picture's maps.
 `judged_images.py`: which images are explained. `checks.py`: can maps be believed?
-`figures.py`: how all this is drawn. `run.py`: what both scripts do.
+`shown.py`: which are shown as a reason. `figures.py`: how all this is drawn. `run.py`:
+what both scripts do.
 """

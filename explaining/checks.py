@@ -119,14 +119,24 @@ def check_randomisation(
         layers.append(layer)
         correlations.append(compute_mean(compute_rank_correlations(maps, others)))
         num_constant.append(int((np.ptp(others, axis=(1, 2)) == 0).sum()))
-    left = correlations[-1]
-    passed = max(map(abs, left["interval"])) < MOST_LEFT
-    verdict = "they depend on what was learnt" if passed else "they also show the image"
     return {
         "layers": layers,
         "rank_correlations": correlations,
         "num_constant": num_constant,
         "limit": MOST_LEFT,
+        **judge_correlation(correlations[-1]),
+    }
+
+
+def judge_correlation(left: Numbers) -> Numbers:
+    """Say what it means how much maps correlate where all layers are random.
+
+    Args:
+        left: the mean rank correlation, as `compute_mean` returns it.
+    """
+    passed = max(map(abs, left["interval"])) < MOST_LEFT
+    verdict = "they depend on what was learnt" if passed else "they also show the image"
+    return {
         "passed": passed,
         "sentence": f"with all layers random the maps still correlate by "
         f"{_format(left)} with those of the trained detector: {verdict}",
@@ -266,35 +276,61 @@ def check_removal(
         than any region; what is taken becomes the mean colour, and the blurred image
         holds the cells' mean colours.
     """
-    images, targets = prepare_inputs(samples, targets, detector)
-    what = "insertion" if insert else "deletion"
     areas, numbers = {}, {"shares": np.linspace(0, 1, NUM_STEPS + 1).tolist()}
+    given = samples, targets, detector, precision
     for name, ranks in orders.items():
-        batches = _change_step_by_step(images, targets, ranks, insert)
-        batches = show_progress(batches, f"{what}: {name}", total=len(images))
-        _, fake_scores, classes = detector.score_batches(batches, precision)
-        scores = np.where(classes == FAKE, fake_scores, 1 - fake_scores)
-        curves = scores.reshape(len(images), -1)  # (N, NUM_STEPS + 1)
-        areas[name] = (curves[:, 1:] + curves[:, :-1]).mean(axis=1) / 2
+        curves = follow_scores(*given, ranks, insert=insert)
+        areas[name] = compute_areas(curves)
         steps = [compute_mean(values) for values in curves.T]
         numbers[name] = {
             "curve": [step["mean"] for step in steps],
             "intervals": [step["interval"] for step in steps],
             "area": compute_mean(areas[name]),
         }
-    return {**numbers, **_compare_areas(areas, insert)}
+    return {**numbers, **compare_areas(areas, insert)}
+
+
+def follow_scores(
+    samples: Tensor,
+    targets: Tensor,
+    detector: Detector,
+    precision: Precision,
+    ranks: np.ndarray,
+    *,
+    insert: bool,
+    num_steps: int = NUM_STEPS,
+) -> np.ndarray:
+    """Return P(target) (N, num_steps + 1) while cells are taken away, or put in.
+
+    Args:
+        samples, targets, detector, precision, insert: as `check_removal` has them.
+        ranks: when each cell's turn comes, int (N, GRID, GRID).
+        num_steps: in which cells change; a divisor of their number.
+    """
+    images, targets = prepare_inputs(samples, targets, detector)
+    batches = _change_step_by_step(images, targets, ranks, insert, num_steps)
+    name = "insertion" if insert else "deletion"
+    batches = show_progress(batches, name, total=len(images))
+    _, fake_scores, classes = detector.score_batches(batches, precision)
+    scores = np.where(classes == FAKE, fake_scores, 1 - fake_scores)
+    return scores.reshape(len(images), -1)
+
+
+def compute_areas(curves: np.ndarray) -> np.ndarray:
+    """Return the areas (N,) below curves (N, steps), whose width is 1."""
+    return (curves[:, 1:] + curves[:, :-1]).mean(axis=1) / 2
 
 
 def _change_step_by_step(
-    images: Tensor, targets: Tensor, ranks: np.ndarray, insert: bool
+    images: Tensor, targets: Tensor, ranks: np.ndarray, insert: bool, num_steps: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield a batch an image: all of its steps, and as often its class."""
     size = images.shape[-2:]
-    counts = torch.arange(NUM_STEPS + 1) * (GRID**2 // NUM_STEPS)
+    counts = torch.arange(num_steps + 1) * (GRID**2 // num_steps)
     for image, target, rank in zip(images, targets, ranks, strict=True):
         turns = torch.from_numpy(rank).float()[None, None]
         turns = F.interpolate(turns, size, mode="nearest")[0]
-        is_taken = turns < counts.view(-1, 1, 1)  # (NUM_STEPS + 1, H, W)
+        is_taken = turns < counts.view(-1, 1, 1)  # (num_steps + 1, H, W)
         is_taken = is_taken[:, None].to(image.device)
         rest = torch.zeros_like(image)
         if insert:
@@ -305,8 +341,13 @@ def _change_step_by_step(
         yield steps, target.repeat(len(steps))
 
 
-def _compare_areas(areas: dict[str, np.ndarray], insert: bool) -> Numbers:
-    """Return how the map's areas differ from the others', and what that says."""
+def compare_areas(areas: dict[str, np.ndarray], insert: bool) -> Numbers:
+    """Return how the map's areas differ from the others', and what that says.
+
+    Args:
+        areas: below the curves of each of `RANKINGS`, (N,).
+        insert: whether larger ones are better, rather than smaller ones.
+    """
     sign = 1 if insert else -1
     rivals = {name: compute_mean(areas["map"] - areas[name]) for name in RANKINGS[1:]}
     beaten = [

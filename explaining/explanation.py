@@ -35,6 +35,8 @@ class Method:
         unit: what the colour bar of a mean map measures.
         is_overlay: whether it is drawn over its image, rather than by itself.
         settings: what the JSON beside a figure says of it.
+        checked: which checks its maps have passed for a detector, in words; '' where
+            that is not to be said.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Method:
     unit: str
     is_overlay: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
+    checked: str = ""
 
     @property
     def scale(self) -> str:
@@ -106,14 +109,6 @@ class Explanation:
             return color_map(values)
         picture = show_cam_on_image(self.image, values, use_rgb=True)
         return draw_outline(picture, values) if with_outline else picture
-
-    def draw_saliency(self) -> np.ndarray:
-        """Draw the first of `explain_sample`'s maps."""
-        return self.draw(0)
-
-    def draw_grad_cam(self) -> np.ndarray:
-        """Draw the second of `explain_sample`'s maps."""
-        return self.draw(1)
 
     def describe(self) -> tuple[str, ...]:
         """Say of each map in a sentence where it is strongest."""

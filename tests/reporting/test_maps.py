@@ -10,6 +10,7 @@ from files.checkpoint import CheckpointRecord
 from hardware import Compute
 from judging.detector import Detector, build_score_set
 from reporting.maps import EDGE, choose_evenly, draw_strip, explain_detector
+from reporting.words import describe_mistake
 from utils import load_dataset
 
 
@@ -48,11 +49,30 @@ def test_explain_detector_shows_the_surest_mistakes_and_the_mean_maps(
     red, _, blue = np.asarray(strip)[:, :EDGE].mean(axis=(0, 1))
     assert blue > red + 100  # the image comes first, and fakes are blue
     assert [mean.name for mean in maps.means] == ["saliency", "Grad-CAM at conv3"]
+    assert [method.checked for method in maps.methods] == ["not checked"] * 2
     for mean in maps.means:
         assert mean.maps.shape == (2, 64, 64)
         assert mean.counts == {"real": 2, "fake": 3}
         assert len(mean.places) == 2
         assert mean.places[0].startswith("most is ")
+
+
+def test_explain_detector_without_a_map_that_passed_shows_the_images_alone(
+    dataset, tmp_path
+):
+    (tmp_path / "a.pt").touch()
+    record = CheckpointRecord(model_name="Net", maps=[], threshold=0.0)
+    detector = Detector(OneConvolution(), SMALL, record, tmp_path / "a.pt")
+    compute = Compute(workers=0)
+    scored = detector.score(dataset, compute)
+    scores = build_score_set("faces", dataset, detector, scored, split="test")
+
+    maps = explain_detector(scores, dataset, detector, compute=compute, num_mistakes=2)
+
+    assert (maps.means, maps.methods) == ([], [])
+    mistake = maps.sides[REAL].shown[0]
+    assert draw_strip(mistake).size == (EDGE, EDGE)
+    assert "beside it" not in describe_mistake(mistake)
 
 
 def test_choose_evenly_keeps_the_ends_of_each_class(faces_root):

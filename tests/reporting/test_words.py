@@ -5,15 +5,21 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from map_models import OneConvolution
 from reported_runs import FLAGS
 
 import numerical_analysis
 import report
 import train_main
+from explaining.pictures import build_methods
+from explaining.shown import NONE_PASSED
 from files.recipe import Recipe
+from hardware import Precision
+from judging.detector import Detector
 from reporting.runs import History
 from reporting.words import (
     build_card,
+    describe_maps,
     grade,
     list_commands,
     list_limits,
@@ -123,3 +129,18 @@ def test_command_of_a_training_needs_usable_flags(run, files):
 
     assert "reboot" not in list_commands(wild, files.settings)["Train it"]
     assert "Train it" not in list_commands(unknown, files.settings)
+
+
+def test_maps_in_words_say_what_stands_beside_the_image_and_what_was_checked():
+    saliency, cam = build_methods(Detector(OneConvolution()), Precision())
+    passed = replace(cam, checked="passed: randomisation, deletion")
+
+    unchecked, one = describe_maps([saliency, cam]), describe_maps([passed])
+
+    assert "its saliency, bright where a small change" in unchecked
+    assert unchecked.count("(not checked)") == 2
+    assert "Nobody has checked whether such maps" in unchecked
+    assert "image; its Grad-CAM at conv3, red where the layer" in one
+    assert "(passed: randomisation, deletion). " in one
+    assert "What is shown passed these checks" in one
+    assert describe_maps([]) == f"Only the images are shown: {NONE_PASSED}."

@@ -7,9 +7,11 @@ import queue
 import re
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from script_helpers import make_broken_checkpoint, make_checkpoint, make_huge_png
 
@@ -23,7 +25,7 @@ from judging import pictures
 from loading import ImageFile
 from loading.face_finding import Face
 from serving import server
-from serving.app import MOST_WAITING, Judge, build_app
+from serving.app import MOST_WAITING, Judge, build_app, draw_maps
 from utils import load_checkpoint
 
 
@@ -60,12 +62,34 @@ def test_answer_is_the_verdict_of_predict_with_maps_and_words(
     assert answer["sentences"][0].startswith("Of the 50 validation images with the sco")
     assert answer["sentences"][0].endswith("47 were fake.")
     captions = [picture["caption"] for picture in answer["pictures"]]
-    assert captions == ["As the detector saw it", "Grad-CAM", "Saliency"]
+    assert captions[0].startswith("As the detector saw it; nobody has checked whether")
+    assert captions[1:] == ["Saliency (not checked)", "Grad-CAM at conv3 (not checked)"]
     for picture in answer["pictures"]:
         assert len(picture["alt"]) > 20
         with Image.open(io.BytesIO(base64.b64decode(picture["png"]))) as drawn:
             assert drawn.size == (256, 256)
             assert np.ptp(np.asarray(drawn)) > 0
+
+
+def test_maps_of_a_detector_are_those_that_passed_or_none(judge):
+    passed = {"randomisation": {}, "deletion": {}, "insertion": {}}
+    entry = {"method": "layer-cam", "layer": "conv2", "sureness": 2.0, "checks": passed}
+    sample, captions = torch.zeros(3, 256, 256, dtype=torch.uint8), []
+    for has_passed in (True, False):
+        maps = [{**entry, "passed": has_passed}]
+        record = replace(judge.detector.record, maps=maps)
+        detector = replace(judge.detector, record=record)
+        verdict = SimpleNamespace(sample=sample, label=0, detector=detector)
+        pictures = draw_maps(verdict, Precision())
+        captions.append([picture["caption"] for picture in pictures])
+
+    assert captions[0][1:] == [
+        "LayerCAM at conv2 (passed: randomisation, deletion, insertion)"
+    ]
+    assert captions[1] == [
+        "As the detector saw it; no kind of map passed the checks for this detector, "
+        "so none is shown as a reason"
+    ]
 
 
 def test_larger_picture_gets_a_verdict_on_its_most_fake_face_or_none_to_trust(
