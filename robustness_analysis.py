@@ -166,7 +166,9 @@ def measure_detector(
     measured = [
         {
             **{"condition": str(condition), "level": condition.level},
-            **_measure_condition(detector, judged, number, promised, seed),
+            **_measure_condition(
+                detector, judged, number, promised=promised, seed=seed
+            ),
         }
         for number, condition in enumerate(show_progress(conditions, "measure"))
     ]
@@ -196,6 +198,7 @@ def _measure_condition(
     detector: Detector,
     judged: Judged,
     number: int,
+    *,
     promised: float | None,
     seed: int,
 ) -> dict[str, Any]:

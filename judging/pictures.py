@@ -32,7 +32,7 @@ LEAST_ELONGATED = 1.5
 # and extract_faces.py leaves smaller ones out.
 LEAST_HEIGHT, MOST_TILT, MOST_BEYOND = 64, 45, 0.1  # pixels, degrees, share of the crop
 # A picture whose largest face's crop has this many of its shorter sides is a crop.
-CROP_SIDES = (0.7, 1.4)
+CROP_SIDES = (0.8, 1.25)
 MOST_OFF = 0.2  # of the shorter side, that such a crop may be off the middle
 
 

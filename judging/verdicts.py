@@ -19,7 +19,7 @@ from loading.disturbances import parse_condition
 from loading.origin import Origin
 
 INCONCLUSIVE, NONE = "inconclusive", "none"
-LEAST_OF_SIDE = 0.95  # of the smallest calibration image's, that a picture must have
+LEAST_OF_SIDE = 0.9  # of the smallest calibration image's, that a picture must have
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ PHOTOGRAPHS = tuple(
             *("none", "face=160", "face=128", "face=96", "face=64", "face=48"),
             *("jpeg=70", "jpeg=50"),
             *("webp=70", "chat=0.75", "chat=0.6", "screenshot=0.85", "screenshot=0.7"),
-            *("framing=1.1", "crop=0.9"),
+            *("framing=1.1", "framing=1.2", "crop=0.9", "crop=0.8"),
         ),
     )
 )

@@ -71,7 +71,7 @@ class DisturbedFaces(Dataset):
                 stream = list(LEVELS).index(condition.name)
                 generator = np.random.default_rng([self.seed, stream, number])
                 image = disturb(to_tensor.resize(image), *condition, generator)
-                size = find_size(size, to_tensor.size, image.size, condition)
+                size = find_size(size, to_tensor.size, image.size, condition=condition)
             return to_tensor(image), size
 
     def _read_before(
@@ -100,7 +100,7 @@ class DisturbedFaces(Dataset):
 
 
 def find_size(
-    size: tuple[int, int], before: int, after: tuple[int, int], condition: Condition
+    size: tuple[int, int], before: int, after: tuple[int, int], *, condition: Condition
 ) -> tuple[int, int]:
     """Return the size that a picture has after a condition, if it is not resized first.
 

@@ -130,4 +130,4 @@ def test_read_gives_the_size_that_such_a_picture_has(own_faces_root):
     ],
 )
 def test_find_size_known_answers(size, after, condition, expected):
-    assert find_size(size, SIZE, after, condition) == expected
+    assert find_size(size, SIZE, after, condition=condition) == expected
