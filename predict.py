@@ -155,8 +155,9 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=FIGURES_DIR,
         metavar="DIR",
-        help="also draw each image beside its saliency map and Grad-CAM, a figure for "
-        "each image and checkpoint, in this folder (without DIR: figures)",
+        help="also draw each image beside those maps that passed their checks for the "
+        "detector, a figure for each image and checkpoint, in this folder (without "
+        "DIR: figures)",
     )
     parser.add_argument(
         "--report",
@@ -222,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if passed_over and not args.verbose:
         say(passed_over, file=sys.stderr)
     reporter.summarise()
-    notes = [UNLOOKED] if not reading.looks else []
+    notes = [] if reading.looks else [UNLOOKED]
     notes += filter(None, map(describe_lack, detectors))
     say(*(f"note: {note}" for note in notes), file=sys.stderr)
     say(*(f"wrote {path}" for path in outputs))

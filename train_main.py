@@ -81,6 +81,7 @@ EPILOG = """examples:
   python train_main.py -d synthetic_dataset -m XceptionBased -e 5 --resume
   python train_main.py -d synthetic_dataset --recipe small-set
   python train_main.py -d synthetic_dataset --recipe general --name general
+  python train_main.py -d fakes_dataset --recipe photographs
 
 writes:
   out/DATASET_MODEL_OPTIMIZER.json              history: a record of each run

@@ -218,8 +218,9 @@ def add_recipe_flags(
         default=next(iter(RECIPES)),
         help="several flags by one name, any of which can still be given: small-set is "
         "the best found for 1,500 images, general for kinds of fakes not trained on, "
-        "probe a detector in minutes (all three -m XceptionBased), foundation a large "
-        "network of timm's of which little is trained (not measured here)",
+        "probe a detector in minutes, photographs one for pictures from anywhere (all "
+        "four -m XceptionBased), foundation a large network of timm's of which little "
+        "is trained (not measured here)",
     )
     for entry in fields(Recipe):
         options = _build_options(entry)

@@ -1,7 +1,10 @@
 """A trained detector, and what it says of pictures; start at `detector.py`.
 
-`detector.py`: the detector, and its scores of a split. `finding.py`: which files are
-meant. `pictures.py`: read in batches, from a stream. `verdicts.py`: what each detector
-says of each, `conditions.py` of a disturbed split. `words.py`: the same for a terminal
-and a page.
+`detector.py`: the detector, and its scores of a split. `qualifying.py`: what its
+training ends with, threshold to guard. `guard.py`: is a picture like its calibration
+images, by `traits.py`? `stability.py`: harmless versions of a picture.
+
+`finding.py`: which files are meant. `pictures.py`: read in batches, from a stream.
+`verdicts.py`: what each detector says of each, `headlines.py` of several faces,
+`conditions.py` of a disturbed split. `words.py`: the same for a terminal and a page.
 """

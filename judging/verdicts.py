@@ -36,6 +36,8 @@ class Verdict:
         lowest, highest: P(fake) of the picture and its harmless versions; None where
             these were not tried.
         condition: under which calibration images are most like it; '' if not known.
+        excess: how far it is from them, over how far it may be; above 1 it is unlike
+            them. None if that is not known.
         doubts: why the verdict is inconclusive, beside the picture's own reasons.
         error: why there is no verdict; None where there is one.
         sample: uint8 (3, S, S), as the detector saw it; None where it did not.
@@ -49,6 +51,7 @@ class Verdict:
     lowest: float | None = None
     highest: float | None = None
     condition: str = ""
+    excess: float | None = None
     doubts: tuple[str, ...] = ()
     error: str | None = None
     sample: Tensor | None = field(default=None, repr=False)
@@ -140,6 +143,7 @@ _COLUMNS = {
     "llr": lambda v: v.llr,
     "llr_limit": lambda v: v.llr_limit,
     "condition": lambda v: v.condition or None,
+    "excess": lambda v: v.excess,
     "width": lambda v: v.picture.width,
     "height": lambda v: v.picture.height,
     "num_faces": lambda v: v.picture.num_faces,
@@ -301,7 +305,8 @@ def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict
     if not doubts and name not in known:
         what = parse_condition(name).describe()
         doubts.append(f"of images {what}, which it is like, too few can be told apart")
-    return replace(verdict, condition=name, doubts=tuple(doubts))
+    excess = max(comparison.excess for comparison in comparisons.values())
+    return replace(verdict, condition=name, excess=excess, doubts=tuple(doubts))
 
 
 def _try_versions(
