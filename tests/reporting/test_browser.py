@@ -65,12 +65,12 @@ def test_paper_shows_what_is_folded_and_cuts_nothing_off(opened):
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 between its margins
     page.emulate_media(media="print")
 
-    visible = page.evaluate(
+    page.wait_for_function(
         "[...document.querySelectorAll('details')].every("
         "d => d.lastElementChild.checkVisibility({contentVisibilityAuto: true})"
-        " && d.lastElementChild.getBoundingClientRect().height > 0)"
+        " && d.lastElementChild.getBoundingClientRect().height > 0)",
+        timeout=10_000,
     )
 
-    assert visible
     assert list_cut_off(page) == []
     assert not page.locator("nav").is_visible()
