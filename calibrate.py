@@ -14,7 +14,7 @@ from files.atomic import check_output
 from files.checkpoint import save_with_record
 from files.recipe import OF_CALIBRATION, Recipe
 from judging.detector import Detector
-from judging.qualifying import Policy, qualify
+from judging.qualifying import Policy, qualify, split_calibration
 from judging.words import describe_qualification, describe_threshold
 from utils import Source, load_checkpoint, open_splits
 
@@ -61,15 +61,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     output = args.output or path.with_name(f"{path.stem}_calibrated{path.suffix}")
     check_output(output, [path])
     given = {name: getattr(args, name) for name in OF_CALIBRATION}
-    recipe = take_recipe(detector, {**given, "seed": args.seed})
+    recipe = take_recipe(detector, given)
     dataset = args.dataset or detector.record.dataset
+    if not dataset:
+        raise ValueError(f"{path} does not say what it was trained on: give -d")
     datasets = open_splits(
         dataset,
         Source(args.data_root, limit=args.limit),
         without_fakes=recipe.splits_without_fakes,
         preprocessing=detector.preprocessing,
     )
-    policy = Policy.of(recipe)
+    if dataset == detector.record.dataset:  # of which some images chose the epoch
+        _, datasets["val"] = split_calibration(recipe, datasets["val"])
+    policy = replace(Policy.of(recipe), seed=args.seed)
     record = qualify(detector, datasets, policy, compute)
     detector = replace(detector, record=record)
     maps = check_candidates(detector, datasets["val"], policy, compute)

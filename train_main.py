@@ -20,7 +20,6 @@ from faces_dataset import (
     compute_fingerprint,
     count_classes,
     describe_split,
-    list_names,
     read_crop_margin,
 )
 from files.atomic import check_writable
@@ -28,7 +27,12 @@ from files.checkpoint import save_with_record, start_record
 from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
 from files.provenance import format_command, format_now
 from files.recipe import Keeping, Recipe
-from files.run_files import InterruptedRunError, RunFiles, load_snapshot
+from files.run_files import (
+    InterruptedRunError,
+    RunFiles,
+    let_signals_stop,
+    load_snapshot,
+)
 from hardware import (
     Compute,
     compile_model,
@@ -36,14 +40,17 @@ from hardware import (
     distributed,
     prepare_compute,
 )
-from judging.qualifying import Policy, augment_validation, qualify
+from judging.qualifying import (
+    Policy,
+    augment_validation,
+    qualify,
+    split_calibration,
+)
 from judging.words import describe_qualification
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
 from metrics import choose_operating_point
-from metrics.operating_point import count_allowed_false_positives
 from models import build_model, get_network
-from scores.groups import choose_groups, groups_from_names
 from trainer import Trainer
 from tuning import (
     HeadTrainer,
@@ -164,7 +171,7 @@ def train(
     seed_everything(recipe.seed)
     policy = Policy.of(recipe)
     datasets, skipped = open_data(recipe, source, keeping)
-    calibration = split_calibration(recipe, datasets)
+    datasets["val"], calibration = split_calibration(recipe, datasets["val"])
     model = prepare_model(recipe, compute, source, keeping)
     start_sha256 = keep_start_weights(recipe, model, keeping)
     tuning = choose_tuning(recipe, model, datasets, compute, keeping, start_sha256)
@@ -184,6 +191,7 @@ def train(
         if len(trainer.history["val_acc"]) >= recipe.epochs:
             say("nothing to train: a larger --epochs would go on")
         trainer.run(recipe.epochs, files.after_batch, partial(finish_epoch, files))
+        let_signals_stop()
         if distributed.is_main():
             qualify_best(files, {**datasets, "val": calibration}, policy, compute)
         distributed.maximum([0])  # until the main process has done so
@@ -201,25 +209,6 @@ def open_data(
         preprocessing=get_network(recipe.model).preprocessing,
     )
     return drop_bad_images(datasets, keeping.check_images, skip=keeping.skip_bad_images)
-
-
-def split_calibration(
-    recipe: Recipe, datasets: dict[str, FacesDataset]
-) -> FacesDataset:
-    """Take the images for calibration out of validation; without a share all are both.
-
-    Raises:
-        ValueError: the pattern finds no group, or a part lacks a class.
-    """
-    whole = datasets["val"]
-    if not recipe.calibration_share:
-        return whole
-    names = list_names(whole)
-    groups = groups_from_names(names, recipe.group_by) or names
-    chosen = choose_groups(groups, recipe.calibration_share, recipe.seed)
-    others = sorted(set(range(len(whole))).difference(chosen))
-    datasets["val"] = whole.drop(chosen)
-    return whole.drop(others)
 
 
 def qualify_best(
@@ -412,13 +401,7 @@ def build_run_files(
     """Put together what writes the run's history, checkpoints and snapshots.
 
     `known` are the entries of the checkpoint's record on what is trained.
-
-    Raises:
-        ValueError: too few real validation images for the confidence asked for.
     """
-    if recipe.fpr_confidence is not None:
-        num_real = count_classes(datasets["val"])[CLASS_NAMES[REAL]]
-        count_allowed_false_positives(num_real, recipe.max_fpr, recipe.fpr_confidence)
     precision = trainer.precision.name
     flags = {**recipe.to_dict(), "limit": source.limit, "precision": precision}
     record = start_record(

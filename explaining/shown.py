@@ -179,8 +179,9 @@ class Trial:
             for batch in samples.split(compute.batch_size)
         ]
         targets = (np.concatenate(scored) >= detector.threshold).astype(np.int64)
+        is_own = not policy.augmentation.self_blend  # else a blend may be in its place
         masks = [
-            images.get_mask(index) if target == FAKE else None
+            images.get_mask(index) if target == FAKE and is_own else None
             for index, target in enumerate(targets)
         ]
         targets = torch.from_numpy(targets)

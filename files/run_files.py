@@ -274,6 +274,12 @@ class RunFiles:
             os.write(2, f"\n{name}: saving after this step; again stops now\n".encode())
 
 
+def let_signals_stop() -> None:
+    """Let SIGINT and SIGTERM stop the run at once: all is saved that can be lost."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop_at_once)
+
+
 def stop_at_once(number: int, frame: object) -> None:
     """Handle a signal by raising InterruptedRunError."""
     raise InterruptedRunError(number)

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -54,7 +55,9 @@ def start(device: torch.device) -> torch.device:
             )
         device = torch.device("cuda", get_local_rank())
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # One process measures the finished detector while the others wait.
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(hours=24))
     atexit.register(stop)
     if not is_main():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115, stays open

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from faces_dataset import FacesDataset, compute_fingerprint, list_names
-from files.checkpoint import DEFAULT_THRESHOLD, THRESHOLDS, CheckpointRecord
+from files.checkpoint import (
+    ANY_NUMBER,
+    DEFAULT_THRESHOLD,
+    THRESHOLDS,
+    CheckpointRecord,
+    show,
+)
 from files.names import FAKE, NEITHER, REAL, name_detector, spell_for_files
 from files.provenance import describe_file
 from hardware import Compute, Precision, choose_precision, show_progress
@@ -20,6 +26,7 @@ from judging.guard import FEATURES, Guard
 from judging.traits import measure_traits
 from loading import BatchLoader, Preprocessing, find_preprocessing
 from loading.batches import name_sample
+from loading.disturbances import parse_condition
 from metrics import compute_fake_scores, compute_logit_differences
 from metrics.calibration import ScoreNeighbours, check_neighbours
 from metrics.likelihood_ratios import LlrCalibration
@@ -80,10 +87,8 @@ class Detector:
     def __post_init__(self) -> None:
         check_neighbours(self.record.reliability)
         _ = self.guard
-        for zone in self.record.zones.values():
-            is_pair = isinstance(zone, list) and len(zone) == 2
-            if not is_pair or any(end not in THRESHOLDS for end in zone):
-                raise ValueError("its zones hold something other than two scores each")
+        conditions = () if self.guard is None else self.guard.conditions
+        _check_findings(self.record, conditions)
 
     @property
     def device(self) -> torch.device:
@@ -254,6 +259,26 @@ class Detector:
             differences=differences,
             llrs=self.llr_line.compute_llrs(differences),
         )
+
+
+def _check_findings(record: CheckpointRecord, conditions: Sequence[str]) -> None:
+    """Raise ValueError unless what a record says of conditions makes sense."""
+    named = (*record.errors, *record.zones, *record.kept_conditions, *conditions)
+    for name in named:
+        parse_condition(str(name))
+    if any(type(n) is not str for n in (*named, *(record.stable_versions or ()))):
+        raise ValueError("its conditions or versions are not all names")
+    for row in record.errors.values():
+        is_row = type(row) is list and [type(number) for number in row] == [int] * 4
+        if not (is_row and 0 <= row[1] <= row[0] > 0 and 0 <= row[3] <= row[2] > 0):
+            raise ValueError(f"its errors hold the row {show(row)}")
+    for zone in record.zones.values():
+        is_zone = type(zone) is list and len(zone) == 2
+        is_zone = is_zone and all(end in THRESHOLDS for end in zone)
+        if not (is_zone and zone[0] <= zone[1]):
+            raise ValueError(f"its zones hold {show(zone)}")
+    if any(value not in ANY_NUMBER for value in record.real_differences):
+        raise ValueError("its real_differences hold something other than numbers")
 
 
 def decide(fake_scores: np.ndarray, real_below: float, threshold: float) -> np.ndarray:

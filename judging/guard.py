@@ -19,6 +19,7 @@ from judging.traits import GROUPS
 FEATURES = "features"
 MOST_REFUSED = 0.02  # of the calibration images, by all kinds of numbers together
 MOST_COMPONENTS = 16  # of features, beside what lies outside of them
+LEAST_DEVIATION = 0.01  # of a feature, as a share of the features' median
 LEAST_IMAGES = 20  # of which a spread can be told
 
 
@@ -101,6 +102,7 @@ class Likeness:
         return Comparison(excess, nearest, trait, bool(differences[trait] > 0))
 
 
+_DAMAGE = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RuntimeError)
 _TENSORS = ("center", "weights", "means", "outside", "scales")
 
 
@@ -144,7 +146,10 @@ def _find_limit(distances: np.ndarray, most_refused: float) -> float:
 def _fit(rows: np.ndarray, conditions: np.ndarray, num_conditions: int) -> Likeness:
     num = rows.shape[1]
     center = rows.mean(axis=0)
-    scales = 1 / np.maximum(rows.std(axis=0), 1e-6)
+    deviations = rows.std(axis=0)
+    # A feature that hardly varies here would drown the others where it does.
+    least = max(1e-6, LEAST_DEVIATION * float(np.median(deviations)))
+    scales = 1 / np.maximum(deviations, least)
     scaled = (rows - center) * scales
     directions, outside = np.eye(num), np.zeros(2)
     if num > MOST_COMPONENTS:
@@ -216,9 +221,17 @@ class Guard:
                 for name, like in value["likenesses"].items()
                 if name in (*GROUPS, FEATURES)
             }
-            return cls(conditions, likenesses, int(value["least_side"]))
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            guard = cls(conditions, likenesses, int(value["least_side"]))
+        except _DAMAGE as error:
             raise ValueError(f"its guard is damaged ({error})") from error
+        if not likenesses.keys() >= GROUPS.keys() or not conditions:
+            raise ValueError("its guard is damaged: it lacks what pictures are like")
+        for kind, traits in GROUPS.items():
+            weights = likenesses[kind].weights
+            is_whole = weights.shape == (len(traits),) * 2 and torch.linalg.det(weights)
+            if not is_whole or likenesses[kind].outside.any():
+                raise ValueError(f"its guard is damaged: its {kind} has another size")
+        return guard
 
 
 def _check_likeness(value: Mapping[str, Any], num_conditions: int) -> Likeness:

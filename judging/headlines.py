@@ -1,11 +1,11 @@
 """What is said of a picture with several faces: many looks find something sooner."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from files.names import CLASS_NAMES, FAKE, REAL
-from judging.detector import Detector
 from judging.verdicts import INCONCLUSIVE, Verdict
 from metrics.error_rates import compute_proportion_interval
 
@@ -26,7 +26,7 @@ class Headline:
 
     Attributes:
         name: real, fake or inconclusive.
-        num_looks: how many of its faces have a verdict.
+        num_looks: how many of its faces could have been called fake.
         num_fake: how many of these are called fake.
         chance: share of the pictures with so many real faces, one of which would score
             as high as the highest here; None if that is not known.
@@ -50,57 +50,73 @@ def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
     Args:
         verdicts: one or more, of one detector, none with an error.
     """
-    looks = [verdict for verdict in verdicts if verdict.name != INCONCLUSIVE]
-    fakes = [verdict for verdict in looks if verdict.name == CLASS_NAMES[FAKE]]
-    detector = verdicts[0].detector
+    looks = [v for v in verdicts if is_look(v)]
+    num_fake = sum(verdict.name == CLASS_NAMES[FAKE] for verdict in looks)
     chance = any_chance = None
     if looks:
-        highest = max(verdict.difference for verdict in looks)
-        chance = find_chance(detector, highest, len(looks))
-        any_chance = find_any_chance(detector, len(looks))
+        chance = find_chance(looks)
+        any_chance = _join([_count_alarms(verdict) for verdict in looks])
     if len(verdicts) == 1:
         name = verdicts[0].name
-    elif fakes:
-        most = detector.record.most_false_alarms
+    elif num_fake:
+        most = verdicts[0].detector.record.most_false_alarms
         most = MOST_BY_CHANCE if most is None else min(most, MOST_BY_CHANCE)
         is_rare = chance is not None and chance.share <= most
         name = CLASS_NAMES[FAKE] if is_rare else INCONCLUSIVE
     else:
-        name = CLASS_NAMES[REAL] if len(looks) == len(verdicts) else INCONCLUSIVE
-    return Headline(name, len(looks), len(fakes), chance, any_chance)
+        are_real = all(verdict.name == CLASS_NAMES[REAL] for verdict in verdicts)
+        name = CLASS_NAMES[REAL] if are_real else INCONCLUSIVE
+    return Headline(name, len(looks), num_fake, chance, any_chance)
 
 
-def find_any_chance(detector: Detector, num_looks: int) -> Chance | None:
-    """Return how often one of so many real faces is called fake; None if not known.
-
-    By validation's real images as they are.
-    """
-    rows = list(detector.record.errors.values())
-    return _find(rows[0][1], rows[0][0], num_looks) if rows else None
+def is_look(verdict: Verdict) -> bool:
+    """Say whether a face could have been called fake, whatever was said of it."""
+    return not verdict.is_withheld or verdict.lowest is not None
 
 
-def find_chance(detector: Detector, difference: float, num_looks: int) -> Chance | None:
-    """Return how often one of so many real faces scores at least so high.
+def find_chance(looks: Sequence[Verdict]) -> Chance | None:
+    """Return how often one of as many real faces scores as high as the highest.
 
     By the scores of validation's real images, one more counted above all of them (a
-    p-value of Šidák's); None if they are not known.
+    p-value of Šidák's). A face of a kind with bounds of its own counts as often as real
+    images of its kind are called fake. None if they are not known.
     """
-    known = detector.record.real_differences
-    above = sum(value >= difference for value in known)
-    return _find(above + 1, len(known) + 1, num_looks) if known else None
+    highest = max(verdict.difference for verdict in looks)
+    known = looks[0].detector.record.real_differences
+    above = sum(value >= highest for value in known)
+    counts: list[tuple[int, int] | None] = []
+    for verdict in looks:
+        if verdict.is_calibrated:
+            counts.append((above + 1, len(known) + 1) if known else None)
+        else:
+            counts.append(_count_alarms(verdict))
+    return _join(counts)
 
 
-def _find(num: int, of: int, num_looks: int) -> Chance | None:
-    """Return how often one or more of independent events occur, by one's count."""
-    if not of:
+def _count_alarms(verdict: Verdict) -> tuple[int, int] | None:
+    """Return how many of the real images of a face's kind are called fake, of how many.
+
+    Where its kind is not known, they are images as they are.
+    """
+    rows = verdict.detector.record.errors
+    row = rows.get(verdict.condition) or next(iter(rows.values()), None)
+    return None if row is None else (row[1], row[0])
+
+
+def _join(counts: Sequence[tuple[int, int] | None]) -> Chance | None:
+    """Return how often one or more of independent events occur, by their counts."""
+    if None in counts:
         return None
-    shares = num / of, *compute_proportion_interval(num, of)
-    return Chance(*(1 - (1 - share) ** num_looks for share in shares))
+    shares = [(num / of, *compute_proportion_interval(num, of)) for num, of in counts]
+    never = [
+        math.prod(1 - share for share in ends) for ends in zip(*shares, strict=True)
+    ]
+    return Chance(*(1 - share for share in never))
 
 
 def describe_headline(headline: Headline, num_faces: int) -> str:
     """Say what a picture with several faces is called, and how many looks it took."""
-    looks = f"{num_faces} faces, {headline.num_looks} of them with a verdict"
+    looks = f"{num_faces} faces, {headline.num_looks} of them judged"
     if not headline.num_looks:
         return f"{headline.name}: {looks}"
     called = f"{headline.num_fake} called fake"

@@ -49,6 +49,7 @@ class Picture(NamedTuple):
         number: of its faces from the left, which one is judged, from 1.
         face: what of it is judged; None where all of it is.
         beyond: share of the face's crop that is beyond the picture's edge.
+        margin: side of the face's crop, in heights of its box.
         least_height: of a face that is judged, pixels.
         examined: when it was read, UTC; None where that is not known.
     """
@@ -62,6 +63,7 @@ class Picture(NamedTuple):
     number: int | None = None
     face: Face | None = None
     beyond: float = 0.0
+    margin: float = CROP_MARGIN
     least_height: int = LEAST_HEIGHT
     examined: str | None = None
 
@@ -69,7 +71,7 @@ class Picture(NamedTuple):
     def side(self) -> int | None:
         """The shorter side of what is judged, in pixels of the picture."""
         if self.face is not None:
-            return max(1, round(CROP_MARGIN * self.face.height))
+            return max(1, round(self.margin * self.face.height))
         return None if self.width is None else min(self.width, self.height)
 
     @property
@@ -217,7 +219,8 @@ def _cut_out(
         for view in views
     }
     beyond = max(face.find_share_beyond(image.size, view.margin) for view in views)
-    return picture._replace(face=face, beyond=beyond), samples
+    margin = min(view.margin for view in views)
+    return picture._replace(face=face, beyond=beyond, margin=margin), samples
 
 
 def _identify(file: ImageFile, reading: Reading) -> Picture:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faces_dataset import FacesDataset, choose_random
+from faces_dataset import FacesDataset, choose_random, count_classes, list_names
 from files.checkpoint import CheckpointRecord
-from files.names import FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, REAL
 from files.recipe import Recipe
 from hardware import Compute, show_progress
 from judging.detector import Detector, decide
@@ -28,10 +28,16 @@ from loading.image_files import use_image
 from metrics import choose_operating_point
 from metrics.calibration import count_neighbours
 from metrics.error_rates import compute_proportion_interval
-from metrics.operating_point import OperatingPoint, choose_threshold
+from metrics.operating_point import (
+    OperatingPoint,
+    choose_threshold,
+    count_allowed_false_positives,
+)
+from scores.groups import choose_groups, groups_from_names
 
 MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts are given
-MOST_KEPT = 200  # real images whose scores are stored
+MOST_KEPT = 5000  # real images whose scores are stored
+MOST_HELD = 1000  # validation images that say how far others may be from them
 MOST_FITTED = 400  # training images that say what pictures are like
 LEAST_TOLD = 0.25  # of a condition's images, on which there is a verdict
 
@@ -40,6 +46,30 @@ def augment_validation(recipe: Recipe) -> Augmentation:
     """Return how validation images are changed: into self-blends alone."""
     landmarks = recipe.face_landmarks
     return Augmentation("none", recipe.self_blend, face_landmarks=landmarks)
+
+
+def split_calibration(
+    recipe: Recipe, validation: FacesDataset
+) -> tuple[FacesDataset, FacesDataset]:
+    """Return the images that choose the epoch, and those that choose all else.
+
+    Without `calibration_share` all are both.
+
+    Raises:
+        ValueError: the pattern finds no group, a part lacks a class, or there are too
+            few real images for the confidence asked for.
+    """
+    choosing = calibrating = validation
+    if recipe.calibration_share:
+        names = list_names(validation)
+        groups = groups_from_names(names, recipe.group_by) or names
+        chosen = choose_groups(groups, recipe.calibration_share, recipe.seed)
+        others = sorted(set(range(len(validation))).difference(chosen))
+        choosing, calibrating = validation.drop(chosen), validation.drop(others)
+    if recipe.fpr_confidence is not None:
+        num_real = count_classes(calibrating)[CLASS_NAMES[REAL]]
+        count_allowed_false_positives(num_real, recipe.max_fpr, recipe.fpr_confidence)
+    return choosing, calibrating
 
 
 @dataclass(frozen=True)
@@ -104,7 +134,8 @@ class Views:
     Attributes:
         logits: float32 (N, C, 2).
         labels: int64 (N,).
-        numbers: by kind (N, C, F), as `fit_guard` takes them.
+        numbers: by kind (n, C, F), of at most `MOST_HELD` of them, as `fit_guard` takes
+            them.
         version_logits: float32 (N, V, 2), of the versions of the images as they are.
     """
 
@@ -170,11 +201,14 @@ def see(
     conditions = policy.conditions
     disturbed = policy.disturb(images)
     logits, numbers, versions, number = [], [], [], 0
+    step = max(1, -(-len(images) // MOST_HELD))  # every so many images are held
     for samples in _load(disturbed, f"calibrate {detector.title}", compute):
         scored, measured = detector.examine(samples, compute.precision)
         logits.append(scored.logits)
-        numbers.append(measured)
-        as_they_are = np.arange(number, number + len(samples)) % len(conditions) == 0
+        places = np.arange(number, number + len(samples))
+        is_held = places // len(conditions) % step == 0
+        numbers.append({k: v[is_held].astype(np.float32) for k, v in measured.items()})
+        as_they_are = places % len(conditions) == 0
         number += len(samples)
         if as_they_are.any():
             whole = samples[torch.from_numpy(as_they_are)]
@@ -190,7 +224,10 @@ def see(
     return Views(
         found.reshape(shape),
         images.get_labels(),
-        {kind: v.reshape(shape) for kind, v in _join(numbers).items()},
+        {
+            kind: v.reshape(-1, len(conditions), v.shape[1])
+            for kind, v in _join(numbers).items()
+        },
         np.concatenate(versions),
     )
 
@@ -238,17 +275,21 @@ def _score_versions(
     detector: Detector, samples: Tensor, compute: Compute
 ) -> np.ndarray:
     """Return the logits (n, V, 2) of all versions of samples."""
-    versions = make_versions(samples, list(VERSIONS))
-    scored = detector.score_samples(versions.flatten(0, 1), compute.precision)
-    return scored.logits.reshape(len(samples), len(VERSIONS), 2)
+    versions = make_versions(samples, list(VERSIONS)).flatten(0, 1)
+    logits = [
+        detector.score_samples(part, compute.precision).logits
+        for part in versions.split(compute.batch_size)
+    ]
+    return np.concatenate(logits).reshape(len(samples), len(VERSIONS), 2)
 
 
 def choose_conditions(views: Views, policy: Policy) -> tuple[list[int], OperatingPoint]:
     """Choose an operating point for as many conditions as keep its promise.
 
     While the false alarms in some condition are more than twice those that are allowed,
-    the worst condition is left out, and the point is chosen anew; the images as they
-    are stay.
+    the worst condition is left out, and the point is chosen anew. The images as they
+    are stay: if they have too many, the condition with the fewest goes, which pulls the
+    threshold down.
 
     Returns:
         The numbers of the conditions that are kept, and the operating point.
@@ -258,11 +299,12 @@ def choose_conditions(views: Views, policy: Policy) -> tuple[list[int], Operatin
         point = policy.choose(views.logits[:, kept], views.labels)
         errors = count_errors(views, point, [point.zone] * len(policy.conditions))
         alarms = [row[1] / row[0] for row in errors]
-        worst = max(kept, key=lambda number: alarms[number])
         allowed = MOST_TIMES * find_most_false_alarms(views, point, policy)
-        if worst == 0 or alarms[worst] <= allowed:
+        others = [number for number in kept if number]
+        if not others or max(alarms[number] for number in kept) <= allowed:
             return kept, point
-        kept.remove(worst)
+        choose = min if alarms[0] > allowed else max
+        kept.remove(choose(others, key=lambda number: alarms[number]))
 
 
 def find_most_false_alarms(

@@ -15,7 +15,7 @@ from judging.detector import Detector, Scored, decide
 from judging.guard import Comparison, describe_unlike
 from judging.pictures import Batch, Picture, View
 from judging.stability import VERSIONS, is_flipped, make_versions
-from loading.disturbances import parse_condition
+from loading.disturbances import SIDES, Condition, parse_condition
 from loading.origin import Origin
 
 INCONCLUSIVE, NONE = "inconclusive", "none"
@@ -284,8 +284,8 @@ def _read_score(
 def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict:
     """Add what speaks against the picture being like the calibration images."""
     record, guard = verdict.detector.record, verdict.detector.guard
-    kept = map(parse_condition, (*record.kept_conditions, *record.zones))
-    sides = [condition.strength for condition in kept if condition.name == "face"]
+    known = map(parse_condition, (*record.kept_conditions, *record.zones))
+    sides = [_find_side(condition, guard.least_side) for condition in known]
     least = min([guard.least_side, *sides])
     doubts = []
     if verdict.picture.side < LEAST_OF_SIDE * least:
@@ -307,6 +307,14 @@ def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict
         doubts.append(f"of images {what}, which it is like, too few can be told apart")
     excess = max(comparison.excess for comparison in comparisons.values())
     return replace(verdict, condition=name, excess=excess, doubts=tuple(doubts))
+
+
+def _find_side(condition: Condition, side: int) -> float:
+    """Return the side of images of a side after a condition, pixels."""
+    if condition.name in SIDES:
+        return condition.strength
+    is_share = condition.name in ("chat", "screenshot", "crop")
+    return condition.strength * side if is_share else side
 
 
 def _try_versions(

@@ -296,7 +296,8 @@ def choose_calibration(
     differences, labels = check_scores_and_labels(differences, labels)
     chosen = Calibration()
     losses = chosen.compute_losses(differences, labels)
-    for biased in (False, True) if np.bincount(labels).min() > 1 else ():
+    fewest = np.bincount(labels[::num_views]).min()
+    for biased in (False, True) if fewest > 1 else ():
         left_out_losses = _cross_validate(
             differences, labels, with_bias=biased, num_views=num_views
         )

@@ -447,7 +447,7 @@ def test_main_judges_each_face_of_a_picture_from_the_left(
     assert lines[1].startswith("inconclusive  ")
     small = "small face: 40 pixels high"  # and no word of a package to install
     assert lines[1].endswith(f"face 2 at 118,18 to 158,58  ({small})")
-    several = f"{both}: inconclusive: 2 faces, 1 of them with a verdict, 0 called fake"
+    several = f"{both}: inconclusive: 2 faces, 1 of them judged, 0 called fake"
     assert lines[2] == several
     assert lines[5].endswith("blue.png  (no face was found in it)")
     first, second, none = read_csv(table)

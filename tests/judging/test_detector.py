@@ -141,3 +141,26 @@ def test_load_checkpoint_refuses_a_reliability_that_cannot_be(rows, tmp_path):
     path = make_checkpoint(tmp_path / "net.pt", reliability=rows)
     with pytest.raises(ValueError, match=r"cannot use .*net\.pt: its reliability"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("errors", {"none": "abcd"}),
+        ("errors", {5: [1, 1, 1, 1]}),
+        ("errors", {"none": [3, 9, 2, 1]}),
+        ("errors", {"nothing": [3, 1, 2, 1]}),
+        ("zones", {"none": [0.9, 0.1]}),
+        ("kept_conditions", [{}]),
+        ("stable_versions", [1, 2]),
+        ("real_differences", ["a"]),
+        ("guard", {"conditions": ["none"], "likenesses": {}, "least_side": 1}),
+        ("guard", {"conditions": ["none"], "likenesses": {}, "least_side": 1e400}),
+        ("guard", {"conditions": 5}),
+    ],
+)
+def test_what_a_damaged_checkpoint_says_of_conditions_is_refused(name, value, tmp_path):
+    path = make_checkpoint(tmp_path / "net.pt", **{name: value})
+    with pytest.raises(ValueError, match="cannot use the checkpoint") as error:
+        load_checkpoint(path)
+    assert "\n" not in str(error.value)

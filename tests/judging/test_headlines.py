@@ -8,7 +8,6 @@ from script_helpers import make_checkpoint
 from judging.detector import Detector
 from judging.headlines import (
     describe_headline,
-    find_any_chance,
     find_chance,
     judge_picture,
 )
@@ -82,12 +81,41 @@ def test_chances_grow_with_the_looks_and_have_intervals(detector):
     interval = compute_proportion_interval(5, 100)
     for num_looks in (1, 3):
         expected = [1 - (1 - p) ** num_looks for p in (0.05, *interval)]
-        chance = find_any_chance(detector, num_looks)
+        looks = make_verdicts(detector, *[REAL] * num_looks)
+        chance = judge_picture(looks).any_chance
         assert chance == pytest.approx(expected)
         assert chance.low < chance.share < chance.high
-    assert find_chance(detector, 9.0, 1).share == pytest.approx(0.01)
-    assert find_chance(detector, 6.0, 1).share == pytest.approx(0.02)  # ties count
-    assert find_chance(detector, 9.0, 2).share == pytest.approx(1 - 0.99**2)
+    for difference, num_looks, share in (
+        (9.0, 1, 0.01),
+        (6.0, 1, 0.02),  # ties count
+        (9.0, 2, 1 - 0.99**2),
+    ):
+        looks = make_verdicts(detector, *[(0.9, difference)] * num_looks)
+        assert find_chance(looks).share == pytest.approx(share)
+
+
+def test_a_face_between_the_bounds_is_a_look_and_so_is_one_that_versions_change(
+    detector,
+):
+    record = replace(detector.record, real_below=0.05)
+    between = make_verdicts(replace(detector, record=record), *[REAL] * 7, FAKE)
+    assert judge_picture(between).num_looks == 8
+    assert judge_picture(between).name == "inconclusive"
+    changed = make_verdicts(detector, *[REAL] * 7, FAKE)
+    changed[:7] = [replace(v, doubts=("it flips",), lowest=0.1) for v in changed[:7]]
+    assert judge_picture(changed).num_looks == 8
+
+
+def test_a_face_of_a_kind_with_bounds_of_its_own_counts_by_its_kind(detector):
+    errors = {**detector.record.errors, "face=48": [100, 10, 50, 1]}
+    known = {"errors": errors, "kept_conditions": ["none"]}
+    record = replace(detector.record, zones={"face=48": [0.2, 0.8]}, **known)
+    verdicts = make_verdicts(replace(detector, record=record), REAL, FAKE)
+    verdicts[1] = replace(verdicts[1], condition="face=48")
+    headline = judge_picture(verdicts)
+    assert headline.chance.share == pytest.approx(1 - 0.99 * 0.9)
+    assert headline.any_chance.share == pytest.approx(1 - 0.95 * 0.9)
+    assert headline.name == "inconclusive"
 
 
 def test_headline_of_an_older_checkpoint_says_no_chances(tmp_path):
@@ -96,19 +124,17 @@ def test_headline_of_an_older_checkpoint_says_no_chances(tmp_path):
     assert headline.name == "inconclusive"
     assert headline.chance is headline.any_chance is None
     said = describe_headline(headline, 2)
-    assert said == "inconclusive: 2 faces, 2 of them with a verdict, 1 called fake"
+    assert said == "inconclusive: 2 faces, 2 of them judged, 1 called fake"
 
 
 def test_describe_headline_says_how_many_looks_and_how_often_by_chance(detector):
     headline = judge_picture(make_verdicts(detector, REAL, FAKE, ODD))
     assert describe_headline(headline, 3) == (
-        "fake: 3 faces, 2 of them with a verdict, 1 called fake; of pictures with 2 "
+        "fake: 3 faces, 2 of them judged, 1 called fake; of pictures with 2 "
         "real faces 10 % (95 % interval 3 to 21 %) have one that is, and 2 % (95 % "
         "interval 0 to 11 %) one that scores so high"
     )
     alone = describe_headline(judge_picture(make_verdicts(detector, FAKE, ODD)), 2)
     assert "of pictures with one real face 5 % (95 % interval 2 to 11 %) have" in alone
     none = judge_picture(make_verdicts(detector, ODD, ODD))
-    assert (
-        describe_headline(none, 2) == "inconclusive: 2 faces, 0 of them with a verdict"
-    )
+    assert describe_headline(none, 2) == "inconclusive: 2 faces, 0 of them judged"

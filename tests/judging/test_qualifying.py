@@ -57,6 +57,19 @@ def test_conditions_that_would_break_the_promise_are_left_out_of_the_calibration
     assert choose_conditions(draw_views((0,) * 4, (1,) * 4), policy)[0] == [0, 1, 2, 3]
 
 
+def test_where_images_as_they_are_break_the_promise_lenient_conditions_go():
+    """Pooled with easier conditions, the threshold would be too low at home."""
+    views = draw_views((0, -6, -6, -6), (1.3, 1, 1, 1))
+    policy = Policy(CONDITIONS, max_fpr=0.005)
+    pooled = policy.choose(views.logits, views.labels)
+    ((alarms, _), *_) = list_shares(views, pooled, [pooled.zone] * 4)
+    assert alarms > 0.01
+    kept, point = choose_conditions(views, policy)
+    assert len(kept) < 4
+    ((alarms, _), *_) = list_shares(views, point, [point.zone] * 4)
+    assert alarms <= 0.01
+
+
 def test_each_of_these_gets_bounds_of_its_own_that_keep_it():
     views = draw_views()
     policy = Policy(CONDITIONS, max_fpr=0.02)

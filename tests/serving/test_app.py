@@ -161,7 +161,7 @@ def test_every_face_has_its_verdict_and_the_picture_its_number_of_looks(group):
     assert answer["headline"]["name"] == "inconclusive"
     num_looks = [face["verdict"] for face in faces].count("real")
     num_looks += [face["verdict"] for face in faces].count("fake")
-    said = f"3 faces, {num_looks} of them with a verdict, "
+    said = f"3 faces, {num_looks} of them judged, "
     assert answer["headline"]["sentence"].startswith(said)
     assert "(95 % interval " in answer["headline"]["sentence"]
     with open_png(answer["picture"]) as drawn:
