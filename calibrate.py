@@ -16,6 +16,7 @@ from files.recipe import OF_CALIBRATION, Recipe
 from judging.detector import Detector
 from judging.qualifying import Policy, qualify, split_calibration
 from judging.words import describe_qualification, describe_threshold
+from tuning import name_kept
 from utils import Source, load_checkpoint, open_splits
 
 EPILOG = """examples:
@@ -84,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         *describe_checked(maps),
     )
     say(f"wrote {output}")
+    kept = name_kept(path.parent, record.backbone_sha256)
+    if kept.exists() and output.parent.resolve() != path.parent.resolve():
+        say(f"it needs {kept} beside it: copy that as well")
 
 
 def take_recipe(detector: Detector, given: dict[str, object]) -> Recipe:
