@@ -214,7 +214,11 @@ def test_start_on_gpus_takes_the_one_of_its_rank(monkeypatch):
     chosen, backends = [], []
     monkeypatch.setenv("LOCAL_RANK", "3")
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    monkeypatch.setattr(distributed.dist, "init_process_group", backends.append)
+    monkeypatch.setattr(
+        distributed.dist,
+        "init_process_group",
+        lambda name, timeout: backends.append(name),
+    )
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     with pytest.raises(ValueError, match="there are 3 GPUs"):
         distributed.start(torch.device("cuda"))
