@@ -203,7 +203,7 @@ def test_group_of_one_gives_the_same_numbers_and_gradients(lone_group):
 
 def test_agreement_in_a_group_exchanges_about_once_a_second(lone_group, monkeypatch):
     seconds = itertools.count(step=0.25)
-    clock = SimpleNamespace(monotonic=lambda: next(seconds))
+    clock = SimpleNamespace(monotonic=lambda: next(seconds), sleep=print)
     monkeypatch.setattr(distributed, "time", clock)
     agreement = distributed.Agreement()
     answers = [agreement.maximum([5, 1])[0] for _ in range(6)]
