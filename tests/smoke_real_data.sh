@@ -69,3 +69,7 @@ test -s own/faces.csv
 run predict.py -cpp "$a" few_fake --find-faces --csv faces.csv
 run train_main.py "${few[@]}" -d fakes_dataset -b 8 -e 1 --self-blend 0.5 --face-landmarks --workers 2 --name found
 echo "smoke run passed"
+
+run calibrate.py "${few[@]}" -cpp "$a" --calibrate-under face=96 --max-fpr 0.2
+run predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam_calibrated.pt "$data/fakes_dataset/val/fake" --report case.html
+test -s case.html
