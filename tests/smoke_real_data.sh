@@ -34,7 +34,8 @@ smoke() { # MODEL DATASET [TRAINING FLAG ...]
 run plot_samples_of_faces_dataset.py --data-root "$data"
 test -s figures/datasets_samples.png
 smoke SimpleNet fakes_dataset
-smoke XceptionBased synthetic_dataset --weights "$weights"
+# With so few images the maps of the large network are not checked, which takes minutes.
+smoke XceptionBased synthetic_dataset --weights "$weights" --limit 3
 
 run report.py -cpp checkpoints/synthetic_dataset_XceptionBased_Adam.pt --data-root "$data" --limit 12
 test -s figures/synthetic_dataset_XceptionBased_Adam_report.html
@@ -55,7 +56,7 @@ test -s figures/fakes_dataset_robustness.png
 run saliency_map.py "${few[@]}" -cpp "$a" -d fakes_dataset --method input-x-gradient --checks 4
 run grad_cam_analysis.py "${few[@]}" -cp "$a" -d fakes_dataset --method layer-cam --checks 4
 
-run train_main.py "${few[@]}" -d fakes_dataset --recipe probe -e 1 --weights "$weights"
+run train_main.py "${few[@]}" -d fakes_dataset --recipe probe -e 1 --weights "$weights" --limit 3
 run predict.py -cpp checkpoints/fakes_dataset_XceptionBased_LBFGS.pt "$data/fakes_dataset/val/real"
 
 mkdir few_real few_fake
