@@ -330,7 +330,8 @@ class Reporter:
         for of_detector in zip(*faces, strict=True):
             judged = [verdict for verdict in of_detector if not verdict.error]
             if judged:
-                said = describe_headline(judge_picture(judged), len(faces))
+                headline = judge_picture(judged)
+                said = f"{headline.name}: {describe_headline(headline, len(faces))}"
                 whose = f"  by {judged[0].detector.path}" if self._several else ""
                 say(f"{judged[0].picture.name}: {said}{whose}")
 

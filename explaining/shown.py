@@ -76,12 +76,11 @@ class Candidate(NamedTuple):
         """Return how its maps are computed and called."""
         if self.layer:
             return build_cam_method(detector, method=self.method, layer=self.layer)
-        compute = partial(
-            compute_attribution_maps, method=self.method, precision=precision
-        )
         if self.method == "gradient":
-            compute = partial(_compute_saliency, precision=precision)
-        return build_gradient_method(self.method, compute)
+            compute = _compute_saliency
+        else:
+            compute = partial(compute_attribution_maps, method=self.method)
+        return build_gradient_method(self.method, partial(compute, precision=precision))
 
 
 def _compute_saliency(*given: Any, precision: Precision) -> Tensor:

@@ -146,6 +146,11 @@ class CheckpointRecord:
     whole: bool | None = _entry(None, bool)
 
     @property
+    def told_conditions(self) -> tuple[str, ...]:
+        """The conditions under which images get verdicts."""
+        return (*self.kept_conditions, *self.zones)
+
+    @property
     def num_calibrated(self) -> int:
         """How many validation images ratios rest on; 0 if that is not known."""
         rows = list(self.errors.values())

@@ -303,9 +303,10 @@ class Recipe:
         None,
         "choose threshold, calibration and ratios on validation images that have been "
         "through this, each image in every way, counted as one: photographs (what "
-        "happens to pictures on their way), or disturbances with their strength such "
-        "as jpeg=70 face=96; those in which twice the promised share of real images "
-        "would be called fake are left out, and pictures like them are inconclusive",
+        "happens to pictures on their way), or disturbances, all levels of one or "
+        "single ones, such as jpeg face=96; conditions in which twice the promised "
+        "share of real images would be called fake get bounds of their own, or, where "
+        "too few images can be told, no verdict",
         CONDITIONS,
         "CONDITION",
         group="more",

@@ -127,16 +127,22 @@ class Detector:
         zone = self.record.zones.get(condition)
         return tuple(zone) if zone else (self.real_below, self.threshold)
 
-    def decide(self, fake_scores: np.ndarray, condition: str = "") -> np.ndarray:
+    def decide(self, fake_scores: np.ndarray) -> np.ndarray:
         """Return what P(fake) (n,) is called: real, fake or `NEITHER`, int (n,)."""
-        real_below, threshold = self.find_zone(condition)
-        return decide(fake_scores, real_below, threshold)
+        return decide(fake_scores, *self.find_zone())
 
     @cached_property
     def guard(self) -> Guard | None:
         """What its calibration images were like; None where that is not known."""
         guard = self.record.guard
         return Guard.from_untrusted(guard) if guard else None
+
+    @cached_property
+    def least_side(self) -> float:
+        """The shorter side of the smallest image that it was calibrated on, pixels."""
+        side = self.guard.least_side
+        told = map(parse_condition, self.record.told_conditions)
+        return min([side, *(condition.find_side(side) for condition in told)])
 
     @property
     def temperature(self) -> float:

@@ -50,6 +50,7 @@ class Likeness:
         means: float32 (C, k): of each condition, so multiplied.
         outside: mean and inverse deviation of the length, in spreads of each feature,
             of what lies outside of the k directions; zeros where they hold all.
+        scales: float32 (F,), one over each number's spread.
         limit: the largest squared distance that counts as like.
     """
 

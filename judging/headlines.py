@@ -50,7 +50,7 @@ def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
     Args:
         verdicts: one or more, of one detector, none with an error.
     """
-    looks = [v for v in verdicts if is_look(v)]
+    looks = [verdict for verdict in verdicts if not verdict.is_withheld]
     num_fake = sum(verdict.name == CLASS_NAMES[FAKE] for verdict in looks)
     chance = any_chance = None
     if looks:
@@ -67,11 +67,6 @@ def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
         are_real = all(verdict.name == CLASS_NAMES[REAL] for verdict in verdicts)
         name = CLASS_NAMES[REAL] if are_real else INCONCLUSIVE
     return Headline(name, len(looks), num_fake, chance, any_chance)
-
-
-def is_look(verdict: Verdict) -> bool:
-    """Say whether a face could have been called fake, whatever was said of it."""
-    return not verdict.is_withheld or verdict.lowest is not None
 
 
 def find_chance(looks: Sequence[Verdict]) -> Chance | None:
@@ -115,19 +110,18 @@ def _join(counts: Sequence[tuple[int, int] | None]) -> Chance | None:
 
 
 def describe_headline(headline: Headline, num_faces: int) -> str:
-    """Say what a picture with several faces is called, and how many looks it took."""
+    """Say how many looks at a picture it took, and what that means."""
     looks = f"{num_faces} faces, {headline.num_looks} of them judged"
     if not headline.num_looks:
-        return f"{headline.name}: {looks}"
+        return looks
     called = f"{headline.num_fake} called fake"
     if headline.any_chance is None:
-        return f"{headline.name}: {looks}, {called}"
+        return f"{looks}, {called}"
     one = headline.num_looks == 1
     real_faces = "one real face" if one else f"{headline.num_looks} real faces"
     sentence = (
-        f"{headline.name}: {looks}, {called}; of pictures with {real_faces} "
-        f"{_format(headline.any_chance)} have one that "
-        "is"
+        f"{looks}, {called}; of pictures with {real_faces} "
+        f"{_format(headline.any_chance)} have one that is"
     )
     if headline.num_fake and headline.chance is not None:
         sentence += f", and {_format(headline.chance)} one that scores so high"

@@ -174,6 +174,7 @@ def qualify(
     most = find_most_false_alarms(views, point, policy)
     zones = choose_zones(views, point, kept, most)
     ends = [zones.get(n, point.zone) for n in range(len(names))]
+    guard = _fit_guard(detector, datasets, views, policy, compute)
     record = replace(
         detector.record,
         **point.to_entries(),
@@ -182,11 +183,9 @@ def qualify(
         zones={names[number]: list(zone) for number, zone in zones.items()},
         kept_conditions=[names[number] for number in kept],
         real_differences=_thin_out(views),
+        guard=guard.to_dict() if guard else {},
+        stable_versions=_choose_versions(views, point),
     )
-    guard = _fit_guard(detector, datasets, views, policy, compute)
-    record = replace(record, guard=guard.to_dict() if guard else {})
-    versions = _choose_versions(views, point)
-    record = replace(record, stable_versions=versions)
     scored = replace(detector, record=record).score(datasets["test"], compute)
     rows = count_neighbours(scored.fake_scores, scored.labels)
     return replace(

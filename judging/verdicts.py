@@ -15,7 +15,7 @@ from judging.detector import Detector, Scored, decide
 from judging.guard import Comparison, describe_unlike
 from judging.pictures import Batch, Picture, View
 from judging.stability import VERSIONS, is_flipped, make_versions
-from loading.disturbances import SIDES, Condition, parse_condition
+from loading.disturbances import parse_condition
 from loading.origin import Origin
 
 INCONCLUSIVE, NONE = "inconclusive", "none"
@@ -38,7 +38,8 @@ class Verdict:
         condition: under which calibration images are most like it; '' if not known.
         excess: how far it is from them, over how far it may be; above 1 it is unlike
             them. None if that is not known.
-        doubts: why the verdict is inconclusive, beside the picture's own reasons.
+        doubts: in what the picture is unlike those that the detector was tried on.
+        flips: the harmless versions that get another verdict.
         error: why there is no verdict; None where there is one.
         sample: uint8 (3, S, S), as the detector saw it; None where it did not.
     """
@@ -53,6 +54,7 @@ class Verdict:
     condition: str = ""
     excess: float | None = None
     doubts: tuple[str, ...] = ()
+    flips: tuple[str, ...] = ()
     error: str | None = None
     sample: Tensor | None = field(default=None, repr=False)
 
@@ -74,10 +76,14 @@ class Verdict:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it is inconclusive; empty where it is not."""
-        reasons = (*self.picture.reasons, *self.doubts)
-        if not reasons and self.decision == NEITHER:
-            reasons = ("its score lies between those called real and fake",)
-        return reasons
+        if self.is_withheld:
+            return (*self.picture.reasons, *self.doubts)
+        if self.flips:
+            versions = ", ".join(self.flips)
+            return (f"harmless versions get another verdict: {versions}",)
+        if self.decision == NEITHER:
+            return ("its score lies between those called real and fake",)
+        return ()
 
     @property
     def is_withheld(self) -> bool:
@@ -284,10 +290,7 @@ def _read_score(
 def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict:
     """Add what speaks against the picture being like the calibration images."""
     record, guard = verdict.detector.record, verdict.detector.guard
-    known = map(parse_condition, (*record.kept_conditions, *record.zones))
-    sides = [_find_side(condition, guard.least_side) for condition in known]
-    least = min([guard.least_side, *sides])
-    doubts = []
+    least, doubts = verdict.detector.least_side, []
     if verdict.picture.side < LEAST_OF_SIDE * least:
         doubts.append(
             f"it has {verdict.picture.side} pixels a side, and what it was calibrated "
@@ -301,20 +304,11 @@ def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict
     if unlike:
         doubts.append(f"unlike the calibration images: {', '.join(unlike)}")
     name = guard.conditions[comparisons["detail"].nearest]
-    known = (*record.kept_conditions, *record.zones)
-    if not doubts and name not in known:
+    if not doubts and name not in record.told_conditions:
         what = parse_condition(name).describe()
         doubts.append(f"of images {what}, which it is like, too few can be told apart")
     excess = max(comparison.excess for comparison in comparisons.values())
     return replace(verdict, condition=name, excess=excess, doubts=tuple(doubts))
-
-
-def _find_side(condition: Condition, side: int) -> float:
-    """Return the side of images of a side after a condition, pixels."""
-    if condition.name in SIDES:
-        return condition.strength
-    is_share = condition.name in ("chat", "screenshot", "crop")
-    return condition.strength * side if is_share else side
 
 
 def _try_versions(
@@ -333,19 +327,18 @@ def _try_versions(
     table = np.concatenate(scores).reshape(len(tried), len(names))
     for n, row in zip(tried, table, strict=True):
         verdict = verdicts[n]
-        flips = is_flipped(np.array(verdict.decision), decide(row, *verdict.zone))
-        doubts = verdict.doubts
-        if flips.any():
-            which = ", ".join(name for name, f in zip(names, flips, strict=True) if f)
-            doubts = (*doubts, f"the verdict is another one for a version: {which}")
+        flipped = is_flipped(np.array(verdict.decision), decide(row, *verdict.zone))
         everything = [verdict.fake_score, *row.tolist()]
         verdicts[n] = replace(
-            verdict, lowest=min(everything), highest=max(everything), doubts=doubts
+            verdict,
+            lowest=min(everything),
+            highest=max(everything),
+            flips=tuple(np.array(names)[flipped].tolist()),
         )
 
 
 def _drop_ratio(verdict: Verdict) -> Verdict:
-    """Leave out a ratio that was not calibrated on pictures like this one."""
-    if verdict.is_withheld or not verdict.is_calibrated:
+    """Leave out a ratio that would mean nothing."""
+    if verdict.is_withheld or verdict.flips or not verdict.is_calibrated:
         return replace(verdict, llr=None)
     return verdict

@@ -105,8 +105,8 @@ def describe_qualification(record: CheckpointRecord) -> list[str]:
         lines.append(
             f"with bounds of their own, to keep that promise: {own}; no ratios there"
         )
-    known = (*record.kept_conditions, *record.zones)
-    if left_out := [name for name in record.errors if name not in known]:
+    told = record.told_conditions
+    if left_out := [name for name in record.errors if name not in told]:
         lines.append(f"too few can be told: {', '.join(left_out)}; inconclusive")
     lines = [f"on validation, {line}" for line in lines[:1]] + lines[1:]
     if record.stable_versions is not None:
@@ -201,10 +201,10 @@ def describe_kind(verdict: Verdict) -> str:
 def describe_ratio(verdict: Verdict) -> str:
     """Say what the ratio is, or that there is none."""
     if verdict.llr is None:
-        return (
-            "There is no likelihood ratio: ratios were not calibrated on images like "
-            "this one."
-        )
+        why = "ratios were not calibrated on images like this one"
+        if verdict.flips and not verdict.is_withheld:
+            why = "harmless versions of the picture get another verdict"
+        return f"There is no likelihood ratio: {why}."
     record = verdict.detector.record
     limit = describe_limit(verdict.llr, verdict.llr_limit, record.num_calibrated)
     return (

@@ -49,6 +49,7 @@ UNITS = {
     "found": "side in the photograph, pixels",
 }
 SIDES = ("face", "found")  # whose levels are sides of what is left, in pixels
+_SHARES = ("crop", "chat", "screenshot")  # whose levels are shares of it
 CHAT_QUALITY = 70
 BACKDROP = (640, 480)  # pixels of the photograph in which a face is found
 
@@ -69,6 +70,12 @@ class Condition(NamedTuple):
     def strength(self) -> float:
         """Of the level, in the disturbance's unit; 0 of none."""
         return LEVELS[self.name][self.level - 1] if self.level else 0
+
+    def find_side(self, side: int) -> float:
+        """Return the side of what is left of images with this side, pixels."""
+        if self.name in SIDES:
+            return self.strength
+        return self.strength * side if self.name in _SHARES else side
 
     def describe(self) -> str:
         """Say what was done, as what a picture was."""
@@ -111,17 +118,10 @@ def parse_condition(text: str) -> Condition:
 
 
 # What a face in a photograph may have been through.
-PHOTOGRAPHS = tuple(
-    map(
-        parse_condition,
-        (
-            *("none", "face=160", "face=128", "face=96", "face=64", "face=48"),
-            *("jpeg=70", "jpeg=50"),
-            *("webp=70", "chat=0.75", "chat=0.6", "screenshot=0.85", "screenshot=0.7"),
-            *("framing=1.1", "framing=1.2", "crop=0.9", "crop=0.8"),
-        ),
-    )
-)
+_SPELT = """none face=160 face=128 face=96 face=64 face=48 jpeg=70 jpeg=50 webp=70
+    chat=0.75 chat=0.6 screenshot=0.85 screenshot=0.7 framing=1.1 framing=1.2
+    crop=0.9 crop=0.8"""
+PHOTOGRAPHS = tuple(map(parse_condition, _SPELT.split()))
 
 
 def parse_conditions(texts: Sequence[str]) -> tuple[Condition, ...]:

@@ -153,7 +153,8 @@ class Case:
             num_faces = verdicts[0].picture.num_faces
             judged = [verdict for verdict in verdicts if not verdict.error]
             if judged and judged[0].picture.number is not None and num_faces > 1:
-                said = describe_headline(judge_picture(judged), num_faces)
+                headline = judge_picture(judged)
+                said = f"{headline.name}: {describe_headline(headline, num_faces)}"
                 several = len(self._detectors) > 1
                 whose = f" (by {judged[0].detector.title})" if several else ""
                 yield f"{said}{whose}."

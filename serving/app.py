@@ -242,8 +242,7 @@ def describe_picture(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     headline = judge_picture(judged)
     said = None
     if len(verdicts) > 1:
-        said = describe_headline(headline, len(verdicts)).partition(": ")[2]
-        said = f"{said[:1].upper()}{said[1:]}."
+        said = f"{describe_headline(headline, len(verdicts))}."
     return {"name": headline.name, "title": TITLES[headline.name], "sentence": said}
 
 

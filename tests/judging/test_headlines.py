@@ -102,7 +102,7 @@ def test_a_face_between_the_bounds_is_a_look_and_so_is_one_that_versions_change(
     assert judge_picture(between).num_looks == 8
     assert judge_picture(between).name == "inconclusive"
     changed = make_verdicts(detector, *[REAL] * 7, FAKE)
-    changed[:7] = [replace(v, doubts=("it flips",), lowest=0.1) for v in changed[:7]]
+    changed[:7] = [replace(v, flips=("mirrored",)) for v in changed[:7]]
     assert judge_picture(changed).num_looks == 8
 
 
@@ -124,17 +124,17 @@ def test_headline_of_an_older_checkpoint_says_no_chances(tmp_path):
     assert headline.name == "inconclusive"
     assert headline.chance is headline.any_chance is None
     said = describe_headline(headline, 2)
-    assert said == "inconclusive: 2 faces, 2 of them judged, 1 called fake"
+    assert said == "2 faces, 2 of them judged, 1 called fake"
 
 
 def test_describe_headline_says_how_many_looks_and_how_often_by_chance(detector):
     headline = judge_picture(make_verdicts(detector, REAL, FAKE, ODD))
     assert describe_headline(headline, 3) == (
-        "fake: 3 faces, 2 of them judged, 1 called fake; of pictures with 2 "
+        "3 faces, 2 of them judged, 1 called fake; of pictures with 2 "
         "real faces 10 % (95 % interval 3 to 21 %) have one that is, and 2 % (95 % "
         "interval 0 to 11 %) one that scores so high"
     )
     alone = describe_headline(judge_picture(make_verdicts(detector, FAKE, ODD)), 2)
     assert "of pictures with one real face 5 % (95 % interval 2 to 11 %) have" in alone
     none = judge_picture(make_verdicts(detector, ODD, ODD))
-    assert describe_headline(none, 2) == "inconclusive: 2 faces, 0 of them judged"
+    assert describe_headline(none, 2) == "2 faces, 0 of them judged"

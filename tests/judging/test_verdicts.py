@@ -224,10 +224,11 @@ def test_judge_batches_verdict_that_a_harmless_change_flips_is_inconclusive(
         return
     assert edge.lowest < scores[0] <= edge.highest
     assert (edge.name, edge.llr) == ("inconclusive", None)
-    (doubt,) = edge.doubts
-    assert doubt.startswith("the verdict is another one for a version: ")
-    named = set(doubt.partition(": ")[2].split(", "))
-    assert named <= set(VERSIONS if stable is None else stable)
+    assert edge.flips
+    assert set(edge.flips) <= set(VERSIONS if stable is None else stable)
+    versions = ", ".join(edge.flips)
+    assert edge.reasons == (f"harmless versions get another verdict: {versions}",)
+    assert not edge.is_withheld  # its kind was tried
 
 
 def test_group_faces_puts_the_verdicts_on_a_picture_together():

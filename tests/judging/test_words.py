@@ -202,6 +202,19 @@ def test_explain_verdict_of_what_is_unlike_all_says_nothing_about_its_score(
     assert expected[1] in sentences[1]
 
 
+def test_explain_verdict_that_versions_change_says_so_and_how_often_it_errs(calibrated):
+    picture = Picture("a.png", 9, 9)
+    verdict = Verdict(picture, calibrated, 0.99, 3.0, condition="jpeg=70")
+    sentences = explain_verdict(replace(verdict, flips=("mirrored", "JPEG 70")))
+    assert sentences[0] == ("Harmless versions get another verdict: mirrored, JPEG 70.")
+    assert (
+        "There is no likelihood ratio: harmless versions of the picture get another "
+        "verdict." in sentences
+    )
+    assert "9 of 900 (95 % interval" in sentences[-1]
+    assert not any("was not tried" in sentence for sentence in sentences)
+
+
 def test_describe_bounds_are_those_of_the_kind_of_picture(calibrated):
     zones = {"jpeg=70": [0.25, 0.75]}
     detector = replace(calibrated, record=replace(calibrated.record, zones=zones))
