@@ -96,7 +96,8 @@ TUNINGS = ("all", "head", "norms", "lora")  # what of a network is trained
 HIDDEN_UNITS, RANKS = Bounds(0, 4096, int), Bounds(1, 256, int)
 LAYER_NAME = Words(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", "the name of a layer, or auto")
 CONDITIONS = Words(
-    r"[a-z]+(=[0-9.]{1,8})?", "photographs, or a disturbance such as jpeg or jpeg=70"
+    r"[a-z][a-z-]*(=[0-9.]{1,8})?",
+    "photographs, or a disturbance such as jpeg or jpeg=70",
 )
 # A word that goes into file names; a snapshot's name ends with 'last'.
 RUN_NAME = Words(
