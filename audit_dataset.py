@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import command_line
+from command_line.compute import take_source
 
 from auditing.duplicates import find_duplicates
 from auditing.findings import list_findings, summarise
@@ -26,7 +27,7 @@ from files.atomic import check_writable
 from files.names import SPLITS
 from files.provenance import describe_call
 from scores import find_leaks, groups_from_names
-from utils import Source, list_splits, open_splits
+from utils import find_dataset, list_splits, open_splits
 
 _ROW = "{:<24}{:<9}{:<7}{:<24}{}"
 
@@ -68,9 +69,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when something serious was found, else 0."""
     args = parse_args(argv)
-    path = args.data_root / args.dataset
-    source = Source(args.data_root, limit=args.limit)
-    datasets = open_splits(args.dataset, source, splits=list_splits(path) or SPLITS)
+    source = take_source(args)
+    path = find_dataset(args.dataset, args.data_root)
+    splits = (path and list_splits(path)) or SPLITS
+    datasets = open_splits(args.dataset, source, splits=splits)
     for dataset in datasets.values():
         groups_from_names(list_names(dataset), args.group_by)  # refuses what is broken
     check_writable(args.figures_dir)
@@ -112,14 +114,18 @@ def audit_splits(
     Raises:
         ValueError: the pattern is broken, or does not match a name.
     """
-    files, splits, labels = [], [], []
+    files, splits, labels, group_of = [], [], [], {}
     for split, dataset in datasets.items():
-        files += map(dataset.get_file, range(len(dataset)))
+        own = list(map(dataset.get_file, range(len(dataset))))
+        files += own
+        known = dataset.get_column("group")
+        groups = groups_from_names(list_names(dataset), pattern, known)
+        group_of |= zip((f.name for f in own), groups or (), strict=False)
         splits += [split] * len(dataset)
         labels += dataset.get_labels().tolist()
     inspection = inspect(files, splits, labels)
     pairs = find_duplicates(inspection)
-    groups = groups_from_names([file.name for file in inspection.files], pattern)
+    groups = [group_of[file.name] for file in inspection.files] if group_of else None
     by_split = defaultdict(list)
     for split, group in zip(inspection.splits.tolist(), groups or (), strict=False):
         by_split[split].append(group)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import command_line
 from command_line import say
-from command_line.compute import take_compute
+from command_line.compute import take_compute, take_source
 
 from explaining.shown import check_candidates, describe_checked
 from files.atomic import check_output
@@ -66,9 +66,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = args.dataset or detector.record.dataset
     if not dataset:
         raise ValueError(f"{path} does not say what it was trained on: give -d")
+    source = take_source(args)
+    if not (source.real_labels or source.shares):
+        trained = Source.from_untrusted(source.data_root, detector.record.flags)
+        source = replace(trained, limit=source.limit)
     datasets = open_splits(
         dataset,
-        Source(args.data_root, limit=args.limit),
+        source,
         without_fakes=recipe.splits_without_fakes,
         preprocessing=detector.preprocessing,
     )

@@ -2,8 +2,6 @@
 
 Name each class's photographs and videos, as files or folders. All faces of one source
 go to one split, and so do sources of one name (a video and the forgery made from it).
-File names begin with the source's name, so that numerical_analysis.py --group-by prefix
-keeps its frames together.
 """
 
 import argparse
@@ -18,21 +16,22 @@ from typing import Any
 import command_line
 
 import cv2
-import numpy as np
 from PIL import Image
 
-from faces_dataset import FACES_TABLE
 from files.atomic import check_writable, grow_folder, save_csv
 from files.bounds import SHARE, Bounds
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS, VIDEO_SUFFIXES
 from hardware import show_progress
 from loading import CROP_MARGIN, IMAGE_SIZE, list_images, read_image
 from loading.face_finding import FaceFinder, crop_face
+from loading.pictures import FACES_TABLE
 from loading.preprocessing import MARGINS
+from loading.splitting import SHARES, deal_splits
 
 QUALITY = 95  # of the JPEG files, the same in both classes
 BOX = ("left", "top", "right", "bottom")
-HEADER = ("crop", "source", "seconds", *BOX, "confidence", "quarter_turns", "margin")
+HEADER = ("path", "label", "split", "group", "source", "seconds", *BOX)
+HEADER += ("confidence", "quarter_turns", "margin")
 LONGEST_NAME = 50  # characters, of 4 bytes at most; a file's name has 255 at most
 SHOWN = 3  # sources that an error names
 INSTANT = 1e-4  # seconds, by which times are rounded
@@ -42,9 +41,10 @@ EPILOG = """example:
   python train_main.py -d own --data-root datasets
 
 writes, to the folder of --to, {train,val,test}/{real,fake}/SOURCE_NUMBER_FACE.jpg and
-faces.csv: each crop's source, time, box and margin. Sources that cannot be read or show
-no face are named on stderr, and the others are still used. The exit status is 1 when a
-source cannot be read, or when a split has no face of a class."""
+faces.csv: each crop's source, time, box, margin, and its group: the source, so that
+intervals, audits and splits keep what belongs together. Sources that cannot be read or
+show no face are named on stderr, and the others are still used. The exit status is 1
+when a source cannot be read, or when a split has no face of a class."""
 
 
 def _flag(default: float, allowed: Bounds, metavar: str, text: str) -> Any:
@@ -78,7 +78,8 @@ class Haul:
         class_name: real or fake.
         group: what its crops' names begin with.
         num_frames: looked at.
-        rows: of faces.csv, as `HEADER` says.
+        rows: of each crop its file's name, and what faces.csv says of it from the
+            source on.
         error: why it cannot be read, or not to its end; empty if it can.
     """
 
@@ -105,7 +106,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--shares",
         type=command_line.take(SHARE),
         nargs=3,
-        default=[0.6, 0.2, 0.2],
+        default=SHARES,
         metavar=("TRAIN", "VAL", "TEST"),
         help="of the sources that give faces, in each split",
     )
@@ -324,11 +325,7 @@ def describe_failures(hauls: Iterable[Haul], cropping: Cropping) -> list[str]:
 def choose_splits(
     hauls: Iterable[Haul], shares: Sequence[float], seed: int
 ) -> dict[str, str]:
-    """Draw a split for each group that gave faces, so that shares hold in each class.
-
-    Groups that belong together (`find_families`) get one. Families of one class and
-    those of both are dealt out each by themselves. A split that has no face of a class
-    yet comes first.
+    """Draw a split for each group that gave faces, as `deal_splits` does for families.
 
     Args:
         hauls: what the sources gave.
@@ -337,23 +334,10 @@ def choose_splits(
     """
     hauls = [haul for haul in hauls if haul.rows]
     families = find_families(hauls)
-    kinds: dict[str, frozenset[str]] = {}  # the classes of each family
+    held: dict[str, dict[str, int]] = {}  # the classes of each family
     for haul in hauls:
-        family = families[haul.group]
-        kinds[family] = kinds.get(family, frozenset()) | {haul.class_name}
-    sizes = Counter(kinds.values())
-    order = np.random.default_rng(seed).permutation(sorted(kinds)).tolist()
-    splits, dealt = {}, Counter()  # dealt to each split: of a kind, of a class
-    for family in sorted(order, key=lambda family: -len(kinds[family])):
-        kind, needs = kinds[family], {}
-        for split, share in zip(SPLITS, shares, strict=True):
-            num_empty = sum(not dealt[split, name] for name in kind)
-            needs[split] = (
-                num_empty * (share > 0),
-                share * sizes[kind] - dealt[split, kind],
-            )
-        splits[family] = split = max(needs, key=needs.get)
-        dealt.update([(split, kind), *((split, name) for name in kind)])
+        held.setdefault(families[haul.group], {})[haul.class_name] = 1
+    splits = deal_splits(held, shares, seed)
     return {group: splits[family] for group, family in families.items()}
 
 
@@ -397,7 +381,8 @@ def move_to_splits(
             target = folder.joinpath(*place, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / haul.class_name / name).rename(target)
-            rows.append(("/".join((*place, name)), *cells))
+            path = "/".join((*place, name))
+            rows.append((path, haul.class_name, place[0], haul.group, *cells))
     for name in {haul.class_name for haul in hauls}:
         (folder / name).rmdir()
     save_csv(rows, folder / FACES_TABLE, header=HEADER)

@@ -1,9 +1,8 @@
-"""A map-style dataset of real and fake face images in `ROOT/{real,fake}/` folders."""
+"""A map-style dataset of real and fake face images: a folder, a table, or a hub's."""
 
 from __future__ import annotations
 
 import copy
-import csv
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,32 +13,32 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from files.names import CLASS_NAMES, FAKE, REAL, name_mask
-from loading import ImageFile, ResizeToTensor, list_images, read_image, read_samples
-from loading.image_files import Listing, naming
+from files.names import CLASS_NAMES, FAKE, REAL
+from loading import ImageFile, ResizeToTensor, read_image, read_samples
+from loading.image_files import naming
+from loading.pictures import KNOWN, Pictures, list_folder
 from loading.preprocessing import MARGINS
-
-NUM_SHOWN = 5  # names of what is found in a folder, in a message
-FACES_TABLE = "faces.csv"  # in a dataset that extract_faces.py made
 
 
 class FacesDataset(Dataset):
-    """Real and fake face images: real ones first by index, each class sorted by name.
+    """Real and fake face images: real ones first by index.
 
-    Only the file names are held, in one block of memory, so that a million images cost
-    some tens of megabytes and worker processes share them.
+    Only names and what else is known of the images is held, in one block of memory, so
+    that a million images cost some tens of megabytes and worker processes share them.
 
     Args:
-        root_path: folder of one split, which holds the folders `real` and `fake`.
+        root_path: folder of one split, which holds the folders `real` and `fake`, whose
+            images are sorted by name; or pictures that something else lists, a table
+            (`loading.tables`) or a hub (`loading.hub`).
         transform: called with an upright RGB `PIL.Image`; what it returns is the
             sample. Without it the sample is the image itself.
         limit: use only the first `limit` images of each class.
         real_only: take the real images a second time, as fakes, and do without the
-            folder `fake`: for a training whose fakes are blended from real images.
+            fakes that are there: for a training whose fakes are blended from real
+            images.
 
     Attributes:
-        num_skipped_files: hidden files, folders, and files that do not have an image's
-            name.
+        pictures: what the split consists of.
 
     Raises:
         FileNotFoundError: a folder is missing; the message says what there is.
@@ -48,29 +47,27 @@ class FacesDataset(Dataset):
 
     def __init__(
         self,
-        root_path: str | os.PathLike[str],
+        root_path: str | os.PathLike[str] | Pictures,
         transform: Callable[[Image.Image], Any] | None = None,
         *,
         limit: int | None = None,
         real_only: bool = False,
     ) -> None:
-        self.root_path = Path(root_path)
         self.transform = transform
-        self._folders = [CLASS_NAMES[REAL]] * 2 if real_only else CLASS_NAMES
-        listed = [_list_class(self.root_path / name) for name in self._folders]
-        self.num_skipped_files = sum(len(x.others) + len(x.folders) for x in listed)
-        names = [listing.images[:limit] for listing in listed]
-        self._labels = np.repeat([REAL, FAKE], [len(names[REAL]), len(names[FAKE])])
-        encoded = [os.fsencode(name) for name in names[REAL] + names[FAKE]]
-        self._names = np.array(encoded, dtype=np.bytes_)  # no name ends in a NUL
+        pictures = root_path
+        if not isinstance(pictures, Pictures):
+            pictures = list_folder(Path(root_path), CLASS_NAMES[: 2 - real_only])
+        if real_only:
+            pictures = pictures.call_real_fake()
+        self.pictures = pictures.take_first(limit)
         self._refuse_empty_class()
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.pictures)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {name}" for name, n in count_classes(self).items())
-        return f"FacesDataset({str(self.root_path)!r}: {counts})"
+        return f"FacesDataset({str(self.pictures)!r}: {counts})"
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         """Return the sample at `index` and its label (0 real, 1 fake).
@@ -97,43 +94,64 @@ class FacesDataset(Dataset):
 
     @property
     def real_image_names(self) -> list[str]:
-        """The file names in `real/` that are in use, sorted; made anew when asked."""
+        """The names of the real images that are in use, made anew when asked."""
         return self._list_names(REAL)
 
     @property
     def fake_image_names(self) -> list[str]:
-        """The file names in `fake/` that are in use, sorted; made anew when asked."""
+        """The names of the fake images that are in use, made anew when asked."""
         return self._list_names(FAKE)
 
     def get_file(self, index: int) -> ImageFile:
-        """Return the picture at `index`: its name, from which it can be read."""
-        folder = self.root_path / self._folders[self.get_label(index)]
-        return ImageFile(folder / os.fsdecode(self._names[index]))
+        """Return the picture at `index`, from which it can be read."""
+        return self.pictures.get_file(self._check(index))
 
     def get_name(self, index: int) -> str:
-        """Return what the picture at `index` is called: its path."""
-        return self.get_file(index).name
+        """Return what the picture at `index` is called in its data set."""
+        return self.pictures.get_name(self._check(index))
 
     def get_mask(self, index: int) -> ImageFile | None:
-        """Return which pixels of the fake at `index` are planted, if that is known.
+        """Return which pixels of the fake at `index` are planted, if that is known."""
+        return self.pictures.get_mask(self._check(index))
 
-        They are white in ROOT/masks/SPLIT/NAME.png beside the splits.
+    def get_column(self, name: str) -> list[str] | None:
+        """Return what is known of each picture, such as its `group` or `subset`.
+
+        None where the data set does not say so of any picture.
         """
-        path = name_mask(self.get_file(index).name)
-        is_there = self.get_label(index) == FAKE and path.is_file()
-        return ImageFile(path) if is_there else None
+        column = self.pictures.columns.get(name)
+        return list(column) if column is not None and any(column) else None
+
+    def list_others(self) -> dict[str, list[str]]:
+        """Return those columns that mean nothing to this suite, by name."""
+        names = [name for name in self.pictures.columns if name not in KNOWN]
+        columns = {name: self.get_column(name) for name in names}
+        return {name: column for name, column in columns.items() if column}
+
+    @property
+    def crop_margin(self) -> float | None:
+        """The margin with which extract_faces.py cut the faces, if it did."""
+        texts = set(self.get_column("margin") or ()) - {""}
+        try:
+            return MARGINS.parse(*texts) if len(texts) == 1 else None
+        except ValueError:  # of an earlier version, or of somebody else
+            return None
 
     def get_label(self, index: int) -> int:
         """Return the label of the image at `index`, without reading it."""
+        return int(self.pictures.labels[self._check(index)])
+
+    def _check(self, index: int) -> int:
+        """Return an index, counted from 0; raise IndexError where there is none."""
         if not -len(self) <= index < len(self):
             raise IndexError(
                 f"index {index} is not in {-len(self)} ... {len(self) - 1}"
             )
-        return int(self._labels[index])
+        return index % len(self)
 
     def get_labels(self) -> np.ndarray:
         """Return all labels: int64 (N,)."""
-        return self._labels.copy()
+        return self.pictures.labels.copy()
 
     def drop(self, indices: Sequence[int]) -> FacesDataset:
         """Return a copy without the images at `indices`.
@@ -142,55 +160,20 @@ class FacesDataset(Dataset):
             ValueError: a class has no image left.
         """
         rest = copy.copy(self)
-        rest._names = np.delete(self._names, indices)
-        rest._labels = np.delete(self._labels, indices)
+        kept = np.delete(np.arange(len(self)), indices)
+        rest.pictures = self.pictures.take(kept)
         rest._refuse_empty_class()
         return rest
 
     def _list_names(self, label: int) -> list[str]:
-        """Return one class's file names."""
-        return [os.fsdecode(name) for name in self._names[self._labels == label]]
+        """Return the names of one class's pictures, as they are listed."""
+        return list(self.pictures.names.take(self.pictures.labels == label))
 
     def _refuse_empty_class(self) -> None:
         """Raise ValueError if a class has no image."""
         for label in (REAL, FAKE):
-            if label not in self._labels:
-                folder = self.root_path / self._folders[label]
-                readable = "readable " * bool(list_images(folder).images)
-                raise ValueError(
-                    f"no {readable}images in {folder}, which "
-                    f"{describe_content(folder)}; put at least one image file "
-                    "(.jpg, .png, ...) directly there"
-                )
-
-
-def _list_class(folder: Path) -> Listing:
-    """List a class's folder; say what there is where it is missing."""
-    try:
-        return list_images(folder)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        there = next(path for path in folder.absolute().parents if path.is_dir())
-        raise FileNotFoundError(
-            f"there is no folder {folder}; {there} {describe_content(there)}, and a "
-            "dataset holds train, val and test, each with the folders real and fake "
-            "(make_demo_datasets.py makes an example)"
-        ) from error
-
-
-def describe_content(folder: Path) -> str:
-    """Say what a folder holds, as what follows its name in a sentence."""
-    images, others, folders = list_images(folder)
-    parts = [
-        f"{len(names)} {what}{'s' * (len(names) > 1)} ({_shorten_list(names)})"
-        for what, names in (("folder", folders), ("image", images), ("file", others))
-        if names
-    ]
-    return f"holds {' and '.join(parts) or 'nothing'}"
-
-
-def _shorten_list(names: Sequence[str]) -> str:
-    """Return the first five names."""
-    return ", ".join(names[:NUM_SHOWN]) + ", ..." * (len(names) > NUM_SHOWN)
+            if label not in self.pictures.labels:
+                raise ValueError(self.pictures.describe_lack(label))
 
 
 def compute_fingerprint(datasets: Mapping[str, FacesDataset]) -> str:
@@ -200,6 +183,8 @@ def compute_fingerprint(datasets: Mapping[str, FacesDataset]) -> str:
         for names in (dataset.real_image_names, dataset.fake_image_names):
             digest.update(f"{split} {len(names)} ".encode())
             digest.update(b"\0".join(map(os.fsencode, names)))
+        if weights := dataset.get_column("weight"):
+            digest.update("\0".join(weights).encode())
     return digest.hexdigest()
 
 
@@ -218,34 +203,43 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
         f"{split}: {len(dataset)} images, {num_real} real and {num_fake} fake "
         f"({100 * num_fake / len(dataset):.1f} % fake)"
     )
-    if skipped := dataset.num_skipped_files:
+    if skipped := dataset.pictures.num_skipped:
         line = f"{line}; {skipped} other files or folders passed over"
-    folders = list_images(dataset.root_path).folders
-    if unused := [f for f in folders if f not in CLASS_NAMES and f[0] != "."]:
-        line = f"{line}; folders that are not used: {_shorten_list(unused)}"
-    return line
+    return "; ".join(filter(None, (line, dataset.pictures.describe_rest())))
+
+
+def compute_weights(dataset: FacesDataset, mix: str = "size") -> np.ndarray | None:
+    """Return how often each image is to be seen, float64 (N,), 1 on average.
+
+    Args:
+        dataset: whose column `weight` counts, where it has one.
+        mix: size, or equal: each of the data sets that are joined as often.
+
+    Returns:
+        None where all images count alike.
+
+    Raises:
+        ValueError: a weight is not a number from 0, or all are 0.
+    """
+    texts, parts = dataset.get_column("weight"), dataset.pictures.columns.get("part")
+    if texts is None and (mix == "size" or parts is None):
+        return None
+    try:
+        weights = np.array([float(text or 1) for text in texts or [1] * len(dataset)])
+    except ValueError:
+        weights = np.array([-1.0])
+    if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError(
+            "the column weight must hold numbers from 0, not all of them 0"
+        )
+    if mix == "equal" and parts is not None:
+        weights /= np.bincount(parts, weights)[parts]
+    return weights * len(weights) / weights.sum()
 
 
 def list_names(dataset: FacesDataset) -> list[str]:
     """Return the names of a dataset's images, in order."""
     return [dataset.get_name(index) for index in range(len(dataset))]
-
-
-def read_crop_margin(folder: Path) -> float | None:
-    """Return the margin with which extract_faces.py cut a dataset's faces, if it did.
-
-    Args:
-        folder: of the dataset.
-    """
-    table = folder / FACES_TABLE
-    if not table.is_file():
-        return None
-    with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        row = next(csv.DictReader(file), {})
-    try:
-        return MARGINS.parse(row.get("margin") or "")
-    except ValueError:  # of an earlier version, or of somebody else
-        return None
 
 
 def choose_random(

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from explaining import run
 from explaining.cams import METHODS, build_cam_method
 from explaining.explanation import Explanation, explain_image
-from files.names import CLASS_NAMES
+from files.names import CLASS_NAMES, spell_dataset
 from judging.detector import Detector, as_detector
 
 NUM_IMAGES = 12  # half of them of each class
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         return
 
-    start = args.figures_dir / f"{args.dataset}_{detector.file_name}"
+    start = args.figures_dir / f"{spell_dataset(args.dataset)}_{detector.file_name}"
     figures = {
         f"{start}_{name.capitalize()}_Image_{method.name}": (label,)
         for label, name in enumerate(CLASS_NAMES)

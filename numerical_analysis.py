@@ -10,7 +10,7 @@ from typing import Any
 
 import command_line
 from command_line import say, take
-from command_line.compute import take_compute, take_network
+from command_line.compute import take_compute, take_network, take_source
 
 from torch import nn
 from torch.utils.data import Dataset
@@ -35,7 +35,14 @@ from scores import (
 )
 from scores.analysis import analyse
 from scores.pairing import count_common
-from utils import Source, list_splits, load_checkpoint, open_source, open_splits
+from utils import (
+    Source,
+    find_dataset,
+    list_splits,
+    load_checkpoint,
+    open_source,
+    open_splits,
+)
 
 EPILOG = """examples:
   python numerical_analysis.py -m SimpleNet -d fakes_dataset \\
@@ -186,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     else:
         names = args.dataset or ["fakes_dataset"]
-        source = Source(args.data_root, args.split, args.limit)
+        source = take_source(args)
         score_sets = _score_datasets(
             _pair(args.checkpoint_path, names, args.model),
             source,
@@ -194,8 +201,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             model_name=args.model,
             **patterns,
         )
-        if args.group_by:
-            _print_leaks(names, source, args.group_by)
+        for name in dict.fromkeys(s.dataset for s in score_sets if s.groups):
+            _print_leaks(name, source, args.group_by)
     score_sets = _set_threshold(tell_apart(score_sets), args.threshold)
     options = {"num_resamples": args.resamples, "seed": args.seed}
     analyses = [
@@ -256,9 +263,12 @@ def _score_datasets(
         for name in names:
             dataset = open_source(name, source, preprocessing=detector.preprocessing)
             files, labels = list_names(dataset), dataset.get_labels()
+            known = dataset.get_column
             parts = {
-                "groups": groups_from_names(files, group_pattern),
-                "subsets": subsets_from_names(files, labels, subset_pattern),
+                "groups": groups_from_names(files, group_pattern, known("group")),
+                "subsets": subsets_from_names(
+                    files, labels, subset_pattern, known("subset")
+                ),
             }
             scored = get_soft_scores_and_true_labels(dataset, detector, compute)
             score_sets.append(
@@ -269,19 +279,22 @@ def _score_datasets(
     return score_sets
 
 
-def _print_leaks(names: Sequence[str], source: Source, group_pattern: str) -> None:
-    """Say which groups a dataset's splits share, by the names of all files."""
-    for name in names:
-        whole = replace(source, limit=None)
-        splits = list_splits(source.data_root / name)
-        groups = {
-            split: groups_from_names(list_names(dataset), group_pattern)
-            for split, dataset in open_splits(name, whole, splits=splits).items()
-        }
-        leaks = find_leaks(groups)
-        say(*(f"{name}: LEAK, {leak}" for leak in leaks))
-        if not leaks:
-            say(f"{name}: no group is in more than one split")
+def _print_leaks(name: str, source: Source, group_pattern: str | None) -> None:
+    """Say which groups a dataset's splits share, by all that it holds."""
+    path = find_dataset(name, source.data_root)
+    splits = (path and list_splits(path)) or [source.split]
+    groups = {
+        split: groups_from_names(
+            list_names(dataset), group_pattern, dataset.get_column("group")
+        )
+        for split, dataset in open_splits(
+            name, replace(source, limit=None), splits=splits
+        ).items()
+    }
+    leaks = find_leaks(groups)
+    say(*(f"{name}: LEAK, {leak}" for leak in leaks))
+    if not leaks:
+        say(f"{name}: no group is in more than one split")
 
 
 def _load_score_sets(

@@ -9,7 +9,12 @@ import command_line
 from files.atomic import check_writable, save_csv
 from files.bounds import COUNT, DATASET_NAME
 from files.history import CURVES, check_run, load_history
-from files.names import default_history_path, name_detector, spell_for_files
+from files.names import (
+    default_history_path,
+    name_detector,
+    spell_dataset,
+    spell_for_files,
+)
 from plots.learning import TrainingRun, plot_accuracies, plot_losses
 from plots.style import save_plot
 
@@ -63,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_writable(args.figures_dir)
 
     detector = name_detector(args.model, run.get("flags"))
-    start = f"{args.dataset}_{spell_for_files(detector)}"
+    start = f"{spell_dataset(args.dataset)}_{spell_for_files(detector)}"
     title = f"{detector} on {args.dataset}"
     ends = ("losses_plot.png", "accuracies_plot.png", "losses_and_accuracies.csv")
     losses, accuracies, numbers = (args.figures_dir / f"{start}_{end}" for end in ends)

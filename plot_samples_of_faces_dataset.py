@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import command_line
+from command_line.compute import take_source
 
 import numpy as np
 from PIL.Image import Image
 
-from faces_dataset import FacesDataset, choose_random, count_classes
+from faces_dataset import choose_random, count_classes
 from files.atomic import check_writable, save_json
 from files.names import CLASS_NAMES, FAKE, REAL
 from loading.augmentation import degrade
 from loading.self_blending import self_blend
 from plots.style import CLASS_COLORS, Figure, make_drawable, save_figure
-from utils import list_datasets, list_splits
+from utils import Source, find_dataset, list_datasets, list_splits, open_source
 
 NUM_SAMPLES = 8  # of each class of each dataset
 EDGE = 192  # pixels of an image in the figure
@@ -74,7 +75,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    rows = choose_rows(args.data_root, args.seed, limit=args.limit)
+    rows = choose_rows(args.data_root, args.seed, source=take_source(args))
     if args.augmented:
         rows = add_changed_rows(rows, args.seed)
     check_writable(args.figures_dir)
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def choose_rows(
-    data_root: str | Path, seed: int, *, limit: int | None = None
+    data_root: str | Path, seed: int, *, source: Source | None = None
 ) -> list[Row]:
     """Choose random images of both classes of every dataset under `data_root`.
 
@@ -109,8 +110,13 @@ def choose_rows(
         )
     rows = []
     for name in names:
-        split = list_splits(Path(data_root) / name)[0]
-        dataset = FacesDataset(Path(data_root) / name / split, limit=limit)
+        path = find_dataset(name, data_root)
+        split = list_splits(path)[0]
+        own = replace(source or Source(), data_root=data_root, split=split)
+        if path.is_dir():  # its labels and splits are its folders
+            own = replace(own, real_labels=(), shares=None)
+        dataset = open_source(name, own)
+        dataset.transform = None
         counts = count_classes(dataset)
         own_seed = [seed, zlib.crc32(name.encode(errors="surrogateescape"))]
         for label, indices in enumerate(choose_random(dataset, NUM_SAMPLES, own_seed)):

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import command_line
-from command_line.compute import take_compute
+from command_line.compute import take_compute, take_source
 
 from files.names import FIGURES_DIR
 from reporting import Settings, name_report, write_report
-from utils import Source
 
 EPILOG = """examples:
   python report.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
@@ -61,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     output = args.output or name_report(args.checkpoint_path, FIGURES_DIR)
     settings = Settings(
-        source=command_line.take_fields(args, Source),
+        source=take_source(args),
         compute=take_compute(args),
         dataset=args.dataset,
         history_path=args.history,

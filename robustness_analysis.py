@@ -8,11 +8,11 @@ from typing import Any
 
 import command_line
 from command_line import say
-from command_line.compute import take_compute, take_network
+from command_line.compute import take_compute, take_network, take_source
 
 from faces_dataset import compute_fingerprint, count_classes
 from files.atomic import check_writable, save_csv, save_json
-from files.names import default_checkpoint_path, spell_for_files
+from files.names import default_checkpoint_path, spell_dataset, spell_for_files
 from files.provenance import describe_call
 from hardware import show_progress
 from judging.conditions import Judged, judge_conditions
@@ -39,7 +39,7 @@ from plots.robustness import (
     name_rate_columns,
 )
 from plots.style import save_figure
-from utils import Source, load_checkpoint, open_source
+from utils import load_checkpoint, open_source
 
 DEFAULT = [name for name in LEVELS if name != "found"]  # which takes a face finder
 
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     paths = args.checkpoint_path or [default_checkpoint_path(args.dataset, args.model)]
     detectors = [load_checkpoint(path, args.model, compute.device) for path in paths]
     say(*(f"checkpoint: {path}" for path in paths))
-    source = Source(args.data_root, "test", args.limit)
+    source = take_source(args)
     check_writable(args.figures_dir)
     measured = []
     for detector, title in zip(detectors, name_detectors(detectors), strict=True):
@@ -246,7 +246,9 @@ def save_robustness(folder: Path, numbers: dict[str, Any]) -> list[Path]:
     """Save figures, CSV and JSON, and return their paths."""
     detectors = numbers["detectors"]
     dataset = numbers["dataset"]
-    names = [f"{dataset}_{spell_for_files(of['title'])}" for of in detectors]
+    names = [
+        f"{spell_dataset(dataset)}_{spell_for_files(of['title'])}" for of in detectors
+    ]
     name = names[0] if len(names) == 1 else dataset
     png, csv, json = (folder / f"{name}_robustness.{e}" for e in ("png", "csv", "json"))
     counts = " and ".join(f"{n} {c}" for c, n in numbers["images"].items())

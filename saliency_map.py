@@ -18,7 +18,7 @@ from explaining.gradients import (
     compute_input_gradients,
     compute_magnitudes,
 )
-from files.names import FAKE, REAL
+from files.names import FAKE, REAL, spell_dataset
 from hardware import Precision
 from judging.detector import Detector
 
@@ -69,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         return
 
-    start = args.figures_dir / f"{args.dataset}_{judged.detector.file_name}"
+    start = (
+        args.figures_dir / f"{spell_dataset(args.dataset)}_{judged.detector.file_name}"
+    )
     figures = {f"{start}_{method.name}_maps_and_images_pairs": (REAL, FAKE)}
     choice = {"num": NUM_IMAGES, "choose": args.choose, "seed": args.seed}
     maps.say_written(run.explain_dataset(judged, method, explain, figures, **choice))

@@ -10,17 +10,18 @@ from typing import Any
 
 import command_line
 from command_line import say
-from command_line.compute import take_compute, take_network
+from command_line.compute import take_compute, take_network, take_source
 
+import numpy as np
 from torch import Tensor, channels_last, nn
 
 from faces_dataset import (
     FacesDataset,
     choose_random,
     compute_fingerprint,
+    compute_weights,
     count_classes,
     describe_split,
-    read_crop_margin,
 )
 from files.atomic import check_writable
 from files.checkpoint import save_with_record, start_record
@@ -124,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.report:
         check_writable(FIGURES_DIR, keeping.name_files(args.recipe).checkpoint.stem)
     compute = take_compute(args, batch_size=args.recipe.batch_size)
-    source = Source(args.data_root, "train", args.limit)
+    source = take_source(args, "train")
     try:
         trainer, files = train(args.recipe, source, compute, keeping=keeping)
     except InterruptedRunError as interruption:
@@ -172,7 +173,8 @@ def train(
     policy = Policy.of(recipe)
     datasets, skipped = open_data(recipe, source, keeping)
     datasets["val"], calibration = split_calibration(recipe, datasets["val"])
-    model = prepare_model(recipe, compute, source, keeping)
+    margin = datasets["train"].crop_margin
+    model = prepare_model(recipe, compute, keeping, crop_margin=margin)
     start_sha256 = keep_start_weights(recipe, model, keeping)
     tuning = choose_tuning(recipe, model, datasets, compute, keeping, start_sha256)
     model = tune(model, get_network(recipe.model), tuning).to(compute.device)
@@ -229,9 +231,12 @@ def qualify_best(
 
 
 def prepare_model(
-    recipe: Recipe, compute: Compute, source: Source, keeping: Keeping
+    recipe: Recipe, compute: Compute, keeping: Keeping, *, crop_margin: float | None
 ) -> nn.Module:
-    """Build the network to train; a resumed one gets its weights from the snapshot."""
+    """Build the network to train; a resumed one gets its weights from the snapshot.
+
+    `crop_margin` is that of the faces on which it is trained, where it is known.
+    """
     network = get_network(recipe.model)
     model = build_model(recipe.model, from_scratch=True)
     # A snapshot does not hold weights that are frozen.
@@ -244,9 +249,8 @@ def prepare_model(
             licence = find_licence(recipe)
             start += licence and f" (licence: {licence})"
         say(f"weights to start from: {start}")
-    margin = read_crop_margin(source.data_root / recipe.dataset)
-    if margin is not None:
-        model.preprocessing = replace(model.preprocessing, crop_margin=margin)
+    if crop_margin is not None:
+        model.preprocessing = replace(model.preprocessing, crop_margin=crop_margin)
     model.to(compute.device, memory_format=channels_last)
     if recipe.compile:
         compile_model(model, compute.device)
@@ -321,19 +325,21 @@ def build_trainer(
     start_sha256: str = "",
 ) -> Trainer:
     """Put together what trains; the hash is that of a probe's frozen weights."""
-    loaders = build_loaders(recipe, model, datasets, compute)
+    weights = compute_weights(datasets["train"], recipe.mix)
     labels = datasets["train"].get_labels()
     criterion = build_criterion(recipe.class_weights, labels).to(compute.device)
     if isinstance(model, Probe):
         return HeadTrainer(
             model,
-            loaders,
+            build_loaders(recipe, model, datasets, compute),
             folder=(keeping or Keeping()).features_dir,
             start={"model": recipe.model, "backbone": start_sha256},
             criterion=criterion,
             precision=compute.precision,
             seed=recipe.seed,
+            weights=weights,
         )
+    loaders = build_loaders(recipe, model, datasets, compute, weights=weights)
     steps_an_epoch = len(loaders["train"])
     optimizer = build_optimizer(
         recipe.optimizer,
@@ -362,9 +368,16 @@ def build_trainer(
 
 
 def build_loaders(
-    recipe: Recipe, model: nn.Module, datasets: Splits, compute: Compute
+    recipe: Recipe,
+    model: nn.Module,
+    datasets: Splits,
+    compute: Compute,
+    *,
+    weights: np.ndarray | None = None,
 ) -> dict[str, BatchLoader]:
     """Build the batches of every split, on the network's device.
+
+    `weights` say how often training images are seen.
 
     The validation split gets self-blended fakes like the training split, because the
     best epoch and the threshold are chosen on it.
@@ -384,6 +397,7 @@ def build_loaders(
             training=split == "train",
             augmentation=augmentations.get(split),
             workers=compute.workers,
+            weights=weights if split == "train" else None,
         )
         for split, dataset in datasets.items()
     }
@@ -403,7 +417,7 @@ def build_run_files(
     `known` are the entries of the checkpoint's record on what is trained.
     """
     precision = trainer.precision.name
-    flags = {**recipe.to_dict(), "limit": source.limit, "precision": precision}
+    flags = {**recipe.to_dict(), **source.to_flags(), "precision": precision}
     record = start_record(
         model_name=recipe.model,
         dataset=recipe.dataset,

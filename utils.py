@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,22 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from faces_dataset import FacesDataset, ResizeToTensor, describe_content
+from faces_dataset import FacesDataset
+from files.bounds import COUNT, SHARE
 from files.checkpoint import CheckpointRecord, read_checkpoint
-from files.names import DEFAULT_MODEL, SPLITS, shorten
+from files.names import CLASS_NAMES, DEFAULT_MODEL, SPLITS, shorten
 from files.tensors import guess_network, load_model_state
 from judging.detector import Detector
-from loading import PUBLISHED, Preprocessing, check_images, describe_bad_images
+from loading import (
+    PUBLISHED,
+    Preprocessing,
+    ResizeToTensor,
+    check_images,
+    describe_bad_images,
+)
+from loading.hub import PREFIX, open_hub
+from loading.pictures import Pictures, describe_content, join_pictures, list_folder
+from loading.tables import TABLE_SUFFIXES, list_table_splits, open_table
 from models import Network, build_model, get_network
 from tuning import (
     Tuning,
@@ -37,14 +47,42 @@ class Source:
         data_root: folder that holds the datasets.
         split: train, val or test.
         limit: use only the first `limit` images of each class and split; None: all.
+        real_labels: of a table or a hub's data set, the labels that mean real; none:
+            the usual words.
+        shares: of the images in train, val and test, where nothing says which are;
+            None: as `loading.splitting.SHARES`.
     """
 
     data_root: Path = Path("datasets")
     split: str = "test"
     limit: int | None = None
+    real_labels: Sequence[str] = ()
+    shares: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data_root", Path(self.data_root))
+
+        if self.shares is not None and abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError(f"--shares must sum to 1, not {sum(self.shares):g}")
+
+    @classmethod
+    def from_untrusted(cls, data_root: Path, flags: Mapping[str, Any]) -> "Source":
+        """Return where a training's images came from, as far as its record says."""
+        words, shares = flags.get("real_labels"), flags.get("shares")
+        limit = flags.get("limit")
+        has_words = isinstance(words, list) and all(isinstance(w, str) for w in words)
+        has_shares = isinstance(shares, list) and len(shares) == len(SPLITS)
+        return cls(
+            data_root,
+            limit=limit if limit in COUNT else None,
+            real_labels=words if has_words else (),
+            shares=shares if has_shares and all(s in SHARE for s in shares) else None,
+        )
+
+    def to_flags(self) -> dict[str, Any]:
+        """Return what a record says of how a training's data were read."""
+        real_labels, shares = list(self.real_labels), self.shares and list(self.shares)
+        return {"limit": self.limit, "real_labels": real_labels, "shares": shares}
 
 
 def seed_everything(seed: int) -> None:
@@ -68,7 +106,7 @@ def load_dataset(
     `BatchLoader` and `Trainer` normalise them as the network's `preprocessing` says.
 
     Args:
-        name: the dataset's folder under `data_root`.
+        name: as `open_splits` takes it.
         split: train, val or test.
         data_root: folder that holds the datasets.
         limit: use only the first `limit` images of each class.
@@ -76,41 +114,24 @@ def load_dataset(
         preprocessing: of the network; says how large S is; default 256.
 
     Raises:
-        FileNotFoundError: there is no such dataset; the message names those there are.
-        ValueError: a class has no image.
+        OSError, ValueError: as `open_splits`.
     """
-    folder = Path(data_root) / name
-    if not folder.is_dir():
-        found, known = list_datasets(data_root), "which is not there"
-        if found:
-            known = f"found: {', '.join(found)}"
-        elif Path(data_root).is_dir():
-            known = f"which holds no dataset; it {describe_content(Path(data_root))}"
-        raise FileNotFoundError(
-            f"there is no dataset {name!r} under {data_root} ({known}); name another "
-            "with -d and --data-root, or make examples with make_demo_datasets.py"
-        )
-    transform = ResizeToTensor(preprocessing)
-    return FacesDataset(folder / split, transform, limit=limit, real_only=real_only)
+    source = Source(data_root, split, limit)
+    options = {"real_only": real_only, "preprocessing": preprocessing}
+    return open_source(name, source, **options)
 
 
-def open_source(name: str, source: Source, **options: Any) -> FacesDataset:
-    """Open the split that a source names; `options` are those of `load_dataset`."""
-    where = {"data_root": source.data_root, "limit": source.limit}
-    return load_dataset(name, source.split, **where, **options)
-
-
-def list_datasets(data_root: str | Path) -> list[str]:
-    """List the folders under `data_root` that hold the splits of a dataset."""
-    if not Path(data_root).is_dir():
-        return []
-    folders = sorted(Path(data_root).iterdir())
-    return [f.name for f in folders if list_splits(f)]
-
-
-def list_splits(folder: Path) -> list[str]:
-    """List the splits that a dataset's folder holds, in the order of `SPLITS`."""
-    return [split for split in SPLITS if (folder / split).is_dir()]
+def open_source(
+    name: str,
+    source: Source,
+    *,
+    real_only: bool = False,
+    preprocessing: Preprocessing | None = None,
+) -> FacesDataset:
+    """Open the split that a source names, as `open_splits` does."""
+    split = source.split
+    options = {"without_fakes": [split] * real_only, "preprocessing": preprocessing}
+    return open_splits(name, source, splits=[split], **options)[split]
 
 
 def open_splits(
@@ -124,25 +145,96 @@ def open_splits(
     """Open several splits of a dataset.
 
     Args:
-        name: the dataset's folder.
+        name: under the data root a folder, or a table without its ending; hf:OWNER/NAME
+            of the Hugging Face hub; several of these, joined by +.
         source: where it is; its `split` is ignored.
         splits: which ones to open.
         without_fakes: splits of which only the real images are read.
         preprocessing: as for `load_dataset`.
 
     Raises:
-        FileNotFoundError: a folder is missing.
-        ValueError: a class is empty.
+        FileNotFoundError: there is no such dataset, and the message names those there
+            are; or a folder is missing.
+        ValueError: a class is empty, or a table cannot be used.
     """
+    opened = _open_pictures(name, source, splits, without_fakes)
+    transform = ResizeToTensor(preprocessing)
     return {
-        split: open_source(
-            name,
-            replace(source, split=split),
-            real_only=split in without_fakes,
-            preprocessing=preprocessing,
-        )
-        for split in splits
+        split: FacesDataset(pictures, transform, real_only=split in without_fakes)
+        for split, pictures in opened.items()
     }
+
+
+def _open_pictures(
+    name: str, source: Source, splits: Collection[str], without_fakes: Collection[str]
+) -> Mapping[str, Pictures]:
+    """Return what the splits of a dataset, or of several together, hold."""
+    path = find_dataset(name, source.data_root)
+    if path is None and "+" in name:
+        parts = {
+            part: _open_pictures(part, source, splits, without_fakes)
+            for part in name.split("+")
+        }
+        return {
+            split: join_pictures({part: of[split] for part, of in parts.items()})
+            for split in splits
+        }
+    reading = {"real_labels": source.real_labels, "shares": source.shares}
+    if name.startswith(PREFIX):
+        found = open_hub(name.removeprefix(PREFIX), splits, **reading)
+    elif path is None:
+        raise FileNotFoundError(_describe_missing(name, source.data_root))
+    elif path.is_file():
+        found = open_table(path, splits, **reading)
+    elif source.real_labels or source.shares:
+        raise ValueError(f"{path} is a folder: --real-labels and --shares read tables")
+    else:
+        num = {split: 1 if split in without_fakes else 2 for split in splits}
+        found = {s: list_folder(path / s, CLASS_NAMES[: num[s]]) for s in splits}
+    return {split: of.take_first(source.limit) for split, of in found.items()}
+
+
+def find_dataset(name: str, data_root: str | Path) -> Path | None:
+    """Return a dataset's folder or table under `data_root`; None if there is none."""
+    path = Path(data_root) / name
+    if path.is_dir():
+        return path
+    tables = (path.with_name(f"{path.name}{suffix}") for suffix in TABLE_SUFFIXES)
+    return next((table for table in tables if table.is_file()), None)
+
+
+def _describe_missing(name: str, data_root: Path) -> str:
+    """Say that there is no such dataset, and which there are."""
+    found, known = list_datasets(data_root), "which is not there"
+    if found:
+        known = f"found: {', '.join(found)}"
+    elif data_root.is_dir():
+        known = f"which holds no dataset; it {describe_content(data_root)}"
+    return (
+        f"there is no dataset {name!r} under {data_root} ({known}); name another "
+        "with -d and --data-root, or make examples with make_demo_datasets.py"
+    )
+
+
+def list_datasets(data_root: str | Path) -> list[str]:
+    """List what `open_splits` can open under `data_root`: folders and tables."""
+    if not Path(data_root).is_dir():
+        return []
+    entries = sorted(Path(data_root).iterdir())
+    tables = {e.stem for e in entries if e.suffix in TABLE_SUFFIXES and e.is_file()}
+    folders = {entry.name for entry in entries if list_splits(entry)}
+    return sorted(tables | folders)
+
+
+def list_splits(path: Path) -> list[str]:
+    """List the splits of a dataset's folder or table, in the order of `SPLITS`.
+
+    Raises:
+        OSError, ValueError: a table cannot be read.
+    """
+    if path.suffix in TABLE_SUFFIXES and path.is_file():
+        return list_table_splits(path)
+    return [split for split in SPLITS if (path / split).is_dir()]
 
 
 def drop_bad_images(

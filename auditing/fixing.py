@@ -13,12 +13,14 @@ from auditing.properties import Inspection, map_files
 from files.atomic import check_writable, grow_folder, save_csv
 from files.names import CLASS_NAMES, SPLITS, shorten
 from loading import IMAGE_SIZE, ImageFile, read_image
+from loading.pictures import FACES_TABLE
 
 QUALITY = 90
 SUBSAMPLING = "4:2:0"
 ACTIONS = ("kept", "moved", "left out")
 MANIFEST = "manifest.csv"
 HEADER = ("path", "action", "reason", "new_path")
+FACES_HEADER = ("path", "label", "split", "group")
 # Whose copy stays: the split that is measured on should lose least.
 PRIORITY = ("test", "val", "train")
 
@@ -32,12 +34,14 @@ class Fate:
         split: where its copy goes; None: it is left out.
         reason: why it is left out or moved; empty if it stays where it is.
         new_path: of the copy, below the new dataset; empty if there is none.
+        group: what it belongs to; empty where nothing says so.
     """
 
     file: ImageFile
     split: str | None
     reason: str = ""
     new_path: str = ""
+    group: str = ""
 
     @property
     def action(self) -> str:
@@ -75,8 +79,9 @@ def plan_fix(
     Raises:
         ValueError: a class of a split would be left without an image.
     """
-    columns = inspection.files, inspection.splits.tolist()
-    fates = [Fate(file, split) for file, split in zip(*columns, strict=True)]
+    files, splits = inspection.files, inspection.splits.tolist()
+    columns = zip(files, splits, groups or [""] * len(files), strict=True)
+    fates = [Fate(file, split, group=group) for file, split, group in columns]
     keepers = _drop_equal(inspection, fates)
     if groups is not None:
         _move_groups(inspection, groups, fates)
@@ -218,7 +223,7 @@ def check_destination(destination: str | Path, dataset_path: str | Path) -> None
 
 
 def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
-    """Write the copies and the manifest, whole or not at all.
+    """Write the copies, the manifest and faces.csv, whole or not at all.
 
     Each copy is upright, RGB, 256 x 256, a JPEG of quality 90 with 4:2:0 subsampling,
     without metadata.
@@ -239,6 +244,9 @@ def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
         map_files(_save_copy, jobs, "fix")
         rows = [(shorten(f.file.name), f.action, f.reason, f.new_path) for f in fates]
         save_csv(rows, folder / MANIFEST, header=HEADER)
+        places = [(fate.new_path, PurePath(fate.new_path), fate) for fate in copied]
+        faces = [(p, of.parts[1], f.split, f.group) for p, of, f in places]
+        save_csv(faces, folder / FACES_TABLE, header=FACES_HEADER)
 
 
 def _save_copy(job: tuple[ImageFile, Path]) -> None:

@@ -19,7 +19,7 @@ from auditing.findings import (
 from auditing.properties import Inspection
 from auditing.shortcuts import CONTENT_LIMITS, FILE_LIMITS, Shortcut
 from files.atomic import save_json
-from files.names import CLASS_NAMES, shorten
+from files.names import CLASS_NAMES, shorten, spell_dataset
 from loading import read_image
 from plots.pages import embed_figure, embed_image, render_page, save_page
 from plots.style import (
@@ -96,7 +96,9 @@ def save_audit(audit: Audit, folder: Path, call: dict[str, Any]) -> list[Path]:
         folder: where.
         call: what ran, as `describe_call` returns it.
     """
-    png, json, html = (folder / f"{audit.dataset}_audit{e}" for e in ENDINGS)
+    png, json, html = (
+        folder / f"{spell_dataset(audit.dataset)}_audit{e}" for e in ENDINGS
+    )
     page = build_page(audit)
     save_figure(build_figure(audit.dataset, audit.shortcuts), png)
     save_json({**call, **audit.to_dict()}, json)

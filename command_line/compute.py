@@ -1,9 +1,11 @@
-"""Which networks run, and how, as the flags say; apart because it imports torch."""
+"""Which networks run, how, on what, as the flags say; apart: it imports torch."""
 
 import argparse
+from dataclasses import fields
 
 from hardware import Compute, prepare_compute
 from models import get_network
+from utils import Source
 
 
 def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Compute:
@@ -18,6 +20,16 @@ def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Com
         batch_size=batch_size or getattr(args, "batch_size", 1),
         workers=getattr(args, "workers", None),
     )
+
+
+def take_source(args: argparse.Namespace, split: str = "test") -> Source:
+    """Return where the flags of `add_source_flags` say that images come from.
+
+    Raises:
+        ValueError: the shares do not sum to 1.
+    """
+    given = {e.name: getattr(args, e.name) for e in fields(Source) if e.name in args}
+    return Source(**{"split": split, **given})
 
 
 def take_network(name: str) -> str:

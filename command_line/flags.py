@@ -14,6 +14,7 @@ from files.bounds import (
     INNER_SHARE,
     PROPER_SHARE,
     SEED,
+    SHARE,
     Bounds,
 )
 from files.names import DEFAULT_MODEL, FIGURES_DIR
@@ -48,25 +49,45 @@ def add_dataset_flag(
         default=default,
         nargs="+" if several else None,
         metavar="NAME",
-        help="folder under --data-root: fakes_dataset, synthetic_dataset or your own",
+        help="folder or table (.csv, .parquet) under --data-root: fakes_dataset, "
+        "synthetic_dataset or your own; hf:OWNER/NAME of the Hugging Face hub; A+B for "
+        "two together",
     )
     add_source_flags(parser)
 
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --data-root and --limit."""
+    """Add --data-root, --limit, and how a table is read."""
     parser.add_argument(
         "--data-root",
         type=Path,
         default=Path("datasets"),
         metavar="DIR",
-        help="folder that holds the datasets, NAME/{train,val,test}/{real,fake}/",
+        help="folder that holds the datasets, NAME/{train,val,test}/{real,fake}/ or "
+        "tables NAME.csv with the columns path, label, split and more (docs/data.md)",
     )
     parser.add_argument(
         "--limit",
         type=take(COUNT),
         metavar="N",
         help="use only the first N images of each class and split, for a quick trial",
+    )
+    parser.add_argument(
+        "--real-labels",
+        nargs="+",
+        default=(),
+        metavar="WORD",
+        help="of a table or a hub's data set: the labels that mean real, all others "
+        "being fake (default: the usual words, such as real and fake, or 0 and 1)",
+    )
+    parser.add_argument(
+        "--shares",
+        type=take(SHARE),
+        nargs=3,
+        metavar=("TRAIN", "VAL", "TEST"),
+        help="of a table or a hub's data set that does not say which split a row is "
+        "of: the share of its images in each, whole groups in one (default: 0.6 0.2 "
+        "0.2); the same table is always split alike",
     )
 
 
@@ -226,6 +247,8 @@ def add_recipe_flags(
         options = _build_options(entry)
         if entry.name == "model":
             options["type"] = take_name
+        elif entry.name == "dataset":
+            options["nargs"] = "+"
         names = (*entry.metadata["flag"].short, spell(entry))
         # Suppressed, so that `take_recipe` sees which flags the user gave.
         groups[entry.metadata["flag"].group].add_argument(
@@ -265,6 +288,8 @@ def take_recipe(args: argparse.Namespace) -> Recipe:
         ValueError: flags exclude or need each other.
     """
     given = {e.name: getattr(args, e.name) for e in fields(Recipe) if e.name in args}
+    if "dataset" in given:
+        given["dataset"] = "+".join(given["dataset"])
     given = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
     return Recipe(**{**choose_defaults(args.recipe, given.get("tune")), **given})
 

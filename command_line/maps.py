@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from command_line.compute import take_compute, take_network
+from command_line.compute import take_compute, take_network, take_source
 from command_line.flags import (
     add_checkpoint_flag,
     add_compute_flags,
@@ -17,9 +17,9 @@ from command_line.parser import Parser, say, take
 from explaining.judged_images import JudgedImages, Pictures, judge_images
 from files.atomic import check_writable
 from files.bounds import VERY_MANY, Bounds
-from files.names import CLASS_NAMES, default_checkpoint_path
+from files.names import CLASS_NAMES, default_checkpoint_path, spell_dataset
 from loading import ImageFile
-from utils import load_checkpoint, load_dataset
+from utils import load_checkpoint, open_source
 
 NUM_CHECKED = 32  # images, by default
 SPLIT = "test"
@@ -110,15 +110,13 @@ def take_judged_images(args: argparse.Namespace) -> JudgedImages:
         files = [ImageFile(path) for path in args.image]
         images = Pictures(files, detector.preprocessing)
     else:
-        images = load_dataset(
-            args.dataset,
-            SPLIT,
-            data_root=args.data_root,
-            limit=args.limit,
-            preprocessing=detector.preprocessing,
-        )
+        source = take_source(args, SPLIT)
+        known = detector.preprocessing
+        images = open_source(args.dataset, source, preprocessing=known)
         options["source"] = {"dataset": args.dataset, "split": SPLIT}
-    check_writable(args.figures_dir, f"{args.dataset}_{detector.file_name}")
+    check_writable(
+        args.figures_dir, f"{spell_dataset(args.dataset)}_{detector.file_name}"
+    )
     return judge_images(images, detector, compute, **options)
 
 

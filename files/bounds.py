@@ -88,9 +88,11 @@ INNER_SHARE = Bounds(0, 1, above=True, below=True)
 COUNT = Bounds(1, VERY_MANY, int)
 COUNT_OR_NONE = Bounds(0, VERY_MANY, int)
 SEED = Bounds(0, 2**63 - 1, int)  # torch takes no more than 64 bits
-# A folder's name, with the slash that completion in a shell leaves.
+# A folder's name, with the slash that completion in a shell leaves; or a hub's.
 DATASET_NAME = Words(
-    r"(?!\.{1,2}$)[^/\\\0]{1,200}", "the name of a folder under --data-root", "/\\"
+    r"(?!\.{1,2}$)[^/\\\0]{1,200}|hf:[^\0]{1,200}",
+    "the name of a folder or a table under --data-root, or hf:OWNER/NAME",
+    "/\\",
 )
 TUNINGS = ("all", "head", "norms", "lora")  # what of a network is trained
 HIDDEN_UNITS, RANKS = Bounds(0, 4096, int), Bounds(1, 256, int)

@@ -48,7 +48,8 @@ def name_run_files(
     checkpoints_dir: str | Path = CHECKPOINTS_DIR,
 ) -> RunPaths:
     """Return where train_main.py keeps a run's files (`name`: its --name)."""
-    stem = "_".join(filter(None, (dataset, spell_for_files(model), optimizer, name)))
+    parts = spell_dataset(dataset), spell_for_files(model), optimizer, name
+    stem = "_".join(filter(None, parts))
     out_dir, checkpoints_dir = Path(out_dir), Path(checkpoints_dir)
     return RunPaths(
         history=out_dir / f"{stem}.json",
@@ -64,6 +65,11 @@ def spell_for_files(model: str) -> str:
     What some system does not allow there, a colon or a slash, becomes a hyphen.
     """
     return re.sub(r"[^\w.+-]", "-", model)
+
+
+def spell_dataset(name: str) -> str:
+    """Return a dataset's name, such as hf:OWNER/NAME, as part of a file's name."""
+    return re.sub(r"[:/\\]", "-", name)
 
 
 def name_mask(image_path: str | Path) -> Path:

@@ -110,10 +110,19 @@ class Recipe:
 
     dataset: str = _flag(
         "fakes_dataset",
-        "folder under --data-root: fakes_dataset, synthetic_dataset or your own",
+        "folder or table (.csv, .parquet) under --data-root: fakes_dataset, "
+        "synthetic_dataset or your own; hf:OWNER/NAME of the Hugging Face hub; several "
+        "are trained on together",
         DATASET_NAME,
         "NAME",
         ("-d",),
+        group="",
+    )
+    mix: str = _flag(
+        "size",
+        "with several datasets: see each image as often (size), or images of each "
+        "dataset as often (equal)",
+        ("size", "equal"),
         group="",
     )
     name: str | None = _flag(
@@ -352,6 +361,8 @@ class Recipe:
         named = self.calibrate_under or ()
         if len(set(named)) < len(named):
             raise ValueError("--calibrate-under takes each condition once")
+        if self.mix != "size" and "+" not in self.dataset:
+            raise ValueError("--mix goes with several datasets")
         if self.weights and self.from_scratch:
             raise ValueError("--weights and --from-scratch exclude each other")
 

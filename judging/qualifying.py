@@ -62,7 +62,8 @@ def split_calibration(
     choosing = calibrating = validation
     if recipe.calibration_share:
         names = list_names(validation)
-        groups = groups_from_names(names, recipe.group_by) or names
+        known = validation.get_column("group")
+        groups = groups_from_names(names, recipe.group_by, known) or names
         chosen = choose_groups(groups, recipe.calibration_share, recipe.seed)
         others = sorted(set(range(len(validation))).difference(chosen))
         choosing, calibrating = validation.drop(chosen), validation.drop(others)

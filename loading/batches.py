@@ -49,6 +49,8 @@ class BatchLoader:
         workers: processes that read images; 0 reads in this process, None chooses
             what suits the device.
         alone: this process gets all of each batch, whatever others there are.
+        weights: (N,) how often a sample is given in an epoch of N when training, on
+            average; None: once each.
 
     Raises:
         ValueError: the workers need more shared memory than there is.
@@ -80,8 +82,10 @@ class BatchLoader:
         augmentation: Augmentation | None = None,
         workers: int | None = None,
         alone: bool = False,
+        weights: np.ndarray | None = None,
     ) -> None:
         self.dataset = dataset
+        self.weights = weights
         self.alone = alone
         self.batch_size = batch_size
         self.preprocessing = preprocessing
@@ -166,7 +170,7 @@ class BatchLoader:
         """
         order = np.arange(len(self.dataset))
         if self.training:
-            order = _make_generator(self.seed, self.epoch, _ORDER).permutation(order)
+            order = self._draw_order()
         rank, num_processes = distributed.get_rank(), distributed.get_world_size()
         if self.alone:
             rank, num_processes = 0, 1
@@ -178,6 +182,23 @@ class BatchLoader:
                 yield indices, share
             else:
                 yield everyones[:1], 0.0
+
+    def _draw_order(self) -> np.ndarray:
+        """Return the epoch's samples in random order, int64 (N,).
+
+        With weights they are drawn by systematic resampling: each appears as often as
+        its weight says, rounded up or down.
+
+        Source: Kitagawa, Monte Carlo filter and smoother, 1996, section 2.
+        """
+        generator = _make_generator(self.seed, self.epoch, _ORDER)
+        order = generator.permutation(len(self.dataset))
+        if self.weights is None:
+            return order
+        ends = np.cumsum(self.weights[order])
+        places = (np.arange(len(order)) + generator.random()) * ends[-1] / len(order)
+        drawn = np.searchsorted(ends, places, side="right").clip(max=len(order) - 1)
+        return generator.permutation(order[drawn])
 
     def describe_batch(self) -> str:
         """Return the names of the samples that were given last."""

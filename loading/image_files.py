@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import hashlib
 import io
 import itertools
 import math
@@ -101,7 +102,7 @@ class ImageFile:
     """A picture: what it is called, and where its bytes are read from.
 
     Pictures that lie elsewhere than in files of their own, in an archive say, have a
-    class of their own with these three methods.
+    class of their own with these methods.
 
     Args:
         name: the path of a file; or only what it is called, where `data` is given.
@@ -137,6 +138,13 @@ class ImageFile:
         """Return its bytes; raise OSError as `open` does."""
         with self.open() as file:
             return file.read()
+
+    def identify(self) -> str:
+        """Return what changes when the picture does, as far as its file shows."""
+        if self._data is None and Path(self.name).is_file():
+            known = Path(self.name).stat()
+            return f"{known.st_size} {known.st_mtime_ns} "
+        return hashlib.sha256(self.read()).hexdigest()
 
     def explain(self, error: Exception) -> str:
         """Say in a few words why it could not be read, and what to do."""

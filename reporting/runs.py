@@ -11,7 +11,7 @@ from faces_dataset import (
     compute_fingerprint,
     count_classes,
 )
-from files.bounds import COUNT, DATASET_NAME
+from files.bounds import DATASET_NAME
 from files.history import check_run, load_history
 from files.names import CLASS_NAMES, FAKE, SPLITS, list_history_paths
 from files.recipe import Recipe
@@ -163,9 +163,7 @@ def find_training(detector: Detector, settings: Settings) -> Training:
     record = detector.record
     history = find_history(detector, settings.history_path)
     recipe = _read_recipe(detector, history)
-    limit = record.flags.get("limit")
-    limit = limit if limit in COUNT else None
-    source = Source(settings.source.data_root, limit=limit)
+    source = Source.from_untrusted(settings.source.data_root, record.flags)
     without_fakes = recipe.splits_without_fakes if recipe else ()
     splits = _open_splits(record.dataset, source, without_fakes)
     counts, note = _count_images(splits, history)
@@ -175,7 +173,7 @@ def find_training(detector: Detector, settings: Settings) -> Training:
         samples = _choose_samples(splits["train"], settings.seed)
         if without_fakes:
             del samples[CLASS_NAMES[FAKE]]  # real images a second time
-    return Training(recipe, limit, counts, note, samples, history)
+    return Training(recipe, source.limit, counts, note, samples, history)
 
 
 def _choose_samples(train: FacesDataset, seed: int) -> dict[str, list[ImageFile]]:

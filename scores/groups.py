@@ -40,24 +40,29 @@ class Leak(NamedTuple):
 
 
 def groups_from_names(
-    names: Sequence[str], pattern: str | None = None
+    names: Sequence[str],
+    pattern: str | None = None,
+    known: Sequence[str] | None = None,
 ) -> list[str] | None:
-    """Take each sample's group out of its file name.
+    """Take each sample's group out of its file name, or of what its data set says.
 
     Args:
         names: file names or paths, of which folders are ignored.
         pattern: a regular expression, searched in the name. The group is what its
             first parentheses match, or the whole match if it has none; 'prefix' stands
             for what comes before the first '_', or else before the ending.
+        known: what the data set says, without a pattern; '' for nothing of a sample.
 
     Returns:
-        A group for each name; None without a pattern: each sample on its own.
+        A group for each name; None where nothing says so: each sample on its own.
 
     Raises:
         ValueError: for a broken pattern, or one that does not match a name.
     """
     if pattern is None:
-        return None
+        if known is None:
+            return None
+        return [group or name for group, name in zip(known, names, strict=True)]
     compiled = _compile(PREFIX_PATTERN if pattern == "prefix" else pattern, "group")
     file_names = [Path(name).name for name in names]
     groups = [_find_first(compiled, name) for name in file_names]
@@ -89,23 +94,27 @@ def choose_groups(groups: Sequence[str], share: float, seed: int) -> list[int]:
 
 
 def subsets_from_names(
-    names: Sequence[str], labels: ArrayLike, pattern: str | None = None
-) -> list[str] | None:
+    names: Sequence[str],
+    labels: ArrayLike,
+    pattern: str | None = None,
+    known: Sequence[str] | None = None,
+) -> Sequence[str] | None:
     """Take each sample's subset, such as a forgery method, out of its path.
 
     Args:
         names: paths; folders are searched as well.
         labels: (N,) 0 (real) or 1 (fake).
         pattern: a regular expression, as for `groups_from_names`.
+        known: what the data set says, without a pattern.
 
     Returns:
-        A subset for each name, '' for a real sample in none; None without a pattern.
+        A subset for each name, '' for a sample in none; None where nothing says so.
 
     Raises:
         ValueError: for a broken pattern, or one that does not match a fake's path.
     """
     if pattern is None:
-        return None
+        return known
     compiled = _compile(pattern, "subset")
     subsets = [_find_first(compiled, name) for name in names]
     for name, label, subset in zip(names, labels, subsets, strict=True):

@@ -5,9 +5,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from files.labels import SPLIT_OF
 from scores.score_sets import ScoreSet
 
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+_SPLITS = set(SPLIT_OF)
 _DRIVE = re.compile(r"[a-z]:")  # an absolute path's first part in Windows
 _LEAST_SHARE = 0.25  # of equal scores beyond chance, below which files differ
 

@@ -1,20 +1,19 @@
 """Scores from CSV and to CSV: those of this suite, and those of any other detector."""
 
-import codecs
-import csv
 import math
-import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from sys import intern
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from files.atomic import save_csv
+from files.csv_files import CsvRows, open_csv
+from files.labels import LABELS
 from files.names import CLASS_NAMES, FAKE, REAL
 from files.provenance import describe_file
 from scores.groups import groups_from_names, subsets_from_names
@@ -29,16 +28,9 @@ _LATER = {"llr_limit"}  # columns that files of earlier versions lack
 # What other programs call the column that names the samples.
 USUAL_PATH_COLUMNS = ("path", "filepath", "imagepath", "imgpath", "file", "filename")
 USUAL_PATH_COLUMNS += ("imagefile", "imagename", "image", "img", "name", "utterance")
-SEPARATORS = (",", ";", "\t")
 _COLUMNS = ("score", "label", "path", "group", "subset")
 _ROUNDING = 1e-6  # by which P(fake) may lie outside [0, 1]
 _MAX_OUTSIDE = 0.1  # share of scores; with more outside they are not P(fake)
-
-_REAL_WORDS = ("0", "0.0", "false", "real", "bonafide", "bona-fide", "bona fide")
-_REAL_WORDS += ("bona_fide", "genuine", "authentic", "pristine", "original")
-_FAKE_WORDS = ("1", "1.0", "true", "fake", "deepfake", "spoof", "spoofed", "attack")
-_FAKE_WORDS += ("forged", "manipulated", "synthetic", "generated")
-_LABELS = dict.fromkeys(_REAL_WORDS, REAL) | dict.fromkeys(_FAKE_WORDS, FAKE)
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,6 @@ class _Table(NamedTuple):
     path_column: str | None
     is_own: bool  # written by `save_score_set`
     has_decimal_commas: bool
-    num_header_lines: int
 
     def refuse(self, index: int, what: str) -> ValueError:
         """Return the error to raise for a row."""
@@ -149,68 +140,27 @@ def load_score_set(
 
 def _read_table(path: Path, score_format: ScoreFormat) -> _Table:
     """Read the wanted columns; every row must have as many cells as the header."""
-    # Newlines are not translated, so one within a quoted name stays what it is.
-    with path.open(**_find_encoding(path), newline="") as handle:
-        try:
-            header, dialect, num_lines = _read_header(handle)
-            _check_header(header, score_format, path)
-            table = _Table(
-                path,
-                {},
-                {},
-                array("q"),
-                path_column=_find_path_column(header, score_format),
-                is_own=_is_own(header, score_format),
-                has_decimal_commas=dialect["delimiter"] == ";",
-                num_header_lines=num_lines,
-            )
-            _read_rows(csv.reader(handle, **dialect), header, table, score_format)
-        except csv.Error as error:
-            raise ValueError(f"{path} is not a CSV file: {error}") from error
+    with open_csv(path) as content:
+        header = content.header
+        _check_header(header, score_format, path)
+        table = _Table(
+            path,
+            {},
+            {},
+            array("q"),
+            path_column=_find_path_column(header, score_format),
+            is_own=_is_own(header, score_format),
+            has_decimal_commas=content.has_decimal_commas,
+        )
+        _read_rows(content, table, score_format)
     if not table.lines:
         raise ValueError(f"{path} holds no scores, only a header")
     return table
 
 
-def _find_encoding(path: Path) -> dict[str, str]:
-    """Return how to decode a file; bytes that are not UTF-8 are kept as they are."""
-    with path.open("rb") as handle:
-        is_wide = handle.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    return (
-        {"encoding": "utf-16", "errors": "replace"}
-        if is_wide
-        else {"encoding": "utf-8-sig", "errors": "surrogateescape"}
-    )
-
-
-def _read_header(handle: TextIO) -> tuple[list[str], dict[str, Any], int]:
-    """Return the columns' names, how cells are written, and how many lines that took.
-
-    Spreadsheets may write empty rows, and a line that names the separator, before.
-    """
-    separators: Sequence[str] = SEPARATORS
-    for num_lines, line in enumerate(iter(handle.readline, ""), start=1):  # noqa: B007
-        if match := re.fullmatch(r'"?sep=(.)"?\s*', line, re.IGNORECASE):
-            separators = match[1]
-        elif line.strip(",;\t\r\n "):
-            break
-    else:
-        line, num_lines = "", 1
-    headers = {s: next(csv.reader([line], delimiter=s), []) for s in separators}
-    separator = max(headers, key=lambda separator: len(headers[separator]))
-    header = headers[separator]
-    # If the header has spaces after separators, they do not belong to names.
-    has_spaces = any(name.startswith(" ") for name in header)
-    dialect = {"delimiter": separator, "skipinitialspace": has_spaces, "strict": True}
-    return [name.strip() for name in header], dialect, num_lines
-
-
 def _check_header(header: Sequence[str], score_format: ScoreFormat, path: Path) -> None:
-    """Refuse (ValueError) a header that lacks a column or names one twice."""
+    """Refuse (ValueError) a header that lacks a column."""
     known = f"it has {', '.join(map(repr, header)) or 'none'}"
-    for name in filter(None, header):
-        if header.count(name) > 1:
-            raise ValueError(f"{path}, line 1: the column {name!r} is there twice")
     asked = _list_asked_columns(score_format)
     if missing := {what: name for what, name in asked.items() if name not in header}:
         names = " and no column ".join(map(repr, missing.values()))
@@ -240,10 +190,9 @@ def _is_own(header: Sequence[str], score_format: ScoreFormat) -> bool:
     return is_plain and names <= set(header)
 
 
-def _read_rows(
-    rows: Any, header: Sequence[str], table: _Table, score_format: ScoreFormat
-) -> None:
-    """Put the cells of a reader's rows into a table."""
+def _read_rows(content: CsvRows, table: _Table, score_format: ScoreFormat) -> None:
+    """Put the cells of an open file's rows into a table."""
+    header = content.header
     asked = _list_asked_columns(score_format)
     names = [name for what, name in asked.items() if what != "score_column"]
     names += filter(None, [table.path_column])
@@ -262,14 +211,8 @@ def _read_rows(
         (header.index(name), table.numbers.setdefault(name, array("d")), name)
         for name in dict.fromkeys(names)
     ]
-    for row in rows:
-        if not any(row):  # an empty line, or a spreadsheet's empty row
-            continue
-        table.lines.append(rows.line_num + table.num_header_lines)
-        if len(row) != len(header):
-            raise table.refuse(
-                -1, f"{len(row)} cells, but the header names {len(header)} columns"
-            )
+    for line, row in content.rows:
+        table.lines.append(line)
         for index, keep, share in words:
             keep(share(row[index]))
         # Kept as numbers, because a million rows' texts would take 65 MB.
@@ -292,7 +235,7 @@ def _read_labels(table: _Table, score_format: ScoreFormat) -> np.ndarray:
     """Return the labels (N,), by the usual words or by the positive one."""
     texts = table.cells[score_format.label_column]
     words = {text: text.strip().lower() for text in dict.fromkeys(texts)}
-    meanings = _LABELS
+    meanings: Mapping[str, int] = LABELS
     if score_format.positive_label is not None:
         meanings = _tell_by_positive_label(words, score_format.positive_label, table)
     labels = {text: meanings.get(word, -1) for text, word in words.items()}
@@ -447,13 +390,14 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
     The column `score` is P(fake), or the score if there is no P(fake). The column
     `logit_difference` is called `raw_score` if the scores are another program's, and is
     empty if P(fake) is all there is. `llr_limit` is the bound on the side of each
-    ratio, empty if none is known.
+    ratio, empty if none is known. What else the data set says of each sample follows.
 
     Raises:
         OSError: the file cannot be written.
     """
     is_raw = scores.score_name == RAW_SCORE and scores.fake_scores is not None
     header = [RAW_COLUMN if is_raw and n == "logit_difference" else n for n in HEADER]
+    others = {n: column for n, column in scores.others.items() if n not in header}
     is_known = scores.score_name == LOGIT_DIFFERENCE or is_raw
     columns = (
         scores.paths,
@@ -464,12 +408,13 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
         scores.llrs,
         _list_limits(scores),
         scores.subsets,
+        *others.values(),
     )
     cells = [
         repeat("", len(scores.labels)) if column is None else _list_values(column)
         for column in columns
     ]
-    save_csv(zip(*cells, strict=True), path, header=header)
+    save_csv(zip(*cells, strict=True), path, header=[*header, *others])
 
 
 def _list_limits(scores: ScoreSet) -> np.ndarray | None:

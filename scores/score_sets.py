@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from files.names import FAKE, spell_for_files
+from files.names import FAKE, spell_dataset, spell_for_files
 from metrics.delong import compute_delong_interval
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.operating_point import choose_threshold, describe_policy
@@ -49,6 +49,7 @@ class ScoreSet:
         score_name: what `scores` are: P(fake), logit difference or score.
         provenance: what the scores were made from, for the JSON file.
         notes: sentences for the user on how the scores were read or calibrated.
+        others: by name, (N,) what else the data set says of each sample.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class ScoreSet:
     llr_source: str = ""
     score_name: str = PROBABILITY
     notes: Sequence[str] = ()
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def called_fake(self) -> np.ndarray:
@@ -80,7 +82,7 @@ class ScoreSet:
     @property
     def name(self) -> str:
         """The start of file names: {dataset}_{model}, and the detector if needed."""
-        dataset = f"{self.dataset}_val" if self.split == "val" else self.dataset
+        dataset = spell_dataset(self.dataset) + "_val" * (self.split == "val")
         model = spell_for_files(self.model)
         return "_".join(filter(None, (dataset, model, self.detector)))
 

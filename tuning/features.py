@@ -91,11 +91,6 @@ def hash_files(dataset: FacesDataset) -> str:
     """Return a hash of the images' names, sizes and times of change, in order."""
     digest = hashlib.sha256()
     for index in range(len(dataset)):
-        name = dataset.get_name(index)
-        digest.update(os.fsencode(shorten(name)) + b"\0")
-        if Path(name).is_file():
-            known = Path(name).stat()
-            digest.update(f"{known.st_size} {known.st_mtime_ns} ".encode())
-        else:  # not a file of its own
-            digest.update(hashlib.sha256(dataset.get_file(index).read()).digest())
+        digest.update(os.fsencode(shorten(dataset.get_name(index))) + b"\0")
+        digest.update(dataset.get_file(index).identify().encode())
     return digest.hexdigest()

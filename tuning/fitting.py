@@ -35,23 +35,27 @@ class Examples:
     Attributes:
         views: of each its parts, float32 (N, F') each: the features side by side.
         labels: int64 (N,).
+        weights: (N,) of each image in the loss; None: all the same.
     """
 
     views: Sequence[Sequence[np.ndarray]]
     labels: np.ndarray
+    weights: np.ndarray | None = None
 
     def select(self, number: int) -> "Examples":
         """Return the same with one of the parts alone."""
         return replace(self, views=[[view[number]] for view in self.views])
 
-    def list_chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield features (n, F) and labels (n,), `CHUNK` rows or fewer at a time."""
+    def list_chunks(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield features (n, F), labels and weights (n,), at most `CHUNK` rows each."""
+        weights = np.ones(len(self.labels)) if self.weights is None else self.weights
         for view in self.views:
             for start in range(0, len(self.labels), CHUNK):
                 rows = slice(start, start + CHUNK)
                 parts = [torch.from_numpy(part[rows]) for part in view]
                 features = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-                yield features, torch.from_numpy(self.labels[rows])
+                labels = torch.from_numpy(self.labels[rows])
+                yield features, labels, torch.from_numpy(weights[rows]).float()
 
 
 def fit_head(
@@ -114,7 +118,7 @@ def _start(head: Head, seed: int) -> None:
 def _standardise(head: Head, examples: Examples) -> None:
     """Set the head's mean and scale, by which features have mean 0 and deviation 1."""
     num, sums, squares = 0, 0, 0
-    for features, _ in examples.list_chunks():
+    for features, *_ in examples.list_chunks():
         values = features.double()
         num, sums = num + len(values), sums + values.sum(dim=0)
         squares = squares + values.square().sum(dim=0)
@@ -159,15 +163,13 @@ def _compute_loss(
     """Return the mean cross-entropy, and add its gradient if asked to."""
     device = head.mean.device
     weights = torch.ones(2) if class_weights is None else class_weights.cpu()
-    total = float(weights[torch.from_numpy(examples.labels)].double().sum())
-    total *= len(examples.views)
+    chunks = examples.list_chunks()
+    total = sum(float((weights[of] * own).double().sum()) for _, of, own in chunks)
     loss = 0.0
-    for features, labels in examples.list_chunks():
+    for features, labels, own in examples.list_chunks():
         logits = head(features.to(device))
-        part = F.cross_entropy(
-            logits, labels.to(device), weights.to(device), reduction="sum"
-        )
-        part = part / total
+        losses = F.cross_entropy(logits, labels.to(device), reduction="none")
+        part = (losses * (weights[labels] * own).to(device)).sum() / total
         if backward:
             part.backward()
         loss += part.item()

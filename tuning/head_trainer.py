@@ -32,6 +32,7 @@ class HeadTrainer(Trainer):
         start: what the features depend on: the network's name and its weights' hash.
         criterion, precision: as `Trainer` has them.
         seed: of a hidden layer's first weights.
+        weights: (N,) of the training images in the loss; None: all the same.
 
     Attributes:
         fit: of the last epoch; None before the first.
@@ -47,6 +48,7 @@ class HeadTrainer(Trainer):
         criterion: nn.Module | None = None,
         precision: Precision | None = None,
         seed: int = 0,
+        weights: np.ndarray | None = None,
     ) -> None:
         optimizer = torch.optim.LBFGS(probe.head.parameters())
         super().__init__(
@@ -54,6 +56,7 @@ class HeadTrainer(Trainer):
         )
         self.fit: Fit | None = None
         self._folder, self._start, self._seed = folder, dict(start), seed
+        self._weights = weights
         self._files = {split: hash_files(b.dataset) for split, b in loaders.items()}
 
     def train_one_epoch(self) -> tuple[float, float]:
@@ -68,7 +71,7 @@ class HeadTrainer(Trainer):
         num_views = self.epoch + 1 if self._is_changed("train") else 1
         views = [self._compute("train", view) for view in range(num_views)]
         labels = self.loaders["train"].dataset.get_labels()
-        train = Examples(views, labels)
+        train = Examples(views, labels, self._weights)
         val = self._read("val")
         weights = getattr(self.criterion, "weight", None)
         self.fit = fit_head(self.model.head, train, val, weights, seed=self._seed)
@@ -131,7 +134,8 @@ class HeadTrainer(Trainer):
     def _read(self, split: str, what: str = "") -> Examples:
         batches = self.loaders[split]
         kept = self._compute(split, 0, what)
-        return Examples([kept], batches.dataset.get_labels())
+        weights = self._weights if batches.training else None
+        return Examples([kept], batches.dataset.get_labels(), weights)
 
     def _compute(self, split: str, view: int, what: str = "") -> list[np.ndarray]:
         """Return of each layer a split's features, those that are not kept computed."""
@@ -210,7 +214,7 @@ class HeadTrainer(Trainer):
         head = head or self.model.head
         with torch.no_grad():
             logits = torch.cat(
-                [head(f.to(self.device)) for f, _ in examples.list_chunks()]
+                [head(f.to(self.device)) for f, *_ in examples.list_chunks()]
             )
         labels = torch.from_numpy(np.tile(examples.labels, len(examples.views)))
         loss = self.criterion(logits, labels.to(self.device)).item()

@@ -300,7 +300,7 @@ def test_check_images_finds_what_the_check_looks_for(datasets, check, expected):
     assert [image.index for image in found.get("train", [])] == expected
     assert "val" not in found
     for index, name, reason in found.get("train", []):
-        assert name == datasets["train"].get_name(index)
+        assert name == datasets["train"].get_file(index).name
         assert name in reason
 
 
@@ -313,7 +313,7 @@ def test_check_images_auto_passes_over_large_collections(datasets, monkeypatch):
 def test_describe_bad_images_counts_all_and_names_the_first(datasets):
     assert describe_bad_images(check_images(datasets)) == (
         "1 of the images cannot be read: "
-        f"{datasets['train'].get_name(1)}: the file is empty"
+        f"{datasets['train'].get_file(1).name}: the file is empty"
     )
     many = [BadImage(n, f"{n}.png", f"reason {n}") for n in range(17)]
     line = describe_bad_images({"train": many[:9], "val": many[9:]})

@@ -43,7 +43,7 @@ def test_explain_detector_shows_the_surest_mistakes_and_the_mean_maps(
         for mistake in side.shown:
             assert mistake.label == side.label
             assert mistake.target == mistake.verdict == 1 - side.label
-            assert f"/test/{('real', 'fake')[side.label]}/" in mistake.name
+            assert f"test/{('real', 'fake')[side.label]}/" in mistake.name
     strip = draw_strip(maps.sides[1].shown[0])
     assert strip.size == (3 * EDGE, EDGE)
     red, _, blue = np.asarray(strip)[:, :EDGE].mean(axis=(0, 1))

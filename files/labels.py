@@ -1,0 +1,51 @@
+"""Which words of files and folders mean real or fake, and which a split."""
+
+from collections.abc import Collection, Iterable
+
+from files.names import FAKE, REAL
+
+_REAL_WORDS = ("0", "0.0", "false", "real", "bonafide", "bona-fide", "bona fide")
+_REAL_WORDS += ("bona_fide", "genuine", "authentic", "pristine", "original")
+_FAKE_WORDS = ("1", "1.0", "true", "fake", "deepfake", "spoof", "spoofed", "attack")
+_FAKE_WORDS += ("forged", "manipulated", "synthetic", "generated")
+LABELS = dict.fromkeys(_REAL_WORDS, REAL) | dict.fromkeys(_FAKE_WORDS, FAKE)
+SPLIT_OF = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+def read_labels(words: Iterable[str], real_labels: Collection[str] = ()) -> list[int]:
+    """Return what each word means: 0 real, 1 fake.
+
+    Args:
+        words: of a table's column.
+        real_labels: those that mean real, in any case; all others mean fake. None
+            given: the usual words, such as real and fake, or 0 and 1.
+
+    Raises:
+        ValueError: a word is not usual, or none of the real ones is there.
+    """
+    words = list(words)
+    meanings = {word: LABELS.get(word.strip().lower()) for word in dict.fromkeys(words)}
+    if real_labels:
+        real = {word.strip().lower() for word in real_labels}
+        meanings = {w: REAL if w.strip().lower() in real else FAKE for w in meanings}
+        if missing := real - {word.strip().lower() for word in meanings}:
+            raise ValueError(
+                f"no label is {min(missing)!r}, as --real-labels says; there are "
+                f"{_list_some(meanings)}"
+            )
+    if unknown := [word for word, label in meanings.items() if label is None]:
+        raise ValueError(
+            f"label {unknown[0]!r:.60} is not real or fake, 0 or 1, or the like: name "
+            f"those that mean real with --real-labels; there are {_list_some(meanings)}"
+        )
+    return [meanings[word] for word in words]
+
+
+def _list_some(words: Iterable[str]) -> str:
+    """Return the first words, quoted."""
+    words = sorted(words)
+    return ", ".join(f"{w!r:.40}" for w in words[:8]) + ", ..." * (len(words) > 8)

@@ -1,0 +1,119 @@
+"""Pictures inside uncompressed tar files, read in place."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from loading.image_files import ImageFile
+
+SUFFIX = ".tar"
+HEADER_BYTES = 512  # before each member's content
+_MAGIC = slice(257, 262)  # of a header: 'ustar'
+_SIZE = slice(124, 136)
+
+
+class Member(NamedTuple):
+    """A file in an archive: its name, and where its content lies, in bytes."""
+
+    name: str
+    offset: int
+    num_bytes: int
+
+
+class ArchiveError(OSError):
+    """An archive is not what it should be; the message says what to do."""
+
+
+class ArchivedFile(ImageFile):
+    """A picture in a tar file.
+
+    Args:
+        archive: the tar file.
+        member: what the picture is called in it.
+        offset, num_bytes: where its content lies.
+    """
+
+    def __init__(self, archive: Path, member: str, offset: int, num_bytes: int) -> None:
+        super().__init__(archive / member)
+        self._archive, self._place = archive, (offset, num_bytes)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it can be read from its beginning twice, as no pipe can."""
+        return self._archive.is_file()
+
+    def open(self) -> IO[bytes]:
+        """Open it for reading.
+
+        Raises:
+            OSError: there is no such archive.
+            ArchiveError: no such member begins there.
+        """
+        offset, num_bytes = self._place
+        with self._archive.open("rb") as file:
+            file.seek(max(offset - HEADER_BYTES, 0))
+            content = file.read(HEADER_BYTES + num_bytes)
+        header, data = content[:HEADER_BYTES], content[HEADER_BYTES:]
+        if header[_MAGIC] != b"ustar" or _read_size(header) != num_bytes:
+            raise ArchiveError(
+                f"the archive {self._archive} is not the one that the table describes: "
+                "make the table again with make_table.py"
+            )
+        if len(data) < num_bytes:
+            raise ArchiveError(f"the archive {self._archive} is cut off")
+        return io.BytesIO(data)
+
+    def identify(self) -> str:
+        """Return what changes when the picture does."""
+        known = self._archive.stat()
+        return f"{known.st_size} {known.st_mtime_ns} {self._place} "
+
+    def explain(self, error: Exception) -> str:
+        """Say in a few words why it could not be read, and what to do."""
+        if not self._archive.is_file():
+            return f"there is no archive {self._archive}"
+        if isinstance(error, ArchiveError):
+            return str(error)
+        return ImageFile(self.name, self.read()).explain(error)
+
+
+def _read_size(header: bytes) -> int:
+    """Return the size that a member's header states, -1 if it states none."""
+    try:
+        return int(header[_SIZE].strip(b"\0 ") or b"0", 8)
+    except ValueError:  # a member of 8 GB and more
+        return -1
+
+
+def split_archive(path: Path) -> tuple[Path, str]:
+    """Return the archive of SOME/ARCHIVE.tar/MEMBER, and the member's name.
+
+    Raises:
+        ValueError: the path has no such part.
+    """
+    for place, part in enumerate(path.parts):
+        if part.lower().endswith(SUFFIX):
+            return Path(*path.parts[: place + 1]), "/".join(path.parts[place + 1 :])
+    raise ValueError(f"{path} is not in an archive ({SUFFIX})")
+
+
+def list_members(archive: Path) -> Iterator[Member]:
+    """List the files in a tar file, in its order, without reading their content.
+
+    Raises:
+        ValueError: it is not a tar file, or a compressed one; the message says so.
+        OSError: it cannot be read.
+    """
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            for entry in tar:
+                if entry.isreg():
+                    yield Member(entry.name, entry.offset_data, entry.size)
+                tar.members = []  # else it keeps them all
+    except tarfile.TarError as error:
+        raise ValueError(
+            f"{archive} is not an uncompressed tar file ({error}): unpack it once "
+            "(gunzip, zstd -d), so that pictures can be read in place"
+        ) from error

@@ -1,0 +1,158 @@
+"""A data set of the Hugging Face hub, or in its format on the disk."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from files.labels import SPLIT_OF, read_labels
+from loading.image_files import ImageFile
+from loading.pictures import Pictures, Texts
+from loading.splitting import deal_rows
+
+PREFIX = "hf:"
+_NAME = re.compile(r"(?P<name>[^@]+)(@(?P<revision>[\w.-]+))?")
+
+
+@dataclass(frozen=True, eq=False)
+class HubPictures(Pictures):
+    """The rows of one split.
+
+    Attributes:
+        title: the data set's name and its split.
+        rows: what the package `datasets` opened, whose images are not decoded.
+        image_column: of `rows`.
+    """
+
+    title: str = ""
+    rows: Any = None
+    image_column: str = ""
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_file(self, index: int) -> ImageFile:
+        """Return the picture at `index`, to be read."""
+        row = int(self.columns["row"][index])
+        image = self.rows[row][self.image_column]
+        if image["bytes"] is None:
+            return ImageFile(image["path"])
+        return ImageFile(f"{self.title}/{self.names[index]}", image["bytes"])
+
+
+def open_hub(
+    name: str,
+    splits: Collection[str],
+    *,
+    real_labels: Sequence[str] = (),
+    shares: Sequence[float] | None = None,
+) -> dict[str, HubPictures]:
+    """Open splits of a data set that has a column of images and one of labels.
+
+    Args:
+        name: OWNER/NAME on the hub, with @REVISION if it is not to be the newest; or a
+            folder.
+        splits: which ones to open.
+        real_labels: as for `files.labels.read_labels`.
+        shares: of the pictures in train, val and test, where there is only one split;
+            None: as `SHARES`.
+
+    Raises:
+        ValueError: the package is missing, there is no such data set, or it is not
+            clear what its images and labels are.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{PREFIX}{name} is not OWNER/NAME, with @REVISION if need be")
+    found = _load(match["name"], match["revision"])
+    parts = {SPLIT_OF.get(part, part): rows for part, rows in found.items()}
+    try:
+        if not set(splits) <= set(parts) and len(parts) == 1:
+            return _deal(name, *parts.values(), splits, real_labels, shares)
+        if shares is not None:
+            raise ValueError("it says what its splits are: --shares goes without")
+        if missing := [split for split in splits if split not in parts]:
+            raise ValueError(f"it has no split {missing[0]}, but {', '.join(parts)}")
+        return {s: _open_rows(name, s, parts[s], real_labels) for s in splits}
+    except ValueError as error:
+        raise ValueError(f"{PREFIX}{name}: {error}") from error
+
+
+def _load(name: str, revision: str | None) -> Any:
+    """Return the data set's splits by name."""
+    try:
+        import datasets  # takes seconds
+    except ImportError as error:
+        raise ValueError(
+            f"{PREFIX}{name} needs the package datasets: pip install -r "
+            "requirements-datasets.txt"
+        ) from error
+    datasets.disable_progress_bars()
+    try:
+        if (Path(name) / "dataset_dict.json").is_file():
+            return datasets.load_from_disk(name)
+        return datasets.load_dataset(name, revision=revision)
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"cannot open {PREFIX}{name}: {reason}") from error
+
+
+def _deal(
+    name: str,
+    rows: Any,
+    splits: Collection[str],
+    real_labels: Sequence[str],
+    shares: Sequence[float] | None,
+) -> dict[str, HubPictures]:
+    """Deal the rows of the only split out."""
+    whole = _open_rows(name, "train", rows, real_labels)
+    groups = list(whole.columns.get("group", whole.names))
+    split_of = np.array(deal_rows(groups, whole.labels, shares))
+    return {s: whole.take(np.flatnonzero(split_of == s)) for s in splits}
+
+
+def _open_rows(
+    name: str, split: str, rows: Any, real_labels: Sequence[str]
+) -> HubPictures:
+    """Take one split's rows, real ones first."""
+    images = [n for n, f in rows.features.items() if type(f).__name__ == "Image"]
+    if len(images) != 1:
+        raise ValueError(f"it must have one column of images; it has {images}")
+    words = _read_words(rows)
+    labels = np.array(read_labels(words, real_labels), dtype=np.int64)
+    order = np.argsort(labels, kind="stable")
+    undecoded = type(rows.features[images[0]])(decode=False)
+    rows = rows.cast_column(images[0], undecoded)
+    width = len(str(len(rows)))
+    pictures = HubPictures(
+        Texts(f"{split}/{i:0{width}}" for i in range(len(rows))),
+        labels,
+        {"row": np.arange(len(rows)), **_read_columns(rows, images[0])},
+        title=f"{PREFIX}{name}",
+        rows=rows,
+        image_column=images[0],
+    )
+    return pictures.take(order)
+
+
+def _read_words(rows: Any) -> list[str]:
+    """Return the rows' labels in words."""
+    if "label" not in rows.features:
+        raise ValueError(
+            f"it has no column 'label', but {', '.join(rows.features)}: make a table "
+            "of it (make_table.py)"
+        )
+    names = getattr(rows.features["label"], "names", None)
+    return [names[x] if names else str(x) for x in rows["label"]]
+
+
+def _read_columns(rows: Any, image_column: str) -> dict[str, Texts]:
+    """Return the other columns of words and numbers."""
+    return {
+        name: Texts("" if x is None else str(x) for x in rows[name])
+        for name, feature in rows.features.items()
+        if name not in (image_column, "label") and hasattr(feature, "dtype")
+    }

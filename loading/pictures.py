@@ -1,0 +1,319 @@
+"""The pictures of a split: what each is called, its label, where it is read from."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from files.csv_files import open_csv
+from files.names import CLASS_NAMES, FAKE, REAL, SPLITS, name_mask
+from loading.image_files import ImageFile, Listing, list_images
+
+NUM_SHOWN = 5  # names of what is found in a folder, in a message
+FACES_TABLE = "faces.csv"  # says more of the images of the folder that it lies in
+# Columns that mean something to this suite.
+KNOWN = ("path", "label", "split", "group", "subset", "mask", "weight", "margin")
+KNOWN += ("offset", "bytes", "row", "part", "place")  # and what this file adds
+AnyPictures = TypeVar("AnyPictures", bound="Pictures")
+
+
+class Texts(Sequence[str]):
+    """Texts in one block of memory, which worker processes share.
+
+    Args:
+        texts: a million of them need little more than their letters.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        block, ends = bytearray(), array("q")
+        for text in texts:
+            block += os.fsencode(text)
+            ends.append(len(block))
+        self._block = np.frombuffer(bytes(block), np.uint8)
+        self._ends = np.array(ends, dtype=np.int64)
+        self._starts = np.concatenate([[0], self._ends[:-1]]) if ends else self._ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> str:
+        start, end = self._starts[index], self._ends[index]
+        return os.fsdecode(self._block[start:end].tobytes())
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
+
+    def take(self, indices: np.ndarray) -> Texts:
+        """Return the texts at `indices`; the block is shared."""
+        chosen = Texts()
+        chosen._block = self._block
+        chosen._starts, chosen._ends = self._starts[indices], self._ends[indices]
+        return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What a split consists of, whatever holds it: columns of N rows.
+
+    A subclass says what is read for a row. Pictures of one class lie together, real
+    ones first.
+
+    Attributes:
+        names: of the pictures, as their data set gives them.
+        labels: int64 (N,), 0 real, 1 fake.
+        columns: more that is known of each, by name: `group` (what belongs together, a
+            video or a person), `subset` (a forgery method), `mask`, and whatever else
+            a table has.
+        num_skipped: what lies beside them and is not used.
+    """
+
+    names: Texts
+    labels: np.ndarray
+    columns: Mapping[str, Texts | np.ndarray] = field(default_factory=dict)
+    num_skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def get_name(self, index: int) -> str:
+        """Return what the picture at `index` is called."""
+        return self.names[index]
+
+    def get_file(self, index: int) -> ImageFile:
+        """Return the picture at `index`, to be read."""
+        raise NotImplementedError
+
+    def get_mask(self, index: int) -> ImageFile | None:
+        """Return which pixels of the fake at `index` are planted, if that is known."""
+        return None
+
+    def take(self: AnyPictures, indices: Sequence[int] | np.ndarray) -> AnyPictures:
+        """Return some of the pictures."""
+        places = np.asarray(indices, dtype=np.int64)
+        columns = {name: column.take(places) for name, column in self.columns.items()}
+        return replace(
+            self,
+            names=self.names.take(places),
+            labels=self.labels[places],
+            columns=columns,
+        )
+
+    def take_first(self: AnyPictures, limit: int | None) -> AnyPictures:
+        """Return the first `limit` pictures of each class."""
+        if limit is None:
+            return self
+        found = [np.flatnonzero(self.labels == label)[:limit] for label in (REAL, FAKE)]
+        return self.take(np.concatenate(found))
+
+    def call_real_fake(self: AnyPictures) -> AnyPictures:
+        """Return the real pictures, and the same once more as fakes."""
+        real = np.flatnonzero(self.labels == REAL)
+        twice = self.take(np.concatenate([real, real]))
+        return replace(twice, labels=np.repeat([REAL, FAKE], len(real)))
+
+    def describe_lack(self, label: int) -> str:
+        """Say that a class has no picture, and what to do."""
+        return f"no {CLASS_NAMES[label]} images in {self}"
+
+    def describe_rest(self) -> str:
+        """Say what lies beside the pictures and might be taken for some of them."""
+        return ""
+
+
+@dataclass(frozen=True, eq=False)
+class FolderPictures(Pictures):
+    """The images in ROOT/real and ROOT/fake, sorted by name.
+
+    `names` are those of the files. What a table `faces.csv` in the folder above says of
+    them are columns.
+
+    Attributes:
+        root: folder of a split.
+        folders: in it, by label.
+    """
+
+    root: Path = Path()
+    folders: Sequence[str] = CLASS_NAMES
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def get_name(self, index: int) -> str:
+        """Return the picture's path from the data set's folder."""
+        folder = self.folders[self.labels[index]]
+        return f"{self.root.name}/{folder}/{self.names[index]}"
+
+    def get_file(self, index: int) -> ImageFile:
+        """Return the picture at `index`, to be read."""
+        folder = self.root / self.folders[self.labels[index]]
+        return ImageFile(folder / self.names[index])
+
+    def get_mask(self, index: int) -> ImageFile | None:
+        """Return a fake's mask, white: masks/SPLIT/NAME.png beside the splits."""
+        path = name_mask(self.get_file(index).name)
+        is_there = self.labels[index] == FAKE and path.is_file()
+        return ImageFile(path) if is_there else None
+
+    def call_real_fake(self) -> FolderPictures:
+        """Return the real pictures, and the same once more as fakes."""
+        return replace(super().call_real_fake(), folders=[CLASS_NAMES[REAL]] * 2)
+
+    def describe_lack(self, label: int) -> str:
+        """Say that a class has no picture, and what to do."""
+        folder = self.root / self.folders[label]
+        readable = "readable " * bool(list_images(folder).images)
+        return (
+            f"no {readable}images in {folder}, which {describe_content(folder)}; put "
+            "at least one image file (.jpg, .png, ...) directly there"
+            f"{_suggest_table(folder)}"
+        )
+
+    def describe_rest(self) -> str:
+        """Say which folders beside the classes' are not used."""
+        folders = list_images(self.root).folders
+        unused = [f for f in folders if f not in CLASS_NAMES and f[0] != "."]
+        return f"folders that are not used: {shorten_list(unused)}" if unused else ""
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedPictures(Pictures):
+    """The pictures of several data sets, one after the other in each class.
+
+    Names and groups begin with their data set's, which is also the subset.
+
+    Attributes:
+        parts: the data sets' pictures.
+    """
+
+    parts: Sequence[Pictures] = ()
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.parts))
+
+    def get_file(self, index: int) -> ImageFile:
+        """Return the picture at `index`, to be read."""
+        return self._find_part(index).get_file(self._find_place(index))
+
+    def get_mask(self, index: int) -> ImageFile | None:
+        """Return which pixels of the fake at `index` are planted, if that is known."""
+        return self._find_part(index).get_mask(self._find_place(index))
+
+    def _find_part(self, index: int) -> Pictures:
+        return self.parts[int(self.columns["part"][index])]
+
+    def _find_place(self, index: int) -> int:
+        return int(self.columns["place"][index])
+
+
+def join_pictures(parts: Mapping[str, Pictures]) -> JoinedPictures:
+    """Put several data sets' pictures together, by their names."""
+    names, columns = [], {name: [] for name in ("group", "subset", "margin", "weight")}
+    for title, part in parts.items():
+        own = [f"{title}/{part.get_name(i)}" for i in range(len(part))]
+        groups = part.columns.get("group")
+        names += own
+        columns["group"] += own if groups is None else [f"{title}/{g}" for g in groups]
+        columns["subset"] += [title] * len(part)
+        for name in ("margin", "weight"):
+            columns[name] += part.columns.get(name, [""] * len(part))
+    if not any("group" in part.columns for part in parts.values()):
+        del columns["group"]
+    sizes = [len(part) for part in parts.values()]
+    labels = np.concatenate([part.labels for part in parts.values()])
+    whole = JoinedPictures(
+        Texts(names),
+        labels,
+        {
+            **{name: Texts(values) for name, values in columns.items()},
+            "part": np.repeat(np.arange(len(sizes)), sizes),
+            "place": np.concatenate([np.arange(size) for size in sizes]),
+        },
+        num_skipped=sum(part.num_skipped for part in parts.values()),
+        parts=tuple(parts.values()),
+    )
+    return whole.take(np.argsort(labels, kind="stable"))
+
+
+def list_folder(root: Path, classes: Sequence[str] = CLASS_NAMES) -> FolderPictures:
+    """List some classes of a split's folder, without opening an image.
+
+    Raises:
+        FileNotFoundError: a folder is missing; the message says what there is.
+    """
+    listed = [_list_class(root / name) for name in classes]
+    names = [name for listing in listed for name in listing.images]
+    labels = np.repeat(range(len(listed)), [len(found.images) for found in listed])
+    num_skipped = sum(len(x.others) + len(x.folders) for x in listed)
+    root = root if root.name else root.absolute()
+    pictures = FolderPictures(Texts(names), labels, num_skipped=num_skipped, root=root)
+    table = root.parent / FACES_TABLE
+    columns = _read_columns(table, pictures) if table.is_file() else {}
+    return replace(pictures, columns=columns)
+
+
+def _read_columns(table: Path, pictures: Pictures) -> dict[str, Texts]:
+    """Return what a table says of pictures, '' where it does not know one."""
+    places = {pictures.get_name(i): i for i in range(len(pictures))}
+    with open_csv(table) as content:
+        key = next((name for name in ("path", "crop") if name in content.header), None)
+        if key is None:
+            return {}
+        columns = {
+            name: ([""] * len(pictures), place)
+            for place, name in enumerate(content.header)
+            if name and name not in (key, "label", "split")
+        }
+        key_place = content.header.index(key)
+        for _, row in content.rows:
+            index = places.get(row[key_place])
+            if index is not None:
+                for values, place in columns.values():
+                    values[index] = row[place]
+    return {name: Texts(values) for name, (values, _) in columns.items()}
+
+
+def _list_class(folder: Path) -> Listing:
+    """List a class's folder; say what there is where it is missing."""
+    try:
+        return list_images(folder)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        there = next(path for path in folder.absolute().parents if path.is_dir())
+        raise FileNotFoundError(
+            f"there is no folder {folder}; {there} {describe_content(there)}, and a "
+            "dataset holds train, val and test, each with the folders real and fake "
+            f"(make_demo_datasets.py makes an example){_suggest_table(there)}"
+        ) from error
+
+
+def describe_content(folder: Path) -> str:
+    """Say what a folder holds, as what follows its name in a sentence."""
+    images, others, folders = list_images(folder)
+    parts = [
+        f"{len(names)} {what}{'s' * (len(names) > 1)} ({shorten_list(names)})"
+        for what, names in (("folder", folders), ("image", images), ("file", others))
+        if names
+    ]
+    return f"holds {' and '.join(parts) or 'nothing'}"
+
+
+def _suggest_table(folder: Path) -> str:
+    """Say how folders of another layout are used, where they hold images."""
+    folders = [name for name in list_images(folder).folders if name not in SPLITS]
+    num = sum(len(list_images(folder / name).images) for name in folders)
+    if not num:
+        return ""
+    return (
+        f"; {num} images lie one folder below: make_table.py makes a dataset of other "
+        "layouts"
+    )
+
+
+def shorten_list(names: Sequence[str]) -> str:
+    """Return the first five names."""
+    return ", ".join(names[:NUM_SHOWN]) + ", ..." * (len(names) > NUM_SHOWN)
