@@ -41,6 +41,7 @@ from hardware import (
     distributed,
     prepare_compute,
 )
+from judging.detector import Detector
 from judging.qualifying import (
     Policy,
     augment_validation,
@@ -50,7 +51,8 @@ from judging.qualifying import (
 from judging.words import describe_qualification
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
-from metrics import choose_operating_point
+from metrics import choose_operating_point, compute_delong_interval
+from metrics.error_rates import compute_proportion_interval
 from models import build_model, get_network
 from trainer import Trainer
 from tuning import (
@@ -228,6 +230,30 @@ def qualify_best(
     files.best = replace(record, maps=maps)
     save_with_record(path, files.best)
     say(*describe_qualification(record), *describe_checked(maps))
+    say(*describe_parts(detector, datasets["test"], compute))
+
+
+def describe_parts(
+    detector: Detector, test: FacesDataset, compute: Compute
+) -> list[str]:
+    """Say how good a detector is on each of the data sets that a test split joins."""
+    parts = test.pictures.columns.get("part")
+    if parts is None:
+        return []
+    scored, names = detector.score(test, compute), test.get_column("subset")
+    lines = []
+    for part in np.unique(parts):
+        rows = np.flatnonzero(parts == part)
+        labels = scored.labels[rows]
+        is_right = (scored.fake_scores[rows] >= detector.threshold) == labels
+        low, high = compute_proportion_interval(int(is_right.sum()), len(rows))
+        auc = compute_delong_interval(scored.differences[rows], labels)
+        lines.append(
+            f"test of {names[rows[0]]}: {len(rows)} images, accuracy at the threshold "
+            f"{100 * is_right.mean():.1f} % [{100 * low:.1f}, {100 * high:.1f}], AUC "
+            f"{auc.auc:.3f} [{auc.low:.3f}, {auc.high:.3f}] (95 %)"
+        )
+    return lines
 
 
 def prepare_model(

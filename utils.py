@@ -222,7 +222,7 @@ def list_datasets(data_root: str | Path) -> list[str]:
         return []
     entries = sorted(Path(data_root).iterdir())
     tables = {e.stem for e in entries if e.suffix in TABLE_SUFFIXES and e.is_file()}
-    folders = {entry.name for entry in entries if list_splits(entry)}
+    folders = {e.name for e in entries if e.is_dir() and list_splits(e)}
     return sorted(tables | folders)
 
 

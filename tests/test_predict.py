@@ -18,7 +18,6 @@ from PIL import Image
 from script_helpers import PROJECT, make_broken_checkpoint, make_checkpoint, run_script
 
 import predict
-from faces_dataset import list_names
 from files.provenance import VERSION
 from judging import pictures
 from judging.verdicts import COLUMNS
@@ -175,7 +174,8 @@ def test_main_writes_the_floats_of_the_analysis(faces_root, checkpoint, tmp_path
     detector = load_checkpoint(checkpoint)
     options = {"data_root": faces_root.parent, "preprocessing": detector.preprocessing}
     dataset = load_dataset("faces", "test", **options)
-    table, paths = tmp_path / "a.csv", list_names(dataset)
+    table = tmp_path / "a.csv"
+    paths = [dataset.get_file(index).name for index in range(len(dataset))]
 
     predict.main(["-cpp", str(checkpoint), *paths, "--csv", str(table), "-b", "3"])
 

@@ -368,7 +368,8 @@ def test_main_self_blend_needs_real_images_and_keeps_their_margin(
     for split in ("train", "val"):
         for path in (own_faces_root / split / "fake").iterdir():
             path.unlink()
-    (own_faces_root / "faces.csv").write_text("margin\n1.5\n")  # of extracted faces
+    extracted = "path,margin\ntrain/real/00.png,1.5\n"
+    (own_faces_root / "faces.csv").write_text(extracted)
     assert train(own_faces_root, tmp_path, "--self-blend") == 0
     printed = capsys.readouterr().out
     assert "train: 10 images, 5 real and 5 fake" in printed
