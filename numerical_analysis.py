@@ -261,7 +261,8 @@ def _score_datasets(
         detector = load_checkpoint(path, model_name, compute.device)
         say(f"checkpoint: {path}")
         for name in names:
-            dataset = open_source(name, source, preprocessing=detector.preprocessing)
+            own = source.follow(detector.record, name)
+            dataset = open_source(name, own, preprocessing=detector.preprocessing)
             files, labels = list_names(dataset), dataset.get_labels()
             known = dataset.get_column
             parts = {

@@ -96,7 +96,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_writable(args.figures_dir)
     measured = []
     for detector, title in zip(detectors, name_detectors(detectors), strict=True):
-        faces = open_source(args.dataset, source, preprocessing=detector.preprocessing)
+        own = source.follow(detector.record, args.dataset)
+        faces = open_source(args.dataset, own, preprocessing=detector.preprocessing)
         images = DisturbedFaces(faces, conditions, args.seed)
         judged = judge_conditions(detector, images, compute, stability=args.stability)
         numbers = measure_detector(

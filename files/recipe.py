@@ -118,13 +118,6 @@ class Recipe:
         ("-d",),
         group="",
     )
-    mix: str = _flag(
-        "size",
-        "with several datasets: see each image as often (size), or images of each "
-        "dataset as often (equal)",
-        ("size", "equal"),
-        group="",
-    )
     name: str | None = _flag(
         None,
         "a word at the end of the files' names, to keep several runs apart: "
@@ -139,6 +132,13 @@ class Recipe:
     seed: int = _flag(0, "seed of all randomness", SEED, "N", group="")
     batch_size: int = _flag(
         32, "images in a batch", Bounds(1, 65536, int), "N", ("-b",), group=""
+    )
+    mix: str = _flag(
+        "size",
+        "with several datasets: see each image as often (size), or images of each "
+        "dataset as often (equal)",
+        ("size", "equal"),
+        group="",
     )
     lr: float = _flag(0.001, "learning rate", RATE, "RATE", ("-lr",))
     epochs: int = _flag(
