@@ -456,6 +456,7 @@ def build_run_files(
     run = {
         **build_run_entry(recipe, flags, trainer),
         "data": {split: count_classes(data) for split, data in datasets.items()},
+        "data_origin": dict(getattr(datasets["train"].pictures, "origin", {})),
         "skipped_images": dict(skipped),
         "kernels": describe_kernels(trainer.model, trainer.precision),
         "started": format_now(),

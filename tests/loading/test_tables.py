@@ -235,3 +235,32 @@ def test_archived_pictures_that_changed_are_an_error(own_faces_root, one_line):
     archive.write_bytes(b"\x1f\x8b" + os.urandom(600))
     with pytest.raises(ValueError, match="not an uncompressed tar file"):
         list(list_members(archive))
+
+
+def test_open_hub_says_revision_and_licence_and_deals_a_single_split_out(
+    own_faces_root, one_line
+):
+    datasets = pytest.importorskip("datasets")
+    rows = list_rows(own_faces_root)
+    root = own_faces_root.parent
+    labels = [row[1] for row in rows]
+    columns = {"image": [str(root / row[0]) for row in rows], "label": labels}
+    checksums = {f"hf://datasets/a/b@{'0a' * 20}/data.parquet": None}
+    info = datasets.DatasetInfo(license="mit", download_checksums=checksums)
+    images = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
+    images.info.update(info)
+    datasets.DatasetDict({"train": images}).save_to_disk(root / "one")
+    opened = open_splits(f"hf:{root / 'one'}", Source(root, shares=(0.5, 0.2, 0.3)))
+    assert [len(dataset) for dataset in opened.values()] == [9, 4, 6]
+    line = describe_split("val", opened["val"])
+    assert line.endswith(f"; revision {'0a' * 20}, licence mit")
+    assert dict(opened["val"].pictures.origin) == {
+        **{"revision": "0a" * 20, "licence": "mit"}
+    }
+    for name, says in (
+        ("./none", "there is no folder ./none"),
+        ("a@b@c", "is not OWNER/NAME, with @REVISION"),
+    ):
+        with pytest.raises(ValueError, match=says) as error:
+            open_splits(f"hf:{name}", Source(root))
+        assert one_line(error)
