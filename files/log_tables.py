@@ -3,10 +3,11 @@
 An optional extra (`requirements-log.txt`): the package tensorboard.
 """
 
+import contextlib
 import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,12 @@ class CsvTable:
         if not rows and not self.path.exists():
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self.path.open("a", encoding="utf-8", newline="") as handle:
-                handle.write("" if handle.tell() else self._header)
-                handle.writelines(map(self._format, rows))
-                if sync:
-                    handle.flush()
-                    os.fsync(handle.fileno())
-        except OSError as error:
-            error.filename = error.filename or str(self.path)  # for the message
-            raise
+        with _named_in_errors(self.path), self.path.open("a", newline="") as handle:
+            handle.write("" if handle.tell() else self._header)
+            handle.writelines(map(self._format, rows))
+            if sync:
+                handle.flush()
+                os.fsync(handle.fileno())
 
     def cut(self, last: int) -> dict[str, str]:
         """Drop the rows whose key is above `last`.
@@ -116,17 +113,26 @@ class TensorBoardTable:
         self._hidden_from: int | None = None
 
     def write(self, rows: Sequence[Row], *, sync: bool = False) -> None:
-        """Write rows, at once; `sync` changes nothing."""
+        """Write rows, at once; `sync` changes nothing.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         if not rows:
             return
-        if self._writer is None:
-            options = {"purge_step": self._hidden_from}
-            self._writer = self._writer_type(str(self.path), **options)
-        for row in rows:
-            for name, tag in self._tags.items():
-                if row[name] is not None:
-                    self._writer.add_scalar(tag, row[name], row[self._key])
-        self._writer.flush()
+        points = (
+            (tag, row[name], row[self._key])
+            for row in rows
+            for name, tag in self._tags.items()
+            if row[name] is not None
+        )
+        with _named_in_errors(self.path):
+            if self._writer is None:
+                options = {"purge_step": self._hidden_from}
+                self._writer = self._writer_type(str(self.path), **options)
+            for point in points:
+                self._writer.add_scalar(*point)
+            self._writer.flush()
 
     def cut(self, last: int) -> dict[str, str]:
         """Let TensorBoard hide the points after `last`, once more are written."""
@@ -138,6 +144,16 @@ class TensorBoardTable:
         if self._writer is not None:
             self._writer.close()
         self._writer = self._hidden_from = None
+
+
+@contextlib.contextmanager
+def _named_in_errors(path: Path) -> Iterator[None]:
+    """Let a full disk's error say which file could not be written."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def import_summary_writer() -> Any:
