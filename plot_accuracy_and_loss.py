@@ -14,10 +14,9 @@ from files.names import default_history_path, name_detector, spell_for_files
 from plots.learning import TrainingRun, plot_accuracies, plot_losses, plot_steps
 from plots.style import save_plot
 
-EPILOG = """examples:
+EPILOG = """example:
   python plot_accuracy_and_loss.py -m SimpleNet -d fakes_dataset \\
       -j out/fakes_dataset_SimpleNet_Adam.json
-  python plot_accuracy_and_loss.py --steps out/fakes_dataset_SimpleNet_Adam_steps.csv
 
 writes, to the folder of figures:
   DATASET_MODEL_losses_plot.png           mean loss an epoch, on each split

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from files import run_files
 from files.checkpoint import CheckpointRecord
 from files.names import RunPaths, name_run_files
 from files.run_files import InterruptedRunError, RunFiles, load_snapshot
@@ -168,6 +169,17 @@ def check_events(paths: RunPaths) -> None:
             rows = [(int(row[key]), float(row[name])) for row in read(path)]
             assert points == [(key, pytest.approx(value)) for key, value in rows]
         assert f"{key}/elapsed_s" not in shown.Tags()["scalars"]
+
+
+def test_log_is_on_the_disk_before_the_snapshot(make_trainer, tmp_path, monkeypatch):
+    paths, counts = name_paths(tmp_path), {}
+
+    def note(content: dict[str, Any], path: Path) -> None:
+        counts.setdefault(path, []).append([len(read(p)) for p in paths.logs[:2]])
+
+    monkeypatch.setattr(run_files, "save_tensors", note)
+    run(make_trainer(), tmp_path, ("csv",))
+    assert counts[paths.snapshot] == [[3, 1], [6, 2]]
 
 
 def test_log_off_or_on_trains_the_same_and_clipping_is_measured_before(
