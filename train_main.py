@@ -34,6 +34,7 @@ from files.run_files import (
     let_signals_stop,
     load_snapshot,
 )
+from files.run_log import RunLog
 from hardware import (
     Compute,
     compile_model,
@@ -97,10 +98,13 @@ writes:
   out/DATASET_MODEL_OPTIMIZER.json              history: a record of each run
   checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch on validation
   checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from
+  out/DATASET_MODEL_OPTIMIZER_steps.csv         with --log csv: a row a step
+  out/DATASET_MODEL_OPTIMIZER_epochs.csv        with --log csv: a row an epoch
+  out/DATASET_MODEL_OPTIMIZER_tensorboard       with --log tensorboard: curves
   figures/DATASET_MODEL_OPTIMIZER_report.html   with --report: the run as a page
 
 With --name WORD they are called DATASET_MODEL_OPTIMIZER_WORD. An earlier run's
-checkpoint and snapshot of the same name are renamed, not replaced."""
+checkpoint, snapshot and logs of the same name are renamed, not replaced."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -171,6 +175,7 @@ def train(
     compute = replace(compute or prepare_compute(), batch_size=recipe.batch_size)
     device = distributed.start(compute.device)
     compute = replace(compute, precision=replace(compute.precision, device=device))
+    log = RunLog(paths, keeping.log)
     seed_everything(recipe.seed)
     policy = Policy.of(recipe)
     datasets, skipped = open_data(recipe, source, keeping)
@@ -185,6 +190,7 @@ def train(
     if start_sha256:
         known["whole"] = keeping.whole
     files = build_run_files(recipe, source, datasets, skipped, trainer, paths, known)
+    files.log, trainer.measures_norm = log, log.is_on
     with files.watch(keeping.checkpoint_minutes):
         if keeping.resume:
             files.resume(trainer)
@@ -544,7 +550,8 @@ def print_end(trainer: Trainer, files: RunFiles, source: Source) -> None:
         before, after = best.log_losses
         say(f"validation log loss {before:.4f} before, {after:.4f} after calibration")
     say(*(f"note: {note}" for note in best.calibration_notes))
-    written = (paths.history, paths.checkpoint, paths.snapshot)
+    logs = [path for path in paths.logs if path.exists()]
+    written = (paths.history, paths.checkpoint, paths.snapshot, *logs)
     say(*(f"wrote {path}" for path in written))
     say(*(f"kept from an earlier run: {path}" for path in kept.values()))
     if earlier := kept.get(paths.checkpoint):

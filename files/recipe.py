@@ -519,6 +519,7 @@ class Keeping:
         checkpoint_minutes: between snapshots within an epoch; 0 for none.
         features_dir: folder of the features that are kept.
         whole: checkpoints hold the frozen weights, too.
+        log: how each step and epoch is noted, some of `LOG_KINDS`.
     """
 
     out_dir: Path = OUT_DIR
@@ -529,6 +530,7 @@ class Keeping:
     checkpoint_minutes: float = 10.0
     features_dir: Path = Path("features")
     whole: bool = False
+    log: tuple[str, ...] = ()
 
     def name_files(self, recipe: Recipe) -> RunPaths:
         """Return where the files of such a run are."""

@@ -33,7 +33,7 @@ LAYERS = (
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # pretrainedmodels takes a second to import, grad-cam and figures two: only who builds
-# an Xception, or wants an explanation or a report, waits. The last four are extras.
+# an Xception, or wants an explanation or a report, waits. The last five are extras.
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
@@ -45,6 +45,7 @@ IN_FUNCTIONS = {
     ("loading", "datasets"),
     ("models", "timm"),
     ("files", "safetensors.torch"),
+    ("files", "torch.utils.tensorboard"),
 }
 # The trainer is abstract: it knows no network, no dataset and no file.
 ALL_OF_TRAINER = {"hardware", "files.history", "loading.preprocessing"}

@@ -22,6 +22,7 @@ import predict
 import train_main
 from files.checkpoint import read_checkpoint
 from files.history import CURVES, load_history
+from files.log_tables import load_table
 from files.names import RunPaths, name_run_files
 from files.recipe import Keeping, Recipe
 from files.tensors import load_tensors
@@ -272,13 +273,18 @@ def test_main_flags_reach_what_they_are_for(faces_root, tmp_path, capsys, monkey
     printed = capsys.readouterr().out
     assert "train: 2 images, 1 real and 1 fake" in printed
     assert "grows to" not in printed
-    train(faces_root, tmp_path, "--name", "b-2", "--compile", "--warmup", "1")
+    flags = ("--compile", "--warmup", "1", "--log", "csv", "csv")
+    train(faces_root, tmp_path, "--name", "b-2", *flags)
     printed = capsys.readouterr().out
     assert "grows to 0.01 after the first step\n" in printed
     assert "kept" not in printed
     assert handed == ["cpu"]
     runs = [list_written(get_files(tmp_path, name=name)) for name in ("a", "b-2")]
-    assert sorted(read_files(tmp_path)) == sorted(runs[0] + runs[1])
+    logs = get_files(tmp_path, name="b-2").logs[:2]
+    assert sorted(read_files(tmp_path)) == sorted([*runs[0], *runs[1], *logs])
+    assert load_table(logs[0])["step"] == [1, 2, 3, 4, 5]
+    assert min(load_table(logs[0])["gradient_norm"]) > 0
+    assert all(f"wrote {path}\n" in printed for path in logs)
 
 
 def test_main_model_that_answers_one_class_is_told(
