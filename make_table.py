@@ -174,12 +174,9 @@ def name_groups(
     base = commonpath([Path(r.path).parent for r in rows]) if rows else ""
     names = [row.path.removeprefix(base).lstrip("/\\") for row in rows]
     labels = [row.label for row in rows]
-    groups = groups_from_names(names, group_pattern, [row.group for row in rows])
-    if group_pattern is None:  # what has none stays without
-        groups = [row.group for row in rows]
-    subsets = subsets_from_names(
-        names, labels, subset_pattern, [row.subset for row in rows]
-    )
+    known_groups, known_subsets = [r.group for r in rows], [r.subset for r in rows]
+    groups = groups_from_names(names, group_pattern) or known_groups
+    subsets = subsets_from_names(names, labels, subset_pattern, known_subsets)
     return [
         row._replace(group=group, subset=subset)
         for row, group, subset in zip(rows, groups, subsets, strict=True)
