@@ -6,7 +6,8 @@ expects of them. `augmentation.py`: how training images are changed.
 picture on its way to a detector; `disturbed_faces.py`: a split after it.
 `face_finding.py`: where faces are. `origin.py`: what a file says of itself
 (`metadata.py`, `credentials.py`, `jpeg_quality.py`). `jpeg_xl.py`: that format, in
-safety. `foreign_files.py`: what a file is that is not a picture.
+safety. `foreign_files.py`: what a file is that is not a picture. `layouts/`: from data
+that lie otherwise to a table.
 """
 
 from loading.augmentation import Augmentation

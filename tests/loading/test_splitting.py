@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from loading.splitting import deal_rows, deal_splits
+from loading.splitting import deal_rows, deal_splits, find_families
 
 
 def test_deal_splits_keeps_the_shares_in_each_class():
@@ -39,3 +39,20 @@ def test_deal_rows_keeps_groups_whole_and_gives_every_split_both_classes():
     assert len(set(zip(groups, splits, strict=True))) == 20
     assert len(set(zip(labels.tolist(), splits, strict=True))) == 6
     assert Counter(splits) == {"train": 36, "val": 12, "test": 12}
+
+
+def test_find_families_parts_of_names_are_whole():
+    assert (
+        len(set(find_families(["a-1", "b", "c"], ["a-12", "1-x", "bb"]).values())) == 6
+    )
+
+
+def test_find_families_joins_all_that_share_a_source():
+    families = find_families(
+        ["000", "003", "id0_0000", "id1_0000", "id1_0001", "7"],
+        ["000_003", "003_000", "id0_id1_0000", "7"],
+    )
+    sizes = [list(families.values()).count(families[name]) for name in families]
+    assert families["000"] == families["003"] == families["003_000"]
+    assert families["id0_0000"] == families["id1_0000"] == families["id0_id1_0000"]
+    assert sizes == [4, 4, 1, 3, 3, 1, 4, 4, 3]
