@@ -1,8 +1,9 @@
 """Which networks run, and how, as the flags say; apart because it imports torch."""
 
 import argparse
+from dataclasses import replace
 
-from hardware import Compute, prepare_compute
+from hardware import Compute, distributed, prepare_compute
 from models import get_network
 
 
@@ -18,6 +19,20 @@ def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Com
         batch_size=batch_size or getattr(args, "batch_size", 1),
         workers=getattr(args, "workers", None),
     )
+
+
+def take_shared_compute(args: argparse.Namespace) -> Compute:
+    """Return the same for processes that score together, and join them.
+
+    What travels between them is small, and gloo notices at once if one is lost.
+
+    Raises:
+        ValueError: as `take_compute`; or there are more processes than GPUs.
+    """
+    compute = take_compute(args)
+    device = distributed.start(compute.device, "gloo")
+    precision = replace(compute.precision, device=device)
+    return replace(compute, precision=precision, shared=True)
 
 
 def take_network(name: str) -> str:
