@@ -31,8 +31,7 @@ def stop(number: int, frame: object) -> NoReturn:
     """Handle torchrun's SIGTERM, the first of them: the work ends."""
     signal.signal(number, signal.SIG_IGN)
     raise StoppedError(
-        "stopped by SIGTERM, which torchrun sends when another process has ended; "
-        "train_main.py and predict.py go on with --resume"
+        "stopped by SIGTERM, which torchrun sends when another process has ended"
     )
 
 

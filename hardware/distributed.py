@@ -60,6 +60,8 @@ def start(device: torch.device, backend: str | None = None) -> torch.device:
             )
         device = torch.device("cuda", get_local_rank())
         torch.cuda.set_device(device)
+    if _is_on():
+        return device
     # One process measures the finished detector while the others wait.
     backend = backend or ("nccl" if device.type == "cuda" else "gloo")
     dist.init_process_group(backend, timeout=timedelta(hours=24))
