@@ -10,7 +10,7 @@ from typing import Any
 
 import command_line
 from command_line import say, take
-from command_line.compute import take_compute, take_network, take_source
+from command_line.compute import take_network, take_shared_compute, take_source
 
 from torch import nn
 from torch.utils.data import Dataset
@@ -20,7 +20,7 @@ from files.atomic import check_writable
 from files.bounds import INNER_SHARE, Bounds
 from files.names import default_checkpoint_path
 from files.provenance import describe_call
-from hardware import Compute, show_progress
+from hardware import Compute, distributed, show_progress
 from judging.detector import Detector, Scored, as_detector, build_score_set
 from plots.save_analysis import save_all
 from scores import (
@@ -182,6 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_writable(args.figures_dir)
     patterns = {"group_pattern": args.group_by, "subset_pattern": args.subset_by}
     if args.from_scores:
+        command_line.refuse_several("--from-scores")
         score_sets = _load_score_sets(
             args.from_scores,
             args.calibrate_on,
@@ -197,10 +198,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         score_sets = _score_datasets(
             _pair(args.checkpoint_path, names, args.model),
             source,
-            take_compute(args),
+            take_shared_compute(args),
             model_name=args.model,
             **patterns,
         )
+        if not distributed.is_main():
+            return
         for name in dict.fromkeys(s.dataset for s in score_sets if s.groups):
             _print_leaks(name, source, args.group_by)
     score_sets = _set_threshold(tell_apart(score_sets), args.threshold)
@@ -354,4 +357,4 @@ def _set_threshold(
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, distributed.speaks_first)

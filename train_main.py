@@ -608,4 +608,4 @@ def describe_one_class(fake_share: float | None) -> str | None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, distributed.speaks_first)

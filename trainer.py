@@ -385,8 +385,7 @@ class Trainer:
         self, batches: Batches, what: str, *, done: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches behind a progress bar, and call `after_batch` after each."""
-        hidden = None if distributed.is_main() else True  # None: off a terminal
-        for batch in show_progress(batches, what, initial=done, disable=hidden):
+        for batch in show_progress(batches, what, initial=done):
             yield batch
             self.after_batch(self)
 

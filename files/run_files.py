@@ -91,7 +91,7 @@ class RunFiles:
     def watch(self, minutes: float = 10.0) -> Iterator[None]:
         """Hold the run's name, and on SIGINT or SIGTERM save before stopping.
 
-        The same signal again stops at once.
+        The same signal again stops at once, unless torchrun started this process.
 
         Args:
             minutes: between snapshots within an epoch; 0 saves only at its end.
@@ -279,13 +279,19 @@ class RunFiles:
         return isinstance(content, dict) and wanted.items() <= content.items()
 
     def _note(self, number: int, frame: object) -> None:
-        """Remember a signal and say so; the same again stops at once."""
+        """Remember a signal and say so; the same again stops at once.
+
+        Not in processes that torchrun started: it passes on what they may have got from
+        Slurm already, and kills them if they take too long.
+        """
         self._signal = number
-        signal.signal(number, stop_at_once)
+        launched = "LOCAL_RANK" in os.environ
+        signal.signal(number, signal.SIG_IGN if launched else stop_at_once)
         if distributed.is_main():
+            again = "" if launched else "; again stops now"
             name = signal.Signals(number).name
             # A handler must not use the buffered streams.
-            os.write(2, f"\n{name}: saving after this step; again stops now\n".encode())
+            os.write(2, f"\n{name}: saving after this step{again}\n".encode())
 
 
 def let_signals_stop() -> None:
@@ -320,7 +326,7 @@ def hold_lock(path: str | Path) -> Iterator[None]:
         ValueError: another process holds it.
     """
     with contextlib.ExitStack() as stack:
-        is_held = not distributed.is_main() or _take_lock(Path(path), stack)
+        is_held = not distributed.is_main() or take_lock(Path(path), stack)
         if distributed.maximum([int(not is_held)])[0]:  # all processes refuse together
             raise ValueError(
                 f"another training holds {path}: wait for its end, or give this one "
@@ -329,7 +335,7 @@ def hold_lock(path: str | Path) -> Iterator[None]:
         yield
 
 
-def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
+def take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
     """Lock a file until the stack is left, which removes it; say whether it worked."""
     if fcntl is None:
         return True

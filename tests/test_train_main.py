@@ -451,5 +451,5 @@ def test_script_under_torchrun_lost_process_is_one_line(faces_root, tmp_path):
     error = process.communicate(timeout=120)[1]
     ours = [line for line in error.splitlines() if line.startswith("train_main.py: ")]
     assert len(ours) == 1
-    assert "another process of this training ended; --resume goes on" in ours[0]
+    assert "another process of this run ended; train_main.py" in ours[0]
     assert "[rank0]" not in error  # how torch prefixes a traceback
