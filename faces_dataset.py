@@ -14,7 +14,15 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from files.names import CLASS_NAMES, FAKE, REAL, name_mask
+from files.names import (
+    CLASS_NAMES,
+    FAKE,
+    MASKS,
+    REAL,
+    SPLITS,
+    name_mask,
+    shorten,
+)
 from loading import ImageFile, ResizeToTensor, list_images, read_image, read_samples
 from loading.image_files import Listing, naming
 from loading.preprocessing import MARGINS
@@ -221,9 +229,23 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
     if skipped := dataset.num_skipped_files:
         line = f"{line}; {skipped} other files or folders passed over"
     folders = list_images(dataset.root_path).folders
-    if unused := [f for f in folders if f not in CLASS_NAMES and f[0] != "."]:
+    used = {*CLASS_NAMES, *SPLITS, MASKS}
+    if unused := [f for f in folders if f not in used and f[0] != "."]:
         line = f"{line}; folders that are not used: {_shorten_list(unused)}"
     return line
+
+
+def join(datasets: Sequence[FacesDataset]) -> FacesDataset:
+    """Return the images of several splits of one dataset as one, real ones first."""
+    whole = copy.copy(datasets[0])
+    names = [shorten(name) for dataset in datasets for name in list_names(dataset)]
+    labels = np.concatenate([dataset.get_labels() for dataset in datasets])
+    order = np.argsort(labels, kind="stable")
+    whole.root_path, whole._folders = datasets[0].root_path.parent, ("", "")
+    whole._names = np.array([os.fsencode(n) for n in names], dtype=np.bytes_)[order]
+    whole._labels = labels[order]
+    whole.num_skipped_files = sum(d.num_skipped_files for d in datasets)
+    return whole
 
 
 def list_names(dataset: FacesDataset) -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,21 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from faces_dataset import FacesDataset, ResizeToTensor, describe_content
+from faces_dataset import (
+    FacesDataset,
+    ResizeToTensor,
+    describe_content,
+    join,
+    list_names,
+)
 from files.checkpoint import CheckpointRecord, read_checkpoint
 from files.names import DEFAULT_MODEL, SPLITS, shorten
+from files.recipe import Recipe
 from files.tensors import guess_network, load_model_state
 from judging.detector import Detector
 from loading import PUBLISHED, Preprocessing, check_images, describe_bad_images
 from models import Network, build_model, get_network
+from scores.groups import deal_folds, groups_from_names
 from tuning import (
     Tuning,
     group_by_depth,
@@ -174,6 +182,29 @@ def drop_bad_images(
         split: [shorten(image.name, parts=2) for image in images]
         for split, images in bad.items()
     }
+
+
+def take_fold(
+    recipe: Recipe, datasets: Mapping[str, FacesDataset]
+) -> dict[str, FacesDataset]:
+    """Return the splits of a recipe's fold; without one, those of the folders.
+
+    Args:
+        recipe: says the fold, and which images belong together.
+        datasets: `train` and `val`, of which the folds are made; others stay.
+
+    Raises:
+        ValueError: the pattern finds no group, or there are too few groups.
+    """
+    if recipe.fold is None:
+        return dict(datasets)
+    whole = join([datasets["train"], datasets["val"]])
+    names = list_names(whole)
+    groups = groups_from_names(names, recipe.group_by) or list(map(shorten, names))
+    number, num_folds = recipe.fold_of
+    is_val = deal_folds(groups, whole.get_labels(), num_folds) == number
+    train, val = (whole.drop(np.flatnonzero(out)) for out in (is_val, ~is_val))
+    return {**datasets, "train": train, "val": val}
 
 
 def load_model(

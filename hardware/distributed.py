@@ -55,6 +55,8 @@ def start(device: torch.device) -> torch.device:
             )
         device = torch.device("cuda", get_local_rank())
         torch.cuda.set_device(device)
+    if _is_on():  # it has joined them for an earlier training
+        return device
     # One process measures the finished detector while the others wait.
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(hours=24))

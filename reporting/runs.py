@@ -22,7 +22,7 @@ from models import get_network
 from reporting.maps import Maps, explain_detector
 from scores import tell_apart
 from scores.analysis import Analysis, analyse
-from utils import Source, load_checkpoint, open_source, open_splits
+from utils import Source, load_checkpoint, open_source, open_splits, take_fold
 
 NUM_SAMPLES = 6  # training images of each class that a page shows
 
@@ -168,6 +168,8 @@ def find_training(detector: Detector, settings: Settings) -> Training:
     source = Source(settings.source.data_root, limit=limit)
     without_fakes = recipe.splits_without_fakes if recipe else ()
     splits = _open_splits(record.dataset, source, without_fakes)
+    if splits and recipe:
+        splits = take_fold(recipe, splits)
     counts, note = _count_images(splits, history)
     samples = {}
     if splits:

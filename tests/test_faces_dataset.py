@@ -18,6 +18,8 @@ from faces_dataset import (
     compute_fingerprint,
     count_classes,
     describe_split,
+    join,
+    list_names,
     read_crop_margin,
 )
 from files.names import FAKE, REAL
@@ -316,3 +318,28 @@ def test_read_crop_margin_is_that_of_the_extraction(table, margin, tmp_path):
     if table is not None:
         (tmp_path / "faces.csv").write_text(table)
     assert read_crop_margin(tmp_path) == margin
+
+
+@pytest.mark.parametrize("real_only", [False, True])
+def test_join_holds_the_images_of_both_splits_real_ones_first(faces_root, real_only):
+    parts = [
+        FacesDataset(faces_root / split, np.asarray, limit=3, real_only=real_only)
+        for split in ("val", "train")
+    ]
+    whole = join(parts)
+    labels = whole.get_labels().tolist()
+    assert labels == sorted(label for part in parts for label in part.get_labels())
+    samples = {
+        (part.get_name(i), part.get_label(i)): part[i][0].tobytes()
+        for part in parts
+        for i in range(len(part))
+    }
+    assert samples == {
+        (name, labels[i]): whole[i][0].tobytes()
+        for i, name in enumerate(list_names(whole))
+    }
+    rest = whole.drop([0, 5])
+    assert rest[0][0].tobytes() == whole[1][0].tobytes()
+    assert "not used" not in describe_split("train", rest)
+    fingerprints = [compute_fingerprint({"train": d}) for d in (parts[1], whole, rest)]
+    assert len(set(fingerprints)) == 3
