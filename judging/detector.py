@@ -341,6 +341,7 @@ def build_score_set(
         score_name=LOGIT_DIFFERENCE,
         detector=detector.path.stem,
         provenance=_describe_source(name, dataset, detector),
+        flags=detector.record.flags,
     )
 
 

@@ -36,7 +36,7 @@ def format_numbers(analysis: Analysis) -> str:
         *_format_operating_points(numbers),
         *_format_groups(numbers),
         *_format_subsets(analysis),
-        *_format_notes(numbers["notes"]),
+        *format_notes(numbers["notes"]),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -59,7 +59,7 @@ def format_ends(numbers: Mapping[str, Any], metric: Metric) -> str:
     return f"[{', '.join(map(format_number, interval))}]"
 
 
-def _format_notes(notes: Sequence[str]) -> list[str]:
+def format_notes(notes: Sequence[str]) -> list[str]:
     return [""] + [_wrap(f"note: {note}") for note in notes] if notes else []
 
 

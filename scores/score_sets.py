@@ -49,6 +49,7 @@ class ScoreSet:
         score_name: what `scores` are: P(fake), logit difference or score.
         provenance: what the scores were made from, for the JSON file.
         notes: sentences for the user on how the scores were read or calibrated.
+        flags: of the detector's training, as an untrusted checkpoint has them.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class ScoreSet:
     llr_source: str = ""
     score_name: str = PROBABILITY
     notes: Sequence[str] = ()
+    flags: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def called_fake(self) -> np.ndarray:
