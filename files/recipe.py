@@ -48,6 +48,8 @@ OF_STEPS = (
 )
 # Fields that say how a finished detector's operating point is chosen.
 OF_CALIBRATION = ("max_fpr", "fpr_confidence", "max_fnr", "calibrate_under")
+# Fields in which runs of one recipe may differ.
+OF_A_RUN = ("name", "seed", "fold")
 # Fields that need a value of `tune`.
 OF_TUNING = {"features": "head", "hidden": "head", "rank": "lora", "layer_decay": "all"}
 

@@ -50,14 +50,19 @@ def format_markdown(
     analyses: Sequence[Analysis], comparisons: Sequence[Comparison]
 ) -> str:
     """Return the detectors, and the paired tests, as two tables of Markdown."""
-    tables = []
-    for rows in (build_detectors(analyses), build_tests(comparisons)):
+    return format_markdown_tables(build_detectors(analyses), build_tests(comparisons))
+
+
+def format_markdown_tables(*tables: Sequence[Sequence[str]]) -> str:
+    """Return tables of Markdown; of each the first row is the header."""
+    texts = []
+    for rows in tables:
         # A name must not become markup: neither cells nor tags.
-        escaped = [[escape_markdown(cell) for cell in row] for row in rows]
+        escaped = [[_escape_markdown(cell) for cell in row] for row in rows]
         lines = [f"| {' | '.join(row)} |" for row in escaped]
         rule = f"|{' --- |' * len(rows[0])}"
-        tables.append("\n".join([lines[0], rule, *lines[1:]]))
-    return "\n\n".join(tables) + "\n"
+        texts.append("\n".join([lines[0], rule, *lines[1:]]))
+    return "\n\n".join(texts) + "\n"
 
 
 def format_latex(
@@ -171,7 +176,7 @@ def build_tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
     return rows
 
 
-def escape_markdown(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     for character in r"\|*_`<[":
         text = text.replace(character, f"\\{character}")
     return text

@@ -22,7 +22,11 @@ from plots.curves import (
     set_deviate_axis,
     to_deviates,
 )
-from plots.paper_tables import escape_latex, escape_markdown, format_tabular
+from plots.paper_tables import (
+    escape_latex,
+    format_markdown_tables,
+    format_tabular,
+)
 from plots.save_analysis import save_text
 from plots.style import (
     GREY,
@@ -33,7 +37,7 @@ from plots.style import (
     get_line_style,
     save_plot,
 )
-from plots.tables import format_notes, name_by_letters
+from plots.tables import align_columns, format_notes, name_by_letters
 from scores.runs import RunsComparison, RunSet
 
 COLUMNS = ("runs", "metric", "mean", "95 % interval", "SD", "least", "most")
@@ -95,11 +99,13 @@ def format_runs(sets: Sequence[RunSet], comparisons: Sequence[RunsComparison]) -
         rows = [COLUMNS[1:], *(_list_cells(runs.numbers, m) for m in list_metrics())]
         title = f"{name}, {runs.sizes}"
         parts.append(
-            "\n".join([title, *_align(rows), *format_notes(runs.numbers["notes"])])
+            "\n".join(
+                [title, *align_columns(rows), *format_notes(runs.numbers["notes"])]
+            )
         )
     if comparisons:
         rows = build_tests(sets, comparisons)
-        parts.append("\n".join(["differences of the means", *_align(rows)]))
+        parts.append("\n".join(["differences of the means", *align_columns(rows)]))
     return "\n\n".join(parts)
 
 
@@ -117,17 +123,6 @@ def _list_cells(numbers: Mapping[str, Any], metric: Metric) -> list[str]:
     number = partial(format_number, digits=3)
     ends = f"[{', '.join(map(number, interval))}]" if interval else "-"
     return [metric.short, number(mean), ends, *map(number, spread)]
-
-
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines whose columns stand below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def build_rows(sets: Sequence[RunSet]) -> list[list[str]]:
@@ -186,15 +181,8 @@ def format_markdown(
     sets: Sequence[RunSet], comparisons: Sequence[RunsComparison]
 ) -> str:
     """Return sets of runs and tests as tables of Markdown."""
-    tables = [build_rows(sets)]
-    if comparisons:
-        tables.append(build_tests(sets, comparisons))
-    texts = []
-    for header, *rows in tables:
-        escaped = [[escape_markdown(cell) for cell in row] for row in (header, *rows)]
-        lines = [f"| {' | '.join(row)} |" for row in escaped]
-        texts.append("\n".join([lines[0], f"|{' --- |' * len(header)}", *lines[1:]]))
-    return "\n\n".join(texts) + "\n"
+    tests = [build_tests(sets, comparisons)] if comparisons else []
+    return format_markdown_tables(build_rows(sets), *tests)
 
 
 def format_latex(sets: Sequence[RunSet], comparisons: Sequence[RunsComparison]) -> str:

@@ -172,6 +172,12 @@ def _format_tests(
     return lines + [_wrap(f"{', '.join(pairs)}: {note}") for note, pairs in notes]
 
 
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines whose columns stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
 def name_by_letters(number: int) -> list[str]:
     """Return A, B, ..., Z, A2, B2, ...: short names for detectors."""
     rounds = range(1, number // len(ascii_uppercase) + 2)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from files.recipe import OF_A_RUN
 from metrics.error_rates import RocCurve, average_roc_curves, compute_roc_curve
 from metrics.runs import RunsTest, compare_sets, measure_runs
 from metrics.samples import Samples, check_samples
@@ -16,7 +17,6 @@ from scores.analysis import correct_by_holm
 from scores.pairing import pair_names
 from scores.score_sets import ScoreSet
 
-OF_A_RUN = ("name", "seed", "fold")  # flags in which runs of one recipe differ
 _FEW_RUNS = 5
 # What `list_runs` of files/recipe.py adds to names.
 _NUMBERS = re.compile(r"(_?(fold|seed)\d+)+$")

@@ -45,8 +45,10 @@ def test_combine_runs_in_the_limits_is_hillis_or_what_is_left():
     values = np.array([0.7, 0.8, 0.9])
     hillis = 2 * ((0.01 + 3 * 0.002) / 0.01) ** 2  # Hillis 2007
     assert combine_runs(values, COVARIANCE, 10**9).num_free == pytest.approx(hillis)
-    alike = combine_runs(np.full(3, 0.8), COVARIANCE, 11)
-    assert (alike.num_free, alike.standard_error) == pytest.approx((10, 0.002**0.5))
+    alike = combine_runs(np.full(3, 0.8), COVARIANCE, 11)  # MS is V - C = 0.007
+    assert alike[1:3] == pytest.approx((0.007 / 3, 0.002))
+    same = combine_runs(np.full(3, 0.8), np.full((3, 3), 0.002), 11)
+    assert same[1:] == pytest.approx((0, 0.002, 10))
     apart = combine_runs(values, -COVARIANCE, 11)  # no variance is below 0
     assert apart[1:] == pytest.approx((0.01 / 3, 0, 2))
 
