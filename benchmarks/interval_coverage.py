@@ -283,6 +283,7 @@ def _count(row: dict[str, Any], checks: dict[str, bool]) -> None:
 def format_table(results: dict[str, Any]) -> str:
     """Return each interval's and test's lowest and highest share, in Markdown."""
     names = sorted({name for row in results.values() for name in row["counts"]})
+    names = [n for n in names if not n.startswith("(")]  # what not to do
     names = [n for n in names if n not in TESTS] + [n for n in TESTS if n in names]
     lines = [
         "| interval or test | least | most | outside 93 to 98 % (tests: 3 to 7 %) |",
