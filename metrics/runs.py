@@ -256,7 +256,8 @@ def _describe_spread(name: str, values: np.ndarray) -> dict[str, Any]:
     return {
         name: float(values.mean()),
         f"{name}_interval": None,
-        f"{name}_deviation": float(values.std(ddof=1)),
+        # Equal values leave a rounding error.
+        f"{name}_deviation": float(values.std(ddof=1)) if np.ptp(values) else 0.0,
         f"{name}_range": [float(values.min()), float(values.max())],
         f"{name}_runs": values.tolist(),
     }

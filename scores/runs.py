@@ -101,7 +101,7 @@ def find_sets(
     owners = np.repeat(np.arange(len(sizes)), sizes)
     found: dict[Any, list[ScoreSet]] = {}
     for scores, path in zip(score_sets, inputs, strict=True):
-        recipe = owners[places[path]] if sizes else _describe_recipe(scores)
+        recipe = owners[places[path]] if sizes else describe_recipe(scores)
         found.setdefault((scores.dataset, scores.split, recipe), []).append(scores)
     for runs in found.values():
         if len(runs) < 2:
@@ -113,7 +113,7 @@ def find_sets(
     return list(found.values())
 
 
-def _describe_recipe(scores: ScoreSet) -> str:
+def describe_recipe(scores: ScoreSet) -> str:
     """Return what runs of one recipe share, as far as that is known."""
     shared = {n: value for n, value in scores.flags.items() if n not in OF_A_RUN}
     return repr(sorted(map(repr, shared.items()))) if shared else scores.model
