@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from files.atomic import save_csv, save_json
+from files.atomic import check_output, save_csv, save_json
 from files.names import make_printable
 from metrics.error_rates import RocCurve
 from metrics.runs import RunsTest
@@ -234,10 +234,13 @@ def save_runs(
         print.
 
     Raises:
+        ValueError: the table would replace a file that the scores came from.
         OSError: a file cannot be written.
     """
     start = sets[0].name if len(sets) == 1 else "comparison_runs"
     paths = [folder / f"{start}_metrics.{end}" for end in ("json", "csv", "md", "tex")]
+    read = [f["path"] for s in sets for r in s.runs for f in r.provenance["inputs"]]
+    check_output(paths[1], [Path(path) for path in read])
     save_json({**_collect(sets, comparisons), "provenance": dict(call)}, paths[0])
     header, rows = build_csv(sets)
     save_csv(rows, paths[1], header=header)

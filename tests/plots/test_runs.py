@@ -93,3 +93,13 @@ def test_save_runs_of_one_recipe_are_called_after_it(tmp_path):
     ends = {f"metrics.{end}" for end in ("json", "csv", "md", "tex")}
     assert names == {*ends, "roc_curve.png", "det_curve.png"}
     assert "differences" not in text
+
+
+def test_save_runs_does_not_write_over_what_it_read(tmp_path, one_line):
+    sets, _ = analyse_runs([make_runs("a", 1.0, 2)], num_resamples=20)
+    (path := tmp_path / "faces_Net_runs_metrics.csv").write_text("scores")
+    sets[0].runs[1].provenance["inputs"][0]["path"] = str(path)
+    with pytest.raises(ValueError, match="faces_Net_runs_metrics") as error:
+        save_runs(sets, [], tmp_path, {})
+    one_line(error)
+    assert [*tmp_path.iterdir()] == [path]
