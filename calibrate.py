@@ -17,7 +17,7 @@ from judging.detector import Detector
 from judging.qualifying import Policy, qualify, split_calibration
 from judging.words import describe_qualification, describe_threshold
 from tuning import name_kept
-from utils import load_checkpoint, open_splits
+from utils import load_checkpoint, open_splits, take_fold
 
 EPILOG = """examples:
   python calibrate.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         preprocessing=detector.preprocessing,
     )
     if dataset == detector.record.dataset:  # of which some images chose the epoch
+        datasets = take_fold(recipe, datasets)
         _, datasets["val"] = split_calibration(recipe, datasets["val"])
     policy = replace(Policy.of(recipe), seed=args.seed)
     record = qualify(detector, datasets, policy, compute)

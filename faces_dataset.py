@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from files.names import CLASS_NAMES, FAKE, REAL
 from loading import ImageFile, ResizeToTensor, read_image, read_samples
 from loading.image_files import naming
-from loading.pictures import KNOWN, Pictures, list_folder
+from loading.pictures import KNOWN, Pictures, join_pictures, list_folder
 from loading.preprocessing import MARGINS
 
 
@@ -221,7 +221,10 @@ def compute_weights(dataset: FacesDataset, mix: str = "size") -> np.ndarray | No
     Raises:
         ValueError: a weight is not a number from 0, or all are 0.
     """
-    texts, parts = dataset.get_column("weight"), dataset.pictures.columns.get("part")
+    texts, parts = (
+        dataset.get_column("weight"),
+        dataset.pictures.columns.get("data_set"),
+    )
     if texts is None and (mix == "size" or parts is None):
         return None
     try:
@@ -235,6 +238,14 @@ def compute_weights(dataset: FacesDataset, mix: str = "size") -> np.ndarray | No
     if mix == "equal" and parts is not None:
         weights /= np.bincount(parts, weights)[parts]
     return weights * len(weights) / weights.sum()
+
+
+def join(datasets: Mapping[str, FacesDataset]) -> FacesDataset:
+    """Return the images of several splits of one dataset as one, real ones first."""
+    whole = copy.copy(next(iter(datasets.values())))
+    parts = {split: dataset.pictures for split, dataset in datasets.items()}
+    whole.pictures = join_pictures(parts, of_one=True)
+    return whole
 
 
 def list_names(dataset: FacesDataset) -> list[str]:

@@ -22,6 +22,7 @@ from files.names import default_checkpoint_path
 from files.provenance import describe_call
 from hardware import Compute, distributed, show_progress
 from judging.detector import Detector, Scored, as_detector, build_score_set
+from plots.runs import save_runs
 from plots.save_analysis import save_all
 from scores import (
     ScoreFormat,
@@ -33,8 +34,9 @@ from scores import (
     subsets_from_names,
     tell_apart,
 )
-from scores.analysis import analyse
+from scores.analysis import Analysis, analyse
 from scores.pairing import count_common
+from scores.runs import analyse_runs, find_sets
 from utils import (
     Source,
     find_dataset,
@@ -50,6 +52,8 @@ EPILOG = """examples:
   python numerical_analysis.py -cpp A.pt B.pt -d fakes_dataset synthetic_dataset
   python numerical_analysis.py --from-scores scores.csv --group-column video
   python numerical_analysis.py --from-scores test.csv --calibrate-on val.csv
+  python numerical_analysis.py -cpp A_seed0.pt A_seed1.pt A_seed2.pt --runs
+  python numerical_analysis.py --from-scores a1.csv a2.csv b1.csv b2.csv --runs 2 2
 
 writes to --figures-dir, for each detector and dataset:
   DATASET_MODEL_{roc_curve,det_curve,precision_recall,score_histogram,reliability,
@@ -60,7 +64,11 @@ writes to --figures-dir, for each detector and dataset:
   DATASET_MODEL_subsets_det_curve.png, with --subset-by or --subset-column
 and for several comparison_{roc_curve,det_curve,precision_recall}.png and
 comparison_metrics.{json,csv,md,tex}; for several detectors on several datasets
-comparison_auc_matrix.{csv,png} as well."""
+comparison_auc_matrix.{csv,png} as well.
+
+With --runs instead DATASET_MODEL_runs_{roc_curve,det_curve}.png of each recipe, and
+DATASET_MODEL_runs_metrics.{json,csv,md,tex}, of several recipes called
+comparison_runs_metrics."""
 
 # Flags that say how files of scores are to be read.
 SCORE_FLAGS = [flag.name for flag in fields(ScoreFormat)]
@@ -113,6 +121,17 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         "itself, against all real samples where it has none",
     )
     command_line.add_resamples_flag(group)
+    group.add_argument(
+        "--runs",
+        type=take(Bounds(2, 10_000, int)),
+        nargs="*",
+        metavar="N",
+        help="take several runs of one recipe as one result: mean, spread, and an "
+        "interval for other runs on other images. Checkpoints that differ in --seed, "
+        "--fold and --name alone are of one recipe, files of scores are all of one; "
+        "or N files, in order, are of the first recipe, N of the second, ... Several "
+        "recipes are compared",
+    )
 
 
 def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +189,8 @@ def _check_combination(
         parser.error("-d names one dataset, or one for each file of --from-scores")
     if args.calibrate_on and len(args.calibrate_on) != num_files:
         parser.error("--calibrate-on takes one file for each of --from-scores")
+    if args.runs is not None and (args.prevalence or args.subset_by):
+        parser.error("--runs goes without --prevalence and --subset-by")
     if args.max_fpr is not None and not args.calibrate_on:
         parser.error("--max-fpr goes with --calibrate-on")
     if args.fpr_confidence is not None and not args.max_fpr:
@@ -187,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.from_scores,
             args.calibrate_on,
             ScoreFormat(**{name: getattr(args, name) for name in SCORE_FLAGS}),
-            datasets=args.dataset,
+            datasets=args.dataset or (None if args.runs is None else ["scores"]),
             policy={"max_fpr": args.max_fpr, "confidence": args.fpr_confidence},
             model=args.model or "",
             **patterns,
@@ -206,15 +227,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             return
         for name in dict.fromkeys(s.dataset for s in score_sets if s.groups):
             _print_leaks(name, source, args.group_by)
-    score_sets = _set_threshold(tell_apart(score_sets), args.threshold)
+    score_sets = _set_threshold(score_sets, args.threshold)
     options = {"num_resamples": args.resamples, "seed": args.seed}
-    analyses = [
-        analyse(scores, prevalence=args.prevalence, **options)
-        for scores in show_progress(score_sets, "analyse")
-    ]
     words = sys.argv[1:] if argv is None else argv
     call = describe_call(__file__, words, "scipy", "scikit-learn", "matplotlib")
-    paths, text = save_all(analyses, args.figures_dir, call)
+    if args.runs is None:
+        analyses = _analyse_all(score_sets, prevalence=args.prevalence, **options)
+        paths, text = save_all(analyses, args.figures_dir, call)
+    else:
+        sets, tests = analyse_runs(find_sets(score_sets, args.runs), **options)
+        paths, text = save_runs(sets, tests, args.figures_dir, call)
     say(*text.split("\n"), "", *(f"wrote {path}" for path in paths))
 
 
@@ -341,6 +363,12 @@ def _check_other_samples(scores: ScoreSet, validation: ScoreSet) -> None:
             f"too, by their {evidence}: what is calibrated on them looks better than "
             "it is"
         )
+
+
+def _analyse_all(score_sets: Sequence[ScoreSet], **options: Any) -> list[Analysis]:
+    """Analyse each detector by itself, behind a progress bar."""
+    named = show_progress(tell_apart(score_sets), "analyse")
+    return [analyse(scores, **options) for scores in named]
 
 
 def _set_threshold(

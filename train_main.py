@@ -1,8 +1,9 @@
 """Train a detector of fake faces; keep its history and its best checkpoint."""
 
 import argparse
+import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,19 +25,21 @@ from faces_dataset import (
     describe_split,
 )
 from files.atomic import check_writable
-from files.checkpoint import save_with_record, start_record
+from files.checkpoint import read_checkpoint, save_with_record, start_record
 from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
 from files.provenance import format_command, format_now
-from files.recipe import Keeping, Recipe
+from files.recipe import Keeping, Recipe, list_runs
 from files.run_files import (
     InterruptedRunError,
     RunFiles,
+    is_complete,
     let_signals_stop,
     load_snapshot,
 )
 from files.run_log import RunLog
 from hardware import (
     Compute,
+    Precision,
     compile_model,
     describe_kernels,
     distributed,
@@ -77,6 +80,7 @@ from utils import (
     load_checkpoint,
     open_splits,
     seed_everything,
+    take_fold,
 )
 
 Splits = Mapping[str, FacesDataset]
@@ -93,6 +97,8 @@ EPILOG = """examples:
   python train_main.py -d synthetic_dataset --recipe small-set
   python train_main.py -d synthetic_dataset --recipe general --name general
   python train_main.py -d fakes_dataset --recipe photographs
+  python train_main.py -d fakes_dataset --recipe small-set --seeds 0 1 2
+  python train_main.py -d fakes_dataset --folds 5 --group-by prefix
 
 writes:
   out/DATASET_MODEL_OPTIMIZER.json              history: a record of each run
@@ -104,19 +110,22 @@ writes:
   figures/DATASET_MODEL_OPTIMIZER_report.html   with --report: the run as a page
 
 With --name WORD they are called DATASET_MODEL_OPTIMIZER_WORD. An earlier run's
-checkpoint, snapshot and logs of the same name are renamed, not replaced."""
+checkpoint, snapshot and logs of the same name are renamed, not replaced. The runs of
+--seeds and --folds have such words: seed0, fold0, fold0_seed0, WORD_seed0."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; `recipe` holds what defines the run."""
+    """Parse the command line; `recipes` holds what defines each run."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_source_flags(parser)
     command_line.add_device_flags(parser)
     command_line.add_recipe_flags(parser, take_network)
+    command_line.add_runs_flags(parser)
     command_line.add_keeping_flags(parser)
     args = parser.parse_args(argv)
     try:
         args.recipe = command_line.take_recipe(args)
+        args.recipes = list_runs(args.recipe, args.seeds, args.folds)
     except ValueError as error:
         parser.error(str(error))
     if args.recipe.weights and get_network(args.recipe.model).load_weights is None:
@@ -128,17 +137,66 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script."""
     args = parse_args(argv)
     keeping = command_line.take_fields(args, Keeping)
-    if args.report:
-        check_writable(FIGURES_DIR, keeping.name_files(args.recipe).checkpoint.stem)
+    for recipe in args.recipes if args.report else ():
+        check_writable(FIGURES_DIR, keeping.name_files(recipe).checkpoint.stem)
     compute = take_compute(args, batch_size=args.recipe.batch_size)
     source = take_source(args, "train")
     try:
-        trainer, files = train(args.recipe, source, compute, keeping=keeping)
+        for recipe, kept in choose_runs(args.recipes, keeping, source, compute):
+            print_end(*train(recipe, source, compute, keeping=kept), source)
     except InterruptedRunError as interruption:
         return interruption.status
-    print_end(trainer, files, source)
+    if args.recipes[1:]:
+        print_runs(args.recipes, keeping, source)
+    if not args.report:
+        return 0
     words = sys.argv[1:] if argv is None else argv
-    return save_report(files, source, compute, words) if args.report else 0
+    options = {"compute": compute, "words": words}
+    return save_reports(args.recipes, keeping, source, **options)
+
+
+def choose_runs(
+    recipes: Sequence[Recipe], keeping: Keeping, source: Source, compute: Compute
+) -> Iterator[tuple[Recipe, Keeping]]:
+    """Yield the runs to train; of several that are resumed, those not complete."""
+    for number, recipe in enumerate(recipes, start=1):
+        if not recipes[1:]:
+            yield recipe, keeping
+            continue
+        paths = keeping.name_files(recipe)
+        title = f"run {number} of {len(recipes)}, {paths.checkpoint.stem}"
+        if not keeping.resume:
+            say(title)
+        elif not paths.snapshot.exists():
+            say(f"{title}: not begun")
+        elif is_complete(paths, list_flags(recipe, source, compute.precision)):
+            say(f"{title}: complete")
+            continue
+        else:
+            say(f"{title}: interrupted")
+        resume = keeping.resume and paths.snapshot.exists()
+        yield recipe, replace(keeping, resume=resume)
+
+
+def list_flags(recipe: Recipe, source: Source, precision: Precision) -> dict[str, Any]:
+    """Return all that a run depends on, as its record and its history hold it."""
+    return {**recipe.to_dict(), **source.to_flags(), "precision": precision.name}
+
+
+def print_runs(recipes: Sequence[Recipe], keeping: Keeping, source: Source) -> None:
+    """Print the accuracies of several runs, and how to measure them as one result."""
+    paths = [keeping.name_files(recipe).checkpoint for recipe in recipes]
+    records = [read_checkpoint(path)[1] for path in paths]
+    for split in ("val", "test"):
+        values = [getattr(record, f"{split}_acc") for record in records]
+        say(
+            f"{split} accuracy of {len(values)} runs: {statistics.mean(values):.2f} % "
+            f"on average, {min(values):.2f} to {max(values):.2f} %, standard deviation "
+            f"{statistics.stdev(values):.2f} points"
+        )
+    script = Path(sys.argv[0]).with_name("numerical_analysis.py")
+    words = ["-cpp", *paths, "-d", recipes[0].dataset, *source.to_words(), "--runs"]
+    say(f"to measure them as one result: {format_command(script, words)}")
 
 
 def train(
@@ -179,6 +237,7 @@ def train(
     seed_everything(recipe.seed)
     policy = Policy.of(recipe)
     datasets, skipped = open_data(recipe, source, keeping)
+    datasets = take_fold(recipe, datasets)
     datasets["val"], calibration = split_calibration(recipe, datasets["val"])
     margin = datasets["train"].crop_margin
     model = prepare_model(recipe, compute, keeping, crop_margin=margin)
@@ -243,7 +302,7 @@ def describe_parts(
     detector: Detector, test: FacesDataset, compute: Compute
 ) -> list[str]:
     """Say how good a detector is on each of the data sets that a test split joins."""
-    parts = test.pictures.columns.get("part")
+    parts = test.pictures.columns.get("data_set")
     if parts is None:
         return []
     scored, names = detector.score(test, compute), test.get_column("subset")
@@ -448,8 +507,7 @@ def build_run_files(
 
     `known` are the entries of the checkpoint's record on what is trained.
     """
-    precision = trainer.precision.name
-    flags = {**recipe.to_dict(), **source.to_flags(), "precision": precision}
+    flags = list_flags(recipe, source, trainer.precision)
     record = start_record(
         model_name=recipe.model,
         dataset=recipe.dataset,
@@ -564,24 +622,35 @@ def print_end(trainer: Trainer, files: RunFiles, source: Source) -> None:
         )
 
 
-def save_report(
-    files: RunFiles, source: Source, compute: Compute, words: Sequence[str]
+def save_reports(
+    recipes: Sequence[Recipe],
+    keeping: Keeping,
+    source: Source,
+    *,
+    compute: Compute,
+    words: Sequence[str],
 ) -> int:
-    """Write a finished run's report; if that fails, say so and return 1, else 0."""
+    """Write the finished runs' reports; if one fails, say so and return 1, else 0."""
     is_main = distributed.is_main()
     distributed.stop()  # one process reads all of the test split
     if not is_main:
         return 0
+    options = {"source": replace(source, split="test"), "compute": compute}
+    return max(
+        save_report(recipe, keeping.name_files(recipe), words, **options)
+        for recipe in recipes
+    )
+
+
+def save_report(
+    recipe: Recipe, paths: RunPaths, words: Sequence[str], **options: Any
+) -> int:
+    """Write a report; `options` are those of `Settings`."""
     # Its figures and maps take seconds to import: a run without a report does not wait.
     from reporting import Settings, name_report, write_report
 
-    checkpoints = [files.paths.checkpoint]
-    settings = Settings(
-        source=replace(source, split="test"),
-        compute=compute,
-        history_path=files.paths.history,
-        seed=files.record.flags["seed"],
-    )
+    checkpoints, source = [paths.checkpoint], options["source"]
+    settings = Settings(history_path=paths.history, seed=recipe.seed, **options)
     try:
         output = name_report(checkpoints, FIGURES_DIR)
         write_report(checkpoints, output, settings, call=(Path(__file__).name, words))

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from faces_dataset import FacesDataset
+from faces_dataset import FacesDataset, join, list_names
 from files.bounds import COUNT, SHARE
 from files.checkpoint import CheckpointRecord, read_checkpoint
 from files.names import CLASS_NAMES, DEFAULT_MODEL, SPLITS, shorten
+from files.recipe import Recipe
 from files.tensors import guess_network, load_model_state
 from judging.detector import Detector
 from loading import (
@@ -29,6 +30,7 @@ from loading.hub import PREFIX, open_hub
 from loading.pictures import Pictures, describe_content, join_pictures, list_folder
 from loading.tables import TABLE_SUFFIXES, list_table_splits, open_table
 from models import Network, build_model, get_network
+from scores.groups import deal_folds, groups_from_names
 from tuning import (
     Tuning,
     group_by_depth,
@@ -285,6 +287,30 @@ def drop_bad_images(
         split: [shorten(image.name, parts=2) for image in images]
         for split, images in bad.items()
     }
+
+
+def take_fold(
+    recipe: Recipe, datasets: Mapping[str, FacesDataset]
+) -> dict[str, FacesDataset]:
+    """Return the splits of a recipe's fold; without one, those of the folders.
+
+    Args:
+        recipe: says the fold, and which images belong together.
+        datasets: `train` and `val`, of which the folds are made; others stay.
+
+    Raises:
+        ValueError: the pattern finds no group, or there are too few groups.
+    """
+    if recipe.fold is None:
+        return dict(datasets)
+    whole = join({split: datasets[split] for split in ("train", "val")})
+    names = list_names(whole)
+    known = whole.get_column("group")
+    groups = groups_from_names(names, recipe.group_by, known) or names
+    number, num_folds = recipe.fold_of
+    is_val = deal_folds(groups, whole.get_labels(), num_folds) == number
+    train, val = (whole.drop(np.flatnonzero(out)) for out in (is_val, ~is_val))
+    return {**datasets, "train": train, "val": val}
 
 
 def load_model(

@@ -5,6 +5,8 @@ on samples whose truth is known: scores are log-likelihood ratios, normal (binor
 with heavy tails (Student's t, three degrees of freedom), rounded to have ties,
 unbalanced, or in groups that share half of their variance, as frames of a video do. The
 size of a test is how often its p-value is below 5 % when there is nothing to find.
+Runs of one recipe are drawn as well, on the same images: half of the noise of a score
+is the image's own, and each run tells the classes apart better or worse by chance.
 
     python benchmarks/interval_coverage.py --out out/coverage --minutes 15
 
@@ -30,16 +32,17 @@ import command_line
 
 from files.atomic import save_json
 from files.bounds import COUNT
-from metrics.delong import compute_paired_delong_test
+from metrics.delong import compute_delong_interval, compute_paired_delong_test
 from metrics.error_rates import compute_point
 from metrics.measures import compute_tpr_at_fpr
 from metrics.operating_point import choose_threshold
+from metrics.runs import compare_sets, measure_runs
 from metrics.samples import Samples, check_samples
 from metrics.summary import compute_summary, measure_samples
 from metrics.table import MAX_FPRS
 
 PREVALENCE = 0.01
-TESTS = ("ECE test", "paired DeLong", "FPR above its promise")
+TESTS = ("ECE test", "paired DeLong", "FPR above its promise", "two sets of runs")
 _BATCH = 20  # repetitions between two savings
 _NUM_TRUTH = 400_000  # samples of each class that the true values are measured on
 _NP_RATE, _NP_CONFIDENCE = 0.05, 0.95
@@ -75,6 +78,77 @@ SETUPS = (
     Setup(1000, 1000, 0.9, "normal", 10),
     Setup(2000, 2000, 0.97, "normal", 10),
 )
+
+
+@dataclass(frozen=True)
+class RunsSetup:
+    """How many runs judge how many images, half of them fake.
+
+    Attributes:
+        auc: mean over all runs that there could be.
+        spread: standard deviation over runs of the distance of the classes, in
+            standard deviations of a score.
+    """
+
+    num_runs: int
+    num_images: int
+    auc: float
+    spread: float
+
+    @property
+    def name(self) -> str:
+        """Its row in the table."""
+        start = f"{self.num_runs} runs on {self.num_images} images"
+        return f"{start}, {self.auc:g}, spread {self.spread:g}"
+
+    @property
+    def shift(self) -> float:
+        """The mean distance of the classes: E Phi((s + t z) / sqrt 2) is the AUC."""
+        return float(np.sqrt(2 + self.spread**2) * stats.norm.ppf(self.auc))
+
+
+RUNS_SETUPS = tuple(
+    RunsSetup(num_runs, num_images, auc, spread)
+    for num_runs in (3, 5)
+    for num_images in (60, 200, 400)
+    for auc, spread in ((0.8, 0.0), (0.8, 0.2), (0.95, 0.2), (0.95, 0.6))
+)
+SETUPS += RUNS_SETUPS
+
+
+def draw_runs(
+    setup: RunsSetup, shared: np.ndarray, rng: np.random.Generator
+) -> list[Samples]:
+    """Draw runs on images, half of whose noise (N,) is given; threshold 0."""
+    labels = np.repeat([0, 1], len(shared) // 2)
+    shifts = setup.shift + setup.spread * rng.normal(size=setup.num_runs)
+    noise = np.sqrt(0.5) * (shared + rng.normal(size=(setup.num_runs, len(shared))))
+    rows = shifts[:, None] * (labels - 0.5) + noise
+    return [check_samples(row, labels, 0.0) for row in rows]
+
+
+def check_runs(
+    setup: RunsSetup, seed: int, num_resamples: int
+) -> tuple[dict[str, bool], dict[str, float]]:
+    """Return which intervals of one drawing hold the truth, and how wide they are."""
+    rng = np.random.default_rng([seed, *setup.name.encode()])
+    shared = rng.normal(size=setup.num_images)
+    runs, others = (draw_runs(setup, shared, rng) for _ in range(2))
+    options = {"num_resamples": num_resamples, "seed": seed}
+    numbers = measure_runs(runs, **options)
+    accuracy = stats.norm.cdf(setup.shift / np.sqrt(4 + setup.spread**2))
+    truth = {"auc": setup.auc, "accuracy": accuracy, "eer": 1 - accuracy}
+    intervals = {f"{n} of runs": (numbers[f"{n}_interval"], truth[n]) for n in truth}
+    error = stats.sem(numbers["auc_runs"]) * stats.t.ppf(0.975, setup.num_runs - 1)
+    ends = numbers["auc"] - error, numbers["auc"] + error
+    intervals["(auc of runs, images ignored)"] = ends, setup.auc
+    single = compute_delong_interval(runs[0].scores, runs[0].labels)[1:3]
+    intervals["(auc of one run, runs ignored)"] = single, setup.auc
+    known = {n: (ends, value) for n, (ends, value) in intervals.items() if ends}
+    checks = {n: bool(e[0] <= value <= e[1]) for n, (e, value) in known.items()}
+    widths = {n: float(ends[1] - ends[0]) for n, (ends, _) in known.items()}
+    p_value = compare_sets(runs, others, **options)["auc"].p_value
+    return {**checks, "two sets of runs": bool(p_value < 0.05)}, widths
 
 
 def draw_noise(
@@ -181,23 +255,35 @@ def check_tests(
 
 
 def add_repetitions(
-    results: dict[str, Any], setup: Setup, count: int, num_resamples: int
+    results: dict[str, Any], setup: Setup | RunsSetup, count: int, num_resamples: int
 ) -> None:
     """Draw more samples of a set-up and count in `results` which checks hold."""
     row = results.setdefault(setup.name, {"repetitions": 0, "counts": {}})
+    if isinstance(setup, RunsSetup):
+        for _ in range(count):
+            checks, widths = check_runs(setup, row["repetitions"], num_resamples)
+            _count(row, checks)
+            for name, width in widths.items():
+                sums = row.setdefault("widths", {})
+                sums[name] = sums.get(name, 0.0) + width
+        return
     truth = row.setdefault("truth", None) or compute_truth(setup)
     row["truth"] = {k: v for k, v in truth.items() if isinstance(v, float)}
     for _ in range(count):
-        checks = check_intervals(setup, truth, row["repetitions"], num_resamples)
-        row["repetitions"] += 1
-        for name, holds in checks.items():
-            held, total = row["counts"].get(name, (0, 0))
-            row["counts"][name] = (held + holds, total + 1)
+        _count(row, check_intervals(setup, truth, row["repetitions"], num_resamples))
+
+
+def _count(row: dict[str, Any], checks: dict[str, bool]) -> None:
+    row["repetitions"] += 1
+    for name, holds in checks.items():
+        held, total = row["counts"].get(name, (0, 0))
+        row["counts"][name] = (held + holds, total + 1)
 
 
 def format_table(results: dict[str, Any]) -> str:
     """Return each interval's and test's lowest and highest share, in Markdown."""
     names = sorted({name for row in results.values() for name in row["counts"]})
+    names = [n for n in names if not n.startswith("(")]  # what not to do
     names = [n for n in names if n not in TESTS] + [n for n in TESTS if n in names]
     lines = [
         "| interval or test | least | most | outside 93 to 98 % (tests: 3 to 7 %) |",
@@ -222,6 +308,23 @@ def format_table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def format_widths(results: dict[str, Any]) -> str:
+    """Return the coverage and mean width of each interval of runs, in Markdown."""
+    rows = {setup: row for setup, row in results.items() if "widths" in row}
+    if not rows:
+        return ""
+    names = sorted({name for row in rows.values() for name in row["widths"]})
+    lines = ["", f"| set-up | {' | '.join(names)} |", f"|{' --- |' * (len(names) + 1)}"]
+    for setup, row in rows.items():
+        cells = [setup]
+        for name in names:
+            held, total = row["counts"].get(name, (0, 0))
+            width = row["widths"].get(name, 0.0) / max(total, 1)
+            cells.append(f"{100 * held / max(total, 1):.1f} %, {width:.3f} wide")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = command_line.Parser(description=__doc__.split("\n")[0])
@@ -238,6 +341,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=15.0,
         help="stop after so many; repeat to continue",
     )
+    parser.add_argument("--only-runs", action="store_true", help="no other set-ups")
     parser.add_argument(
         "--out", type=Path, default=Path("out/interval_coverage"), metavar="OUT"
     )
@@ -251,14 +355,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     results = json.loads(json_path.read_text()) if json_path.exists() else {}
     end = time.monotonic() + 60 * args.minutes
     while time.monotonic() < end:
-        setup = min(SETUPS, key=lambda s: results.get(s.name, {}).get("repetitions", 0))
+        setups = RUNS_SETUPS if args.only_runs else SETUPS
+        setup = min(setups, key=lambda s: results.get(s.name, {}).get("repetitions", 0))
         done = results.get(setup.name, {}).get("repetitions", 0)
         if done >= args.repetitions:
             break
         count = min(_BATCH, args.repetitions - done)
         add_repetitions(results, setup, count, args.resamples)
         save_json(results, json_path)
-    table = format_table(results)
+    table = format_table(results) + format_widths(results)
     table_path.write_text(table, encoding="utf-8")
     print(table)
     print(f"{min(row['repetitions'] for row in results.values())} repetitions or more")

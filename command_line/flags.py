@@ -11,6 +11,7 @@ from command_line.parser import take
 from files.bounds import (
     COUNT,
     DATASET_NAME,
+    FOLDS,
     INNER_SHARE,
     PROPER_SHARE,
     SEED,
@@ -284,14 +285,44 @@ def _build_options(entry: Field) -> dict[str, Any]:
 def take_recipe(args: argparse.Namespace) -> Recipe:
     """Return the recipe: the flags given, then those of --recipe, then the defaults.
 
+    Of several runs it is the first fold's, with the seed that --seed would have.
+
     Raises:
         ValueError: flags exclude or need each other.
     """
+    for one, several in (("seed", args.seeds), ("fold", args.folds)):
+        if several and one in args:
+            raise ValueError(f"--{one} and --{one}s exclude each other")
+    if len(set(args.seeds)) < len(args.seeds):
+        raise ValueError("--seeds takes each seed once")
+    if args.folds:
+        args = argparse.Namespace(**{**vars(args), "fold": f"0/{args.folds}"})
     given = {e.name: getattr(args, e.name) for e in fields(Recipe) if e.name in args}
     if "dataset" in given:
         given["dataset"] = "+".join(given["dataset"])
     given = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
     return Recipe(**{**choose_defaults(args.recipe, given.get("tune")), **given})
+
+
+def add_runs_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --seeds and --folds."""
+    group = parser.add_argument_group("several runs, one after the other")
+    group.add_argument(
+        "--seeds",
+        type=take(SEED),
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="a run with each of these seeds, its files named ..._seedN; --resume "
+        "skips those that are complete",
+    )
+    group.add_argument(
+        "--folds",
+        type=take(FOLDS),
+        metavar="N",
+        help="cross-validation: a run with each --fold K/N, its files named ..._foldK; "
+        "with --seeds each fold with each seed",
+    )
 
 
 def add_keeping_flags(parser: argparse.ArgumentParser) -> None:

@@ -101,6 +101,8 @@ CONDITIONS = Words(
     r"[a-z][a-z-]*(=[0-9.]{1,8})?",
     "photographs, or a disturbance such as jpeg or jpeg=70",
 )
+FOLD = Words(r"\d{1,2}/\d{1,2}", "a fold as in 0/5, 1/5, ... 4/5")
+FOLDS = Bounds(2, 99, int)
 # A word that goes into file names; a snapshot's name ends with 'last'.
 RUN_NAME = Words(
     r"(?!(.*_)?last$)[A-Za-z0-9_-]{1,60}",

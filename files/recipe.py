@@ -1,7 +1,7 @@
 """What a training is: its flags in one table, named recipes, its command, its files."""
 
-from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from files.bounds import (
     CONDITIONS,
     COUNT_OR_NONE,
     DATASET_NAME,
+    FOLD,
+    FOLDS,
     HIDDEN_UNITS,
     INNER_SHARE,
     LAYER_NAME,
@@ -46,6 +48,8 @@ OF_STEPS = (
 )
 # Fields that say how a finished detector's operating point is chosen.
 OF_CALIBRATION = ("max_fpr", "fpr_confidence", "max_fnr", "calibrate_under")
+# Fields in which runs of one recipe may differ.
+OF_A_RUN = ("name", "seed", "fold")
 # Fields that need a value of `tune`.
 OF_TUNING = {"features": "head", "hidden": "head", "rank": "lora", "layer_decay": "all"}
 
@@ -330,10 +334,20 @@ class Recipe:
         "SHARE",
         group="more",
     )
+    fold: str | None = _flag(
+        None,
+        "cross-validation over train and val: K/N deals the images of both into N "
+        "parts, of which number K, from 0, is the validation split and the others "
+        "train; the parts are the same for every seed",
+        FOLD,
+        "K/N",
+        group="more",
+    )
     group_by: str | None = _flag(
         None,
-        "with --calibration-share: keep images of one group together; prefix (what "
-        "comes before the first _ of a name) or a regular expression",
+        "with --calibration-share, --fold or --folds: keep images of one group "
+        "together; prefix (what comes before the first _ of a name) or a regular "
+        "expression",
         str,
         "PATTERN",
         group="more",
@@ -356,8 +370,10 @@ class Recipe:
             raise ValueError("--fpr-confidence goes with --max-fpr above 0")
         if self.face_landmarks and not self.self_blend:
             raise ValueError("--face-landmarks goes with --self-blend")
-        if self.group_by is not None and not self.calibration_share:
-            raise ValueError("--group-by goes with --calibration-share")
+        if self.fold is not None and not self.fold_of[0] < self.fold_of[1] in FOLDS:
+            raise ValueError(f"--fold must be {FOLD}, got {self.fold!r}")
+        if self.group_by is not None and not (self.calibration_share or self.fold):
+            raise ValueError("--group-by goes with --calibration-share or --fold")
         named = self.calibrate_under or ()
         if len(set(named)) < len(named):
             raise ValueError("--calibrate-under takes each condition once")
@@ -390,6 +406,11 @@ class Recipe:
     def splits_without_fakes(self) -> tuple[str, ...]:
         """Splits whose fakes are all made of real images; their own are not read."""
         return ("train", "val") if self.self_blend == 1 else ()
+
+    @property
+    def fold_of(self) -> tuple[int, int] | None:
+        """The number of the fold, from 0, and of how many it is one."""
+        return self.fold and tuple(map(int, self.fold.split("/")))
 
     def count_warmup_steps(self, steps_an_epoch: int) -> int:
         """Return in how many steps the learning rate grows to `lr`.
@@ -453,6 +474,35 @@ class Recipe:
             else:
                 words += [word, value]
         return format_command("train_main.py", [*words, *more])
+
+
+def list_runs(
+    recipe: Recipe, seeds: Sequence[int] = (), num_folds: int | None = None
+) -> list[Recipe]:
+    """Return the runs of one recipe: with each seed, on each fold.
+
+    Args:
+        recipe: what they share.
+        seeds: of the runs; none: the recipe's own.
+        num_folds: how many folds there are; None: the recipe's own, or none.
+
+    Returns:
+        The runs, the folds of a seed after each other. What they differ in is added to
+        their names, such as NAME_fold0_seed1.
+
+    Raises:
+        ValueError: a name becomes too long.
+    """
+    runs = []
+    for seed in seeds or [recipe.seed]:
+        for number in range(num_folds or 1):
+            words = [recipe.name] if recipe.name else []
+            words += [f"fold{number}"] if num_folds else []
+            words += [f"seed{seed}"] if seeds else []
+            fold = f"{number}/{num_folds}" if num_folds else recipe.fold
+            name = "_".join(words) or None
+            runs.append(replace(recipe, name=name, seed=seed, fold=fold))
+    return runs
 
 
 def spell(entry: Field) -> str:

@@ -14,7 +14,12 @@ from typing import Any
 import torch
 
 from files.atomic import remove_leftovers
-from files.checkpoint import FORMAT_VERSION, CheckpointRecord, show
+from files.checkpoint import (
+    FORMAT_VERSION,
+    CheckpointRecord,
+    read_checkpoint,
+    show,
+)
 from files.history import check_run, load_history, save_run
 from files.names import RunPaths
 from files.recipe import Recipe
@@ -218,7 +223,10 @@ class RunFiles:
         A kill in between loses nothing: the snapshot at an epoch's end holds the model
         and all that the checkpoint and the history would say.
         """
-        self.log.note_epoch(trainer, time.monotonic() - self._epoch_began)
+        now = time.monotonic()
+        seconds, self._epoch_began = now - self._epoch_began, now
+        self.run["seconds"] = round(self.run.get("seconds", 0) + seconds, 3)
+        self.log.note_epoch(trainer, seconds)
         if trainer.is_best():
             self.best = replace(
                 self.record,
@@ -232,8 +240,6 @@ class RunFiles:
         if trainer.is_best():
             self._save_checkpoint(trainer)
         self._save_history(trainer)
-        seconds = time.monotonic() - self._epoch_began
-        self._epoch_began = time.monotonic()
         self._say(f"{_describe_epoch(trainer)} ({seconds:.0f} s)")
         self.log.await_step()
 
@@ -354,6 +360,28 @@ def take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
     if is_held:
         stack.callback(path.unlink, missing_ok=True)
     return is_held
+
+
+def is_complete(paths: RunPaths, flags: dict[str, Any]) -> bool:
+    """Say whether a run has all its epochs, and what is chosen at its end.
+
+    Args:
+        paths: of the run's files.
+        flags: of the run, as `CheckpointRecord.flags` has them.
+
+    Raises:
+        FileNotFoundError: there is no snapshot.
+        ValueError: the snapshot is damaged, or its run had other flags.
+    """
+    snapshot = load_snapshot(paths.snapshot)
+    check_same_flags(snapshot["flags"], flags, paths.snapshot)
+    try:
+        num_epochs = len(snapshot["trainer"]["history"]["val_acc"])
+        record = read_checkpoint(paths.checkpoint)[1]
+        is_its_own = record.run_id == snapshot["run"]["run_id"]
+    except (KeyError, TypeError, FileNotFoundError, ValueError):
+        return False  # to resume it says what is wrong
+    return num_epochs >= flags["epochs"] and is_its_own and bool(record.errors)
 
 
 def load_snapshot(path: str | Path) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def start(device: torch.device, backend: str | None = None) -> torch.device:
             )
         device = torch.device("cuda", get_local_rank())
         torch.cuda.set_device(device)
-    if _is_on():
+    if _is_on():  # it has joined them for an earlier training
         return device
     # One process measures the finished detector while the others wait.
     backend = backend or ("nccl" if device.type == "cuda" else "gloo")

@@ -348,6 +348,7 @@ def build_score_set(
         detector=detector.path.stem,
         provenance=_describe_source(name, dataset, detector),
         others=dataset.list_others(),
+        flags=detector.record.flags,
     )
 
 

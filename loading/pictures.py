@@ -19,7 +19,7 @@ NUM_SHOWN = 5  # names of what is found in a folder, in a message
 FACES_TABLE = "faces.csv"  # says more of the images of the folder that it lies in
 # Columns that mean something to this suite.
 KNOWN = ("path", "label", "split", "group", "subset", "mask", "weight", "margin")
-KNOWN += ("offset", "bytes", "row", "part", "place")  # and what this file adds
+KNOWN += ("offset", "bytes", "row", "data_set", "part", "place")
 AnyPictures = TypeVar("AnyPictures", bound="Pictures")
 
 
@@ -183,9 +183,7 @@ class FolderPictures(Pictures):
 
 @dataclass(frozen=True, eq=False)
 class JoinedPictures(Pictures):
-    """The pictures of several data sets, one after the other in each class.
-
-    Names and groups begin with their data set's, which is also the subset.
+    """The pictures of several data sets or splits, one after the other in each class.
 
     Attributes:
         parts: the data sets' pictures.
@@ -211,19 +209,35 @@ class JoinedPictures(Pictures):
         return int(self.columns["place"][index])
 
 
-def join_pictures(parts: Mapping[str, Pictures]) -> JoinedPictures:
-    """Put several data sets' pictures together, by their names."""
-    names, columns = [], {name: [] for name in ("group", "subset", "margin", "weight")}
-    for title, part in parts.items():
-        own = [f"{title}/{part.get_name(i)}" for i in range(len(part))]
-        groups = part.columns.get("group")
+def join_pictures(
+    parts: Mapping[str, Pictures], *, of_one: bool = False
+) -> JoinedPictures:
+    """Put several data sets' pictures together, or several splits' of one.
+
+    Args:
+        parts: by the name of the data set, with which names and groups begin, and
+            which is the subset; or by that of the split, which changes nothing.
+        of_one: they are splits of one data set.
+    """
+    names, data_sets = [], []
+    kept = {n for p in parts.values() for n, c in p.columns.items() if type(c) is Texts}
+    columns: dict[str, list[str]] = {name: [] for name in sorted(kept - {"subset"})}
+    subsets: list[str] = []
+    for number, (title, part) in enumerate(parts.items()):
+        start = "" if of_one else f"{title}/"
+        own = [f"{start}{part.get_name(i)}" for i in range(len(part))]
         names += own
-        columns["group"] += own if groups is None else [f"{title}/{g}" for g in groups]
-        columns["subset"] += [title] * len(part)
-        for name in ("margin", "weight"):
-            columns[name] += part.columns.get(name, [""] * len(part))
-    if not any("group" in part.columns for part in parts.values()):
-        del columns["group"]
+        blank = [""] * len(part)
+        for name, values in columns.items():
+            values += part.columns.get(name, blank)
+        if "group" in columns:
+            groups = zip(part.columns.get("group", blank), own, strict=True)
+            columns["group"][-len(part) :] = [
+                f"{start}{group}" if group else name for group, name in groups
+            ]
+        subsets += part.columns.get("subset", blank) if of_one else [title] * len(part)
+        alone = np.full(len(part), 0 if of_one else number)
+        data_sets.append(part.columns.get("data_set", alone) if of_one else alone)
     sizes = [len(part) for part in parts.values()]
     labels = np.concatenate([part.labels for part in parts.values()])
     whole = JoinedPictures(
@@ -231,6 +245,8 @@ def join_pictures(parts: Mapping[str, Pictures]) -> JoinedPictures:
         labels,
         {
             **{name: Texts(values) for name, values in columns.items()},
+            "subset": Texts(subsets),
+            "data_set": np.concatenate(data_sets),
             "part": np.repeat(np.arange(len(sizes)), sizes),
             "place": np.concatenate([np.arange(size) for size in sizes]),
         },

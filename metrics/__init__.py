@@ -14,7 +14,8 @@ Start at `table.py`, the table of metrics, whose formulas are in `measures.py` a
 intervals, tests and the ROC curve. `calibration.py`, `likelihood_ratios.py`: what a
 score is worth as a probability and as evidence, and `bounding.py` at most.
 `operating_point.py`: what is chosen on validation. `summary.py`: every number with its
-interval, and notes. `verdicts.py`: error rates where there may be no verdict.
+interval, and notes. `runs.py`: several runs as one result. `verdicts.py`: error rates
+where there may be no verdict.
 """
 
 from metrics.bootstrap import bootstrap_metrics, compute_bootstrap_interval

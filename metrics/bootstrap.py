@@ -154,9 +154,19 @@ def compute_bootstrap_interval(
         tail = stats.norm.sf(margin)
         low, high = np.quantile(values, [tail, 1 - tail])
         return float(low), float(high)
+    return place_interval(estimate, margin * np.std(values, ddof=1), scale)
+
+
+def place_interval(
+    estimate: float, half_width: float, scale: str
+) -> tuple[float, float] | None:
+    """Return an interval of so much to either side, made symmetric on a scale.
+
+    None if the estimate is at an end of the scale.
+    """
     transform, invert, slope = _TRANSFORMS[scale]
-    with np.errstate(divide="ignore", over="ignore"):
-        half_width = margin * np.std(values, ddof=1) * slope(estimate)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        half_width = half_width * slope(estimate)
     if not np.isfinite(half_width):
         return None
     low, high = invert(transform(estimate) + np.array([-half_width, half_width]))

@@ -169,14 +169,28 @@ def compute_roc_band(samples: Samples, curve: RocCurve, *, seed: int = 0) -> Roc
     own = np.unique(curve.false_positive_rates)
     fprs = np.union1d(_BAND_FPRS, own) if own.size <= _MAX_CURVE_FPRS else _BAND_FPRS
     low, high = compute_tpr_intervals(samples, fprs, seed=seed)
-    foot, top = _read_curve(curve, fprs)
+    foot, top = read_curve(curve, fprs)
     low, high = np.minimum(low, foot), np.maximum(high, top)
     # The curve rises, so the band does too, whatever the draws' own chance.
     low = np.minimum.accumulate(low[::-1])[::-1]
     return RocBand(fprs, low, np.maximum.accumulate(high))
 
 
-def _read_curve(curve: RocCurve, fprs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def average_roc_curves(curves: Sequence[RocCurve]) -> RocCurve:
+    """Average ROC curves vertically: at each FPR the mean of their TPRs.
+
+    Where curves rise, the mean goes from the mean of their feet to that of their tops,
+    so the area below it is the mean of their AUCs. It has no thresholds (NaN).
+
+    Source: Fawcett 2006, "An introduction to ROC analysis", algorithm 3.
+    """
+    fprs = np.unique(np.concatenate([curve.false_positive_rates for curve in curves]))
+    ends = np.mean([read_curve(curve, fprs) for curve in curves], axis=0)  # (2, F)
+    places = np.repeat(fprs, 2)
+    return RocCurve(places, ends.T.ravel(), np.full(places.size, np.nan))
+
+
+def read_curve(curve: RocCurve, fprs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the curve's lowest and highest TPR at each rate: they differ on rises."""
     fpr, tpr, _ = curve
     between = np.interp(fprs, fpr, tpr)

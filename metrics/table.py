@@ -4,7 +4,7 @@ A new metric is one more row. If its formula takes a `Tally`, it is resampled li
 others, and stands in the terminal, the JSON file, the report and docs/numbers.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -269,13 +269,14 @@ def list_columns(table: str) -> list[Metric]:
 
 
 def compute_weighted_metrics(
-    cells: Cells, weights: np.ndarray
+    cells: Cells, weights: np.ndarray, without: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Compute all metrics that have a formula, for every row of weights.
+    """Compute the metrics that have a formula, for every row of weights.
 
     Args:
         cells: C cells of samples.
         weights: (2, R, C) how many real and fake samples each cell counts for.
+        without: metrics to leave out.
 
     Returns:
         Metric name -> (R,) values; NaN or infinite for none.
@@ -284,7 +285,9 @@ def compute_weighted_metrics(
     return {
         name: metric.formula(tally)
         for name, metric in METRICS.items()
-        if metric.formula is not None and metric.needs in cells.means
+        if metric.formula is not None
+        and metric.needs in cells.means
+        and name not in without
     }
 
 

@@ -33,9 +33,9 @@ _DET_TICKS = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999, 0.999
 _MAX_ZOOMED_EER = 0.4  # a worse detector needs more of a DET figure than its corner
 _LEGEND_WIDTH = 52  # characters
 _FRACTIONS = expit(np.linspace(-9, 9, 31))  # of a line, dense at its ends
-_FALSE_POSITIVES = "False-positive rate (real called fake)"
-_TRUE_POSITIVES = "True-positive rate (fake called fake)"
-_FALSE_NEGATIVES = "False-negative rate (fake called real)"
+FALSE_POSITIVES = "False-positive rate (real called fake)"
+TRUE_POSITIVES = "True-positive rate (fake called fake)"
+FALSE_NEGATIVES = "False-negative rate (fake called real)"
 
 
 def plot_roc(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
@@ -55,14 +55,14 @@ def plot_roc(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
         if len(analyses) == 1:
             _mark_points(panel, analyses[0], place, "TPR")
         panel.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-        panel.set_ylabel(_TRUE_POSITIVES if panel is axes else "True-positive rate")
+        panel.set_ylabel(TRUE_POSITIVES if panel is axes else "True-positive rate")
         rates = np.linspace(0, 1, 1001)
         panel.plot(rates, rates, color=GREY, ls=":", label="chance", zorder=1)
     if len(analyses) == 1:
         auc = analyses[0].numbers["auc_of_real_score"]
         _draw_real_score(axes, analyses[0], panels[axes], f"P(real): AUC {auc:.3f}")
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=_FALSE_POSITIVES)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=FALSE_POSITIVES)
     axes.set_aspect("equal")
     _set_log_axis(stretched, edge)
     return _finish_curves(axes, "ROC", analyses, legend_top=-0.87)
@@ -92,7 +92,7 @@ def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     def place(
         fpr: np.ndarray, tpr: np.ndarray, _: Analysis
     ) -> tuple[np.ndarray, np.ndarray]:
-        return _to_deviates(fpr, edges[0]), _to_deviates(1 - tpr, edges[1])
+        return to_deviates(fpr, edges[0]), to_deviates(1 - tpr, edges[1])
 
     _draw_curves(axes, analyses, place, _label_curves(analyses, "eer"))
     worst_eer = max(analysis.numbers["eer"] for analysis in analyses)
@@ -106,16 +106,16 @@ def plot_det(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     if not zoomed:
         axes.plot(rates, -rates, color=GREY, ls=":", label="chance", zorder=1)
     for axis, edge in zip((axes.xaxis, axes.yaxis), edges, strict=True):
-        _set_deviate_axis(axis, edge, 0.5 if zoomed else 1 - edge)
-    axes.set(xlabel=_FALSE_POSITIVES, ylabel=_FALSE_NEGATIVES, box_aspect=1)
+        set_deviate_axis(axis, edge, 0.5 if zoomed else 1 - edge)
+    axes.set(xlabel=FALSE_POSITIVES, ylabel=FALSE_NEGATIVES, box_aspect=1)
     return _finish_curves(axes, "DET", analyses, legend_top=-0.22)
 
 
-def _to_deviates(rates: np.ndarray, edge: float) -> np.ndarray:
+def to_deviates(rates: np.ndarray, edge: float) -> np.ndarray:
     return ndtri(np.clip(rates, edge, 1 - edge))
 
 
-def _set_deviate_axis(axis: Axis, edge: float, highest: float) -> None:
+def set_deviate_axis(axis: Axis, edge: float, highest: float) -> None:
     """Let an axis reach from no errors to `highest`, its edges labelled 0 and 100 %."""
     low, high = ndtri(edge), ndtri(highest)
     margin = 0.05 * (high - low)
@@ -195,7 +195,7 @@ def _draw_curves(
             y[0] = y[1]  # the first step starts where nothing is called fake
             style["drawstyle"] = "steps-pre"
         else:
-            x, y = place(*_fill_in_slopes(*rates), analysis)
+            x, y = place(*fill_in_slopes(*rates), analysis)
         axes.plot(x, y, **style, label=labels[index])
         if len(analyses) <= MOST_BANDS:
             axes.fill(*_outline_band(analysis, place), color=style["color"], **band)
@@ -205,12 +205,12 @@ def _outline_band(analysis: Analysis, place: Place) -> np.ndarray:
     """Return the corners of a band, x and y (2, T): along its low end and back."""
     fprs, *ends = analysis.band
     low, high = (
-        np.array(place(*_fill_in_slopes(fprs, tprs), analysis)) for tprs in ends
+        np.array(place(*fill_in_slopes(fprs, tprs), analysis)) for tprs in ends
     )
     return np.hstack([low, high[:, ::-1]])
 
 
-def _fill_in_slopes(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fill_in_slopes(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return FPRs and TPRs (T,) with more points where the curve slopes.
 
     There real and fake samples share a score: the curve is straight in rates, so it
@@ -225,7 +225,7 @@ def _fill_in_slopes(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _draw_real_score(axes: Axes, analysis: Analysis, place: Place, label: str) -> None:
     """Draw the curve of P(real), the same turned by 180 degrees, in a pale colour."""
-    fpr, tpr = _fill_in_slopes(*analysis.roc[:2])
+    fpr, tpr = fill_in_slopes(*analysis.roc[:2])
     turned = place(1 - fpr, 1 - tpr, analysis)
     axes.plot(*turned, color=PALE_COLOR, lw=1.2, label=label, zorder=1.5)
 

@@ -47,6 +47,7 @@ _RECIPE = (
     ("recalibrate_bn", 0, "batch norm recalibrated on {} batches"),
     ("full_decoding", False, "JPEGs decoded whole"),
     ("limit", None, "first {} images of each class"),
+    ("fold", None, "fold {}"),
     ("seed", None, "seed {}"),
 )
 

@@ -50,14 +50,19 @@ def format_markdown(
     analyses: Sequence[Analysis], comparisons: Sequence[Comparison]
 ) -> str:
     """Return the detectors, and the paired tests, as two tables of Markdown."""
-    tables = []
-    for rows in (build_detectors(analyses), build_tests(comparisons)):
+    return format_markdown_tables(build_detectors(analyses), build_tests(comparisons))
+
+
+def format_markdown_tables(*tables: Sequence[Sequence[str]]) -> str:
+    """Return tables of Markdown; of each the first row is the header."""
+    texts = []
+    for rows in tables:
         # A name must not become markup: neither cells nor tags.
         escaped = [[_escape_markdown(cell) for cell in row] for row in rows]
         lines = [f"| {' | '.join(row)} |" for row in escaped]
         rule = f"|{' --- |' * len(rows[0])}"
-        tables.append("\n".join([lines[0], rule, *lines[1:]]))
-    return "\n\n".join(tables) + "\n"
+        texts.append("\n".join([lines[0], rule, *lines[1:]]))
+    return "\n\n".join(texts) + "\n"
 
 
 def format_latex(
@@ -69,15 +74,15 @@ def format_latex(
     letter_of = dict(zip(titles, letters, strict=True))
     stack = _stack(analyses, letters)
     tables = [
-        _format_tabular("@{}clrr@{}", _name_in_latex(analyses, letters)),
-        _format_tabular(f"@{{}}l{'c' * len(stack[0][1:])}@{{}}", stack),
-        _format_tabular("@{}lrcll@{}", _test_in_latex(comparisons, letter_of)),
+        format_tabular("@{}clrr@{}", _name_in_latex(analyses, letters)),
+        format_tabular(f"@{{}}l{'c' * len(stack[0][1:])}@{{}}", stack),
+        format_tabular("@{}lrcll@{}", _test_in_latex(comparisons, letter_of)),
     ]
     start = r"{\footnotesize\setlength{\tabcolsep}{3pt}% values over 95 \% intervals"
     return "\n".join([start, "\n\n\\medskip\n".join(tables), "\\par}\n"])
 
 
-def _format_tabular(columns: str, rows: Sequence[Sequence[str]]) -> str:
+def format_tabular(columns: str, rows: Sequence[Sequence[str]]) -> str:
     """Return rows of LaTeX, the first of them a header, as a tabular."""
     lines = [" & ".join(row) + r" \\" for row in rows]
     body = [r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
@@ -91,7 +96,7 @@ def _name_in_latex(
     """Return what each letter stands for, and of how many samples."""
     rows = [["", "detector", "real", "fake"]]
     for letter, analysis in zip(letters, analyses, strict=True):
-        title = _escape_latex(make_printable(analysis.scores.title))
+        title = escape_latex(make_printable(analysis.scores.title))
         sizes = (analysis.numbers["num_real"], analysis.numbers["num_fake"])
         rows.append([letter, title, *map(str, sizes)])
     return rows
@@ -99,7 +104,7 @@ def _name_in_latex(
 
 def _stack(analyses: Sequence[Analysis], letters: Sequence[str]) -> list[list[str]]:
     """Return two rows for each detector: its numbers, and their intervals below."""
-    rows = [["", *(_escape_latex(m.short) for m in list_columns("paper"))]]
+    rows = [["", *(escape_latex(m.short) for m in list_columns("paper"))]]
     for letter, analysis in zip(letters, analyses, strict=True):
         parts = [cell.partition(" ") for cell in _list_cells(analysis)]
         rows.append([letter, *(number for number, _, _ in parts)])
@@ -143,7 +148,7 @@ def _set_as_number(text: str) -> str:
 def _span(note: str) -> str:
     """Return a note over the columns of a test, in lines of its own."""
     width = r"p{0.7\linewidth}"
-    return rf"\multicolumn{{3}}{{{width}}}{{\raggedright {_escape_latex(note)}}}"
+    return rf"\multicolumn{{3}}{{{width}}}{{\raggedright {escape_latex(note)}}}"
 
 
 def build_detectors(analyses: Sequence[Analysis]) -> list[list[str]]:
@@ -177,5 +182,5 @@ def _escape_markdown(text: str) -> str:
     return text
 
 
-def _escape_latex(text: str) -> str:
+def escape_latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)

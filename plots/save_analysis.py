@@ -151,8 +151,8 @@ def _save_comparison(
     save_json(content, paths[0])
     header, rows = build_csv(analyses)
     save_csv(rows, paths[1], header=header)
-    _save_text(format_markdown(analyses, comparisons), paths[2])
-    _save_text(format_latex(analyses, comparisons), paths[3])
+    save_text(format_markdown(analyses, comparisons), paths[2])
+    save_text(format_latex(analyses, comparisons), paths[3])
     return [*paths, *_save_figures(CURVE_PLOTS, analyses, folder, "comparison")]
 
 
@@ -179,7 +179,7 @@ def _list_test(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _save_text(text: str, path: Path) -> None:
+def save_text(text: str, path: Path) -> None:
     content = text.encode(errors="backslashreplace")
     write_atomically(path, lambda handle: handle.write(content))
 

@@ -36,7 +36,7 @@ def format_numbers(analysis: Analysis) -> str:
         *_format_operating_points(numbers),
         *_format_groups(numbers),
         *_format_subsets(analysis),
-        *_format_notes(numbers["notes"]),
+        *format_notes(numbers["notes"]),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -59,7 +59,7 @@ def format_ends(numbers: Mapping[str, Any], metric: Metric) -> str:
     return f"[{', '.join(map(format_number, interval))}]"
 
 
-def _format_notes(notes: Sequence[str]) -> list[str]:
+def format_notes(notes: Sequence[str]) -> list[str]:
     return [""] + [_wrap(f"note: {note}") for note in notes] if notes else []
 
 
@@ -170,6 +170,12 @@ def _format_tests(
         lines += [_wrap(f"       {comparison.note}")] if comparison.note else []
     notes = untested.items()
     return lines + [_wrap(f"{', '.join(pairs)}: {note}") for note, pairs in notes]
+
+
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines whose columns stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def name_by_letters(number: int) -> list[str]:

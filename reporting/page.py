@@ -11,6 +11,7 @@ from hardware import show_progress
 from metrics.table import METRICS
 from plots.pages import render_page, save_page
 from plots.paper_tables import build_detectors, build_tests
+from plots.runs import build_rows
 from plots.style import format_number, format_with_interval, get_interval
 from plots.tables import format_ends
 from reporting.figures import (
@@ -31,6 +32,7 @@ from reporting.words import (
     list_commands,
 )
 from scores.analysis import compare_detectors
+from scores.runs import analyse_runs, describe_recipe
 
 TEMPLATE = Path(__file__).with_name("report.html")
 _PACKAGES = ("scipy", "scikit-learn", "matplotlib", "grad-cam")
@@ -76,7 +78,7 @@ def write_report(
             _build_part(run, settings, called["versions"], brief=len(runs) > 1)
             for run in show_progress(runs, "draw")
         ],
-        comparison=_build_comparison(runs) if len(runs) > 1 else None,
+        comparison=_build_comparison(runs, settings) if len(runs) > 1 else None,
         title=", ".join(run.analysis.scores.title for run in runs),
         settings=settings,
         call=called,
@@ -87,7 +89,7 @@ def write_report(
     save_page(page, output)
 
 
-def _build_comparison(runs: Sequence[Run]) -> dict[str, Any]:
+def _build_comparison(runs: Sequence[Run], settings: Settings) -> dict[str, Any]:
     """Return what the template shows of several runs side by side."""
     analyses = [run.analysis for run in runs]
     return {
@@ -95,7 +97,18 @@ def _build_comparison(runs: Sequence[Run]) -> dict[str, Any]:
         "grades": [grade(analysis.numbers) for analysis in analyses],
         "tests": build_tests(compare_detectors(analyses)),
         "figures": draw_comparison(analyses),
+        "means": _build_means(runs, settings),
     }
+
+
+def _build_means(runs: Sequence[Run], settings: Settings) -> list[list[str]]:
+    """Return the table of runs of one recipe as one result, [] if they are not."""
+    scores = [run.analysis.scores for run in runs]
+    recipes = {(of.dataset, describe_recipe(of)) for of in scores}
+    if len(recipes) > 1 or not all(of.flags for of in scores):
+        return []
+    options = {"num_resamples": settings.num_resamples, "seed": settings.seed}
+    return build_rows(analyse_runs([scores], **options)[0])
 
 
 def _build_part(

@@ -22,7 +22,7 @@ from models import get_network
 from reporting.maps import Maps, explain_detector
 from scores import tell_apart
 from scores.analysis import Analysis, analyse
-from utils import Source, load_checkpoint, open_source, open_splits
+from utils import Source, load_checkpoint, open_source, open_splits, take_fold
 
 NUM_SAMPLES = 6  # training images of each class that a page shows
 
@@ -168,14 +168,13 @@ def find_training(detector: Detector, settings: Settings) -> Training:
     history = find_history(detector, settings.history_path)
     recipe = _read_recipe(detector, history)
     source = Source.from_untrusted(settings.source.data_root, record.flags)
-    without_fakes = recipe.splits_without_fakes if recipe else ()
-    splits = _open_splits(record.dataset, source, without_fakes)
+    splits = _open_splits(record.dataset, source, recipe or Recipe())
     counts, note = _count_images(splits, history)
     samples = {}
     if splits:
         note += _compare_names(detector, splits, history)
         samples = _choose_samples(splits["train"], settings.seed)
-        if without_fakes:
+        if recipe and recipe.splits_without_fakes:
             del samples[CLASS_NAMES[FAKE]]  # real images a second time
     return Training(recipe, source, counts, note, samples, history)
 
@@ -244,14 +243,13 @@ def _read_recipe(detector: Detector, history: History) -> Recipe | None:
     return None if is_refused else recipe
 
 
-def _open_splits(
-    name: str, source: Source, without_fakes: Sequence[str]
-) -> dict[str, FacesDataset]:
+def _open_splits(name: str, source: Source, recipe: Recipe) -> dict[str, FacesDataset]:
     """Open what a detector was trained on, as it was; {} if it is not there."""
     if name not in DATASET_NAME:
         return {}
     try:
-        return open_splits(name, source, without_fakes=without_fakes)
+        without_fakes = recipe.splits_without_fakes
+        return take_fold(recipe, open_splits(name, source, without_fakes=without_fakes))
     except (ValueError, OSError):
         return {}
 

@@ -2,7 +2,8 @@
 
 Start at `score_sets.py`: the scores of one detector on one dataset. `score_files.py`:
 the same from CSV and to CSV. `groups.py`: frames of one video, subsets, leaks between
-splits. `analysis.py`: all numbers of one detector, and comparisons.
+splits. `analysis.py`: all numbers of one detector, and comparisons. `runs.py`: several
+runs of one recipe.
 """
 
 from scores.groups import find_leaks, groups_from_names, subsets_from_names

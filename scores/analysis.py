@@ -135,6 +135,9 @@ def _note_use(scores: ScoreSet) -> list[str]:
         return []
     sources = {"threshold": scores.threshold_source, "calibration": scores.llr_source}
     chosen = [what for what, source in sources.items() if "in the checkpoint" in source]
+    if scores.flags.get("fold"):
+        fold = scores.flags["fold"]
+        return [f"most of these images trained this detector, which is of fold {fold}"]
     whole = ", the ".join(["epoch", *chosen])
     return [f"these images chose the {whole}: the numbers are better than on others"]
 

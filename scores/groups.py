@@ -1,5 +1,7 @@
 """Groups of samples that belong together: a video's frames, one person's images."""
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -9,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.names import FAKE
+from files.names import FAKE, REAL
 from metrics.samples import check_scores_and_labels
 
 # 'video7' in 'video7_031.png', and all of a name without an underscore but its ending.
@@ -91,6 +93,43 @@ def choose_groups(groups: Sequence[str], share: float, seed: int) -> list[int]:
     num = int(np.searchsorted(np.cumsum(sizes[order]), share * len(groups))) + 1
     num = min(num, max(1, len(names) - 1))
     return np.flatnonzero(np.isin(index, order[:num])).tolist()
+
+
+def deal_folds(groups: Sequence[str], labels: np.ndarray, num: int) -> np.ndarray:
+    """Deal groups into folds of like size and like share of fakes.
+
+    The largest group first, each goes to the fold that has least of its classes. Of
+    equal size, the order is that of a hash of the groups' names: it is as good as
+    random, and the same whatever the seed.
+
+    Args:
+        groups: (N,) of each sample.
+        labels: int64 (N,), 0 (real) or 1 (fake).
+        num: how many folds.
+
+    Returns:
+        The number of each sample's fold, int64 (N,).
+
+    Raises:
+        ValueError: there are too few groups for each fold to hold both classes.
+    """
+    names, index = np.unique(groups, return_inverse=True)
+    counts = np.stack([np.bincount(index, labels == c) for c in (REAL, FAKE)], axis=1)
+    shares = counts / counts.sum(axis=0)  # (G, 2)
+    hashes = [hashlib.sha256(os.fsencode(str(name))).hexdigest() for name in names]
+    order = np.lexsort([hashes, -counts.sum(axis=1)])
+    sums, fold_of = np.zeros((num, 2)), np.empty(len(names), dtype=np.int64)
+    for group in order:
+        fold = np.argmin(np.round(sums @ shares[group], 12))
+        sums[fold] += shares[group]
+        fold_of[group] = fold
+    if not sums.all():
+        raise ValueError(
+            f"{num} folds need {num} groups of real and of fake images, got "
+            f"{int((counts[:, REAL] > 0).sum())} and "
+            f"{int((counts[:, FAKE] > 0).sum())}: take fewer folds, or smaller groups"
+        )
+    return fold_of[index]
 
 
 def subsets_from_names(

@@ -50,6 +50,7 @@ class ScoreSet:
         provenance: what the scores were made from, for the JSON file.
         notes: sentences for the user on how the scores were read or calibrated.
         others: by name, (N,) what else the data set says of each sample.
+        flags: of the detector's training, as an untrusted checkpoint has them.
     """
 
     dataset: str
@@ -72,6 +73,7 @@ class ScoreSet:
     score_name: str = PROBABILITY
     notes: Sequence[str] = ()
     others: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    flags: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def called_fake(self) -> np.ndarray:

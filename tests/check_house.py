@@ -15,6 +15,7 @@ SCRIPTS = {
     *("numerical_analysis", "saliency_map", "grad_cam_analysis"),
     *("robustness_analysis", "predict", "make_demo_datasets", "audit_dataset"),
     *("extract_faces", "make_table", "report", "serve", "check_network", "calibrate"),
+    "compare_runs",
 }
 LAYERS = (
     SCRIPTS,

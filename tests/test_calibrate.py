@@ -66,3 +66,12 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     said = f"{error.value}{capsys.readouterr().err}"
     assert expected in said.splitlines()[-1]
     assert not output.exists()
+
+
+def test_main_calibrates_on_the_validation_images_of_the_fold(faces_root, tmp_path):
+    for fold, numbers in ((None, [3, 2]), ("1/2", [4, 3])):
+        flags = {"seed": 4, "fold": fold}
+        path = make_checkpoint(tmp_path / "f.pt", dataset="faces", flags=flags)
+        run(faces_root, path)
+        record = read_checkpoint(tmp_path / "f_calibrated.pt")[1]
+        assert record.errors["none"][::2] == numbers

@@ -18,6 +18,8 @@ from faces_dataset import (
     compute_fingerprint,
     count_classes,
     describe_split,
+    join,
+    list_names,
 )
 from files.names import FAKE, REAL
 from loading import PUBLISHED, ImageFile, image_files, read_image
@@ -316,3 +318,30 @@ def test_crop_margin_is_that_of_the_extraction(table, margin, own_faces_root):
     if table is not None:
         (own_faces_root / "faces.csv").write_text(table)
     assert FacesDataset(own_faces_root / "val").crop_margin == margin
+
+
+@pytest.mark.parametrize("real_only", [False, True])
+def test_join_holds_the_images_of_both_splits_real_ones_first(faces_root, real_only):
+    named = {
+        split: FacesDataset(
+            faces_root / split, np.asarray, limit=3, real_only=real_only
+        )
+        for split in ("val", "train")
+    }
+    whole, parts = join(named), list(named.values())
+    labels = whole.get_labels().tolist()
+    assert labels == sorted(label for part in parts for label in part.get_labels())
+    samples = {
+        (part.get_name(i), part.get_label(i)): part[i][0].tobytes()
+        for part in parts
+        for i in range(len(part))
+    }
+    assert samples == {
+        (name, labels[i]): whole[i][0].tobytes()
+        for i, name in enumerate(list_names(whole))
+    }
+    rest = whole.drop([0, 5])
+    assert rest[0][0].tobytes() == whole[1][0].tobytes()
+    assert "not used" not in describe_split("train", rest)
+    fingerprints = [compute_fingerprint({"train": d}) for d in (parts[1], whole, rest)]
+    assert len(set(fingerprints)) == 3

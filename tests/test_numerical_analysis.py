@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -494,3 +495,60 @@ def test_main_threshold_of_scores_that_only_rank_may_be_any(tmp_path, no_figures
     report = load_json(tmp_path / "mine_metrics.json")
     assert (report["real_accuracy"], report["fake_accuracy"]) == (0.5, 1.0)
     assert report["log_loss"] is None
+
+
+def test_main_runs_from_scores_are_one_result_or_sets_by_number(tmp_path, capsys):
+    for number in range(4):
+        write_scores(tmp_path / f"s{number}.csv", seed=number)
+    files = " ".join(f"{tmp_path}/s{number}.csv" for number in range(4))
+    flags = f"--resamples 100 --figures-dir {tmp_path}/f --group-column video"
+    for words, name, sizes in (
+        ("--runs", "scores_runs", [4]),
+        ("--runs 2 2 -d faces", "comparison_runs", [2, 2]),
+    ):
+        run(f"--from-scores {files} {flags} {words}")
+        content = load_json(tmp_path / "f" / f"{name}_metrics.json")
+        assert [found["num_runs"] for found in content["sets"]] == sizes
+        assert [found["num_groups"] for found in content["sets"]] == [20] * len(sizes)
+        assert len(content["tests"]) == len(sizes) - 1
+    printed = capsys.readouterr().out
+    for path in (tmp_path / "f").iterdir():
+        assert f"wrote {path}" in printed
+
+
+def test_main_runs_of_checkpoints_are_told_apart_by_their_flags(
+    tmp_path, data_root, detectors, monkeypatch, capsys
+):
+    load = numerical_analysis.load_checkpoint
+
+    def load_named(path, *given):
+        detector = load(path, *given)
+        recipe, _, seed = path.stem.partition("_seed")
+        flags = {"name": f"{recipe}_seed{seed}", "seed": int(seed), "recipe": recipe}
+        return replace(detector, record=replace(detector.record, flags=flags))
+
+    monkeypatch.setattr(numerical_analysis, "load_checkpoint", load_named)
+    paths = [tmp_path / f"{name}_seed{n}.pt" for name in ("odd", "b") for n in (0, 1)]
+    for path in paths:
+        write_checkpoint(path)
+    checkpoints = " ".join(map(str, paths))
+    flags = "-d faces --resamples 100 --runs --group-by ^(.+)_"
+    run(
+        f"-cpp {checkpoints} {flags} --data-root {data_root} --figures-dir {tmp_path}/f"
+    )
+    content = load_json(tmp_path / "f" / "comparison_runs_metrics.json")
+    titles = [found["title"] for found in content["sets"]]
+    assert titles == [
+        "SimpleNet_odd on faces, 2 runs",
+        "SimpleNet_b on faces, 2 runs",
+    ]
+    assert content["sets"][0]["num_groups"] == 6
+    assert content["tests"][0]["num_common"] == 12
+
+
+@pytest.mark.parametrize("more", ["--prevalence 0.1", "--subset-by x", "1"])
+def test_main_runs_exclude_what_they_have_no_place_for(more, capsys):
+    with pytest.raises(SystemExit) as stop:
+        numerical_analysis.parse_args(f"-d faces --runs {more}".split())
+    assert stop.value.code == 2
+    assert "--runs" in capsys.readouterr().err

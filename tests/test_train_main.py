@@ -287,6 +287,50 @@ def test_main_flags_reach_what_they_are_for(faces_root, tmp_path, capsys, monkey
     assert all(f"wrote {path}\n" in printed for path in logs)
 
 
+def test_main_several_runs_are_trained_and_resumed_each_by_itself(
+    faces_root, tmp_path, capsys, monkeypatch
+):
+    flags = ("--folds", "2", "--seeds", "3", "4", "-e", "2", "--name", "a")
+    train(faces_root, tmp_path / "whole", *flags)
+    printed = capsys.readouterr().out
+    names = ("a_fold0_seed3", "a_fold1_seed3", "a_fold0_seed4", "a_fold1_seed4")
+    for number, name in enumerate(names, start=1):
+        assert f"run {number} of 4, faces_TinyNet_SGD_{name}\n" in printed
+        record = read_checkpoint(get_files(tmp_path / "whole", name=name).checkpoint)[1]
+        fold, seed = record.flags["fold"], record.flags["seed"]
+        assert f"a_fold{fold[0]}_seed{seed}" == name
+    assert "test accuracy of 4 runs: " in printed
+    assert printed.splitlines()[-1].endswith(f"{faces_root.parent} --runs")
+
+    finish, epochs = train_main.finish_epoch, []
+
+    def stop(files, trainer):
+        finish(files, trainer)
+        epochs.append(trainer.epoch)
+        if len(epochs) == 3:  # the first of the second run
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(train_main, "finish_epoch", stop)
+    assert train(faces_root, tmp_path / "parts", *flags) == 130
+    capsys.readouterr()
+    assert train(faces_root, tmp_path / "parts", *flags, "--resume") == 0
+    titles = [li for li in capsys.readouterr().out.splitlines() if li[:4] == "run "]
+    ends = [title.rpartition(": ")[2] for title in titles]
+    assert ends == ["complete", "interrupted", "not begun", "not begun"]
+    assert epochs == [1, 2, 1, 2, 1, 2, 1, 2]
+    for name in names:
+        runs = [
+            load_history(get_files(tmp_path / part, name=name).history)
+            for part in ("whole", "parts")
+        ]
+        (a,), (b,) = runs
+        assert [a[curve] for curve in CURVES] == [b[curve] for curve in CURVES]
+        assert a["data"]["train"] != {"real": 5, "fake": 4}  # not the folder's split
+        assert b["seconds"] > 0
+    with pytest.raises(ValueError, match="--lr was 0.01, is now 0.02"):
+        train(faces_root, tmp_path / "parts", *flags, "-lr", "0.02", "--resume")
+
+
 def test_main_model_that_answers_one_class_is_told(
     monkeypatch, faces_root, tmp_path, capsys
 ):

@@ -10,7 +10,9 @@ import torch
 from conftest import TINY, TinyNet
 from torch import nn
 
+from faces_dataset import list_names
 from files.names import SPLITS
+from files.recipe import Recipe
 from files.tensors import save_tensors
 from loading import PUBLISHED, SYMMETRIC
 from models import NETWORKS
@@ -27,6 +29,7 @@ from utils import (
     open_source,
     open_splits,
     seed_everything,
+    take_fold,
 )
 
 
@@ -273,3 +276,22 @@ def test_seed_everything_same_seed_gives_the_same_numbers(seed):
 
     assert draw(seed) == draw(seed)
     assert not set(draw(seed)) & set(draw(5))
+
+
+def test_take_fold_every_image_validates_once_with_its_group(faces_root):
+    splits = open_splits("faces", Source(faces_root.parent))
+    assert take_fold(Recipe(seed=1), splits) == splits
+    names = [{*list_names(d)} for d in splits.values()]
+    # In the tiny dataset all images of one number are one group.
+    for pattern in (None, "prefix"):
+        seen = []
+        for number in range(3):
+            recipe = Recipe(fold=f"{number}/3", group_by=pattern, seed=number)
+            train, val, test = map(list_names, take_fold(recipe, splits).values())
+            assert {*train, *val} == names[0] | names[1]
+            assert not {*train} & {*val}
+            assert {*test} == names[2]
+            files = [{name[-6:] for name in part} for part in (train, val)]
+            assert bool(files[0] & files[1]) == (pattern is None)
+            seen += val
+        assert sorted(seen) == sorted(names[0] | names[1])

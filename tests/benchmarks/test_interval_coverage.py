@@ -31,3 +31,17 @@ def test_compute_truth_is_that_of_two_normal_distributions():
     tpr = stats.norm.sf(stats.norm.isf(0.01) - shift)
     assert truth["tpr_at_fpr_0.01"] == pytest.approx(tpr, abs=0.01)
     assert truth["cllr"] == pytest.approx(truth["min_cllr"], abs=2e-3)
+
+
+def test_check_runs_counts_intervals_of_the_truth_and_their_widths():
+    setup, results = interval_coverage.RunsSetup(3, 60, 0.8, 0.2), {}
+    interval_coverage.add_repetitions(results, setup, 20, 30)
+    row = results[setup.name]
+    for name in ("auc of runs", "eer of runs", "accuracy of runs"):
+        held, total = row["counts"][name]
+        assert total == 20
+        assert held >= 15, name  # of an honest 95 % interval in all but 1 of 40,000
+        assert 0.1 < row["widths"][name] / total < 0.5
+    assert row["counts"]["two sets of runs"][0] <= 5
+    assert setup.name in interval_coverage.format_widths(results)
+    assert "ignored" not in interval_coverage.format_table(results)

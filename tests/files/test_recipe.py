@@ -11,7 +11,7 @@ import pytest
 import train_main
 from files.bounds import Bounds
 from files.names import name_run_files
-from files.recipe import RECIPES, Keeping, Recipe
+from files.recipe import RECIPES, Keeping, Recipe, list_runs
 from models import NETWORKS
 
 NEEDS = {
@@ -21,7 +21,7 @@ NEEDS = {
     "features": {"tune": "head"},
     "hidden": {"tune": "head"},
     "rank": {"tune": "lora"},
-    "group_by": {"calibration_share": 0.5},
+    "group_by": {"fold": "1/3"},
     "mix": {"dataset": "a+b"},
 }
 VALUES = {
@@ -41,6 +41,7 @@ VALUES = {
     "optimizer": ["Adam", "SGD"],
     "calibrate_under": [("photographs",), ("none", "face=96", "jpeg=70")],
     "group_by": ["prefix", r"-\d+ 'x'"],
+    "fold": ["0/2", "98/99"],
     "weights": [Path("a b.pth"), Path("-w.pth"), Path("folder/w.pth")],
 }
 
@@ -105,6 +106,9 @@ def test_recipe_named_sets_defaults_that_flags_override(name, capsys):
         ({"dataset": ".."}, "-d ..", "the name of a folder"),
         ({"self_blend": 1.5}, "--self-blend 1.5", "from 0 to 1"),
         ({"max_fpr": 1.0}, "--max-fpr 1", "not including, 1"),
+        ({"fold": "5/5"}, "--fold 5/5", "must be a fold as in 0/5, .*, got '5/5'"),
+        ({"fold": "0/1"}, "--fold 0/1", "got '0/1'"),
+        ({"group_by": "x"}, "--group-by x", "with --calibration-share or --fold"),
         ({"weights": "w.pth"}, "", "--weights must be a Path, got 'w.pth'"),
         ({"compile": 1}, "", "--compile must be a bool, got 1"),
         ({"fpr_confidence": 0.9}, "--fpr-confidence 0.9", "goes with --max-fpr above"),
@@ -124,6 +128,24 @@ def test_recipe_refuses_what_the_parser_refuses(changes, words, reason, capsys):
             train_main.parse_args(words.split())
         assert stop.value.code == 2
         assert re.search(reason, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (f"--name {'x' * 60} --seeds 1", "at most 60 letters"),
+        ("--seeds 0 -2", "from 0"),
+        ("--seeds 1 1", "takes each seed once"),
+        ("--seeds 1 --seed 1", "--seed and --seeds exclude each other"),
+        ("--folds 3 --fold 1/3", "--fold and --folds exclude each other"),
+        ("--folds 1", "from 2 to 99"),
+    ],
+)
+def test_parser_of_several_runs_refuses_what_makes_no_sense(words, reason, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train_main.parse_args(words.split())
+    assert stop.value.code == 2
+    assert re.search(reason, capsys.readouterr().err)
 
 
 def test_help_shows_every_default(capsys):
@@ -151,6 +173,24 @@ def test_recipe_counts_by_the_steps_of_an_epoch(flags, steps, warmup, batches):
     recipe = Recipe(**flags)
     assert recipe.count_warmup_steps(steps) == warmup
     assert recipe.count_bn_batches(steps) == batches
+
+
+def test_list_runs_names_what_they_differ_in_and_their_commands_repeat_them():
+    words = "--name A --folds 2 --seeds 7 0 --group-by prefix -lr 0.1"
+    args = train_main.parse_args(shlex.split(words))
+    shared = Recipe(name="A", group_by="prefix", fold="0/2", lr=0.1)
+    assert (args.recipe, args.recipes[0].seed) == (shared, 7)
+    assert [(run.name, run.fold, run.seed) for run in args.recipes] == [
+        ("A_fold0_seed7", "0/2", 7),
+        ("A_fold1_seed7", "1/2", 7),
+        ("A_fold0_seed0", "0/2", 0),
+        ("A_fold1_seed0", "1/2", 0),
+    ]
+    for run in args.recipes:
+        given = shlex.split(run.format_command())[2:]
+        assert train_main.parse_args(given).recipes == [run]
+    assert [run.name for run in list_runs(Recipe(), [3, 4])] == ["seed3", "seed4"]
+    assert list_runs(shared) == [shared]
 
 
 def test_keeping_names_the_files_of_the_recipe():

@@ -78,4 +78,4 @@ def test_format_latex_is_narrow_enough_for_a_page(compared):
     ],
 )
 def test_escape_latex_keeps_what_it_wrote(text, escaped):
-    assert paper_tables._escape_latex(text) == escaped
+    assert paper_tables.escape_latex(text) == escaped

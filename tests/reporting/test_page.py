@@ -6,7 +6,9 @@ from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
-from reporting import name_report
+from reported_runs import write_page
+
+from reporting import name_report, page
 from reporting.figures import draw_analysis, list_counts
 
 SECTIONS = [
@@ -78,6 +80,24 @@ def test_page_of_several_runs_compares_them_and_has_every_section_of_each(triple
     )
     assert text.count("No learning curves: there is no history") == 2
     assert text.count('<details class="run"') == 3
+
+
+def test_page_of_runs_of_one_recipe_has_their_mean(run, files, monkeypatch, tmp_path):
+    def give(seed, **flags):
+        flags = {**run.analysis.scores.flags, "seed": seed, **flags}
+        scores = replace(run.analysis.scores, flags=flags, detector=f"seed{seed}")
+        return replace(run, analysis=replace(run.analysis, scores=scores))
+
+    def show(*runs):
+        monkeypatch.setattr(page, "collect_runs", lambda *given: runs)
+        return read(write_page([files.checkpoint] * 2, tmp_path / "a.html", files))
+
+    same, other = show(give(0), give(1)), show(give(0), give(1, lr=9))
+    assert "All as runs of one recipe" in same
+    cells = re.findall("<t[hd][^>]*>([^<]*)<", same)
+    place = cells.index("SimpleNet on faces, 2 runs")
+    assert cells[place + 1 : place + 3] == ["AUC", "0.667"]
+    assert "All as runs of one recipe" not in other
 
 
 def test_page_needs_nothing_else_and_is_small(page_path):

@@ -133,6 +133,16 @@ def test_training_on_blended_images_shows_real_ones_alone(own, find):
     assert training.source.limit == 3
 
 
+def test_training_on_a_fold_shows_the_images_of_that_fold(own, find):
+    own.history.unlink()
+
+    counts = [find(flags={**FLAGS, "fold": f"{k}/2"}).counts for k in (0, 1)]
+    halves = [[of[split] for split in ("train", "val")] for of in counts]
+
+    assert halves[0] == halves[1][::-1] == [{"real": 4, "fake": 3}] * 2
+    assert "How many images" in find(flags={**FLAGS, "fold": "0/9"}).note  # too few
+
+
 @pytest.mark.parametrize(("number", "expected"), [(RUN_ID, 4), ("", 5)])
 def test_history_is_found_by_the_runs_number_or_is_the_newest(
     own, detector, number, expected

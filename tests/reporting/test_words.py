@@ -39,7 +39,7 @@ CHANGED = {
     **{"cutmix": 1.0, "grad_clip": 1e-3, "compile": True, "max_fpr": 0.25},
     **{"fpr_confidence": 0.95, "layer_decay": 0.5, "max_fnr": 0.1},
     **{"calibrate_under": ("photographs", "jpeg=70"), "calibration_share": 0.5},
-    **{"group_by": "prefix", "mix": "equal"},
+    **{"group_by": "prefix", "mix": "equal", "fold": "2/3"},
 }
 OF_TUNING = {"tune", "features", "hidden", "rank"}  # which exclude some of these
 

@@ -1,10 +1,12 @@
 """Groups: out of names, into one score each, and across splits."""
 
+import numpy as np
 import pytest
 
 from scores.groups import (
     Leak,
     compute_group_scores,
+    deal_folds,
     find_leaks,
     groups_from_names,
     subsets_from_names,
@@ -90,3 +92,24 @@ def test_find_leaks_shared_groups_are_named_by_pair():
     assert find_leaks({"train": ["a"], "test": ["b"]}) == []
     leak = Leak("train", "val", ("a\x1b[31m", "b"))
     assert str(leak) == "2 groups are in both train and val: 'a\\x1b[31m', b"
+
+
+def test_deal_folds_deals_whole_groups_evenly_whatever_their_order():
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.repeat([0, 1], [30, 90]))
+    names = [f"{place}" for place in range(120)]
+    for groups in (names, [f"{place // 4}" for place in range(120)]):
+        folds = deal_folds(groups, labels, 4)
+        pairs = set(zip(groups, folds.tolist(), strict=True))
+        assert len(pairs) == len(set(groups))
+        order = rng.permutation(120)
+        again = deal_folds([groups[i] for i in order], labels[order], 4)
+        assert again.tolist() == folds[order].tolist()
+        for label, size in ((0, 30), (1, 90)):
+            counts = np.bincount(folds[labels == label], minlength=4)
+            assert abs(counts - size / 4).max() <= (1 if groups is names else 3)
+
+
+def test_deal_folds_too_few_groups_are_refused(one_line):
+    with pytest.raises(ValueError, match="3 groups of real and of fake.*3 and 2"):
+        deal_folds(list("aabcde"), np.array([0, 0, 0, 0, 1, 1]), 3)

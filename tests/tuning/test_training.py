@@ -129,6 +129,19 @@ def test_features_that_are_kept_are_not_computed_again(
     assert sum(counted) == 9 + 5  # one view is like the other; test is kept
 
 
+def test_runs_of_several_seeds_share_what_does_not_depend_on_the_seed(
+    faces_root, tmp_path, counted, monkeypatch
+):
+    seed = train_main.seed_everything  # the same weights to start from, as if loaded
+    monkeypatch.setattr(train_main, "seed_everything", lambda _: seed(0))
+    plain = (*HEAD[:4], "-e", "1", "--seeds", "0", "1")
+    train(faces_root, tmp_path, *plain, "--augment", "none")
+    assert sum(counted) == 9 + 5 + 5
+    counted.clear()
+    train(faces_root, tmp_path, *plain)
+    assert sum(counted) == 9 + 9  # each seed sees the training images in its own view
+
+
 def test_interrupted_views_go_on_where_they_were(
     trained, faces_root, tmp_path, counted, monkeypatch, capsys
 ):

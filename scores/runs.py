@@ -1,0 +1,269 @@
+"""Several runs of one recipe: told apart from others, measured, compared."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from files.recipe import OF_A_RUN
+from metrics.error_rates import RocCurve, average_roc_curves, compute_roc_curve
+from metrics.runs import RunsTest, compare_sets, measure_runs
+from metrics.samples import Samples, check_samples
+from scores.analysis import correct_by_holm
+from scores.pairing import pair_names
+from scores.score_sets import ScoreSet
+
+_FEW_RUNS = 5
+# What `list_runs` of files/recipe.py adds to names.
+_NUMBERS = re.compile(r"(_?(fold|seed)\d+)+$")
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """The runs of one recipe, measured on the same images.
+
+    Attributes:
+        runs: two or more.
+        numbers: as `measure_runs` returns them, and `notes`.
+        rocs: of each run.
+        mean_roc: their vertical mean.
+        label: what to call it if model and dataset do not tell it from others.
+    """
+
+    runs: Sequence[ScoreSet]
+    numbers: dict[str, Any]
+    rocs: Sequence[RocCurve]
+    mean_roc: RocCurve
+    label: str = ""
+
+    @property
+    def _as_one(self) -> ScoreSet:
+        """A run, called what the set is called."""
+        model = _find_common([run.model for run in self.runs])
+        return replace(self.runs[0], model=model, detector=self.label)
+
+    @property
+    def title(self) -> str:
+        """What titles and tables call it."""
+        return f"{self._as_one.title}, {len(self.runs)} runs"
+
+    @property
+    def name(self) -> str:
+        """The start of file names."""
+        return f"{self._as_one.name}_runs"
+
+    @property
+    def sizes(self) -> str:
+        """What was judged, such as '60 real and 40 fake images'."""
+        num_real, num_fake = self.numbers["num_real"], self.numbers["num_fake"]
+        return f"{num_real} real and {num_fake} fake {self.runs[0].unit}"
+
+
+class RunsComparison(NamedTuple):
+    """Two recipes, and by metric the test of the difference of their means."""
+
+    a: RunSet
+    b: RunSet
+    tests: Mapping[str, RunsTest]
+    num_common: int = 0
+    holm_p_value: float | None = None  # of the AUC, for the number of pairs
+    note: str = ""
+
+
+def find_sets(
+    score_sets: Sequence[ScoreSet], sizes: Sequence[int] = ()
+) -> list[list[ScoreSet]]:
+    """Tell apart which scores are of runs of one recipe, on one dataset.
+
+    Args:
+        score_sets: of checkpoints, or of files, whose training's flags nobody knows.
+        sizes: how many of the inputs, in order, are of the first recipe, of the
+            second, ...; none: checkpoints whose flags differ in `OF_A_RUN` alone are
+            of one recipe, and files are all of one.
+
+    Returns:
+        The sets, in the order of their first runs.
+
+    Raises:
+        ValueError: the sizes do not add up, or a set has one run alone.
+    """
+    inputs = [scores.provenance["inputs"][0]["path"] for scores in score_sets]
+    places = {path: number for number, path in enumerate(dict.fromkeys(inputs))}
+    if sizes and sum(sizes) != len(places):
+        raise ValueError(
+            f"--runs {' '.join(map(str, sizes))} are {sum(sizes)} runs, but there are "
+            f"{len(places)} inputs"
+        )
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    found: dict[Any, list[ScoreSet]] = {}
+    for scores, path in zip(score_sets, inputs, strict=True):
+        recipe = owners[places[path]] if sizes else describe_recipe(scores)
+        found.setdefault((scores.dataset, scores.split, recipe), []).append(scores)
+    for runs in found.values():
+        if len(runs) < 2:
+            raise ValueError(
+                f"{runs[0].provenance['inputs'][0]['path']} is the only run of its "
+                "recipe: --runs needs two or more that differ in --seed, --fold and "
+                "--name alone, or the number of runs of each recipe, as in --runs 3 3"
+            )
+    return list(found.values())
+
+
+def describe_recipe(scores: ScoreSet) -> str:
+    """Return what runs of one recipe share, as far as that is known."""
+    shared = {n: value for n, value in scores.flags.items() if n not in OF_A_RUN}
+    return repr(sorted(map(repr, shared.items()))) if shared else scores.model
+
+
+def _find_common(names: Sequence[str]) -> str:
+    """Return what is common to runs' names, without the number of a run."""
+    bases = [_NUMBERS.sub("", name) for name in names]
+    return os.path.commonprefix(bases).rstrip("_-")  # noqa: RUF071, not of paths
+
+
+def analyse_runs(
+    sets: Sequence[Sequence[ScoreSet]], *, num_resamples: int = 1000, seed: int = 0
+) -> tuple[list[RunSet], list[RunsComparison]]:
+    """Measure sets of runs, and test each pair of sets on one dataset.
+
+    Args:
+        sets: as `find_sets` returns them.
+        num_resamples, seed: of the bootstrap.
+
+    Raises:
+        ValueError: runs of one recipe judged other images, or images without names.
+    """
+    options = {"num_resamples": num_resamples, "seed": seed}
+    measured = _tell_apart([_analyse_set(_align(runs), **options) for runs in sets])
+    pairs = [
+        _compare(a, b, **options)
+        for a, b in combinations(measured, 2)
+        if _get_images(a) == _get_images(b)
+    ]
+    tested = [n for n, pair in enumerate(pairs) if _has_p_value(pair)]
+    p_values = correct_by_holm([pairs[n].tests["auc"].p_value for n in tested])
+    for number, p_value in zip(tested, p_values, strict=True):
+        pairs[number] = pairs[number]._replace(holm_p_value=p_value)
+    return measured, pairs
+
+
+def _get_images(runs: RunSet) -> tuple[str, str]:
+    return runs.runs[0].dataset, runs.runs[0].split
+
+
+def _has_p_value(pair: RunsComparison) -> bool:
+    return "auc" in pair.tests and bool(np.isfinite(pair.tests["auc"].p_value))
+
+
+def _tell_apart(sets: Sequence[RunSet]) -> list[RunSet]:
+    """Label sets that model and dataset do not tell apart, by files or a number."""
+    commons = [_find_common([run.detector for run in of.runs]) for of in sets]
+    for labels in (commons, [f"set{number}" for number in range(1, len(sets) + 1)]):
+        names = [runs.name for runs in sets]
+        sets = [
+            replace(runs, label=label) if names.count(runs.name) > 1 else runs
+            for runs, label in zip(sets, labels, strict=True)
+        ]
+    return list(sets)
+
+
+def _align(runs: Sequence[ScoreSet]) -> list[ScoreSet]:
+    """Bring runs to one order of their images."""
+    first, aligned = runs[0], [runs[0]]
+    for run in runs[1:]:
+        places = _pair(first, run)
+        if not len(places[0]) == first.labels.size == run.labels.size:
+            raise ValueError(
+                f"{first.title} and {run.title} judged {first.labels.size} and "
+                f"{run.labels.size} {run.unit}, of which {len(places[0])} are the "
+                "same: runs of one recipe must have judged the same"
+            )
+        aligned.append(_take(run, places[1]))
+    return aligned
+
+
+def _pair(a: ScoreSet, b: ScoreSet) -> tuple[list[int], list[int]]:
+    """Find the images that two runs share; refuse those that cannot be paired."""
+    for scores in (a, b):
+        if scores.paths is None:
+            raise ValueError(
+                f"the samples of {scores.title} have no names to pair runs by: name "
+                "their column with --path-column"
+            )
+    places = pair_names(a.paths, b.paths)
+    if np.any(a.labels[places[0]] != b.labels[places[1]]):
+        raise ValueError(f"{a.title} and {b.title} say real and fake of one sample")
+    return places
+
+
+def _take(scores: ScoreSet, places: Sequence[int]) -> ScoreSet:
+    """Return some samples in a new order, with the columns that runs need."""
+    columns = ("scores", "labels", "fake_scores", "llrs")
+    chosen = {n: getattr(scores, n) for n in columns}
+    groups = scores.groups and [scores.groups[place] for place in places]
+    return replace(
+        scores,
+        **{n: None if v is None else v[places] for n, v in chosen.items()},
+        paths=[scores.paths[place] for place in places],
+        groups=groups,
+        subsets=None,
+    )
+
+
+def _check(runs: Sequence[ScoreSet]) -> list[Samples]:
+    """Return the runs as samples; what belongs together the first one says."""
+    checked = []
+    for run in runs:
+        columns = {n: getattr(run, n) for n in ("fake_scores", "llrs")}
+        with run.name_errors():
+            samples = check_samples(
+                run.scores, run.labels, run.threshold, groups=runs[0].groups, **columns
+            )
+        checked.append(samples)
+    return checked
+
+
+def _analyse_set(runs: Sequence[ScoreSet], **options: Any) -> RunSet:
+    samples = _check(runs)
+    numbers = measure_runs(samples, **options)
+    rocs = [compute_roc_curve(of) for of in samples]
+    numbers["notes"] = _list_notes(runs)
+    return RunSet(runs, numbers, rocs, average_roc_curves(rocs))
+
+
+def _list_notes(runs: Sequence[ScoreSet]) -> list[str]:
+    """Say what a reader of the numbers should beware of."""
+    notes = []
+    if len(runs) < _FEW_RUNS:
+        notes.append(
+            f"{len(runs)} runs say little of how runs vary, so the intervals are wide: "
+            f"with {_FEW_RUNS} or more they shrink"
+        )
+    if any(run.flags.get("fold") for run in runs):
+        notes.append(
+            "folds share most of their training images, so that trainings on wholly "
+            "other images would vary more than these runs"
+        )
+    return notes
+
+
+def _compare(a: RunSet, b: RunSet, **options: Any) -> RunsComparison:
+    places = _pair(a.runs[0], b.runs[0])
+    num_common = len(places[0])
+    if np.unique(a.runs[0].labels[places[0]]).size < 2:
+        note = f"not tested: {num_common} common samples do not hold both classes"
+        return RunsComparison(a, b, {}, num_common, note=note)
+    chosen = [
+        _check([_take(run, of) for run in runs.runs])
+        for runs, of in zip((a, b), places, strict=True)
+    ]
+    groups = chosen[0][0].group_index  # the first set says what belongs together
+    chosen[1] = [replace(samples, group_index=groups) for samples in chosen[1]]
+    note, sizes = "", {runs.numbers["num_samples"] for runs in (a, b)}
+    if sizes != {num_common}:
+        note = f"tested on the {num_common} samples in both"
+    return RunsComparison(a, b, compare_sets(*chosen, **options), num_common, note=note)
