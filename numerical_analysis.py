@@ -99,12 +99,7 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         help="share of fakes where the detector is to be used: also say how many of "
         "those called fake are, and called real (PPV, NPV)",
     )
-    group.add_argument(
-        "--group-by",
-        metavar="REGEX",
-        help="video or identity in the file name: the first parentheses, or the whole "
-        "match; 'prefix' for what stands before '_' or the ending",
-    )
+    command_line.add_group_flags(group)
     group.add_argument(
         "--subset-by",
         metavar="REGEX",
@@ -206,7 +201,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     score_sets = _set_threshold(tell_apart(score_sets), args.threshold)
     options = {"num_resamples": args.resamples, "seed": args.seed}
     analyses = [
-        analyse(scores, prevalence=args.prevalence, **options)
+        analyse(
+            scores,
+            prevalence=args.prevalence,
+            group_score=args.group_score,
+            **options,
+        )
         for scores in show_progress(score_sets, "analyse")
     ]
     words = sys.argv[1:] if argv is None else argv

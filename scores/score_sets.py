@@ -135,7 +135,7 @@ def calibrate_on(
     with validation.name_errors():
         warnings = _check_alike(scores, validation)
     given, labels = (scores.scores, validation.scores), validation.labels
-    judged, seen = _compute_log_odds(*given) if is_probability else given
+    judged, seen = compute_log_odds(*given) if is_probability else given
     line = fit_llr_calibration(seen, labels)
     num_fake = np.count_nonzero(labels == FAKE)
     prior = np.log(num_fake / (labels.size - num_fake))
@@ -181,7 +181,7 @@ def _check_alike(scores: ScoreSet, validation: ScoreSet) -> list[str]:
     return [*validation.notes, *warn_of_samples(interval[:3], samples.units)]
 
 
-def _compute_log_odds(*columns: np.ndarray) -> list[np.ndarray]:
+def compute_log_odds(*columns: np.ndarray) -> list[np.ndarray]:
     """Return log odds of columns of P(fake), finite where rounding left 0 or 1.
 
     These stand where float32 begins to round, or with the most certain of the others.

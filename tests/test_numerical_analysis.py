@@ -224,13 +224,17 @@ def test_main_groups_by_column_and_by_name_agree(tmp_path, no_figures, capsys):
     measured = []
     for flags in (["--group-column", "video"], ["--group_by", "prefix"]):
         command = ["--from-scores", str(path), "--figures-dir", str(tmp_path), *flags]
-        numerical_analysis.main([*command, "--resamples", "100"])
+        numerical_analysis.main(
+            [*command, "--resamples", "100", "--group-score", "max"]
+        )
         measured.append(load_json(tmp_path / "mine_metrics.json"))
 
     by_column, by_name = ({**r, "provenance": None} for r in measured)
     assert by_column == by_name
     assert by_column["num_groups"] == 20
     assert by_column["group_level"]["num_samples"] == 20
+    words = "highest of its samples' P(fake)"
+    assert by_column["group_level"]["group_score_in_words"] == words
     assert "intervals by group: 20 groups" in capsys.readouterr().out
     score_format = ScoreFormat(group_column="group")
     saved = load_score_set(tmp_path / "mine_scores.csv", score_format)
