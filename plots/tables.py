@@ -155,7 +155,7 @@ def _format_subsets(analysis: Analysis) -> list[str]:
 
 def name_subsets(analysis: Analysis) -> dict[str, Analysis]:
     """Return the analysis of each subset by its own name."""
-    start = f"{analysis.scores.detector}, "
+    start = f"{analysis.scores.own_name}, "
     return {part.scores.detector.removeprefix(start): part for part in analysis.subsets}
 
 
@@ -164,7 +164,7 @@ def format_comparison(
 ) -> str:
     """Return several detectors as one table, and the paired tests below it."""
     levels = list(list_levels(analyses))
-    lines = [f"{letter}: {title}, {level.sizes}" for letter, title, level in levels]
+    lines = [_wrap(f"{letter}: {title}, {of.sizes}") for letter, title, of in levels]
     metrics = list_columns("comparison")
     width = max(len(letter) for letter, _, _ in levels) + 2
     lines += ["", " " * width + "".join(f"{m.short:<22}" for m in metrics)]

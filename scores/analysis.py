@@ -67,12 +67,11 @@ class Comparison(NamedTuple):
     @property
     def data(self) -> str:
         """What the detectors were tested on, such as 'faces, test split'."""
-        names = [_name_data(analysis.scores) for analysis in (self.a, self.b)]
-        return " and ".join(dict.fromkeys(names))
-
-
-def _name_data(scores: ScoreSet) -> str:
-    return f"{scores.dataset}, {scores.split} split" if scores.split else scores.dataset
+        splits: dict[str, str] = {}
+        for scores in (self.a.scores, self.b.scores):
+            splits[scores.dataset] = splits.get(scores.dataset) or scores.split
+        names = (f"{d}, {split} split" if split else d for d, split in splits.items())
+        return " and ".join(names)
 
 
 def analyse(
@@ -199,8 +198,9 @@ def _choose(scores: ScoreSet, places: np.ndarray, name: str) -> ScoreSet:
             chosen[column] = values[places]
         elif values is not None:
             chosen[column] = [values[place] for place in places]
-    detector = ", ".join(filter(None, (scores.detector, name)))
-    return replace(scores, **chosen, subsets=None, detector=detector)
+    detector = ", ".join(filter(None, (scores.own_name, name)))
+    chosen |= {"detector": detector, "origin": "", "keys": None, "subsets": None}
+    return replace(scores, **chosen)
 
 
 def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
@@ -243,7 +243,12 @@ def _compare(a: Analysis, b: Analysis) -> Comparison:
         if scores.paths is None:
             note = f"not tested: the samples of {scores.title} have no names to pair by"
             return Comparison(a, b, None, note=note)
-    places_a, places_b = pair_names(a.scores.paths, b.scores.paths)
+    if a.scores.split and b.scores.split and a.scores.dataset != b.scores.dataset:
+        # Names are a dataset's own: 1.png of another is another image.
+        return Comparison(a, b, None, note="not tested: the images are of two datasets")
+    places_a, places_b = pair_names(
+        *(of.scores.keys or of.scores.paths for of in (a, b))
+    )
     num_common = len(places_a)
     labels = a.scores.labels[places_a]
     num_real, num_fake = np.bincount(labels, minlength=2).tolist()

@@ -201,7 +201,7 @@ def score_groups(scores: ScoreSet, how: str = "mean-logit") -> tuple[ScoreSet, s
         paths=names.tolist(),
         threshold_source=f"{source}: {scores.threshold_source}",
         unit="groups",
-        **dict.fromkeys(("llrs", "groups", "subsets")),
+        **dict.fromkeys(("llrs", "keys", "groups", "subsets")),
     )
     return groups, f"{words} of its {scores.unit}' {what}"
 

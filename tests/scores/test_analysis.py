@@ -154,8 +154,15 @@ def test_compare_detectors_tests_on_the_common_samples_and_says_so():
     assert comparison.note == "tested on the 35 samples in both, of 40 and 35"
     assert (comparison.num_real, comparison.num_fake) == (15, 20)
     assert comparison.data == "faces"
-    dated = replace(make_set(), split="val"), replace(part, dataset="masks")
-    assert compare(*dated)[0].data == "faces, val split and masks"
+    split, other = replace(make_set(), split="val"), replace(part, dataset="masks")
+    assert compare(part, split)[0].data == "faces, val split"
+    (comparison,) = compare(split, other)
+    assert (comparison.data, comparison.num_common) == (
+        "faces, val split and masks",
+        35,
+    )
+    (comparison,) = compare(split, replace(other, split="test"))
+    assert comparison.note == "not tested: the images are of two datasets"
 
 
 @pytest.mark.parametrize(
