@@ -51,6 +51,8 @@ EPILOG = """examples:
   python numerical_analysis.py -cpp A.pt B.pt -d fakes_dataset synthetic_dataset
   python numerical_analysis.py --from-scores scores.csv --group-column video
   python numerical_analysis.py --from-scores test.csv --calibrate-on val.csv
+  python numerical_analysis.py -cpp A.pt --from-scores tool.csv:score=p_fake,label=y \\
+      -d fakes_dataset --match stem
 
 writes to --figures-dir, for each detector and dataset:
   DATASET_MODEL_{roc_curve,det_curve,precision_recall,score_histogram,reliability,

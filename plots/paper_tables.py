@@ -157,6 +157,8 @@ def build_detectors(analyses: Sequence[Analysis]) -> list[list[str]]:
     rows = [["detector", "split", "real", "fake", *names]]
     for _, title, level in list_levels(analyses):
         sizes = [str(level.numbers[name]) for name in ("num_real", "num_fake")]
+        own = make_printable(level.scores.title)
+        title = title if title == own else f"{own}, {title}"
         rows.append([title, level.scores.split or "-", *sizes, *_list_cells(level)])
     return rows
 

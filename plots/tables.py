@@ -132,7 +132,7 @@ def list_levels(analyses: Sequence[Analysis]) -> Iterator[tuple[str, str, Analys
         yield letter, title, analysis
         if analysis.groups is not None:
             words = analysis.groups.numbers["group_score_in_words"]
-            yield f"{letter} groups", f"{title}, by group ({words})", analysis.groups
+            yield f"{letter} groups", f"by group ({words})", analysis.groups
 
 
 def _format_subsets(analysis: Analysis) -> list[str]:

@@ -165,8 +165,7 @@ def score_groups(scores: ScoreSet, how: str = "mean-logit") -> tuple[ScoreSet, s
         ValueError: P(fake) is to be averaged and is not known.
         MixedGroupsError: a group holds real and fake samples.
 
-    Source: the mean over a video's frames is usual, of P(fake) in DFDC (Dolhansky et
-    al. 2020); the mean of the logits weighs sure frames more.
+    Source: Yan et al. 2023, "DeepfakeBench", whose video-level AUC averages P(fake).
     """
     if how == "mean-probability" and scores.fake_scores is None:
         raise ValueError("there is no P(fake) to average: choose another --group-score")
