@@ -26,6 +26,7 @@ GROUP_SCORES: dict[str, tuple[str, Callable[[np.ndarray], float]]] = {
     "max": ("highest", np.max),
     "top3": ("mean of the three highest", lambda scores: np.sort(scores)[-3:].mean()),
 }
+_INNER = 0.5 - 1e-6  # farther from 0.5, P(fake) does not tell its log odds precisely
 
 
 class MixedGroupsError(ValueError):
@@ -181,16 +182,11 @@ def score_groups(scores: ScoreSet, how: str = "mean-logit") -> tuple[ScoreSet, s
         )
     order, ends = np.argsort(index, kind="stable"), np.cumsum(counts)[:-1]
     words, pool = GROUP_SCORES[how]
-
-    def pool_groups(column: np.ndarray) -> np.ndarray:
-        return np.array([pool(part) for part in np.split(column[order], ends)])
-
-    ranking, log_odds, what = _choose_scores(scores, how)
-    pooled, fake_scores = pool_groups(ranking), None
-    if scores.fake_scores is not None:
-        fake_scores = pooled
-    if log_odds is not None:
-        fake_scores = special.expit(pool_groups(log_odds))
+    ranking, line, what = _choose_scores(scores, how)
+    pooled = np.array([pool(part) for part in np.split(ranking[order], ends)])
+    fake_scores = None if scores.fake_scores is None else pooled
+    if line is not None:
+        fake_scores = special.expit(np.polyval(line, pooled))
     source = f"that of the {scores.unit}, not chosen for groups"
     groups = replace(
         scores,
@@ -207,8 +203,8 @@ def score_groups(scores: ScoreSet, how: str = "mean-logit") -> tuple[ScoreSet, s
 
 def _choose_scores(
     scores: ScoreSet, how: str
-) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Return what of samples is pooled, log odds that say P(fake), and its name."""
+) -> tuple[np.ndarray, tuple[float, float] | None, str]:
+    """Return what of samples is pooled, its line to P(fake)'s log odds, its name."""
     if scores.fake_scores is None:
         return scores.scores, None, "scores"
     has_logits = scores.score_name == LOGIT_DIFFERENCE
@@ -216,10 +212,21 @@ def _choose_scores(
     if how == "mean-probability" or not has_log_odds:
         return scores.fake_scores, None, "P(fake)"
     (log_odds,) = compute_log_odds(scores.fake_scores)
-    # The same but for scale and bias, and exact where P(fake) is rounded to 1.
-    if has_logits:
-        return scores.scores, log_odds, "logit differences"
-    return log_odds, log_odds, "calibrated log odds"
+    if not has_logits:
+        return log_odds, (1.0, 0.0), "calibrated log odds"
+    return scores.scores, _find_line(scores, log_odds), "logit differences"
+
+
+def _find_line(scores: ScoreSet, log_odds: np.ndarray) -> tuple[float, float]:
+    """Return slope and intercept from logit differences to log odds (N,)."""
+    # Where P(fake) is not rounded; the line goes on beyond.
+    inner = np.flatnonzero(np.abs(scores.fake_scores - 0.5) < _INNER)
+    if np.unique(scores.scores[inner]).size < 2:
+        return 1.0, 0.0
+    ends = inner[[scores.scores[inner].argmin(), scores.scores[inner].argmax()]]
+    (low, high), (start, end) = scores.scores[ends], log_odds[ends]
+    slope = float((end - start) / (high - low))
+    return slope, float(start - slope * low)
 
 
 def find_leaks(groups_by_split: Mapping[str, Iterable[str]]) -> list[Leak]:

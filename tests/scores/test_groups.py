@@ -1,5 +1,7 @@
 """Groups: out of names, into one score each, and across splits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -100,6 +102,17 @@ def test_score_groups_by_hand(how, expected, words):
     np.testing.assert_allclose(groups.fake_scores, calibrated, atol=1e-3)
     assert (groups.threshold, groups.unit, groups.llrs) == (0.6, "groups", None)
     assert groups.threshold_source == "that of the images, not chosen for groups: EER"
+
+
+def test_score_groups_a_rounded_probability_counts_as_its_logit():
+    logits = np.array([60.0, -14, -14, 900, 1, 2])
+    certain = make_set(logits, expit(logits), groups=list("aaabbb"))
+
+    groups, _ = score_groups(replace(certain, labels=np.repeat([0, 1], 3)))
+
+    np.testing.assert_allclose(groups.fake_scores, expit([32 / 3, 301]), rtol=1e-9)
+    alike = replace(certain, labels=np.repeat([0, 1], 3), fake_scores=np.ones(6))
+    assert score_groups(alike)[0].fake_scores[1] == 1
 
 
 def test_score_groups_top3_leaves_out_the_lower_ones():
