@@ -20,7 +20,7 @@ help:
 	@sed -n 's/^## //p' Makefile
 
 # Installed again only when a requirements file changes.
-$(VENV)/installed: requirements.txt requirements-faces.txt requirements-page.txt requirements-networks.txt requirements-formats.txt requirements-credentials.txt requirements-dev.txt
+$(VENV)/installed: $(wildcard requirements*.txt)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed (make PYTHON=python3.12 ...)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing PyTorch and the rest into $(VENV): up to 3 GB to download"

@@ -17,7 +17,7 @@ from judging.detector import Detector
 from judging.qualifying import Policy, qualify, split_calibration
 from judging.words import describe_qualification, describe_threshold
 from tuning import name_kept
-from utils import Source, load_checkpoint, open_splits
+from utils import load_checkpoint, open_splits
 
 EPILOG = """examples:
   python calibrate.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
@@ -66,13 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = args.dataset or detector.record.dataset
     if not dataset:
         raise ValueError(f"{path} does not say what it was trained on: give -d")
-    source = take_source(args)
-    if not (source.real_labels or source.shares):
-        trained = Source.from_untrusted(source.data_root, detector.record.flags)
-        source = replace(trained, limit=source.limit)
     datasets = open_splits(
         dataset,
-        source,
+        take_source(args).follow(detector.record, dataset),
         without_fakes=recipe.splits_without_fakes,
         preprocessing=detector.preprocessing,
     )

@@ -20,13 +20,13 @@ from PIL import Image
 
 from files.atomic import check_writable, grow_folder, save_csv
 from files.bounds import SHARE, Bounds
-from files.names import CLASS_NAMES, FAKE, REAL, SPLITS, VIDEO_SUFFIXES
+from files.names import CLASS_NAMES, SPLITS, VIDEO_SUFFIXES
 from hardware import show_progress
 from loading import CROP_MARGIN, IMAGE_SIZE, list_images, read_image
 from loading.face_finding import FaceFinder, crop_face
 from loading.pictures import FACES_TABLE
 from loading.preprocessing import MARGINS
-from loading.splitting import SHARES, deal_splits
+from loading.splitting import SHARES, deal_splits, find_families
 
 QUALITY = 95  # of the JPEG files, the same in both classes
 BOX = ("left", "top", "right", "bottom")
@@ -333,36 +333,14 @@ def choose_splits(
         seed: of the order in which families are dealt out.
     """
     hauls = [haul for haul in hauls if haul.rows]
-    families = find_families(hauls)
+    families = find_families(
+        *([h.group for h in hauls if h.class_name == name] for name in CLASS_NAMES)
+    )
     held: dict[str, dict[str, int]] = {}  # the classes of each family
     for haul in hauls:
         held.setdefault(families[haul.group], {})[haul.class_name] = 1
     splits = deal_splits(held, shares, seed)
     return {group: splits[family] for group, family in families.items()}
-
-
-def find_families(hauls: Sequence[Haul]) -> dict[str, str]:
-    """Return a family's name for each group: what may show one person or scene.
-
-    A fake belongs to the real sources of which all parts of the name are among its own:
-    `000_003` to `000` and `003` (FaceForensics++), `id0_id1_0000` to `id0_0000` and
-    `id1_0000` (Celeb-DF). So do all that belong to one of them.
-    """
-    families = {haul.group: haul.group for haul in hauls}
-    parts = {group: frozenset(group.casefold().split("-")) for group in families}
-    members = {group: [group] for group in families}
-    reals, fakes = (
-        sorted({haul.group for haul in hauls if haul.class_name == CLASS_NAMES[label]})
-        for label in (REAL, FAKE)
-    )
-    for fake in fakes:
-        for real in (real for real in reals if parts[real] < parts[fake]):
-            joined, left = families[fake], families[real]
-            if joined != left:
-                for group in members[left]:
-                    families[group] = joined
-                members[joined] += members.pop(left)
-    return families
 
 
 def move_to_splits(

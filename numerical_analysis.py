@@ -10,7 +10,7 @@ from typing import Any
 
 import command_line
 from command_line import say, take
-from command_line.compute import take_compute, take_network, take_source
+from command_line.compute import take_network, take_shared_compute, take_source
 
 from torch import nn
 from torch.utils.data import Dataset
@@ -20,7 +20,7 @@ from files.atomic import check_writable
 from files.bounds import INNER_SHARE, Bounds
 from files.names import default_checkpoint_path
 from files.provenance import describe_call
-from hardware import Compute, show_progress
+from hardware import Compute, distributed, show_progress
 from judging.detector import Detector, Scored, as_detector, build_score_set
 from plots.save_analysis import save_all
 from scores import (
@@ -205,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     patterns = {"group_pattern": args.group_by, "subset_pattern": args.subset_by}
     score_sets = []
     if args.from_scores:
+        command_line.refuse_several("--from-scores")
         score_sets = _load_score_sets(
             args.from_scores,
             args.calibrate_on,
@@ -220,10 +221,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         scored = _score_datasets(
             _pair(args.checkpoint_path, names, args.model),
             source,
-            take_compute(args),
+            take_shared_compute(args),
             model_name=args.model,
             **patterns,
         )
+        if not distributed.is_main():
+            return
         for name in dict.fromkeys(s.dataset for s in scored if s.groups):
             _print_leaks(name, source, args.group_by)
         score_sets = [*scored, *score_sets]
@@ -291,7 +294,8 @@ def _score_datasets(
         detector = load_checkpoint(path, model_name, compute.device)
         say(f"checkpoint: {path}")
         for name in names:
-            dataset = open_source(name, source, preprocessing=detector.preprocessing)
+            own = source.follow(detector.record, name)
+            dataset = open_source(name, own, preprocessing=detector.preprocessing)
             files, labels = list_names(dataset), dataset.get_labels()
             known = dataset.get_column
             parts = {
@@ -384,4 +388,4 @@ def _set_threshold(
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, distributed.speaks_first)

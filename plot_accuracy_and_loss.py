@@ -1,4 +1,4 @@
-"""Draw a training run's losses and accuracies, epoch by epoch."""
+"""Draw a training run's losses and accuracies by epoch, or its losses by step."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,13 +9,14 @@ import command_line
 from files.atomic import check_writable, save_csv
 from files.bounds import COUNT, DATASET_NAME
 from files.history import CURVES, check_run, load_history
+from files.log_tables import load_table
 from files.names import (
     default_history_path,
     name_detector,
     spell_dataset,
     spell_for_files,
 )
-from plots.learning import TrainingRun, plot_accuracies, plot_losses
+from plots.learning import TrainingRun, plot_accuracies, plot_losses, plot_steps
 from plots.style import save_plot
 
 EPILOG = """example:
@@ -25,7 +26,8 @@ EPILOG = """example:
 writes, to the folder of figures:
   DATASET_MODEL_losses_plot.png           mean loss an epoch, on each split
   DATASET_MODEL_accuracies_plot.png       accuracy an epoch, on each split
-  DATASET_MODEL_losses_and_accuracies.csv the numbers behind both"""
+  DATASET_MODEL_losses_and_accuracies.csv the numbers behind both
+  NAME.png                                of --steps NAME.csv: loss, learning rate"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,13 +42,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         help="the dataset that was trained on",
     )
-    parser.add_argument(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "-j",
         "--train-details-json",
         type=Path,
         metavar="FILE",
         help="history written by train_main.py; by default the one that it writes for "
         "this dataset and model with Adam",
+    )
+    source.add_argument(
+        "--steps",
+        type=Path,
+        metavar="FILE",
+        help="draw this table of steps instead, which train_main.py --log csv writes "
+        "while it trains",
     )
     parser.add_argument(
         "--run",
@@ -55,12 +65,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="which run of the history, 1 the oldest (default: the newest)",
     )
     command_line.add_figures_flag(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.steps and args.run:
+        parser.error("--run chooses a run of a history; --steps draws a single one")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
+    if args.steps:
+        draw_steps(args.steps, args.figures_dir)
+        return
     default_path = default_history_path(args.dataset, args.model)
     path = args.train_details_json or default_path
     run = choose_run(load_history(path), args.run, path)
@@ -78,6 +94,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = zip(epochs, *(run[curve] for curve in CURVES), strict=True)
     save_csv(rows, numbers, header=["epoch", *CURVES])
     command_line.say(*(f"wrote {path}" for path in (losses, accuracies, numbers)))
+
+
+def draw_steps(path: Path, figures_dir: Path) -> None:
+    """Draw a table of steps, and print where.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is a table of something else.
+    """
+    steps = load_table(path)
+    if not {"step", "loss", "learning_rate"} <= steps.keys():
+        raise ValueError(
+            f"{path} has no columns step, loss and learning_rate; give a "
+            "RUN_steps.csv of train_main.py --log csv"
+        )
+    check_writable(figures_dir, path.stem)
+    figure = figures_dir / f"{path.stem}.png"
+    save_plot(lambda axes: plot_steps(axes, steps, path.stem), figure)
+    command_line.say(f"wrote {figure}")
 
 
 def choose_run(

@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import command_line
 from command_line import say
-from command_line.compute import take_compute
+from command_line.compute import take_shared_compute
 from command_line.faces import add_face_flags, take_reading
 
-from files.atomic import check_outputs, check_writable, open_csv, open_json_lines
+from files.atomic import check_outputs, check_writable
 from files.names import FIGURES_DIR, make_printable
-from hardware import Precision, show_progress
+from hardware import Compute, Precision, distributed, show_progress
 from judging.detector import Detector
 from judging.finding import (
     STANDARD_INPUT,
@@ -29,8 +30,10 @@ from judging.finding import (
     refuse_outputs,
 )
 from judging.headlines import describe_headline, judge_picture
-from judging.pictures import View, load_pictures
-from judging.verdicts import COLUMNS, Verdict, group_faces, judge_batches
+from judging.pictures import Reading, View, load_pictures
+from judging.tables import PART, Tables, describe_settings, name_part, open_tables
+from judging.together import judge_together
+from judging.verdicts import COLUMNS, Faces, Verdict, group_faces, judge_batches
 from judging.words import UNLOOKED, describe_lack, format_verdict, summarise
 from loading import ImageFile
 from scores import describe_fake_score
@@ -53,7 +56,6 @@ Files are judged while they are being found, in constant memory. In a folder, fi
 whose names end as an image's (.jpg, .png, .heic, ...) are judged."""
 
 MOST_CHARACTERS = 50  # of an image's name, in that of its figure
-Faces = Sequence[Sequence[Verdict]]  # of a picture, each with every detector's verdict
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -115,6 +117,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("- is given twice: there is one standard input")
     if args.null and not num_lists:
         parser.error("-0 goes with -, a list of paths on standard input")
+    if args.resume and (args.report or not (args.csv or args.json)):
+        parser.error("--resume goes with --csv or --json, and without --report")
     return args
 
 
@@ -150,6 +154,12 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         "no more memory than one",
     )
     parser.add_argument(
+        "--resume",
+        action="store_true",
+        help=f"with --csv or --json: go on from FILE{PART}, in which a run that was "
+        "ended left what it had judged; start anew if there is none",
+    )
+    parser.add_argument(
         "--explain",
         type=Path,
         nargs="?",
@@ -172,13 +182,15 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
-    compute = take_compute(args)
-    outputs = [path for path in (args.csv, args.json, args.report) if path is not None]
+    compute = take_shared_compute(args)
+    tables = [path for path in (args.csv, args.json) if path is not None]
+    outputs = [*tables, *filter(None, [args.report])]
     reading = take_reading(args, with_origin=bool(outputs))
     detectors = [
         load_checkpoint(path, device=compute.device) for path in args.checkpoint_path
     ]
-    check_outputs(outputs, [*args.checkpoint_path, *args.paths])
+    written = [*outputs, *map(name_part, tables[:1])]
+    check_outputs(written, [*args.checkpoint_path, *args.paths])
     if args.explain is not None:
         check_writable(args.explain)
 
@@ -189,35 +201,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         verbose=args.verbose,
     )
     is_counted = sys.stderr.isatty() or args.report is not None
+    is_counted = is_counted and distributed.is_main()
     total = count_images(args.paths, finder) if is_counted else None
-    batches = load_pictures(
-        refuse_outputs(finder, outputs),
-        list(dict.fromkeys(View.of(d, args.margin) for d in detectors)),
-        batch_size=compute.batch_size,
-        device=compute.device,
-        workers=compute.workers,
-        reading=reading,
-    )
-    judged = judge_batches(
-        *(batches, detectors, compute.precision),
-        margin=args.margin,
-        stability=not args.no_stability,
-    )
+    options = {"margin": args.margin, "stability": not args.no_stability}
+    judge = partial(judge_paths, detectors, compute, reading, **options)
     reporter = Reporter(detectors)
+    paths, writers = refuse_outputs(finder, written), []
     with ExitStack() as stack:
-        writers = open_tables(stack, args.csv, args.json)
+        if tables and distributed.is_main():
+            settings = describe_settings(detectors, compute, reading, **options)
+            kept = open_tables(
+                *(args.csv, args.json, settings),
+                resume=args.resume,
+                batch_size=compute.batch_size,
+            )
+            kept = stack.enter_context(kept)
+            paths = kept.skip(paths)
+            reporter.count(kept)
+            writers.append(kept.add)  # what is printed is kept
+        writers.append(reporter.report)
         if args.explain is not None:
             writers.append(partial(save_figures, args.explain, compute.precision))
-        if args.report is not None:
+        if args.report is not None and distributed.is_main():
             call = Path(__file__).name, sys.argv[1:] if argv is None else argv
             case = start_case(args.report, detectors, compute.precision, call, total)
             case = stack.enter_context(case)
             finder.on_failure = partial(tell, case.refuse)
             writers.append(lambda faces: case.add(find_file(faces), faces))
-        for faces in show_progress(group_faces(judged), "judge", total=total):
-            reporter.report(faces)
+        with_samples = args.explain is not None or args.report is not None
+        judged = judge_together(
+            *(paths, judge, detectors, compute), with_samples=with_samples
+        )
+        judged = show_progress(
+            judged, "judge", total=total, initial=reporter.num_before
+        )
+        for faces in judged:
             for write in writers:
                 write(faces)
+    if not distributed.is_main():
+        return 0
 
     passed_over = describe_passed_over(finder.num_files, finder.num_folders)
     if passed_over and not args.verbose:
@@ -228,6 +250,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     say(*(f"note: {note}" for note in notes), file=sys.stderr)
     say(*(f"wrote {path}" for path in outputs))
     return 1 if finder.num_failures or reporter.num_failures else 0
+
+
+def judge_paths(
+    detectors: Sequence[Detector],
+    compute: Compute,
+    reading: Reading,
+    paths: Iterable[Path],
+    *,
+    margin: float | None,
+    stability: bool,
+) -> Iterator[Faces]:
+    """Judge pictures, and yield the faces in each."""
+    batches = load_pictures(
+        paths,
+        list(dict.fromkeys(View.of(detector, margin) for detector in detectors)),
+        batch_size=compute.batch_size,
+        device=compute.device,
+        workers=compute.workers,
+        reading=reading,
+    )
+    judged = judge_batches(
+        *(batches, detectors, compute.precision), margin=margin, stability=stability
+    )
+    return group_faces(judged)
 
 
 def start_case(
@@ -304,13 +350,25 @@ class Reporter:
 
     Attributes:
         num_failures: images on which some detector has no verdict.
+        num_before: images that an ended run had judged.
     """
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = detectors
         self._several = len(detectors) > 1
         self._names: list[Counter[str]] = [Counter() for _ in detectors]
-        self.num_failures = 0
+        self.num_failures = self.num_before = 0
+
+    def count(self, tables: Tables) -> None:
+        """Count what an ended run had said, and say how much that is."""
+        self.num_before = tables.num_before
+        for rows in tables.rows():
+            self.num_failures += any(row["error"] for row in rows)
+            for names, row in zip(cycle(self._names), rows, strict=False):
+                if not row["error"]:
+                    names[row["verdict"]] += 1
+        if self.num_before:
+            say(f"resumed after {self.num_before} pictures")
 
     def report(self, faces: Faces) -> None:
         """Print what is said of a picture, and of each face in it."""
@@ -340,30 +398,6 @@ class Reporter:
         for names, detector in zip(self._names, self._detectors, strict=True):
             if names:
                 say(summarise(names, detector, with_detector=self._several))
-
-
-def open_tables(
-    stack: ExitStack, csv: Path | None, json: Path | None
-) -> list[Callable[[Faces], object]]:
-    """Open the tables that are wanted, and return what writes a picture to each.
-
-    Both get their names when the stack is left without an error.
-    """
-    writers: list[Callable[[Faces], object]] = []
-    if csv is not None:
-        write_row = stack.enter_context(open_csv(csv, header=COLUMNS))
-        writers.append(partial(write_rows, lambda row: write_row(list(row.values()))))
-    if json is not None:
-        write_value = stack.enter_context(open_json_lines(json))
-        writers.append(partial(write_rows, write_value))
-    return writers
-
-
-def write_rows(write: Callable[[dict[str, Any]], object], faces: Faces) -> None:
-    """Write a row for each face and detector."""
-    for face in faces:
-        for verdict in face:
-            write(verdict.to_row())
 
 
 def save_figures(folder: Path, precision: Precision, faces: Faces) -> None:
@@ -402,4 +436,4 @@ def name_figure(folder: Path, verdict: Verdict) -> Path:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, distributed.speaks_first)

@@ -8,13 +8,13 @@ from typing import Any
 
 import command_line
 from command_line import say
-from command_line.compute import take_compute, take_network, take_source
+from command_line.compute import take_network, take_shared_compute, take_source
 
 from faces_dataset import compute_fingerprint, count_classes
 from files.atomic import check_writable, save_csv, save_json
 from files.names import default_checkpoint_path, spell_dataset, spell_for_files
 from files.provenance import describe_call
-from hardware import show_progress
+from hardware import distributed, show_progress
 from judging.conditions import Judged, judge_conditions
 from judging.detector import Detector
 from judging.qualifying import MOST_TIMES
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     conditions = list_conditions(args.conditions or DEFAULT)
-    compute = take_compute(args)
+    compute = take_shared_compute(args)
     paths = args.checkpoint_path or [default_checkpoint_path(args.dataset, args.model)]
     detectors = [load_checkpoint(path, args.model, compute.device) for path in paths]
     say(*(f"checkpoint: {path}" for path in paths))
@@ -96,14 +96,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_writable(args.figures_dir)
     measured = []
     for detector, title in zip(detectors, name_detectors(detectors), strict=True):
-        faces = open_source(args.dataset, source, preprocessing=detector.preprocessing)
+        own = source.follow(detector.record, args.dataset)
+        faces = open_source(args.dataset, own, preprocessing=detector.preprocessing)
         images = DisturbedFaces(faces, conditions, args.seed)
         judged = judge_conditions(detector, images, compute, stability=args.stability)
+        if not distributed.is_main():
+            continue
         numbers = measure_detector(
             detector, judged, conditions, title=title, seed=args.seed
         )
         say(*format_robustness(numbers), "", *format_errors(numbers), "")
         measured.append(numbers)
+    if not distributed.is_main():
+        return
     numbers = {
         **{"dataset": args.dataset, "split": "test", "seed": args.seed},
         **{"images": count_classes(faces), "precision": compute.precision.name},
@@ -281,4 +286,4 @@ def _list_rows(detectors: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, distributed.speaks_first)

@@ -34,6 +34,7 @@ from files.run_files import (
     let_signals_stop,
     load_snapshot,
 )
+from files.run_log import RunLog
 from hardware import (
     Compute,
     compile_model,
@@ -41,6 +42,7 @@ from hardware import (
     distributed,
     prepare_compute,
 )
+from judging.detector import Detector
 from judging.qualifying import (
     Policy,
     augment_validation,
@@ -50,7 +52,8 @@ from judging.qualifying import (
 from judging.words import describe_qualification
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
-from metrics import choose_operating_point
+from metrics import choose_operating_point, compute_delong_interval
+from metrics.error_rates import compute_proportion_interval
 from models import build_model, get_network
 from trainer import Trainer
 from tuning import (
@@ -95,10 +98,13 @@ writes:
   out/DATASET_MODEL_OPTIMIZER.json              history: a record of each run
   checkpoints/DATASET_MODEL_OPTIMIZER.pt        best epoch on validation
   checkpoints/DATASET_MODEL_OPTIMIZER_last.pt   what --resume goes on from
+  out/DATASET_MODEL_OPTIMIZER_steps.csv         with --log csv: a row a step
+  out/DATASET_MODEL_OPTIMIZER_epochs.csv        with --log csv: a row an epoch
+  out/DATASET_MODEL_OPTIMIZER_tensorboard       with --log tensorboard: curves
   figures/DATASET_MODEL_OPTIMIZER_report.html   with --report: the run as a page
 
 With --name WORD they are called DATASET_MODEL_OPTIMIZER_WORD. An earlier run's
-checkpoint and snapshot of the same name are renamed, not replaced."""
+checkpoint, snapshot and logs of the same name are renamed, not replaced."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -169,6 +175,7 @@ def train(
     compute = replace(compute or prepare_compute(), batch_size=recipe.batch_size)
     device = distributed.start(compute.device)
     compute = replace(compute, precision=replace(compute.precision, device=device))
+    log = RunLog(paths, keeping.log)
     seed_everything(recipe.seed)
     policy = Policy.of(recipe)
     datasets, skipped = open_data(recipe, source, keeping)
@@ -183,6 +190,7 @@ def train(
     if start_sha256:
         known["whole"] = keeping.whole
     files = build_run_files(recipe, source, datasets, skipped, trainer, paths, known)
+    files.log, trainer.measures_norm = log, log.is_on
     with files.watch(keeping.checkpoint_minutes):
         if keeping.resume:
             files.resume(trainer)
@@ -228,6 +236,30 @@ def qualify_best(
     files.best = replace(record, maps=maps)
     save_with_record(path, files.best)
     say(*describe_qualification(record), *describe_checked(maps))
+    say(*describe_parts(detector, datasets["test"], compute))
+
+
+def describe_parts(
+    detector: Detector, test: FacesDataset, compute: Compute
+) -> list[str]:
+    """Say how good a detector is on each of the data sets that a test split joins."""
+    parts = test.pictures.columns.get("part")
+    if parts is None:
+        return []
+    scored, names = detector.score(test, compute), test.get_column("subset")
+    lines = []
+    for part in np.unique(parts):
+        rows = np.flatnonzero(parts == part)
+        labels = scored.labels[rows]
+        is_right = (scored.fake_scores[rows] >= detector.threshold) == labels
+        low, high = compute_proportion_interval(int(is_right.sum()), len(rows))
+        auc = compute_delong_interval(scored.differences[rows], labels)
+        lines.append(
+            f"test of {names[rows[0]]}: {len(rows)} images, accuracy at the threshold "
+            f"{100 * is_right.mean():.1f} % [{100 * low:.1f}, {100 * high:.1f}], AUC "
+            f"{auc.auc:.3f} [{auc.low:.3f}, {auc.high:.3f}] (95 %)"
+        )
+    return lines
 
 
 def prepare_model(
@@ -430,6 +462,7 @@ def build_run_files(
     run = {
         **build_run_entry(recipe, flags, trainer),
         "data": {split: count_classes(data) for split, data in datasets.items()},
+        "data_origin": dict(getattr(datasets["train"].pictures, "origin", {})),
         "skipped_images": dict(skipped),
         "kernels": describe_kernels(trainer.model, trainer.precision),
         "started": format_now(),
@@ -517,7 +550,8 @@ def print_end(trainer: Trainer, files: RunFiles, source: Source) -> None:
         before, after = best.log_losses
         say(f"validation log loss {before:.4f} before, {after:.4f} after calibration")
     say(*(f"note: {note}" for note in best.calibration_notes))
-    written = (paths.history, paths.checkpoint, paths.snapshot)
+    logs = [path for path in paths.logs if path.exists()]
+    written = (paths.history, paths.checkpoint, paths.snapshot, *logs)
     say(*(f"wrote {path}" for path in written))
     say(*(f"kept from an earlier run: {path}" for path in kept.values()))
     if earlier := kept.get(paths.checkpoint):
@@ -574,4 +608,4 @@ def describe_one_class(fake_share: float | None) -> str | None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, distributed.speaks_first)

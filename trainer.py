@@ -140,6 +140,11 @@ class Trainer:
         epoch: number of epochs trained; the last may not be measured yet.
         best_epoch: the first that `rank_epoch` puts highest; 0 before the first.
         last_loss: of the last training step; None while a split is measured.
+        last_rate: learning rate of the last training step.
+        last_norm: of its gradient, before it was clipped; a tensor on the device, or
+            NaN where nothing asked for it.
+        measures_norm: whether `last_norm` is wanted though nothing is clipped; may be
+            set.
         totals: of the epoch under way, or of the last one until it is measured.
         logits, labels: float32 (N, C) and int64 (N,), of the split measured last.
         val_logits, val_labels: the same of the last validation.
@@ -175,6 +180,9 @@ class Trainer:
         self._best_rank: tuple[bool, float] = (False, -1.0)
         self.totals = Totals()
         self.last_loss: float | None = None
+        self.last_rate: float | None = None
+        self.last_norm: Tensor | float = math.nan
+        self.measures_norm = False
         self.logits, self.labels = torch.empty(0, 2), torch.empty(0).long()
         self.val_logits, self.val_labels = self.logits, self.labels
 
@@ -239,7 +247,7 @@ class Trainer:
             self.scaler.scale(loss * batches.share).backward()
             mean_loss, num_correct = read_results(logits, labels, loss)
             self._check_finite(mean_loss)
-            self.last_loss = mean_loss
+            self.last_loss, self.last_rate = mean_loss, self.get_rate()
             self._clip_gradients()
             self.scaler.step(self.optimizer)  # optimizer.step(), unless fp16 overflowed
             self.scaler.update()
@@ -294,6 +302,10 @@ class Trainer:
             update_bn(itertools.islice(batches, self.bn_batches), self.model)
         batches.load_state_dict(position)
         distributed.average_buffers(self.model)
+
+    def get_rate(self) -> float | None:
+        """Return the learning rate of the next step, the highest of all layers'."""
+        return max(group["lr"] for group in self.optimizer.param_groups)
 
     def is_best(self) -> bool:
         """Say whether the last measured epoch is the best so far."""
@@ -373,8 +385,7 @@ class Trainer:
         self, batches: Batches, what: str, *, done: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches behind a progress bar, and call `after_batch` after each."""
-        hidden = None if distributed.is_main() else True  # None: off a terminal
-        for batch in show_progress(batches, what, initial=done, disable=hidden):
+        for batch in show_progress(batches, what, initial=done):
             yield batch
             self.after_batch(self)
 
@@ -406,10 +417,14 @@ class Trainer:
                     raise ValueError("the optimizer's moments have other shapes")
 
     def _clip_gradients(self) -> None:
-        """Bound the norm of the gradients, if asked to."""
+        """Bound the norm of the gradients, or only measure it, if asked to."""
+        if self.grad_clip is None and not self.measures_norm:
+            return
+        self.scaler.unscale_(self.optimizer)
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        self.last_norm = nn.utils.get_total_norm([p.grad for p in parameters])
         if self.grad_clip is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.grad_clip)
+            nn.utils.clip_grads_with_norm_(parameters, self.grad_clip, self.last_norm)
 
     def _record(self, results: Sequence[float]) -> None:
         """Add an epoch's results to the history, unless a loss is not finite."""

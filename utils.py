@@ -79,6 +79,25 @@ class Source:
             shares=shares if has_shares and all(s in SHARE for s in shares) else None,
         )
 
+    def follow(self, record: CheckpointRecord, dataset: str) -> "Source":
+        """Return this source, read as a training read it, if it is the same dataset.
+
+        What the source says of labels or shares itself comes first.
+        """
+        if dataset != record.dataset or self.real_labels or self.shares:
+            return self
+        trained = Source.from_untrusted(self.data_root, record.flags)
+        return replace(trained, split=self.split, limit=self.limit)
+
+    def to_words(self) -> list[object]:
+        """Return the flags that say so on a command line, but for the split."""
+        words: list[object] = ["--data-root", self.data_root]
+        words += ["--limit", self.limit] if self.limit else []
+        words += ["--shares", *self.shares] if self.shares else []
+        return words + (
+            ["--real-labels", *self.real_labels] if self.real_labels else []
+        )
+
     def to_flags(self) -> dict[str, Any]:
         """Return what a record says of how a training's data were read."""
         real_labels, shares = list(self.real_labels), self.shares and list(self.shares)
@@ -222,7 +241,7 @@ def list_datasets(data_root: str | Path) -> list[str]:
         return []
     entries = sorted(Path(data_root).iterdir())
     tables = {e.stem for e in entries if e.suffix in TABLE_SUFFIXES and e.is_file()}
-    folders = {entry.name for entry in entries if list_splits(entry)}
+    folders = {e.name for e in entries if e.is_dir() and list_splits(e)}
     return sorted(tables | folders)
 
 

@@ -29,6 +29,7 @@ from command_line.flags import (
 from command_line.parser import (
     Parser,
     describe_error,
+    refuse_several,
     run,
     say,
     take,
@@ -54,6 +55,7 @@ __all__ = [
     "add_source_flags",
     "add_split_flag",
     "describe_error",
+    "refuse_several",
     "run",
     "say",
     "take",

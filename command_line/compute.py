@@ -1,9 +1,9 @@
 """Which networks run, how, on what, as the flags say; apart: it imports torch."""
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 
-from hardware import Compute, prepare_compute
+from hardware import Compute, distributed, prepare_compute
 from models import get_network
 from utils import Source
 
@@ -30,6 +30,20 @@ def take_source(args: argparse.Namespace, split: str = "test") -> Source:
     """
     given = {e.name: getattr(args, e.name) for e in fields(Source) if e.name in args}
     return Source(**{"split": split, **given})
+
+
+def take_shared_compute(args: argparse.Namespace) -> Compute:
+    """Return the same for processes that score together, and join them.
+
+    What travels between them is small, and gloo notices at once if one is lost.
+
+    Raises:
+        ValueError: as `take_compute`; or there are more processes than GPUs.
+    """
+    compute = take_compute(args)
+    device = distributed.start(compute.device, "gloo")
+    precision = replace(compute.precision, device=device)
+    return replace(compute, precision=precision, shared=True)
 
 
 def take_network(name: str) -> str:

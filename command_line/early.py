@@ -11,23 +11,49 @@ from typing import NoReturn
 INTERRUPTED_STATUS = 130
 
 
+class StoppedError(KeyboardInterrupt):
+    """SIGTERM came.
+
+    Attributes:
+        status: the exit status that the system's convention asks for.
+    """
+
+    status = 128 + signal.SIGTERM
+
+
 def end_at_once(number: int, frame: object) -> NoReturn:
     """Handle Ctrl-C while there is nothing to save; no import can swallow this."""
     os.write(2, f"{Path(sys.argv[0]).name}: interrupted\n".encode())
     os._exit(INTERRUPTED_STATUS)
 
 
+def stop(number: int, frame: object) -> NoReturn:
+    """Handle torchrun's SIGTERM, the first of them: the work ends."""
+    signal.signal(number, signal.SIG_IGN)
+    raise StoppedError(
+        "stopped by SIGTERM, which torchrun sends when another process has ended"
+    )
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt, as long as the script's own work lasts."""
+    """Let Ctrl-C raise KeyboardInterrupt, as long as the script's own work lasts.
+
+    So does SIGTERM in a process that torchrun started; afterwards it is ignored, so
+    that the last line is said.
+    """
     before = signal.getsignal(signal.SIGINT)
     if before is end_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "LOCAL_RANK" in os.environ:
+        signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
         if before is end_at_once:
             signal.signal(signal.SIGINT, end_at_once)
+        if "LOCAL_RANK" in os.environ:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _prepare() -> None:

@@ -17,7 +17,7 @@ from files.bounds import (
     SHARE,
     Bounds,
 )
-from files.names import DEFAULT_MODEL, FIGURES_DIR
+from files.names import DEFAULT_MODEL, FIGURES_DIR, LOG_KINDS
 from files.recipe import (
     GROUPS,
     OF_CALIBRATION,
@@ -338,6 +338,16 @@ def add_keeping_flags(parser: argparse.ArgumentParser) -> None:
         default=Keeping.checkpoint_minutes,
         metavar="M",
         help="minutes between snapshots within an epoch; 0 saves only at its end",
+    )
+    group.add_argument(
+        "--log",
+        nargs="+",
+        choices=LOG_KINDS,
+        default=Keeping.log,
+        help="note each step and epoch as it is done, in files beside the history: csv "
+        "(RUN_steps.csv, RUN_epochs.csv); tensorboard (RUN_tensorboard, which "
+        "`tensorboard --logdir out` draws; needs requirements-log.txt); with --tune "
+        "head there are epochs only, and no learning rate; repeat it with --resume",
     )
     group.add_argument(
         "--report",

@@ -110,7 +110,7 @@ def take_judged_images(args: argparse.Namespace) -> JudgedImages:
         files = [ImageFile(path) for path in args.image]
         images = Pictures(files, detector.preprocessing)
     else:
-        source = take_source(args, SPLIT)
+        source = take_source(args, SPLIT).follow(detector.record, args.dataset)
         known = detector.preprocessing
         images = open_source(args.dataset, source, preprocessing=known)
         options["source"] = {"dataset": args.dataset, "split": SPLIT}

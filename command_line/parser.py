@@ -26,7 +26,8 @@ FOREIGN_ERRORS = (
     ),
     (
         r"gloo|NCCL|Connection (reset|closed)",
-        "another process of this training ended; --resume goes on from the snapshot",
+        "another process of this run ended; train_main.py and predict.py go on with "
+        "--resume",
     ),
     (r"out of memory|can't allocate memory", "a smaller --batch-size needs less"),
 )
@@ -64,7 +65,7 @@ class _HelpFormatter(
     """Show defaults, if there are any, and keep the epilog's lines."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False:
+        if action.default is False or action.default in (None, ()):
             return action.help
         return super()._get_help_string(action)
 
@@ -123,39 +124,63 @@ def describe_foreign_error(error: RuntimeError) -> str | None:
     return None
 
 
-def run(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
-    """Run a script's `main` and turn a user's mistake into one line and status 2."""
+def run(
+    main: Callable[[Sequence[str] | None], int | None],
+    speaks: Callable[[], bool] | None = None,
+) -> NoReturn:
+    """Run a script's `main` and turn a user's mistake into one line and status 2.
+
+    Args:
+        main: from the command line to the exit status.
+        speaks: of a script that torchrun may start several times at once: says whether
+            this process is to tell of an error. Other scripts refuse to be.
+    """
     program = Path(sys.argv[0]).name
     sys.stdout.reconfigure(errors="backslashreplace")  # it may not be UTF-8
+    line = None
     try:
+        if speaks is None:
+            refuse_several(program)
         with interruptible():
             status = _call(main)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         status = 1
-    except KeyboardInterrupt:
-        say(f"{program}: interrupted", file=sys.stderr)
-        status = INTERRUPTED_STATUS
+    except KeyboardInterrupt as interruption:
+        line = str(interruption) or "interrupted"
+        status = getattr(interruption, "status", INTERRUPTED_STATUS)
     except (ValueError, OSError, FloatingPointError) as error:
-        say(f"{program}: error: {describe_error(error)}", file=sys.stderr)
-        status = USER_ERROR_STATUS
+        line, status = f"error: {describe_error(error)}", USER_ERROR_STATUS
     except MemoryError as error:
-        say(
-            f"{program}: error: not enough memory: {describe_error(error)}",
-            file=sys.stderr,
-        )
+        line = f"error: not enough memory: {describe_error(error)}"
         status = USER_ERROR_STATUS
     except RuntimeError as error:
         description = describe_foreign_error(error)
         if description is None:
             raise
-        say(f"{program}: error: {description}", file=sys.stderr)
-        status = USER_ERROR_STATUS
+        line, status = f"error: {description}", USER_ERROR_STATUS
+    if line and (speaks is None or speaks()):
+        say(f"{program}: {line}", file=sys.stderr)
     try:
         sys.stdout.flush()
     except OSError:  # or Python would fail to flush it, and say so at length
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
+
+
+def refuse_several(what: str) -> None:
+    """Raise ValueError if torchrun started several processes of what takes one.
+
+    All but the main process end without a word: they would only repeat it.
+    """
+    number = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    if number > 1 and os.environ.get("RANK", "0") != "0":
+        sys.exit(0)
+    if number > 1:
+        raise ValueError(
+            f"{what} runs in one process, and torchrun started {number}: start it with "
+            "python"
+        )
 
 
 def _call(main: Callable[[Sequence[str] | None], int | None]) -> int | str | None:

@@ -1,19 +1,43 @@
 """Which words of files and folders mean real or fake, and which a split."""
 
+import re
 from collections.abc import Collection, Iterable
 
 from files.names import FAKE, REAL
 
 _REAL_WORDS = ("0", "0.0", "false", "real", "bonafide", "bona-fide", "bona fide")
 _REAL_WORDS += ("bona_fide", "genuine", "authentic", "pristine", "original")
+_REAL_WORDS += ("reals", "originals")
 _FAKE_WORDS = ("1", "1.0", "true", "fake", "deepfake", "spoof", "spoofed", "attack")
 _FAKE_WORDS += ("forged", "manipulated", "synthetic", "generated")
+_FAKE_WORDS += ("fakes", "deepfakes", "synthesis", "synthesized", "tampered")
+_FAKE_WORDS += ("ai", "gan")
 LABELS = dict.fromkeys(_REAL_WORDS, REAL) | dict.fromkeys(_FAKE_WORDS, FAKE)
 SPLIT_OF = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+# Of a folder's name, false would mean the opposite, and numbers anything.
+_IN_NAMES = {
+    word: label
+    for word, label in LABELS.items()
+    if word.isalpha() and word not in ("true", "false")
+}
+
+
+def find_label(name: str) -> int | None:
+    """Return what the words in the name of a folder or of a kind mean: 0 real, 1 fake.
+
+    `0_real` and `Celeb-synthesis` tell it; None where nothing does, or both are there.
+    """
+    found = {_IN_NAMES[word] for word in list_words(name) if word in _IN_NAMES}
+    return found.pop() if len(found) == 1 else None
+
+
+def list_words(name: str) -> list[str]:
+    """Return a name's words in small letters, without digits and punctuation."""
+    return re.findall(r"[^\W\d_]+", name.casefold())
 
 
 def read_labels(words: Iterable[str], real_labels: Collection[str] = ()) -> list[int]:

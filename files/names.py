@@ -14,6 +14,7 @@ DEFAULT_MODEL = "SimpleNet"
 OPTIMIZER_NAMES = ("Adam", "SGD", "LBFGS")
 OUT_DIR, CHECKPOINTS_DIR = Path("out"), Path("checkpoints")
 FIGURES_DIR = Path("figures")
+LOG_KINDS = ("csv", "tensorboard")
 VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
     *(".mts", ".m2ts", ".3gp", ".wmv", ".flv"),
@@ -30,12 +31,22 @@ class RunPaths:
         checkpoint: the model of the best epoch.
         snapshot: everything needed to go on from where training stopped.
         lock: held by the run while it lasts.
+        steps, epochs: CSV tables with a row a step, and a row an epoch.
+        events: the folder of the same for TensorBoard.
     """
 
     history: Path
     checkpoint: Path
     snapshot: Path
     lock: Path
+    steps: Path
+    epochs: Path
+    events: Path
+
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        """The files and the folder that --log writes."""
+        return self.steps, self.epochs, self.events
 
 
 def name_run_files(
@@ -56,6 +67,9 @@ def name_run_files(
         checkpoint=checkpoints_dir / f"{stem}.pt",
         snapshot=checkpoints_dir / f"{stem}_last.pt",
         lock=checkpoints_dir / f".{stem}.lock",
+        steps=out_dir / f"{stem}_steps.csv",
+        epochs=out_dir / f"{stem}_epochs.csv",
+        events=out_dir / f"{stem}_tensorboard",
     )
 
 

@@ -118,13 +118,6 @@ class Recipe:
         ("-d",),
         group="",
     )
-    mix: str = _flag(
-        "size",
-        "with several datasets: see each image as often (size), or images of each "
-        "dataset as often (equal)",
-        ("size", "equal"),
-        group="",
-    )
     name: str | None = _flag(
         None,
         "a word at the end of the files' names, to keep several runs apart: "
@@ -139,6 +132,13 @@ class Recipe:
     seed: int = _flag(0, "seed of all randomness", SEED, "N", group="")
     batch_size: int = _flag(
         32, "images in a batch", Bounds(1, 65536, int), "N", ("-b",), group=""
+    )
+    mix: str = _flag(
+        "size",
+        "with several datasets: see each image as often (size), or images of each "
+        "dataset as often (equal)",
+        ("size", "equal"),
+        group="",
     )
     lr: float = _flag(0.001, "learning rate", RATE, "RATE", ("-lr",))
     epochs: int = _flag(
@@ -519,6 +519,7 @@ class Keeping:
         checkpoint_minutes: between snapshots within an epoch; 0 for none.
         features_dir: folder of the features that are kept.
         whole: checkpoints hold the frozen weights, too.
+        log: how each step and epoch is noted, some of `LOG_KINDS`.
     """
 
     out_dir: Path = OUT_DIR
@@ -529,6 +530,7 @@ class Keeping:
     checkpoint_minutes: float = 10.0
     features_dir: Path = Path("features")
     whole: bool = False
+    log: tuple[str, ...] = ()
 
     def name_files(self, recipe: Recipe) -> RunPaths:
         """Return where the files of such a run are."""

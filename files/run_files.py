@@ -6,7 +6,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from files.checkpoint import FORMAT_VERSION, CheckpointRecord, show
 from files.history import check_run, load_history, save_run
 from files.names import RunPaths
 from files.recipe import Recipe
+from files.run_log import RunLog
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
 
@@ -60,6 +61,7 @@ class RunFiles:
     Attributes:
         best: the record of the best epoch; None before the first.
         kept: from the old to the new names of an earlier run's files.
+        log: notes the steps and the epochs; unless it is replaced, it does nothing.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class RunFiles:
         self.record = record
         self.best: CheckpointRecord | None = None
         self.kept: dict[Path, Path] = {}
+        self.log = RunLog(paths)
         self._calibrate = calibrate
         self._say = say
         self._left_out = left_out
@@ -88,7 +91,7 @@ class RunFiles:
     def watch(self, minutes: float = 10.0) -> Iterator[None]:
         """Hold the run's name, and on SIGINT or SIGTERM save before stopping.
 
-        The same signal again stops at once.
+        The same signal again stops at once, unless torchrun started this process.
 
         Args:
             minutes: between snapshots within an epoch; 0 saves only at its end.
@@ -100,7 +103,7 @@ class RunFiles:
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self._note) for number in numbers}
         try:
-            with hold_lock(self.paths.lock):
+            with hold_lock(self.paths.lock), contextlib.closing(self.log):
                 if distributed.is_main():
                     remove_leftovers(self.paths.checkpoint)
                     remove_leftovers(self.paths.snapshot)
@@ -121,9 +124,11 @@ class RunFiles:
         if self.paths.history.exists():
             load_history(self.paths.history)
         if distributed.is_main():
-            self.kept = set_aside([self.paths.checkpoint, self.paths.snapshot])
+            paths = (self.paths.checkpoint, self.paths.snapshot, *self.paths.logs)
+            self.kept = set_aside(paths)
         for path in self.kept.values():
             self._say(f"kept an earlier run's file as {path}")
+        self.log.begin()
 
     def resume(self, trainer: Any) -> None:
         """Bring a new trainer to where the snapshot's run stopped.
@@ -131,7 +136,7 @@ class RunFiles:
         Raises:
             FileNotFoundError: there is no snapshot.
             ValueError: it is damaged, its run had other flags or data, or the
-                checkpoint beside it is not this run's.
+                checkpoint or the log beside it is not this run's.
         """
         path = self.paths.snapshot
         snapshot = load_snapshot(path)
@@ -163,6 +168,7 @@ class RunFiles:
                 f"checkpoint of this run (epoch {self.best.epoch}); put that back, "
                 "or start over without --resume"
             )
+        self.log.resume(trainer)
         if not has_checkpoint:
             self._save_checkpoint(trainer)
         self._save_history(trainer)  # if the run was killed before it could
@@ -190,8 +196,12 @@ class RunFiles:
         Raises:
             InterruptedRunError: a signal came.
         """
+        self.log.note_step(trainer)
         is_due = time.monotonic() - self._saved_at >= self._interval_s > 0
-        stop, is_due = self._agreement.maximum([self._signal, int(is_due)])
+        wishes = [self._signal, int(is_due), int(self.log.is_due())]
+        stop, is_due, is_log_due = self._agreement.maximum(wishes)
+        if is_log_due:
+            self.log.flush()
         if stop or is_due:
             self._save_snapshot(trainer)
         if stop:
@@ -200,6 +210,7 @@ class RunFiles:
                 "to go on, repeat the command with --resume"
             )
             raise InterruptedRunError(stop)
+        self.log.await_step()
 
     def after_epoch(self, trainer: Any) -> None:
         """Save the snapshot, the checkpoint if the epoch was the best, and the history.
@@ -207,6 +218,7 @@ class RunFiles:
         A kill in between loses nothing: the snapshot at an epoch's end holds the model
         and all that the checkpoint and the history would say.
         """
+        self.log.note_epoch(trainer, time.monotonic() - self._epoch_began)
         if trainer.is_best():
             self.best = replace(
                 self.record,
@@ -223,10 +235,12 @@ class RunFiles:
         seconds = time.monotonic() - self._epoch_began
         self._epoch_began = time.monotonic()
         self._say(f"{_describe_epoch(trainer)} ({seconds:.0f} s)")
+        self.log.await_step()
 
     def _save_snapshot(self, trainer: Any, *, holds_best: bool = False) -> None:
         """Save all that is needed to go on; `holds_best`: its model is the best one."""
         self._saved_at = time.monotonic()
+        self.log.flush(sync=True)  # a resumed run needs all rows up to its snapshot
         state = trainer.state_dict()  # every process takes part
         if not all(p.isfinite().all() for p in trainer.model.parameters()):
             raise FloatingPointError(
@@ -265,13 +279,19 @@ class RunFiles:
         return isinstance(content, dict) and wanted.items() <= content.items()
 
     def _note(self, number: int, frame: object) -> None:
-        """Remember a signal and say so; the same again stops at once."""
+        """Remember a signal and say so; the same again stops at once.
+
+        Not in processes that torchrun started: it passes on what they may have got from
+        Slurm already, and kills them if they take too long.
+        """
         self._signal = number
-        signal.signal(number, stop_at_once)
+        launched = "LOCAL_RANK" in os.environ
+        signal.signal(number, signal.SIG_IGN if launched else stop_at_once)
         if distributed.is_main():
+            again = "" if launched else "; again stops now"
             name = signal.Signals(number).name
             # A handler must not use the buffered streams.
-            os.write(2, f"\n{name}: saving after this step; again stops now\n".encode())
+            os.write(2, f"\n{name}: saving after this step{again}\n".encode())
 
 
 def let_signals_stop() -> None:
@@ -285,8 +305,8 @@ def stop_at_once(number: int, frame: object) -> None:
     raise InterruptedRunError(number)
 
 
-def set_aside(paths: list[Path]) -> dict[Path, Path]:
-    """Rename files from NAME.pt to NAME.1.pt, with the first free number.
+def set_aside(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Rename files from NAME.pt to NAME.1.pt, with the first number free for all.
 
     Returns:
         From the old to the new names of the files that were there.
@@ -306,7 +326,7 @@ def hold_lock(path: str | Path) -> Iterator[None]:
         ValueError: another process holds it.
     """
     with contextlib.ExitStack() as stack:
-        is_held = not distributed.is_main() or _take_lock(Path(path), stack)
+        is_held = not distributed.is_main() or take_lock(Path(path), stack)
         if distributed.maximum([int(not is_held)])[0]:  # all processes refuse together
             raise ValueError(
                 f"another training holds {path}: wait for its end, or give this one "
@@ -315,7 +335,7 @@ def hold_lock(path: str | Path) -> Iterator[None]:
         yield
 
 
-def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
+def take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
     """Lock a file until the stack is left, which removes it; say whether it worked."""
     if fcntl is None:
         return True
@@ -384,7 +404,9 @@ def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) 
 
 
 def _add_number(path: Path, number: int) -> Path:
-    """Return NAME.1.pt for NAME.pt."""
+    """Return NAME.1.pt for NAME.pt, and NAME.1 for a folder."""
+    if path.is_dir():  # in its name a dot is nothing special
+        return path.with_name(f"{path.name}.{number}")
     return path.with_name(f"{path.stem}.{number}{path.suffix}")
 
 

@@ -2,21 +2,34 @@
 
 import ctypes
 import sys
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from hardware import distributed
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# A progress bar on a terminal; nothing where stderr is a file.
-show_progress = partial(tqdm, leave=False, dynamic_ncols=True, disable=None)
 _CPU = torch.device("cpu")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def show_progress(
+    items: Iterable[Any] | None = None, desc: str | None = None, **options: Any
+) -> tqdm:
+    """Return the items behind a progress bar on the main process's terminal.
+
+    Args:
+        items: what is gone through; None where the bar is moved by hand.
+        desc: is written beside the bar.
+        options: others of `tqdm`.
+    """
+    hidden = None if distributed.is_main() else True  # None: where stderr is a file
+    return tqdm(items, desc, leave=False, dynamic_ncols=True, disable=hidden, **options)
 
 
 @dataclass(frozen=True)
@@ -52,16 +65,43 @@ class Compute:
         precision: arithmetic of the forward pass; it says where the network is.
         batch_size: images in a batch.
         workers: processes that read images; None chooses what suits the device.
+        shared: the processes that torchrun started deal out the batches; otherwise
+            each that scores runs all of them.
     """
 
     precision: Precision = Precision()
     batch_size: int = 32
     workers: int | None = None
+    shared: bool = False
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
         return self.precision.device
+
+    def deal(self, num_images: int) -> list[range]:
+        """Return the batches that this process runs, each by its images' numbers.
+
+        They are whole: a CPU's last bits can change with a batch's size, so several
+        processes form the batches of one.
+        """
+        starts = range(0, num_images, self.batch_size)
+        if self.shared:
+            starts = starts[distributed.get_rank() :: distributed.get_world_size()]
+        return [range(n, min(n + self.batch_size, num_images)) for n in starts]
+
+    def collect(self, rows: Tensor, batches: Sequence[range]) -> Tensor:
+        """Return all processes' rows in the order of the images.
+
+        Args:
+            rows: (n, ...), of the images of `batches`.
+            batches: that this process was dealt.
+        """
+        if not self.shared:
+            return rows
+        numbers = torch.tensor([n for batch in batches for n in batch]).long()
+        order = distributed.gather(numbers).argsort()
+        return distributed.gather(rows)[order]
 
 
 def prepare_compute(

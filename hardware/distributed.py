@@ -1,4 +1,4 @@
-"""One process among several that train together; alone, everything is a no-op."""
+"""One process among several that work together; alone, everything is a no-op."""
 
 import atexit
 import os
@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,12 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def get_rank() -> int:
-    """Return this process's number among those that train together."""
+    """Return this process's number among those that work together."""
     return dist.get_rank() if _is_on() else 0
 
 
 def get_world_size() -> int:
-    """Return the number of processes that train together."""
+    """Return the number of processes that work together."""
     return dist.get_world_size() if _is_on() else 1
 
 
@@ -34,10 +35,14 @@ def is_main() -> bool:
     return get_rank() == 0
 
 
-def start(device: torch.device) -> torch.device:
+def start(device: torch.device, backend: str | None = None) -> torch.device:
     """Join the processes that `torchrun` started, if any, until this one ends.
 
     From then on only the main process prints.
+
+    Args:
+        device: of one process: a GPU, or the CPU.
+        backend: by which tensors travel; default nccl between GPUs, gloo between CPUs.
 
     Returns:
         This process's own device: its GPU, or the CPU.
@@ -55,8 +60,10 @@ def start(device: torch.device) -> torch.device:
             )
         device = torch.device("cuda", get_local_rank())
         torch.cuda.set_device(device)
+    if _is_on():
+        return device
     # One process measures the finished detector while the others wait.
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = backend or ("nccl" if device.type == "cuda" else "gloo")
     dist.init_process_group(backend, timeout=timedelta(hours=24))
     atexit.register(stop)
     if not is_main():
@@ -71,6 +78,16 @@ def stop() -> None:
         # abort the process if Python ended meanwhile.
         time.sleep(0.2)
         dist.destroy_process_group()
+
+
+def speaks_first() -> bool:
+    """Say whether no other process has asked yet: one tells of an error, for all."""
+    if not _is_on():
+        return True
+    try:  # torch has no public name for the store that the processes share
+        return dist.distributed_c10d._get_default_store().add("spoken", 1) == 1
+    except RuntimeError:  # it was lost with its machine
+        return True
 
 
 def wrap(model: nn.Module) -> nn.Module:
@@ -138,6 +155,23 @@ def gather(rows: Tensor) -> Tensor:
     everyones = [rows] * get_world_size()
     dist.all_gather_object(everyones, rows)
     return torch.cat(everyones)
+
+
+def gather_to_main(value: Any) -> list[Any]:
+    """Return all processes' values in the main one, and nothing in the others."""
+    if not _is_on():
+        return [value]
+    everyones = [None] * get_world_size() if is_main() else None
+    dist.gather_object(value, everyones)
+    return everyones or []
+
+
+def tell_all(value: Any) -> Any:
+    """Return the main process's value."""
+    values = [value]
+    if _is_on():
+        dist.broadcast_object_list(values)
+    return values[0]
 
 
 def average_buffers(model: nn.Module) -> None:

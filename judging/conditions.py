@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from files.names import NEITHER
@@ -45,21 +46,23 @@ def judge_conditions(
     Args:
         detector: who judges.
         images: N images under C conditions.
-        compute: how the network runs.
+        compute: how the network runs. Processes that share the work all get all of it.
         stability: also judge harmless versions, as predict.py does.
 
     Raises:
         ValueError: an image cannot be read, or gets no finite score; the message names
             it.
     """
-    batches = _load(images, View.of(detector), compute)
+    dealt = compute.deal(len(images))
+    batches = _load(images, View.of(detector), dealt, compute)
     judged = judge_batches(
         show_progress(batches, f"judge with {detector.title}"),
         [detector],
         compute.precision,
         stability=stability,
     )
-    rows = np.array([_take(verdict) for _, (verdict,) in judged])
+    rows = np.array([_take(verdict) for _, (verdict,) in judged]).reshape(-1, 3)
+    rows = compute.collect(torch.from_numpy(rows), dealt).numpy()
     columns = rows.reshape(-1, len(images.conditions), 3).T  # (3, C, N)
     return Judged(
         images.faces.get_labels(), columns[0], columns[1], columns[2].astype(int)
@@ -89,14 +92,14 @@ class _Pictures(Dataset):
         return map_in_threads(self.__getitem__, indices)
 
 
-def _load(images: DisturbedFaces, view: View, compute: Compute) -> Iterable[Batch]:
-    """Return what yields all pictures in batches, image after image."""
+def _load(
+    images: DisturbedFaces, view: View, dealt: Sequence[range], compute: Compute
+) -> Iterable[Batch]:
+    """Return what yields pictures in the batches that were dealt."""
     workers = fit_into_shared_memory(
         compute.workers,
         lambda: compute.batch_size * 3 * view.size**2,
         compute.device,
     )
-    size, numbers = compute.batch_size, range(len(images))
-    places = [numbers[start : start + size] for start in numbers[::size]]
     pictures = _Pictures(images, view)
-    return build_data_loader(pictures, places, collate_pictures, workers=workers)
+    return build_data_loader(pictures, dealt, collate_pictures, workers=workers)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from faces_dataset import FacesDataset, compute_fingerprint, list_names
 from files.checkpoint import (
@@ -181,23 +181,29 @@ class Detector:
 
         Args:
             dataset: samples as `loading.BatchLoader` takes them.
-            compute: how; default as suits the device.
+            compute: how; default as suits the device. Processes that share the work
+                all get all scores.
 
         Raises:
             ValueError: a sample cannot be read, or gets no finite score; the message
                 names it.
         """
         compute = compute or self.choose_compute()
-        batches = BatchLoader(
-            dataset,
-            compute.batch_size,
-            self.preprocessing,
-            device=self.device,
-            workers=compute.workers,
-            alone=True,
-        )
-        batches = show_progress(batches, f"score with {self.title}")
-        scored = self.score_batches(batches, compute.precision)
+        dealt = compute.deal(len(dataset))
+        logits, labels = torch.empty(0, 2), torch.empty(0, dtype=torch.int64)
+        if dealt or not len(dataset):  # else there are fewer batches than processes
+            batches = BatchLoader(
+                Subset(dataset, [number for batch in dealt for number in batch]),
+                compute.batch_size,
+                self.preprocessing,
+                device=self.device,
+                workers=compute.workers,
+                alone=True,
+            )
+            batches = show_progress(batches, f"score with {self.title}")
+            logits, labels = compute_logits(self.network, batches, compute.precision)
+        logits, labels = (compute.collect(rows, dealt) for rows in (logits, labels))
+        scored = self.calibrate(logits, labels)
         broken = np.flatnonzero(~np.isfinite(scored.logits).all(axis=1))
         if len(broken):
             raise ValueError(

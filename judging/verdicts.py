@@ -121,6 +121,9 @@ class Verdict:
         return {name: get(self) for name, get in _COLUMNS.items()}
 
 
+Faces = Sequence[Sequence[Verdict]]  # of a picture, each with every detector's verdict
+
+
 def _get_place(verdict: Verdict, number: int) -> float | None:
     face = verdict.picture.face
     return None if face is None else (*face.box, face.confidence)[number]

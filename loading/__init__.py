@@ -1,7 +1,9 @@
 """From a picture's bytes to batches on the device; start at `batches.py`.
 
-`image_files.py`: list, open and check pictures. `preprocessing.py`: what a network
-expects of them. `augmentation.py`: how training images are changed.
+`image_files.py`: list, open and check pictures. `pictures.py`: what a split consists
+of, in folders; `tables.py`, `archives.py`, `hub.py`: elsewhere; `splitting.py`: dealt
+out; `layouts/`: from data that lie otherwise to a table. `preprocessing.py`: what a
+network expects of them. `augmentation.py`: how training images are changed.
 `self_blending.py`: fakes made of real ones. `disturbances.py`: what happens to a
 picture on its way to a detector; `disturbed_faces.py`: a split after it.
 `face_finding.py`: where faces are. `origin.py`: what a file says of itself

@@ -1,8 +1,9 @@
 """A data set of the Hugging Face hub, or in its format on the disk."""
 
+import logging
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,23 @@ class HubPictures(Pictures):
     """The rows of one split.
 
     Attributes:
-        title: the data set's name and its split.
+        title: the data set's name.
+        origin: its revision and licence, where known.
         rows: what the package `datasets` opened, whose images are not decoded.
         image_column: of `rows`.
     """
 
     title: str = ""
+    origin: Mapping[str, str] = field(default_factory=dict)
     rows: Any = None
     image_column: str = ""
 
     def __str__(self) -> str:
         return self.title
+
+    def describe_rest(self) -> str:
+        """Say where the pictures come from."""
+        return ", ".join(f"{what} {text}" for what, text in self.origin.items())
 
     def get_file(self, index: int) -> ImageFile:
         """Return the picture at `index`, to be read."""
@@ -91,6 +98,9 @@ def _load(name: str, revision: str | None) -> Any:
             "requirements-datasets.txt"
         ) from error
     datasets.disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # of its retries
+    if name[0] in "./~" and not Path(name).is_dir():
+        raise ValueError(f"there is no folder {name}")
     try:
         if (Path(name) / "dataset_dict.json").is_file():
             return datasets.load_from_disk(name)
@@ -134,8 +144,19 @@ def _open_rows(
         title=f"{PREFIX}{name}",
         rows=rows,
         image_column=images[0],
+        origin=_find_origin(name, rows.info),
     )
     return pictures.take(order)
+
+
+def _find_origin(name: str, info: Any) -> dict[str, str]:
+    """Return which revision was opened, and under which licence, as far as is known."""
+    match = _NAME.fullmatch(name)
+    files = " ".join(map(str, info.download_checksums or ()))
+    commit = re.search(r"@([0-9a-f]{40})/", files)
+    revision = commit[1] if commit else match["revision"] or ""
+    found = {"revision": revision, "licence": info.license or ""}
+    return {what: text for what, text in found.items() if text}
 
 
 def _read_words(rows: Any) -> list[str]:

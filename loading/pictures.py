@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from files.csv_files import open_csv
-from files.names import CLASS_NAMES, FAKE, REAL, SPLITS, name_mask
+from files.names import CLASS_NAMES, FAKE, REAL, name_mask
 from loading.image_files import ImageFile, Listing, list_images
 
 NUM_SHOWN = 5  # names of what is found in a folder, in a message
@@ -287,7 +287,8 @@ def _list_class(folder: Path) -> Listing:
         raise FileNotFoundError(
             f"there is no folder {folder}; {there} {describe_content(there)}, and a "
             "dataset holds train, val and test, each with the folders real and fake "
-            f"(make_demo_datasets.py makes an example){_suggest_table(there)}"
+            "(make_demo_datasets.py makes an example, make_table.py a dataset of other "
+            "layouts)"
         ) from error
 
 
@@ -304,7 +305,7 @@ def describe_content(folder: Path) -> str:
 
 def _suggest_table(folder: Path) -> str:
     """Say how folders of another layout are used, where they hold images."""
-    folders = [name for name in list_images(folder).folders if name not in SPLITS]
+    folders = list_images(folder).folders
     num = sum(len(list_images(folder / name).images) for name in folders)
     if not num:
         return ""

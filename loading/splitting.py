@@ -1,7 +1,8 @@
 """Deal groups of pictures out to train, val and test."""
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -65,3 +66,32 @@ def deal_rows(
         held[label] = held.get(label, 0) + 1
     splits = deal_splits(counts, shares or SHARES)
     return [splits[group] for group in groups]
+
+
+def find_families(reals: Iterable[str], fakes: Iterable[str]) -> dict[str, str]:
+    """Return a family's name for each group: what may show one person or scene.
+
+    A fake belongs to the real ones of which all parts of the name are among its own:
+    `000_003` to `000` and `003` (FaceForensics++), `id0_id1_0000` to `id0_0000` and
+    `id1_0000` (Celeb-DF). So do all that belong to one of them.
+
+    Args:
+        reals, fakes: the groups' names, whose parts stand between _ or -.
+    """
+    reals, fakes = sorted(set(reals)), sorted(set(fakes))
+    families = {group: group for group in (*reals, *fakes)}
+    parts = {group: frozenset(re.split("[_-]", group.casefold())) for group in families}
+    members = {group: [group] for group in families}
+    counts = Counter(part for real in reals for part in parts[real])
+    by_part = defaultdict(list)  # each real one under its rarest part
+    for real in reals:
+        by_part[min(parts[real], key=lambda part: (counts[part], part))].append(real)
+    for fake in fakes:
+        own = [real for part in parts[fake] for real in by_part.get(part, ())]
+        for real in sorted(real for real in own if parts[real] < parts[fake]):
+            joined, left = families[fake], families[real]
+            if joined != left:
+                for group in members[left]:
+                    families[group] = joined
+                members[joined] += members.pop(left)
+    return families

@@ -1,15 +1,17 @@
-"""A training's losses and accuracies, epoch by epoch."""
+"""A training's losses and accuracies, epoch by epoch; its losses step by step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from files.history import get_best_epoch
 from plots.style import (
     GREY,
+    PALE_COLOR,
     SPLIT_COLORS,
     SPLIT_MARKERS,
     finish_axes,
@@ -19,6 +21,7 @@ from plots.style import (
 TrainingRun = Mapping[str, Any]  # of a history file
 
 _TITLE_WIDTH = 52  # characters
+_SMOOTHED_SHARE = 0.01  # of the steps, on each side
 
 # split -> name in the legend, line style
 _STYLES = {
@@ -98,6 +101,45 @@ def plot_curves(axes: Axes, run: TrainingRun, quantity: str) -> Axes:
     margin = max(0.5, 0.02 * num_epochs)
     axes.set(xlim=(1 - margin, num_epochs + margin), xlabel="Epoch")
     return axes
+
+
+def plot_steps(axes: Axes, steps: Mapping[str, Sequence[float]], title: str) -> Axes:
+    """Draw the loss of each step, raw and smoothed, and the learning rate below.
+
+    Args:
+        axes: for the losses; the rate gets axes of its own.
+        steps: columns `step`, `loss` and `learning_rate`, of equal length.
+        title: what was trained.
+    """
+    window = 1 + 2 * round(_SMOOTHED_SHARE * len(steps["step"]))
+    smooth = compute_running_means(steps["loss"], window)
+    axes.plot(steps["step"], steps["loss"], ".", ms=3, color=PALE_COLOR, label="a step")
+    label = f"mean over {window} steps" if window > 1 else None
+    axes.plot(steps["step"], smooth, color=SPLIT_COLORS["train"], label=label)
+    axes.axhline(math.log(2), color=GREY, ls="--", lw=1.2, label="chance, 0.693")
+    axes.set_ylabel("Mean cross-entropy (nats)")
+    axes.set_ylim(bottom=0)
+    axes.tick_params(labelbottom=False)
+    below = axes.inset_axes((0, -0.34, 1, 0.28), sharex=axes)
+    below.plot(steps["step"], steps["learning_rate"], color=SPLIT_COLORS["val"])
+    below.set(xlabel="Step", ylabel="Learning rate")
+    below.set_ylim(bottom=0)
+    below.grid(alpha=0.25)
+    return finish_axes(axes, wrap_title(title, _TITLE_WIDTH), legend_top=-0.5)
+
+
+def compute_running_means(values: Sequence[float], window: int) -> np.ndarray:
+    """Return the mean of the `window` values around each, of fewer at the ends.
+
+    Args:
+        values: (N,), N at least `window`.
+        window: how many values, at least 1.
+
+    Returns:
+        float64 (N,).
+    """
+    counts = np.convolve(np.ones(len(values)), np.ones(window), "same")
+    return np.convolve(values, np.ones(window), "same") / counts
 
 
 def describe_run(run: TrainingRun) -> str:

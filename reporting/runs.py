@@ -73,7 +73,7 @@ class Training:
 
     Attributes:
         recipe: None if no flags were recorded, or train_main.py would refuse them.
-        limit: how many images of each class and split were used; None: all.
+        source: where its images are.
         counts: split -> class -> images.
         note: where the counts come from, and whether the files are still the same.
         samples: class -> some random training images.
@@ -81,7 +81,7 @@ class Training:
     """
 
     recipe: Recipe | None
-    limit: int | None
+    source: Source
     counts: Mapping[str, Mapping[str, int]]
     note: str
     samples: Mapping[str, list[ImageFile]]
@@ -121,7 +121,11 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
     detectors = [load_checkpoint(p, device=compute.device) for p in checkpoint_paths]
     names = [settings.dataset or _get_dataset(detector) for detector in detectors]
     datasets = [
-        open_source(name, source, preprocessing=detector.preprocessing)
+        open_source(
+            name,
+            source.follow(detector.record, name),
+            preprocessing=detector.preprocessing,
+        )
         for name, detector in zip(names, detectors, strict=True)
     ]
     trainings = [find_training(detector, settings) for detector in detectors]
@@ -182,7 +186,7 @@ def find_training(detector: Detector, settings: Settings) -> Training:
         samples = _choose_samples(splits["train"], settings.seed)
         if without_fakes:
             del samples[CLASS_NAMES[FAKE]]  # real images a second time
-    return Training(recipe, source.limit, counts, note, samples, history)
+    return Training(recipe, source, counts, note, samples, history)
 
 
 def _choose_samples(train: FacesDataset, seed: int) -> dict[str, list[ImageFile]]:

@@ -154,10 +154,9 @@ def _list_limits_of_training(run: Run) -> list[str]:
     num_images = sum((training.counts.get("train") or {}).values())
     if num_images:
         limits.append(f"It has learnt from {num_images:,} images.")
-    if training.limit:
-        limits.append(
-            f"A trial: trained on the first {training.limit} images of each class."
-        )
+    if training.source.limit:
+        limit = training.source.limit
+        limits.append(f"A trial: trained on the first {limit} images of each class.")
     if training.recipe and training.recipe.augment == "published":
         limits.append(
             "In training, images were only cropped and mirrored: compression, scaling, "
@@ -215,11 +214,10 @@ def _list_overfitting(run: Run) -> list[str]:
 def list_commands(run: Run, settings: Settings) -> dict[str, str]:
     """Return the commands that make the run, its numbers and its report again."""
     source, compute, scores = settings.source, settings.compute, run.analysis.scores
-    root = ["--data-root", source.data_root]
-    words = ["-cpp", run.detector.path, "-d", scores.dataset, *root]
+    words = ["-cpp", run.detector.path, "-d", scores.dataset, *source.to_words()]
     words += ["--split", source.split, "--seed", settings.seed]
     words += ["--resamples", settings.num_resamples, "-b", compute.batch_size]
-    words += ["--precision", compute.precision.name, *_spell_limit(source.limit)]
+    words += ["--precision", compute.precision.name]
     words += ["--group-by", settings.group_by] if settings.group_by else []
     words += ["--group-score", settings.group_score] if scores.groups else []
     own = ["--history", settings.history_path] if settings.history_path else []
@@ -232,12 +230,8 @@ def list_commands(run: Run, settings: Settings) -> dict[str, str]:
     training = run.training
     if training.recipe is None:
         return commands
-    more = [*root, *_spell_limit(training.limit)]
+    more = training.source.to_words()
     precision = run.detector.record.flags.get("precision")
     if precision in tuple(DTYPES):
         more += ["--precision", precision]
     return {"Train it": training.recipe.format_command(*more), **commands}
-
-
-def _spell_limit(limit: int | None) -> list[object]:
-    return ["--limit", limit] if limit else []

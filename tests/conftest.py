@@ -34,13 +34,14 @@ def pytest_collection_finish() -> None:
 def coarse_figures() -> Iterator[None]:
     """Let figures have few pixels, which take most of the time to draw them."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in (
-            (style, "DPI"),
-            (style, "PLOT_DPI"),
-            (pages, "_PIXELS_DPI"),
-        ):
-            patch.setattr(module, name, 40)
+        coarsen_figures(patch)
         yield
+
+
+def coarsen_figures(patch: pytest.MonkeyPatch) -> None:
+    """Let figures have few pixels from now on."""
+    for module, name in ((style, "DPI"), (style, "PLOT_DPI"), (pages, "_PIXELS_DPI")):
+        patch.setattr(module, name, 40)
 
 
 def make_image(seed: int, *, fake: bool, size: int = 24) -> Image.Image:

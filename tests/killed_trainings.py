@@ -27,6 +27,7 @@ from PIL import Image
 from script_helpers import replace_simple_net
 
 import train_main
+from files.log_tables import load_table
 from files.tensors import load_tensors
 
 Moment = tuple[type, str, int]  # just before the n-th call of a class's method
@@ -38,6 +39,8 @@ NAME = "faces_SimpleNet_Adam"
 SNAPSHOT = Path("checkpoints", f"{NAME}_last.pt")
 CHECKPOINT = Path("checkpoints", f"{NAME}.pt")
 HISTORY = Path("out", f"{NAME}.json")
+LOGS = [Path("out", f"{NAME}_{rows}.csv") for rows in ("steps", "epochs")]
+TIMES = ("images_per_s", "step_s", "epoch_s", "elapsed_s")
 
 
 def make_noise_dataset(data_root: Path) -> None:
@@ -61,7 +64,7 @@ def make_argv(data_root: Path, *, workers: int = 0, minutes: float = 0) -> list[
         *("-d", "faces", "--data-root", str(data_root), "-b", "2", "-e", "2"),
         *("--workers", str(workers), "--checkpoint-minutes", str(minutes)),
         *("--device", "cpu", "--precision", "fp32"),
-        *("--warmup", "2", "--grad-clip", "5", "-lr", "0.0002"),
+        *("--warmup", "2", "--grad-clip", "5", "-lr", "0.0002", "--log", "csv"),
     ]
 
 
@@ -154,7 +157,7 @@ def list_temporary_files(folder: Path) -> set[tuple[Path, int]]:
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """Return all values that a run leaves by their places, but for its name and date.
+    """Return all values that a run leaves by their places, but for its name and times.
 
     A tensor's value is its type, shape and SHA-256.
     """
@@ -163,6 +166,9 @@ def read_results(folder: Path) -> dict[str, Any]:
         "checkpoint": load_tensors(folder / CHECKPOINT),
         "history": json.loads((folder / HISTORY).read_text()),
     }
+    for path in LOGS:
+        columns = load_table(folder / path)
+        results[path.stem] = {n: c for n, c in columns.items() if n not in TIMES}
     values, own = _list_values(results), ("/run_id", "/started")
     return {place: value for place, value in values.items() if not place.endswith(own)}
 

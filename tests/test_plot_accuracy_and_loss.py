@@ -77,3 +77,43 @@ def test_main_with_bad_input_says_so_and_writes_nothing(
         run(tmp_path, content, *flags)
 
     assert not (tmp_path / "figures").exists()
+
+
+def draw_steps(tmp_path: Path, text: str, *more: str) -> None:
+    (tmp_path / "a_steps.csv").write_text(text)
+    where = ["--figures-dir", str(tmp_path / "figures")]
+    script.main(["--steps", str(tmp_path / "a_steps.csv"), *where, *more])
+
+
+def test_main_draws_the_steps_of_a_run_that_still_writes(tmp_path, capsys):
+    rows = "1,0.7,0.1\n2,0.6,0.2\n3,0."  # the last one is not finished
+    draw_steps(tmp_path, f"step,loss,learning_rate\n{rows}")
+    figure = tmp_path / "figures" / "a_steps.png"
+    assert capsys.readouterr().out == f"wrote {figure}\n"
+    assert list((tmp_path / "figures").iterdir()) == [figure]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no columns step, loss and learning_rate"),
+        ("epoch,loss\n1,2\n", "has no columns step, loss and learning_rate"),
+        ("step,loss,learning_rate\n1,0.", "is not a log .* with a finished row"),
+        ("step,loss,learning_rate\n1,2\n", "is not a log"),
+        ("step,loss,learning_rate\n1,2,high\n", "is not a log"),
+    ],
+)
+def test_main_steps_of_something_else_are_refused(text, message, tmp_path, one_line):
+    with pytest.raises(ValueError, match=message) as error:
+        draw_steps(tmp_path, text)
+    one_line(error)
+    assert not (tmp_path / "figures").exists()
+    with pytest.raises(FileNotFoundError, match="there is no log"):
+        script.main(["--steps", str(tmp_path / "other.csv")])
+
+
+def test_parse_args_steps_and_a_run_of_a_history_exclude_each_other(capsys):
+    for more in (["--run", "1"], ["-j", "h.json"]):
+        with pytest.raises(SystemExit) as stop:
+            script.parse_args(["--steps", "s.csv", *more])
+        assert stop.value.code == 2

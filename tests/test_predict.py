@@ -18,9 +18,9 @@ from PIL import Image
 from script_helpers import PROJECT, make_broken_checkpoint, make_checkpoint, run_script
 
 import predict
-from faces_dataset import list_names
 from files.provenance import VERSION
 from judging import pictures
+from judging.tables import Tables
 from judging.verdicts import COLUMNS
 from loading.face_finding import Face
 from models import SimpleNet
@@ -175,7 +175,8 @@ def test_main_writes_the_floats_of_the_analysis(faces_root, checkpoint, tmp_path
     detector = load_checkpoint(checkpoint)
     options = {"data_root": faces_root.parent, "preprocessing": detector.preprocessing}
     dataset = load_dataset("faces", "test", **options)
-    table, paths = tmp_path / "a.csv", list_names(dataset)
+    table = tmp_path / "a.csv"
+    paths = [dataset.get_file(index).name for index in range(len(dataset))]
 
     predict.main(["-cpp", str(checkpoint), *paths, "--csv", str(table), "-b", "3"])
 
@@ -369,7 +370,7 @@ def test_main_judges_a_list_from_standard_input(
 
 
 @pytest.mark.slow
-def test_script_ctrl_c_leaves_nothing_half_written(faces_root, tmp_path):
+def test_script_ctrl_c_keeps_what_was_judged(faces_root, tmp_path):
     whole = {"preprocessing": SimpleNet.preprocessing.to_dict()}
     checkpoint = make_checkpoint(
         tmp_path / "net.pt", model=SimpleNet().state_dict(), **whole
@@ -388,14 +389,109 @@ def test_script_ctrl_c_leaves_nothing_half_written(faces_root, tmp_path):
     ) as process:
         process.stdin.write(f"{path}\n" * 2)
         process.stdin.flush()
-        assert "P(fake)" in process.stdout.readline()  # as they come
-        (temporary,) = table.parent.iterdir()
-        assert re.fullmatch(r"\.a\.csv\.[0-9a-f]{12}\.tmp", temporary.name)
+        for _ in range(2):
+            assert "P(fake)" in process.stdout.readline()  # as they come
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == "predict.py: interrupted\n"
-    assert list(table.parent.iterdir()) == []
+    kept = f"pictures judged so far: 2, in {table}.part; --resume goes on from them"
+    assert errors == f"predict.py: interrupted; {kept}\n"
+    assert [path.name for path in table.parent.iterdir()] == ["a.csv.part"]
+
+
+@pytest.fixture
+def mixed(own_faces_root, checkpoint, tmp_path) -> list[str]:
+    """Flags for two detectors and seven pictures, one of them broken, in batches."""
+    other = make_checkpoint(tmp_path / "other.pt", threshold=0.0)
+    (own_faces_root / "val" / "real" / "01.png").write_bytes(b"text")
+    folders = [
+        own_faces_root / s / n for s in ("val", "test") for n in ("real", "fake")
+    ]
+    words = ["-cpp", checkpoint, other, *folders[:3], "-b", "2"]
+    return list(map(str, words))
+
+
+def read_tables(folder: Path) -> list[list[dict[str, object]]]:
+    """The rows of both tables, but for when pictures were read."""
+    tables = [read_csv(folder / "a.csv"), read_json_lines(folder / "b.jsonl")]
+    assert all(row.pop("examined") for table in tables for row in table)
+    return tables
+
+
+def make_outputs(folder: Path) -> list[str]:
+    return ["--csv", str(folder / "a.csv"), "--json", str(folder / "b.jsonl")]
+
+
+@pytest.mark.parametrize("num_judged", [1, 3, 6])
+def test_main_resume_gives_the_tables_of_a_run_that_was_not_ended(
+    num_judged, mixed, tmp_path, monkeypatch, capsys
+):
+    whole, folder = tmp_path / "whole", tmp_path / "ended"
+    assert predict.main([*mixed, *make_outputs(whole)]) == 1
+    expected, _ = read_lines(capsys)
+    add, numbers = Tables.add, iter(range(100))
+
+    def stop(self, faces):
+        if next(numbers) == num_judged:
+            raise KeyboardInterrupt
+        add(self, faces)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as ended:
+        patch.setattr(Tables, "add", stop)
+        predict.main([*mixed, *make_outputs(folder)])
+    assert f"judged so far: {num_judged}, in {folder / 'a.csv'}" in str(ended.value)
+    assert [path.name for path in folder.iterdir()] == ["a.csv.part"]
+    part = folder / "a.csv.part"
+    with part.open("ab") as torn:
+        torn.write(part.read_bytes().splitlines()[-1][:50])
+    read_lines(capsys)
+
+    assert predict.main([*mixed, *make_outputs(folder), "--resume"]) == 1
+
+    lines, errors = read_lines(capsys)
+    kept = num_judged - num_judged % 2  # whole batches
+    if kept:
+        assert lines.pop(0) == f"resumed after {kept} pictures"
+    assert len(errors) == (kept < 2)  # the second picture is the broken one
+    assert lines[-4:-2] == expected[-4:-2]  # how often each verdict was given
+    assert lines[:-4] == expected[2 * (kept - (kept > 1)) : -4]
+    assert read_tables(folder) == read_tables(whole)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.csv", "b.jsonl"]
+
+
+def test_main_resume_other_pictures_flags_or_files_are_refused(
+    mixed, tmp_path, monkeypatch, capsys
+):
+    def end(self):
+        raise OSError("the disk is full")
+
+    outputs = make_outputs(tmp_path / "out")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk is full"):
+        patch.setattr(Tables, "write", lambda self, csv, json: end(self))
+        predict.main([*mixed, *outputs])
+    part = tmp_path / "out" / "a.csv.part"
+    before = part.read_bytes()
+    fewer = [word for word in mixed if not word.endswith("val/fake")]
+    for words, message in (
+        (mixed, "holds 7 entries of a run that was ended: go on .* --resume"),
+        ([*mixed, "--resume", "--no-stability"], "stability was True, is now False"),
+        ([*mixed, "--resume", "--margin", "3"], "margin was None, is now 3.0"),
+        ([*mixed, "--resume", "-cpp", mixed[1]], "checkpoints was "),
+        ([*fewer, "--resume"], "picture 4 was .*val/fake/00.png, and is .*test/real"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predict.main([*words, *outputs])
+        assert part.read_bytes()[:500] == before[:500]
+    for words in (["--resume"], ["--resume", "--csv", "a", "--report", "b"]):
+        with pytest.raises(SystemExit):
+            predict.main([*mixed, *words])
+    part.write_text("mine\n")
+    with pytest.raises(ValueError, match=r"a\.csv\.part is not what an ended run left"):
+        predict.main([*mixed, *outputs])
+    assert part.read_text() == "mine\n"
+    part.unlink()
+    assert predict.main([*mixed, *outputs, "--resume"]) == 1  # there is nothing left
+    assert len(read_tables(part.parent)[0]) == 14
 
 
 @pytest.mark.slow

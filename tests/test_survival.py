@@ -88,14 +88,14 @@ def test_train_main_full_disk_leaves_earlier_files_and_one_line(
     assert finish(start(argv, folder, file_size=200_000)) == 2
     (line,) = read_error(folder).splitlines()
     assert "File too large" in line
-    assert hash_files(folder) == hashes
+    assert hashes <= hash_files(folder)
     assert killed_trainings.list_temporary_files(folder) == set()
 
 
-def hash_files(folder: Path) -> list[str]:
+def hash_files(folder: Path) -> set[str]:
     """Return the hashes of a run's files, but for its output and lock."""
-    return sorted(
+    return {
         hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.glob("*/*")
         if path.is_file() and path.suffix != ".lock"
-    )
+    }

@@ -22,6 +22,7 @@ import predict
 import train_main
 from files.checkpoint import read_checkpoint
 from files.history import CURVES, load_history
+from files.log_tables import load_table
 from files.names import RunPaths, name_run_files
 from files.recipe import Keeping, Recipe
 from files.tensors import load_tensors
@@ -272,13 +273,18 @@ def test_main_flags_reach_what_they_are_for(faces_root, tmp_path, capsys, monkey
     printed = capsys.readouterr().out
     assert "train: 2 images, 1 real and 1 fake" in printed
     assert "grows to" not in printed
-    train(faces_root, tmp_path, "--name", "b-2", "--compile", "--warmup", "1")
+    flags = ("--compile", "--warmup", "1", "--log", "csv", "csv")
+    train(faces_root, tmp_path, "--name", "b-2", *flags)
     printed = capsys.readouterr().out
     assert "grows to 0.01 after the first step\n" in printed
     assert "kept" not in printed
     assert handed == ["cpu"]
     runs = [list_written(get_files(tmp_path, name=name)) for name in ("a", "b-2")]
-    assert sorted(read_files(tmp_path)) == sorted(runs[0] + runs[1])
+    logs = get_files(tmp_path, name="b-2").logs[:2]
+    assert sorted(read_files(tmp_path)) == sorted([*runs[0], *runs[1], *logs])
+    assert load_table(logs[0])["step"] == [1, 2, 3, 4, 5]
+    assert min(load_table(logs[0])["gradient_norm"]) > 0
+    assert all(f"wrote {path}\n" in printed for path in logs)
 
 
 def test_main_model_that_answers_one_class_is_told(
@@ -368,7 +374,8 @@ def test_main_self_blend_needs_real_images_and_keeps_their_margin(
     for split in ("train", "val"):
         for path in (own_faces_root / split / "fake").iterdir():
             path.unlink()
-    (own_faces_root / "faces.csv").write_text("margin\n1.5\n")  # of extracted faces
+    extracted = "path,margin\ntrain/real/00.png,1.5\n"
+    (own_faces_root / "faces.csv").write_text(extracted)
     assert train(own_faces_root, tmp_path, "--self-blend") == 0
     printed = capsys.readouterr().out
     assert "train: 10 images, 5 real and 5 fake" in printed
@@ -444,5 +451,5 @@ def test_script_under_torchrun_lost_process_is_one_line(faces_root, tmp_path):
     error = process.communicate(timeout=120)[1]
     ours = [line for line in error.splitlines() if line.startswith("train_main.py: ")]
     assert len(ours) == 1
-    assert "another process of this training ended; --resume goes on" in ours[0]
+    assert "another process of this run ended; train_main.py" in ours[0]
     assert "[rank0]" not in error  # how torch prefixes a traceback

@@ -128,6 +128,9 @@ class HeadTrainer(Trainer):
         head = {f"head.{name}": value for name, value in state["model"].items()}
         super().load_state_dict({**state, "model": {**self.model.state_dict(), **head}})
 
+    def get_rate(self) -> None:
+        """Return none: the fit chooses the length of each of its steps."""
+
     def rehearse(self) -> None:
         """Do nothing: no step depends on an earlier one."""
 

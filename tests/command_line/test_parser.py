@@ -5,8 +5,11 @@ import contextlib
 import importlib
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import command_line
@@ -158,6 +161,39 @@ def test_run_ends_with_a_status_and_at_most_a_line(result, status, text, capsys)
 def test_run_programming_error_keeps_its_traceback(bug):
     with pytest.raises(type(bug)):
         run(bug)
+
+
+@pytest.mark.parametrize(
+    ("rank", "status", "error"),
+    [
+        ("0", 2, "runs in one process, and torchrun started 4: start it with python"),
+        ("3", 0, ""),
+    ],
+)
+def test_run_of_a_script_for_one_process_refuses_several(
+    rank, status, error, monkeypatch, capsys
+):
+    for name, value in (("LOCAL_RANK", rank), ("RANK", rank), ("WORLD_SIZE", "4")):
+        monkeypatch.setenv(name, value)
+    assert run(0) == status
+    assert capsys.readouterr().err.rstrip().endswith(error)
+
+
+def test_run_in_several_processes_one_speaks_and_sigterm_stops(monkeypatch, capsys):
+    def stop(argv):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    for speaks in (True, False):
+        with pytest.raises(SystemExit) as end:
+            command_line.run(stop, partial(bool, speaks))
+        assert end.value.code == 128 + signal.SIGTERM
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN  # torchrun repeats it
+        error = capsys.readouterr().err
+        assert ("stopped by SIGTERM" in error) == speaks
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_say_prints_each_text_as_one_line(capsys):

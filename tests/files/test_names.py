@@ -26,6 +26,9 @@ def test_name_run_files_are_those_in_use(name, stem):
         checkpoint=Path(f"cp/{stem}.pt"),
         snapshot=Path(f"cp/{stem}_last.pt"),
         lock=Path(f"cp/.{stem}.lock"),
+        steps=Path(f"x/{stem}_steps.csv"),
+        epochs=Path(f"x/{stem}_epochs.csv"),
+        events=Path(f"x/{stem}_tensorboard"),
     )
 
 

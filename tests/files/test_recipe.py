@@ -22,9 +22,19 @@ NEEDS = {
     "hidden": {"tune": "head"},
     "rank": {"tune": "lora"},
     "group_by": {"calibration_share": 0.5},
+    "mix": {"dataset": "a+b"},
 }
 VALUES = {
-    "dataset": ["a b'$(c)", "-d", "--seed", "--run_it=now", "-1", "é"],
+    "dataset": [
+        "a b'$(c)",
+        "-d",
+        "--seed",
+        "--run_it=now",
+        "-1",
+        "é",
+        "a+b",
+        "hf:a/b@c",
+    ],
     "name": ["x_last_1", "-x", "--name", "_" * 60],
     "model": list(NETWORKS),
     "features": [("auto",), ("block3", "layer4.1", "a-b")],

@@ -159,6 +159,18 @@ def test_after_epoch_weights_that_are_not_finite_are_not_saved(make_trainer, tmp
     assert files.paths.snapshot.read_bytes() == before
 
 
+def test_watch_under_torchrun_the_same_signal_again_still_saves(
+    make_trainer, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LOCAL_RANK", "0")  # which passes on what Slurm has sent to all
+    files, trainer = make_files(tmp_path), make_trainer()
+    with pytest.raises(InterruptedRunError), files.watch():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        files.after_batch(trainer)
+    assert load_snapshot(files.paths.snapshot)
+
+
 def test_watch_the_same_signal_again_stops_at_once(tmp_path):
     with pytest.raises(InterruptedRunError) as error, make_files(tmp_path).watch():
         os.kill(os.getpid(), signal.SIGTERM)

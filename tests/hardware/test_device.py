@@ -9,6 +9,7 @@ import torch
 
 from hardware import distributed
 from hardware.device import (
+    Compute,
     Precision,
     choose_device,
     choose_precision,
@@ -136,3 +137,25 @@ def test_keep_large_blocks_asks_glibc_on_linux(monkeypatch, platform, answer, do
     assert keep_large_blocks() is done
     # M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's malloc.h.
     assert asked == [(-4, 0), (-1, 2**31 - 1)] * done or not done
+
+
+def test_compute_deals_whole_batches_and_collects_rows_in_order(monkeypatch):
+    alone, shared = Compute(batch_size=4), Compute(batch_size=4, shared=True)
+    whole = [range(4), range(4, 8), range(8, 10)]
+    rows = torch.arange(20).reshape(10, 2)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    dealt = []
+    for rank in (0, 1):
+        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
+        assert alone.deal(10) == whole
+        dealt.append(shared.deal(10))
+    assert dealt == [whole[::2], whole[1::2]]
+    assert shared.deal(3) == []
+    assert alone.collect(rows, whole) is rows
+
+    def gather(mine):  # what the second process has comes after what the first has
+        return torch.cat([mine, numbers if mine.ndim == 1 else rows[numbers]])
+
+    first, numbers = [0, 1, 2, 3, 8, 9], torch.arange(4, 8)
+    monkeypatch.setattr(distributed, "gather", gather)
+    assert torch.equal(shared.collect(rows[first], dealt[0]), rows)

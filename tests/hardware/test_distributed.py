@@ -15,8 +15,10 @@ from torch import nn
 
 from files.checkpoint import CheckpointRecord
 from files.history import load_history
+from files.log_tables import load_table
 from files.names import name_run_files
 from files.run_files import RunFiles
+from files.run_log import RunLog
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
 from loading.batches import BatchLoader
@@ -59,6 +61,7 @@ def train(folder: Path) -> None:
     trainer = Trainer(model, optimizer, loaders)
     paths = name_run_files("d", "m", out_dir=folder, checkpoints_dir=folder)
     files = RunFiles(paths, {}, CheckpointRecord(), lambda logits, labels: {})
+    files.log, trainer.measures_norm = RunLog(paths, ["csv"]), True
     trainer.run(2, after_batch=files.after_batch, after_epoch=files.after_epoch)
     end = {"model": model.state_dict(), "history": trainer.history}
     save_tensors(end, folder / f"end{distributed.get_rank()}.pt")
@@ -156,6 +159,10 @@ def test_two_processes_train_as_one_does_and_exchange_numbers(tmp_path, capsys):
     assert run["train_loss"] == pytest.approx(expected["history"]["train_loss"])
     epochs = [load_tensors(f / "d_m_Adam.pt")["epoch"] for f in (one, two)]
     assert epochs[0] == epochs[1]
+    logs = [load_table(f / "d_m_Adam_steps.csv") for f in (one, two)]
+    assert logs[0]["step"] == [1, 2, 3, 4, 5, 6]
+    for name in ("step", "images", "loss", "learning_rate", "gradient_norm"):
+        assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-5), name
 
 
 def check_lone_process() -> None:

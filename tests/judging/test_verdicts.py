@@ -76,7 +76,7 @@ def test_judge_batches_gives_the_floats_of_the_analysis_and_the_trainer(
     precision, faces_root, detector
 ):
     dataset = load_dataset("faces", "test", data_root=faces_root.parent)
-    paths = [Path(dataset.get_name(index)) for index in range(len(dataset))]
+    paths = [Path(dataset.get_file(index).name) for index in range(len(dataset))]
     network = detector.network
     batches = BatchLoader(dataset, 4, detector.preprocessing)
     loaders = dict.fromkeys(("train", "val", "test"), batches)

@@ -5,11 +5,13 @@ from matplotlib.figure import Figure
 from reported_runs import make_run
 
 from plots.learning import (
+    compute_running_means,
     describe_chance,
     describe_run,
     plot_accuracies,
     plot_curves,
     plot_losses,
+    plot_steps,
 )
 
 
@@ -134,3 +136,25 @@ def test_describe_run_tells_flags_that_are_not_the_default(flags, expected):
     run = make_run(flags=flags, warmup_steps=38)
 
     assert describe_run(run) == f"3 epochs, warm-up of 38 steps{expected}"
+
+
+def test_plot_steps_draws_losses_their_means_and_the_rate_below():
+    numbers = list(range(1, 151))
+    losses, rates = [n / 150 for n in numbers], [0.1] * 149 + [0.2]
+    steps = {"step": numbers, "loss": losses, "learning_rate": rates}
+
+    axes = plot_steps(Figure().subplots(), steps, "what")
+
+    raw, smooth, _ = axes.lines
+    assert (list(raw.get_ydata()), raw.get_linestyle()) == (losses, "None")
+    assert smooth.get_label() == "mean over 5 steps"
+    assert smooth.get_ydata()[2:-2] == pytest.approx(losses[2:-2])
+    assert smooth.get_ydata()[-1] == pytest.approx(149 / 150)
+    (below,) = axes.child_axes
+    assert list(below.lines[0].get_ydata()) == rates
+    assert list(below.lines[0].get_xdata()) == numbers == list(raw.get_xdata())
+
+
+def test_compute_running_means_takes_fewer_values_at_the_ends():
+    assert list(compute_running_means([1, 2, 6, 3], 3)) == [1.5, 3, 11 / 3, 4.5]
+    assert list(compute_running_means([5, 7], 1)) == [5, 7]

@@ -130,7 +130,7 @@ def test_training_on_blended_images_shows_real_ones_alone(own, find):
 
     assert list(training.samples) == ["real"]
     assert training.counts["train"] == {"real": 3, "fake": 3}
-    assert training.limit == 3
+    assert training.source.limit == 3
 
 
 @pytest.mark.parametrize(("number", "expected"), [(RUN_ID, 4), ("", 5)])

@@ -24,13 +24,14 @@ from reporting.words import (
     list_commands,
     list_limits,
 )
+from utils import Source
 
 BLENDED = Recipe(dataset="faces", self_blend=1.0)
 MIXED = Recipe(dataset="faces", self_blend=0.5, augment="none")
 LEARNT = History({"train_acc": [99.0, 99.0], "val_acc": [80.0, 90.0]}, None, "")
 # A value of every flag of a training that is not its default.
 CHANGED = {
-    **{"dataset": "my data", "name": "-2", "model": "XceptionBased", "seed": 7},
+    **{"dataset": "my data+b", "name": "-2", "model": "XceptionBased", "seed": 7},
     **{"batch_size": 3, "lr": 1e-5, "epochs": 9, "optimizer": "SGD", "momentum": 0.5},
     **{"weights": Path("a b.pth"), "from_scratch": True, "lr_schedule": "cosine"},
     **{"warmup": 0, "weight_decay": 0.1, "recalibrate_bn": 0, "augment": "none"},
@@ -38,7 +39,7 @@ CHANGED = {
     **{"cutmix": 1.0, "grad_clip": 1e-3, "compile": True, "max_fpr": 0.25},
     **{"fpr_confidence": 0.95, "layer_decay": 0.5, "max_fnr": 0.1},
     **{"calibrate_under": ("photographs", "jpeg=70"), "calibration_share": 0.5},
-    **{"group_by": "prefix"},
+    **{"group_by": "prefix", "mix": "equal"},
 }
 OF_TUNING = {"tune", "features", "hidden", "rank"}  # which exclude some of these
 
@@ -86,7 +87,10 @@ def test_card_has_its_sections(run):
         ({"dataset": ""}, "Which forgeries it was trained on was not recorded."),
         ({"training": {"recipe": BLENDED}}, "real images instead of fakes"),
         ({"training": {"recipe": MIXED}}, "of faces and on self-blended real images"),
-        ({"training": {"limit": 7}}, "on the first 7 images of each class"),
+        (
+            {"training": {"source": Source(limit=7)}},
+            "on the first 7 images of each class",
+        ),
         ({"numbers": {"ece_p_value": 0.001}}, "P(fake) is not a probability"),
         ({"split": "val"}, "were chosen on this validation split"),
         ({"epoch": 2, "training": {"history": LEARNT}}, "It is 9.0 points better"),
@@ -102,8 +106,9 @@ def test_every_command_is_one_that_its_parser_takes(run, files, excluded):
     assert CHANGED.keys() | OF_TUNING == {entry.name for entry in fields(Recipe)}
     recipe = Recipe(**{n: v for n, v in CHANGED.items() if n != excluded})
     flags = {**recipe.to_dict(), "precision": "bf16"}
-    run = change(run, training={"recipe": recipe, "limit": 4}, flags=flags)
-    source = replace(files.settings.source, limit=3)
+    source = replace(files.settings.source, limit=3, real_labels=["a", "b"])
+    trained = {"recipe": recipe, "source": replace(source, limit=4)}
+    run = change(run, training=trained, flags=flags)
     asked = {"source": source, "history_path": files.history, "num_resamples": 500}
 
     commands = list_commands(run, replace(files.settings, **asked)).values()
@@ -116,6 +121,7 @@ def test_every_command_is_one_that_its_parser_takes(run, files, excluded):
         for script, (_, *given) in zip(scripts.values(), words, strict=True)
     )
     assert (training.recipe, training.limit, training.precision) == (recipe, 4, "bf16")
+    assert training.real_labels == ["a", "b"]
     for args in others:
         assert args.checkpoint_path == [files.checkpoint]
         assert (args.data_root, args.limit) == (source.data_root, 3)

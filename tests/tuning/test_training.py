@@ -1,6 +1,7 @@
 """Trainings of few weights from the command line, and what their checkpoints hold."""
 
 import json
+import math
 import signal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from script_helpers import run_script
 import train_main
 from files.checkpoint import read_checkpoint
 from files.history import CURVES, load_history
+from files.log_tables import load_table
 from files.names import RunPaths, name_run_files
 from files.recipe import Recipe
 from files.run_files import RunFiles
@@ -103,7 +105,7 @@ def test_features_that_are_kept_are_not_computed_again(
     depends |= {"kernels", "device", "augmentation", "seed", "view", "format"}
     assert all(about.keys() == depends for about in abouts)
     assert {about["model"] for about in abouts} == {"TinyNet"}
-    words = (*HEAD, "--name", "again")
+    words = (*HEAD, "--name", "again", "--log", "csv")
     train(faces_root, folder, *words)
     assert counted == []
     again = name_run_files(
@@ -117,6 +119,11 @@ def test_features_that_are_kept_are_not_computed_again(
     train(faces_root, folder, *words, "-e", "3", "--resume")
     assert sum(counted) == 9  # one more view of the training images
     assert "resumed after 2 epochs" in capsys.readouterr().out
+    logged = load_table(again.epochs)
+    assert logged["epoch"] == [1, 2, 3]
+    assert logged["val_acc"] == load_history(again.history)[0]["val_acc"]
+    assert all(map(math.isnan, logged["learning_rate"]))
+    assert [path.exists() for path in again.logs] == [False, True, False]
     counted.clear()
     train(faces_root, folder, *HEAD[:4], "--augment", "none", "--name", "plain")
     assert sum(counted) == 9 + 5  # one view is like the other; test is kept

@@ -1,0 +1,136 @@
+"""Verdicts as tables: rows are kept as they come; an ended run goes on from them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from files.atomic import open_csv, open_json_lines
+from files.journal import Journal, open_journal
+from files.provenance import VERSION, describe_file
+from hardware import Compute
+from judging.detector import Detector
+from judging.pictures import Reading
+from judging.verdicts import COLUMNS, Faces
+from loading import ImageFile
+
+PART = ".part"  # ends the name of what holds the rows until the tables are whole
+
+
+class Tables:
+    """Keep a row for each face and detector, until all are written.
+
+    Args:
+        journal: holds for each picture its rows' values.
+
+    Attributes:
+        num_before: how many pictures an ended run had judged.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.num_before = journal.num_entries
+
+    def skip(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """Pass on what is still to be judged: all but the pictures that have rows.
+
+        Raises:
+            ValueError: the first paths are not those of these pictures.
+        """
+        paths = iter(paths)
+        for (row, *_), number in zip(self.rows(), range(self.num_before), strict=False):
+            path = next(paths, None)
+            name = "not there" if path is None else ImageFile(path).name
+            if name != row["path"]:
+                raise ValueError(
+                    f"cannot go on from {self._journal.path}: picture {number + 1} was "
+                    f"{row['path']}, and is {name}; name the same pictures, or delete "
+                    "the file to start anew"
+                )
+        yield from paths
+
+    def add(self, faces: Faces) -> None:
+        """Keep the rows of a picture."""
+        rows = [verdict.to_row() for face in faces for verdict in face]
+        self._journal.append([list(row.values()) for row in rows])
+
+    def rows(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield each picture's rows: plain values by `COLUMNS`."""
+        for rows in self._journal:
+            yield [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+
+    def write(self, csv: Path | None, json: Path | None) -> None:
+        """Write the tables that are wanted, each whole or not at all."""
+        if csv is not None:
+            with open_csv(csv, header=COLUMNS) as write_row:
+                for row in (row for rows in self.rows() for row in rows):
+                    write_row(list(row.values()))
+        if json is not None:
+            with open_json_lines(json) as write_value:
+                for row in (row for rows in self.rows() for row in rows):
+                    write_value(row)
+
+
+@contextmanager
+def open_tables(
+    csv: Path | None,
+    json: Path | None,
+    settings: dict[str, Any],
+    *,
+    resume: bool,
+    batch_size: int,
+) -> Iterator[Tables]:
+    """Lend tables that are written when all went well.
+
+    Args:
+        csv, json: files, of which at least one is wanted.
+        settings: what the rows depend on, from `describe_settings`.
+        resume: go on from the rows that an ended run left beside the first file.
+        batch_size: pictures are judged in the batches of a run that was not ended.
+
+    Raises:
+        ValueError, OSError: as `open_journal`.
+    """
+    path = name_part(csv or json)
+    with open_journal(path, settings, resume=resume, unit=batch_size) as journal:
+        tables = Tables(journal)
+        try:
+            yield tables
+        except KeyboardInterrupt as interruption:
+            if journal.num_entries:
+                interruption.args = (
+                    f"{str(interruption) or 'interrupted'}; pictures judged so far: "
+                    f"{journal.num_entries}, in {path}; --resume goes on from them",
+                )
+            raise
+        tables.write(csv, json)
+
+
+def name_part(output: Path) -> Path:
+    """Return where the rows of a table are kept until it is whole."""
+    return Path(f"{output}{PART}")
+
+
+def describe_settings(
+    detectors: Sequence[Detector],
+    compute: Compute,
+    reading: Reading,
+    *,
+    margin: float | None,
+    stability: bool,
+) -> dict[str, Any]:
+    """Return what the rows depend on beside the pictures, as plain values."""
+    trusted = reading.trusted and describe_file(reading.trusted)["sha256"]
+    return {
+        "version": VERSION,
+        "columns": list(COLUMNS),
+        "checkpoints": [detector.provenance for detector in detectors],
+        "device": compute.device.type,
+        "precision": compute.precision.name,
+        "batch size": compute.batch_size,
+        "finding of faces": reading.looks,
+        "least height": reading.least_height,
+        "trusted certificates": trusted,
+        "margin": margin,
+        "stability": stability,
+    }

@@ -1,0 +1,112 @@
+"""From the layouts that are out there to rows of a table; start at `read_layout` here.
+
+`rows.py`: a row, and how the table is written. `folders.py`: names of folders say what
+they hold. `frame_lists.py`: DeepfakeBench's JSON. `shards.py`: WebDataset's tar files.
+`foreign_tables.py`: tables whose columns are called otherwise. `official_splits.py`:
+splits that a data set's authors published beside it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import NamedTuple
+
+from loading.archives import SUFFIX
+from loading.layouts.folders import read_folders, walk
+from loading.layouts.foreign_tables import read_foreign_tables
+from loading.layouts.frame_lists import read_frame_lists
+from loading.layouts.official_splits import (
+    deal_rest,
+    split_by_pairs,
+    split_by_test_list,
+)
+from loading.layouts.rows import (
+    LEVELS,
+    Found,
+    Row,
+    Said,
+    check_rows,
+    join_families,
+    save_rows,
+)
+from loading.layouts.shards import read_shards
+from loading.tables import TABLE_SUFFIXES
+
+__all__ = [
+    "LEVELS",
+    "Found",
+    "Row",
+    "Said",
+    "check_rows",
+    "deal_rest",
+    "join_families",
+    "read_layout",
+    "save_rows",
+    "split_by_pairs",
+    "split_by_test_list",
+]
+
+
+class Layout(NamedTuple):
+    """A layout: in words, who reads it, and what of `Said` counts for it."""
+
+    words: str
+    read: Callable[[Sequence[Path], Said], Found]
+    uses: tuple[str, ...]
+
+
+FOLDERS = Layout("folders of images", read_folders, ("real_labels", "levels"))
+SHARDS = Layout("tar files", read_shards, ("real_labels",))
+LISTS = Layout(
+    "lists of frames", read_frame_lists, ("real_labels", "root", "compression")
+)
+TABLES = Layout("tables", read_foreign_tables, ("real_labels", "root", "columns"))
+
+
+def read_layout(sources: Sequence[Path], said: Said) -> Found:
+    """Find pictures in folders, tar files, lists of frames or tables.
+
+    Args:
+        sources: of one layout.
+        said: what names do not say.
+
+    Raises:
+        OSError: something is not there, or cannot be read.
+        ValueError: sources are of several layouts, or do not say what is needed.
+    """
+    found = {_find_layout(source): source for source in sources}
+    if len(found) > 1:
+        (one, first), (other, second) = list(found.items())[:2]
+        raise ValueError(
+            f"{first} is of {one.words} and {second} of {other.words}: make a table of "
+            "each, and train with -d A+B"
+        )
+    (layout,) = found
+    for entry in fields(Said):
+        if getattr(said, entry.name) and entry.name not in layout.uses:
+            flag = entry.name.replace("_", "-")
+            raise ValueError(f"--{flag} means nothing for {layout.words}")
+    return layout.read(sources, said)
+
+
+def _find_layout(source: Path) -> Layout:
+    if source.is_dir():
+        is_packed = False
+        for folder in walk([source]):
+            if folder.images:
+                return FOLDERS
+            is_packed |= any(name.lower().endswith(SUFFIX) for name in folder.others)
+        return SHARDS if is_packed else FOLDERS
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file or folder {source}")
+    suffix = source.suffix.lower()
+    if suffix in TABLE_SUFFIXES:
+        return TABLES
+    if suffix == ".json":
+        return LISTS
+    if SUFFIX in source.name.lower() or suffix == ".tgz":
+        return SHARDS
+    raise ValueError(
+        f"{source} is not a folder, a .tar, a .json or a table "
+        f"({', '.join(TABLE_SUFFIXES)})"
+    )

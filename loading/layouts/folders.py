@@ -1,0 +1,287 @@
+"""Folders of images, whose names say what they hold."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from files.labels import SPLIT_OF, find_label, list_words
+from files.names import FAKE, REAL
+from hardware import show_progress
+from loading.image_files import list_images
+from loading.layouts.rows import Found, Row, Said, shorten
+
+Parts = tuple[str, ...]  # names of the folders from the source down
+MASKS = ("mask", "masks")
+PLAIN = ("frames", "images", "imgs", "faces", "crops")  # names that say nothing
+
+
+class Folder(NamedTuple):
+    """A folder: its path, the folders from the source down to it, its files."""
+
+    path: Path
+    parts: Parts
+    images: list[str]
+    others: list[str]
+
+
+def walk(sources: Sequence[Path]) -> Iterator[Folder]:
+    """List each folder below the sources; of several, parts start where they meet.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    base = Path(os.path.commonpath([source.absolute() for source in sources]))
+    with show_progress(desc="folders", unit="") as bar:
+        for source in sources:
+            seen: set[tuple[int, int]] = set()  # a link may lead back
+            waiting = [source.absolute()]
+            while waiting:
+                path = waiting.pop()
+                status = path.stat()
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                images, others, folders = list_images(path)
+                yield Folder(path, path.relative_to(base).parts, images, others)
+                bar.update()
+                inner = [n for n in folders if n[0] != "." and n != "__MACOSX"]
+                waiting += [path / name for name in reversed(inner)]
+
+
+def read_folders(sources: Sequence[Path], said: Said) -> Found:
+    """Take classes, splits and more out of the names of folders.
+
+    Raises:
+        OSError: a folder cannot be listed.
+        ValueError: names do not say what is real and fake; the message asks.
+    """
+    listed = list(walk(sources))
+    with_images = [folder for folder in listed if folder.images]
+    is_mask = [any(p.casefold() in MASKS for p in f.parts) for f in with_images]
+    masks = [f for f, is_one in zip(with_images, is_mask, strict=True) if is_one]
+    folders = [f for f, is_one in zip(with_images, is_mask, strict=True) if not is_one]
+    if not folders:
+        raise ValueError(
+            f"no images below {shorten(map(str, sources))}{_describe_others(listed)}"
+        )
+    told = tell_folders([folder.parts for folder in folders], said)
+    rows = [
+        Row(str(folder.path / name), one.label, one.split, one.group, one.subset)
+        for folder, one in zip(folders, told, strict=True)
+        for name in folder.images
+    ]
+    names = [f.parts for f in folders for _ in f.images]
+    rows, notes = _add_masks(rows, names, masks)
+    if others := _describe_others(listed):
+        notes.append(f"passed over{others[1:]}")
+    return Found(rows, notes, _ask_levels(folders, told, said))
+
+
+def _describe_others(listed: Sequence[Folder]) -> str:
+    """Count the files that are not images, by their endings."""
+    kinds = Counter(Path(n).suffix.lower() or n for f in listed for n in f.others)
+    some = [f"{num} {kind}" for kind, num in kinds.most_common(5)]
+    return f", but other files: {', '.join(some)}" if some else ""
+
+
+class Told(NamedTuple):
+    """What the folders above an image say of it.
+
+    Attributes:
+        rest: the names of folders that say nothing by themselves.
+    """
+
+    label: int
+    split: str
+    group: str
+    subset: str
+    rest: Parts
+
+
+def tell_folders(paths: Sequence[Parts], said: Said) -> list[Told]:
+    """Say what each folder's path says of the images in it.
+
+    Args:
+        paths: of N folders, names from the source down.
+        said: `real_labels` and `levels` count.
+
+    Raises:
+        ValueError: they do not say what is real and fake, or which split; or there are
+            more or fewer folders than levels.
+    """
+    shared = _find_shared(paths)
+    labels, class_places = _tell_classes(paths, shared, said.real_labels)
+    splits, split_places = tell_splits(paths)
+    classes = [path[place] for path, place in zip(paths, class_places, strict=True)]
+    kinds = list(map(_name_kind, classes))
+    fakes = {k.casefold() for k, x in zip(kinds, labels, strict=True) if x == FAKE}
+    told = []
+    for i, (path, label) in enumerate(zip(paths, labels, strict=True)):
+        taken = shared | {class_places[i], split_places[i]}
+        rest = tuple(
+            name
+            for place, name in enumerate(path)
+            if place not in taken and name.casefold() not in PLAIN
+        )
+        named = _take_levels(path, rest, label, said.levels or ())
+        kind = kinds[i] if label == FAKE and len(fakes) > 1 else ""
+        subset = named["subset"] or kind
+        told.append(Told(label, splits[i], named["group"], subset, rest))
+    return told
+
+
+def _find_shared(paths: Sequence[Parts]) -> set[int]:
+    """Return the places at which all paths have the same name."""
+    depth = min(map(len, paths))
+    return {i for i in range(depth) if len({path[i] for path in paths}) == 1}
+
+
+def _tell_classes(
+    paths: Sequence[Parts], shared: set[int], real_labels: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """Return each path's label, and the place of the name that says so."""
+    if real_labels:
+        return _tell_said_classes(paths, real_labels)
+    labels, places, unknown = [], [], set()
+    for path in paths:
+        found = {i: find_label(n) for i, n in enumerate(path) if i not in shared}
+        telling = [i for i, label in found.items() if label is not None]
+        if len({found[i] for i in telling}) > 1:
+            names = " and ".join(path[i] for i in telling)
+            raise ValueError(
+                f"{'/'.join(path)} is real and fake, by its folders {names}: name the "
+                "folders that hold real images with --real-labels"
+            )
+        if telling:
+            labels.append(found[telling[0]])
+            places.append(telling[0])
+        else:
+            rest = [path[i] for i in found if path[i].casefold() not in SPLIT_OF]
+            unknown.add((rest or path or ("the source itself",))[0])
+    if unknown:
+        raise ValueError(
+            f"no name says whether these folders' images are real or fake: "
+            f"{shorten(unknown)}; --real-labels NAME ... names the folders of real "
+            "ones, and those beside them are fakes"
+        )
+    return labels, places
+
+
+def _tell_said_classes(
+    paths: Sequence[Parts], real_labels: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """Do the same where the user says what the folders of real images are called."""
+    real = {name.casefold() for name in real_labels}
+    there = Counter(name for path in paths for name in path)
+    if missing := real - {name.casefold() for name in there}:
+        raise ValueError(
+            f"no folder is called {min(missing)!r}, as --real-labels says; there are "
+            f"{shorten(name for name, _ in there.most_common(8))}"
+        )
+    places = {i for p in paths for i, name in enumerate(p) if name.casefold() in real}
+    place = min(places)
+    if lost := [path for path in paths if len(places) > 1 or len(path) <= place]:
+        raise ValueError(
+            f"the folders of real images lie {' and '.join(map(str, sorted(places)))} "
+            f"folders below the source, so of {'/'.join(lost[0]) or 'it'} it is not "
+            "clear which folder is the class: name sources one by one, or move folders"
+        )
+    labels = [REAL if path[place].casefold() in real else FAKE for path in paths]
+    return labels, [place] * len(paths)
+
+
+def tell_splits(paths: Sequence[Parts]) -> tuple[list[str], list[int]]:
+    """Return each path's split, '' where none is said, and its name's place or -1.
+
+    A folder called train, or the like, says so; a part of a name, such as in
+    training_real, only where it does of all paths.
+
+    Raises:
+        ValueError: a path is of two splits.
+    """
+    exact = [
+        {i: SPLIT_OF[n.casefold()] for i, n in enumerate(p) if n.casefold() in SPLIT_OF}
+        for p in paths
+    ]
+    partly = [
+        {
+            i: SPLIT_OF[word]
+            for i, name in enumerate(path)
+            for word in list_words(name)
+            if word in SPLIT_OF
+        }
+        for path in paths
+    ]
+    found = exact if any(exact) or not all(partly) else partly
+    for path, splits in zip(paths, found, strict=True):
+        if len(set(splits.values())) > 1:
+            names = " and ".join(path[place] for place in splits)
+            raise ValueError(
+                f"{'/'.join(path)} is of two splits, {names}: rename a folder"
+            )
+    places = [min(splits, default=-1) for splits in found]
+    return [next(iter(splits.values()), "") for splits in found], places
+
+
+def _name_kind(name: str) -> str:
+    """Return what a class's folder is called, without a split."""
+    words = list_words(name)
+    rest = [word for word in words if word not in SPLIT_OF]
+    return name if len(rest) == len(words) else "_".join(rest)
+
+
+def _take_levels(
+    path: Parts, rest: Parts, label: int, levels: Sequence[str]
+) -> dict[str, str]:
+    """Return what the remaining folders say: the group, and the subset."""
+    if label == REAL and len(rest) == sum(level != "subset" for level in levels):
+        levels = [level for level in levels if level != "subset"]  # a forgery's
+    lacking = [level for level in levels[len(rest) :] if level != "-"]
+    if levels and (lacking or len(rest) > len(levels)):
+        raise ValueError(
+            f"--levels {' '.join(levels)} does not fit {'/'.join(path)}: its folders "
+            f"besides class and split are {' '.join(rest) or 'none'}"
+        )
+    named = {
+        what: [n for n, level in zip(rest, levels, strict=False) if level == what]
+        for what in ("group", "subset")
+    }
+    return {what: "/".join(names) for what, names in named.items()}
+
+
+def _ask_levels(folders: Sequence[Folder], told: Sequence[Told], said: Said) -> str:
+    """Ask what folders mean that say nothing by themselves, if there are some."""
+    deepest = max(range(len(told)), key=lambda i: len(told[i].rest))
+    rest = told[deepest].rest
+    if said.levels is not None or not rest:
+        return ""
+    example = "/".join((*folders[deepest].parts, folders[deepest].images[0]))
+    usual = " ".join(("subset", "group")[-len(rest) :])
+    return (
+        f"--levels is to say what these folders of {example} mean: "
+        f"{' and '.join(rest)}; each a group (video, person), a subset (forgery "
+        f"method) or nothing (-), as in --levels {usual}"
+    )
+
+
+def _add_masks(
+    rows: Sequence[Row], names: Sequence[Parts], masks: Sequence[Folder]
+) -> tuple[list[Row], list[str]]:
+    """Give fakes the masks that lie as they do, `masks` standing for one folder."""
+    paths = {
+        (*(p for p in folder.parts if p.casefold() not in MASKS), Path(name).stem): (
+            str(folder.path / name)
+        )
+        for folder in masks
+        for name in folder.images
+    }
+    found = []
+    for row, parts in zip(rows, names, strict=True):
+        stem = Path(row.path).stem
+        keys = [(*parts[:i], *parts[i + 1 :], stem) for i in range(len(parts))]
+        mask = next((paths[key] for key in keys if key in paths), "")
+        found.append(row._replace(mask=mask) if row.label == FAKE else row)
+    num = len(set(paths.values()) - {row.mask for row in found})
+    return found, [f"passed over {num} masks that lie as no fake does"] * bool(num)

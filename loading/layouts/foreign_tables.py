@@ -1,0 +1,80 @@
+"""Tables whose columns are called otherwise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from files.labels import SPLIT_OF, read_labels
+from loading.layouts.rows import Found, Row, Said
+from loading.tables import WHOLE_NUMBERS, read_columns
+
+
+def read_foreign_tables(files: Sequence[Path], said: Said) -> Found:
+    """Take the pictures of tables, whose columns the user has named.
+
+    Pictures that are not there are passed over.
+
+    Args:
+        files: CSV or Parquet, as `read_columns` takes them.
+        said: `columns`, `real_labels` and `root` count.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a column is missing, or what it says is not clear.
+    """
+    found = [_read_table(file, said) for file in files]
+    rows = [row for one in found for row in one.rows]
+    return Found(rows, [note for one in found for note in one.notes])
+
+
+def _read_table(file: Path, said: Said) -> Found:
+    columns = read_columns(file)
+    called = {name: said.columns.get(name, name) for name in Row._fields}
+    required = {"path", "label", *said.columns}
+    if missing := sorted(n for n in required if called[n] not in columns):
+        raise ValueError(
+            f"{file} has no column {called[missing[0]]!r}, but {', '.join(columns)}: "
+            f"--columns {missing[0]}=NAME says which is the {missing[0]}"
+        )
+    taken = {name: columns[own] for name, own in called.items() if own in columns}
+    root = said.root or file.parent
+    words = taken["label"]
+    try:
+        taken["label"] = read_labels(words, said.real_labels)
+        taken["split"] = _read_splits(taken.get("split", [""] * len(words)))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    kinds = {w for w, label in zip(words, taken["label"], strict=True) if label}
+    if len(kinds) > 1 and "subset" not in taken:
+        labelled = zip(words, taken["label"], strict=True)
+        taken["subset"] = [word if label else "" for word, label in labelled]
+    for name in ("path", "mask"):
+        taken[name] = [t and (root / t).as_posix() for t in taken.get(name, ())] or [
+            ""
+        ] * len(words)
+    return _make_rows(file, taken)
+
+
+def _read_splits(words: Sequence[str]) -> list[str]:
+    for number, word in enumerate(words, start=1):
+        if word and word.strip().lower() not in SPLIT_OF:
+            raise ValueError(f"split {word!r:.60} in row {number} is not train or such")
+    return [SPLIT_OF.get(word.strip().lower(), "") for word in words]
+
+
+def _make_rows(file: Path, taken: dict[str, Sequence]) -> Found:
+    is_packed = all(name in taken for name in WHOLE_NUMBERS)
+    cells = zip(*taken.values(), strict=True)
+    rows = [Row(**dict(zip(taken, row, strict=True))) for row in cells]
+    if is_packed:
+        return Found(rows)
+    there = [row for row in rows if Path(row.path).is_file()]
+    missing = [row.path for row in rows if not Path(row.path).is_file()]
+    if missing and not there:
+        raise FileNotFoundError(
+            f"{file}: none of the {len(missing)} images is there, such as "
+            f"{missing[0]}: --root DIR says where their paths start"
+        )
+    note = (
+        f"{len(missing)} images of {file} are not there, such as {''.join(missing[:1])}"
+    )
+    return Found(there, [note] * bool(missing))

@@ -1,0 +1,148 @@
+"""WebDataset's tar files: pictures, each beside a file that holds its label."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from files.labels import read_labels
+from hardware import show_progress
+from loading.archives import SUFFIX, Member, list_members
+from loading.image_files import get_extensions
+from loading.layouts.folders import tell_folders, tell_splits, walk
+from loading.layouts.rows import Found, Row, Said, shorten
+
+MOST_BYTES = 1 << 20  # of a file that says something of a picture
+_SIDECARS = (".cls", ".json")
+
+
+class Shard(NamedTuple):
+    """An archive, and the names of it and its folders from the source down."""
+
+    path: Path
+    parts: tuple[str, ...]
+
+
+class Sample(NamedTuple):
+    """A picture in an archive, and what is said of it there."""
+
+    shard: Shard
+    member: Member
+    known: Mapping[str, Any]
+
+
+def read_shards(sources: Sequence[Path], said: Said) -> Found:
+    """Take the pictures of uncompressed tar files, and where they lie in them.
+
+    A picture KEY.jpg is of the class that KEY.cls says, or KEY.json as `label`; or else
+    the folders in the archive. Its split is in the archive's name or folder.
+
+    Args:
+        sources: archives, or folders of some.
+        said: `real_labels` counts.
+
+    Raises:
+        OSError: an archive cannot be read.
+        ValueError: it is compressed, or does not say what is real and fake.
+    """
+    shards = _list_shards(sources)
+    samples = [
+        sample
+        for shard in show_progress(shards, "archives")
+        for sample in _list_samples(shard)
+    ]
+    if not samples:
+        raise ValueError(f"no images in {shorten(str(shard.path) for shard in shards)}")
+    labels, subsets = _tell_labels(samples, said)
+    splits, _ = tell_splits(
+        [(*s.shard.parts, *PurePosixPath(s.member.name).parts[:-1]) for s in samples]
+    )
+    rows = []
+    for sample, label, subset, split in zip(
+        samples, labels, subsets, splits, strict=True
+    ):
+        path = (sample.shard.path / sample.member.name).as_posix()
+        group = str(sample.known.get("group", sample.known.get("video", "")))
+        place = sample.member.offset, sample.member.num_bytes
+        rows.append(Row(path, label, split, group, subset, "", *place))
+    return Found(rows)
+
+
+def _list_shards(sources: Sequence[Path]) -> list[Shard]:
+    """List the archives that are sources, or lie below them."""
+    files = [Shard(p, (p.parent.name, p.stem)) for p in sources if p.is_file()]
+    folders = [path for path in sources if path.is_dir()]
+    inner = [
+        Shard(folder.path / name, (*folder.parts, Path(name).stem))
+        for folder in (walk(folders) if folders else ())
+        for name in folder.others
+        if name.lower().endswith(SUFFIX)
+    ]
+    return [*files, *inner]
+
+
+def _list_samples(shard: Shard) -> Iterator[Sample]:
+    """List an archive's pictures, and read what its small files say of them."""
+    images, beside = [], defaultdict(list)
+    for member in list_members(shard.path):
+        path = PurePosixPath(member.name)
+        if path.suffix.lower() in get_extensions() and path.name[0] != ".":
+            images.append(member)
+        elif path.suffix in _SIDECARS and member.num_bytes <= MOST_BYTES:
+            beside[_find_key(path)].append(member)
+    with shard.path.open("rb") as file:
+        for image in images:
+            known: dict[str, Any] = {}
+            for member in beside.get(_find_key(PurePosixPath(image.name)), ()):
+                file.seek(member.offset)
+                content = file.read(member.num_bytes)
+                known |= _read_sidecar(shard.path / member.name, content)
+            yield Sample(shard, image, known)
+
+
+def _find_key(path: PurePosixPath) -> str:
+    """Return what the files of one sample have in common: all up to the first dot."""
+    return str(path.with_name(path.name.split(".")[0]))
+
+
+def _read_sidecar(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        if path.suffix == ".cls":
+            return {"label": int(content)}
+        known = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold {path.suffix[1:]}: {error}") from error
+    if not isinstance(known, dict):
+        raise ValueError(f"{path} is not a JSON object, as {{'label': 'fake'}}")
+    return known
+
+
+def _tell_labels(
+    samples: Sequence[Sample], said: Said
+) -> tuple[Sequence[int], Sequence[str]]:
+    """Return each picture's label, and what kind of fake it is, '' for real ones."""
+    words = [str(sample.known.get("label", "")) for sample in samples]
+    if not any(words):
+        told = tell_folders(
+            [
+                (*s.shard.parts, *PurePosixPath(s.member.name).parts[:-1])
+                for s in samples
+            ],
+            said,
+        )
+        return [one.label for one in told], [one.subset for one in told]
+    if "" in words:
+        lost = samples[words.index("")]
+        raise ValueError(f"{lost.shard.path / lost.member.name} has no label")
+    if not said.real_labels and any(word.lstrip("-").isdigit() for word in words):
+        raise ValueError(
+            f"the labels are numbers ({shorten(set(words))}): say which mean real with "
+            "--real-labels"
+        )
+    labels = read_labels(words, said.real_labels)
+    kinds = {word for word, label in zip(words, labels, strict=True) if label}
+    return labels, [
+        word if label and len(kinds) > 1 else ""
+        for word, label in zip(words, labels, strict=True)
+    ]

@@ -1,0 +1,168 @@
+"""What names of folders say, which rows are dealt out, and how a table is written."""
+
+import csv
+import json
+
+import pytest
+from foreign_layouts import make_shards, touch
+
+from files.labels import find_label
+from files.names import FAKE, REAL
+from loading.layouts import Row, Said, deal_rest, read_layout, save_rows
+from loading.layouts.folders import tell_folders
+from utils import Source, open_splits
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        *((name, REAL) for name in ("0_real", "Real", "training_real", "YouTube-real")),
+        *((name, REAL) for name in ("original_sequences", "1_real", "CelebDFv1_real")),
+        *((name, FAKE) for name in ("1_fake", "manipulated_sequences", "0_fake", "AI")),
+        *((name, FAKE) for name in ("Celeb-synthesis", "test_FAKE", "DFDC_Fake")),
+        *((name, None) for name in ("real_vs_fake", "0", "1", "true", "unreal", "071")),
+    ],
+)
+def test_find_label_reads_words_and_no_numbers(name, label):
+    assert find_label(name) == label
+
+
+def tell(*paths: str, **said) -> list[tuple]:
+    """Return label, split, group, subset and rest of each path."""
+    told = tell_folders([tuple(path.split("/")) for path in paths], Said(**said))
+    return [(t.label, t.split, t.group, t.subset, "/".join(t.rest)) for t in told]
+
+
+def test_tell_folders_what_all_share_says_nothing():
+    assert tell("deepfake_data/real/c23/000", "deepfake_data/fake/c23/001") == [
+        (REAL, "", "", "", "000"),
+        (FAKE, "", "", "", "001"),
+    ]
+
+
+def test_tell_folders_kinds_are_subsets_whatever_their_split():
+    paths = ["train_real", "train_fake_gan", "test_fake_gan", "test_fake_sd"]
+    told = [told[:4] for told in tell(*paths)]
+    assert told == [
+        (REAL, "train", "", ""),
+        (FAKE, "train", "", "fake_gan"),
+        (FAKE, "test", "", "fake_gan"),
+        (FAKE, "test", "", "fake_sd"),
+    ]
+
+
+def test_tell_folders_part_of_a_name_is_a_split_only_where_all_names_say_so():
+    told = tell("real/test_drive", "fake/walk")
+    assert [split for _, split, *_ in told] == ["", ""]
+    told = tell("val/real/test_drive", "Training/fake/walk")
+    assert [split for _, split, *_ in told] == ["val", "train"]
+
+
+def test_tell_folders_levels_name_what_lies_between():
+    levels = ["subset", "group", "group"]
+    paths = ["fake/frames/swap/ann/1", "fake/frames/gan/bob/1", "real/frames/ann/2"]
+    told = [told[2:4] for told in tell(*paths, levels=levels)]
+    assert told == [("ann/1", "swap"), ("bob/1", "gan"), ("ann/2", "")]
+
+
+def test_read_layout_finds_masks_where_fakes_lie_likewise(tmp_path):
+    names = [
+        f"{s}/{k}/{n}.jpg"
+        for s in ("val", "test")
+        for k in ("real", "fake")
+        for n in range(2)
+    ]
+    touch(tmp_path, [*names, "masks/val/0.png", "masks/test/1.png", "masks/test/7.png"])
+    (tmp_path / "test" / "fake" / "loop").symlink_to(tmp_path)
+    found = read_layout([tmp_path], Said())
+    masks = {row.path: row.mask for row in found.rows if row.mask}
+    assert masks == {
+        f"{tmp_path}/val/fake/0.jpg": f"{tmp_path}/masks/val/0.png",
+        f"{tmp_path}/test/fake/1.jpg": f"{tmp_path}/masks/test/1.png",
+    }
+    assert len(found.rows) == 8
+    assert found.notes == ["passed over 1 masks that lie as no fake does"]
+
+
+ROWS = [
+    Row(f"{n}.png", n % 2, split, f"g{n // 4}")
+    for n, split in enumerate(["test"] * 8 + [""] * 32)
+]
+
+
+def test_deal_rest_fills_the_splits_that_are_not_there_with_whole_groups():
+    rows = deal_rest(ROWS, (0.6, 0.2, 0.2))
+    splits = [row.split for row in rows]
+    assert splits[:8] == ["test"] * 8
+    assert [splits.count(name) for name in ("train", "val")] == [24, 8]
+    assert len({(row.split, row.group) for row in rows}) == 10
+
+
+@pytest.mark.parametrize(
+    ("rows", "shares", "message"),
+    [
+        (ROWS, None, "32 images are of no split, such as 8.png, and others of test"),
+        (ROWS, (0, 0, 1), "--shares leaves nothing for train and val"),
+        (ROWS[:8], (0.6, 0.2, 0.2), "all images are of a split already"),
+    ],
+)
+def test_deal_rest_refuses(rows, shares, message):
+    with pytest.raises(ValueError, match=message):
+        deal_rest(rows, shares)
+
+
+def test_save_rows_odd_names_and_links_come_back(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tables").symlink_to(tmp_path / "elsewhere")
+    names = ["=a.png", "-b.png", "ä, 'c'.png", "d.png"]
+    touch(tmp_path / "elsewhere", names)
+    rows = [Row(f"{tmp_path}/tables/{x}", n % 2) for n, x in enumerate(names * 1)]
+    save_rows(rows, tmp_path / "tables" / "own.csv")
+    with (tmp_path / "elsewhere" / "own.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == ["path", "label"]
+    whole = Source(tmp_path / "tables", shares=(1, 0, 0))
+    dataset = open_splits("own", whole, splits=["train"])["train"]
+    for index in range(len(names)):
+        assert dataset.get_file(index).is_regular
+
+
+BROKEN = {  # what a file holds, and what is said
+    "a.json": {
+        '{"a": 1}': "lists no frames, as",
+        '{"a": {"label": "real", "frames": [1]}}': "are not names",
+        '{"v": {"label": 0, "frames": ["x"]}, "w": {"label": 1, "frames": ["y"]}}': (
+            "say which mean real with --real-labels"
+        ),
+    },
+    "a.csv": {
+        "path,label\nx.png,reel\n": "label 'reel' is not real or fake",
+        "path,label,split\nx.png,real,later\n": "split 'later' in row 1",
+        "path,label\nx.png,real\n": "none of the 1 images is there",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [(name, text) for name in BROKEN for text in BROKEN[name]]
+)
+def test_read_layout_names_what_is_wrong_in_a_file(name, content, tmp_path, one_line):
+    (tmp_path / name).write_text(content)
+    with pytest.raises((ValueError, OSError)) as error:
+        read_layout([tmp_path / name], Said())
+    assert BROKEN[name][content] in one_line(error)
+    assert str(tmp_path) in one_line(error) or "labels are 0, 1" in one_line(error)
+
+
+def test_read_layout_archives_say_what_is_broken(tmp_path, one_line):
+    shards = make_shards(tmp_path, "json")
+    path = shards / "val-0002.tar"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'{"label"', b'["label"'))
+    with pytest.raises(ValueError, match=r"v20_0\.json does not hold json"):
+        read_layout([shards], Said())
+    lost = content.replace(json.dumps("label").encode(), b'"lebal"')
+    path.write_bytes(lost)
+    with pytest.raises(ValueError, match=r"v20_0\.jpg has no label"):
+        read_layout([shards], Said())
+    found = read_layout([shards / "train-0000.tar", shards / "test-0004.tar"], Said())
+    assert [row.split for row in found.rows] == ["train"] * 6 + ["test"] * 6

@@ -1,0 +1,266 @@
+"""Tests of tables as data sets: files, and pictures inside tar files."""
+
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faces_dataset import (
+    FacesDataset,
+    compute_fingerprint,
+    compute_weights,
+    describe_split,
+)
+from files.atomic import save_csv
+from loading.archives import list_members
+from loading.tables import open_table
+from utils import Source, list_datasets, open_splits
+
+SPLITS = ("train", "val", "test")
+HEADER = ("path", "label", "split", "group", "camera")
+
+
+def list_rows(root: Path) -> list[tuple[str, ...]]:
+    """Return a row for each image of a dataset in folders, in order of its paths."""
+    paths = sorted(root.glob("*/*/*.png"), key=lambda p: (p.parent.name != "real", p))
+    return [
+        (
+            str(path.relative_to(root.parent)),
+            path.parent.name,
+            path.parts[-3],
+            f"{path.parts[-3]}-{int(path.stem) // 2}",
+            f"camera {number % 3}",
+        )
+        for number, path in enumerate(paths)
+    ]
+
+
+def save_archived(root: Path, table: Path) -> None:
+    """Put a dataset's images into two tar files, and write a table of them."""
+    archives = [root.parent / f"{name}.tar" for name in ("a", "b")]
+    rows, by_path = [], {row[0]: row for row in list_rows(root)}
+    for archive, paths in zip(archives, np.array_split(list(by_path), 2), strict=True):
+        with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+            for path in paths.tolist():
+                tar.add(root.parent / path, path)
+                tar.add(root.parent / path, f"{'long' * 40}/{path}.txt")
+        for name, offset, num_bytes in list_members(archive):
+            if name.endswith(".png"):
+                _, *cells = by_path[name]
+                rows.append((f"{archive.name}/{name}", *cells, offset, num_bytes))
+    save_csv(rows, table, header=(*HEADER, "offset", "bytes"))
+
+
+def save_parquet(root: Path, table: Path) -> None:
+    """Write the same as Parquet."""
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = zip(*list_rows(root), strict=True)
+    content = pyarrow.table(dict(zip(HEADER, map(list, columns), strict=True)))
+    pyarrow.parquet.write_table(content, table.with_suffix(".parquet"))
+
+
+def save_hub(root: Path, table: Path) -> None:
+    """Write the same as the hub's package does."""
+    datasets = pytest.importorskip("datasets")
+    rows = list_rows(root)
+    labels = datasets.ClassLabel(names=["fake", "real"])
+    features = {"image": datasets.Image(), "label": labels}
+    features |= {name: datasets.Value("string") for name in ("group", "camera")}
+    parts = {}
+    for split, name in zip(SPLITS, ("train", "validation", "test"), strict=True):
+        own = [row for row in rows if row[2] == split]
+        columns = {
+            "image": [str(root.parent / row[0]) for row in own],
+            "label": [row[1] for row in own],
+            "group": [row[3] for row in own],
+            "camera": [row[4] for row in own],
+        }
+        parts[name] = datasets.Dataset.from_dict(columns, datasets.Features(features))
+    datasets.DatasetDict(parts).save_to_disk(table.with_suffix(""))
+
+
+def save_table(root: Path, table: Path) -> None:
+    """Write a table of the files."""
+    save_csv(list_rows(root), table, header=HEADER)
+
+
+@pytest.fixture(params=[save_table, save_archived, save_parquet, save_hub])
+def alike(own_faces_root, request) -> tuple[Path, str]:
+    """The folder of a dataset, and the name of another that holds the same images."""
+    table = own_faces_root.parent / "other.csv"
+    request.param(own_faces_root, table)
+    is_hub = request.param is save_hub
+    return own_faces_root, f"hf:{table.with_suffix('')}" if is_hub else "other"
+
+
+def test_open_splits_any_source_gives_what_the_folder_gives(alike):
+    root, name = alike
+    source = Source(root.parent)
+    folders = open_splits("faces", source)
+    others = open_splits(name, source)
+    for split, dataset in others.items():
+        own = folders[split]
+        assert dataset.get_labels().tolist() == own.get_labels().tolist()
+        for index in range(-1, len(own)):
+            assert (dataset[index][0] == own[index][0]).all()
+            assert dataset[index][1] == own[index][1]
+        groups = dataset.get_column("group")
+        assert len(groups) == len(own)
+        assert set(groups) == {f"{split}-{i}" for i in range(-(-len(own) // 4))}
+        assert set(dataset.list_others()) == {"camera"}
+        assert len({dataset.get_name(i) for i in range(len(own))}) == len(own)
+        assert describe_split(split, dataset) == describe_split(split, own)
+    same = open_splits(name, source)
+    assert compute_fingerprint(others) == compute_fingerprint(same)
+    fewer = {**others, "val": others["val"].drop([1])}
+    assert compute_fingerprint(others) != compute_fingerprint(fewer)
+    assert len(fewer["val"]) == 4
+    limited = open_splits(name, Source(root.parent, limit=2), without_fakes=["train"])
+    assert [len(dataset) for dataset in limited.values()] == [4, 4, 4]
+    (real, _), (fake, label) = limited["train"][1], limited["train"][3]
+    assert (real == fake).all()
+    assert label == 1
+
+
+def test_open_splits_joins_data_sets_and_mixes_them(own_faces_root):
+    root = own_faces_root.parent
+    shutil.copytree(own_faces_root, root / "more")
+    shutil.rmtree(root / "more/train/real")
+    shutil.copytree(own_faces_root / "val/real", root / "more/train/real")
+    save_table(own_faces_root, root / "other.csv")
+    joined = open_splits("other+more", Source(root))["train"]
+    assert joined.get_labels().tolist() == [0] * 8 + [1] * 8
+    assert [joined.get_name(i) for i in (0, 5, 15)] == [
+        *("other/faces/train/real/00.png", "more/train/real/00.png"),
+        "more/train/fake/03.png",
+    ]
+    assert joined.get_column("subset") == ["other"] * 5 + ["more"] * 3 + [
+        *["other"] * 4 + ["more"] * 4
+    ]
+    assert joined.get_column("group")[:6] == [
+        *("other/train-0", "other/train-0", "other/train-1", "other/train-1"),
+        *("other/train-2", "more/train/real/00.png"),
+    ]
+    assert (joined[5][0] == open_splits("more", Source(root))["train"][0][0]).all()
+    weights = compute_weights(joined, "equal")
+    assert weights[:5].sum() + weights[8:12].sum() == pytest.approx(8)
+    assert compute_weights(joined) is None
+    assert list_datasets(root) == ["faces", "more", "other"]
+    (root / "other+more").mkdir()  # a folder of that name comes first
+    with pytest.raises(FileNotFoundError):
+        open_splits("other+more", Source(root))
+
+
+def test_open_table_weights_masks_kinds_and_shares(own_faces_root):
+    root = own_faces_root.parent
+    Image.new("L", (2, 2), 255).save(root / "mask.png")
+    rows = [
+        (path, "original" if label == "real" else f"method{number % 2}", number % 4)
+        for number, (path, label, *_) in enumerate(list_rows(own_faces_root))
+    ]
+    rows = [(*row, "mask.png" if row[1] == "method1" else "") for row in rows]
+    save_csv(rows, root / "t.csv", header=("path", "label", "weight", "mask"))
+    options = {"real_labels": ["original"], "shares": (0.5, 0.2, 0.3)}
+    parts = open_table(root / "t.csv", SPLITS, **options)
+    assert [len(part) for part in parts.values()] == [9, 4, 6]
+    again = open_table(root / "t.csv", ["test"], **options)["test"]
+    assert list(again.names) == list(parts["test"].names)
+    train = FacesDataset(parts["train"])
+    kinds = train.get_column("subset")
+    assert set(kinds) == {"", "method0", "method1"}
+    assert [bool(train.get_mask(i)) for i in range(len(train))] == [
+        kind == "method1" for kind in kinds
+    ]
+    weights = compute_weights(train)
+    texts = train.get_column("weight")
+    assert weights.mean() == pytest.approx(1)
+    assert ((weights == 0) == [text == "0" for text in texts]).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("path,class\na,real\n", "it has no column 'label', but path, class"),
+        ("path,label\n", "it has no rows"),
+        ("path,label\na,real\na,fake\n", "the path 'a' is there twice"),
+        ("path,label\na,real\n,fake\n", "row 2 has no path"),
+        ("path,label,split\na,0,train\nb,1,old\n", "split 'old' in row 2 is not"),
+        ("path,label,split\na,0,train\nb,1,val\n", "no row is of the split test, only"),
+        ("path,label\na,cat\nb,dog\n", "name those that mean real with --real-labels"),
+        ("path,label,offset\na,0,1\n", "the columns offset and bytes go together"),
+        ("path,label,offset,bytes\na,0,1,-2\n", "does not hold whole numbers from 0"),
+        ("path,label\na,real,x\n", "line 2: 3 cells, but the header names 2 columns"),
+    ],
+)
+def test_open_table_refuses_what_it_cannot_use(content, says, tmp_path, one_line):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(ValueError, match=says) as error:
+        open_table(tmp_path / "t.csv", SPLITS)
+    assert "t.csv" in one_line(error)
+
+
+def test_open_table_says_what_its_splits_are(own_faces_root, one_line):
+    table = own_faces_root.parent / "t.csv"
+    save_table(own_faces_root, table)
+    with pytest.raises(ValueError, match="--shares goes without"):
+        open_table(table, SPLITS, shares=(0.6, 0.2, 0.2))
+    with pytest.raises(ValueError, match="is a folder: --real-labels and --shares"):
+        open_splits("faces", Source(table.parent, real_labels=["real"]))
+
+
+def test_archived_pictures_that_changed_are_an_error(own_faces_root, one_line):
+    root = own_faces_root.parent
+    save_archived(own_faces_root, root / "t.csv")
+    dataset = open_splits("t", Source(root))["train"]
+    archive = root / "a.tar"
+    content = archive.read_bytes()
+    before = dataset.get_file(0).identify()
+    for broken, says in (
+        (content[512:], "is not the one that the table describes"),
+        (content[: dataset.pictures.columns["offset"][0] + 9], "is cut off"),
+        (content.replace(b"PNG", b"BMP"), "not an image file that Pillow knows"),
+    ):
+        archive.write_bytes(broken)
+        with pytest.raises(ValueError, match=says) as error:
+            dataset[0]
+        assert "a.tar" in one_line(error)
+    assert dataset.get_file(0).identify() != before
+    archive.unlink()
+    with pytest.raises(ValueError, match="there is no archive"):
+        dataset[0]
+    archive.write_bytes(b"\x1f\x8b" + os.urandom(600))
+    with pytest.raises(ValueError, match="not an uncompressed tar file"):
+        list(list_members(archive))
+
+
+def test_open_hub_says_revision_and_licence_and_deals_a_single_split_out(
+    own_faces_root, one_line
+):
+    datasets = pytest.importorskip("datasets")
+    rows = list_rows(own_faces_root)
+    root = own_faces_root.parent
+    labels = [row[1] for row in rows]
+    columns = {"image": [str(root / row[0]) for row in rows], "label": labels}
+    checksums = {f"hf://datasets/a/b@{'0a' * 20}/data.parquet": None}
+    info = datasets.DatasetInfo(license="mit", download_checksums=checksums)
+    images = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
+    images.info.update(info)
+    datasets.DatasetDict({"train": images}).save_to_disk(root / "one")
+    opened = open_splits(f"hf:{root / 'one'}", Source(root, shares=(0.5, 0.2, 0.3)))
+    assert [len(dataset) for dataset in opened.values()] == [9, 4, 6]
+    line = describe_split("val", opened["val"])
+    assert line.endswith(f"; revision {'0a' * 20}, licence mit")
+    assert dict(opened["val"].pictures.origin) == {
+        **{"revision": "0a" * 20, "licence": "mit"}
+    }
+    for name, says in (
+        ("./none", "there is no folder ./none"),
+        ("a@b@c", "is not OWNER/NAME, with @REVISION"),
+    ):
+        with pytest.raises(ValueError, match=says) as error:
+            open_splits(f"hf:{name}", Source(root))
+        assert one_line(error)
