@@ -35,8 +35,9 @@ from scores import (
     tell_apart,
 )
 from scores.analysis import Analysis, analyse
-from scores.pairing import count_common
+from scores.pairing import MATCHES, count_common, set_keys
 from scores.runs import analyse_runs, find_sets
+from scores.score_files import find_format
 from utils import (
     Source,
     find_dataset,
@@ -54,6 +55,8 @@ EPILOG = """examples:
   python numerical_analysis.py --from-scores test.csv --calibrate-on val.csv
   python numerical_analysis.py -cpp A_seed0.pt A_seed1.pt A_seed2.pt --runs
   python numerical_analysis.py --from-scores a1.csv a2.csv b1.csv b2.csv --runs 2 2
+  python numerical_analysis.py -cpp A.pt --from-scores tool.csv:score=p_fake,label=y \\
+      -d fakes_dataset --match stem
 
 writes to --figures-dir, for each detector and dataset:
   DATASET_MODEL_{roc_curve,det_curve,precision_recall,score_histogram,reliability,
@@ -70,6 +73,7 @@ With --runs instead DATASET_MODEL_runs_{roc_curve,det_curve}.png of each recipe,
 DATASET_MODEL_runs_metrics.{json,csv,md,tex}, of several recipes called
 comparison_runs_metrics."""
 
+DEFAULT_DATASET = "fakes_dataset"
 # Flags that say how files of scores are to be read.
 SCORE_FLAGS = [flag.name for flag in fields(ScoreFormat)]
 
@@ -107,12 +111,7 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         help="share of fakes where the detector is to be used: also say how many of "
         "those called fake are, and called real (PPV, NPV)",
     )
-    group.add_argument(
-        "--group-by",
-        metavar="REGEX",
-        help="video or identity in the file name: the first parentheses, or the whole "
-        "match; 'prefix' for what stands before '_' or the ending",
-    )
+    command_line.add_group_flags(group)
     group.add_argument(
         "--subset-by",
         metavar="REGEX",
@@ -132,19 +131,40 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         "or N files, in order, are of the first recipe, N of the second, ... Several "
         "recipes are compared",
     )
+    group.add_argument(
+        "--match",
+        choices=MATCHES,
+        default=MATCHES[0],
+        help="what samples of two detectors are paired by: their paths, or the files' "
+        "names alone, without folders and ending",
+    )
+    group.add_argument(
+        "--strip-path",
+        nargs="+",
+        default=(),
+        metavar="FOLDER",
+        help="folders to take off the front of samples' names before these are paired, "
+        "such as out/faces",
+    )
 
 
 def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("scores from elsewhere")
     for flag, text in (
-        ("--from-scores", "CSV of scores to analyse instead of a checkpoint"),
+        (
+            "--from-scores",
+            "CSV of scores to analyse instead of checkpoints, or beside those of "
+            "--checkpoint-path on the one dataset of -d; FILE:score=p_fake,label=y "
+            "where a file's columns have other names than the flags below say (also "
+            "path, group, subset)",
+        ),
         (
             "--calibrate-on",
             "CSV of the same detector's scores of other samples, one for each of "
             "--from-scores: chooses threshold, P(fake) and likelihood ratios",
         ),
     ):
-        group.add_argument(flag, type=Path, nargs="+", metavar="FILE", help=text)
+        group.add_argument(flag, nargs="+", metavar="FILE", help=text)
     command_line.add_fpr_flags(group, "--calibrate-on")
     for name, default, text in (
         ("score", "score", "scores; P(fake) where all are from 0 to 1"),
@@ -182,9 +202,11 @@ def _check_combination(
             if getattr(args, name) != parser.get_default(name):
                 flag = f"--{name.replace('_', '-')}"
                 parser.error(f"{flag} goes with --from-scores")
-    elif args.checkpoint_path or args.limit:
-        parser.error("--from-scores goes without --checkpoint-path and --limit")
+    elif args.limit and not args.checkpoint_path:
+        parser.error("--limit goes with datasets, not with --from-scores alone")
     num_files = len(args.from_scores or ())
+    if num_files and args.checkpoint_path and len(args.dataset or ()) > 1:
+        parser.error("-d names one dataset for --checkpoint-path and --from-scores")
     if num_files and args.dataset and len(args.dataset) not in (1, num_files):
         parser.error("-d names one dataset, or one for each file of --from-scores")
     if args.calibrate_on and len(args.calibrate_on) != num_files:
@@ -201,20 +223,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     check_writable(args.figures_dir)
+    score_sets = _collect(args)
+    if not distributed.is_main():
+        return
+    score_sets = set_keys(score_sets, args.match, args.strip_path)
+    score_sets = _set_threshold(score_sets, args.threshold)
+    options = {"num_resamples": args.resamples, "seed": args.seed}
+    words = sys.argv[1:] if argv is None else argv
+    call = describe_call(__file__, words, "scipy", "scikit-learn", "matplotlib")
+    if args.runs is None:
+        options |= {"prevalence": args.prevalence, "group_score": args.group_score}
+        analyses = _analyse_all(score_sets, **options)
+        paths, text = save_all(analyses, args.figures_dir, call)
+    else:
+        sets, tests = analyse_runs(find_sets(score_sets, args.runs), **options)
+        paths, text = save_runs(sets, tests, args.figures_dir, call)
+    say(*text.split("\n"), "", *(f"wrote {path}" for path in paths))
+
+
+def _collect(args: argparse.Namespace) -> list[ScoreSet]:
+    """Return the scores of checkpoints and files, those of checkpoints first."""
     patterns = {"group_pattern": args.group_by, "subset_pattern": args.subset_by}
+    score_sets, names = [], args.dataset
     if args.from_scores:
         command_line.refuse_several("--from-scores")
-        score_sets = _load_score_sets(
-            args.from_scores,
-            args.calibrate_on,
-            ScoreFormat(**{name: getattr(args, name) for name in SCORE_FLAGS}),
-            datasets=args.dataset or (None if args.runs is None else ["scores"]),
-            policy={"max_fpr": args.max_fpr, "confidence": args.fpr_confidence},
-            model=args.model or "",
-            **patterns,
-        )
-    else:
-        names = args.dataset or ["fakes_dataset"]
+    if args.checkpoint_path or not args.from_scores:
+        names = names or [DEFAULT_DATASET]
         source = take_source(args)
         score_sets = _score_datasets(
             _pair(args.checkpoint_path, names, args.model),
@@ -223,21 +257,20 @@ def main(argv: Sequence[str] | None = None) -> None:
             model_name=args.model,
             **patterns,
         )
-        if not distributed.is_main():
-            return
-        for name in dict.fromkeys(s.dataset for s in score_sets if s.groups):
-            _print_leaks(name, source, args.group_by)
-    score_sets = _set_threshold(score_sets, args.threshold)
-    options = {"num_resamples": args.resamples, "seed": args.seed}
-    words = sys.argv[1:] if argv is None else argv
-    call = describe_call(__file__, words, "scipy", "scikit-learn", "matplotlib")
-    if args.runs is None:
-        analyses = _analyse_all(score_sets, prevalence=args.prevalence, **options)
-        paths, text = save_all(analyses, args.figures_dir, call)
-    else:
-        sets, tests = analyse_runs(find_sets(score_sets, args.runs), **options)
-        paths, text = save_runs(sets, tests, args.figures_dir, call)
-    say(*text.split("\n"), "", *(f"wrote {path}" for path in paths))
+        if distributed.is_main():
+            for name in dict.fromkeys(s.dataset for s in score_sets if s.groups):
+                _print_leaks(name, source, args.group_by)
+    if args.from_scores:
+        score_sets += _load_score_sets(
+            args.from_scores,
+            args.calibrate_on,
+            ScoreFormat(**{name: getattr(args, name) for name in SCORE_FLAGS}),
+            datasets=names or (None if args.runs is None else ["scores"]),
+            policy={"max_fpr": args.max_fpr, "confidence": args.fpr_confidence},
+            model=None if args.checkpoint_path else args.model or "",
+            **patterns,
+        )
+    return score_sets
 
 
 def get_soft_scores_and_true_labels(
@@ -324,8 +357,8 @@ def _print_leaks(name: str, source: Source, group_pattern: str | None) -> None:
 
 
 def _load_score_sets(
-    paths: Sequence[Path],
-    validation_paths: Sequence[Path] | None,
+    paths: Sequence[str],
+    validation_paths: Sequence[str] | None,
     score_format: ScoreFormat,
     *,
     datasets: Sequence[str] | None,
@@ -333,16 +366,17 @@ def _load_score_sets(
     **options: Any,
 ) -> list[ScoreSet]:
     """Load files of scores of one dataset, or of one each, and calibrate them."""
+    files = [find_format(path, score_format) for path in paths]
     score_sets = [
-        load_score_set(path, score_format, dataset=name, **options)
-        for path, name in zip(paths, cycle(datasets or [None]), strict=False)
+        load_score_set(*file, dataset=name, **options)
+        for file, name in zip(files, cycle(datasets or [None]), strict=False)
     ]
     if validation_paths is None:
         return score_sets
-    score_format = replace(score_format, group_column=None, subset_column=None)
     calibrated = []
-    for scores, path in zip(score_sets, validation_paths, strict=True):
-        validation = load_score_set(path, score_format)
+    for scores, path, (_, own) in zip(score_sets, validation_paths, files, strict=True):
+        own = replace(own, group_column=None, subset_column=None)
+        validation = load_score_set(*find_format(path, own))
         _check_other_samples(scores, validation)
         calibrated.append(calibrate_on(scores, validation, **policy))
     return calibrated

@@ -49,6 +49,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     command_line.add_compute_flags(parser)
     command_line.add_resamples_flag(parser)
+    command_line.add_group_flags(parser)
     args = parser.parse_args(argv)
     if args.history and len(args.checkpoint_path) > 1:
         parser.error("--history goes with one checkpoint")
@@ -66,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         history_path=args.history,
         seed=args.seed,
         num_resamples=args.resamples,
+        group_by=args.group_by,
+        group_score=args.group_score,
     )
     call = Path(__file__).name, sys.argv[1:] if argv is None else argv
     write_report(args.checkpoint_path, output, settings, call=call)

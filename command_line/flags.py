@@ -28,6 +28,7 @@ from files.recipe import (
     choose_defaults,
     spell,
 )
+from scores.groups import GROUP_SCORES
 
 T = TypeVar("T")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -186,6 +187,23 @@ def add_seed_flag(parser: argparse.ArgumentParser) -> None:
     """Add --seed."""
     parser.add_argument(
         "--seed", type=take(SEED), default=0, metavar="N", help="seed of all randomness"
+    )
+
+
+def add_group_flags(parser: argparse._ActionsContainer) -> None:
+    """Add --group-by and --group-score."""
+    parser.add_argument(
+        "--group-by",
+        metavar="REGEX",
+        help="video or identity in the file name: the first parentheses, or the whole "
+        "match; 'prefix' for what stands before '_' or the ending (default: what the "
+        "data set says)",
+    )
+    parser.add_argument(
+        "--group-score",
+        choices=tuple(GROUP_SCORES),
+        default="mean-logit",
+        help="what a whole group is judged by, at the threshold of its images",
     )
 
 

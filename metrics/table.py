@@ -47,9 +47,10 @@ class Metric:
             detector without errors give its interval.
         higher_is_better: False if lower is, None if neither.
         heading: what narrow tables and figures call it; by default as `words`.
-        columns: the tables that have a column for it, among 'comparison', 'subsets'
-            and 'groups' in the terminal, 'robustness', and 'paper' for the comparison
-            as CSV, Markdown and LaTeX.
+        columns: the tables that have a column for it, among 'comparison' and 'subsets'
+            in the terminal, 'robustness', and 'paper' for the comparison as CSV,
+            Markdown and LaTeX; 'groups': where groups are judged, theirs stands beside
+            the images'.
     """
 
     name: str
@@ -157,6 +158,7 @@ METRICS: dict[str, Metric] = {
             "share of the real images called real; the rest are false alarms",
             lambda of: 1 - of.fpr,
             interval=_EXACT,
+            columns=("groups",),
         ),
         Metric(
             "fake_accuracy",
@@ -164,7 +166,7 @@ METRICS: dict[str, Metric] = {
             "share of the fakes called fake; the rest are missed",
             lambda of: 1 - of.fnr,
             interval=_EXACT,
-            columns=("subsets",),
+            columns=("subsets", "groups"),
         ),
         Metric(
             "precision",

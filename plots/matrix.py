@@ -89,7 +89,9 @@ def plot_auc_matrix(axes: Axes, matrix: AucMatrix) -> Axes:
 
 
 def _name_detector(analysis: Analysis) -> str:
-    return analysis.scores.detector or analysis.scores.model
+    scores = analysis.scores
+    name = f" ({scores.own_name})" if scores.own_name else ""
+    return f"{scores.model}{name}" if scores.model else scores.own_name
 
 
 def _is_home(analysis: Analysis) -> bool:

@@ -10,10 +10,11 @@ from typing import Any
 from files.names import make_printable
 from metrics.table import list_columns
 from plots.style import format_with_interval, get_interval
-from plots.tables import name_by_letters
+from plots.tables import list_levels, name_by_letters
 from scores.analysis import Analysis, Comparison
 
-_TESTS = ("first", "second", "n", "AUC difference", "p", "p by Holm", "note")
+_TESTS = ("first", "second", "tested on", "real", "fake")
+_TESTS += ("AUC difference", "p", "p by Holm", "note")
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"}
 _LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 _LATEX |= {"^": r"\textasciicircum{}", "|": r"\textbar{}"}
@@ -21,13 +22,19 @@ _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}"}
 
 
 def build_csv(analyses: Sequence[Analysis]) -> tuple[list[str], list[list[Any]]]:
-    """Return the header and a row for each detector; empty cells for no number."""
+    """Return the header and a row for each detector; empty cells for no number.
+
+    The numbers of its groups are in a row below, whose unit is 'groups'.
+    """
     header = ["detector", "num_real", "num_fake", *name_csv_columns("paper")]
+    header += ["unit", "group_score"]
     rows = []
     for analysis in analyses:
-        numbers = analysis.numbers
-        start = [analysis.scores.title, numbers["num_real"], numbers["num_fake"]]
-        rows.append(start + list_csv_cells(numbers, "paper"))
+        for level in filter(None, (analysis, analysis.groups)):
+            sizes = [level.numbers["num_real"], level.numbers["num_fake"]]
+            cells = [*sizes, *list_csv_cells(level.numbers, "paper")]
+            cells += [level.scores.unit, level.numbers.get("group_score_in_words", "")]
+            rows.append([analysis.scores.title, *cells])
     return header, rows
 
 
@@ -72,11 +79,11 @@ def format_latex(
     letters = name_by_letters(len(analyses))
     titles = [analysis.scores.title for analysis in analyses]
     letter_of = dict(zip(titles, letters, strict=True))
-    stack = _stack(analyses, letters)
+    stack = _stack(analyses)
     tables = [
-        format_tabular("@{}clrr@{}", _name_in_latex(analyses, letters)),
+        format_tabular("@{}lllrr@{}", _name_in_latex(analyses)),
         format_tabular(f"@{{}}l{'c' * len(stack[0][1:])}@{{}}", stack),
-        format_tabular("@{}lrcll@{}", _test_in_latex(comparisons, letter_of)),
+        format_tabular("@{}lrrcll@{}", _test_in_latex(comparisons, letter_of)),
     ]
     start = r"{\footnotesize\setlength{\tabcolsep}{3pt}% values over 95 \% intervals"
     return "\n".join([start, "\n\n\\medskip\n".join(tables), "\\par}\n"])
@@ -90,23 +97,21 @@ def format_tabular(columns: str, rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([start, *body, r"\end{tabular}"])
 
 
-def _name_in_latex(
-    analyses: Sequence[Analysis], letters: Sequence[str]
-) -> list[list[str]]:
+def _name_in_latex(analyses: Sequence[Analysis]) -> list[list[str]]:
     """Return what each letter stands for, and of how many samples."""
-    rows = [["", "detector", "real", "fake"]]
-    for letter, analysis in zip(letters, analyses, strict=True):
-        title = escape_latex(make_printable(analysis.scores.title))
-        sizes = (analysis.numbers["num_real"], analysis.numbers["num_fake"])
-        rows.append([letter, title, *map(str, sizes)])
+    rows = [["", "detector", "split", "real", "fake"]]
+    for letter, title, level in list_levels(analyses):
+        sizes = (level.numbers["num_real"], level.numbers["num_fake"])
+        cells = [level.scores.split or "-", *map(str, sizes)]
+        rows.append([letter, escape_latex(title), *cells])
     return rows
 
 
-def _stack(analyses: Sequence[Analysis], letters: Sequence[str]) -> list[list[str]]:
+def _stack(analyses: Sequence[Analysis]) -> list[list[str]]:
     """Return two rows for each detector: its numbers, and their intervals below."""
     rows = [["", *(escape_latex(m.short) for m in list_columns("paper"))]]
-    for letter, analysis in zip(letters, analyses, strict=True):
-        parts = [cell.partition(" ") for cell in _list_cells(analysis)]
+    for letter, _, level in list_levels(analyses):
+        parts = [cell.partition(" ") for cell in _list_cells(level)]
         rows.append([letter, *(number for number, _, _ in parts)])
         rows.append(["", *(_shrink(interval) for _, _, interval in parts)])
     return rows
@@ -125,17 +130,17 @@ def _test_in_latex(
     comparisons: Sequence[Comparison], letter_of: Mapping[str, str]
 ) -> list[list[str]]:
     """Return a header and a row for each pair, with its test or why there is none."""
-    rows = [["", *_TESTS[2:-1]]]
-    for comparison, (*_, n, difference, p, holm, note) in zip(
+    rows = [["", *_TESTS[3:-1]]]
+    for comparison, (*_, real, fake, difference, p, holm, note) in zip(
         comparisons, build_tests(comparisons)[1:], strict=True
     ):
         pair = (letter_of[of.scores.title] for of in (comparison.a, comparison.b))
         cells = [_set_as_number(cell) for cell in (difference, p, holm)]
         if comparison.test is None:
             cells = [_span(note)]
-        rows.append(["--".join(pair), n, *cells])
+        rows.append(["--".join(pair), real, fake, *cells])
         if note and comparison.test is not None:
-            rows.append(["", "", _span(note)])
+            rows.append(["", "", "", _span(note)])
     return rows
 
 
@@ -152,12 +157,14 @@ def _span(note: str) -> str:
 
 
 def build_detectors(analyses: Sequence[Analysis]) -> list[list[str]]:
-    """Return a header and a row for each detector."""
-    rows = [["detector", "real", "fake", *(m.short for m in list_columns("paper"))]]
-    for analysis in analyses:
-        sizes = [str(analysis.numbers[name]) for name in ("num_real", "num_fake")]
-        title = make_printable(analysis.scores.title)
-        rows.append([title, *sizes, *_list_cells(analysis)])
+    """Return a header, and a row for each detector and for its groups."""
+    names = [metric.short for metric in list_columns("paper")]
+    rows = [["detector", "split", "real", "fake", *names]]
+    for _, title, level in list_levels(analyses):
+        sizes = [str(level.numbers[name]) for name in ("num_real", "num_fake")]
+        own = make_printable(level.scores.title)
+        title = title if title == own else f"{own}, {title}"
+        rows.append([title, level.scores.split or "-", *sizes, *_list_cells(level)])
     return rows
 
 
@@ -172,7 +179,9 @@ def build_tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
             numbers = [f"{test.difference:+.3f} {interval}", f"{test.p_value:.3g}"]
             numbers += ["-" if holm is None else f"{holm:.3g}"]
         titles = [make_printable(c.scores.title) for c in (comparison.a, comparison.b)]
-        rows.append([*titles, f"{comparison.num_common}", *numbers, comparison.note])
+        sizes = [str(comparison.num_real), str(comparison.num_fake)]
+        data = make_printable(comparison.data)
+        rows.append([*titles, data, *sizes, *numbers, comparison.note])
     return rows
 
 

@@ -171,7 +171,10 @@ def _list_test(comparison: Comparison) -> dict[str, Any]:
     return {
         "first": comparison.a.scores.title,
         "second": comparison.b.scores.title,
+        "tested_on": comparison.data,
         "num_common": comparison.num_common,
+        "num_real": comparison.num_real,
+        "num_fake": comparison.num_fake,
         # NaN if there is no variance to test by
         **{n: None if np.isnan(value) else value for n, value in numbers.items()},
         "holm_p_value": comparison.holm_p_value,

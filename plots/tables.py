@@ -1,7 +1,7 @@
 """The numbers of an analysis as text for the terminal, at most 100 columns wide."""
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any
 
@@ -30,22 +30,29 @@ def format_numbers(analysis: Analysis) -> str:
             f"called fake at or above {scale} {threshold} ({scores.threshold_source})"
         ),
         "",
-        f"{'metric':<26}{'value':>9}   95 % interval",
-        *_format_rows(numbers, METRICS.values()),
+        *_format_metrics(analysis),
         *_format_likelihood_ratios(analysis),
         *_format_operating_points(numbers),
-        *_format_groups(numbers),
+        *_format_groups(analysis),
         *_format_subsets(analysis),
         *format_notes(numbers["notes"]),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _format_rows(numbers: Mapping[str, Any], metrics: Iterable[Metric]) -> list[str]:
-    return [
-        f"{m.words:<26}{format_number(numbers[m.name]):>9}   {format_ends(numbers, m)}"
-        for m in metrics
-    ]
+def _format_metrics(analysis: Analysis) -> list[str]:
+    """Return a line for each metric, with that of the groups at its right."""
+    titles, groups = "    value   95 % interval", analysis.groups
+    rows = [("metric", titles, " by group   95 % interval" if groups else "")]
+    for metric in METRICS.values():
+        is_grouped = groups is not None and "groups" in metric.columns
+        by_group = _format_metric(groups.numbers, metric) if is_grouped else ""
+        rows.append((metric.words, _format_metric(analysis.numbers, metric), by_group))
+    return [f"{words:<26}{cell:<40}{by_group}" for words, cell, by_group in rows]
+
+
+def _format_metric(numbers: Mapping[str, Any], metric: Metric) -> str:
+    return f"{format_number(numbers[metric.name]):>9}   {format_ends(numbers, metric)}"
 
 
 def format_ends(numbers: Mapping[str, Any], metric: Metric) -> str:
@@ -95,15 +102,37 @@ def _format_operating_points(numbers: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _format_groups(numbers: dict[str, Any]) -> list[str]:
+def _format_groups(analysis: Analysis) -> list[str]:
+    numbers = analysis.numbers
     if numbers["num_groups"] is None:
         return []
     lines = ["", f"intervals by group: {numbers['num_groups']} groups"]
-    grouped = numbers["group_level"]
-    if grouped is None:
-        return [*lines, _wrap(f"no group-level scores: {numbers['group_level_note']}")]
-    lines += ["of the groups' mean scores:"]
-    return lines + _format_rows(grouped, list_columns("groups"))
+    return [*lines, _wrap(describe_groups(analysis))]
+
+
+def describe_groups(analysis: Analysis) -> str:
+    """Say how groups are judged, or why they are not."""
+    if analysis.groups is None:
+        return f"no group-level scores: {analysis.numbers['group_level_note']}"
+    return (
+        f"by group: {analysis.groups.sizes}; the score of each is the "
+        f"{analysis.groups.numbers['group_score_in_words']}, and the threshold is that "
+        f"of the {analysis.scores.unit}, which was not chosen for groups"
+    )
+
+
+def list_levels(analyses: Sequence[Analysis]) -> Iterator[tuple[str, str, Analysis]]:
+    """Yield a letter, a title and an analysis for each row of a comparison.
+
+    A detector is followed by its groups, as 'A groups'.
+    """
+    letters = name_by_letters(len(analyses))
+    for letter, analysis in zip(letters, analyses, strict=True):
+        title = make_printable(analysis.scores.title)
+        yield letter, title, analysis
+        if analysis.groups is not None:
+            words = analysis.groups.numbers["group_score_in_words"]
+            yield f"{letter} groups", f"by group ({words})", analysis.groups
 
 
 def _format_subsets(analysis: Analysis) -> list[str]:
@@ -126,7 +155,7 @@ def _format_subsets(analysis: Analysis) -> list[str]:
 
 def name_subsets(analysis: Analysis) -> dict[str, Analysis]:
     """Return the analysis of each subset by its own name."""
-    start = f"{analysis.scores.detector}, "
+    start = f"{analysis.scores.own_name}, "
     return {part.scores.detector.removeprefix(start): part for part in analysis.subsets}
 
 
@@ -134,16 +163,15 @@ def format_comparison(
     analyses: Sequence[Analysis], comparisons: Sequence[Comparison]
 ) -> str:
     """Return several detectors as one table, and the paired tests below it."""
-    letters = name_by_letters(len(analyses))
-    lines = [
-        f"{letter}: {make_printable(analysis.scores.title)}, {analysis.sizes}"
-        for letter, analysis in zip(letters, analyses, strict=True)
-    ]
+    levels = list(list_levels(analyses))
+    lines = [_wrap(f"{letter}: {title}, {of.sizes}") for letter, title, of in levels]
     metrics = list_columns("comparison")
-    lines += ["", "   " + "".join(f"{metric.short:<24}" for metric in metrics)]
-    for letter, analysis in zip(letters, analyses, strict=True):
-        cells = [format_with_interval(analysis.numbers, m.name) for m in metrics]
-        lines.append(f"{letter:<3}" + "".join(f"{cell:<24}" for cell in cells))
+    width = max(len(letter) for letter, _, _ in levels) + 2
+    lines += ["", " " * width + "".join(f"{m.short:<22}" for m in metrics)]
+    for letter, _, level in levels:
+        cells = [format_with_interval(level.numbers, m.name) for m in metrics]
+        lines.append(f"{letter:<{width}}" + "".join(f"{cell:<22}" for cell in cells))
+    letters = name_by_letters(len(analyses))
     titles = [analysis.scores.title for analysis in analyses]
     lines += _format_tests(comparisons, dict(zip(titles, letters, strict=True)))
     return "\n".join(line.rstrip() for line in lines)
@@ -154,7 +182,8 @@ def _format_tests(
 ) -> list[str]:
     num_tests = sum(comparison.test is not None for comparison in comparisons)
     lines = ["", f"AUCs compared by paired DeLong tests: {num_tests}"]
-    lines += [f"{'pair':<7}{'n':>9}  {'AUC differs by':<28}{'p':>9}{'p by Holm':>12}"]
+    sizes = f"{'pair':<7}{'real':>7}{'fake':>7}"
+    lines += [f"{sizes}  {'AUC differs by':<28}{'p':>9}{'p by Holm':>12}"]
     untested: dict[str, list[str]] = {}
     for comparison in comparisons:
         a, b = comparison.a.scores.title, comparison.b.scores.title
@@ -162,7 +191,7 @@ def _format_tests(
         if test is None:
             untested.setdefault(comparison.note, []).append(pair)
             continue
-        start = f"{pair:<7}{comparison.num_common:>9}  "
+        start = f"{pair:<7}{comparison.num_real:>7}{comparison.num_fake:>7}  "
         cell = f"{test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}]"
         holm = comparison.holm_p_value
         p_values = f"{test.p_value:>9.3g}{'-' if holm is None else f'{holm:.3g}':>12}"

@@ -13,7 +13,7 @@ from plots.pages import render_page, save_page
 from plots.paper_tables import build_detectors, build_tests
 from plots.runs import build_rows
 from plots.style import format_number, format_with_interval, get_interval
-from plots.tables import format_ends
+from plots.tables import describe_groups, format_ends
 from reporting.figures import (
     draw_analysis,
     draw_comparison,
@@ -37,7 +37,7 @@ from scores.runs import analyse_runs, describe_recipe
 TEMPLATE = Path(__file__).with_name("report.html")
 _PACKAGES = ("scipy", "scikit-learn", "matplotlib", "grad-cam")
 _USED_IN_TEMPLATE = (
-    *(describe_maps, draw_mistake, format_ends, format_number),
+    *(describe_groups, describe_maps, draw_mistake, format_ends, format_number),
     *(format_with_interval, get_interval, shorten),
 )
 

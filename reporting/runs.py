@@ -10,6 +10,7 @@ from faces_dataset import (
     choose_random,
     compute_fingerprint,
     count_classes,
+    list_names,
 )
 from files.bounds import DATASET_NAME
 from files.history import check_run, load_history
@@ -20,7 +21,7 @@ from judging.detector import Detector, build_score_set
 from loading import ImageFile
 from models import get_network
 from reporting.maps import Maps, explain_detector
-from scores import tell_apart
+from scores import groups_from_names, tell_apart
 from scores.analysis import Analysis, analyse
 from utils import Source, load_checkpoint, open_source, open_splits, take_fold
 
@@ -38,6 +39,8 @@ class Settings:
         history_path: the run's history; None: looked for beside the checkpoint.
         seed: of the bootstrap, and of the training images that are shown.
         num_resamples: of the bootstrap.
+        group_by: where groups stand in the images' names, as for `groups_from_names`.
+        group_score: how a group is judged, as for `score_groups`.
     """
 
     source: Source
@@ -46,6 +49,8 @@ class Settings:
     history_path: Path | None = None
     seed: int = 0
     num_resamples: int = 1000
+    group_by: str | None = None
+    group_score: str = "mean-logit"
 
 
 class History(NamedTuple):
@@ -132,6 +137,9 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
                 detector,
                 detector.score(dataset, compute),
                 split=source.split,
+                groups=groups_from_names(
+                    list_names(dataset), settings.group_by, dataset.get_column("group")
+                ),
             )
             for name, dataset, detector in zip(names, datasets, detectors, strict=True)
         ]
@@ -142,6 +150,7 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
         for parts in zip(score_sets, datasets, detectors, strict=True)
     ]
     options = {"num_resamples": settings.num_resamples, "seed": settings.seed}
+    options["group_score"] = settings.group_score
     analyses = [analyse(scores, **options) for scores in show_progress(score_sets)]
     together = zip(detectors, analyses, trainings, maps, strict=True)
     return [Run(*parts) for parts in together]

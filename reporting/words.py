@@ -218,6 +218,8 @@ def list_commands(run: Run, settings: Settings) -> dict[str, str]:
     words += ["--split", source.split, "--seed", settings.seed]
     words += ["--resamples", settings.num_resamples, "-b", compute.batch_size]
     words += ["--precision", compute.precision.name]
+    words += ["--group-by", settings.group_by] if settings.group_by else []
+    words += ["--group-score", settings.group_score] if scores.groups else []
     own = ["--history", settings.history_path] if settings.history_path else []
     commands = {
         "Its numbers, figures and scores": format_command(

@@ -16,9 +16,9 @@ from metrics.error_rates import (
     compute_roc_curve,
 )
 from metrics.likelihood_ratios import describe_llr_bounds
-from metrics.samples import Samples, check_samples
+from metrics.samples import check_samples
 from metrics.summary import compute_summary
-from scores.groups import compute_group_scores
+from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
 from scores.score_sets import ScoreSet
 
@@ -33,6 +33,8 @@ class Analysis:
         bins: of the reliability diagram; None if scores are not probabilities.
         numbers: by name, as saved in the JSON file.
         subsets: the analysis of each of the samples' subsets.
+        groups: that of the samples' groups, each judged as one; None where there are
+            none, or their samples have different labels.
     """
 
     scores: ScoreSet
@@ -41,6 +43,7 @@ class Analysis:
     bins: ReliabilityBins | None
     numbers: dict[str, Any]
     subsets: Sequence["Analysis"] = ()
+    groups: "Analysis | None" = None
 
     @property
     def sizes(self) -> str:
@@ -58,6 +61,17 @@ class Comparison(NamedTuple):
     num_common: int = 0
     holm_p_value: float | None = None  # corrected for the number of tests
     note: str = ""
+    num_real: int = 0  # of the common samples, as the first has them
+    num_fake: int = 0
+
+    @property
+    def data(self) -> str:
+        """What the detectors were tested on, such as 'faces, test split'."""
+        splits: dict[str, str] = {}
+        for scores in (self.a.scores, self.b.scores):
+            splits[scores.dataset] = splits.get(scores.dataset) or scores.split
+        names = (f"{d}, {split} split" if split else d for d, split in splits.items())
+        return " and ".join(names)
 
 
 def analyse(
@@ -66,14 +80,16 @@ def analyse(
     num_resamples: int = 1000,
     seed: int = 0,
     prevalence: float | None = None,
+    group_score: str = "mean-logit",
 ) -> Analysis:
-    """Compute the numbers, curves and bands of one score set, and of its subsets.
+    """Compute the numbers, curves and bands of one score set, its subsets and groups.
 
     Args:
         scores: what to analyse; with groups, intervals are by group.
         num_resamples, seed: of the bootstrap.
         prevalence: share of fakes where the detector is to be used, in (0, 1), for
             the predictive values; None leaves these out.
+        group_score: how a group is judged, as for `score_groups`.
 
     Raises:
         ValueError: for scores or labels that cannot be measured; the message names
@@ -83,9 +99,11 @@ def analyse(
         raise ValueError(f"prevalence must lie between 0 and 1, got {prevalence:g}")
     options = {"num_resamples": num_resamples, "prevalence": prevalence, "seed": seed}
     with scores.name_errors():
-        analysis = _analyse_whole(scores, **options)
-        subsets = [_analyse_whole(part, **options) for part in _split_subsets(scores)]
-    return replace(analysis, subsets=subsets)
+        whole, *subsets = (
+            _analyse_groups(_analyse_whole(part, **options), group_score, **options)
+            for part in (scores, *_split_subsets(scores))
+        )
+    return replace(whole, subsets=subsets)
 
 
 def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
@@ -93,8 +111,6 @@ def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
     columns = {name: getattr(scores, name) for name in names}
     samples = check_samples(scores.scores, scores.labels, scores.threshold, **columns)
     numbers = compute_summary(samples, **options)
-    if scores.groups is not None:
-        numbers |= _analyse_groups(scores.groups, samples, **options)
     numbers["notes"] = [*scores.notes, *_note_use(scores), *numbers["notes"]]
     curve = compute_roc_curve(samples)
     bins = None
@@ -142,22 +158,22 @@ def _note_use(scores: ScoreSet) -> list[str]:
     return [f"these images chose the {whole}: the numbers are better than on others"]
 
 
-def _analyse_groups(
-    groups: Sequence[str], samples: Samples, **options: Any
-) -> dict[str, Any]:
-    """Measure the groups' mean scores, if every group has one label."""
+def _analyse_groups(analysis: Analysis, how: str, **options: Any) -> Analysis:
+    """Add the groups' own analysis, if every group has one label."""
+    if analysis.scores.groups is None:
+        return analysis
     try:
-        grouped = compute_group_scores(samples.judged, samples.labels, groups)
-        means = grouped.fake_scores
-        group_samples = check_samples(
-            means,
-            grouped.labels,
-            samples.threshold,
-            fake_scores=None if samples.fake_scores is None else means,
-        )
-    except ValueError as error:  # an answer, not a failure
-        return {"group_level": None, "group_level_note": str(error)}
-    return {"group_level": compute_summary(group_samples, **options)}
+        scores, words = score_groups(analysis.scores, how)
+    except MixedGroupsError as error:  # an answer, not a failure
+        numbers = {"group_level": None, "group_level_note": str(error)}
+        return replace(analysis, numbers={**analysis.numbers, **numbers})
+    groups = _analyse_whole(scores, **options)
+    numbers = {"group_score": how, "group_score_in_words": words, **groups.numbers}
+    return replace(
+        analysis,
+        numbers={**analysis.numbers, "group_level": numbers},
+        groups=replace(groups, numbers=numbers),
+    )
 
 
 def _split_subsets(scores: ScoreSet) -> list[ScoreSet]:
@@ -185,8 +201,9 @@ def _choose(scores: ScoreSet, places: np.ndarray, name: str) -> ScoreSet:
             chosen[column] = values[places]
         elif values is not None:
             chosen[column] = [values[place] for place in places]
-    detector = ", ".join(filter(None, (scores.detector, name)))
-    return replace(scores, **chosen, subsets=None, detector=detector)
+    detector = ", ".join(filter(None, (scores.own_name, name)))
+    chosen |= {"detector": detector, "origin": "", "keys": None, "subsets": None}
+    return replace(scores, **chosen)
 
 
 def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
@@ -229,24 +246,31 @@ def _compare(a: Analysis, b: Analysis) -> Comparison:
         if scores.paths is None:
             note = f"not tested: the samples of {scores.title} have no names to pair by"
             return Comparison(a, b, None, note=note)
-    places_a, places_b = pair_names(a.scores.paths, b.scores.paths)
+    if a.scores.split and b.scores.split and a.scores.dataset != b.scores.dataset:
+        # Names are a dataset's own: 1.png of another is another image.
+        return Comparison(a, b, None, note="not tested: the images are of two datasets")
+    places_a, places_b = pair_names(
+        *(of.scores.keys or of.scores.paths for of in (a, b))
+    )
     num_common = len(places_a)
     labels = a.scores.labels[places_a]
+    num_real, num_fake = np.bincount(labels, minlength=2).tolist()
+    sizes = {"num_common": num_common, "num_real": num_real, "num_fake": num_fake}
+    untested = Comparison(a, b, None, **sizes)
     if not num_common:
-        return Comparison(a, b, None, note="not tested: no sample is in both")
+        return untested._replace(note="not tested: no sample is in both")
     num_conflicts = np.count_nonzero(labels != b.scores.labels[places_b])
     if num_conflicts:
         note = f"not tested: {num_conflicts} of {num_common} common samples are "
-        note += "real for one and fake for the other"
-        return Comparison(a, b, None, num_common, note=note)
+        return untested._replace(note=f"{note}real for one and fake for the other")
     if np.unique(labels).size < 2:
         note = f"not tested: the {num_common} common samples are of one class"
-        return Comparison(a, b, None, num_common, note=note)
+        return untested._replace(note=note)
     groups = a.scores.groups and [a.scores.groups[i] for i in places_a]
     test = compute_paired_delong_test(
         a.scores.scores[places_a], b.scores.scores[places_b], labels, groups=groups
     )
-    return Comparison(a, b, test, num_common, note=_describe_common(a, b, num_common))
+    return untested._replace(test=test, note=_describe_common(a, b, num_common))
 
 
 def _describe_common(a: Analysis, b: Analysis, num_common: int) -> str:

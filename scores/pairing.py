@@ -4,12 +4,15 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from files.labels import SPLIT_OF
 from scores.score_sets import ScoreSet
 
 _SPLITS = set(SPLIT_OF)
 _DRIVE = re.compile(r"[a-z]:")  # an absolute path's first part in Windows
+MATCHES = ("path", "stem")  # what samples can be paired by
+_ENDING = re.compile(r"(?<=.)\.[a-z][a-z0-9]{0,4}$")  # of a file, not the .5 of v1.5
 _LEAST_SHARE = 0.25  # of equal scores beyond chance, below which files differ
 
 Parts = tuple[str, ...]
@@ -81,6 +84,59 @@ def _is_same(a: Parts, b: Parts, size: int) -> bool:
     have_roots = all(not of[0] or _DRIVE.fullmatch(of[0]) for of in (a, b))
     is_sibling = start_a & start_b - {""} or _SPLITS & (start_a | start_b)
     return size > 1 and have_roots and not is_sibling
+
+
+def set_keys(
+    score_sets: Sequence[ScoreSet], match: str, folders: Sequence[str] = ()
+) -> list[ScoreSet]:
+    """Say what samples are paired by, where their names are other than as given.
+
+    Args:
+        score_sets: whose samples are to be paired.
+        match: 'path', or 'stem' for the names of files alone, without their ending.
+        folders: what to take off the names that begin with one of them.
+
+    Raises:
+        ValueError: no name begins with a folder, or two of one set become the same.
+    """
+    starts = [split_name(folder) for folder in folders]
+    unused, keyed = set(starts), []
+    for scores in score_sets:
+        keys = None
+        if scores.paths and (starts or match == "stem"):
+            parts = [split_name(name) for name in scores.paths]
+            found = [_find_start(name, starts) for name in parts]
+            unused -= set(found)
+            rest = [n[len(start) :] for n, start in zip(parts, found, strict=True)]
+            keys = [_spell_key(name, match) for name in rest]
+            with scores.name_errors():
+                _check_distinct(keys, scores.paths)
+        keyed.append(replace(scores, keys=keys))
+    if unused:
+        folder = folders[starts.index(min(unused))]
+        raise ValueError(f"no sample's name begins with the folder {folder!r}")
+    return keyed
+
+
+def _find_start(name: Parts, starts: Sequence[Parts]) -> Parts:
+    """Return the longest of the folders that a file lies in; () for none."""
+    fitting = [s for s in starts if len(s) < len(name) and name[: len(s)] == s]
+    return max(fitting, key=len, default=())
+
+
+def _spell_key(name: Parts, match: str) -> str:
+    return _ENDING.sub("", name[-1]) if match == "stem" else "/".join(name)
+
+
+def _check_distinct(keys: Sequence[str], names: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for key, name in zip(keys, names, strict=True):
+        other = first.setdefault(key, name)
+        if other != name:
+            raise ValueError(
+                f"{other!r} and {name!r} would both pair as {key!r}: take fewer "
+                "folders off (--strip-path), or pair by paths (--match path)"
+            )
 
 
 def count_common(a: ScoreSet, b: ScoreSet) -> tuple[int, str]:

@@ -194,7 +194,7 @@ def _pair(a: ScoreSet, b: ScoreSet) -> tuple[list[int], list[int]]:
                 f"the samples of {scores.title} have no names to pair runs by: name "
                 "their column with --path-column"
             )
-    places = pair_names(a.paths, b.paths)
+    places = pair_names(a.keys or a.paths, b.keys or b.paths)
     if np.any(a.labels[places[0]] != b.labels[places[1]]):
         raise ValueError(f"{a.title} and {b.title} say real and fake of one sample")
     return places

@@ -1,9 +1,10 @@
 """Scores from CSV and to CSV: those of this suite, and those of any other detector."""
 
 import math
+import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from sys import intern
@@ -29,6 +30,7 @@ _LATER = {"llr_limit"}  # columns that files of earlier versions lack
 USUAL_PATH_COLUMNS = ("path", "filepath", "imagepath", "imgpath", "file", "filename")
 USUAL_PATH_COLUMNS += ("imagefile", "imagename", "image", "img", "name", "utterance")
 _COLUMNS = ("score", "label", "path", "group", "subset")
+_NAMED = re.compile(r"(.+?):(\w+=.*)")  # FILE:ROLE=COLUMN,..., not C:\FILE
 _ROUNDING = 1e-6  # by which P(fake) may lie outside [0, 1]
 _MAX_OUTSIDE = 0.1  # share of scores; with more outside they are not P(fake)
 
@@ -58,6 +60,32 @@ class ScoreFormat:
     lower_is_fake: bool = False
 
 
+def find_format(text: str, score_format: ScoreFormat) -> tuple[Path, ScoreFormat]:
+    """Tell a file from what is said of its columns.
+
+    Args:
+        text: FILE, or FILE:ROLE=COLUMN[,ROLE=COLUMN] with the roles score, label, path,
+            group and subset. A path that exists as it stands is a FILE.
+        score_format: what nothing else is said of.
+
+    Raises:
+        ValueError: for another role.
+    """
+    found = _NAMED.fullmatch(text)
+    if found is None or Path(text).exists():
+        return Path(text), score_format
+    columns: dict[str, str] = {}
+    for part in re.split(r",(?=\w+=)", found[2]):
+        role, _, column = part.partition("=")
+        if role not in _COLUMNS:
+            raise ValueError(
+                f"{text!r} says what column is {role!r}; it can be said of "
+                f"{', '.join(_COLUMNS)}, as in {found[1]}:score=p_fake,label=y"
+            )
+        columns[f"{role}_column"] = column
+    return Path(found[1]), replace(score_format, **columns)
+
+
 class _Table(NamedTuple):
     """The columns of a file that are read."""
 
@@ -79,7 +107,7 @@ def load_score_set(
     score_format: ScoreFormat = ScoreFormat(),
     *,
     dataset: str | None = None,
-    model: str = "",
+    model: str | None = "",
     group_pattern: str | None = None,
     subset_pattern: str | None = None,
 ) -> ScoreSet:
@@ -90,7 +118,7 @@ def load_score_set(
             comma, semicolon (then numbers may have a decimal comma), tab, or what a
             first line such as 'sep=|' says. Empty rows do not count.
         score_format: which columns it has and what they mean.
-        dataset, model: what to call it; by default after the file.
+        dataset, model: what to call it, None: after the file; no model by default.
         group_pattern, subset_pattern: take groups or subsets out of the samples'
             names, like `groups_from_names` and `subsets_from_names`.
 
@@ -126,7 +154,7 @@ def load_score_set(
         subsets = _read_subsets(table, score_format.subset_column, labels)
     return ScoreSet(
         dataset=dataset or path.stem,
-        model=model,
+        model=path.stem if model is None else model,
         labels=labels,
         **scores,
         paths=names,

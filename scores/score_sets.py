@@ -39,6 +39,7 @@ class ScoreSet:
         llr_bounds: lower and upper bound of these, natural logarithm, as far as
             samples support them; infinite where not known.
         paths: (N,) each sample's name; None if nothing can be paired by name.
+        keys: (N,) what samples of two sets are paired by; None for their names.
         groups: (N,) what belongs together; None for independent samples.
         subsets: (N,) the part of the data, such as a forgery method, that a sample
             belongs to; None for no parts.
@@ -46,6 +47,7 @@ class ScoreSet:
         threshold_source, llr_source: where these come from, in words.
         unit: what the samples are called.
         detector: what to call it if model and dataset do not tell it from others.
+        origin: what titles call it instead: what it was trained on.
         score_name: what `scores` are: P(fake), logit difference or score.
         provenance: what the scores were made from, for the JSON file.
         notes: sentences for the user on how the scores were read or calibrated.
@@ -61,12 +63,14 @@ class ScoreSet:
     llrs: np.ndarray | None = None
     llr_bounds: tuple[float, float] = (-np.inf, np.inf)
     paths: Sequence[str] | None = None
+    keys: Sequence[str] | None = None
     groups: Sequence[str] | None = None
     subsets: Sequence[str] | None = None
     threshold: float = 0.5
     threshold_source: str = "default"
     unit: str = "images"
     detector: str = ""
+    origin: str = ""
     split: str = ""  # where it is known
     provenance: Mapping[str, Any] = field(default_factory=dict)
     llr_source: str = ""
@@ -89,13 +93,18 @@ class ScoreSet:
         return "_".join(filter(None, (dataset, model, self.detector)))
 
     @property
+    def own_name(self) -> str:
+        """What titles call the detector beside its model; '' for nothing."""
+        return self.origin or self.detector
+
+    @property
     def title(self) -> str:
         """What titles and legends call it."""
-        detector = f" ({self.detector})" if self.detector else ""
         split = ", val split" if self.split == "val" else ""
+        name = f" ({self.own_name})" if self.own_name else ""
         if not self.model:
-            return f"{self.dataset}{detector}{split}"
-        return f"{self.model}{detector} on {self.dataset}{split}"
+            return f"{self.dataset}{name}{split}"
+        return f"{self.model}{name} on {self.dataset}{split}"
 
     @contextmanager
     def name_errors(self) -> Iterator[None]:
@@ -137,7 +146,7 @@ def calibrate_on(
     with validation.name_errors():
         warnings = _check_alike(scores, validation)
     given, labels = (scores.scores, validation.scores), validation.labels
-    judged, seen = _compute_log_odds(*given) if is_probability else given
+    judged, seen = compute_log_odds(*given) if is_probability else given
     line = fit_llr_calibration(seen, labels)
     num_fake = np.count_nonzero(labels == FAKE)
     prior = np.log(num_fake / (labels.size - num_fake))
@@ -183,7 +192,7 @@ def _check_alike(scores: ScoreSet, validation: ScoreSet) -> list[str]:
     return [*validation.notes, *warn_of_samples(interval[:3], samples.units)]
 
 
-def _compute_log_odds(*columns: np.ndarray) -> list[np.ndarray]:
+def compute_log_odds(*columns: np.ndarray) -> list[np.ndarray]:
     """Return log odds of columns of P(fake), finite where rounding left 0 or 1.
 
     These stand where float32 begins to round, or with the most certain of the others.
@@ -197,6 +206,9 @@ def _compute_log_odds(*columns: np.ndarray) -> list[np.ndarray]:
 
 def tell_apart(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:
     """Drop each detector's own name if model and dataset are name enough.
+
+    Detectors of one model that were trained on different data get that in their titles,
+    where it is known.
 
     Raises:
         ValueError: two sets would still be saved under one name.
@@ -213,7 +225,22 @@ def tell_apart(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:
         raise ValueError(
             f"{count} inputs would be saved as {name}_*: give files of other names"
         )
-    return named
+    return _name_by_training(named)
+
+
+def _name_by_training(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:
+    """Say what detectors of one model were trained on, where that tells them apart."""
+    trained = [scores.provenance.get("trained_on") for scores in score_sets]
+    models = [scores.model for scores in score_sets]
+    choices = Counter(model for model, _ in set(zip(models, trained, strict=True)))
+    keys = [(s.dataset, s.model, on) for s, on in zip(score_sets, trained, strict=True)]
+    counts = Counter(keys)
+    return [
+        replace(scores, origin=f"trained on {key[2]}")
+        if key[2] and choices[scores.model] > 1 and counts[key] == 1
+        else scores
+        for scores, key in zip(score_sets, keys, strict=True)
+    ]
 
 
 def describe_fake_score(fake_score: float) -> str:

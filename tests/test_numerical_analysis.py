@@ -225,13 +225,17 @@ def test_main_groups_by_column_and_by_name_agree(tmp_path, no_figures, capsys):
     measured = []
     for flags in (["--group-column", "video"], ["--group_by", "prefix"]):
         command = ["--from-scores", str(path), "--figures-dir", str(tmp_path), *flags]
-        numerical_analysis.main([*command, "--resamples", "100"])
+        numerical_analysis.main(
+            [*command, "--resamples", "100", "--group-score", "max"]
+        )
         measured.append(load_json(tmp_path / "mine_metrics.json"))
 
     by_column, by_name = ({**r, "provenance": None} for r in measured)
     assert by_column == by_name
     assert by_column["num_groups"] == 20
     assert by_column["group_level"]["num_samples"] == 20
+    words = "highest of its samples' P(fake)"
+    assert by_column["group_level"]["group_score_in_words"] == words
     assert "intervals by group: 20 groups" in capsys.readouterr().out
     score_format = ScoreFormat(group_column="group")
     saved = load_score_set(tmp_path / "mine_scores.csv", score_format)
@@ -381,6 +385,54 @@ def test_main_stored_threshold_and_several_checkpoints(
     assert "faces: no group is in more than one split" in printed
 
 
+def test_main_files_beside_a_checkpoint_are_compared_on_its_dataset(
+    tmp_path, no_figures, data_root, detectors, capsys
+):
+    write_checkpoint(tmp_path / "some.pt")
+    rows = [f"x/{k}t{n // 2}_{n}.mp4,{k},{n}" for k in ("real", "fake") for n in (1, 2)]
+    (tmp_path / "p.csv").write_text("\n".join(["path,label,score", *rows]))
+    (tmp_path / "q.csv").write_text("\n".join(["file,y,logit", *rows[::-1], ""]))
+
+    run(
+        "-cpp {1}/some.pt --from-scores {1}/p.csv {1}/q.csv:label=y,score=logit "
+        "-d faces --data-root {0} --figures-dir {1} --resamples 100 --match stem "
+        "--limit 3 --group-by prefix",
+        data_root,
+        tmp_path,
+    )
+
+    comparison = load_json(tmp_path / "comparison_metrics.json")
+    titles = ["SimpleNet on faces", "p on faces", "q on faces"]
+    assert [d["title"] for d in comparison["detectors"]] == titles
+    assert [d["num_samples"] for d in comparison["detectors"]] == [6, 4, 4]
+    for test in comparison["paired_delong_tests"]:
+        sizes = {name: test[name] for name in ("num_common", "num_real", "num_fake")}
+        assert sizes == {"num_common": 4, "num_real": 2, "num_fake": 2}
+    assert comparison["paired_delong_tests"][0]["tested_on"] == "faces, test split"
+    names = {path.name for path in tmp_path.glob("*_metrics.json")}
+    assert names == {
+        "comparison_metrics.json",
+        *(f"faces_{model}_metrics.json" for model in ("SimpleNet", "p", "q")),
+    }
+    saved = load_score_set(tmp_path / "faces_q_scores.csv")
+    assert saved.paths[0] == "x/faket1_2.mp4"
+
+
+def test_main_folders_are_taken_off_before_names_are_paired(tmp_path, no_figures):
+    for name, folder in (("a", "one/x"), ("b", "two/y")):
+        rows = [f"{folder}/v{n}.png,{n % 2},{n}" for n in range(6)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["path,label,score", *rows]))
+
+    run(
+        "--from-scores {0}/a.csv {0}/b.csv --figures-dir {0} --resamples 100 "
+        "--strip-path one/x two",
+        tmp_path,
+    )
+
+    (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
+    assert test["num_common"] == 6
+
+
 def test_main_shared_groups_are_reported_as_a_leak(
     tmp_path, no_figures, data_root, detectors, capsys
 ):
@@ -421,8 +473,11 @@ def test_main_without_checkpoint_takes_the_one_of_the_training(
     [
         (["--group-by", "x", "--group-column", "y"], "exclude each other"),
         (["--group-column", "y"], "goes with --from-scores"),
-        (["--from-scores", "a", "-cpp", "b"], "goes without"),
-        (["--from-scores", "a", "--limit", "3"], "goes without"),
+        (
+            ["--from-scores", "a", "-cpp", "b", "-d", "x", "y"],
+            "one dataset for --checkpoint-path and --from-scores",
+        ),
+        (["--from-scores", "a", "--limit", "3"], "--limit goes with datasets"),
         (["--from-scores", "a", "b", "c", "-d", "x", "y"], "one for each file"),
         (["--resamples", "99"], "a whole number from 100 to 1,000,000"),
         (["--subset-by", "x", "--subset-column", "y"], "exclude each other"),

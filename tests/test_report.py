@@ -68,6 +68,27 @@ def test_main_follows_its_flags_and_says_what_it_wrote(files, flags, tmp_path, c
     assert f'<th scope="row">{history}</th>' in page
 
 
+def test_main_groups_have_their_numbers_beside_the_images(files, flags, tmp_path):
+    for path in (files.settings.source.data_root / "faces" / "val").glob("*/*.png"):
+        kind = path.parent.name
+        copy = tmp_path / "data" / "faces" / "val" / kind / f"{kind}{path.name}"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    flags = ["-cpp", str(files.checkpoint), *flags, "--data-root", "data"]
+    flags += ["--split", "val", "-o", "page.html", "--group-score", "median"]
+
+    script.main([*flags, "--group-by", r"^\w+\d"])
+
+    page = Path("page.html").read_text()
+    assert page.count('data-label="by group"') == len(METRICS)
+    words = "By group: 3 real and 2 fake groups; the score of each is the median of"
+    assert words in page.replace("\xa0", " ")
+    assert "--group-score median" in page
+    script.main([*flags, "--group-by", r"\d+"])
+    page = Path("page.html").read_text().replace("\xa0", " ")
+    assert "No group-level scores: 2 of 3 groups hold both" in page
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

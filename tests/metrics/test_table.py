@@ -57,10 +57,12 @@ def test_a_new_metric_is_one_row_and_stands_everywhere(analyses, tmp_path, monke
     assert low < numbers["youden_j"] < high
     assert numbers["intervals"]["youden_j"] == "stratified bootstrap, atanh scale"
     assert numbers["subsets"]["swap"]["youden_j_interval"]
-    # In the terminal: all numbers and the groups' of two detectors, columns in the
-    # tables of each one's subsets and of the comparison.
-    assert text.count("\nYouden's J ") == 4
-    assert text.count("Youden's J") == 7
+    # In the terminal: a line of each of two detectors, the groups' beside it, columns
+    # in the tables of each one's subsets and of the comparison.
+    assert text.count("\nYouden's J ") == 2
+    assert text.count("Youden's J") == 5
+    ends = [f"{end:.4f}" for end in numbers["group_level"]["youden_j_interval"]]
+    assert f"   [{', '.join(ends)}]" in text
     cell = f"{numbers['youden_j']:.3f} [{low:.3f}, {high:.3f}]"
     assert cell in text
     for end, expected in (

@@ -35,8 +35,9 @@ def analyses(make_analysis) -> list[Analysis]:
 
 def test_build_auc_matrix_arranges_by_detector_and_dataset(analyses):
     matrix = build_auc_matrix(analyses)
-    assert (matrix.detectors, matrix.datasets) == (["a", "b"], ["faces", "masks"])
-    assert matrix.cells["b", "masks"] is analyses[3]
+    names = ["SimpleNet (a)", "SimpleNet (b)"]
+    assert (matrix.detectors, matrix.datasets) == (names, ["faces", "masks"])
+    assert matrix.cells[names[1], "masks"] is analyses[3]
 
 
 @pytest.mark.parametrize("chosen", [[0], [0, 1], [0, 2], [0, 1, 2], [0, 0, 1, 2, 3]])
@@ -47,7 +48,7 @@ def test_build_auc_matrix_without_every_pair_is_none(analyses, chosen):
 def test_format_auc_matrix_marks_the_dataset_that_was_trained_on(analyses):
     lines = format_auc_matrix(build_auc_matrix(analyses)).split("\n")
     assert lines[1].split() == ["faces", "masks"]
-    assert lines[2].startswith("a  ")
+    assert lines[2].startswith("SimpleNet (a)  ")
     assert lines[2].count("*") == 1 and lines[2].index("*") < lines[2].index("0.000")
     assert "1.000 [" in lines[3] and "*" not in lines[3]
 
@@ -57,7 +58,8 @@ def test_build_auc_rows_has_a_row_for_each_cell(analyses):
     assert [len(row) for row in rows] == [len(header)] * 4
     first = dict(zip(header, rows[0], strict=True))
     numbers = analyses[0].numbers
-    assert (first["detector"], first["dataset"], first["is_home"]) == ("a", "faces", 1)
+    assert (first["detector"], first["dataset"]) == ("SimpleNet (a)", "faces")
+    assert first["is_home"] == 1
     assert [first["auc_low"], first["auc_high"]] == numbers["auc_interval"]
     assert first["auc"] == numbers["auc"]
 

@@ -14,7 +14,8 @@ def make_stub(title):
     """An analysis of which only the title and the AUC are known."""
     numbers = dict.fromkeys(METRICS) | {"auc": 0.9, "auc_interval": [0.8, 0.95]}
     scores = SimpleNamespace(title=title)
-    return SimpleNamespace(scores=scores, numbers=numbers, sizes="6 real and 4 fake")
+    sizes = "6 real and 4 fake"
+    return SimpleNamespace(scores=scores, numbers=numbers, sizes=sizes, groups=None)
 
 
 def find_line(text, start):
@@ -105,16 +106,31 @@ def test_format_numbers_subsets_are_a_table(make_analysis):
 def test_format_numbers_groups_are_counted_and_averaged(make_analysis):
     groups = [f"v{i // 2}" for i in range(100)]
 
-    text = format_numbers(make_analysis(groups=groups))
+    analysis = make_analysis(groups=groups)
+    text = format_numbers(analysis)
 
-    assert "intervals by group: 50 groups\nof the groups' mean scores:\nAUC" in text
+    assert "intervals by group: 50 groups\nby group: 30 real and 20 fake" in text
+    words = " ".join(text.split())
+    assert "is the mean of its images' logit differences, and the threshold is" in words
+    for name, is_shown in (("auc", True), ("fake_accuracy", True), ("mcc", False)):
+        value = f"{analysis.groups.numbers[name]:.4f}"
+        assert (value in find_line(text, METRICS[name].words)[60:]) == is_shown
+    assert max(map(len, text.splitlines())) <= 100
+
+    table = format_comparison([analysis, analysis], [])
+    legend, rows, _ = table.split("\n\n")
+    line = "A groups: by group (mean of its images' logit differences), 30 real and 20"
+    assert legend.splitlines()[1] == f"{line} fake groups"
+    auc = f"{analysis.groups.numbers['auc']:.3f}"
+    assert rows.splitlines()[2].split()[:3] == ["A", "groups", auc]
+    assert max(map(len, table.splitlines())) <= 100
 
 
 def test_format_comparison_is_a_table_and_a_line_for_each_test():
     a, b, c = (make_stub(title) for title in ("m (a) on x", "m (b) on x", "m on y"))
     test = SimpleNamespace(difference=0.02, low=-0.01, high=0.05, p_value=0.0361)
     comparisons = [
-        Comparison(a, b, test, 10, 0.0722),
+        Comparison(a, b, test, 10, 0.0722, "", 6, 4),
         *(
             Comparison(of, c, None, note="not tested: no sample is in both")
             for of in (a, b)
@@ -128,7 +144,7 @@ def test_format_comparison_is_a_table_and_a_line_for_each_test():
     assert lines[5].split() == ["A", "0.900", "[0.800,", "0.950]", "-", "-", "-"]
     assert lines[9] == "AUCs compared by paired DeLong tests: 1"
     assert lines[11].split() == [
-        *("A", "-", "B", "10", "+0.0200", "[-0.0100,", "+0.0500]"),
+        *("A", "-", "B", "6", "4", "+0.0200", "[-0.0100,", "+0.0500]"),
         *("0.0361", "0.0722"),
     ]
     assert lines[12:] == ["A - C, B - C: not tested: no sample is in both"]

@@ -111,7 +111,19 @@ def test_analyse_group_scores_are_measured_if_groups_are_pure():
 
     assert (pure["num_groups"], pure["group_level"]["num_samples"]) == (10, 10)
     assert mixed["group_level"] is None
+    assert pure["group_level"]["group_score"] == "mean-logit"
+    assert "mean of its images' P(fake)" in pure["group_level"]["group_score_in_words"]
     assert "both real and fake" in mixed["group_level_note"]
+
+
+def test_analyse_subsets_have_groups_of_their_own():
+    groups = [f"video{number // 4}" for number in range(40)]
+    subsets = [*[""] * 20, *["swap"] * 12, *["morph"] * 8]
+
+    analysis = analyse(make_set(groups=groups, subsets=subsets), num_resamples=5)
+
+    sizes = [part.groups.sizes for part in (analysis, *analysis.subsets)]
+    assert sizes == [f"5 real and {n} fake groups" for n in (5, 2, 3)]
 
 
 @pytest.mark.parametrize("prevalence", [0, 1, -0.1, np.nan])
@@ -140,6 +152,17 @@ def test_compare_detectors_tests_on_the_common_samples_and_says_so():
     expected = compute_paired_delong_test(SCORES[5:], OTHERS[5:], LABELS[5:])
     assert comparison.test == pytest.approx(expected)
     assert comparison.note == "tested on the 35 samples in both, of 40 and 35"
+    assert (comparison.num_real, comparison.num_fake) == (15, 20)
+    assert comparison.data == "faces"
+    split, other = replace(make_set(), split="val"), replace(part, dataset="masks")
+    assert compare(part, split)[0].data == "faces, val split"
+    (comparison,) = compare(split, other)
+    assert (comparison.data, comparison.num_common) == (
+        "faces, val split and masks",
+        35,
+    )
+    (comparison,) = compare(split, replace(other, split="test"))
+    assert comparison.note == "not tested: the images are of two datasets"
 
 
 @pytest.mark.parametrize(

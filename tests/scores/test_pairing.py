@@ -1,11 +1,12 @@
 """Whether names, or else scores, are of the same samples."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from scores.pairing import count_common, pair_names
+from scores.pairing import count_common, pair_names, set_keys
 from scores.score_sets import ScoreSet
 
 NAMES = ["test/real/1.png", "test/fake/1.png", "test/fake/Zoë.PNG"]
@@ -55,6 +56,43 @@ def test_pair_names_equal_names_come_first_and_doubtful_ones_not_at_all():
     assert pair_names(["x.png", "X.png"], ["X.png", "x.png"]) == ([0, 1], [1, 0])
     assert pair_names(["1.png"], ["a/1.png", "b/1.png"]) == ([], [])
     assert pair_names([], ["a"]) == ([], [])
+
+
+def name(*paths):
+    columns = np.empty(len(paths)), np.empty(len(paths)), None
+    return ScoreSet("d", "m", *columns, paths=paths)
+
+
+@pytest.mark.parametrize(
+    ("names", "match", "folders", "keys"),
+    [
+        (["test/real/1.JPG", "a\\b\\v1.5_2.png"], "stem", [], ["1", "v1.5_2"]),
+        (["x/v1.5", "2.mp4"], "stem", ["x"], ["v1.5", "2"]),
+        (["out/x/1.png", "Out/xy/1.png"], "path", ["out/x"], ["1.png", "out/xy/1.png"]),
+        (["out/x/1.png", "out/2.png"], "path", ["out", "out\\x/"], ["1.png", "2.png"]),
+        (["/a/b/1.png", "b/2.png"], "path", ["/a"], ["b/1.png", "b/2.png"]),
+        (["x/1.png", "y/1.png"], "path", [], None),
+    ],
+)
+def test_set_keys_are_stems_or_paths_without_folders(names, match, folders, keys):
+    given, unnamed = set_keys([name(*names), name()], match, folders)
+
+    assert given.keys == keys
+    assert list(given.paths) == names
+    assert not unnamed.keys
+
+
+@pytest.mark.parametrize(
+    ("match", "folders", "message"),
+    [
+        ("stem", [], "'a/1.png' and 'b/1.jpg' would both pair as '1'"),
+        ("path", ["a", "c"], "no sample's name begins with the folder 'c'"),
+        ("path", ["a/1.png"], "no sample's name begins with the folder 'a/1.png'"),
+    ],
+)
+def test_set_keys_that_are_not_unique_or_not_there_are_refused(match, folders, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        set_keys([name("a/1.png", "b/1.jpg"), name("2.png")], match, folders)
 
 
 def draw(seed, decimals=4):

@@ -2,11 +2,18 @@
 
 import hashlib
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scores.score_files import ScoreFormat, load_score_set, save_score_set
+from scores.score_files import (
+    ScoreFormat,
+    find_format,
+    load_score_set,
+    save_score_set,
+)
 from scores.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
 
 NAMES = ["x/é,1.png", " 2\r\n.png", 'a"b', "line\u2028end\u0085.png", "\udcff.png"]
@@ -330,3 +337,31 @@ def test_load_score_set_reads_what_spreadsheets_write(
     number = text.count("\n") + 2
     with pytest.raises(ValueError, match=f"line {number}: label '2'"):
         load_score_set(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "columns"),
+    [
+        ("b.csv", "b.csv", {}),
+        (r"C:\b.csv", r"C:\b.csv", {}),
+        (
+            *(r"C:\b.csv:score=p, fake,label=y=1", r"C:\b.csv"),
+            {"score_column": "p, fake", "label_column": "y=1"},
+        ),
+        ("b.csv:path=,group=v", "b.csv", {"path_column": "", "group_column": "v"}),
+        ("a:score=x.csv", "a:score=x.csv", {}),  # there is such a file
+    ],
+)
+def test_find_format_tells_columns_from_the_path(
+    text, path, columns, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a:score=x.csv").touch()
+    general = ScoreFormat(subset_column="s", label_column="z")
+
+    assert find_format(text, general) == (Path(path), replace(general, **columns))
+
+
+def test_find_format_of_another_role_is_refused():
+    with pytest.raises(ValueError, match="column is 'scor'; it can be said of score, "):
+        find_format("b.csv:label=y,scor=p", ScoreFormat())

@@ -67,6 +67,25 @@ def test_tell_apart_names_the_detector_only_where_needed():
         tell_apart([make("a", "x"), make("a", "x")])
 
 
+def test_tell_apart_titles_say_what_detectors_of_one_model_were_trained_on():
+    trainings = [("a", "x", "faces"), ("a", "y", "masks"), ("b", "z", None)]
+    score_sets = [
+        make(dataset, stem, provenance={"trained_on": trained})
+        for dataset, stem, trained in trainings
+    ]
+    titles = ["m (trained on faces) on a", "m (trained on masks) on a", "m on b"]
+
+    named = tell_apart(score_sets)
+
+    assert [scores.title for scores in named] == titles
+    assert [scores.name for scores in named] == ["a_m_x", "a_m_y", "b_m"]
+    # One training tells nothing apart, nor does one that two of three share.
+    assert [s.title for s in tell_apart(score_sets[:1])] == ["m on a"]
+    twin = make("a", "w", provenance={"trained_on": "faces"})
+    titles = ["m (x) on a", titles[1], "m (w) on a"]
+    assert [s.title for s in tell_apart([*score_sets[:2], twin])] == titles
+
+
 def test_calibrate_on_normal_scores_finds_their_likelihood_ratio():
     scores = make_drawn(1)
 
