@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import train_main
 from faces_dataset import (
     FacesDataset,
     compute_fingerprint,
@@ -22,6 +24,7 @@ from utils import Source, list_datasets, open_splits
 
 SPLITS = ("train", "val", "test")
 HEADER = ("path", "label", "split", "group", "camera")
+FOLDERS = ("out", "checkpoints", "features")
 
 
 def list_rows(root: Path) -> list[tuple[str, ...]]:
@@ -264,3 +267,20 @@ def test_open_hub_says_revision_and_licence_and_deals_a_single_split_out(
         with pytest.raises(ValueError, match=says) as error:
             open_splits(f"hf:{name}", Source(root))
         assert one_line(error)
+
+
+def test_training_on_any_source_is_the_same_and_resumes(alike, tiny_network, tmp_path):
+    root, name = alike
+    weights = []
+    for dataset, calls in (("faces", [2]), (name, [1, 2])):
+        folders = [f"--{w}-dir={tmp_path / f'{w}-{dataset[:2]}'}" for w in FOLDERS]
+        for number, epochs in enumerate(calls):
+            words = ["-d", dataset, "--data-root", str(root.parent), *folders]
+            words += ["-m", "TinyNet", "-b", "4", "-e", str(epochs)]
+            train_main.main([*words, *["--resume"] * number])
+        folder = tmp_path / f"checkpoints-{dataset[:2]}"
+        (snapshot,) = folder.glob("*_last.pt")
+        weights.append(torch.load(snapshot)["trainer"]["model"])
+    first, second = weights
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
