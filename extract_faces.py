@@ -15,18 +15,18 @@ from typing import Any
 
 import command_line
 
-import cv2
 from PIL import Image
 
 from files.atomic import check_writable, grow_folder, save_csv
 from files.bounds import SHARE, Bounds
-from files.names import CLASS_NAMES, SPLITS, VIDEO_SUFFIXES
+from files.names import CLASS_NAMES, SPLITS
 from hardware import show_progress
 from loading import CROP_MARGIN, IMAGE_SIZE, list_images, read_image
 from loading.face_finding import FaceFinder, crop_face
 from loading.pictures import FACES_TABLE
 from loading.preprocessing import MARGINS
 from loading.splitting import SHARES, deal_splits, find_families
+from loading.videos import Sampling, is_video, read_frames
 
 QUALITY = 95  # of the JPEG files, the same in both classes
 BOX = ("left", "top", "right", "bottom")
@@ -34,7 +34,6 @@ HEADER = ("path", "label", "split", "group", "source", "seconds", *BOX)
 HEADER += ("confidence", "quarter_turns", "margin")
 LONGEST_NAME = 50  # characters, of 4 bytes at most; a file's name has 255 at most
 SHOWN = 3  # sources that an error names
-INSTANT = 1e-4  # seconds, by which times are rounded
 
 EPILOG = """example:
   python extract_faces.py --real videos/real photos --fake videos/fake --to datasets/own
@@ -182,11 +181,6 @@ def _list_folder(path: Path) -> list[Path]:
     raise ValueError(f"there is no photograph or video in the folder {path}")
 
 
-def is_video(path: Path) -> bool:
-    """Say whether a file has a video's ending."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
-
-
 def name_groups(sources: Iterable[Path]) -> dict[Path, str]:
     """Name what the crops of each source begin with: readable, and without '_'.
 
@@ -247,11 +241,11 @@ def cut_faces(
     """Save each frame's faces as PREFIX_NUMBER_FACE.jpg; yield their rows.
 
     Raises:
-        ValueError: as `read_frames`.
+        ValueError: as `read_pictures`.
         OSError: a crop cannot be written.
     """
     size = cropping.size, cropping.size
-    for number, (seconds, picture) in enumerate(read_frames(source, cropping), start):
+    for number, (seconds, picture) in enumerate(read_pictures(source, cropping), start):
         rows = []
         for place, face in enumerate(finder.find(picture)):
             if face.height >= cropping.least_height:
@@ -264,7 +258,7 @@ def cut_faces(
         yield rows
 
 
-def read_frames(
+def read_pictures(
     source: Path, cropping: Cropping
 ) -> Iterator[tuple[float, Image.Image]]:
     """Yield a photograph, or a video's frames: seconds from its start, upright RGB.
@@ -272,44 +266,10 @@ def read_frames(
     Raises:
         ValueError: it cannot be read, or breaks off.
     """
-    if not is_video(source):
+    if is_video(source):
+        yield from read_frames(source, Sampling(cropping.every, cropping.most_frames))
+    else:
         yield 0.0, read_image(source)
-        return
-    path = str(source.absolute())  # a relative one may read like an address
-    if path != path.encode(errors="ignore").decode():
-        raise ValueError(f"cannot read the video {source}: its name is not UTF-8")
-    video = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
-    try:
-        yield from _take_frames(video, cropping)
-    except ValueError as error:
-        raise ValueError(f"cannot read the video {source}: {error}") from None
-    finally:
-        video.release()
-
-
-def _take_frames(
-    video: cv2.VideoCapture, cropping: Cropping
-) -> Iterator[tuple[float, Image.Image]]:
-    """Yield a frame each so many seconds, by the times at which frames are shown."""
-    rate = video.get(cv2.CAP_PROP_FPS) or 25.0
-    num_grabbed = num_taken = 0
-    seconds = due = 0.0
-    while num_taken < cropping.most_frames and video.grab():
-        seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000 or num_grabbed / rate
-        num_grabbed += 1
-        if seconds + INSTANT >= due:
-            is_read, pixels = video.retrieve()
-            if is_read:
-                picture = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-                yield seconds, picture
-                num_taken += 1
-            due = cropping.every * ((seconds + INSTANT) // cropping.every + 1)
-    count = video.get(cv2.CAP_PROP_FRAME_COUNT)  # of some formats from the duration
-    if not num_taken:
-        raise ValueError("none of its frames can be decoded")
-    is_short = max(num_grabbed, seconds * rate) < 0.9 * count
-    if is_short and num_taken < cropping.most_frames:
-        raise ValueError(f"it breaks off after {num_grabbed} of {count:.0f} frames")
 
 
 def describe_failures(hauls: Iterable[Haul], cropping: Cropping) -> list[str]:

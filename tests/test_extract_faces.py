@@ -14,16 +14,15 @@ from PIL import Image, ImageChops, ImageStat
 
 import extract_faces
 from extract_faces import (
-    Cropping,
     Haul,
     choose_splits,
     name_groups,
-    read_frames,
 )
 from faces_dataset import FacesDataset
 from files.names import SPLITS
 from loading import read_image
 from loading.face_finding import Face, crop_face
+from loading.videos import Sampling, read_frames
 
 LANDMARKS = ((0.0, 0.0),) * 5
 FACE = Face((40, 30, 120, 130), 0.9, LANDMARKS)
@@ -295,7 +294,7 @@ def test_read_frames_takes_one_each_so_many_seconds(tmp_path, monkeypatch):
     path = Path("http:/12:30 %02d.avi")  # what FFmpeg would take for an address
     write_video(tmp_path / "clip.avi")
     (tmp_path / "clip.avi").rename(path)
-    frames = list(read_frames(path, Cropping(every=0.5, most_frames=4)))
+    frames = list(read_frames(path, Sampling(every=0.5, most_frames=4)))
     assert [seconds for seconds, _ in frames] == [0, 0.5, 1.0, 1.5]
     levels = [np.asarray(picture).mean() for _, picture in frames]
     assert np.allclose(levels, [0, 40, 80, 120], atol=3)
@@ -317,7 +316,7 @@ def test_read_frames_knows_when_frames_of_uneven_lengths_are_shown(tmp_path):
         writer.write(video.read()[1])
     writer.release()
 
-    frames = list(read_frames(path, Cropping()))
+    frames = list(read_frames(path))
 
     assert [seconds for seconds, _ in frames] == [0, 2.0, 3.0]
 
