@@ -107,7 +107,7 @@ class FacesDataset(Dataset):
         return self.pictures.get_file(self._check(index))
 
     def get_name(self, index: int) -> str:
-        """Return what the picture at `index` is called in its data set."""
+        """Return what the picture at `index` is called in its dataset."""
         return self.pictures.get_name(self._check(index))
 
     def get_mask(self, index: int) -> ImageFile | None:
@@ -117,7 +117,7 @@ class FacesDataset(Dataset):
     def get_column(self, name: str) -> list[str] | None:
         """Return what is known of each picture, such as its `group` or `subset`.
 
-        None where the data set does not say so of any picture.
+        None where the dataset does not say so of any picture.
         """
         column = self.pictures.columns.get(name)
         return list(column) if column is not None and any(column) else None
@@ -213,7 +213,7 @@ def compute_weights(dataset: FacesDataset, mix: str = "size") -> np.ndarray | No
 
     Args:
         dataset: whose column `weight` counts, where it has one.
-        mix: size, or equal: each of the data sets that are joined as often.
+        mix: size, or equal: each of the datasets that are joined as often.
 
     Returns:
         None where all images count alike.

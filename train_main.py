@@ -301,7 +301,7 @@ def qualify_best(
 def describe_parts(
     detector: Detector, test: FacesDataset, compute: Compute
 ) -> list[str]:
-    """Say how good a detector is on each of the data sets that a test split joins."""
+    """Say how good a detector is on each of the datasets that a test split joins."""
     parts = test.pictures.columns.get("data_set")
     if parts is None:
         return []

@@ -49,7 +49,7 @@ class Source:
         data_root: folder that holds the datasets.
         split: train, val or test.
         limit: use only the first `limit` images of each class and split; None: all.
-        real_labels: of a table or a hub's data set, the labels that mean real; none:
+        real_labels: of a table or a hub's dataset, the labels that mean real; none:
             the usual words.
         shares: of the images in train, val and test, where nothing says which are;
             None: as `loading.splitting.SHARES`.

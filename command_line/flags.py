@@ -79,7 +79,7 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="WORD",
-        help="of a table or a hub's data set: the labels that mean real, all others "
+        help="of a table or a hub's dataset: the labels that mean real, all others "
         "being fake (default: the usual words, such as real and fake, or 0 and 1)",
     )
     parser.add_argument(
@@ -87,7 +87,7 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
         type=take(SHARE),
         nargs=3,
         metavar=("TRAIN", "VAL", "TEST"),
-        help="of a table or a hub's data set that does not say which split a row is "
+        help="of a table or a hub's dataset that does not say which split a row is "
         "of: the share of its images in each, whole groups in one (default: 0.6 0.2 "
         "0.2); the same table is always split alike",
     )
@@ -197,7 +197,7 @@ def add_group_flags(parser: argparse._ActionsContainer) -> None:
         metavar="REGEX",
         help="video or identity in the file name: the first parentheses, or the whole "
         "match; 'prefix' for what stands before '_' or the ending (default: what the "
-        "data set says)",
+        "dataset says)",
     )
     parser.add_argument(
         "--group-score",

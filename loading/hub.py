@@ -1,4 +1,4 @@
-"""A data set of the Hugging Face hub, or in its format on the disk."""
+"""A dataset of the Hugging Face hub, or in its format on the disk."""
 
 import logging
 import re
@@ -23,7 +23,7 @@ class HubPictures(Pictures):
     """The rows of one split.
 
     Attributes:
-        title: the data set's name.
+        title: the dataset's name.
         origin: its revision and licence, where known.
         rows: what the package `datasets` opened, whose images are not decoded.
         image_column: of `rows`.
@@ -57,7 +57,7 @@ def open_hub(
     real_labels: Sequence[str] = (),
     shares: Sequence[float] | None = None,
 ) -> dict[str, HubPictures]:
-    """Open splits of a data set that has a column of images and one of labels.
+    """Open splits of a dataset that has a column of images and one of labels.
 
     Args:
         name: OWNER/NAME on the hub, with @REVISION if it is not to be the newest; or a
@@ -68,7 +68,7 @@ def open_hub(
             None: as `SHARES`.
 
     Raises:
-        ValueError: the package is missing, there is no such data set, or it is not
+        ValueError: the package is missing, there is no such dataset, or it is not
             clear what its images and labels are.
     """
     match = _NAME.fullmatch(name)
@@ -89,7 +89,7 @@ def open_hub(
 
 
 def _load(name: str, revision: str | None) -> Any:
-    """Return the data set's splits by name."""
+    """Return the dataset's splits by name."""
     try:
         import datasets  # takes seconds
     except ImportError as error:

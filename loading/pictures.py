@@ -65,7 +65,7 @@ class Pictures:
     ones first.
 
     Attributes:
-        names: of the pictures, as their data set gives them.
+        names: of the pictures, as their dataset gives them.
         labels: int64 (N,), 0 real, 1 fake.
         columns: more that is known of each, by name: `group` (what belongs together, a
             video or a person), `subset` (a forgery method), `mask`, and whatever else
@@ -145,7 +145,7 @@ class FolderPictures(Pictures):
         return str(self.root)
 
     def get_name(self, index: int) -> str:
-        """Return the picture's path from the data set's folder."""
+        """Return the picture's path from the dataset's folder."""
         folder = self.folders[self.labels[index]]
         return f"{self.root.name}/{folder}/{self.names[index]}"
 
@@ -183,10 +183,10 @@ class FolderPictures(Pictures):
 
 @dataclass(frozen=True, eq=False)
 class JoinedPictures(Pictures):
-    """The pictures of several data sets or splits, one after the other in each class.
+    """The pictures of several datasets or splits, one after the other in each class.
 
     Attributes:
-        parts: the data sets' pictures.
+        parts: the datasets' pictures.
     """
 
     parts: Sequence[Pictures] = ()
@@ -212,14 +212,14 @@ class JoinedPictures(Pictures):
 def join_pictures(
     parts: Mapping[str, Pictures], *, of_one: bool = False
 ) -> JoinedPictures:
-    """Put several data sets' pictures together, or several splits' of one.
+    """Put several datasets' pictures together, or several splits' of one.
 
     Args:
-        parts: by the name of the data set, with which names and groups begin, and
+        parts: by the name of the dataset, with which names and groups begin, and
             which is the subset; or by that of the split, which changes nothing.
-        of_one: they are splits of one data set.
+        of_one: they are splits of one dataset.
     """
-    names, data_sets = [], []
+    names, sources = [], []
     kept = {n for p in parts.values() for n, c in p.columns.items() if type(c) is Texts}
     columns: dict[str, list[str]] = {name: [] for name in sorted(kept - {"subset"})}
     subsets: list[str] = []
@@ -237,7 +237,7 @@ def join_pictures(
             ]
         subsets += part.columns.get("subset", blank) if of_one else [title] * len(part)
         alone = np.full(len(part), 0 if of_one else number)
-        data_sets.append(part.columns.get("data_set", alone) if of_one else alone)
+        sources.append(part.columns.get("data_set", alone) if of_one else alone)
     sizes = [len(part) for part in parts.values()]
     labels = np.concatenate([part.labels for part in parts.values()])
     whole = JoinedPictures(
@@ -246,7 +246,7 @@ def join_pictures(
         {
             **{name: Texts(values) for name, values in columns.items()},
             "subset": Texts(subsets),
-            "data_set": np.concatenate(data_sets),
+            "data_set": np.concatenate(sources),
             "part": np.repeat(np.arange(len(sizes)), sizes),
             "place": np.concatenate([np.arange(size) for size in sizes]),
         },

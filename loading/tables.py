@@ -1,4 +1,4 @@
-"""A table of pictures as a data set: a row a picture, in CSV or Parquet."""
+"""A table of pictures as a dataset: a row a picture, in CSV or Parquet."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -55,14 +55,14 @@ def groups_from_names(
     pattern: str | None = None,
     known: Sequence[str] | None = None,
 ) -> list[str] | None:
-    """Take each sample's group out of its file name, or of what its data set says.
+    """Take each sample's group out of its file name, or of what its dataset says.
 
     Args:
         names: file names or paths, of which folders are ignored.
         pattern: a regular expression, searched in the name. The group is what its
             first parentheses match, or the whole match if it has none; 'prefix' stands
             for what comes before the first '_', or else before the ending.
-        known: what the data set says, without a pattern; '' for nothing of a sample.
+        known: what the dataset says, without a pattern; '' for nothing of a sample.
 
     Returns:
         A group for each name; None where nothing says so: each sample on its own.
@@ -153,7 +153,7 @@ def subsets_from_names(
         names: paths; folders are searched as well.
         labels: (N,) 0 (real) or 1 (fake).
         pattern: a regular expression, as for `groups_from_names`.
-        known: what the data set says, without a pattern.
+        known: what the dataset says, without a pattern.
 
     Returns:
         A subset for each name, '' for a sample in none; None where nothing says so.

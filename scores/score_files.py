@@ -418,7 +418,7 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
     The column `score` is P(fake), or the score if there is no P(fake). The column
     `logit_difference` is called `raw_score` if the scores are another program's, and is
     empty if P(fake) is all there is. `llr_limit` is the bound on the side of each
-    ratio, empty if none is known. What else the data set says of each sample follows.
+    ratio, empty if none is known. What else the dataset says of each sample follows.
 
     Raises:
         OSError: the file cannot be written.

@@ -51,7 +51,7 @@ class ScoreSet:
         score_name: what `scores` are: P(fake), logit difference or score.
         provenance: what the scores were made from, for the JSON file.
         notes: sentences for the user on how the scores were read or calibrated.
-        others: by name, (N,) what else the data set says of each sample.
+        others: by name, (N,) what else the dataset says of each sample.
         flags: of the detector's training, as an untrusted checkpoint has them.
     """
 

@@ -3,7 +3,7 @@
 `rows.py`: a row, and how the table is written. `folders.py`: names of folders say what
 they hold. `frame_lists.py`: DeepfakeBench's JSON. `shards.py`: WebDataset's tar files.
 `foreign_tables.py`: tables whose columns are called otherwise. `official_splits.py`:
-splits that a data set's authors published beside it.
+splits that a dataset's authors published beside it.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Splits that a data set's authors published beside it, and what they leave open."""
+"""Splits that a dataset's authors published beside it, and what they leave open."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

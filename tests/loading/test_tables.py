@@ -1,4 +1,4 @@
-"""Tests of tables as data sets: files, and pictures inside tar files."""
+"""Tests of tables as datasets: files, and pictures inside tar files."""
 
 import os
 import shutil
