@@ -44,6 +44,7 @@ SHARPER = 1.1  # times as sharp a later frame must be; noise alone is less
 LEAST_SHARPNESS = 1.0  # squared grey levels; below, there is nothing to be sharp
 MOST_DECODED = 1_000_000  # frames: 9 hours of 30 a second
 MOST_BYTES = 4 << 30  # of memory; 8K of 10 bits needs 2
+MOST_STREAMS = 1000
 MOST_THREADS = 4  # each holds frames
 MOST_PARTS = 10_000  # of a file, at its outermost level
 MOST_STRETCH = 4  # of pixels that are not square
@@ -99,13 +100,14 @@ class Reader:
         wish: whose bounds the frames must keep.
         num_decoded: frames so far.
         seconds: from the start to the last of them.
+        breaks_off: the container leads to no more of them, before its end.
 
     Raises:
         ValueError: there is nothing to decode, or no decoder for it.
     """
 
     def __init__(self, container: Any, wish: Wish) -> None:
-        self.num_decoded, self.seconds = 0, 0.0
+        self.num_decoded, self.seconds, self.breaks_off = 0, 0.0, False
         self._container, self._wish = container, wish
         self._stream = find_stream(container)
         codec = self._stream.codec_context
@@ -118,9 +120,11 @@ class Reader:
 
     def read(self) -> Iterator[tuple[float, Any]]:
         """Yield the seconds from the start, and the frame, of all sound frames."""
-        for packet in self._container.demux(self._stream):
+        for packet in self._read_packets():
             try:
                 frames = packet.decode()
+            except MemoryError:
+                raise
             except av.error.FFmpegError:  # a damaged packet; others may be sound
                 frames = []
             for frame in frames:
@@ -130,6 +134,13 @@ class Reader:
                     yield self.seconds, frame
             if self.num_decoded > MOST_DECODED:
                 raise ValueError(f"it has more than {MOST_DECODED:,} frames")
+
+    def _read_packets(self) -> Iterator[Any]:
+        """Yield the packets, as far as the container leads to them."""
+        try:
+            yield from self._container.demux(self._stream)
+        except (av.error.FFmpegError, OSError):  # or it leads out of the file
+            self.breaks_off = True
 
     def _time(self, frame: Any) -> float:
         """Return a frame's seconds, where the clock runs backwards by its place."""
@@ -276,19 +287,19 @@ def decode(file: IO[bytes], wish: Wish, output: IO[bytes]) -> None:
     file.seek(0)
     with _open_container(file, cut) as container:
         reader = Reader(container, wish)
-        frames = take_sharpest(reader.read(), wish.every)
         num_taken = 0
-        for seconds, frame in frames:
+        for seconds, frame in take_sharpest(reader.read(), wish.every):
             pixels = reader.to_pixels(frame)
             height, width = pixels.shape[:2]
             say(output, {"seconds": seconds, "size": (width, height)})
             output.write(np.ascontiguousarray(pixels))
+            output.flush()
             num_taken += 1
             if num_taken == wish.most_frames:
                 return
-    if cut:
-        so_far = f"{reader.num_decoded} frames ({reader.seconds:.1f} seconds)"
-        raise ValueError(f"it breaks off after {so_far}")
+    if (cut or reader.breaks_off) and reader.num_decoded:
+        place = f"{reader.seconds:.1f} seconds (frame {reader.num_decoded})"
+        raise ValueError(f"it breaks off after {place}")
     if not num_taken:
         raise ValueError("none of its frames can be decoded")
 
@@ -301,13 +312,16 @@ def _open_container(file: IO[bytes], cut: bool) -> Any:
         raise ValueError("the file is empty")
     file.seek(0)
     lists = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+    options = {**lists, "max_streams": str(MOST_STREAMS)}
     try:
-        return av.open(file, options=lists, io_open=_refuse)
-    except av.error.FFmpegError:
+        return av.open(file, options=options, io_open=_refuse)
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, OSError):
         if cut:
             raise ValueError("it breaks off before its first frame") from None
         kinds = "MP4, MOV, AVI, Matroska, WebM, MPEG, ASF (WMV), FLV or Ogg"
-        raise ValueError(f"it is not a sound video in {kinds}") from None
+        raise ValueError(f"it is damaged, or not a video in {kinds}") from None
 
 
 def _refuse(*_: object) -> None:
@@ -316,7 +330,7 @@ def _refuse(*_: object) -> None:
 
 
 def say(output: IO[bytes], message: Mapping[str, Any]) -> None:
-    """Write a message, and before it the pixels of the last."""
+    """Write a message."""
     output.write(json.dumps(message).encode() + b"\n")
     output.flush()
 
@@ -346,11 +360,12 @@ def main(every: str, *bounds: str) -> None:
         decode(source, Wish(float(every), *map(int, bounds)), output)
         say(output, {"end": True})
     except MemoryError:
-        say(output, {"error": f"it needs more than {MOST_BYTES >> 30} GiB of memory"})
+        most = f"{MOST_BYTES / 2**30:g} GiB of memory or {MOST_STREAMS:,} streams"
+        say(output, {"error": f"it asks for more than {most}"})
     except ValueError as error:
         say(output, {"error": str(error)})
-    except av.error.FFmpegError as error:
-        say(output, {"error": f"the decoder says: {error.strerror}"})
+    except Exception as error:  # a decoder raises nearly any of the built-in errors
+        say(output, {"error": f"the decoder failed ({error})"})
 
 
 if __name__ == "__main__":

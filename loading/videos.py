@@ -12,7 +12,6 @@ environment ([docs/videos.md](../docs/videos.md)).
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import IO, NamedTuple
 
 from PIL import Image
@@ -90,23 +90,21 @@ def _open(path: Path) -> IO[bytes]:
 
 
 @contextmanager
-def _start_decoder(
-    file: IO[bytes], sampling: Sampling
-) -> Iterator[subprocess.Popen[bytes]]:
+def _start_decoder(file: IO[bytes], sampling: Sampling) -> Iterator[Popen[bytes]]:
     """Start a decoder, which ends with the block."""
     most_pixels = Image.MAX_IMAGE_PIXELS or MOST_SIDE**2
     wish = sampling.every, sampling.most_frames, most_pixels, MOST_SIDE
     command = [sys.executable, str(_DECODER), *map(str, wish)]
-    options = {"stdin": file, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    options = {"stdin": file, "stdout": PIPE, "stderr": DEVNULL}
     environment = {**os.environ, **_ALONE}
-    with subprocess.Popen(command, env=environment, **options) as process:
+    with Popen(command, env=environment, **options) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def _receive(process: subprocess.Popen[bytes]) -> Frame | None:
+def _receive(process: Popen[bytes]) -> Frame | None:
     """Return the next frame, None after the last.
 
     Raises:
@@ -119,7 +117,7 @@ def _receive(process: subprocess.Popen[bytes]) -> Frame | None:
         message = json.loads(process.stdout.readline(LONGEST_LINE))
         if "size" in message:
             return _read_frame(message, process.stdout)
-    except (ValueError, TypeError, KeyError):  # it ended within a message
+    except (ValueError, TypeError, KeyError, RecursionError):  # it is no message
         if time.monotonic() - start >= SILENT:
             reason = f"the decoder gave no frame for {SILENT} seconds"
         else:

@@ -112,7 +112,7 @@ def test_main_names_what_cannot_be_read_and_goes_on(sources, tmp_path, capsys):
 
     errors = capsys.readouterr().err.splitlines()
     expected = [
-        f"cannot read the video {real}/broken.mp4: it is not a sound video in MP4, ",
+        f"cannot read the video {real}/broken.mp4: it is damaged, or not a video in ",
         f"cannot read the image {fake}/broken.jpg: not an image file that Pillow",
         f"cannot read the video {fake}/cut.avi: it breaks off after",
     ]
