@@ -78,7 +78,8 @@ def make_tricks(address: str) -> dict[str, tuple[bytes, int, str]]:
     """Return contents by name, how many frames they give, and what is said then."""
     locked = encode(".mp4", codec="libx264").replace(b"avc1", b"encv")
     small = claim_size(9_459, 9_459)
-    texts = enumerate(list_playlists(address))
+    own = b"ffconcat version 1.0\nfile 'renamed.avi'\n"  # which lies beside it
+    texts = enumerate([*list_playlists(address), own])
     return {
         "empty.mp4": (b"", 0, "the file is empty"),
         "zeros.mp4": (bytes(5000), 0, "it is damaged, or not a video in MP4"),
