@@ -8,6 +8,8 @@ error of one line, hangs or leaves a decoder, or opens an address that a video n
 """
 
 import argparse
+import contextlib
+import os
 import socket
 import sys
 import tempfile
@@ -132,10 +134,14 @@ def was_called(server: socket.socket) -> bool:
     return True
 
 
-def list_children() -> set[str]:
-    """Return the numbers of this process's children, on Linux."""
-    texts = [p.read_text() for p in Path("/proc/self/task").glob("*/children")]
-    return set(" ".join(texts).split())
+def list_children() -> set[Path]:
+    """Return the folders of this process's children in /proc, on Linux."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):  # it has ended
+            if f"\nPPid:\t{os.getpid()}\n" in status.read_text():
+                found.add(status.parent)
+    return found
 
 
 if __name__ == "__main__":

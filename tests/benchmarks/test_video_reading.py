@@ -1,5 +1,9 @@
 """The benchmark of hostile videos sees what goes wrong."""
 
+import subprocess
+import sys
+from subprocess import PIPE
+
 import pytest
 import video_reading
 
@@ -25,6 +29,16 @@ def test_main_counts_what_became_of_videos(found, status, line, monkeypatch, cap
     monkeypatch.setattr(video_reading, "read", lambda path: found)
     assert video_reading.main(["--videos", "22"]) == status
     assert line in capsys.readouterr().out.splitlines()
+
+
+def test_list_children_names_what_was_started():
+    before = video_reading.list_children()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=PIPE) as child:
+        assert {p.name for p in video_reading.list_children() - before} == {
+            str(child.pid)
+        }
+        child.kill()
+    assert video_reading.list_children() == before
 
 
 def test_main_reads_videos_and_opens_no_address(capsys):
