@@ -139,6 +139,8 @@ class Reader:
         """Yield the packets, as far as the container leads to them."""
         try:
             yield from self._container.demux(self._stream)
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, OSError):  # or it leads out of the file
             self.breaks_off = True
 

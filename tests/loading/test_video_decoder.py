@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hostile_videos import LEVELS, draw, encode
 
+from loading import video_decoder
 from loading.video_decoder import (
     Wish,
     decode,
@@ -190,3 +191,19 @@ def test_decode_where_the_clock_starts_anew_goes_on():
     assert len(times) > 20
     assert np.all(np.diff(times) > 0.04)
     assert times[-1] < 3
+
+
+def test_decode_passes_over_damaged_frames():
+    data = bytearray(encode(".avi", NOISE))
+    for place in range(len(data) // 2, len(data) // 2 + 80, 10):
+        data[place] ^= 255
+    frames, error = run(bytes(data))
+    assert error == ""
+    assert 5 < len(frames) < 12
+
+
+def test_decode_of_more_frames_than_are_decoded_says_so(monkeypatch):
+    monkeypatch.setattr(video_decoder, "MOST_DECODED", 5)
+    frames, error = run(encode(".avi"))
+    assert 3 < len(frames) < 8
+    assert error == "it has more than 5 frames"

@@ -71,12 +71,24 @@ def test_read_frames_of_what_is_not_a_file_says_so(video, tmp_path):
             next(read_frames(path))
 
 
-def test_read_frames_closed_early_leaves_no_process(video, decoders):
-    frames = read_frames(video, OFTEN)
-    next(frames)
+HANGING = """
+import sys, time
+sys.stdout.buffer.write(b'{"seconds": 0, "size": [1, 1]}\\nRGB')
+sys.stdout.flush()
+time.sleep(60)
+"""
+
+
+def test_read_frames_closed_early_leaves_no_process(video, decoders, monkeypatch):
+    script = video.with_name("decoder.py")
+    script.write_text(HANGING)
+    monkeypatch.setattr(videos, "_DECODER", script)
+    frames, start = read_frames(video, OFTEN), time.monotonic()
+    assert next(frames).picture.getpixel((0, 0)) == tuple(b"RGB")
     assert decoders[0].poll() is None
     frames.close()
     assert decoders[0].returncode is not None
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize(
@@ -145,15 +157,16 @@ CONFINED = """
 import os, socket, sys
 sys.path.insert(0, {folder!r})
 import video_decoder
-video_decoder.MOST_BYTES = {most}
-video_decoder.confine()
-for attempt in (socket.socket, lambda: os.open(os.devnull, os.O_RDONLY)):
-    try:
-        attempt()
-    except OSError:
-        continue
-    os._exit(0)
-video_decoder.confine = lambda: None
+decode = video_decoder.decode
+def decode_confined(*arguments):
+    for attempt in (socket.socket, lambda: os.open(os.devnull, os.O_RDONLY)):
+        try:
+            attempt()
+        except OSError:
+            continue
+        os._exit(0)
+    decode(*arguments)
+video_decoder.decode, video_decoder.MOST_BYTES = decode_confined, {most}
 video_decoder.main(*sys.argv[1:])
 """
 
