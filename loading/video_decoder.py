@@ -141,6 +141,8 @@ class Reader:
             yield from self._container.demux(self._stream)
         except MemoryError:
             raise
+        except IndexError:  # PyAV's, at the end, of a stream that came late
+            return
         except (av.error.FFmpegError, OSError):  # or it leads out of the file
             self.breaks_off = True
 

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Iterator
 
 import av
 import numpy as np
@@ -207,3 +208,34 @@ def test_decode_of_more_frames_than_are_decoded_says_so(monkeypatch):
     frames, error = run(encode(".avi"))
     assert 3 < len(frames) < 8
     assert error == "it has more than 5 frames"
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [(IndexError("a late stream"), ""), (OSError("out of the file"), "it breaks off")],
+)
+def test_decode_where_packets_end_in_a_fault_keeps_the_frames(
+    fault, expected, monkeypatch
+):
+    class Container:
+        def __init__(self, inner: object) -> None:
+            self.inner = inner
+            self.streams, self.start_time = inner.streams, inner.start_time
+
+        def __enter__(self) -> "Container":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.inner.close()
+
+        def demux(self, stream: object) -> Iterator[object]:
+            yield from self.inner.demux(stream)
+            raise fault
+
+    open_container = video_decoder._open_container
+    monkeypatch.setattr(
+        video_decoder, "_open_container", lambda *args: Container(open_container(*args))
+    )
+    frames, error = run(encode(".avi"))
+    assert len(frames) == 12
+    assert error.startswith(expected) and bool(error) == bool(expected)
