@@ -17,7 +17,7 @@ FIGURES_DIR = Path("figures")
 LOG_KINDS = ("csv", "tensorboard")
 VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
-    *(".mts", ".m2ts", ".3gp", ".wmv", ".flv"),
+    *(".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".flv", ".ogv"),
 )
 MASKS = "masks"  # a dataset's folder of masks of what was planted in its fakes
 

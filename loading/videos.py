@@ -1,16 +1,36 @@
-"""Frames of a video, at the times at which they are shown."""
+"""Frames of a video, at the times at which they are shown.
 
+A video may come from a stranger, and decoders have had many faults. So each is decoded
+in a process of its own, `video_decoder.py`, which reads the file from its standard
+input and writes frames to a pipe: what crashes, hangs or grows there is an error of one
+line.
+
+The decoder is FFmpeg in PyAV. OpenCV's has the same times and speed, but decodes no
+AV1, says nothing of why it fails, and takes no list of allowed formats but from the
+environment ([docs/videos.md](../docs/videos.md)).
+"""
+
+import json
+import os
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from subprocess import DEVNULL, PIPE, Popen
+from typing import IO, NamedTuple
 
-import cv2
 from PIL import Image
 
 from files.names import VIDEO_SUFFIXES
+from loading.image_files import MOST_SIDE
 
-INSTANT = 1e-4  # seconds, by which times are rounded
+SILENT = 600  # seconds that a decoder may work for the next frame
+LONGEST_LINE = 10_000  # bytes of a message of the decoder
+_DECODER = Path(__file__).with_name("video_decoder.py")
+_ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads take memory
 
 
 @dataclass(frozen=True)
@@ -18,7 +38,7 @@ class Sampling:
     """Which frames of a video are looked at.
 
     Attributes:
-        every: seconds between them.
+        every: seconds of a period, of which the sharpest of a few frames is taken.
         most_frames: of a video.
     """
 
@@ -39,41 +59,81 @@ def is_video(path: Path) -> bool:
 
 
 def read_frames(path: Path, sampling: Sampling = Sampling()) -> Iterator[Frame]:
-    """Yield a video's frames, in order.
+    """Yield a video's frames, in order; memory does not grow with their number.
+
+    Of each period the sharpest of `LOOKED_AT` frames (video_decoder.py) is taken.
 
     Raises:
-        ValueError: it cannot be read, or breaks off.
+        ValueError: it cannot be read, breaks off, or makes the decoder crash, hang for
+            `SILENT` seconds or ask for too much memory; frames may have come before.
     """
-    name = str(path.absolute())  # a relative one may read like an address
-    if name != name.encode(errors="ignore").decode():
-        raise ValueError(f"cannot read the video {path}: its name is not UTF-8")
-    video = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
     try:
-        yield from _take_frames(video, sampling)
-    except ValueError as error:
+        with _open(path) as file, _start_decoder(file, sampling) as process:
+            while frame := _receive(process):
+                yield frame
+    except (OSError, ValueError) as error:
         raise ValueError(f"cannot read the video {path}: {error}") from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Open a regular file: a pipe would be waited for, and a folder says little."""
+    if path.is_file():
+        try:
+            return path.open("rb")
+        except PermissionError:
+            raise ValueError("permission denied") from None
+    if path.is_dir():
+        raise ValueError("it is a folder")
+    if path.exists():
+        raise ValueError("it is not a file")
+    raise ValueError("a broken link" if path.is_symlink() else "there is no such file")
+
+
+@contextmanager
+def _start_decoder(file: IO[bytes], sampling: Sampling) -> Iterator[Popen[bytes]]:
+    """Start a decoder, which ends with the block."""
+    most_pixels = Image.MAX_IMAGE_PIXELS or MOST_SIDE**2
+    wish = sampling.every, sampling.most_frames, most_pixels, MOST_SIDE
+    command = [sys.executable, str(_DECODER), *map(str, wish)]
+    options = {"stdin": file, "stdout": PIPE, "stderr": DEVNULL}
+    environment = {**os.environ, **_ALONE}
+    with Popen(command, env=environment, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _receive(process: Popen[bytes]) -> Frame | None:
+    """Return the next frame, None after the last.
+
+    Raises:
+        ValueError: the decoder says why there is none, or says nothing.
+    """
+    start = time.monotonic()
+    watch = threading.Timer(SILENT, process.kill)
+    watch.start()
+    try:
+        message = json.loads(process.stdout.readline(LONGEST_LINE))
+        if "size" in message:
+            return _read_frame(message, process.stdout)
+    except (ValueError, TypeError, KeyError, RecursionError):  # it is no message
+        if time.monotonic() - start >= SILENT:
+            reason = f"the decoder gave no frame for {SILENT} seconds"
+        else:
+            reason = "the decoder crashed"
+        raise ValueError(reason) from None
     finally:
-        video.release()
+        watch.cancel()
+    if "error" in message:
+        raise ValueError(message["error"])
+    return None
 
 
-def _take_frames(video: cv2.VideoCapture, sampling: Sampling) -> Iterator[Frame]:
-    """Yield a frame each so many seconds, by the times at which frames are shown."""
-    rate = video.get(cv2.CAP_PROP_FPS) or 25.0
-    num_grabbed = num_taken = 0
-    seconds = due = 0.0
-    while num_taken < sampling.most_frames and video.grab():
-        seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000 or num_grabbed / rate
-        num_grabbed += 1
-        if seconds + INSTANT >= due:
-            is_read, pixels = video.retrieve()
-            if is_read:
-                picture = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-                yield Frame(seconds, picture)
-                num_taken += 1
-            due = sampling.every * ((seconds + INSTANT) // sampling.every + 1)
-    count = video.get(cv2.CAP_PROP_FRAME_COUNT)  # of some formats from the duration
-    if not num_taken:
-        raise ValueError("none of its frames can be decoded")
-    is_short = max(num_grabbed, seconds * rate) < 0.9 * count
-    if is_short and num_taken < sampling.most_frames:
-        raise ValueError(f"it breaks off after {num_grabbed} of {count:.0f} frames")
+def _read_frame(message: dict, pipe: IO[bytes]) -> Frame:
+    """Read the pixels that follow a message."""
+    width, height = message["size"]
+    if max(width, height) > MOST_SIDE:
+        raise ValueError("the decoder does not keep its bounds")
+    pixels = pipe.read(3 * width * height)
+    return Frame(message["seconds"], Image.frombytes("RGB", (width, height), pixels))
