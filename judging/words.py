@@ -7,6 +7,7 @@ from files.checkpoint import CheckpointRecord
 from files.names import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
 from judging.pictures import Picture
+from judging.tracks import Track, format_span
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
 from metrics.calibration import find_neighbours
@@ -53,6 +54,8 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
     if not verdict.reasons:
         parts.append(describe_fake_score(verdict.fake_score))
     parts.append(picture.name)
+    if verdict.track:
+        parts.append(f"person {picture.person}, {describe_time(verdict.track)}")
     if picture.face:
         left, top, right, bottom = picture.face.box
         which = "face" if picture.num_faces == 1 else f"face {picture.number}"
@@ -64,6 +67,21 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
         advice = f"; {CROP_ADVICE}" if unlooked else ""
         parts.append(f"({'; '.join(verdict.reasons)}{advice})")
     return "  ".join(parts)
+
+
+def describe_time(track: Track) -> str:
+    """Say how many frames show a person, and when."""
+    frames = f"{len(track.moments)} frame{'s' if len(track.moments) > 1 else ''}"
+    return f"{frames} from {format_span(*track.ends)}"
+
+
+def describe_counting(detector: Detector) -> str:
+    """Say what the frames of a person in a video count as, and why."""
+    whose = f"by {detector.path}, the frames of a person count as"
+    if not detector.record.track_calibration:
+        return f"{whose} one image, because this detector's validation knew no videos"
+    num = detector.of_tracks.record.num_calibrated
+    return f"{whose} one video: bounds and ratios are of validation's {num} groups"
 
 
 def summarise(
@@ -204,6 +222,8 @@ def describe_ratio(verdict: Verdict) -> str:
         why = "ratios were not calibrated on images like this one"
         if verdict.flips and not verdict.is_withheld:
             why = "harmless versions of the picture get another verdict"
+        elif verdict.track and verdict.is_withheld:
+            why = "the person gets no verdict"
         return f"There is no likelihood ratio: {why}."
     record = verdict.detector.record
     limit = describe_limit(verdict.llr, verdict.llr_limit, record.num_calibrated)

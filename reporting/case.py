@@ -12,7 +12,7 @@ from files.names import make_printable
 from files.provenance import describe_call
 from hardware import Precision
 from judging.detector import Detector
-from judging.headlines import describe_headline, judge_picture
+from judging.headlines import judge_picture, judge_several
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
 from judging.words import (
     NOT_PROOF,
@@ -148,15 +148,11 @@ class Case:
     def _list_headlines(
         self, of_detectors: Iterable[Sequence[Verdict]]
     ) -> Iterator[str]:
-        """Yield what each detector says of a picture with several faces."""
+        """Yield what each detector says of several faces, or persons."""
         for verdicts in of_detectors:
-            num_faces = verdicts[0].picture.num_faces
-            judged = [verdict for verdict in verdicts if not verdict.error]
-            if judged and judged[0].picture.number is not None and num_faces > 1:
-                headline = judge_picture(judged)
-                said = f"{headline.name}: {describe_headline(headline, num_faces)}"
+            if said := judge_several(verdicts):
                 several = len(self._detectors) > 1
-                whose = f" (by {judged[0].detector.title})" if several else ""
+                whose = f" (by {verdicts[0].detector.title})" if several else ""
                 yield f"{said}{whose}."
 
     def _build_face(self, verdicts: Sequence[Verdict]) -> Face:

@@ -467,7 +467,7 @@ def test_main_resume_other_pictures_flags_or_files_are_refused(
 
     outputs = make_outputs(tmp_path / "out")
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk is full"):
-        patch.setattr(Tables, "write", lambda self, csv, json: end(self))
+        patch.setattr(Tables, "write", lambda self, *outputs: end(self))
         predict.main([*mixed, *outputs])
     part = tmp_path / "out" / "a.csv.part"
     before = part.read_bytes()
