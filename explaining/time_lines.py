@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from files.names import FAKE, REAL
-from judging.tracks import Shown, format_seconds
+from judging.tracks import Shown, Track, format_seconds
 from judging.verdicts import Verdict
 from plots.style import save_figure
 from plots.time_line import Line, Looked, build_time_lines
@@ -55,14 +55,18 @@ def _build_line(verdict: Verdict) -> Line:
         np.array([not moment.is_withheld for moment in track.moments]),
         verdict.zone,
         [(s.start, s.end, s.label) for s in differ],
-        list(map(_caption, ("most real", "most fake"), track.shown)),
+        [(said.replace("; ", "\n"), pixels) for said, pixels in name_shown(track)],
     )
 
 
+def name_shown(track: Track) -> list[tuple[str, np.ndarray]]:
+    """Return a person's most real and most fake face: what it is, pixels (H, W, 3)."""
+    return list(map(_caption, ("most real", "most fake"), track.shown))
+
+
 def _caption(name: str, shown: Shown) -> tuple[str, np.ndarray]:
-    """Return a face with what is known of it."""
     when = format_seconds(shown.seconds)
     if shown.fake_score is None:
         return f"at {when}", shown.pixels
-    said = f"{name}, at {when}\n{describe_fake_score(shown.fake_score)}"
+    said = f"{name}, at {when}; {describe_fake_score(shown.fake_score)}"
     return said, shown.pixels

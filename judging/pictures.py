@@ -310,7 +310,7 @@ class _Reader(Dataset):
         self._reading = reading
 
     def __getitem__(self, path: Path) -> list[Read]:
-        if is_video(path) and not ADDRESS.match(str(path)):
+        if is_video(path):
             return [set_aside(path)]
         return read_picture(ImageFile(path), self._views, self._reading)
 

@@ -197,7 +197,10 @@ def find_extremes(
     sums = np.concatenate([[0.0], differences.cumsum()])
     means = (sums[last] - sums[starts]) / (last - starts)
     lowest, highest = (
-        Stretch(seconds[starts[n]], seconds[last[n] - 1], NEITHER, means[n])
+        Stretch(
+            *(float(seconds[starts[n]]), float(seconds[last[n] - 1])),
+            *(NEITHER, float(means[n])),
+        )
         for n in (means.argmin(), means.argmax())
     )
     return lowest, highest
@@ -209,7 +212,7 @@ def find_stretches(
     """Part a person's time where what the frames are called changes, and stays changed.
 
     Single frames that are called otherwise change nothing: a part lasts about
-    `STRETCH`, and three frames or more. Shorter ones are left out at both ends.
+    `STRETCH`, three frames or more. Shorter ones at both ends are left out.
 
     Args:
         seconds: (T,) of the frames, ascending.
@@ -228,7 +231,7 @@ def find_stretches(
             *(int(labels[start]), float(differences[start:end].mean())),
         )
         for start, end in parts
-        if end - start >= least
+        if (decisions[start:end] == labels[start]).sum() >= least
     ]
 
 

@@ -148,7 +148,7 @@ def _name_stretch(name: str, number: int) -> dict[str, Callable[[Verdict], Any]]
 
     def get(verdict: Verdict, entry: str) -> float | None:
         track = verdict.track
-        return None if track is None else float(getattr(track.extremes[number], entry))
+        return track and getattr(track.extremes[number], entry)
 
     entries = {"": "difference", "_from": "start", "_to": "end"}
     return {f"{name}{end}": partial(get, entry=e) for end, e in entries.items()}

@@ -70,9 +70,9 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
 
 
 def describe_time(track: Track) -> str:
-    """Say how many frames show a person, and when."""
-    frames = f"{len(track.moments)} frame{'s' if len(track.moments) > 1 else ''}"
-    return f"{frames} from {format_span(*track.ends)}"
+    """Say how many of a person's frames are judged, and when the person is seen."""
+    of = f"of {len(track.moments)} frame{'s' if len(track.moments) > 1 else ''}"
+    return f"{track.num_judged} {of} judged, from {format_span(*track.ends)}"
 
 
 def describe_counting(detector: Detector) -> str:
@@ -127,6 +127,9 @@ def describe_qualification(record: CheckpointRecord) -> list[str]:
     if left_out := [name for name in record.errors if name not in told]:
         lines.append(f"too few can be told: {', '.join(left_out)}; inconclusive")
     lines = [f"on validation, {line}" for line in lines[:1]] + lines[1:]
+    if record.track_calibration:
+        policy = record.track_calibration.get("threshold_policy", "")
+        lines.append(f"persons in videos have bounds and ratios of their own: {policy}")
     if record.stable_versions is not None:
         stable = ", ".join(record.stable_versions) or "none"
         lines.append(f"versions that must not change a verdict: {stable}")
