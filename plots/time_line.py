@@ -101,7 +101,8 @@ def _draw_ground(axes: Axes, line: Line, looked: Looked) -> None:
         axes.axvspan(start, end, 0, 1, color=_COLORS[label], alpha=0.13, lw=0)
     for number, cut in enumerate(looked.cuts):
         axes.axvline(cut, color="0", lw=0.9, ls=":", label="" if number else "cut")
-    gaps = np.flatnonzero(np.diff(looked.seconds) > 1.5 * looked.every)
+    # Of each period some frame is taken: two may be almost two periods apart.
+    gaps = np.flatnonzero(np.diff(looked.seconds) >= 2 * looked.every)
     spans = [looked.seconds[[n, n + 1]] for n in gaps]
     limit = looked.end
     if not looked.is_whole:
