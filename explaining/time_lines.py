@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from files.names import FAKE, REAL
 from judging.tracks import Shown, Track, format_seconds
 from judging.verdicts import Verdict
 from plots.style import save_figure
@@ -45,8 +44,6 @@ def save_time_line(verdicts: Sequence[Verdict], path: Path) -> None:
 def _build_line(verdict: Verdict) -> Line:
     track = verdict.track
     said = "; ".join(verdict.reasons) or describe_fake_score(verdict.fake_score)
-    labels = {stretch.label for stretch in track.stretches}
-    differ = track.stretches if {REAL, FAKE} <= labels else []
     return Line(
         f"Person {verdict.picture.person}: {verdict.name}, {said}",
         np.array([moment.seconds for moment in track.moments]),
@@ -54,7 +51,7 @@ def _build_line(verdict: Verdict) -> Line:
         np.array([moment.decision for moment in track.moments]),
         np.array([not moment.is_withheld for moment in track.moments]),
         verdict.zone,
-        [(s.start, s.end, s.label) for s in differ],
+        [(s.start, s.end, s.label) for s in track.stretches],
         [(said.replace("; ", "\n"), pixels) for said, pixels in name_shown(track)],
     )
 

@@ -192,7 +192,8 @@ class _Sightings:
         if not self.moments:
             return Verdict(picture, detector, error=self.error)
         shown = tuple(self.shown[label][1] for label in sorted(self.shown))
-        track, own = Track(tuple(self.moments), shown), detector.of_tracks
+        own = detector.of_tracks
+        track = Track(tuple(self.moments), shown, own.llr_line.slope)
         logits = torch.tensor([[0.0, track.difference]], dtype=torch.float64)
         scored = own.calibrate(logits, torch.zeros(1, dtype=torch.int64))
         scores = [moment.fake_score for moment in track.judged]

@@ -4,10 +4,12 @@ Frames of one person are alike, and not so many witnesses. So their scores becom
 and beside it stands how far the frames agree.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ from scores.groups import GROUP_SCORES
 STRETCH = 3.0  # seconds: the shortest part of a video that is spoken of
 LEAST_FRAMES = 5  # that are judged, of a person who gets a verdict
 MOST_WITHHELD = 0.5  # of a person's frames, that alone get no verdict
+LEAST_APART = 2  # times that one stretch is likelier fake than another: weak support
 MOST_AGAINST = 1 / 3  # of the judged frames, that alone are called the other class
 _LISTED = 3  # stretches, or reasons
 _INSTANT = 1e-6  # seconds
@@ -89,10 +92,12 @@ class Track:
         moments: the frames that show the person, in order; at least one.
         shown: of these the most real one and the most fake one, of those that are
             judged if there are any.
+        slope: of the detector's line from logit differences to log-likelihood ratios.
     """
 
     moments: tuple[Moment, ...]
     shown: tuple[Shown, ...] = ()
+    slope: float = 1.0
 
     @cached_property
     def judged(self) -> tuple[Moment, ...]:
@@ -147,9 +152,28 @@ class Track:
 
     @cached_property
     def stretches(self) -> list[Stretch]:
-        """The parts in which the frames are called real and fake, in order."""
+        """The parts in which the frames are called real and fake, in order.
+
+        Empty where they differ by less than evidence does: by a ratio of
+        `LEAST_APART`.
+        """
         decisions = np.array([moment.decision for moment in self.judged])
-        return find_stretches(self.seconds, self.differences, decisions)
+        parts = find_stretches(self.seconds, self.differences, decisions)
+        means = [part.difference for part in parts]
+        has_both = {REAL, FAKE} <= {part.label for part in parts}
+        apart = abs(self.slope) * (max(means) - min(means)) if has_both else 0.0
+        return parts if apart >= math.log(LEAST_APART) else []
+
+    @property
+    def unjudged(self) -> list[tuple[float, float]]:
+        """When the person is seen and cannot be judged, for as long as a stretch."""
+        seconds = np.array([moment.seconds for moment in self.moments])
+        least, parts = count_least(seconds), []
+        for is_withheld, run in groupby(self.moments, lambda m: m.is_withheld):
+            times = [moment.seconds for moment in run]
+            if is_withheld and len(times) >= least:
+                parts.append((times[0], times[-1]))
+        return parts
 
     def list_doubts(self, decision: int) -> Iterator[str]:
         """Yield why the person gets no verdict.
@@ -164,7 +188,7 @@ class Track:
         elif self.num_judged < LEAST_FRAMES:
             frames = "frame is" if self.num_judged == 1 else "frames are"
             yield f"{self.num_judged} {frames} judged, of at least {LEAST_FRAMES}"
-        elif {REAL, FAKE} <= {stretch.label for stretch in self.stretches}:
+        elif self.stretches:
             yield describe_stretches(self.stretches)
         elif decision != NEITHER:
             other = FAKE if decision == REAL else REAL
@@ -219,8 +243,7 @@ def find_stretches(
         differences: (T,) their scores.
         decisions: int (T,), real, fake or `NEITHER`.
     """
-    gap = float(np.median(np.diff(seconds))) if len(seconds) > 1 else STRETCH
-    least = max(3, round(STRETCH / max(gap, _INSTANT)))
+    least = count_least(seconds)
     evidence = (decisions == FAKE).astype(float) - (decisions == REAL)
     labels = choose_labels(evidence, least - 0.5)
     starts = np.flatnonzero(np.diff(labels, prepend=-1))
@@ -233,6 +256,12 @@ def find_stretches(
         for start, end in parts
         if (decisions[start:end] == labels[start]).sum() >= least
     ]
+
+
+def count_least(seconds: np.ndarray) -> int:
+    """Return how many of the frames shown at these times (T,) make a stretch."""
+    gap = float(np.median(np.diff(seconds))) if len(seconds) > 1 else STRETCH
+    return max(3, round(STRETCH / max(gap, _INSTANT)))
 
 
 def choose_labels(evidence: np.ndarray, price: float) -> np.ndarray:

@@ -25,6 +25,7 @@ UNLOOKED = (
     "nobody looked whether the pictures show a face, or several: "
     "pip install -r requirements-faces.txt"
 )
+MOST_SPANS = 3  # that a line names
 NOT_PROOF = "A verdict is evidence to weigh, not proof."
 
 
@@ -70,9 +71,14 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
 
 
 def describe_time(track: Track) -> str:
-    """Say how many of a person's frames are judged, and when the person is seen."""
+    """Say how many of a person's frames are judged, and when it is seen and is not."""
     of = f"of {len(track.moments)} frame{'s' if len(track.moments) > 1 else ''}"
-    return f"{track.num_judged} {of} judged, from {format_span(*track.ends)}"
+    judged = f"{track.num_judged} {of} judged, from {format_span(*track.ends)}"
+    parts = track.unjudged if track.num_judged else []
+    spans = [format_span(*ends) for ends in parts[:MOST_SPANS]]
+    if len(parts) > MOST_SPANS:
+        spans.append(f"{len(parts) - MOST_SPANS} more times")
+    return f"{judged}, not from {', '.join(spans)}" if spans else judged
 
 
 def describe_counting(detector: Detector) -> str:

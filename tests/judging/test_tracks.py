@@ -15,7 +15,7 @@ from judging.tracks import (
 
 
 def make_track(scores, *, every=1.0, reasons=()) -> Track:
-    """A track of logit differences; the first frames have reasons, and are withheld."""
+    """A track of logit differences; of the first frames those with reasons are odd."""
     padded = [*reasons, *[""] * (len(scores) - len(reasons))]
     return Track(
         tuple(
@@ -101,6 +101,18 @@ def test_list_doubts_says_why_a_person_gets_no_verdict(
 ):
     track = make_track(scores, reasons=["odd: by 3; small: 4"] * num_reasons)
     assert list(track.list_doubts(decision)) == ([] if doubt is None else [doubt])
+
+
+def test_parts_that_differ_less_than_evidence_does_are_one():
+    scores = [-0.1] * 6 + [0.1] * 4
+    assert make_track(scores).stretches == []
+    steep = Track(make_track(scores).moments, slope=-9.0)
+    assert [part.label for part in steep.stretches] == [REAL, FAKE]
+
+
+def test_unjudged_names_the_times_that_no_verdict_speaks_of():
+    reasons = ["odd"] * 4 + [""] * 5 + ["odd"] * 2 + [""] * 3 + ["odd"] * 3
+    assert make_track([-1.0] * 17, reasons=reasons).unjudged == [(0, 3), (14, 16)]
 
 
 def test_count_reasons_without_their_numbers():

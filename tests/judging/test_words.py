@@ -243,11 +243,12 @@ def test_detector_says_what_it_knows_how_it_was_qualified_and_what_it_lacks(cali
 
 
 def test_of_a_person_it_is_said_when_and_what_its_frames_count_as(detector):
-    moments = [Moment(n, (0, 0, 9, 9), -1.0, 0.3, 0, "", n < 2) for n in range(8)]
+    moments = [Moment(n, (0, 0, 9, 9), -1.0, 0.3, 0, "", n > 4) for n in range(8)]
     picture = Picture("a.mp4", 1920, 1080, clip=Clip(), person=2)
     verdict = Verdict(picture, detector, 0.3, -1.0, track=Track(tuple(moments)))
     assert format_verdict(verdict) == (
-        "real  P(fake)=0.300  a.mp4  person 2, 6 of 8 frames judged, from 0 s to 7 s"
+        "real  P(fake)=0.300  a.mp4  person 2, 5 of 8 frames judged, from 0 s to 7 s, "
+        "not from 5 s to 7 s"
     )
     assert "as one image, because this" in describe_counting(detector)
     chosen = {
