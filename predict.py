@@ -1,4 +1,4 @@
-"""Say of images whether they are real faces or fake ones."""
+"""Say of images and videos whether they show real faces or fake ones."""
 
 import argparse
 import hashlib
@@ -8,19 +8,21 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import command_line
-from command_line import say
+from command_line import say, take_fields
 from command_line.compute import take_shared_compute
-from command_line.faces import add_face_flags, take_reading
+from command_line.faces import add_face_flags, add_sampling_flags, take_reading
 
 from files.atomic import check_outputs, check_writable
 from files.names import FIGURES_DIR, make_printable
 from hardware import Compute, Precision, distributed, show_progress
+from judging.clips import judge_clip
 from judging.detector import Detector
 from judging.finding import (
     STANDARD_INPUT,
@@ -29,13 +31,27 @@ from judging.finding import (
     read_path_list,
     refuse_outputs,
 )
-from judging.headlines import describe_headline, judge_picture
+from judging.headlines import judge_several
 from judging.pictures import Reading, View, load_pictures
 from judging.tables import PART, Tables, describe_settings, name_part, open_tables
 from judging.together import judge_together
-from judging.verdicts import COLUMNS, Faces, Verdict, group_faces, judge_batches
-from judging.words import UNLOOKED, describe_lack, format_verdict, summarise
+from judging.verdicts import (
+    COLUMNS,
+    FRAME_COLUMNS,
+    Faces,
+    Verdict,
+    group_faces,
+    judge_batches,
+)
+from judging.words import (
+    UNLOOKED,
+    describe_counting,
+    describe_lack,
+    format_verdict,
+    summarise,
+)
 from loading import ImageFile
+from loading.videos import Sampling
 from scores import describe_fake_score
 from utils import load_checkpoint
 
@@ -43,17 +59,19 @@ EPILOG = """examples:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
   python predict.py -cpp A.pt B.pt folder/ --recursive --csv verdicts.csv
   python predict.py -cpp A.pt group_photo.jpg --report case.html
+  python predict.py -cpp A.pt clip.mp4 --explain figures --frames frames.csv
   find photos -name '*.jpg' -print0 | python predict.py -cpp A.pt - -0 --json out.jsonl
 
 prints a line for each image, face and checkpoint: verdict, P(fake), path. A verdict is
 real, fake or inconclusive, and then the line says why: the picture is unlike those that
 the detector was calibrated on, or not a face crop, or a harmless change of it changes
 the verdict. With requirements-faces.txt installed, faces are found, each is judged, and
-a picture with several gets a line of its own. Images that cannot be read are named on
-stderr, the others are still judged, and the exit status is 1.
+a picture with several gets a line of its own. Then videos are judged, too: a line for
+each person, by the frames that show it. Images that cannot be read are named on stderr,
+the others are still judged, and the exit status is 1.
 
 Files are judged while they are being found, in constant memory. In a folder, files
-whose names end as an image's (.jpg, .png, .heic, ...) are judged."""
+whose names end as an image's (.jpg, .png, .heic, ...) or a video's are judged."""
 
 MOST_CHARACTERS = 50  # of an image's name, in that of its figure
 
@@ -66,8 +84,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=Path,
         nargs="*",
         metavar="PATH",
-        help="image, or folder of images (those directly in it, sorted by name); - "
-        "reads a list of them from standard input, one a line",
+        help="image, video, or folder of them (those directly in it, sorted by name); "
+        "- reads a list of them from standard input, one a line",
     )
     parser.add_argument(
         "-0",
@@ -97,6 +115,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         required=True,
     )
     add_face_flags(parser)
+    add_sampling_flags(parser)
     parser.add_argument(
         "--no-stability",
         action="store_true",
@@ -117,8 +136,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("- is given twice: there is one standard input")
     if args.null and not num_lists:
         parser.error("-0 goes with -, a list of paths on standard input")
-    if args.resume and (args.report or not (args.csv or args.json)):
-        parser.error("--resume goes with --csv or --json, and without --report")
+    if args.resume and (args.report or not (args.csv or args.json or args.frames)):
+        message = "--resume goes with --csv, --json or --frames, and without --report"
+        parser.error(message)
     return args
 
 
@@ -143,7 +163,7 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         "--csv",
         type=Path,
         metavar="FILE",
-        help=f"also write a table, a row for each image and checkpoint: "
+        help=f"also write a table, a row for each image or person, and checkpoint: "
         f"{', '.join(COLUMNS)}",
     )
     parser.add_argument(
@@ -154,10 +174,17 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         "no more memory than one",
     )
     parser.add_argument(
+        "--frames",
+        type=Path,
+        metavar="FILE",
+        help="also write a table of videos, a row for each frame, person and "
+        f"checkpoint: {', '.join(FRAME_COLUMNS)}",
+    )
+    parser.add_argument(
         "--resume",
         action="store_true",
-        help=f"with --csv or --json: go on from FILE{PART}, in which a run that was "
-        "ended left what it had judged; start anew if there is none",
+        help=f"with --csv, --json or --frames: go on from FILE{PART}, in which a run "
+        "that was ended left what it had judged; start anew if there is none",
     )
     parser.add_argument(
         "--explain",
@@ -167,7 +194,7 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="also draw each image beside those maps that passed their checks for the "
         "detector, a figure for each image and checkpoint, in this folder (without "
-        "DIR: figures)",
+        "DIR: figures); of a video its time line",
     )
     parser.add_argument(
         "--report",
@@ -183,9 +210,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
     compute = take_shared_compute(args)
-    tables = [path for path in (args.csv, args.json) if path is not None]
+    tables = [path for path in (args.csv, args.json, args.frames) if path is not None]
     outputs = [*tables, *filter(None, [args.report])]
     reading = take_reading(args, with_origin=bool(outputs))
+    reading = replace(reading, sampling=take_fields(args, Sampling))
     detectors = [
         load_checkpoint(path, device=compute.device) for path in args.checkpoint_path
     ]
@@ -198,6 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         list_paths(args.paths, null=args.null),
         recursive=args.recursive,
         excluded=args.explain,
+        videos=reading.looks,
         verbose=args.verbose,
     )
     is_counted = sys.stderr.isatty() or args.report is not None
@@ -212,6 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             settings = describe_settings(detectors, compute, reading, **options)
             kept = open_tables(
                 *(args.csv, args.json, settings),
+                frames=args.frames,
                 resume=args.resume,
                 batch_size=compute.batch_size,
             )
@@ -247,6 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reporter.summarise()
     notes = [] if reading.looks else [UNLOOKED]
     notes += filter(None, map(describe_lack, detectors))
+    notes += map(describe_counting, detectors) if reporter.has_persons else []
     say(*(f"note: {note}" for note in notes), file=sys.stderr)
     say(*(f"wrote {path}" for path in outputs))
     return 1 if finder.num_failures or reporter.num_failures else 0
@@ -261,7 +292,7 @@ def judge_paths(
     margin: float | None,
     stability: bool,
 ) -> Iterator[Faces]:
-    """Judge pictures, and yield the faces in each."""
+    """Judge pictures and videos, and yield the faces in each."""
     batches = load_pictures(
         paths,
         list(dict.fromkeys(View.of(detector, margin) for detector in detectors)),
@@ -273,7 +304,12 @@ def judge_paths(
     judged = judge_batches(
         *(batches, detectors, compute.precision), margin=margin, stability=stability
     )
-    return group_faces(judged)
+    for faces in group_faces(judged):
+        picture = faces[0][0].picture
+        if picture.clip is not None and reading.looks:  # it was set aside
+            path = Path(picture.name)
+            faces = judge_clip(path, detectors, compute, reading, margin=margin)
+        yield faces
 
 
 def start_case(
@@ -306,9 +342,14 @@ def find_file(faces: Faces) -> ImageFile:
 
 
 def build_finder(
-    paths: Iterable[Path], *, recursive: bool, excluded: Path | None, verbose: bool
+    paths: Iterable[Path],
+    *,
+    recursive: bool,
+    excluded: Path | None,
+    videos: bool,
+    verbose: bool,
 ) -> ImageFinder:
-    """Return what finds the images that are meant, and says what is passed over."""
+    """Return what finds the files that are meant, and says what is passed over."""
 
     def name(path: Path) -> None:
         if verbose:
@@ -319,6 +360,7 @@ def build_finder(
         paths,
         recursive=recursive,
         excluded=excluded,
+        videos=videos,
         on_failure=partial(say, file=sys.stderr),
         on_passed_over=name,
     )
@@ -339,6 +381,7 @@ def count_images(paths: Sequence[Path], finder: ImageFinder) -> int | None:
     if Path(STANDARD_INPUT) in paths:
         return None
     options = {"recursive": finder.recursive, "excluded": finder.excluded}
+    options["videos"] = finder.videos
     return sum(1 for _ in ImageFinder(paths, **options))
 
 
@@ -351,6 +394,7 @@ class Reporter:
     Attributes:
         num_failures: images on which some detector has no verdict.
         num_before: images that an ended run had judged.
+        has_persons: whether some person in a video was judged.
     """
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
@@ -358,12 +402,14 @@ class Reporter:
         self._several = len(detectors) > 1
         self._names: list[Counter[str]] = [Counter() for _ in detectors]
         self.num_failures = self.num_before = 0
+        self.has_persons = False
 
     def count(self, tables: Tables) -> None:
         """Count what an ended run had said, and say how much that is."""
         self.num_before = tables.num_before
         for rows in tables.rows():
             self.num_failures += any(row["error"] for row in rows)
+            self.has_persons |= any(row["person"] for row in rows)
             for names, row in zip(cycle(self._names), rows, strict=False):
                 if not row["error"]:
                     names[row["verdict"]] += 1
@@ -379,19 +425,12 @@ class Reporter:
             for names, verdict in zip(self._names, face, strict=True):
                 if not verdict.error:
                     names[verdict.name] += 1
+                    self.has_persons |= verdict.track is not None
                     say(format_verdict(verdict, with_detector=self._several))
-        if len(faces) > 1:
-            self._report_several(faces)
-
-    def _report_several(self, faces: Faces) -> None:
-        """Print what is said of a picture with several faces."""
-        for of_detector in zip(*faces, strict=True):
-            judged = [verdict for verdict in of_detector if not verdict.error]
-            if judged:
-                headline = judge_picture(judged)
-                said = f"{headline.name}: {describe_headline(headline, len(faces))}"
-                whose = f"  by {judged[0].detector.path}" if self._several else ""
-                say(f"{judged[0].picture.name}: {said}{whose}")
+        for verdicts in zip(*faces, strict=True):
+            if said := judge_several(verdicts):
+                whose = f"  by {verdicts[0].detector.path}" if self._several else ""
+                say(f"{verdicts[0].picture.name}: {said}{whose}")
 
     def summarise(self) -> None:
         """Print how often each verdict was given."""
@@ -401,11 +440,25 @@ class Reporter:
 
 
 def save_figures(folder: Path, precision: Precision, faces: Faces) -> None:
-    """Draw each face for each detector, and say where."""
+    """Draw each face, or a video's time line, for each detector; say where."""
+    if faces[0][0].picture.clip is not None:
+        for verdicts in zip(*faces, strict=True):
+            if any(verdict.track for verdict in verdicts):
+                say(f"wrote {save_clip(verdicts, folder)}")
+        return
     for face in faces:
         for verdict in face:
             if not verdict.error:
                 say(f"wrote {save_figure(verdict, folder, precision)}")
+
+
+def save_clip(verdicts: Sequence[Verdict], folder: Path) -> Path:
+    """Draw what a detector says of the persons in a video, and return where."""
+    from explaining.time_lines import save_time_line  # two seconds
+
+    path = name_figure(folder, verdicts[0], "time_line")
+    save_time_line(verdicts, path)
+    return path
 
 
 def save_figure(verdict: Verdict, folder: Path, precision: Precision) -> Path:
@@ -425,14 +478,14 @@ def save_figure(verdict: Verdict, folder: Path, precision: Precision) -> Path:
     return path
 
 
-def name_figure(folder: Path, verdict: Verdict) -> Path:
+def name_figure(folder: Path, verdict: Verdict, what: str = "explained") -> Path:
     """Return what a figure is called: a name that no other image or detector gives."""
     image, face = Path(verdict.picture.name), verdict.picture.face
     named = (image, verdict.detector.path)
     whole = b"\0".join(os.fsencode(path.absolute()) for path in named)
     whole += repr(face.box).encode() if face else b""
     digest = hashlib.sha256(whole).hexdigest()[:12]
-    return folder / f"{image.stem[:MOST_CHARACTERS]}_{digest}_explained.png"
+    return folder / f"{image.stem[:MOST_CHARACTERS]}_{digest}_{what}.png"
 
 
 if __name__ == "__main__":

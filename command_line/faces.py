@@ -6,11 +6,13 @@ from pathlib import Path
 from command_line.parser import take
 
 from files.bounds import Bounds
-from judging.pictures import LEAST_HEIGHT, Reading
+from judging.pictures import LEAST_HEIGHT, SAMPLING, Reading
 from loading.credentials import load_anchors
 from loading.face_finding import FaceFinder
 from loading.preprocessing import MARGINS
 
+INTERVALS = Bounds(0.001, 86_400)  # seconds
+NUMBERS = Bounds(1, 100_000, int)
 HEIGHTS = Bounds(1, 4096, int)
 
 
@@ -43,6 +45,24 @@ def add_face_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PEM",
         help="certificates of the signers whose content credentials you trust (needs "
         "requirements-credentials.txt; without it no signer is trusted)",
+    )
+
+
+def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --every and --most-frames."""
+    parser.add_argument(
+        "--every",
+        type=take(INTERVALS),
+        default=SAMPLING.every,
+        metavar="SECONDS",
+        help="of a video, between the frames looked at (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--most-frames",
+        type=take(NUMBERS),
+        default=SAMPLING.most_frames,
+        metavar="N",
+        help="of a video that are looked at, from its start (default: %(default)s)",
     )
 
 

@@ -93,6 +93,8 @@ class CheckpointRecord:
         guard: what validation's images were like, as `judging.guard.Guard` writes it.
         stable_versions: of `judging.stability.VERSIONS`, under which verdicts keep;
             None if that is not known.
+        track_calibration: entries as they are for persons in videos, chosen on the
+            mean logits of validation's groups; empty where it had none.
         maps: what each kind of map was checked for, and whether it passed, as
             `explaining.shown` writes it.
         licence: of the weights that it started from; '' if unknown.
@@ -136,6 +138,7 @@ class CheckpointRecord:
     real_differences: list[float] = _entry([], list)
     guard: dict[str, Any] = _entry({}, dict)
     stable_versions: list[str] | None = _entry(None, list)
+    track_calibration: dict[str, Any] = _entry({}, dict)
     maps: list[dict[str, Any]] | None = _entry(None, list)
     licence: str = _entry("", str)
     tune: str = _entry("", Words("|".join(TUNINGS), ", ".join(TUNINGS)))

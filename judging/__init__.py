@@ -6,7 +6,8 @@ images, by `traits.py`? `stability.py`: harmless versions of a picture.
 
 `finding.py`: which files are meant. `pictures.py`: read in batches, from a stream.
 `verdicts.py`: what each detector says of each, `headlines.py` of several faces,
-`conditions.py` of a disturbed split. `words.py`: the same for a terminal and a page.
+`clips.py` of a video, by person, whose frames `tracks.py` sums up, `conditions.py` of a
+disturbed split. `words.py`: the same for a terminal and a page.
 `tables.py`: the same as rows, which a resumed run adds to. `together.py`: pictures
 judged by several processes.
 """

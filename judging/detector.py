@@ -1,7 +1,7 @@
 """A trained detector: its network, what it expects of a picture, what a score means."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,21 @@ class Detector:
         _ = self.guard
         conditions = () if self.guard is None else self.guard.conditions
         _check_findings(self.record, conditions)
+        _ = self.of_tracks
+
+    @cached_property
+    def of_tracks(self) -> "Detector":
+        """The same for persons in videos: calibrated on groups, where validation had.
+
+        Raises:
+            ValueError: what the record says of it is not what it should be.
+        """
+        found = self.record.track_calibration
+        if not found:
+            return self
+        entries = {**self.record.to_dict(), "zones": {}, **found}
+        del entries["track_calibration"]
+        return replace(self, record=CheckpointRecord.from_untrusted(entries))
 
     @property
     def device(self) -> torch.device:

@@ -1,4 +1,4 @@
-"""Which image files are meant: files, folders, and lists of them, one after another."""
+"""Which images and videos are meant: files, folders, and lists of them in turn."""
 
 import codecs
 import os
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from loading import list_images
+from loading.image_files import Listing
+from loading.videos import is_video
 
 STANDARD_INPUT = "-"
 _CHUNK_BYTES = 1 << 16
@@ -70,9 +72,10 @@ class ImageFinder:
         recursive: enter subfolders, after the folder's own images; links to folders
             are not followed.
         excluded: a folder that is not entered: where results are written.
+        videos: pass on a folder's videos, too.
         on_failure: called with a sentence on each folder that cannot be listed or that
             gives no image.
-        on_passed_over: called with each file of a folder that is no image by its name,
+        on_passed_over: called with each file of a folder that is not meant by its name,
             and each subfolder that is not entered.
 
     Attributes:
@@ -89,12 +92,14 @@ class ImageFinder:
         *,
         recursive: bool = False,
         excluded: Path | None = None,
+        videos: bool = False,
         on_failure: Callable[[str], object] = lambda sentence: None,
         on_passed_over: Callable[[Path], object] = lambda path: None,
     ) -> None:
         self.paths = paths
         self.recursive = recursive
         self.excluded = excluded
+        self.videos = videos
         self.on_failure = on_failure
         self.on_passed_over = on_passed_over
         self.num_failures = self.num_files = self.num_folders = 0
@@ -114,7 +119,8 @@ class ImageFinder:
             num_images += 1
             yield path
         if not num_images and self.num_failures == num_failures:
-            self._fail(f"there is no image in the folder {top}")
+            or_video = " or video" if self.videos else ""
+            self._fail(f"there is no image{or_video} in the folder {top}")
 
     def _walk(self, top: Path) -> Iterator[Path]:
         """Yield a folder's images, then those of its subfolders."""
@@ -126,6 +132,8 @@ class ImageFinder:
             except OSError as error:
                 self._fail(f"cannot list {folder}: {error.strerror}")
                 continue
+            if self.videos:
+                listing = _take_videos(listing)
             below = [folder / name for name in listing.folders]
             entered = list(filter(self._is_entered, below))
             passed_over = sorted(set(below) - set(entered))
@@ -145,6 +153,13 @@ class ImageFinder:
     def _fail(self, sentence: str) -> None:
         self.num_failures += 1
         self.on_failure(sentence)
+
+
+def _take_videos(listing: Listing) -> Listing:
+    """Count a folder's videos as images."""
+    videos = {n for n in listing.others if n[0] != "." and is_video(Path(n))}
+    others = [name for name in listing.others if name not in videos]
+    return Listing(sorted([*listing.images, *videos]), others, listing.folders)
 
 
 def _ask(question: Callable[[], bool]) -> bool:

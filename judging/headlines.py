@@ -1,4 +1,7 @@
-"""What is said of a picture with several faces: many looks find something sooner."""
+"""What is said of several faces in a picture, or several persons in a video.
+
+Many looks find something sooner.
+"""
 
 import math
 from collections.abc import Sequence
@@ -41,7 +44,7 @@ class Headline:
 
 
 def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
-    """Put together a detector's verdicts on all faces of a picture.
+    """Put together a detector's verdicts on all faces of a picture, or persons.
 
     Several faces are called fake only where a picture with as many real ones seldom has
     one that scores so high: in at most 5 of 100, and no oftener than a single real face
@@ -109,18 +112,40 @@ def _join(counts: Sequence[tuple[int, int] | None]) -> Chance | None:
     return Chance(*(1 - share for share in never))
 
 
-def describe_headline(headline: Headline, num_faces: int) -> str:
-    """Say how many looks at a picture it took, and what that means."""
-    looks = f"{num_faces} faces, {headline.num_looks} of them judged"
+def judge_several(verdicts: Sequence[Verdict]) -> str | None:
+    """Put together in words what a detector says of a picture's faces, or persons.
+
+    Args:
+        verdicts: of one detector, on all faces of a picture or persons in a video.
+
+    Returns:
+        The name of the headline, and how many looks it took; None where one face or
+        none is shown.
+    """
+    pictures = [verdict.picture for verdict in verdicts]
+    num = sum(not (p.number is None and p.person is None) for p in pictures)
+    judged = [verdict for verdict in verdicts if not verdict.error]
+    if num < 2 or not judged:
+        return None
+    headline, of_video = judge_picture(judged), pictures[0].clip is not None
+    return f"{headline.name}: {describe_headline(headline, num, of_video=of_video)}"
+
+
+def describe_headline(
+    headline: Headline, num_faces: int, *, of_video: bool = False
+) -> str:
+    """Say how many looks at a picture, or at a video, it took, and what that means."""
+    faces, pictures = ("persons", "videos") if of_video else ("faces", "pictures")
+    looks = f"{num_faces} {faces}, {headline.num_looks} of them judged"
     if not headline.num_looks:
         return looks
     called = f"{headline.num_fake} called fake"
     if headline.any_chance is None:
         return f"{looks}, {called}"
     one = headline.num_looks == 1
-    real_faces = "one real face" if one else f"{headline.num_looks} real faces"
+    number = f"one real {faces[:-1]}" if one else f"{headline.num_looks} real {faces}"
     sentence = (
-        f"{looks}, {called}; of pictures with {real_faces} "
+        f"{looks}, {called}; of {pictures} with {number} "
         f"{_format(headline.any_chance)} have one that is"
     )
     if headline.num_fake and headline.chance is not None:

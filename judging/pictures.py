@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +17,16 @@ from torch.utils.data import Dataset
 
 from files.provenance import format_now
 from judging.detector import Detector
+from judging.tracks import Clip
 from loading import CROP_MARGIN, ImageFile, Preprocessing, ResizeToTensor
 from loading.batches import build_data_loader, fit_into_shared_memory
 from loading.face_finding import Face, can_find_faces, crop_face, find_faces
 from loading.image_files import map_in_threads, naming, read_image_and_size
 from loading.origin import Origin, read_origin
+from loading.videos import Sampling, is_video
 
+T = TypeVar("T")
+SAMPLING = Sampling(every=1.0, most_frames=300)  # of a video that is judged
 ADDRESS = re.compile(r"[a-z]{2,}:/", re.IGNORECASE)  # a `Path` keeps one slash of two
 # Longer side over shorter, at which a picture is plainly not a crop to a face. Crops of
 # public datasets have 1 to 1.22 (CelebA), a passport's photo 1.29; cameras take 1.5
@@ -52,6 +56,9 @@ class Picture(NamedTuple):
         margin: side of the face's crop, in heights of its box.
         least_height: of a face that is judged, pixels.
         examined: when it was read, UTC; None where that is not known.
+        clip: of a video, what was looked at.
+        seconds: of a video's frame, when it is shown.
+        person: in a video, whose face it is, from 1.
     """
 
     name: str
@@ -66,6 +73,9 @@ class Picture(NamedTuple):
     margin: float = CROP_MARGIN
     least_height: int = LEAST_HEIGHT
     examined: str | None = None
+    clip: Clip | None = None
+    seconds: float | None = None
+    person: int | None = None
 
     @property
     def side(self) -> int | None:
@@ -77,7 +87,8 @@ class Picture(NamedTuple):
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the picture itself gets no verdict; empty where nothing says so."""
-        return () if self.width is None else tuple(self._list_faults())
+        is_known = self.width is not None and self.clip is None
+        return tuple(self._list_faults()) if is_known else ()
 
     def _list_faults(self) -> Iterator[str]:
         face = self.face
@@ -135,12 +146,14 @@ class Reading:
         least_height: of a face that is judged, pixels.
         with_origin: also read what the file says of itself.
         trusted: certificates of whose credentials are trusted, as `read_origin` has it.
+        sampling: which frames of videos are looked at.
     """
 
     faces: bool | None = None
     least_height: int = LEAST_HEIGHT
     with_origin: bool = False
     trusted: Path | None = None
+    sampling: Sampling = SAMPLING
 
     @property
     def looks(self) -> bool:
@@ -163,7 +176,7 @@ def read_picture(
         sample; one of the whole picture where it is a crop already, where no face is
         found in it, or where nobody looks.
     """
-    picture = _identify(file, reading)
+    picture = identify(file, reading)
     try:
         with naming(file):
             if not reading.looks:
@@ -176,11 +189,11 @@ def read_picture(
                 return [_read_whole(picture, file, views)]
             faces.sort(key=lambda face: face.box[0])
             return [
-                _cut_out(picture._replace(number=n), image, face, views)
+                cut_out(picture._replace(number=n), image, face, views)
                 for n, face in enumerate(faces, start=1)
             ]
     except ValueError as error:
-        return [_fail(picture, error)]
+        return [fail(picture, error)]
 
 
 def _read_whole(picture: Picture, file: ImageFile, views: Iterable[View]) -> Read:
@@ -210,7 +223,7 @@ def is_crop(face: Face, size: tuple[int, int], views: Iterable[View]) -> bool:
     return True
 
 
-def _cut_out(
+def cut_out(
     picture: Picture, image: Image.Image, face: Face, views: Iterable[View]
 ) -> Read:
     """Return a picture's face as each view shows it."""
@@ -223,7 +236,7 @@ def _cut_out(
     return picture._replace(face=face, beyond=beyond, margin=margin), samples
 
 
-def _identify(file: ImageFile, reading: Reading) -> Picture:
+def identify(file: ImageFile, reading: Reading) -> Picture:
     """Return what is known of a picture before it is read."""
     origin = None
     with suppress(ValueError):  # reading it will say why
@@ -237,7 +250,7 @@ def _identify(file: ImageFile, reading: Reading) -> Picture:
     )
 
 
-def _fail(picture: Picture, error: object) -> Read:
+def fail(picture: Picture, error: object) -> Read:
     """Return a picture with the reason why it is not judged."""
     return picture._replace(error=advise(Path(picture.name)) or str(error)), None
 
@@ -284,7 +297,7 @@ def load_pictures(
         workers, lambda: batch_size * sample_bytes, torch.device(device)
     )
     reader = _Reader(tuple(views), reading)
-    batches, collate = _cut(paths, batch_size), partial(_collate, batch_size)
+    batches, collate = cut_stream(paths, batch_size), partial(_collate, batch_size)
     loader = build_data_loader(reader, batches, collate, workers=workers)
     return chain.from_iterable(loader)
 
@@ -297,16 +310,28 @@ class _Reader(Dataset):
         self._reading = reading
 
     def __getitem__(self, path: Path) -> list[Read]:
+        if is_video(path):
+            return [set_aside(path)]
         return read_picture(ImageFile(path), self._views, self._reading)
 
     def __getitems__(self, paths: list[Path]) -> list[Read]:
         return [one for read in map_in_threads(self.__getitem__, paths) for one in read]
 
 
-def _cut(paths: Iterable[Path], batch_size: int) -> Iterator[list[Path]]:
+def set_aside(path: Path) -> Read:
+    """Return what stands for a video among pictures, until it is judged by itself."""
+    error = (
+        f"cannot judge the video {path}: its faces must be found, which takes pip "
+        "install -r requirements-faces.txt, and no --no-find-faces"
+    )
+    named = {"error": error, "examined": format_now(), "clip": Clip()}
+    return Picture(ImageFile(path).name, **named), None
+
+
+def cut_stream(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
     """Cut a stream into batches."""
-    paths = iter(paths)
-    while batch := list(islice(paths, batch_size)):
+    items = iter(items)
+    while batch := list(islice(items, batch_size)):
         yield batch
 
 
@@ -330,8 +355,6 @@ def collate_pictures(read: Sequence[Read]) -> Batch:
             batch[view] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     except MemoryError:
         reason = "there is not enough memory for its batch; give a smaller -b"
-        read = [
-            _fail(p, p.error or f"cannot judge {p.name}: {reason}") for p, _ in read
-        ]
+        read = [fail(p, p.error or f"cannot judge {p.name}: {reason}") for p, _ in read]
         batch = {}
     return [picture for picture, _ in read], batch

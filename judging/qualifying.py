@@ -7,6 +7,7 @@ how often it errs.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ from scores.groups import choose_groups, groups_from_names
 MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts are given
 MOST_KEPT = 5000  # real images whose scores are stored
 MOST_HELD = 1000  # validation images that say how far others may be from them
+LEAST_GROUPS = 10  # of validation in each class, that stand for persons in videos
 MOST_FITTED = 400  # training images that say what pictures are like
 LEAST_TOLD = 0.25  # of a condition's images, on which there is a verdict
 
@@ -83,6 +85,7 @@ class Policy:
         max_fpr, fpr_confidence, max_fnr: as for `choose_operating_point`.
         seed: of what is drawn in the conditions.
         augmentation: what makes fakes of validation's real images.
+        group_by: how groups are read from names, as `groups_from_names` has it.
     """
 
     conditions: tuple[Condition, ...] = (AS_IT_IS,)
@@ -91,6 +94,7 @@ class Policy:
     max_fnr: float | None = None
     seed: int = 0
     augmentation: Augmentation = UNCHANGED
+    group_by: str | None = None
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Policy":
@@ -108,6 +112,7 @@ class Policy:
             max_fnr=recipe.max_fnr,
             seed=recipe.seed,
             augmentation=augment_validation(recipe),
+            group_by=recipe.group_by,
         )
 
     def choose(self, logits: np.ndarray, labels: np.ndarray) -> OperatingPoint:
@@ -170,20 +175,12 @@ def qualify(
             few for the policy.
     """
     views = see(detector, datasets["val"], policy, compute)
-    kept, point = choose_conditions(views, policy)
-    names = list(map(str, policy.conditions))
-    most = find_most_false_alarms(views, point, policy)
-    zones = choose_zones(views, point, kept, most)
-    ends = [zones.get(n, point.zone) for n in range(len(names))]
+    point, entries = choose_entries(views, policy)
     guard = _fit_guard(detector, datasets, views, policy, compute)
     record = replace(
         detector.record,
-        **point.to_entries(),
-        errors=dict(zip(names, count_errors(views, point, ends), strict=True)),
-        most_false_alarms=most,
-        zones={names[number]: list(zone) for number, zone in zones.items()},
-        kept_conditions=[names[number] for number in kept],
-        real_differences=_thin_out(views),
+        **entries,
+        track_calibration=calibrate_tracks(views, datasets["val"], policy),
         guard=guard.to_dict() if guard else {},
         stable_versions=_choose_versions(views, point),
     )
@@ -192,6 +189,70 @@ def qualify(
     return replace(
         record, reliability=[list(row) for row in rows], reliability_split="test"
     )
+
+
+def choose_entries(
+    views: Views, policy: Policy
+) -> tuple[OperatingPoint, dict[str, Any]]:
+    """Choose an operating point, and count what it gives under each condition.
+
+    Returns:
+        The point, and all that a record says of it, by names.
+    """
+    kept, point = choose_conditions(views, policy)
+    names = list(map(str, policy.conditions))
+    most = find_most_false_alarms(views, point, policy)
+    zones = choose_zones(views, point, kept, most)
+    ends = [zones.get(n, point.zone) for n in range(len(names))]
+    return point, {
+        **point.to_entries(),
+        "errors": dict(zip(names, count_errors(views, point, ends), strict=True)),
+        "most_false_alarms": most,
+        "zones": {names[number]: list(zone) for number, zone in zones.items()},
+        "kept_conditions": [names[number] for number in kept],
+        "real_differences": _thin_out(views),
+    }
+
+
+def calibrate_tracks(
+    views: Views, images: FacesDataset, policy: Policy
+) -> dict[str, Any]:
+    """Choose the same for persons in videos, by the mean logits of validation's groups.
+
+    Of a group that holds real and fake images, such as a video and its forgery, each
+    class is one of its own.
+
+    Returns:
+        What differs in the record for them; nothing where there are no groups of
+        several images, or too few for the policy.
+    """
+    try:
+        known = images.get_column("group")
+        groups = groups_from_names(list_names(images), policy.group_by, known)
+        tracks = None if groups is None else _pool(views, groups)
+        if tracks is None:
+            return {}
+        _, entries = choose_entries(tracks, policy)
+    except ValueError:  # no name has a group, or there are too few for the promise
+        return {}
+    del entries["reliability"]
+    words = entries["threshold_policy"].replace("images", "groups")
+    entries["threshold_policy"] = words
+    return {name: value for name, value in entries.items() if value is not None}
+
+
+def _pool(views: Views, groups: Sequence[str]) -> Views | None:
+    """Return groups as images are; None where they are too few, or single images."""
+    keys = [f"{label} {name}" for label, name in zip(views.labels, groups, strict=True)]
+    _, first, index, counts = np.unique(
+        keys, return_index=True, return_inverse=True, return_counts=True
+    )
+    labels = views.labels[first]
+    if counts.max() == 1 or np.bincount(labels, minlength=2).min() < LEAST_GROUPS:
+        return None
+    order, ends = np.argsort(index, kind="stable"), np.cumsum(counts)[:-1]
+    means = [part.mean(axis=0) for part in np.split(views.logits[order], ends)]
+    return replace(views, logits=np.stack(means), labels=labels)
 
 
 def see(

@@ -11,7 +11,7 @@ from files.provenance import VERSION, describe_file
 from hardware import Compute
 from judging.detector import Detector
 from judging.pictures import Reading
-from judging.verdicts import COLUMNS, Faces
+from judging.verdicts import COLUMNS, FRAME_COLUMNS, Faces, list_frame_rows
 from loading import ImageFile
 
 PART = ".part"  # ends the name of what holds the rows until the tables are whole
@@ -21,14 +21,16 @@ class Tables:
     """Keep a row for each face and detector, until all are written.
 
     Args:
-        journal: holds for each picture its rows' values.
+        journal: holds for each picture its rows' values, and those of a video's frames.
+        with_frames: whether these are wanted.
 
     Attributes:
         num_before: how many pictures an ended run had judged.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, with_frames: bool = False) -> None:
         self._journal = journal
+        self._with_frames = with_frames
         self.num_before = journal.num_entries
 
     def skip(self, paths: Iterable[Path]) -> Iterator[Path]:
@@ -51,15 +53,19 @@ class Tables:
 
     def add(self, faces: Faces) -> None:
         """Keep the rows of a picture."""
-        rows = [verdict.to_row() for face in faces for verdict in face]
-        self._journal.append([list(row.values()) for row in rows])
+        verdicts = [verdict for face in faces for verdict in face]
+        rows = [list(verdict.to_row().values()) for verdict in verdicts]
+        wanted = verdicts if self._with_frames else []
+        self._journal.append([rows, [r for v in wanted for r in list_frame_rows(v)]])
 
     def rows(self) -> Iterator[list[dict[str, Any]]]:
         """Yield each picture's rows: plain values by `COLUMNS`."""
-        for rows in self._journal:
+        for rows, _ in self._journal:
             yield [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
-    def write(self, csv: Path | None, json: Path | None) -> None:
+    def write(
+        self, csv: Path | None, json: Path | None, frames: Path | None = None
+    ) -> None:
         """Write the tables that are wanted, each whole or not at all."""
         if csv is not None:
             with open_csv(csv, header=COLUMNS) as write_row:
@@ -69,6 +75,10 @@ class Tables:
             with open_json_lines(json) as write_value:
                 for row in (row for rows in self.rows() for row in rows):
                     write_value(row)
+        if frames is not None:
+            with open_csv(frames, header=FRAME_COLUMNS) as write_row:
+                for row in (row for _, rows in self._journal for row in rows):
+                    write_row(row)
 
 
 @contextmanager
@@ -77,13 +87,14 @@ def open_tables(
     json: Path | None,
     settings: dict[str, Any],
     *,
+    frames: Path | None = None,
     resume: bool,
     batch_size: int,
 ) -> Iterator[Tables]:
     """Lend tables that are written when all went well.
 
     Args:
-        csv, json: files, of which at least one is wanted.
+        csv, json, frames: files, of which at least one is wanted.
         settings: what the rows depend on, from `describe_settings`.
         resume: go on from the rows that an ended run left beside the first file.
         batch_size: pictures are judged in the batches of a run that was not ended.
@@ -91,9 +102,9 @@ def open_tables(
     Raises:
         ValueError, OSError: as `open_journal`.
     """
-    path = name_part(csv or json)
+    path = name_part(csv or json or frames)
     with open_journal(path, settings, resume=resume, unit=batch_size) as journal:
-        tables = Tables(journal)
+        tables = Tables(journal, with_frames=frames is not None)
         try:
             yield tables
         except KeyboardInterrupt as interruption:
@@ -103,7 +114,7 @@ def open_tables(
                     f"{journal.num_entries}, in {path}; --resume goes on from them",
                 )
             raise
-        tables.write(csv, json)
+        tables.write(csv, json, frames)
 
 
 def name_part(output: Path) -> Path:
@@ -131,6 +142,8 @@ def describe_settings(
         "finding of faces": reading.looks,
         "least height": reading.least_height,
         "trusted certificates": trusted,
+        "every": reading.sampling.every,
+        "most frames": reading.sampling.most_frames,
         "margin": margin,
         "stability": stability,
     }

@@ -71,6 +71,9 @@ def _pack(faces: Faces, with_samples: bool) -> Faces:
 def _unpack(faces: Faces, detectors: Sequence[Detector]) -> Faces:
     """Give verdicts their detectors back."""
     return [
-        [replace(v, detector=d) for v, d in zip(face, detectors, strict=True)]
+        [
+            replace(v, detector=d.of_tracks if v.track else d)
+            for v, d in zip(face, detectors, strict=True)
+        ]
         for face in faces
     ]

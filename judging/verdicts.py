@@ -1,7 +1,8 @@
 """What detectors say of pictures: real, fake or inconclusive, and why."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from judging.detector import Detector, Scored, decide
 from judging.guard import Comparison, describe_unlike
 from judging.pictures import Batch, Picture, View
 from judging.stability import VERSIONS, is_flipped, make_versions
+from judging.tracks import Track
 from loading.disturbances import parse_condition
 from loading.origin import Origin
 
@@ -33,8 +35,8 @@ class Verdict:
         difference: fake's logit less real's; None likewise.
         llr: logarithm of the likelihood ratio, fake over real; None where there is no
             score, and where it would mean nothing.
-        lowest, highest: P(fake) of the picture and its harmless versions; None where
-            these were not tried.
+        lowest, highest: P(fake) of the picture and its harmless versions, or of a
+            person's judged frames; None where these were not tried.
         condition: under which calibration images are most like it; '' if not known.
         excess: how far it is from them, over how far it may be; above 1 it is unlike
             them. None if that is not known.
@@ -42,6 +44,7 @@ class Verdict:
         flips: the harmless versions that get another verdict.
         error: why there is no verdict; None where there is one.
         sample: uint8 (3, S, S), as the detector saw it; None where it did not.
+        track: of a person in a video, what it says of each frame.
     """
 
     picture: Picture
@@ -57,6 +60,7 @@ class Verdict:
     flips: tuple[str, ...] = ()
     error: str | None = None
     sample: Tensor | None = field(default=None, repr=False)
+    track: Track | None = field(default=None, repr=False)
 
     @property
     def zone(self) -> tuple[float, float]:
@@ -98,8 +102,8 @@ class Verdict:
 
     @property
     def name(self) -> str:
-        """Real, fake or inconclusive; 'none' where there is no score."""
-        if self.fake_score is None:
+        """Real, fake or inconclusive; 'none' where it cannot be judged."""
+        if self.error or (self.fake_score is None and not self.reasons):
             return NONE
         return INCONCLUSIVE if self.reasons else CLASS_NAMES[self.decision]
 
@@ -139,10 +143,21 @@ def _list_generators(verdict: Verdict) -> str | None:
     return "; ".join(dict.fromkeys(trace.program for trace in traces)) or None
 
 
+def _name_stretch(name: str, number: int) -> dict[str, Callable[[Verdict], Any]]:
+    """Return the columns of an extreme stretch: mean logit difference, seconds."""
+
+    def get(verdict: Verdict, entry: str) -> float | None:
+        track = verdict.track
+        return track and getattr(track.extremes[number], entry)
+
+    entries = {"": "difference", "_from": "start", "_to": "end"}
+    return {f"{name}{end}": partial(get, entry=e) for end, e in entries.items()}
+
+
 # Of the tables of predict.py, in their order.
 _COLUMNS = {
     "path": lambda v: v.picture.name,
-    "verdict": lambda v: None if v.fake_score is None else v.name,
+    "verdict": lambda v: None if v.name == NONE else v.name,
     "reason": lambda v: None if v.error else "; ".join(v.reasons) or None,
     "fake_score": lambda v: v.fake_score,
     "lowest": lambda v: v.lowest,
@@ -162,6 +177,15 @@ _COLUMNS = {
     "face_right": lambda v: _get_place(v, 2),
     "face_bottom": lambda v: _get_place(v, 3),
     "face_confidence": lambda v: _get_place(v, 4),
+    "person": lambda v: v.picture.person,
+    "frames": lambda v: v.track and len(v.track.moments),
+    "judged_frames": lambda v: v.track and v.track.num_judged,
+    "inconclusive_frames": lambda v: v.track and v.track.share_inconclusive,
+    "first_s": lambda v: v.track and v.track.ends[0],
+    "last_s": lambda v: v.track and v.track.ends[1],
+    "spread": lambda v: v.track and v.track.spread,
+    **_name_stretch("lowest_stretch", 0),
+    **_name_stretch("highest_stretch", 1),
     "sha256": lambda v: _get_origin(v, "sha256"),
     "format": lambda v: _get_origin(v, "format"),
     "num_bytes": lambda v: _get_origin(v, "num_bytes"),
@@ -182,6 +206,24 @@ _COLUMNS = {
     "error": lambda v: v.error,
 }
 COLUMNS = tuple(_COLUMNS)
+_PLACE = ("face_left", "face_top", "face_right", "face_bottom")
+# Of the table of a video's frames.
+FRAME_COLUMNS = ("path", "person", "seconds", *_PLACE, "fake_score", "verdict")
+FRAME_COLUMNS += ("reason", "checkpoint")
+
+
+def list_frame_rows(verdict: Verdict) -> list[list[Any]]:
+    """Return a row for each frame that shows a person, by `FRAME_COLUMNS`."""
+    person = verdict.picture.name, verdict.picture.person
+    checkpoint = verdict.detector.provenance["path"]
+    return [
+        [
+            *(*person, moment.seconds, *moment.box, moment.fake_score),
+            INCONCLUSIVE if moment.reason else CLASS_NAMES[moment.decision],
+            *(moment.reason or None, checkpoint),
+        ]
+        for moment in (verdict.track.moments if verdict.track else ())
+    ]
 
 
 def judge_batches(
@@ -261,7 +303,7 @@ def _judge(
         number += 1
     if stability:
         _try_versions(verdicts, detector, precision)
-    return [v if v.error else _drop_ratio(v) for v in verdicts]
+    return [v if v.error else drop_ratio(v) for v in verdicts]
 
 
 def _score(
@@ -296,8 +338,8 @@ def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict
     least, doubts = verdict.detector.least_side, []
     if verdict.picture.side < LEAST_OF_SIDE * least:
         doubts.append(
-            f"it has {verdict.picture.side} pixels a side, and what it was calibrated "
-            f"on {least:g} or more"
+            f"few pixels: {verdict.picture.side} a side, and what it was calibrated on "
+            f"has {least:g} or more"
         )
     unlike = [
         describe_unlike(kind, comparison)
@@ -340,7 +382,7 @@ def _try_versions(
         )
 
 
-def _drop_ratio(verdict: Verdict) -> Verdict:
+def drop_ratio(verdict: Verdict) -> Verdict:
     """Leave out a ratio that would mean nothing."""
     if verdict.is_withheld or verdict.flips or not verdict.is_calibrated:
         return replace(verdict, llr=None)

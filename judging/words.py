@@ -7,6 +7,7 @@ from files.checkpoint import CheckpointRecord
 from files.names import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
 from judging.pictures import Picture
+from judging.tracks import Track, format_span
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
 from metrics.calibration import find_neighbours
@@ -24,6 +25,7 @@ UNLOOKED = (
     "nobody looked whether the pictures show a face, or several: "
     "pip install -r requirements-faces.txt"
 )
+MOST_SPANS = 3  # that a line names
 NOT_PROOF = "A verdict is evidence to weigh, not proof."
 
 
@@ -53,6 +55,8 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
     if not verdict.reasons:
         parts.append(describe_fake_score(verdict.fake_score))
     parts.append(picture.name)
+    if verdict.track:
+        parts.append(f"person {picture.person}, {describe_time(verdict.track)}")
     if picture.face:
         left, top, right, bottom = picture.face.box
         which = "face" if picture.num_faces == 1 else f"face {picture.number}"
@@ -64,6 +68,26 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
         advice = f"; {CROP_ADVICE}" if unlooked else ""
         parts.append(f"({'; '.join(verdict.reasons)}{advice})")
     return "  ".join(parts)
+
+
+def describe_time(track: Track) -> str:
+    """Say how many of a person's frames are judged, and when it is seen and is not."""
+    of = f"of {len(track.moments)} frame{'s' if len(track.moments) > 1 else ''}"
+    judged = f"{track.num_judged} {of} judged, from {format_span(*track.ends)}"
+    parts = track.unjudged if track.num_judged else []
+    spans = [format_span(*ends) for ends in parts[:MOST_SPANS]]
+    if len(parts) > MOST_SPANS:
+        spans.append(f"{len(parts) - MOST_SPANS} more times")
+    return f"{judged}, not from {', '.join(spans)}" if spans else judged
+
+
+def describe_counting(detector: Detector) -> str:
+    """Say what the frames of a person in a video count as, and why."""
+    whose = f"by {detector.path}, the frames of a person count as"
+    if not detector.record.track_calibration:
+        return f"{whose} one image, because this detector's validation knew no videos"
+    num = detector.of_tracks.record.num_calibrated
+    return f"{whose} one video: bounds and ratios are of validation's {num} groups"
 
 
 def summarise(
@@ -109,6 +133,9 @@ def describe_qualification(record: CheckpointRecord) -> list[str]:
     if left_out := [name for name in record.errors if name not in told]:
         lines.append(f"too few can be told: {', '.join(left_out)}; inconclusive")
     lines = [f"on validation, {line}" for line in lines[:1]] + lines[1:]
+    if record.track_calibration:
+        policy = record.track_calibration.get("threshold_policy", "")
+        lines.append(f"persons in videos have bounds and ratios of their own: {policy}")
     if record.stable_versions is not None:
         stable = ", ".join(record.stable_versions) or "none"
         lines.append(f"versions that must not change a verdict: {stable}")
@@ -204,6 +231,8 @@ def describe_ratio(verdict: Verdict) -> str:
         why = "ratios were not calibrated on images like this one"
         if verdict.flips and not verdict.is_withheld:
             why = "harmless versions of the picture get another verdict"
+        elif verdict.track and verdict.is_withheld:
+            why = "the person gets no verdict"
         return f"There is no likelihood ratio: {why}."
     record = verdict.detector.record
     limit = describe_limit(verdict.llr, verdict.llr_limit, record.num_calibrated)

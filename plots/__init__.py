@@ -5,7 +5,7 @@ A function `plot_...(axes, ...)` draws on the axes that it is given and returns 
 Start at `curves.py`: ROC, DET, precision-recall. `scores.py`: histogram, reliability,
 confusion matrix. `tables.py`: numbers as text. `style.py`: how it looks, with all
 colours. `save_analysis.py`: all files of an analysis. `runs.py`: of several runs.
-`trainings.py`: what ran.
+`trainings.py`: what ran. `time_line.py`: a video's persons.
 
 Whoever imports Matplotlib imports this room first: then the user's backend and
 matplotlibrc, which may break the import or a figure, are not read.

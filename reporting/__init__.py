@@ -3,7 +3,8 @@
 `page.py`: `write_report`, from checkpoints to the page. `runs.py`: all that is known of
 a run. `maps.py`: its mistakes and mean maps. `figures.py`: the pictures, each with its
 words. `words.py`: the verdict, the model card, the commands. `report.html`: template.
-`case.py`: pictures that were judged, for the files of a case; `case.html`: template.
+`case.py`: pictures and videos that were judged, for the files of a case; `case.html`:
+template.
 """
 
 from reporting.page import name_report, write_report

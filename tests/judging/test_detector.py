@@ -157,6 +157,8 @@ def test_load_checkpoint_refuses_a_reliability_that_cannot_be(rows, tmp_path):
         ("guard", {"conditions": ["none"], "likenesses": {}, "least_side": 1}),
         ("guard", {"conditions": ["none"], "likenesses": {}, "least_side": 1e400}),
         ("guard", {"conditions": 5}),
+        ("track_calibration", {"threshold": "high"}),
+        ("track_calibration", {"zones": {"none": [0.9, 0.1]}}),
     ],
 )
 def test_what_a_damaged_checkpoint_says_of_conditions_is_refused(name, value, tmp_path):

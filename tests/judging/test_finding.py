@@ -42,6 +42,20 @@ def test_image_finder_replaces_folders_by_their_sorted_images(folder, tmp_path):
     assert (finder.num_files, finder.num_folders, finder.num_failures) == (2, 3, 1)
 
 
+def test_image_finder_passes_on_videos_where_they_are_wanted(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("aa.MP4", ".hidden.mp4"):
+        (folder / name).touch()
+    failures = []
+    paths, options = [folder, tmp_path / "empty"], {"on_failure": failures.append}
+    without = ImageFinder(paths)
+    assert [path.name for path in without] == ["a.JPG", "b.png"]
+    wanted = ImageFinder(paths, videos=True, **options)
+    assert [path.name for path in wanted] == ["a.JPG", "aa.MP4", "b.png"]
+    assert (without.num_files, wanted.num_files) == (4, 3)
+    assert failures == [f"there is no image or video in the folder {tmp_path}/empty"]
+
+
 def test_image_finder_recursive_enters_subfolders_but_no_hidden_ones(folder):
     finder = ImageFinder([folder], recursive=True)
 

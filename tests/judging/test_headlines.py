@@ -10,8 +10,10 @@ from judging.headlines import (
     describe_headline,
     find_chance,
     judge_picture,
+    judge_several,
 )
 from judging.pictures import Picture
+from judging.tracks import Clip
 from judging.verdicts import Verdict
 from metrics.error_rates import compute_proportion_interval
 from utils import load_checkpoint
@@ -138,3 +140,20 @@ def test_describe_headline_says_how_many_looks_and_how_often_by_chance(detector)
     assert "of pictures with one real face 5 % (95 % interval 2 to 11 %) have" in alone
     none = judge_picture(make_verdicts(detector, ODD, ODD))
     assert describe_headline(none, 2) == "2 faces, 0 of them judged"
+
+
+def test_judge_several_speaks_of_persons_in_a_video_and_of_no_single_face(detector):
+    verdicts = [
+        replace(v, picture=Picture("a.mp4", clip=Clip(), person=number))
+        for number, v in enumerate(make_verdicts(detector, REAL, FAKE), start=1)
+    ]
+    broken = Verdict(Picture("a.mp4", clip=Clip()), detector, error="it breaks off")
+    said = judge_several([*verdicts, broken])
+    assert said.startswith(
+        "fake: 2 persons, 2 of them judged, 1 called fake; of videos"
+    )
+    assert "with 2 real persons" in said
+    assert judge_several([verdicts[0], broken]) is None
+    assert judge_several(make_verdicts(detector, REAL, FAKE)).startswith(
+        "fake: 2 faces"
+    )

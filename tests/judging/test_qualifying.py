@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from files.checkpoint import CheckpointRecord
 from files.recipe import Recipe
@@ -12,6 +13,7 @@ from judging.detector import Detector
 from judging.qualifying import (
     Policy,
     Views,
+    calibrate_tracks,
     choose_conditions,
     choose_zones,
     count_errors,
@@ -133,3 +135,58 @@ def test_qualify_is_the_same_in_batches_of_any_size(detector, faces_root, monkey
     assert guard.conditions == ("none", "jpeg=70")
     assert guard.likenesses.keys() == {"detail", "colour", "features"}
     assert CheckpointRecord.from_untrusted(record.to_dict()) == record
+
+
+class Listed:
+    """Stands for a dataset: names alone."""
+
+    def __init__(self, names: list[str], groups: list[str] | None = None) -> None:
+        self.names, self.groups = names, groups
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def get_name(self, index: int) -> str:
+        return self.names[index]
+
+    def get_column(self, name: str) -> list[str] | None:
+        return self.groups
+
+
+def test_calibrate_tracks_chooses_on_the_mean_logits_of_groups():
+    """A video and its forgery are one group of five frames each, and two tracks."""
+    views, by_name = draw_views(), Policy(CONDITIONS, max_fpr=0.1)
+    policy = replace(by_name, group_by="prefix")
+    numbers = np.tile(np.arange(NUM) // 5, 2)
+    names = [f"v{number}_{n}.png" for n, number in enumerate(numbers)]
+
+    chosen = calibrate_tracks(views, Listed(names), policy)
+
+    means = views.logits[:5, 0, 1].mean()
+    assert np.isclose(chosen["real_differences"], means).any()
+    assert len(chosen["real_differences"]) == NUM // 5
+    assert [row[0] for row in chosen["errors"].values()] == [NUM // 5] * 4
+    assert "groups" in chosen["threshold_policy"]
+    record = CheckpointRecord(track_calibration=chosen, zones={"none": [0.1, 0.2]})
+    own = Detector(torch.nn.Linear(2, 2), record=record).of_tracks.record
+    assert (own.threshold, own.errors) == (chosen["threshold"], chosen["errors"])
+    assert "none" not in own.zones
+    assert own.num_calibrated == 2 * NUM // 5
+    known = calibrate_tracks(views, Listed(names, list(map(str, numbers))), by_name)
+    assert known == chosen
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        (1, {"group_by": "prefix"}),  # each image is a group
+        (25, {"group_by": "prefix"}),  # 8 groups of each class
+        (5, {}),  # nobody says what the groups are
+        (5, {"group_by": "x(.)y"}),  # as of the data that it was trained on
+        (5, {"group_by": "prefix", "max_fpr": 0.001, "fpr_confidence": 0.95}),
+    ],
+)
+def test_calibrate_tracks_without_enough_groups_says_nothing(size, options):
+    names = [f"v{n // size}_{n}.png" for n in range(2 * NUM)]
+    policy = Policy(CONDITIONS, **options)
+    assert calibrate_tracks(draw_views(), Listed(names), policy) == {}

@@ -169,7 +169,13 @@ def test_verdict_is_real_fake_or_inconclusive_and_says_why(
             False,
         ),
         ("none", 1.1, 24, "unlike the calibration images: it has more ", False),
-        ("none", 1.0, 40, "it has 24 pixels a side, and what it was calibrated", False),
+        (
+            "none",
+            1.0,
+            40,
+            "few pixels: 24 a side, and what it was calibrated",
+            False,
+        ),
     ],
 )
 def test_judge_batches_heeds_what_the_calibration_images_were_like(

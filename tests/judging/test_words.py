@@ -9,9 +9,11 @@ from script_helpers import make_checkpoint
 
 from judging.detector import Detector
 from judging.pictures import Picture
+from judging.tracks import Clip, Moment, Track
 from judging.verdicts import Verdict
 from judging.words import (
     describe_bounds,
+    describe_counting,
     describe_faces,
     describe_knowledge,
     describe_lack,
@@ -238,3 +240,24 @@ def test_detector_says_what_it_knows_how_it_was_qualified_and_what_it_lacks(cali
     ]
     assert "calibrate.py adds it" in describe_lack(calibrated)
     assert "fakes like those of some faces." in describe_knowledge(calibrated)
+
+
+def test_of_a_person_it_is_said_when_and_what_its_frames_count_as(detector):
+    moments = [Moment(n, (0, 0, 9, 9), -1.0, 0.3, 0, "", n > 4) for n in range(8)]
+    picture = Picture("a.mp4", 1920, 1080, clip=Clip(), person=2)
+    verdict = Verdict(picture, detector, 0.3, -1.0, track=Track(tuple(moments)))
+    assert format_verdict(verdict) == (
+        "real  P(fake)=0.300  a.mp4  person 2, 5 of 8 frames judged, from 0 s to 7 s, "
+        "not from 5 s to 7 s"
+    )
+    assert "as one image, because this" in describe_counting(detector)
+    chosen = {
+        "errors": {"none": [20, 1, 30, 1]},
+        "threshold_policy": "as it was chosen",
+    }
+    record = replace(detector.record, track_calibration=chosen)
+    said = describe_counting(replace(detector, record=record))
+    assert said.endswith(
+        "as one video: bounds and ratios are of validation's 50 groups"
+    )
+    assert "as it was chosen" in "".join(describe_qualification(record))

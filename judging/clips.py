@@ -1,0 +1,219 @@
+"""Videos judged: faces found in their frames, followed, and summed up by person."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from files.names import FAKE, REAL, make_printable
+from hardware import Compute, show_progress
+from judging.detector import Detector
+from judging.pictures import (
+    Picture,
+    Read,
+    Reading,
+    View,
+    collate_pictures,
+    cut_out,
+    cut_stream,
+    fail,
+    identify,
+    is_crop,
+)
+from judging.tracks import Clip, Moment, Shown, Track
+from judging.verdicts import Verdict, drop_ratio, judge_batches
+from loading import ImageFile
+from loading.face_finding import find_faces
+from loading.tracking import Tracker
+from loading.videos import Frame, read_frames
+
+SHOWN_SIDE = 96  # pixels of a face beside a time line
+_BAR = "{desc}: {n:.0f} s of the video [{elapsed}]"
+
+
+def judge_clip(
+    path: Path,
+    detectors: Sequence[Detector],
+    compute: Compute,
+    reading: Reading,
+    *,
+    margin: float | None = None,
+    start_tracker: Callable[[], Tracker] = Tracker,
+) -> list[list[Verdict]]:
+    """Judge a video: each person in it by the frames that show it.
+
+    Of each person only numbers are held, and two small faces. Harmless versions of
+    frames are not tried: the frames themselves are versions of one another.
+
+    Args:
+        path: of the video.
+        detectors: who judges.
+        compute: how the networks run.
+        reading: how pictures are read, and which frames are.
+        margin: as for `View.of`.
+        start_tracker: makes what tells persons apart.
+
+    Returns:
+        For each person each detector's verdict; one on the video where it shows nobody.
+        One with an error is last where it cannot be read, or not to its end.
+    """
+    views = list(dict.fromkeys(View.of(detector, margin) for detector in detectors))
+    watched = _Watched(path, views, reading, start_tracker())
+    batches = map(collate_pictures, cut_stream(watched, compute.batch_size))
+    found: dict[int, list[_Sightings]] = {}
+    for picture, verdicts in judge_batches(
+        batches, detectors, compute.precision, margin=margin, stability=False
+    ):
+        person = found.setdefault(picture.person, [_Sightings() for _ in detectors])
+        for sightings, verdict in zip(person, verdicts, strict=True):
+            sightings.add(verdict)
+    picture = watched.picture._replace(clip=watched.clip)
+    faces = [
+        [
+            sightings.sum_up(picture._replace(person=number), detector)
+            for sightings, detector in zip(found[number], detectors, strict=True)
+        ]
+        for number in sorted(found)
+    ]
+    if watched.error:
+        picture, _ = fail(picture, watched.error)
+        faces.append([Verdict(picture, d, error=picture.error) for d in detectors])
+    elif not faces:
+        doubt = f"no face was found in it, in {len(watched.seconds)} frames"
+        faces.append([Verdict(picture, d, doubts=(doubt,)) for d in detectors])
+    return faces
+
+
+class _Watched:
+    """The faces in a video as they come; then, what was looked at.
+
+    Attributes:
+        picture: what is known of the video.
+        seconds: of the frames looked at.
+        error: why it cannot be read, or not to its end; None where it can.
+    """
+
+    def __init__(
+        self, path: Path, views: Sequence[View], reading: Reading, tracker: Tracker
+    ) -> None:
+        self._path = path
+        self._views = views
+        self._sampling = reading.sampling
+        self._tracker = tracker
+        self.picture = identify(ImageFile(path), reading)
+        self.seconds: list[float] = []
+        self.error: str | None = None
+
+    @property
+    def clip(self) -> Clip:
+        """What was looked at."""
+        is_whole = not self.error and len(self.seconds) < self._sampling.most_frames
+        cuts = tuple(getattr(self._tracker, "cut_times", ()))
+        return Clip(tuple(self.seconds), self._sampling.every, cuts, is_whole)
+
+    def __iter__(self) -> Iterator[Read]:
+        name = make_printable(self._path.name)
+        with show_progress(desc=name, bar_format=_BAR) as bar:
+            try:
+                for frame in read_frames(self._path, self._sampling):
+                    bar.update(frame.seconds - bar.n)
+                    self.seconds.append(frame.seconds)
+                    yield from self._take(frame)
+            except ValueError as error:
+                self.error = str(error)
+
+    def _take(self, frame: Frame) -> Iterator[Read]:
+        """Yield each face in a frame, as every view shows it."""
+        image = frame.picture
+        size = dict(zip(("width", "height"), image.size, strict=True))
+        self.picture = self.picture._replace(**size)
+        faces = find_faces(image)
+        is_whole = bool(faces) and is_crop(faces[0], image.size, self._views)
+        faces = faces[:1] if is_whole else faces
+        persons = self._tracker.follow(frame, faces)
+        known = self.picture._replace(seconds=frame.seconds, num_faces=len(faces))
+        for face, person in zip(faces, persons, strict=True):
+            picture = known._replace(person=person)
+            if is_whole:  # as a picture that is a crop already
+                yield picture, {v: v.make_transform()(image) for v in self._views}
+            else:
+                yield cut_out(picture, image, face, self._views)
+
+
+@dataclass
+class _Sightings:
+    """What a detector says of one person, frame after frame.
+
+    Attributes:
+        moments: its frames so far, in numbers.
+        shown: the face to be shown of each class, and its rank.
+        error: why a frame has no score, of the last such frame.
+    """
+
+    moments: list[Moment] = field(default_factory=list)
+    shown: dict[int, tuple[tuple[bool, float], Shown]] = field(default_factory=dict)
+    error: str | None = None
+
+    def add(self, verdict: Verdict) -> None:
+        """Keep what is said of a frame."""
+        if verdict.error:
+            self.error = verdict.error
+            return
+        picture = verdict.picture
+        whole = (0.0, 0.0, float(picture.width), float(picture.height))
+        moment = Moment(
+            picture.seconds,
+            picture.face.box if picture.face else whole,
+            verdict.difference,
+            verdict.fake_score,
+            verdict.decision,
+            "; ".join(verdict.reasons),
+            verdict.is_withheld,
+            verdict.condition,
+        )
+        self.moments.append(moment)
+        score = None if verdict.is_withheld else verdict.fake_score
+        for label, sign in ((REAL, -1), (FAKE, 1)):
+            rank = not verdict.is_withheld, sign * verdict.difference
+            if label not in self.shown or rank > self.shown[label][0]:
+                shown = Shown(picture.seconds, score, _shrink(verdict.sample))
+                self.shown[label] = rank, shown
+
+    def sum_up(self, picture: Picture, detector: Detector) -> Verdict:
+        """Return the verdict on the person.
+
+        The mean of the logits goes through the line and the bounds of one image, or of
+        validation's groups where it had any: frames do not multiply the evidence.
+        """
+        if not self.moments:
+            return Verdict(picture, detector, error=self.error)
+        shown = tuple(self.shown[label][1] for label in sorted(self.shown))
+        own = detector.of_tracks
+        track = Track(tuple(self.moments), shown, own.llr_line.slope)
+        logits = torch.tensor([[0.0, track.difference]], dtype=torch.float64)
+        scored = own.calibrate(logits, torch.zeros(1, dtype=torch.int64))
+        scores = [moment.fake_score for moment in track.judged]
+        verdict = Verdict(
+            picture,
+            own,
+            float(scored.fake_scores[0]),
+            track.difference,
+            float(scored.llrs[0]),
+            lowest=min(scores),
+            highest=max(scores),
+            condition=track.condition,
+            track=track,
+        )
+        doubts = tuple(track.list_doubts(verdict.decision))
+        return drop_ratio(replace(verdict, doubts=doubts))
+
+
+def _shrink(sample: Tensor) -> np.ndarray:
+    """Return a sample, uint8 (3, S, S), as a small picture (H, W, 3) of its own."""
+    image = Image.fromarray(sample.permute(1, 2, 0).contiguous().numpy())
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    return np.asarray(image)
