@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-# Measured by benchmarks/tracking.py on made clips, a frame each second or five a second:
-# of 120 pairs of frames with a cut between them none is alike, of 9,100 without one
-# 99.8 % are; the others are a third of the frame that is covered at once, and flashes
-# that burn most of it out are few enough to be alike.
+# Measured on made clips (tests/made_clips.py), a frame each second: of 450 pairs of
+# frames of two places, some parts of one photograph, 4.7 % are taken for one; of 3,390
+# of one place 0.6 % for two: where a third of the frame is covered at once, or zoom.
+# In ten frames of a real film no cut is missed, and two fast pans are cuts.
 SIZE = (64, 36)  # of what is compared, pixels
 ALIKE = 0.7  # correlation of two views once they are shifted: whatever the light
-ALIKE_IN_ALL = 1.2  # sum of the correlation and the share of colours that they share
+ALIKE_IN_ALL = 1.3  # sum of the correlation and the share of colours that they share
 MOST_SHIFT = 0.6  # of a side; beyond it too little is left to compare
 MOST_SCENES = 8  # that are remembered, so that a dialogue's are known again
 _SHADES = 8  # of each colour
@@ -96,7 +96,8 @@ def _look(picture: Image.Image) -> _View:
 
 def _compare(first: np.ndarray, second: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the correlation of two lights, and the shift at which it is highest."""
-    moved, _ = cv2.phaseCorrelate(first, second, _WINDOW)
+    copies = first.copy(), second.copy()  # OpenCV changes what it is given
+    moved, _ = cv2.phaseCorrelate(*copies, _WINDOW)
     shifts = np.array([(0, 0), np.rint(moved)], int)
     shifts = shifts[(np.abs(shifts) <= MOST_SHIFT * np.array(SIZE)).all(axis=1)]
     found = [(_correlate(first, second, *shift), shift / SIZE) for shift in shifts]

@@ -1,10 +1,10 @@
 """Clips of pasted faces that move along known paths: who is where, and when.
 
-A kind of clip is a row of `KINDS`. Faces are anybody's: drawn ones in tests, photographs
-in benchmarks/tracking.py.
+A kind of clip is a row of `KINDS`. Faces are anybody's: drawn ones in tests, and
+photographs in benchmarks/tracking.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -217,10 +217,10 @@ def _open_view(
 
 
 def _interpolate(stops: Sequence[Stop], seconds: float) -> Stop | None:
-    times = [stop.seconds for stop in stops]
+    times, *ways = zip(*stops, strict=True)
     if not times[0] <= seconds < times[-1]:
         return None
-    return Stop(*(float(np.interp(seconds, times, way)) for way in zip(*stops, strict=True)))
+    return Stop(seconds, *(float(np.interp(seconds, times, way)) for way in ways))
 
 
 def change(cutout: Cutout, rng: np.random.Generator) -> Cutout:

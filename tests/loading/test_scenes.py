@@ -1,0 +1,46 @@
+"""Which frames show one scene, and how far the camera has turned."""
+
+import numpy as np
+import pytest
+from drawn_photos import draw_photo
+from made_clips import KINDS, SIZE, draw_background, draw_cutout, make_clip
+from PIL import Image
+
+from loading.scenes import MOST_SCENES, SceneFinder
+
+PEOPLE = [draw_cutout(seed) for seed in range(3)]
+PLACES = [draw_background(seed) for seed in (10, 11)]
+
+
+@pytest.mark.parametrize("every", [1.0, 0.2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_scene_finder_cuts_where_the_clip_is_cut(kind, every):
+    clip, finder = make_clip(kind, PEOPLE, PLACES, every=every), SceneFinder()
+    sights = [finder.follow(frame.picture) for frame in clip.frames]
+    times = [f.seconds for f, s in zip(clip.frames, sights, strict=True) if s.is_cut]
+    assert times == pytest.approx(clip.cut_times)
+    scenes = [sight.scene for sight in sights]
+    assert len(set(scenes)) == 1 + bool(clip.cut_times)  # cut and back is two scenes
+    if (
+        kind == "fast pan"
+    ):  # to the right by 0.2 frames a second: what is seen, to the left
+        moved = np.array([sight.shift for sight in sights])[:, 0]
+        expected = [-0.2 * frame.seconds for frame in clip.frames]
+        assert moved == pytest.approx(expected, abs=0.05)
+
+
+def test_scene_finder_forgets_scenes_and_bears_empty_pictures():
+    finder = SceneFinder()
+    pictures = [draw_photo(seed).resize(SIZE) for seed in range(MOST_SCENES + 1)]
+    numbers = [finder.follow(p).scene for p in (*pictures, pictures[1], pictures[0])]
+    assert numbers == [*range(1, MOST_SCENES + 2), 2, MOST_SCENES + 2]
+    finder = SceneFinder()
+    blanks = [
+        Image.new(mode, size, value)
+        for mode, size, value in (
+            ("L", (5, 3), 90),
+            ("RGB", (500, 900), (90, 90, 90)),
+            ("L", (1, 1), 90),
+        )
+    ]
+    assert [finder.follow(blank).scene for blank in blanks] == [1, 1, 1]
