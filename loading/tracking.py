@@ -36,8 +36,8 @@ _LEAST_CONTRAST = 1.0  # levels; less is noise, as the colours of grey faces are
 # of two (n = 37,968) exceed 0.57, 0.1 % 0.77. Even odds lie lower than between them, as
 # faces that talk change more: of a real one, within 4 s, 0.5 to 0.8.
 SLOPE, EVEN = 15.0, 0.58
-MOST_ODDS = 6.0  # of looks, and of places
-HIDDEN_ODDS = 2.0  # of looks, where a face may be hidden in part
+MOST_ODDS = 5.0  # of looks, and of places
+HIDDEN_ODDS = 1.5  # of looks, where a face may be hidden in part
 _NEAR = 1.2  # heights between the centres of faces of which one may hide the other
 CLEAR = 3.0  # log odds of looks alone: a likeness of 0.78
 # Faces move by so many of their heights, and more a second; in scenes of so many
@@ -45,8 +45,9 @@ CLEAR = 3.0  # log odds of looks alone: a likeness of 0.78
 _STILL, _MOVED, _ROOM = 0.15, 0.45, 60.0
 _SAME_SIZE, _SIZED = 0.12, 0.12  # the same for the logarithm of the height
 _FORESEEN = 2.0  # seconds, for which a motion goes on
-# Of a person who was missing in the frame before: the log odds of a place at first,
-# what they lose a second, and their least, for somebody else may have come.
+# Of a person who was missing in the frame before, and not behind another one: the log
+# odds of a place at first, what they lose a second, and their least, for somebody else
+# may have come.
 _MISSING, _LOST, _GONE = 2.0, 1.5, -1.0
 
 
@@ -60,7 +61,8 @@ class _Person:
         seconds: when.
         centre: of the face, in pixels of the scene's first frame.
         height: of the face, pixels.
-        is_hidden: whether another face or the frame's edge may hide a part of it.
+        is_crowded: whether another face is near, and may hide a part of it.
+        is_hidden: whether that or the frame's edge may.
         speed: of the centre, pixels a second.
         looks: a few that differ; of a face that may be hidden only the first.
     """
@@ -70,6 +72,7 @@ class _Person:
     seconds: float
     centre: np.ndarray
     height: float
+    is_crowded: bool
     is_hidden: bool
     speed: np.ndarray = field(default_factory=lambda: np.zeros(2))
     looks: deque[np.ndarray] = field(default_factory=lambda: deque(maxlen=MOST_LOOKS))
@@ -104,18 +107,14 @@ class Tracker:
         if sight.is_cut:
             self.cut_times.append(frame.seconds)
         offset = sight.shift * frame.picture.size
-        seen = [
-            _Person(
-                0,
-                sight.scene,
-                frame.seconds,
-                _find_centre(face) - offset,
-                max(face.height, 1.0),
-                _may_be_hidden(face, faces, frame.picture.size),
-                looks=deque([describe(frame.picture, face)], maxlen=MOST_LOOKS),
-            )
-            for face in faces
-        ]
+        seen = []
+        for face in faces:
+            looks = deque([describe(frame.picture, face)], maxlen=MOST_LOOKS)
+            centre, crowded = _find_centre(face) - offset, _is_crowded(face, faces)
+            hidden = crowded or _is_cut_off(face, frame.picture.size)
+            height, when = max(face.height, 1.0), (sight.scene, frame.seconds)
+            place = centre, height, crowded, hidden
+            seen.append(_Person(0, *when, *place, looks=looks))
         matches = zip(seen, self._match(seen), strict=True)
         persons = [self._meet(face, person) for face, person in matches]
         self._persons = [p for p in self._persons if p not in persons] + persons
@@ -139,7 +138,8 @@ class Tracker:
         """Return the log odds that a face is a person's."""
         most = HIDDEN_ODDS if face.is_hidden else MOST_ODDS
         looks = SLOPE * (_compare(person, face) - EVEN)
-        is_missing = person.seconds < self._last_seconds
+        was_covered = person.is_crowded or face.is_crowded
+        is_missing = person.seconds < self._last_seconds and not was_covered
         place = max(_weigh_place(person, face, is_missing), -CLEAR)
         return float(np.clip(looks, -most, most)) + place
 
@@ -160,6 +160,7 @@ class Tracker:
             person.looks.extend(face.looks)
         person.scene, person.seconds = face.scene, face.seconds
         person.centre, person.height = face.centre, face.height
+        person.is_crowded = face.is_crowded
         return person
 
 
@@ -168,11 +169,16 @@ def _compare(person: _Person, face: _Person) -> float:
     return max(float(look @ face.looks[0]) for look in person.looks)
 
 
-def _may_be_hidden(face: Face, faces: Sequence[Face], size: tuple[int, int]) -> bool:
-    """Say whether a face is near another one, or reaches beyond the picture."""
+def _is_crowded(face: Face, faces: Sequence[Face]) -> bool:
+    """Say whether another face is near."""
     reach, centre = _NEAR * face.height, _find_centre(face)
     near = [np.linalg.norm(_find_centre(other) - centre) < reach for other in faces]
-    return sum(near) > 1 or min(face.box) < 0 or (np.array(face.box[2:]) > size).any()
+    return sum(near) > 1
+
+
+def _is_cut_off(face: Face, size: tuple[int, int]) -> bool:
+    """Say whether a face reaches beyond the picture."""
+    return min(face.box) < 0 or any(np.array(face.box[2:]) > size)
 
 
 def _weigh_place(person: _Person, face: _Person, is_missing: bool) -> float:

