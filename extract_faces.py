@@ -43,8 +43,8 @@ EPILOG = """example:
 writes, to the folder of --to, {train,val,test}/{real,fake}/, of photographs
 SOURCE_NUMBER_FACE.jpg, of videos SOURCE_pPERSON_NUMBER.jpg, and faces.csv: each crop's
 person, source, time, box, margin, and its group, so that intervals and audits keep what
-belongs together: the source, and of a video the source and the person. --group-by
-prefix gives the source of both. Sources that cannot be read or show no face are named
+belongs together: the source, and of a video the source and the person. With --group-by
+prefix it is the source of both. Sources that cannot be read or show no face are named
 on stderr, and the others are still used. The exit status is 1 when a source cannot be
 read, or when a split has no face of a class."""
 
