@@ -112,7 +112,7 @@ class _Watched:
     def clip(self) -> Clip:
         """What was looked at."""
         is_whole = not self.error and len(self.seconds) < self._sampling.most_frames
-        cuts = tuple(getattr(self._tracker, "cut_times", ()))
+        cuts = tuple(self._tracker.cut_times)
         return Clip(tuple(self.seconds), self._sampling.every, cuts, is_whole)
 
     def __iter__(self) -> Iterator[Read]:
