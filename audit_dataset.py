@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     source = take_source(args)
     path = find_dataset(args.dataset, args.data_root)
-    splits = (path and list_splits(path)) or SPLITS
+    splits = (path and list_splits(path, source.shares)) or SPLITS
     datasets = open_splits(args.dataset, source, splits=splits)
     for dataset in datasets.values():
         groups_from_names(list_names(dataset), args.group_by)  # refuses what is broken

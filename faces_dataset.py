@@ -223,14 +223,15 @@ def compute_weights(dataset: FacesDataset, mix: str = "size") -> np.ndarray | No
     """
     texts, parts = (
         dataset.get_column("weight"),
-        dataset.pictures.columns.get("data_set"),
+        dataset.pictures.places.get("dataset"),
     )
     if texts is None and (mix == "size" or parts is None):
         return None
     try:
-        weights = np.array([float(text or 1) for text in texts or [1] * len(dataset)])
-    except ValueError:
-        weights = np.array([-1.0])
+        given = [text.replace(",", ".") for text in texts or ["1"] * len(dataset)]
+        weights = np.array([float(text or 1) for text in given])
+    except ValueError as error:
+        raise ValueError(f"the column weight must hold numbers: {error}") from None
     if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
         raise ValueError(
             "the column weight must hold numbers from 0, not all of them 0"

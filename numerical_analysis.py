@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from itertools import cycle
 from pathlib import Path
@@ -43,8 +44,8 @@ from utils import (
     find_dataset,
     list_splits,
     load_checkpoint,
+    open_pictures,
     open_source,
-    open_splits,
 )
 
 EPILOG = """examples:
@@ -258,7 +259,8 @@ def _collect(args: argparse.Namespace) -> list[ScoreSet]:
             **patterns,
         )
         if distributed.is_main():
-            for name in dict.fromkeys(s.dataset for s in score_sets if s.groups):
+            grouped = {of.dataset for of in score_sets if of.groups}
+            for name in (name for name in names if name in grouped):
                 _print_leaks(name, source, args.group_by)
     if args.from_scores:
         score_sets += _load_score_sets(
@@ -341,15 +343,14 @@ def _score_datasets(
 def _print_leaks(name: str, source: Source, group_pattern: str | None) -> None:
     """Say which groups a dataset's splits share, by all that it holds."""
     path = find_dataset(name, source.data_root)
-    splits = (path and list_splits(path)) or [source.split]
-    groups = {
-        split: groups_from_names(
-            list_names(dataset), group_pattern, dataset.get_column("group")
-        )
-        for split, dataset in open_splits(
-            name, replace(source, limit=None), splits=splits
-        ).items()
-    }
+    splits = (path and list_splits(path, source.shares)) or [source.split]
+    groups = {}
+    for split in splits:
+        with suppress(ValueError, OSError):  # it is empty, and was not asked for
+            opened = open_pictures(name, replace(source, limit=None), [split])[split]
+            names = [opened.get_name(index) for index in range(len(opened))]
+            known = opened.columns.get("group")
+            groups[split] = groups_from_names(names, group_pattern, known) or ()
     leaks = find_leaks(groups)
     say(*(f"{name}: LEAK, {leak}" for leak in leaks))
     if not leaks:

@@ -56,7 +56,8 @@ from judging.words import describe_qualification
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
 from metrics import choose_operating_point, compute_delong_interval
-from metrics.error_rates import compute_proportion_interval
+from metrics.error_rates import compute_proportion_interval, count_hits
+from metrics.samples import index_groups
 from models import build_model, get_network
 from trainer import Trainer
 from tuning import (
@@ -76,6 +77,7 @@ from utils import (
     build_optimizer,
     build_scheduler,
     drop_bad_images,
+    find_shared_files,
     get_nof_parameters,
     load_checkpoint,
     open_splits,
@@ -302,17 +304,21 @@ def describe_parts(
     detector: Detector, test: FacesDataset, compute: Compute
 ) -> list[str]:
     """Say how good a detector is on each of the datasets that a test split joins."""
-    parts = test.pictures.columns.get("data_set")
+    parts = test.pictures.places.get("dataset")
     if parts is None:
         return []
     scored, names = detector.score(test, compute), test.get_column("subset")
+    known = test.get_column("group")
     lines = []
     for part in np.unique(parts):
         rows = np.flatnonzero(parts == part)
         labels = scored.labels[rows]
+        groups = None if known is None else [known[row] for row in rows]
+        index = None if groups is None else index_groups(groups, len(rows))
         is_right = (scored.fake_scores[rows] >= detector.threshold) == labels
-        low, high = compute_proportion_interval(int(is_right.sum()), len(rows))
-        auc = compute_delong_interval(scored.differences[rows], labels)
+        hits = count_hits(is_right, index)
+        low, high = compute_proportion_interval(*hits[:2])
+        auc = compute_delong_interval(scored.differences[rows], labels, groups=groups)
         lines.append(
             f"test of {names[rows[0]]}: {len(rows)} images, accuracy at the threshold "
             f"{100 * is_right.mean():.1f} % [{100 * low:.1f}, {100 * high:.1f}], AUC "
@@ -564,6 +570,11 @@ def print_start(
     for split, names in skipped.items():
         say(f"left out of {split}, unreadable: {', '.join(names[:10])}")
     say(*(describe_split(split, dataset) for split, dataset in datasets.items()))
+    for leak in find_shared_files(datasets):
+        say(
+            f"LEAK: {len(leak.groups)} files are in both {leak.split_a} and "
+            f"{leak.split_b} of the joined datasets, such as {leak.groups[0]}"
+        )
     if recipe.self_blend:
         percent = f"{100 * recipe.self_blend:g} %"
         say(f"in train and val about {percent} of the fakes are self-blended images")

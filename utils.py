@@ -1,6 +1,7 @@
 """From names to objects: datasets, networks, detectors, optimizers and losses."""
 
 import math
+import os
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from loading.hub import PREFIX, open_hub
 from loading.pictures import Pictures, describe_content, join_pictures, list_folder
 from loading.tables import TABLE_SUFFIXES, list_table_splits, open_table
 from models import Network, build_model, get_network
-from scores.groups import deal_folds, groups_from_names
+from scores.groups import Leak, deal_folds, find_leaks, groups_from_names
 from tuning import (
     Tuning,
     group_by_depth,
@@ -82,14 +83,19 @@ class Source:
         )
 
     def follow(self, record: CheckpointRecord, dataset: str) -> "Source":
-        """Return this source, read as a training read it, if it is the same dataset.
+        """Return this source, read as a training read it, if that had the dataset.
 
-        What the source says of labels or shares itself comes first.
+        So no image is tested that was trained on. What the source says of labels or
+        shares itself comes first.
         """
-        if dataset != record.dataset or self.real_labels or self.shares:
+        if dataset not in (record.dataset, *record.dataset.split("+")):
             return self
         trained = Source.from_untrusted(self.data_root, record.flags)
-        return replace(trained, split=self.split, limit=self.limit)
+        return replace(
+            self,
+            real_labels=self.real_labels or trained.real_labels,
+            shares=self.shares or trained.shares,
+        )
 
     def to_words(self) -> list[object]:
         """Return the flags that say so on a command line, but for the split."""
@@ -178,7 +184,7 @@ def open_splits(
             are; or a folder is missing.
         ValueError: a class is empty, or a table cannot be used.
     """
-    opened = _open_pictures(name, source, splits, without_fakes)
+    opened = open_pictures(name, source, splits, without_fakes)
     transform = ResizeToTensor(preprocessing)
     return {
         split: FacesDataset(pictures, transform, real_only=split in without_fakes)
@@ -186,14 +192,36 @@ def open_splits(
     }
 
 
-def _open_pictures(
+def open_pictures(
+    name: str,
+    source: Source,
+    splits: Collection[str] = SPLITS,
+    without_fakes: Collection[str] = (),
+) -> Mapping[str, Pictures]:
+    """Return what the splits of a dataset, or of several together, hold.
+
+    Args: as for `open_splits`.
+
+    Raises:
+        OSError, ValueError: as `open_splits`, but a class may be empty.
+    """
+    opened = _open_parts(name, source, splits, without_fakes)
+    if source.shares and not any(of.is_dealt for of in opened.values()):
+        raise ValueError(
+            f"{name} says what its splits are, so --shares does not go with it: name "
+            "it in a call of its own, or write a table by make_table.py --shares"
+        )
+    return opened
+
+
+def _open_parts(
     name: str, source: Source, splits: Collection[str], without_fakes: Collection[str]
 ) -> Mapping[str, Pictures]:
-    """Return what the splits of a dataset, or of several together, hold."""
+    """Return what the splits of a dataset, or of each of several, hold."""
     path = find_dataset(name, source.data_root)
     if path is None and "+" in name:
         parts = {
-            part: _open_pictures(part, source, splits, without_fakes)
+            part: _open_parts(part, source, splits, without_fakes)
             for part in name.split("+")
         }
         return {
@@ -207,25 +235,40 @@ def _open_pictures(
         raise FileNotFoundError(_describe_missing(name, source.data_root))
     elif path.is_file():
         found = open_table(path, splits, **reading)
-    elif source.real_labels or source.shares:
-        raise ValueError(f"{path} is a folder: --real-labels and --shares read tables")
     else:
         num = {split: 1 if split in without_fakes else 2 for split in splits}
         found = {s: list_folder(path / s, CLASS_NAMES[: num[s]]) for s in splits}
     return {split: of.take_first(source.limit) for split, of in found.items()}
 
 
+def find_shared_files(datasets: Mapping[str, FacesDataset]) -> list[Leak]:
+    """Find files that are in two splits, as those of joined datasets may be."""
+    here = Path.cwd()
+    files = {
+        split: {
+            os.path.normpath(here / dataset.get_file(index).name)
+            for index in range(len(dataset))
+        }
+        for split, dataset in datasets.items()
+        if "dataset" in dataset.pictures.places
+    }
+    return find_leaks(files)
+
+
 def find_dataset(name: str, data_root: str | Path) -> Path | None:
     """Return a dataset's folder or table under `data_root`; None if there is none."""
     path = Path(data_root) / name
-    if path.is_dir():
-        return path
     tables = (path.with_name(f"{path.name}{suffix}") for suffix in TABLE_SUFFIXES)
-    return next((table for table in tables if table.is_file()), None)
+    table = next((table for table in tables if table.is_file()), None)
+    is_folder = path.is_dir() and (list_splits(path) or table is None)
+    return path if is_folder else table
 
 
 def _describe_missing(name: str, data_root: Path) -> str:
     """Say that there is no such dataset, and which there are."""
+    path = Path(data_root) / name
+    if path.suffix in TABLE_SUFFIXES and path.is_file():
+        return f"name the table {path} without its ending: -d {path.stem}"
     found, known = list_datasets(data_root), "which is not there"
     if found:
         known = f"found: {', '.join(found)}"
@@ -247,14 +290,18 @@ def list_datasets(data_root: str | Path) -> list[str]:
     return sorted(tables | folders)
 
 
-def list_splits(path: Path) -> list[str]:
+def list_splits(path: Path, shares: Sequence[float] | None = None) -> list[str]:
     """List the splits of a dataset's folder or table, in the order of `SPLITS`.
+
+    Args:
+        path: of the dataset.
+        shares: by which a table that names no splits is dealt out.
 
     Raises:
         OSError, ValueError: a table cannot be read.
     """
     if path.suffix in TABLE_SUFFIXES and path.is_file():
-        return list_table_splits(path)
+        return list_table_splits(path, shares)
     return [split for split in SPLITS if (path / split).is_dir()]
 
 

@@ -89,7 +89,7 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
         metavar=("TRAIN", "VAL", "TEST"),
         help="of a table or a hub's dataset that does not say which split a row is "
         "of: the share of its images in each, whole groups in one (default: 0.6 0.2 "
-        "0.2); the same table is always split alike",
+        "0.2), roughly; a group stays where it is when others are added",
     )
 
 

@@ -49,9 +49,11 @@ def read_labels(words: Iterable[str], real_labels: Collection[str] = ()) -> list
             given: the usual words, such as real and fake, or 0 and 1.
 
     Raises:
-        ValueError: a word is not usual, or none of the real ones is there.
+        ValueError: a word is missing or not usual, or none is the real one.
     """
     words = list(words)
+    if blank := [row for row, word in enumerate(words, start=1) if not word.strip()]:
+        raise ValueError(f"row {blank[0]} has no label")
     meanings = {word: LABELS.get(word.strip().lower()) for word in dict.fromkeys(words)}
     if real_labels:
         real = {word.strip().lower() for word in real_labels}
@@ -73,3 +75,8 @@ def _list_some(words: Iterable[str]) -> str:
     """Return the first words, quoted."""
     words = sorted(words)
     return ", ".join(f"{w!r:.40}" for w in words[:8]) + ", ..." * (len(words) > 8)
+
+
+def read_split(word: str) -> str | None:
+    """Return which split a word means; None where it means none."""
+    return SPLIT_OF.get(word.strip().lower())

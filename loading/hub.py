@@ -3,13 +3,13 @@
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from files.labels import SPLIT_OF, read_labels
+from files.labels import read_labels, read_split
 from loading.image_files import ImageFile
 from loading.pictures import Pictures, Texts
 from loading.splitting import deal_rows
@@ -43,7 +43,7 @@ class HubPictures(Pictures):
 
     def get_file(self, index: int) -> ImageFile:
         """Return the picture at `index`, to be read."""
-        row = int(self.columns["row"][index])
+        row = int(self.places["row"][index])
         image = self.rows[row][self.image_column]
         if image["bytes"] is None:
             return ImageFile(image["path"])
@@ -75,12 +75,10 @@ def open_hub(
     if match is None:
         raise ValueError(f"{PREFIX}{name} is not OWNER/NAME, with @REVISION if need be")
     found = _load(match["name"], match["revision"])
-    parts = {SPLIT_OF.get(part, part): rows for part, rows in found.items()}
+    parts = {read_split(part) or part: rows for part, rows in found.items()}
     try:
         if not set(splits) <= set(parts) and len(parts) == 1:
             return _deal(name, *parts.values(), splits, real_labels, shares)
-        if shares is not None:
-            raise ValueError("it says what its splits are: --shares goes without")
         if missing := [split for split in splits if split not in parts]:
             raise ValueError(f"it has no split {missing[0]}, but {', '.join(parts)}")
         return {s: _open_rows(name, s, parts[s], real_labels) for s in splits}
@@ -104,6 +102,8 @@ def _load(name: str, revision: str | None) -> Any:
     try:
         if (Path(name) / "dataset_dict.json").is_file():
             return datasets.load_from_disk(name)
+        if (Path(name) / "state.json").is_file():  # of one split
+            return {"train": datasets.load_from_disk(name)}
         return datasets.load_dataset(name, revision=revision)
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -120,7 +120,8 @@ def _deal(
     """Deal the rows of the only split out."""
     whole = _open_rows(name, "train", rows, real_labels)
     groups = list(whole.columns.get("group", whole.names))
-    split_of = np.array(deal_rows(groups, whole.labels, shares))
+    split_of = np.array(deal_rows(groups, shares))
+    whole = replace(whole, is_dealt=True)
     return {s: whole.take(np.flatnonzero(split_of == s)) for s in splits}
 
 
@@ -140,7 +141,8 @@ def _open_rows(
     pictures = HubPictures(
         Texts(f"{split}/{i:0{width}}" for i in range(len(rows))),
         labels,
-        {"row": np.arange(len(rows)), **_read_columns(rows, images[0])},
+        _read_columns(rows, images[0]),
+        {"row": np.arange(len(rows))},
         title=f"{PREFIX}{name}",
         rows=rows,
         image_column=images[0],

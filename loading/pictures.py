@@ -19,7 +19,7 @@ NUM_SHOWN = 5  # names of what is found in a folder, in a message
 FACES_TABLE = "faces.csv"  # says more of the images of the folder that it lies in
 # Columns that mean something to this suite.
 KNOWN = ("path", "label", "split", "group", "subset", "mask", "weight", "margin")
-KNOWN += ("offset", "bytes", "row", "data_set", "part", "place")
+KNOWN += ("offset", "bytes")
 AnyPictures = TypeVar("AnyPictures", bound="Pictures")
 
 
@@ -70,13 +70,18 @@ class Pictures:
         columns: more that is known of each, by name: `group` (what belongs together, a
             video or a person), `subset` (a forgery method), `mask`, and whatever else
             a table has.
+        places: int64 (N,) by name: where each is found, in a way of the subclass; and
+            `dataset`, the number of its dataset, where several are joined.
         num_skipped: what lies beside them and is not used.
+        is_dealt: nothing said which split they are of: it was drawn.
     """
 
     names: Texts
     labels: np.ndarray
-    columns: Mapping[str, Texts | np.ndarray] = field(default_factory=dict)
+    columns: Mapping[str, Texts] = field(default_factory=dict)
+    places: Mapping[str, np.ndarray] = field(default_factory=dict)
     num_skipped: int = 0
+    is_dealt: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -95,13 +100,13 @@ class Pictures:
 
     def take(self: AnyPictures, indices: Sequence[int] | np.ndarray) -> AnyPictures:
         """Return some of the pictures."""
-        places = np.asarray(indices, dtype=np.int64)
-        columns = {name: column.take(places) for name, column in self.columns.items()}
+        chosen = np.asarray(indices, dtype=np.int64)
         return replace(
             self,
-            names=self.names.take(places),
-            labels=self.labels[places],
-            columns=columns,
+            names=self.names.take(chosen),
+            labels=self.labels[chosen],
+            columns={name: of.take(chosen) for name, of in self.columns.items()},
+            places={name: of[chosen] for name, of in self.places.items()},
         )
 
     def take_first(self: AnyPictures, limit: int | None) -> AnyPictures:
@@ -196,17 +201,18 @@ class JoinedPictures(Pictures):
 
     def get_file(self, index: int) -> ImageFile:
         """Return the picture at `index`, to be read."""
-        return self._find_part(index).get_file(self._find_place(index))
+        part, place = self._find(index)
+        return part.get_file(place)
 
     def get_mask(self, index: int) -> ImageFile | None:
         """Return which pixels of the fake at `index` are planted, if that is known."""
-        return self._find_part(index).get_mask(self._find_place(index))
+        part, place = self._find(index)
+        return part.get_mask(place)
 
-    def _find_part(self, index: int) -> Pictures:
-        return self.parts[int(self.columns["part"][index])]
-
-    def _find_place(self, index: int) -> int:
-        return int(self.columns["place"][index])
+    def _find(self, index: int) -> tuple[Pictures, int]:
+        """Return the part that a picture is of, and its place there."""
+        part, place = (int(self.places[name][index]) for name in ("part", "place"))
+        return self.parts[part], place
 
 
 def join_pictures(
@@ -215,42 +221,42 @@ def join_pictures(
     """Put several datasets' pictures together, or several splits' of one.
 
     Args:
-        parts: by the name of the dataset, with which names and groups begin, and
-            which is the subset; or by that of the split, which changes nothing.
+        parts: by the name of the dataset, with which names and groups begin, and which
+            is the subset; or by that of the split, which changes nothing.
         of_one: they are splits of one dataset.
     """
-    names, sources = [], []
-    kept = {n for p in parts.values() for n, c in p.columns.items() if type(c) is Texts}
-    columns: dict[str, list[str]] = {name: [] for name in sorted(kept - {"subset"})}
-    subsets: list[str] = []
-    for number, (title, part) in enumerate(parts.items()):
-        start = "" if of_one else f"{title}/"
+    names: list[str] = []
+    kept = {name for part in parts.values() for name in part.columns}
+    columns: dict[str, list[str]] = {name: [] for name in sorted({*kept, "subset"})}
+    for title, part in parts.items():
+        start, blank = "" if of_one else f"{title}/", [""] * len(part)
         own = [f"{start}{part.get_name(i)}" for i in range(len(part))]
         names += own
-        blank = [""] * len(part)
-        for name, values in columns.items():
-            values += part.columns.get(name, blank)
-        if "group" in columns:
-            groups = zip(part.columns.get("group", blank), own, strict=True)
-            columns["group"][-len(part) :] = [
-                f"{start}{group}" if group else name for group, name in groups
-            ]
-        subsets += part.columns.get("subset", blank) if of_one else [title] * len(part)
-        alone = np.full(len(part), 0 if of_one else number)
-        sources.append(part.columns.get("data_set", alone) if of_one else alone)
+        found = {name: list(part.columns.get(name, blank)) for name in columns}
+        if "group" in found:
+            groups = zip(found["group"], own, strict=True)
+            found["group"] = [f"{start}{of}" if of else name for of, name in groups]
+        if not of_one:
+            found["subset"] = [title] * len(part)
+        for name, values in found.items():
+            columns[name] += values
     sizes = [len(part) for part in parts.values()]
+    number = np.repeat(np.arange(len(sizes)), sizes)
+    own = [
+        part.places.get("dataset", np.zeros(len(part), int)) for part in parts.values()
+    ]
     labels = np.concatenate([part.labels for part in parts.values()])
     whole = JoinedPictures(
         Texts(names),
         labels,
+        {name: Texts(values) for name, values in columns.items()},
         {
-            **{name: Texts(values) for name, values in columns.items()},
-            "subset": Texts(subsets),
-            "data_set": np.concatenate(sources),
-            "part": np.repeat(np.arange(len(sizes)), sizes),
+            "dataset": np.concatenate(own) if of_one else number,
+            "part": number,
             "place": np.concatenate([np.arange(size) for size in sizes]),
         },
         num_skipped=sum(part.num_skipped for part in parts.values()),
+        is_dealt=any(part.is_dealt for part in parts.values()),
         parts=tuple(parts.values()),
     )
     return whole.take(np.argsort(labels, kind="stable"))

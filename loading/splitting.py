@@ -1,5 +1,7 @@
 """Deal groups of pictures out to train, val and test."""
 
+import hashlib
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -50,21 +52,42 @@ def deal_splits(
     return splits
 
 
-def deal_rows(
-    groups: Sequence[str], labels: np.ndarray, shares: Sequence[float] | None = None
+def deal_evenly(
+    groups: Sequence[str], labels: Iterable[int], shares: Sequence[float] | None = None
 ) -> list[str]:
-    """Return each picture's split, drawn for whole groups, always in the same way.
+    """Return each picture's split, whole groups in one, as `deal_splits` deals them.
 
     Args:
         groups: (N,) of each picture.
         labels: (N,) 0 real, 1 fake.
         shares: of the pictures in train, val and test; None: as `SHARES`.
     """
-    counts: dict[str, dict[int, int]] = {}
-    for group, label in zip(groups, labels.tolist(), strict=True):
-        held = counts.setdefault(group, {})
-        held[label] = held.get(label, 0) + 1
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for group, label in zip(groups, labels, strict=True):
+        counts[group][label] += 1
     splits = deal_splits(counts, shares or SHARES)
+    return [splits[group] for group in groups]
+
+
+def deal_rows(
+    groups: Sequence[str], shares: Sequence[float] | None = None
+) -> list[str]:
+    """Return each picture's split, whole groups in one.
+
+    A group's name alone says where it goes, so that it stays where it is when others
+    are added; shares hold only about.
+
+    Args:
+        groups: (N,) of each picture.
+        shares: of the groups in train, val and test; None: as `SHARES`.
+    """
+    ends = np.cumsum(shares or SHARES)
+    ends[np.flatnonzero(shares or SHARES)[-1] :] = 1  # whatever rounding left
+    splits = {}
+    for group in dict.fromkeys(groups):
+        digest = hashlib.sha256(os.fsencode(group)).digest()
+        place = int.from_bytes(digest[:6], "big") / 2**48
+        splits[group] = SPLITS[int(np.searchsorted(ends, place, side="right"))]
     return [splits[group] for group in groups]
 
 

@@ -1,20 +1,20 @@
 """A table of pictures as a dataset: a row a picture, in CSV or Parquet."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from sys import intern
-from typing import Any
 
 import numpy as np
 
 from files.csv_files import open_csv
-from files.labels import SPLIT_OF, read_labels
+from files.labels import read_labels, read_split
 from files.names import FAKE, SPLITS
 from loading.archives import ArchivedFile, split_archive
 from loading.image_files import ImageFile
 from loading.pictures import Pictures, Texts
-from loading.splitting import deal_rows
+from loading.splitting import SHARES, deal_rows
 
 try:  # an extra
     from pyarrow import parquet
@@ -40,12 +40,22 @@ class TablePictures(Pictures):
     def __str__(self) -> str:
         return f"the split {self.split} of {self.table}"
 
+    def describe_lack(self, label: int) -> str:
+        """Say that a class has no picture, and what to do."""
+        advice = "give it images of both classes, in the column split"
+        if self.is_dealt:
+            advice = (
+                "the images were dealt out by chance: make_table.py --shares gives "
+                "each split both classes"
+            )
+        return f"{super().describe_lack(label)}; {advice}"
+
     def get_file(self, index: int) -> ImageFile:
         """Return the picture at `index`: a file, or a part of an archive."""
         path = self.table.parent / self.names[index]  # or what is absolute
-        if "offset" not in self.columns:
+        if not self.places:
             return ImageFile(path)
-        place = (int(self.columns[name][index]) for name in WHOLE_NUMBERS)
+        place = (int(self.places[name][index]) for name in WHOLE_NUMBERS)
         return ArchivedFile(*split_archive(path), *place)
 
     def get_mask(self, index: int) -> ImageFile | None:
@@ -87,19 +97,18 @@ def open_table(
         raise ValueError(f"{path}: {error}") from error
 
 
-def list_table_splits(path: Path) -> list[str]:
+def list_table_splits(path: Path, shares: Sequence[float] | None = None) -> list[str]:
     """List the splits that a table's rows belong to, or will be dealt out to.
 
     Raises:
         OSError, ValueError: as for `open_table`.
     """
     words = read_columns(path).get("split")
-    found = set(SPLITS if words is None else map(_read_split, set(words)))
-    return [split for split in SPLITS if split in found]
-
-
-def _read_split(word: str) -> str | None:
-    return SPLIT_OF.get(word.strip().lower())
+    if words is not None:
+        found = set(map(read_split, set(words)))
+        return [split for split in SPLITS if split in found]
+    parts = zip(SPLITS, shares or SHARES, strict=True)
+    return [split for split, share in parts if share]
 
 
 def read_columns(path: Path) -> dict[str, list[str]]:
@@ -155,35 +164,34 @@ def _open_columns(
     if len(kinds) > 1 and "subset" not in columns:
         words = zip(columns["label"], labels, strict=True)
         columns["subset"] = [word if label == FAKE else "" for word, label in words]
-    split_of = np.array(_take_splits(columns, labels, shares))
-    kept: dict[str, Any] = {
+    split_of = np.array(_take_splits(columns, shares))
+    kept = {
         name: Texts(values)
         for name, values in columns.items()
         if name not in ("path", "label", "split", *WHOLE_NUMBERS)
     }
-    for name in WHOLE_NUMBERS:
-        if name in columns:
-            kept[name] = _read_whole_numbers(name, columns[name])
-    whole = TablePictures(Texts(columns["path"]), labels, kept, table=path)
+    numbers = {
+        name: _read_whole_numbers(name, columns[name])
+        for name in WHOLE_NUMBERS
+        if name in columns
+    }
+    whole = TablePictures(
+        *(Texts(columns["path"]), labels, kept, numbers),
+        is_dealt="split" not in columns,
+        table=path,
+    )
     found = {}
     for split in splits:
         rows = np.flatnonzero(split_of == split)
         if not rows.size:
             there = ", ".join(name for name in SPLITS if name in split_of)
-            raise ValueError(f"no row is of the split {split}, only of {there}")
+            raise ValueError(
+                f"no row is of the split {split}, only of {there}; name the split in "
+                "the table, or deal it out anew: make_table.py --shares"
+            )
         rows = rows[np.argsort(labels[rows], kind="stable")]
-        found[split] = _name_split(whole.take(rows), split)
+        found[split] = replace(whole.take(rows), split=split)
     return found
-
-
-def _name_split(pictures: TablePictures, split: str) -> TablePictures:
-    return TablePictures(
-        pictures.names,
-        pictures.labels,
-        pictures.columns,
-        table=pictures.table,
-        split=split,
-    )
 
 
 def _check_names(columns: Mapping[str, Sequence[str]]) -> None:
@@ -198,9 +206,11 @@ def _check_names(columns: Mapping[str, Sequence[str]]) -> None:
         raise ValueError("it has no rows")
     if "" in names:
         raise ValueError(f"row {names.index('') + 1} has no path")
-    if len(set(names)) < len(names):
+    # Of one file spelt in two ways, too.
+    plain = [os.path.normpath(n) if "./" in n or "//" in n else n for n in names]
+    if len(set(plain)) < len(plain):
         seen: set[str] = set()
-        again = next(name for name in names if name in seen or seen.add(name))
+        again = next(name for name in plain if name in seen or seen.add(name))
         raise ValueError(f"the path {again!r:.200} is there twice")
     if ("offset" in columns) != ("bytes" in columns):
         raise ValueError("the columns offset and bytes go together")
@@ -217,20 +227,15 @@ def _read_whole_numbers(name: str, texts: Sequence[str]) -> np.ndarray:
 
 
 def _take_splits(
-    columns: Mapping[str, Sequence[str]],
-    labels: np.ndarray,
-    shares: Sequence[float] | None,
+    columns: Mapping[str, Sequence[str]], shares: Sequence[float] | None
 ) -> list[str]:
     """Return each row's split: what the table says, or what is dealt out."""
     if "split" not in columns:
         groups = columns.get("group", columns["path"])
-        return deal_rows(groups, labels, shares)
-    if shares is not None:
-        raise ValueError("it says what its splits are: --shares goes without")
+        pairs = zip(groups, columns["path"], strict=True)
+        return deal_rows([group or path for group, path in pairs], shares)
     words = columns["split"]
-    meanings = {
-        word: SPLIT_OF.get(word.strip().lower()) for word in dict.fromkeys(words)
-    }
+    meanings = {word: read_split(word) for word in dict.fromkeys(words)}
     if unknown := [words.index(w) for w, split in meanings.items() if split is None]:
         row = min(unknown)
         raise ValueError(

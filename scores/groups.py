@@ -47,7 +47,8 @@ class Leak(NamedTuple):
         shown = (n if n.isprintable() else repr(n) for n in self.groups[:5])
         names = ", ".join(shown) + (", ..." if self.groups[5:] else "")
         splits = f"{self.split_a} and {self.split_b}"
-        return f"{len(self.groups)} groups are in both {splits}: {names}"
+        what = "groups are" if len(self.groups) > 1 else "group is"
+        return f"{len(self.groups)} {what} in both {splits}: {names}"
 
 
 def groups_from_names(

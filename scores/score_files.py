@@ -425,7 +425,7 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
     """
     is_raw = scores.score_name == RAW_SCORE and scores.fake_scores is not None
     header = [RAW_COLUMN if is_raw and n == "logit_difference" else n for n in HEADER]
-    others = {n: column for n, column in scores.others.items() if n not in header}
+    others = {f"table_{n}" if n in header else n: of for n, of in scores.others.items()}
     is_known = scores.score_name == LOGIT_DIFFERENCE or is_raw
     columns = (
         scores.paths,

@@ -11,6 +11,7 @@ from conftest import TINY, TinyNet
 from torch import nn
 
 from faces_dataset import list_names
+from files.checkpoint import CheckpointRecord
 from files.names import SPLITS
 from files.recipe import Recipe
 from files.tensors import save_tensors
@@ -295,3 +296,20 @@ def test_take_fold_every_image_validates_once_with_its_group(faces_root):
             assert bool(files[0] & files[1]) == (pattern is None)
             seen += val
         assert sorted(seen) == sorted(names[0] | names[1])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "given", "expected"),
+    [
+        ("a", {}, (["x"], [0.5, 0.2, 0.3])),
+        ("a+b", {"real_labels": ["y"]}, (["y"], [0.5, 0.2, 0.3])),
+        ("b", {"shares": (0, 0, 1)}, (["x"], (0, 0, 1))),
+        ("c", {}, ((), None)),
+    ],
+)
+def test_follow_reads_a_dataset_as_its_training_did(dataset, given, expected):
+    trained = Source(real_labels=["x"], shares=[0.5, 0.2, 0.3], limit=9)
+    record = CheckpointRecord(dataset="a+b", flags=trained.to_flags())
+    source = Source(limit=4, split="val", **given).follow(record, dataset)
+    assert (source.real_labels, source.shares) == expected
+    assert (source.limit, source.split) == (4, "val")

@@ -10,7 +10,7 @@ from files.labels import SPLIT_OF
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
 from loading.layouts.frame_lists import load_json
 from loading.layouts.rows import Found, Row, join_families
-from loading.splitting import SHARES, deal_rows
+from loading.splitting import SHARES, deal_evenly
 
 ListedVideo = tuple[str, str]  # its folder and its name, in small letters
 
@@ -183,7 +183,7 @@ def deal_rest(rows: Sequence[Row], shares: Sequence[float] | None) -> list[Row]:
     own = [x if s in open_splits else 0 for s, x in zip(SPLITS, shares, strict=True)]
     if not sum(own):
         raise ValueError(f"--shares leaves nothing for {' and '.join(open_splits)}")
-    dealt = deal_rows(
+    dealt = deal_evenly(
         [rows[i].group or rows[i].path for i in rest],
         np.array([rows[i].label for i in rest]),
         [share / sum(own) for share in own],

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from loading.splitting import deal_rows, deal_splits, find_families
+from loading.splitting import deal_evenly, deal_rows, deal_splits, find_families
 
 
 def test_deal_splits_keeps_the_shares_in_each_class():
@@ -32,13 +32,24 @@ def test_deal_splits_counts_what_groups_hold_and_leaves_splits_without_share_emp
     assert abs(held["train"] - held["test"]) <= 4
 
 
-def test_deal_rows_keeps_groups_whole_and_gives_every_split_both_classes():
+def test_deal_evenly_keeps_groups_whole_and_gives_every_split_both_classes():
     groups = [f"g{i // 3}" for i in range(60)]
     labels = np.array([i // 3 % 2 for i in range(60)])
-    splits = deal_rows(groups, labels)
+    splits = deal_evenly(groups, labels)
     assert len(set(zip(groups, splits, strict=True))) == 20
     assert len(set(zip(labels.tolist(), splits, strict=True))) == 6
     assert Counter(splits) == {"train": 36, "val": 12, "test": 12}
+
+
+def test_deal_rows_leaves_groups_where_they_are_when_others_are_added():
+    groups = [f"g{i // 2}" for i in range(400)]
+    splits = deal_rows(groups, (0.5, 0.0, 0.5))
+    counts = Counter(splits)
+    assert set(counts) == {"train", "test"}
+    assert abs(counts["train"] - 200) <= 60
+    assert splits[::2] == splits[1::2]
+    more = [f"new{i}" for i in range(50)]
+    assert deal_rows([*more, *groups], (0.5, 0.0, 0.5))[50:] == splits
 
 
 def test_find_families_parts_of_names_are_whole():

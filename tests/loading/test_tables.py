@@ -20,10 +20,10 @@ from faces_dataset import (
 from files.atomic import save_csv
 from loading.archives import list_members
 from loading.tables import open_table
-from utils import Source, list_datasets, open_splits
+from utils import Source, find_shared_files, list_datasets, open_splits
 
 SPLITS = ("train", "val", "test")
-HEADER = ("path", "label", "split", "group", "camera")
+HEADER = ("path", "label", "split", "group", "row")
 FOLDERS = ("out", "checkpoints", "features")
 
 
@@ -72,7 +72,7 @@ def save_hub(root: Path, table: Path) -> None:
     rows = list_rows(root)
     labels = datasets.ClassLabel(names=["fake", "real"])
     features = {"image": datasets.Image(), "label": labels}
-    features |= {name: datasets.Value("string") for name in ("group", "camera")}
+    features |= {name: datasets.Value("string") for name in ("group", "row")}
     parts = {}
     for split, name in zip(SPLITS, ("train", "validation", "test"), strict=True):
         own = [row for row in rows if row[2] == split]
@@ -80,7 +80,7 @@ def save_hub(root: Path, table: Path) -> None:
             "image": [str(root.parent / row[0]) for row in own],
             "label": [row[1] for row in own],
             "group": [row[3] for row in own],
-            "camera": [row[4] for row in own],
+            "row": [row[4] for row in own],
         }
         parts[name] = datasets.Dataset.from_dict(columns, datasets.Features(features))
     datasets.DatasetDict(parts).save_to_disk(table.with_suffix(""))
@@ -114,7 +114,7 @@ def test_open_splits_any_source_gives_what_the_folder_gives(alike):
         groups = dataset.get_column("group")
         assert len(groups) == len(own)
         assert set(groups) == {f"{split}-{i}" for i in range(-(-len(own) // 4))}
-        assert set(dataset.list_others()) == {"camera"}
+        assert set(dataset.list_others()) == {"row"}
         assert len({dataset.get_name(i) for i in range(len(own))}) == len(own)
         assert describe_split(split, dataset) == describe_split(split, own)
     same = open_splits(name, source)
@@ -169,7 +169,7 @@ def test_open_table_weights_masks_kinds_and_shares(own_faces_root):
     save_csv(rows, root / "t.csv", header=("path", "label", "weight", "mask"))
     options = {"real_labels": ["original"], "shares": (0.5, 0.2, 0.3)}
     parts = open_table(root / "t.csv", SPLITS, **options)
-    assert [len(part) for part in parts.values()] == [9, 4, 6]
+    assert [len(part) for part in parts.values()] == [10, 4, 5]
     again = open_table(root / "t.csv", ["test"], **options)["test"]
     assert list(again.names) == list(parts["test"].names)
     train = FacesDataset(parts["train"])
@@ -190,6 +190,8 @@ def test_open_table_weights_masks_kinds_and_shares(own_faces_root):
         ("path,class\na,real\n", "it has no column 'label', but path, class"),
         ("path,label\n", "it has no rows"),
         ("path,label\na,real\na,fake\n", "the path 'a' is there twice"),
+        ("path,label\na,real\nb/.././a,fake\n", "the path 'a' is there twice"),
+        ("path,label\na,real\nb, \n", "row 2 has no label"),
         ("path,label\na,real\n,fake\n", "row 2 has no path"),
         ("path,label,split\na,0,train\nb,1,old\n", "split 'old' in row 2 is not"),
         ("path,label,split\na,0,train\nb,1,val\n", "no row is of the split test, only"),
@@ -209,10 +211,22 @@ def test_open_table_refuses_what_it_cannot_use(content, says, tmp_path, one_line
 def test_open_table_says_what_its_splits_are(own_faces_root, one_line):
     table = own_faces_root.parent / "t.csv"
     save_table(own_faces_root, table)
-    with pytest.raises(ValueError, match="--shares goes without"):
-        open_table(table, SPLITS, shares=(0.6, 0.2, 0.2))
-    with pytest.raises(ValueError, match="is a folder: --real-labels and --shares"):
-        open_splits("faces", Source(table.parent, real_labels=["real"]))
+    shares = Source(table.parent, shares=(0.6, 0.2, 0.2))
+    for name in ("faces", "t", "faces+t"):
+        with pytest.raises(ValueError, match="says what its splits are, so") as error:
+            open_splits(name, shares)
+        assert one_line(error)
+    rows = list_rows(own_faces_root)
+    save_csv([row[:2] for row in rows], table, header=HEADER[:2])
+    joined = open_splits("faces+t", shares)  # they say how one of the two is read
+    leaks = find_shared_files(joined)
+    assert {(leak.split_a, leak.split_b) for leak in leaks} == {
+        *(("train", "val"), ("train", "test"), ("val", "test"))
+    }
+    assert str(own_faces_root) in str(leaks[0])
+    assert not find_shared_files(open_splits("t", shares))
+    with pytest.raises(FileNotFoundError, match="without its ending: -d t"):
+        open_splits("t.csv", shares)
 
 
 def test_archived_pictures_that_changed_are_an_error(own_faces_root, one_line):
@@ -224,7 +238,7 @@ def test_archived_pictures_that_changed_are_an_error(own_faces_root, one_line):
     before = dataset.get_file(0).identify()
     for broken, says in (
         (content[512:], "is not the one that the table describes"),
-        (content[: dataset.pictures.columns["offset"][0] + 9], "is cut off"),
+        (content[: dataset.pictures.places["offset"][0] + 9], "is cut off"),
         (content.replace(b"PNG", b"BMP"), "not an image file that Pillow knows"),
     ):
         archive.write_bytes(broken)
@@ -252,9 +266,9 @@ def test_open_hub_says_revision_and_licence_and_deals_a_single_split_out(
     info = datasets.DatasetInfo(license="mit", download_checksums=checksums)
     images = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
     images.info.update(info)
-    datasets.DatasetDict({"train": images}).save_to_disk(root / "one")
+    images.save_to_disk(root / "one")
     opened = open_splits(f"hf:{root / 'one'}", Source(root, shares=(0.5, 0.2, 0.3)))
-    assert [len(dataset) for dataset in opened.values()] == [9, 4, 6]
+    assert [len(dataset) for dataset in opened.values()] == [10, 3, 6]
     line = describe_split("val", opened["val"])
     assert line.endswith(f"; revision {'0a' * 20}, licence mit")
     assert dict(opened["val"].pictures.origin) == {
