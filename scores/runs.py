@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from files.recipe import OF_A_RUN
+from files.recipe import describe_shared
 from metrics.error_rates import RocCurve, average_roc_curves, compute_roc_curve
 from metrics.runs import RunsTest, compare_sets, measure_runs
 from metrics.samples import Samples, check_samples
@@ -115,8 +115,7 @@ def find_sets(
 
 def describe_recipe(scores: ScoreSet) -> str:
     """Return what runs of one recipe share, as far as that is known."""
-    shared = {n: value for n, value in scores.flags.items() if n not in OF_A_RUN}
-    return repr(sorted(map(repr, shared.items()))) if shared else scores.model
+    return describe_shared(scores.flags) if scores.flags else scores.model
 
 
 def _find_common(names: Sequence[str]) -> str:
