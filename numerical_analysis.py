@@ -212,8 +212,9 @@ def _check_combination(
         parser.error("-d names one dataset, or one for each file of --from-scores")
     if args.calibrate_on and len(args.calibrate_on) != num_files:
         parser.error("--calibrate-on takes one file for each of --from-scores")
-    if args.runs is not None and (args.prevalence or args.subset_by):
-        parser.error("--runs goes without --prevalence and --subset-by")
+    without = ("prevalence", "subset_by", "subset_column")
+    if args.runs is not None and any(getattr(args, name) for name in without):
+        parser.error("--runs goes without --prevalence, --subset-by, --subset-column")
     if args.max_fpr is not None and not args.calibrate_on:
         parser.error("--max-fpr goes with --calibrate-on")
     if args.fpr_confidence is not None and not args.max_fpr:
@@ -229,12 +230,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     score_sets = set_keys(score_sets, args.match, args.strip_path)
     score_sets = _set_threshold(score_sets, args.threshold)
-    options = {"num_resamples": args.resamples, "seed": args.seed}
+    options = {
+        "num_resamples": args.resamples,
+        "seed": args.seed,
+        "group_score": args.group_score,
+    }
     words = sys.argv[1:] if argv is None else argv
     call = describe_call(__file__, words, "scipy", "scikit-learn", "matplotlib")
     if args.runs is None:
-        options |= {"prevalence": args.prevalence, "group_score": args.group_score}
-        analyses = _analyse_all(score_sets, **options)
+        analyses = _analyse_all(score_sets, prevalence=args.prevalence, **options)
         paths, text = save_all(analyses, args.figures_dir, call)
     else:
         sets, tests = analyse_runs(find_sets(score_sets, args.runs), **options)

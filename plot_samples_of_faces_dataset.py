@@ -1,4 +1,4 @@
-"""Draw random real and fake faces of every dataset under a folder."""
+"""Draw random real and fake faces of datasets: those named, or all under a folder."""
 
 import argparse
 import zlib
@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from faces_dataset import choose_random, count_classes
 from files.atomic import check_writable, save_json
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
 from loading.augmentation import degrade
 from loading.self_blending import self_blend
 from plots.style import CLASS_COLORS, Figure, make_drawable, save_figure
@@ -28,7 +28,7 @@ CHANGES = {"--self-blend": (self_blend, FAKE), "--augment robust": (degrade, REA
 
 EPILOG = """examples:
   python plot_samples_of_faces_dataset.py
-  python plot_samples_of_faces_dataset.py --augmented
+  python plot_samples_of_faces_dataset.py -d fakes_dataset --augmented
 
 writes, to the folder of figures:
   datasets_samples.png    a row for each dataset and class, of training images
@@ -60,7 +60,7 @@ class Row:
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_source_flags(parser)
+    command_line.add_dataset_flag(parser, None, several=True)
     parser.add_argument(
         "--augmented",
         action="store_true",
@@ -75,7 +75,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    rows = choose_rows(args.data_root, args.seed, source=take_source(args))
+    options = {"names": args.dataset, "source": take_source(args)}
+    rows = choose_rows(args.data_root, args.seed, **options)
     if args.augmented:
         rows = add_changed_rows(rows, args.seed)
     check_writable(args.figures_dir)
@@ -91,18 +92,28 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def choose_rows(
-    data_root: str | Path, seed: int, *, source: Source | None = None
+    data_root: str | Path,
+    seed: int,
+    *,
+    names: Sequence[str] | None = None,
+    source: Source | None = None,
 ) -> list[Row]:
-    """Choose random images of both classes of every dataset under `data_root`.
+    """Choose random images of both classes of datasets.
 
     They are of the training split, or of the next one that a dataset has. Other
     datasets do not change the choice.
 
+    Args:
+        data_root: folder that holds the datasets.
+        seed: of the choice.
+        names: of datasets, as `open_splits` takes them; None: all under `data_root`.
+        source: how they are read.
+
     Raises:
-        FileNotFoundError: there is no dataset.
+        FileNotFoundError: there is no dataset, or none of a name.
         ValueError: a class is empty, or an image cannot be read.
     """
-    names = list_datasets(data_root)
+    names = names or list_datasets(data_root)
     if not names:
         raise FileNotFoundError(
             f"there is no dataset under {data_root}; name another folder with "
@@ -111,9 +122,9 @@ def choose_rows(
     rows = []
     for name in names:
         path = find_dataset(name, data_root)
-        split = list_splits(path)[0]
+        split = ((path and list_splits(path)) or SPLITS)[0]
         own = replace(source or Source(), data_root=data_root, split=split)
-        if path.is_dir():  # its labels and splits are its folders
+        if path and path.is_dir():  # its labels and splits are its folders
             own = replace(own, real_labels=(), shares=None)
         dataset = open_source(name, own)
         dataset.transform = None

@@ -50,6 +50,8 @@ OF_STEPS = (
 OF_CALIBRATION = ("max_fpr", "fpr_confidence", "max_fnr", "calibrate_under")
 # Fields in which runs of one recipe may differ.
 OF_A_RUN = ("name", "seed", "fold")
+# How a training's images were read, unless its flags say otherwise.
+READING: dict[str, Any] = {"limit": None, "real_labels": [], "shares": None}
 # Fields that need a value of `tune`.
 OF_TUNING = {"features": "head", "hidden": "head", "rank": "lora", "layer_decay": "all"}
 
@@ -474,6 +476,14 @@ class Recipe:
             else:
                 words += [word, value]
         return format_command("train_main.py", [*words, *more])
+
+
+def describe_shared(flags: Mapping[str, Any]) -> str:
+    """Return what makes a recipe, out of a training's flags: equal for its runs."""
+    known = {**READING, **flags}
+    return repr(
+        sorted(repr(entry) for entry in known.items() if entry[0] not in OF_A_RUN)
+    )
 
 
 def list_runs(

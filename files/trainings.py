@@ -10,7 +10,7 @@ from files.bounds import Bounds
 from files.checkpoint import show
 from files.history import check_run, get_best_epoch, load_history
 from files.names import make_printable
-from files.recipe import OF_A_RUN, Recipe
+from files.recipe import OF_A_RUN, READING, Recipe, describe_shared
 
 _SECONDS = Bounds(0, 1e12)
 # Flags that have a column of their own, or do not change what is learnt.
@@ -117,14 +117,13 @@ def _read(run: Mapping[str, Any], path: Path, number: int) -> Training:
     known = {**flags, **{n: run[n] for n in ("dataset", "model") if n in run}}
     planned = run.get("epochs", flags.get("epochs"))
     seconds = run.get("seconds")
-    shared = {n: value for n, value in known.items() if n not in OF_A_RUN}
     texts = {n: _spell(known.get(n)) for n in ("dataset", "model", "tune", *OF_A_RUN)}
     return Training(
         path,
         number,
         **texts,
         changed=_list_changed(flags),
-        recipe=repr(sorted(map(repr, shared.items()))),
+        recipe=describe_shared(known),
         best_epoch=best,
         num_epochs=len(run["val_acc"]),
         num_planned=planned if type(planned) is int else 0,
@@ -144,7 +143,7 @@ def _spell(value: object) -> str:
 
 def _list_changed(flags: Mapping[str, Any]) -> str:
     """Return the flags that are not as they are by default, as on a command line."""
-    defaults = {**Recipe().to_dict(), "limit": None}
+    defaults = {**Recipe().to_dict(), **READING}
     words = []
     for name, default in defaults.items():
         value = flags.get(name, default)

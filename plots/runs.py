@@ -1,6 +1,6 @@
 """Several runs of one recipe: their curves, their tables, and all files of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,10 @@ def _draw(axes: Axes, runs: RunSet, to_x: Any, to_y: Any, metric: str) -> None:
 def format_runs(sets: Sequence[RunSet], comparisons: Sequence[RunsComparison]) -> str:
     """Return the numbers of sets of runs, and the tests, for the terminal."""
     parts = []
-    for name, runs in zip(_name_sets(sets), sets, strict=True):
+    for name, runs in _list_levels(sets):
         rows = [COLUMNS[1:], *(_list_cells(runs.numbers, m) for m in list_metrics())]
-        title = f"{name}, {runs.sizes}"
+        words = runs.numbers.get("group_score_in_words")
+        title = f"{name} ({words}), {runs.sizes}" if words else f"{name}, {runs.sizes}"
         parts.append(
             "\n".join(
                 [title, *align_columns(rows), *format_notes(runs.numbers["notes"])]
@@ -126,25 +127,25 @@ def _list_cells(numbers: Mapping[str, Any], metric: Metric) -> list[str]:
 
 
 def build_rows(sets: Sequence[RunSet]) -> list[list[str]]:
-    """Return a header and a row for each set and metric, as text."""
-    titles = _name_sets(sets)
+    """Return a header and a row for each set, level and metric, as text."""
     return [
         list(COLUMNS),
         *(
             [title, *_list_cells(runs.numbers, metric)]
-            for title, runs in zip(titles, sets, strict=True)
+            for title, runs in _list_levels(sets)
             for metric in list_metrics()
         ),
     ]
 
 
-def _name_sets(sets: Sequence[RunSet]) -> list[str]:
-    """Return the sets' titles, with the letters by which tests call them."""
-    titles = [make_printable(runs.title) for runs in sets]
-    if len(sets) == 1:
-        return titles
-    letters = name_by_letters(len(sets))
-    return [f"{letter}: {t}" for letter, t in zip(letters, titles, strict=True)]
+def _list_levels(sets: Sequence[RunSet]) -> Iterator[tuple[str, RunSet]]:
+    """Yield each set, then its groups, with titles; letters are what tests call it."""
+    is_one = len(sets) == 1
+    for letter, runs in zip(name_by_letters(len(sets)), sets, strict=True):
+        title = make_printable(runs.title)
+        yield title if is_one else f"{letter}: {title}", runs
+        if runs.groups is not None:
+            yield "by group" if is_one else f"{letter} by group", runs.groups
 
 
 def build_tests(
@@ -199,19 +200,21 @@ def _escape(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def build_csv(sets: Sequence[RunSet]) -> tuple[list[str], list[list[Any]]]:
-    """Return the header and a row for each set and metric, with all digits."""
+    """Return the header and a row for each set, level and metric, with all digits."""
     header = ["runs", "num_runs", "num_real", "num_fake", "metric", "mean"]
-    header += ["low", "high", "deviation", "least", "most"]
+    header += ["low", "high", "deviation", "least", "most", "unit"]
     rows = []
-    for runs in sets:
-        numbers = runs.numbers
+    levels = [(of.title, level) for of in sets for level in (of, of.groups) if level]
+    for title, runs in levels:
+        numbers, unit = runs.numbers, runs.runs[0].unit
         sizes = [numbers[n] for n in ("num_runs", "num_real", "num_fake")]
         for metric in list_metrics():
             name = metric.name
             if numbers[name] is not None:
                 ends = numbers[f"{name}_interval"] or ["", ""]
                 spread = [numbers[f"{name}_deviation"], *numbers[f"{name}_range"]]
-                rows.append([runs.title, *sizes, name, numbers[name], *ends, *spread])
+                values = [numbers[name], *ends, *spread]
+                rows.append([title, *sizes, name, *values, unit])
     return header, rows
 
 
@@ -263,6 +266,7 @@ def _collect(
                 "title": runs.title,
                 "dataset": runs.runs[0].dataset,
                 **runs.numbers,
+                "group_level": runs.groups and runs.groups.numbers,
                 "runs": [dict(run.provenance) for run in runs.runs],
             }
             for runs in sets

@@ -107,7 +107,8 @@ def _build_means(runs: Sequence[Run], settings: Settings) -> list[list[str]]:
     recipes = {(of.dataset, describe_recipe(of)) for of in scores}
     if len(recipes) > 1 or not all(of.flags for of in scores):
         return []
-    options = {"num_resamples": settings.num_resamples, "seed": settings.seed}
+    names = ("num_resamples", "seed", "group_score")
+    options = {name: getattr(settings, name) for name in names}
     return build_rows(analyse_runs([scores], **options)[0])
 
 

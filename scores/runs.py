@@ -2,18 +2,19 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from files.recipe import OF_A_RUN
+from files.recipe import describe_shared
 from metrics.error_rates import RocCurve, average_roc_curves, compute_roc_curve
 from metrics.runs import RunsTest, compare_sets, measure_runs
 from metrics.samples import Samples, check_samples
 from scores.analysis import correct_by_holm
+from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
 from scores.score_sets import ScoreSet
 
@@ -32,6 +33,8 @@ class RunSet:
         rocs: of each run.
         mean_roc: their vertical mean.
         label: what to call it if model and dataset do not tell it from others.
+        groups: the same of the images' groups, each judged as one; None where there
+            are none, or their images have different labels.
     """
 
     runs: Sequence[ScoreSet]
@@ -39,6 +42,7 @@ class RunSet:
     rocs: Sequence[RocCurve]
     mean_roc: RocCurve
     label: str = ""
+    groups: "RunSet | None" = None
 
     @property
     def _as_one(self) -> ScoreSet:
@@ -89,9 +93,12 @@ def find_sets(
         The sets, in the order of their first runs.
 
     Raises:
-        ValueError: the sizes do not add up, or a set has one run alone.
+        ValueError: the sizes do not add up, a set has one run alone or a run twice, or
+            a run of a fold was judged on the images that trained it.
     """
-    inputs = [scores.provenance["inputs"][0]["path"] for scores in score_sets]
+    _refuse_twice(score_sets, _identify_file, "hold the same scores")
+    _refuse_validation_of_folds(score_sets)
+    inputs = list(map(_get_path, score_sets))
     places = {path: number for number, path in enumerate(dict.fromkeys(inputs))}
     if sizes and sum(sizes) != len(places):
         raise ValueError(
@@ -106,17 +113,64 @@ def find_sets(
     for runs in found.values():
         if len(runs) < 2:
             raise ValueError(
-                f"{runs[0].provenance['inputs'][0]['path']} is the only run of its "
-                "recipe: --runs needs two or more that differ in --seed, --fold and "
-                "--name alone, or the number of runs of each recipe, as in --runs 3 3"
+                f"{_get_path(runs[0])} is the only run of its recipe: --runs needs two "
+                "or more that differ in --seed, --fold and --name alone, or the number "
+                "of runs of each recipe, as in --runs 3 3"
             )
+        _refuse_twice(runs, _identify_training, "are of one recipe, --seed and --fold")
     return list(found.values())
+
+
+def _get_path(scores: ScoreSet) -> str:
+    return scores.provenance["inputs"][0]["path"]
+
+
+def _identify_file(scores: ScoreSet) -> tuple[object, ...]:
+    """Return what only a copy shares: a file may hold scores of several runs."""
+    digest = scores.provenance["inputs"][0]["sha256"]
+    return scores.dataset, scores.split, digest, scores.scores.tobytes()
+
+
+def _identify_training(scores: ScoreSet) -> tuple[str, ...] | None:
+    """Return what only a repeated training shares; None if that is not known."""
+    if "seed" not in scores.flags:
+        return None
+    numbers = [repr(scores.flags.get(name)) for name in ("seed", "fold")]
+    return describe_recipe(scores), *numbers
+
+
+def _refuse_twice(
+    score_sets: Sequence[ScoreSet],
+    identify: Callable[[ScoreSet], tuple[object, ...] | None],
+    what: str,
+) -> None:
+    """Raise ValueError if two score sets are of one run."""
+    seen: dict[tuple[object, ...], str] = {}
+    for scores in score_sets:
+        path, key = _get_path(scores), identify(scores)
+        if key in seen:
+            raise ValueError(
+                f"{seen[key]} and {path} {what}: give --runs each run once, because "
+                "one that counts twice hides how runs vary"
+            )
+        if key is not None:
+            seen[key] = path
+
+
+def _refuse_validation_of_folds(score_sets: Sequence[ScoreSet]) -> None:
+    """Raise ValueError if a fold's training images would judge it."""
+    for scores in score_sets:
+        is_home = scores.provenance.get("trained_on") in (None, scores.dataset)
+        if scores.split == "val" and scores.flags.get("fold") and is_home:
+            raise ValueError(
+                f"{_get_path(scores)} is of fold {scores.flags['fold']!r:.20}, which "
+                "trained on images of val: judge --runs of folds with --split test"
+            )
 
 
 def describe_recipe(scores: ScoreSet) -> str:
     """Return what runs of one recipe share, as far as that is known."""
-    shared = {n: value for n, value in scores.flags.items() if n not in OF_A_RUN}
-    return repr(sorted(map(repr, shared.items()))) if shared else scores.model
+    return describe_shared(scores.flags) if scores.flags else scores.model
 
 
 def _find_common(names: Sequence[str]) -> str:
@@ -126,19 +180,29 @@ def _find_common(names: Sequence[str]) -> str:
 
 
 def analyse_runs(
-    sets: Sequence[Sequence[ScoreSet]], *, num_resamples: int = 1000, seed: int = 0
+    sets: Sequence[Sequence[ScoreSet]],
+    *,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    group_score: str = "mean-logit",
 ) -> tuple[list[RunSet], list[RunsComparison]]:
-    """Measure sets of runs, and test each pair of sets on one dataset.
+    """Measure sets of runs and of their groups, and test each pair on one dataset.
 
     Args:
         sets: as `find_sets` returns them.
         num_resamples, seed: of the bootstrap.
+        group_score: how a group is judged, as for `score_groups`.
 
     Raises:
         ValueError: runs of one recipe judged other images, or images without names.
     """
     options = {"num_resamples": num_resamples, "seed": seed}
-    measured = _tell_apart([_analyse_set(_align(runs), **options) for runs in sets])
+    measured = _tell_apart(
+        [
+            _add_groups(_analyse_set(_align(runs), **options), group_score, **options)
+            for runs in sets
+        ]
+    )
     pairs = [
         _compare(a, b, **options)
         for a, b in combinations(measured, 2)
@@ -233,6 +297,23 @@ def _analyse_set(runs: Sequence[ScoreSet], **options: Any) -> RunSet:
     rocs = [compute_roc_curve(of) for of in samples]
     numbers["notes"] = _list_notes(runs)
     return RunSet(runs, numbers, rocs, average_roc_curves(rocs))
+
+
+def _add_groups(runs: RunSet, how: str, **options: Any) -> RunSet:
+    """Measure each group as one, if every group has one label."""
+    known = runs.runs[0].groups  # the first run says what belongs together
+    if known is None:
+        return runs
+    try:
+        scored = [score_groups(replace(run, groups=known), how) for run in runs.runs]
+    except MixedGroupsError as error:  # an answer, not a failure
+        note = f"no group-level scores: {error}"
+        return replace(
+            runs, numbers={**runs.numbers, "notes": [*runs.numbers["notes"], note]}
+        )
+    groups = _analyse_set([of_groups for of_groups, _ in scored], **options)
+    said = {"group_score": how, "group_score_in_words": scored[0][1], "notes": []}
+    return replace(runs, groups=replace(groups, numbers={**groups.numbers, **said}))
 
 
 def _list_notes(runs: Sequence[ScoreSet]) -> list[str]:

@@ -76,7 +76,9 @@ def prepare_inputs(words: Sequence[str]) -> None:
     """Make the pictures and checkpoints that a command takes for granted."""
     for path in (Path(word) for word in words if not Path(word).exists()):
         if path.suffix == ".pt":
-            shutil.copy("checkpoints/fakes_dataset_SimpleNet_Adam.pt", path)
+            start = Path("checkpoints/fakes_dataset_SimpleNet_Adam")
+            trained = Path(f"{start}_{path.name}")  # by a command above
+            shutil.copy(trained if trained.exists() else f"{start}.pt", path)
         elif path.suffix == ".jpg" or path.parts[:1] in (("photos",), ("videos",)):
             target = path if path.suffix else path / f"{path.parts[0]}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -559,14 +559,18 @@ def test_main_runs_from_scores_are_one_result_or_sets_by_number(tmp_path, capsys
     flags = f"--resamples 100 --figures-dir {tmp_path}/f --group-column video"
     for words, name, sizes in (
         ("--runs", "scores_runs", [4]),
-        ("--runs 2 2 -d faces", "comparison_runs", [2, 2]),
+        ("--runs 2 2 -d faces --group-score max", "comparison_runs", [2, 2]),
     ):
         run(f"--from-scores {files} {flags} {words}")
         content = load_json(tmp_path / "f" / f"{name}_metrics.json")
         assert [found["num_runs"] for found in content["sets"]] == sizes
         assert [found["num_groups"] for found in content["sets"]] == [20] * len(sizes)
         assert len(content["tests"]) == len(sizes) - 1
+        by_group = [found["group_level"]["num_samples"] for found in content["sets"]]
+        assert by_group == [20] * len(sizes)
     printed = capsys.readouterr().out
+    assert "\nby group (mean of its samples' P(fake)), 10 real and 10 fake" in printed
+    assert "\nB by group (highest of its samples' P(fake)), 10 real and" in printed
     for path in (tmp_path / "f").iterdir():
         assert f"wrote {path}" in printed
 
@@ -585,7 +589,7 @@ def test_main_runs_of_checkpoints_are_told_apart_by_their_flags(
     monkeypatch.setattr(numerical_analysis, "load_checkpoint", load_named)
     paths = [tmp_path / f"{name}_seed{n}.pt" for name in ("odd", "b") for n in (0, 1)]
     for path in paths:
-        write_checkpoint(path)
+        path.write_text(path.name)
     checkpoints = " ".join(map(str, paths))
     flags = "-d faces --resamples 100 --runs --group-by ^(.+)_"
     run(
@@ -601,7 +605,10 @@ def test_main_runs_of_checkpoints_are_told_apart_by_their_flags(
     assert content["tests"][0]["num_common"] == 12
 
 
-@pytest.mark.parametrize("more", ["--prevalence 0.1", "--subset-by x", "1"])
+@pytest.mark.parametrize(
+    "more",
+    ["--prevalence 0.1", "--subset-by x", "1", "--subset-column x --from-scores y"],
+)
 def test_main_runs_exclude_what_they_have_no_place_for(more, capsys):
     with pytest.raises(SystemExit) as stop:
         numerical_analysis.parse_args(f"-d faces --runs {more}".split())

@@ -56,6 +56,16 @@ def test_choose_rows_follows_the_seed_and_the_limit_but_no_other_dataset(
     assert [row.names for row in script.choose_rows(data_root, seed=0)] == first[2:]
 
 
+def test_main_draws_the_named_datasets_alone(data_root, tmp_path):
+    flags = ["--data-root", str(data_root), "--figures-dir", str(tmp_path / "figures")]
+    script.main([*flags, "-d", "others", "faces+faces"])
+    numbers = json.loads((tmp_path / "figures" / "datasets_samples.json").read_text())
+    shown = [(row["dataset"], row["split"]) for row in numbers["rows"]]
+    assert shown == [("others", "test")] * 2 + [("faces+faces", "train")] * 2
+    with pytest.raises(FileNotFoundError, match="found: faces, others"):
+        script.main([*flags, "-d", "others", "none"])
+
+
 def test_main_writes_the_figure_and_which_images_it_shows(data_root, tmp_path, capsys):
     figures = tmp_path / "figures"
     where = ["--data-root", str(data_root), "--figures-dir", str(figures)]

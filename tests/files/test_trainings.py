@@ -6,6 +6,7 @@ import pytest
 from reported_runs import FLAGS, make_run
 
 from files.trainings import group_trainings, list_trainings
+from utils import Source
 
 
 def make_training(seed, num_epochs=3, **flags):
@@ -73,3 +74,14 @@ def test_group_trainings_takes_each_seed_and_fold_of_a_recipe_once(tmp_path):
     assert first.means == {"val": 61.0, "test": (62.0 + 60.0) / 2}
     assert first.deviations["val"] == pytest.approx(9 * 2**0.5)
     assert sorted(of.fold for of in second.runs) == ["0/2", "1/2"]
+
+
+def test_group_trainings_how_a_table_was_read_makes_another_recipe(tmp_path):
+    read = [Source(), Source(shares=(0.5, 0.3, 0.2), real_labels=("a", "b"))]
+    flags = [{}, *(source.to_flags() for source in read)]  # an old run has none
+    write(tmp_path, a=[make_training(s, **of) for of in flags for s in (0, 1)])
+    found, _ = list_trainings(tmp_path)
+    expected = ["", "", "--real-labels a b --shares 0.5 0.3 0.2"]
+    assert sorted(of.changed for of in found) == sorted(expected * 2)
+    numbers = [sorted(r.number for r in of.runs) for of in group_trainings(found)]
+    assert numbers == [[3, 4], [5, 6]]

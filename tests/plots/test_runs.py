@@ -19,6 +19,7 @@ def make_runs(label, quality, size):
     rows = np.random.default_rng(0).normal(size=(size, 200))
     rows = LABELS * 9.0 + 0.1 * rows if quality is None else rows + quality * LABELS
     shared = {"paths": [f"{n}.png" for n in range(200)], "threshold": 0.5}
+    shared["groups"] = [f"g{n // 4}" for n in range(200)]
     return [
         ScoreSet(
             *("faces", "Net"),
@@ -75,9 +76,15 @@ def test_save_runs_writes_all_numbers_and_tables_that_say_the_same(analysed, tmp
     assert [float(rows[0][n]) for n in ("low", "high")] == content["sets"][0][
         "auc_interval"
     ]
+    assert {(row["unit"], row["num_real"]) for row in rows} == {
+        ("images", "120"),
+        ("groups", "30"),
+    }
+    assert content["sets"][2]["group_level"]["num_fake"] == 20
     markdown = (tmp_path / "comparison_runs_metrics.md").read_text()
     latex = (tmp_path / "comparison_runs_metrics.tex").read_text()
     assert r"B: Net (po\_o\|r$) on faces, 2 runs" in markdown
+    assert "| B by group | AUC |" in markdown
     assert r"B: Net (po\_o\textbar{}r\$) on faces, 2 runs" in latex
     assert text == format_runs(sets, tests)
     for shown in (text, markdown, latex):

@@ -54,6 +54,25 @@ def test_find_sets_by_recipe_by_sizes_or_all_as_one():
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, r"A_seed0\.pt and copy\.pt hold the same scores"),
+        ({"scores": LABELS}, r"copy\.pt are of one recipe, --seed and --fold"),
+        ({"split": "val"}, "is of fold '0/2', which trained on images of val"),
+    ],
+)
+def test_find_sets_what_is_no_other_run_is_refused(changes, message, one_line):
+    runs = [make_run(n, {"lr": 1, "seed": n, "fold": "0/2"}) for n in range(2)]
+    inputs = [{"path": "copy.pt", "sha256": ""}]
+    copy = replace(runs[0], provenance={"inputs": inputs}, **changes)
+    with pytest.raises(ValueError, match=message) as error:
+        find_sets([*runs, copy])
+    one_line(error)
+    elsewhere = [replace(run, dataset="other") for run in runs]
+    assert len(find_sets([*runs, *elsewhere])) == 2
+
+
+@pytest.mark.parametrize(
     ("sizes", "message"),
     [
         ((), r"A_seed2\.pt is the only run of its recipe: --runs needs two or more"),
@@ -89,6 +108,24 @@ def test_analyse_runs_pairs_images_by_name_whatever_their_order():
     assert (found.title, found.name) == ("faces, 3 runs", "faces_runs")
     area = np.trapezoid(*found.mean_roc[1::-1])
     assert area == pytest.approx(found.numbers["auc"])
+
+
+def test_analyse_runs_judges_each_group_as_one_where_it_has_one_label():
+    groups = [name.partition("_")[0] for name in NAMES]
+    runs = [make_run(0, groups=groups), make_run(1), make_run(2)]
+    options = {"num_resamples": 50}
+    (found,), _ = analyse_runs([runs], group_score="max", **options)
+    rows = [run.scores.reshape(20, 3).max(axis=1) for run in runs]
+    expected = measure_runs([check_samples(r, LABELS[::3]) for r in rows], **options)
+    for name in ("auc", "auc_interval", "eer_runs", "num_real"):
+        assert found.groups.numbers[name] == pytest.approx(expected[name])
+    assert found.groups.sizes == "10 real and 10 fake groups"
+    words = "highest of its images' scores"
+    assert found.groups.numbers["group_score_in_words"] == words
+    mixed = replace(runs[0], groups=["a", "b"] * 30)
+    (found,), _ = analyse_runs([[mixed, *runs[1:]]], **options)
+    assert found.groups is None
+    assert "2 of 2 groups hold both" in found.numbers["notes"][-1]
 
 
 def test_analyse_runs_tests_each_pair_of_recipes_on_common_images():
