@@ -137,16 +137,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = join_families(rows)
     found = take_splits(Found(rows, found.notes, found.question), args)
     check_rows(found.rows)
-    command_line.say(*describe_rows(found.rows), *found.notes)
-    if found.question and args.to is not None:
-        raise ValueError(f"nothing written: {found.question}")
-    if args.to is None:
-        line = found.question or "--to datasets/NAME.csv writes it"
-        command_line.say(f"nothing written: {line}")
+    lines = [*describe_rows(found.rows), *found.notes]
+    if args.to is not None and not found.question:
+        save_rows(found.rows, args.to)  # first: `| head` ends the script as it prints
+        next_line = f"train_main.py -d {args.to.stem} --data-root {args.to.parent}"
+        command_line.say(*lines, f"wrote {args.to}", f"next: python {next_line}")
         return
-    save_rows(found.rows, args.to)
-    next_line = f"python train_main.py -d {args.to.stem} --data-root {args.to.parent}"
-    command_line.say(f"wrote {args.to}", f"next: {next_line}")
+    command_line.say(*lines)
+    if args.to is not None:
+        raise ValueError(f"nothing written: {found.question}")
+    line = found.question or "--to datasets/NAME.csv writes it"
+    command_line.say(f"nothing written: {line}")
 
 
 def check_table(path: Path, sources: Sequence[Path], *, force: bool) -> None:
