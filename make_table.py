@@ -15,6 +15,7 @@ from files.atomic import check_output
 from files.bounds import SHARE
 from files.names import CLASS_NAMES, FAKE, SPLITS
 from loading.layouts import (
+    COLUMNS,
     LEVELS,
     Found,
     Row,
@@ -22,6 +23,7 @@ from loading.layouts import (
     check_rows,
     deal_rest,
     join_families,
+    list_others,
     read_layout,
     save_rows,
     split_by_pairs,
@@ -108,15 +110,15 @@ def _add_layout_flags(parser: argparse.ArgumentParser) -> None:
     add("--root", type=Path, metavar="DIR", help=text)
     text = "of JSON lists that hold several, the level to take: raw, c23 or c40"
     add("--compression", metavar="LEVEL", help=text)
-    text = f"what a table calls its columns: of {', '.join(Row._fields)}"
+    text = f"what a table calls its columns: of {', '.join(COLUMNS)}"
     options = {"type": _take_column, "nargs": "+", "default": (), "help": text}
     add("--columns", metavar="COLUMN=NAME", **options)
 
 
 def _take_column(text: str) -> tuple[str, str]:
     column, _, name = text.partition("=")
-    if column not in Row._fields or not name:
-        allowed = ", ".join(Row._fields)
+    if column not in COLUMNS or not name:
+        allowed = ", ".join(COLUMNS)
         raise argparse.ArgumentTypeError(
             f"expected COLUMN=NAME with one of {allowed}, got {text!r}"
         )
@@ -238,6 +240,8 @@ def _describe_groups(rows: Sequence[Row]) -> list[str]:
         lines.append("subset: " + ", ".join(f"{n} {num}" for n, num in most) + rest)
     if masks := sum(bool(row.mask) for row in rows):
         lines.append(f"mask: of {masks} fakes")
+    if others := list_others(rows):
+        lines.append(f"other columns: {', '.join(others)}")
     return lines
 
 

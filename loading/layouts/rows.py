@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from files.atomic import save_csv
@@ -26,7 +27,9 @@ class Row(NamedTuple):
         group: what belongs together, a video or a person.
         subset: a forgery method, or another part of the data.
         mask: path of the mask that says which of its pixels are planted.
+        weight: how often it is seen in training.
         offset, bytes: where it lies in its archive.
+        others: what else a table says of it, by the names of the columns.
     """
 
     path: str
@@ -35,8 +38,13 @@ class Row(NamedTuple):
     group: str = ""
     subset: str = ""
     mask: str = ""
+    weight: str = ""
     offset: int | str = ""
     bytes: int | str = ""
+    others: Mapping[str, str] = MappingProxyType({})
+
+
+COLUMNS = Row._fields[:-1]  # that mean something here
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Said:
             in `LEVELS`; None: not said.
         root: folder from which listed paths start; None: that of the list.
         compression: the level to take, of several that are listed.
-        columns: what a table calls the columns that it calls otherwise than `Row`.
+        columns: what a table calls those of `COLUMNS` that it calls otherwise.
     """
 
     real_labels: Sequence[str] = ()
@@ -127,12 +135,18 @@ def save_rows(rows: Iterable[Row], table: Path) -> None:
         )
         for row in rows
     ]
+    others = list_others(rows)
+    cells = [(*row[:-1], *(row.others.get(n, "") for n in others)) for row in rows]
     used = [
-        n
-        for n, cells in zip(Row._fields, zip(*rows, strict=True), strict=True)
-        if any(cell != "" for cell in cells)
+        i for i, of in enumerate(zip(*cells, strict=True)) if any(c != "" for c in of)
     ]
-    save_csv(([getattr(r, n) for n in used] for r in rows), table, header=used)
+    header = [(*COLUMNS, *others)[i] for i in used]
+    save_csv(([row[i] for i in used] for row in cells), table, header=header)
+
+
+def list_others(rows: Iterable[Row]) -> list[str]:
+    """List the columns that tables have besides `COLUMNS`, in their order."""
+    return list(dict.fromkeys(name for row in rows for name in row.others))
 
 
 def shorten(words: Iterable[str], most: int = 8) -> str:

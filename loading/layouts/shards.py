@@ -64,8 +64,8 @@ def read_shards(sources: Sequence[Path], said: Said) -> Found:
     ):
         path = (sample.shard.path / sample.member.name).as_posix()
         group = str(sample.known.get("group", sample.known.get("video", "")))
-        place = sample.member.offset, sample.member.num_bytes
-        rows.append(Row(path, label, split, group, subset, "", *place))
+        place = {"offset": sample.member.offset, "bytes": sample.member.num_bytes}
+        rows.append(Row(path, label, split, group, subset, **place))
     return Found(rows)
 
 
