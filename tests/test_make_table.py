@@ -171,6 +171,7 @@ def test_main_deals_families_out_and_shows_without_writing(tmp_path, capsys):
     run(folder)
     shown = capsys.readouterr().out
     assert "all            40       32\nsplit: nothing says which; train_main" in shown
+    assert "stands by itself: --group-by or --levels says which" in shown
     assert "nothing written: --levels is to say what these folders of Celeb-" in shown
     assert not (tmp_path / "tables").exists()
 
@@ -193,6 +194,17 @@ def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys
     splits = open_written(tmp_path, folder, *shares, "--force")
     assert count(splits) == {"train": (8, 16), "val": (2, 4), "test": (10, 20)}
     assert set(splits["test"].get_column("subset")) == {"", "fake_gan", "fake_swap"}
+
+
+def test_main_writes_before_it_prints_to_a_closed_pipe(tmp_path, monkeypatch):
+    def close(*_: str) -> None:
+        raise BrokenPipeError
+
+    folder = touch(tmp_path / "d", ["real/1.png", "real/2.png", "fake/1.png"])
+    monkeypatch.setattr("command_line.say", close)
+    with pytest.raises(BrokenPipeError):
+        run(folder, "--to", tmp_path / "own.csv")
+    assert (tmp_path / "own.csv").read_text().count("d/real/") == 2
 
 
 def test_main_leads_to_a_training_and_numbers_by_subset_and_group(

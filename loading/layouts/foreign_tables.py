@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from files.labels import SPLIT_OF, read_labels
-from loading.layouts.rows import COLUMNS, Found, Row, Said
+from files.labels import read_labels
+from loading.layouts.rows import COLUMNS, Found, Row, Said, take_split
 from loading.tables import WHOLE_NUMBERS, read_columns
 
 
@@ -23,7 +23,8 @@ def read_foreign_tables(files: Sequence[Path], said: Said) -> Found:
     """
     found = [_read_table(file, said) for file in files]
     rows = [row for one in found for row in one.rows]
-    return Found(rows, [note for one in found for note in one.notes])
+    notes = [note for one in found for note in one.notes]
+    return Found(rows, notes, group_flags="--group-by or --columns group=NAME")
 
 
 def _read_table(file: Path, said: Said) -> Found:
@@ -40,7 +41,8 @@ def _read_table(file: Path, said: Said) -> Found:
     words = taken["label"]
     try:
         taken["label"] = read_labels(words, said.real_labels)
-        taken["split"] = _read_splits(taken.get("split", [""] * len(words)))
+        if "split" in taken:
+            taken["split"] = list(map(take_split, taken["split"], taken["path"]))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     kinds = {w for w, label in zip(words, taken["label"], strict=True) if label}
@@ -55,13 +57,6 @@ def _read_table(file: Path, said: Said) -> Found:
     known = {*COLUMNS, *called.values()}
     others = {name: cells for name, cells in columns.items() if name not in known}
     return _make_rows(file, taken, others)
-
-
-def _read_splits(words: Sequence[str]) -> list[str]:
-    for number, word in enumerate(words, start=1):
-        if word and word.strip().lower() not in SPLIT_OF:
-            raise ValueError(f"split {word!r:.60} in row {number} is not train or such")
-    return [SPLIT_OF.get(word.strip().lower(), "") for word in words]
 
 
 def _make_rows(

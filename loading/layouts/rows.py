@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from files.atomic import save_csv
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.labels import SPLIT_OF
+from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
 from loading.splitting import find_families
 
 LEVELS = ("subset", "group", "-")  # what a folder's name may say
@@ -75,11 +76,27 @@ class Found:
         rows: the pictures.
         notes: lines on what was passed over.
         question: what the user is to say before a table is written; '' for nothing.
+        group_flags: which flags could say what belongs together.
     """
 
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
     question: str = ""
+    group_flags: str = "--group-by"
+
+
+def take_split(word: object, path: str) -> str:
+    """Return the split that a word means, or '' where it is empty.
+
+    Raises:
+        ValueError: it means none; the message names the picture.
+    """
+    known = str(word).strip().lower()
+    if known and known not in SPLIT_OF:
+        raise ValueError(
+            f"split {word!r:.60} of {path} is not {', '.join(SPLITS)} or the like"
+        )
+    return SPLIT_OF.get(known, "")
 
 
 def check_rows(rows: Sequence[Row]) -> None:
@@ -93,9 +110,15 @@ def check_rows(rows: Sequence[Row]) -> None:
             f"{rows[0].path}: name sources of both classes, or say with --real-labels "
             "which names mean real"
         )
-    path, num = Counter(row.path for row in rows).most_common(1)[0]
+    resolve = cache(os.path.realpath)
+    places = (os.path.split(row.path) for row in rows)
+    files = Counter((resolve(folder), name) for folder, name in places)
+    (folder, name), num = files.most_common(1)[0]
     if num > 1:
-        raise ValueError(f"{path} is there {num} times: name each source once")
+        raise ValueError(
+            f"{folder}/{name} is there {num} times: name each source, and each "
+            "image of a table, once"
+        )
 
 
 def join_families(rows: Sequence[Row]) -> list[Row]:
@@ -137,9 +160,7 @@ def save_rows(rows: Iterable[Row], table: Path) -> None:
     ]
     others = list_others(rows)
     cells = [(*row[:-1], *(row.others.get(n, "") for n in others)) for row in rows]
-    used = [
-        i for i, of in enumerate(zip(*cells, strict=True)) if any(c != "" for c in of)
-    ]
+    used = [i for i, of in enumerate(zip(*cells, strict=True)) if any(map(str, of))]
     header = [(*COLUMNS, *others)[i] for i in used]
     save_csv(([row[i] for i in used] for row in cells), table, header=header)
 
