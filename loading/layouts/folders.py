@@ -81,7 +81,7 @@ def read_folders(sources: Sequence[Path], said: Said) -> Found:
         names = shorten(str(f.path / name) for f in strays for name in f.images)
         notes.append(f"passed over images above the folders of classes: {names}")
     if others := _describe_others(listed):
-        notes.append(f"passed over{others[1:]}")
+        notes.append(f"passed over{others.removeprefix(', but')}")
     question = _ask_levels(folders, told, said)
     return Found(rows, notes, question, "--group-by or --levels")
 
