@@ -6,6 +6,7 @@ It shows what it found, and writes only with --to. Images stay where they are.
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from os.path import commonpath
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from files.atomic import check_output
 from files.bounds import SHARE
 from files.names import CLASS_NAMES, FAKE, SPLITS
 from loading.layouts import (
+    COLUMNS,
     LEVELS,
     Found,
     Row,
@@ -22,6 +24,7 @@ from loading.layouts import (
     check_rows,
     deal_rest,
     join_families,
+    list_others,
     read_layout,
     save_rows,
     split_by_pairs,
@@ -108,15 +111,15 @@ def _add_layout_flags(parser: argparse.ArgumentParser) -> None:
     add("--root", type=Path, metavar="DIR", help=text)
     text = "of JSON lists that hold several, the level to take: raw, c23 or c40"
     add("--compression", metavar="LEVEL", help=text)
-    text = f"what a table calls its columns: of {', '.join(Row._fields)}"
+    text = f"what a table calls its columns: of {', '.join(COLUMNS)}"
     options = {"type": _take_column, "nargs": "+", "default": (), "help": text}
     add("--columns", metavar="COLUMN=NAME", **options)
 
 
 def _take_column(text: str) -> tuple[str, str]:
     column, _, name = text.partition("=")
-    if column not in Row._fields or not name:
-        allowed = ", ".join(Row._fields)
+    if column not in COLUMNS or not name:
+        allowed = ", ".join(COLUMNS)
         raise argparse.ArgumentTypeError(
             f"expected COLUMN=NAME with one of {allowed}, got {text!r}"
         )
@@ -135,18 +138,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = name_groups(found.rows, args.group_by, args.subset_by)
     if args.families:
         rows = join_families(rows)
-    found = take_splits(Found(rows, found.notes, found.question), args)
+    found = take_splits(replace(found, rows=rows), args)
     check_rows(found.rows)
-    command_line.say(*describe_rows(found.rows), *found.notes)
-    if found.question and args.to is not None:
-        raise ValueError(f"nothing written: {found.question}")
-    if args.to is None:
-        line = found.question or "--to datasets/NAME.csv writes it"
-        command_line.say(f"nothing written: {line}")
+    lines = [*describe_rows(found.rows, found.group_flags), *found.notes]
+    if args.to is not None and not found.question:
+        save_rows(found.rows, args.to)  # first: `| head` ends the script as it prints
+        next_line = f"train_main.py -d {args.to.stem} --data-root {args.to.parent}"
+        command_line.say(*lines, f"wrote {args.to}", f"next: python {next_line}")
         return
-    save_rows(found.rows, args.to)
-    next_line = f"python train_main.py -d {args.to.stem} --data-root {args.to.parent}"
-    command_line.say(f"wrote {args.to}", f"next: {next_line}")
+    command_line.say(*lines)
+    if args.to is not None:
+        raise ValueError(f"nothing written: {found.question}")
+    line = found.question or "--to datasets/NAME.csv writes it"
+    command_line.say(f"nothing written: {line}")
 
 
 def check_table(path: Path, sources: Sequence[Path], *, force: bool) -> None:
@@ -190,20 +194,21 @@ def take_splits(found: Found, args: argparse.Namespace) -> Found:
     if args.test_list:
         found = split_by_test_list(found, args.test_list, args.shares)
     else:
-        found = Found(deal_rest(found.rows, args.shares), found.notes, found.question)
+        found = replace(found, rows=deal_rest(found.rows, args.shares))
     is_grouped = args.group_by or args.splits or args.test_list
-    return Found(found.rows, found.notes, "" if is_grouped else found.question)
+    return replace(found, question="" if is_grouped else found.question)
 
 
-def describe_rows(rows: Sequence[Row]) -> list[str]:
-    """Return what a table would hold, as lines."""
+def describe_rows(rows: Sequence[Row], group_flags: str) -> list[str]:
+    """Return what a table would hold, as lines; which flags could say the groups."""
     counts = Counter((row.split, row.label) for row in rows)
     splits = [split for split in ("", *SPLITS) if any(s == split for s, _ in counts)]
     lines = [f"{'':<8}{CLASS_NAMES[0]:>9}{CLASS_NAMES[1]:>9}"]
     for split in splits:
         numbers = "".join(f"{counts[split, x]:>9}" for x in range(len(CLASS_NAMES)))
         lines.append(f"{split or 'all':<8}{numbers}")
-    return [*lines, *_describe_splits(splits), *_describe_groups(rows), *_show(rows)]
+    lines += [*_describe_splits(splits), *_describe_groups(rows, group_flags)]
+    return [*lines, *_show(rows)]
 
 
 def _describe_splits(splits: Sequence[str]) -> list[str]:
@@ -219,14 +224,14 @@ def _describe_splits(splits: Sequence[str]) -> list[str]:
     return [f"split: no {', '.join(missing)}"] if missing else []
 
 
-def _describe_groups(rows: Sequence[Row]) -> list[str]:
+def _describe_groups(rows: Sequence[Row], flags: str) -> list[str]:
     """Say how many groups and subsets there are, and what is in two splits."""
     groups = {row.group for row in rows} - {""}
     lines = [
         f"group: {len(groups)}, such as {', '.join(sorted(groups)[:NUM_SHOWN])}"
         if groups
-        else "group: none, so that each image stands by itself: --group-by or --levels "
-        "keep a video or a person in one split"
+        else f"group: none, so that each image stands by itself: {flags} says which "
+        "are of one video or person"
     ]
     by_split = {s: [r.group for r in rows if r.split == s and r.group] for s in SPLITS}
     lines += [f"LEAK: {leak}" for leak in find_leaks(by_split)]
@@ -237,6 +242,8 @@ def _describe_groups(rows: Sequence[Row]) -> list[str]:
         lines.append("subset: " + ", ".join(f"{n} {num}" for n, num in most) + rest)
     if masks := sum(bool(row.mask) for row in rows):
         lines.append(f"mask: of {masks} fakes")
+    if others := list_others(rows):
+        lines.append(f"other columns: {', '.join(others)}")
     return lines
 
 

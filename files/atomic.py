@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+_NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?([eE][-+]?[0-9]+)?")
 LONGEST_END = 30  # of a figure's or a run's file name, such as _last.10.pt
 
 
@@ -128,7 +130,8 @@ def open_csv(
 ) -> Iterator[Callable[[Sequence[Any]], object]]:
     """Write a CSV file (UTF-8) a row at a time, atomically.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe before it.
+    Text that a spreadsheet would take for a formula, and not for a number, gets an
+    apostrophe before it.
 
     Yields:
         A function that writes a row.
@@ -165,7 +168,7 @@ def open_json_lines(path: str | Path) -> Iterator[Callable[[Any], object]]:
 def _quote_formula(cell: Any) -> Any:
     """Return a cell that a spreadsheet does not compute."""
     is_formula = isinstance(cell, str) and cell.startswith(tuple("=+-@\t\r"))
-    return f"'{cell}" if is_formula else cell
+    return f"'{cell}" if is_formula and not _NUMBER.fullmatch(cell) else cell
 
 
 def check_outputs(paths: Sequence[Path], inputs: Iterable[Path] = ()) -> None:

@@ -95,13 +95,14 @@ def make_shards(root: Path, kind: str, num: int = 6) -> Path:
                 folder = ("real/", "fake/")[label] if kind == "folder" else ""
                 known = {"label": ("real", "gan")[label], "video": key.split("_")[0]}
                 content = {"cls": str(label), "json": json.dumps(known)}.get(kind)
-                _add(tar, f"{folder}{key}.jpg", b"picture" + bytes([number]))
+                add_member(tar, f"{folder}{key}.jpg", b"picture" + bytes([number]))
                 if content:
-                    _add(tar, f"{folder}{key}.{kind}", content.encode())
+                    add_member(tar, f"{folder}{key}.{kind}", content.encode())
     return root / "shards"
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Append a file to an archive."""
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     tar.addfile(entry, io.BytesIO(content))

@@ -137,19 +137,25 @@ def test_main_takes_tar_files_whose_pictures_are_read_in_place(tmp_path, kind, f
 
 def test_main_takes_a_table_with_other_columns(tmp_path, capsys):
     rows = [
-        (f"p/{n}.png", ("real", "swap", "gan")[n % 3], f"v{n // 6}") for n in range(36)
+        rf"p\{n}.png,{('real', 'swap', 'gan')[n % 3]},v{n // 6},{n % 3},{-n}"
+        for n in range(36)
     ]
-    touch(tmp_path, [name for name, *_ in rows])
-    lines = [",".join(row) for row in [("file", "class", "video"), *rows]]
-    (tmp_path / "faces.csv").write_text("\n".join([*lines, "p/none.png,gan,v1", ""]))
-    columns = ["path=file", "label=class", "group=video"]
+    touch(tmp_path, [f"p/{n}.png" for n in range(36)])
+    lines = ["file,class,video,seen,yaw", *rows, "p/none.png,gan,v1,1,0", ""]
+    (tmp_path / "faces.csv").write_text("\n".join(lines))
+    columns = ["path=file", "label=class", "group=video", "weight=seen"]
     flags = ["--real-labels", "real", "--columns", *columns]
     splits = open_written(tmp_path, tmp_path / "faces.csv", *flags)
     assert sum(sum(numbers) for numbers in count(splits).values()) == 36
     assert sum(map(len, list_groups(splits))) == 6
     subsets = Counter(x for of in splits.values() for x in of.get_column("subset"))
     assert subsets == {"": 12, "swap": 12, "gan": 12}
-    assert "1 images of" in capsys.readouterr().out
+    for of in splits.values():
+        weights, angles = (list(map(int, of.get_column(x))) for x in ("weight", "yaw"))
+        assert weights == [-angle % 3 for angle in angles]
+    shown = capsys.readouterr().out
+    assert "1 images of" in shown
+    assert "other columns: yaw" in shown
 
 
 def test_main_deals_families_out_and_shows_without_writing(tmp_path, capsys):
@@ -165,6 +171,7 @@ def test_main_deals_families_out_and_shows_without_writing(tmp_path, capsys):
     run(folder)
     shown = capsys.readouterr().out
     assert "all            40       32\nsplit: nothing says which; train_main" in shown
+    assert "stands by itself: --group-by or --levels says which" in shown
     assert "nothing written: --levels is to say what these folders of Celeb-" in shown
     assert not (tmp_path / "tables").exists()
 
@@ -187,6 +194,17 @@ def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys
     splits = open_written(tmp_path, folder, *shares, "--force")
     assert count(splits) == {"train": (8, 16), "val": (2, 4), "test": (10, 20)}
     assert set(splits["test"].get_column("subset")) == {"", "fake_gan", "fake_swap"}
+
+
+def test_main_writes_before_it_prints_to_a_closed_pipe(tmp_path, monkeypatch):
+    def close(*_: str) -> None:
+        raise BrokenPipeError
+
+    folder = touch(tmp_path / "d", ["real/1.png", "real/2.png", "fake/1.png"])
+    monkeypatch.setattr("command_line.say", close)
+    with pytest.raises(BrokenPipeError):
+        run(folder, "--to", tmp_path / "own.csv")
+    assert (tmp_path / "own.csv").read_text().count("d/real/") == 2
 
 
 def test_main_leads_to_a_training_and_numbers_by_subset_and_group(

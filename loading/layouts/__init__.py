@@ -21,18 +21,21 @@ from loading.layouts.official_splits import (
     split_by_test_list,
 )
 from loading.layouts.rows import (
+    COLUMNS,
     LEVELS,
     Found,
     Row,
     Said,
     check_rows,
     join_families,
+    list_others,
     save_rows,
 )
 from loading.layouts.shards import read_shards
 from loading.tables import TABLE_SUFFIXES
 
 __all__ = [
+    "COLUMNS",
     "LEVELS",
     "Found",
     "Row",
@@ -40,6 +43,7 @@ __all__ = [
     "check_rows",
     "deal_rest",
     "join_families",
+    "list_others",
     "read_layout",
     "save_rows",
     "split_by_pairs",

@@ -14,6 +14,7 @@ from loading.layouts.rows import Found, Row, Said, shorten
 
 Parts = tuple[str, ...]  # names of the folders from the source down
 MASKS = ("mask", "masks")
+MOST_STRAYS = 10  # images above the folders of classes that are passed over
 PLAIN = ("frames", "images", "imgs", "faces", "crops")  # names that say nothing
 
 
@@ -66,6 +67,8 @@ def read_folders(sources: Sequence[Path], said: Said) -> Found:
         raise ValueError(
             f"no images below {shorten(map(str, sources))}{_describe_others(listed)}"
         )
+    strays = _find_strays(folders, said)
+    folders = [folder for folder in folders if folder not in strays]
     told = tell_folders([folder.parts for folder in folders], said)
     rows = [
         Row(str(folder.path / name), one.label, one.split, one.group, one.subset)
@@ -74,9 +77,33 @@ def read_folders(sources: Sequence[Path], said: Said) -> Found:
     ]
     names = [f.parts for f in folders for _ in f.images]
     rows, notes = _add_masks(rows, names, masks)
+    if strays:
+        names = shorten(str(f.path / name) for f in strays for name in f.images)
+        notes.append(f"passed over images above the folders of classes: {names}")
     if others := _describe_others(listed):
-        notes.append(f"passed over{others[1:]}")
-    return Found(rows, notes, _ask_levels(folders, told, said))
+        notes.append(f"passed over{others.removeprefix(', but')}")
+    question = _ask_levels(folders, told, said)
+    return Found(rows, notes, question, "--group-by or --levels")
+
+
+def _find_strays(folders: Sequence[Folder], said: Said) -> list[Folder]:
+    """List the folders above those that tell the class, if they hold few images."""
+    outer = {f.parts[:depth] for f in folders for depth in range(len(f.parts))}
+    paths = [folder.parts for folder in folders if folder.parts not in outer]
+    _, places = _tell_classes(paths, _find_shared(paths), said.real_labels)
+    above = {
+        path[:depth]
+        for path, place in zip(paths, places, strict=True)
+        for depth in range(place + 1)
+    }
+    strays = [folder for folder in folders if folder.parts in above]
+    num = sum(len(folder.images) for folder in strays)
+    if num > MOST_STRAYS:
+        raise ValueError(
+            f"{num} images lie above the folders that tell the class, such as "
+            f"{strays[0].path / strays[0].images[0]}: move them into one"
+        )
+    return strays
 
 
 def _describe_others(listed: Sequence[Folder]) -> str:
@@ -269,7 +296,7 @@ def _ask_levels(folders: Sequence[Folder], told: Sequence[Told], said: Said) -> 
 def _add_masks(
     rows: Sequence[Row], names: Sequence[Parts], masks: Sequence[Folder]
 ) -> tuple[list[Row], list[str]]:
-    """Give fakes the masks that lie as they do, `masks` standing for one folder."""
+    """Give fakes the masks that lie as they do, but for `masks` and maybe a folder."""
     paths = {
         (*(p for p in folder.parts if p.casefold() not in MASKS), Path(name).stem): (
             str(folder.path / name)
@@ -280,7 +307,8 @@ def _add_masks(
     found = []
     for row, parts in zip(rows, names, strict=True):
         stem = Path(row.path).stem
-        keys = [(*parts[:i], *parts[i + 1 :], stem) for i in range(len(parts))]
+        keys = [(*parts, stem)]
+        keys += [(*parts[:i], *parts[i + 1 :], stem) for i in range(len(parts))]
         mask = next((paths[key] for key in keys if key in paths), "")
         found.append(row._replace(mask=mask) if row.label == FAKE else row)
     num = len(set(paths.values()) - {row.mask for row in found})

@@ -1,17 +1,17 @@
 """Tables whose columns are called otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from files.labels import SPLIT_OF, read_labels
-from loading.layouts.rows import Found, Row, Said
+from files.labels import read_labels
+from loading.layouts.rows import COLUMNS, Found, Row, Said, take_split
 from loading.tables import WHOLE_NUMBERS, read_columns
 
 
 def read_foreign_tables(files: Sequence[Path], said: Said) -> Found:
     """Take the pictures of tables, whose columns the user has named.
 
-    Pictures that are not there are passed over.
+    Other columns are kept. Pictures that are not there are passed over.
 
     Args:
         files: CSV or Parquet, as `read_columns` takes them.
@@ -23,12 +23,13 @@ def read_foreign_tables(files: Sequence[Path], said: Said) -> Found:
     """
     found = [_read_table(file, said) for file in files]
     rows = [row for one in found for row in one.rows]
-    return Found(rows, [note for one in found for note in one.notes])
+    notes = [note for one in found for note in one.notes]
+    return Found(rows, notes, group_flags="--group-by or --columns group=NAME")
 
 
 def _read_table(file: Path, said: Said) -> Found:
     columns = read_columns(file)
-    called = {name: said.columns.get(name, name) for name in Row._fields}
+    called = {name: said.columns.get(name, name) for name in COLUMNS}
     required = {"path", "label", *said.columns}
     if missing := sorted(n for n in required if called[n] not in columns):
         raise ValueError(
@@ -40,7 +41,8 @@ def _read_table(file: Path, said: Said) -> Found:
     words = taken["label"]
     try:
         taken["label"] = read_labels(words, said.real_labels)
-        taken["split"] = _read_splits(taken.get("split", [""] * len(words)))
+        if "split" in taken:
+            taken["split"] = list(map(take_split, taken["split"], taken["path"]))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     kinds = {w for w, label in zip(words, taken["label"], strict=True) if label}
@@ -48,23 +50,27 @@ def _read_table(file: Path, said: Said) -> Found:
         labelled = zip(words, taken["label"], strict=True)
         taken["subset"] = [word if label else "" for word, label in labelled]
     for name in ("path", "mask"):
-        taken[name] = [t and (root / t).as_posix() for t in taken.get(name, ())] or [
-            ""
-        ] * len(words)
-    return _make_rows(file, taken)
+        taken[name] = [
+            t and (root / t.replace("\\", "/")).as_posix()
+            for t in taken.get(name, [""] * len(words))
+        ]
+    known = {*COLUMNS, *called.values()}
+    others = {name: cells for name, cells in columns.items() if name not in known}
+    return _make_rows(file, taken, others)
 
 
-def _read_splits(words: Sequence[str]) -> list[str]:
-    for number, word in enumerate(words, start=1):
-        if word and word.strip().lower() not in SPLIT_OF:
-            raise ValueError(f"split {word!r:.60} in row {number} is not train or such")
-    return [SPLIT_OF.get(word.strip().lower(), "") for word in words]
-
-
-def _make_rows(file: Path, taken: dict[str, Sequence]) -> Found:
+def _make_rows(
+    file: Path, taken: Mapping[str, Sequence], others: Mapping[str, Sequence[str]]
+) -> Found:
     is_packed = all(name in taken for name in WHOLE_NUMBERS)
-    cells = zip(*taken.values(), strict=True)
-    rows = [Row(**dict(zip(taken, row, strict=True))) for row in cells]
+    num = len(taken)
+    rows = [
+        Row(
+            **dict(zip(taken, cells[:num], strict=True)),
+            others=dict(zip(others, cells[num:], strict=True)),
+        )
+        for cells in zip(*taken.values(), *others.values(), strict=True)
+    ]
     if is_packed:
         return Found(rows)
     there = [row for row in rows if Path(row.path).is_file()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from files.labels import SPLIT_OF, find_label
+from files.labels import SPLIT_OF, find_label, read_labels
 from files.names import FAKE, REAL, SPLITS
 from hardware import show_progress
 from loading.layouts.rows import Found, Row, Said, join_families, shorten
@@ -159,21 +159,13 @@ def _make_rows(videos: Sequence[Video], said: Said) -> Found:
 
 def _label_kinds(kinds: set[str], real_labels: Sequence[str]) -> dict[str, int]:
     """Return the label of each kind; those that do not say they are real are fakes."""
-    real = {word.casefold() for word in real_labels}
-    if missing := real - {kind.casefold() for kind in kinds}:
-        raise ValueError(
-            f"no label is {min(missing)!r}, as --real-labels says; there are "
-            f"{shorten(kinds)}"
-        )
-    if not real and all(kind.isdigit() for kind in kinds):
+    if real_labels:
+        return dict(zip(kinds, read_labels(kinds, real_labels), strict=True))
+    if all(kind.isdigit() for kind in kinds):
         raise ValueError(
             f"the labels are {shorten(kinds)}: say which mean real with --real-labels"
         )
-    is_real = {
-        kind: kind.casefold() in real if real else find_label(kind) == REAL
-        for kind in kinds
-    }
-    return {kind: REAL if answer else FAKE for kind, answer in is_real.items()}
+    return {kind: REAL if find_label(kind) == REAL else FAKE for kind in kinds}
 
 
 def _settle_splits(videos: Sequence[Video]) -> int:

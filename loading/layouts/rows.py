@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from files.atomic import save_csv
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.labels import SPLIT_OF
+from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
 from loading.splitting import find_families
 
 LEVELS = ("subset", "group", "-")  # what a folder's name may say
@@ -26,7 +28,9 @@ class Row(NamedTuple):
         group: what belongs together, a video or a person.
         subset: a forgery method, or another part of the data.
         mask: path of the mask that says which of its pixels are planted.
+        weight: how often it is seen in training.
         offset, bytes: where it lies in its archive.
+        others: what else a table says of it, by the names of the columns.
     """
 
     path: str
@@ -35,8 +39,13 @@ class Row(NamedTuple):
     group: str = ""
     subset: str = ""
     mask: str = ""
+    weight: str = ""
     offset: int | str = ""
     bytes: int | str = ""
+    others: Mapping[str, str] = MappingProxyType({})
+
+
+COLUMNS = Row._fields[:-1]  # that mean something here
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Said:
             in `LEVELS`; None: not said.
         root: folder from which listed paths start; None: that of the list.
         compression: the level to take, of several that are listed.
-        columns: what a table calls the columns that it calls otherwise than `Row`.
+        columns: what a table calls those of `COLUMNS` that it calls otherwise.
     """
 
     real_labels: Sequence[str] = ()
@@ -67,11 +76,27 @@ class Found:
         rows: the pictures.
         notes: lines on what was passed over.
         question: what the user is to say before a table is written; '' for nothing.
+        group_flags: which flags could say what belongs together.
     """
 
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
     question: str = ""
+    group_flags: str = "--group-by"
+
+
+def take_split(word: object, path: str) -> str:
+    """Return the split that a word means, or '' where it is empty.
+
+    Raises:
+        ValueError: it means none; the message names the picture.
+    """
+    known = str(word).strip().lower()
+    if known and known not in SPLIT_OF:
+        raise ValueError(
+            f"split {word!r:.60} of {path} is not {', '.join(SPLITS)} or the like"
+        )
+    return SPLIT_OF.get(known, "")
 
 
 def check_rows(rows: Sequence[Row]) -> None:
@@ -85,9 +110,15 @@ def check_rows(rows: Sequence[Row]) -> None:
             f"{rows[0].path}: name sources of both classes, or say with --real-labels "
             "which names mean real"
         )
-    path, num = Counter(row.path for row in rows).most_common(1)[0]
+    resolve = cache(os.path.realpath)
+    places = (os.path.split(row.path) for row in rows)
+    files = Counter((resolve(folder), name) for folder, name in places)
+    (folder, name), num = files.most_common(1)[0]
     if num > 1:
-        raise ValueError(f"{path} is there {num} times: name each source once")
+        raise ValueError(
+            f"{folder}/{name} is there {num} times: name each source, and each "
+            "image of a table, once"
+        )
 
 
 def join_families(rows: Sequence[Row]) -> list[Row]:
@@ -127,12 +158,16 @@ def save_rows(rows: Iterable[Row], table: Path) -> None:
         )
         for row in rows
     ]
-    used = [
-        n
-        for n, cells in zip(Row._fields, zip(*rows, strict=True), strict=True)
-        if any(cell != "" for cell in cells)
-    ]
-    save_csv(([getattr(r, n) for n in used] for r in rows), table, header=used)
+    others = list_others(rows)
+    cells = [(*row[:-1], *(row.others.get(n, "") for n in others)) for row in rows]
+    used = [i for i, of in enumerate(zip(*cells, strict=True)) if any(map(str, of))]
+    header = [(*COLUMNS, *others)[i] for i in used]
+    save_csv(([row[i] for i in used] for row in cells), table, header=header)
+
+
+def list_others(rows: Iterable[Row]) -> list[str]:
+    """List the columns that tables have besides `COLUMNS`, in their order."""
+    return list(dict.fromkeys(name for row in rows for name in row.others))
 
 
 def shorten(words: Iterable[str], most: int = 8) -> str:

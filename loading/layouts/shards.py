@@ -11,7 +11,7 @@ from hardware import show_progress
 from loading.archives import SUFFIX, Member, list_members
 from loading.image_files import get_extensions
 from loading.layouts.folders import tell_folders, tell_splits, walk
-from loading.layouts.rows import Found, Row, Said, shorten
+from loading.layouts.rows import Found, Row, Said, shorten, take_split
 
 MOST_BYTES = 1 << 20  # of a file that says something of a picture
 _SIDECARS = (".cls", ".json")
@@ -31,12 +31,23 @@ class Sample(NamedTuple):
     member: Member
     known: Mapping[str, Any]
 
+    @property
+    def path(self) -> str:
+        """ARCHIVE.tar/MEMBER."""
+        return (self.shard.path / self.member.name).as_posix()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of its folders, the archive's with them."""
+        return *self.shard.parts, *PurePosixPath(self.member.name).parts[:-1]
+
 
 def read_shards(sources: Sequence[Path], said: Said) -> Found:
     """Take the pictures of uncompressed tar files, and where they lie in them.
 
     A picture KEY.jpg is of the class that KEY.cls says, or KEY.json as `label`; or else
-    the folders in the archive. Its split is in the archive's name or folder.
+    the folders in the archive. Its split is in KEY.json, or else in the archive's name
+    or folder. Of several members of one name the last counts, as for tar.
 
     Args:
         sources: archives, or folders of some.
@@ -55,17 +66,15 @@ def read_shards(sources: Sequence[Path], said: Said) -> Found:
     if not samples:
         raise ValueError(f"no images in {shorten(str(shard.path) for shard in shards)}")
     labels, subsets = _tell_labels(samples, said)
-    splits, _ = tell_splits(
-        [(*s.shard.parts, *PurePosixPath(s.member.name).parts[:-1]) for s in samples]
-    )
+    splits, _ = tell_splits([sample.parts for sample in samples])
     rows = []
     for sample, label, subset, split in zip(
         samples, labels, subsets, splits, strict=True
     ):
-        path = (sample.shard.path / sample.member.name).as_posix()
+        own = take_split(sample.known.get("split") or "", sample.path)
         group = str(sample.known.get("group", sample.known.get("video", "")))
-        place = sample.member.offset, sample.member.num_bytes
-        rows.append(Row(path, label, split, group, subset, "", *place))
+        place = {"offset": sample.member.offset, "bytes": sample.member.num_bytes}
+        rows.append(Row(sample.path, label, own or split, group, subset, **place))
     return Found(rows)
 
 
@@ -84,17 +93,17 @@ def _list_shards(sources: Sequence[Path]) -> list[Shard]:
 
 def _list_samples(shard: Shard) -> Iterator[Sample]:
     """List an archive's pictures, and read what its small files say of them."""
-    images, beside = [], defaultdict(list)
+    images, beside = {}, defaultdict(list)
     for member in list_members(shard.path):
         path = PurePosixPath(member.name)
         if path.suffix.lower() in get_extensions() and path.name[0] != ".":
-            images.append(member)
+            images[path] = member
         elif path.suffix in _SIDECARS and member.num_bytes <= MOST_BYTES:
             beside[_find_key(path)].append(member)
     with shard.path.open("rb") as file:
-        for image in images:
+        for path, image in images.items():
             known: dict[str, Any] = {}
-            for member in beside.get(_find_key(PurePosixPath(image.name)), ()):
+            for member in beside.get(_find_key(path), ()):
                 file.seek(member.offset)
                 content = file.read(member.num_bytes)
                 known |= _read_sidecar(shard.path / member.name, content)
@@ -109,7 +118,7 @@ def _find_key(path: PurePosixPath) -> str:
 def _read_sidecar(path: Path, content: bytes) -> dict[str, Any]:
     try:
         if path.suffix == ".cls":
-            return {"label": int(content)}
+            return {"label": content.decode().strip()}
         known = json.loads(content)
     except ValueError as error:
         raise ValueError(f"{path} does not hold {path.suffix[1:]}: {error}") from error
@@ -124,17 +133,10 @@ def _tell_labels(
     """Return each picture's label, and what kind of fake it is, '' for real ones."""
     words = [str(sample.known.get("label", "")) for sample in samples]
     if not any(words):
-        told = tell_folders(
-            [
-                (*s.shard.parts, *PurePosixPath(s.member.name).parts[:-1])
-                for s in samples
-            ],
-            said,
-        )
+        told = tell_folders([sample.parts for sample in samples], said)
         return [one.label for one in told], [one.subset for one in told]
     if "" in words:
-        lost = samples[words.index("")]
-        raise ValueError(f"{lost.shard.path / lost.member.name} has no label")
+        raise ValueError(f"{samples[words.index('')].path} has no label")
     if not said.real_labels and any(word.lstrip("-").isdigit() for word in words):
         raise ValueError(
             f"the labels are numbers ({shorten(set(words))}): say which mean real with "

@@ -139,9 +139,11 @@ def test_save_json_any_text_comes_back_and_nan_is_refused(old):
 
 def test_save_csv_keeps_bytes_and_quotes_formulas(old):
     rows = [["a,b", -0.5], ['say "x"', 2], [NOT_UTF_8, 3], ["=1+2", 4], ["@a", "a=b"]]
+    rows += [["-0.5e3", "-1"], ["-1+2", "+"]]
     save_csv(iter(rows), old, header=["name", "n"])
     assert old.read_bytes() == (
         b'name,n\n"a,b",-0.5\n"say ""x""",2\n\xff.png,3\n\'=1+2,4\n\'@a,a=b\n'
+        b"-0.5e3,-1\n'-1+2,'+\n"
     )
     with pytest.raises(KeyboardInterrupt), open_csv(old, header=["a"]) as write_row:
         write_row([1])

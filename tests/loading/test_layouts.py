@@ -2,13 +2,14 @@
 
 import csv
 import json
+import tarfile
 
 import pytest
-from foreign_layouts import make_shards, touch
+from foreign_layouts import add_member, make_shards, touch
 
 from files.labels import find_label
 from files.names import FAKE, REAL
-from loading.layouts import Row, Said, deal_rest, read_layout, save_rows
+from loading.layouts import Row, Said, check_rows, deal_rest, read_layout, save_rows
 from loading.layouts.folders import tell_folders
 from utils import Source, open_splits
 
@@ -72,16 +73,44 @@ def test_read_layout_finds_masks_where_fakes_lie_likewise(tmp_path):
         for k in ("real", "fake")
         for n in range(2)
     ]
-    touch(tmp_path, [*names, "masks/val/0.png", "masks/test/1.png", "masks/test/7.png"])
+    masks = ("val/0", "test/1", "test/7", "test/fake/0", "val/real/1")
+    touch(tmp_path, [*names, *(f"masks/{name}.png" for name in masks)])
     (tmp_path / "test" / "fake" / "loop").symlink_to(tmp_path)
     found = read_layout([tmp_path], Said())
     masks = {row.path: row.mask for row in found.rows if row.mask}
     assert masks == {
         f"{tmp_path}/val/fake/0.jpg": f"{tmp_path}/masks/val/0.png",
+        f"{tmp_path}/test/fake/0.jpg": f"{tmp_path}/masks/test/fake/0.png",
         f"{tmp_path}/test/fake/1.jpg": f"{tmp_path}/masks/test/1.png",
     }
     assert len(found.rows) == 8
-    assert found.notes == ["passed over 1 masks that lie as no fake does"]
+    assert found.notes == ["passed over 2 masks that lie as no fake does"]
+
+
+@pytest.mark.parametrize("real_labels", [(), ["real"]])
+def test_read_layout_few_images_above_the_classes_are_passed_over(
+    real_labels, tmp_path
+):
+    names = [f"a/d/{s}/{k}" for s in ("val", "test") for k in ("real", "fake")]
+    touch(tmp_path, [f"{name}/{n}.png" for name in names for n in range(2)])
+    touch(tmp_path / "a", ["cover.jpg", "d/val/logo.png"])
+    found = read_layout([tmp_path / "a"], Said(real_labels))
+    assert [row.label for row in found.rows] == [FAKE, FAKE, REAL, REAL] * 2
+    assert {row.split for row in found.rows} == {"val", "test"}
+    above = f"{tmp_path}/a/cover.jpg, {tmp_path}/a/d/val/logo.png"
+    assert found.notes == [f"passed over images above the folders of classes: {above}"]
+    touch(tmp_path / "a" / "d", [f"{n}.jpg" for n in range(9)])
+    with pytest.raises(ValueError, match=r"11 images lie above .*cover\.jpg: move"):
+        read_layout([tmp_path / "a"], Said(real_labels))
+
+
+@pytest.mark.parametrize("name", ["./b.png", "x/../b.png", "link/b.png"])
+def test_check_rows_one_file_spelt_in_two_ways_is_refused(name, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    rows = [Row(f"{tmp_path}/{n}", i) for i, n in enumerate(("a.png", "b.png"))]
+    check_rows(rows)
+    with pytest.raises(ValueError, match=r"/b\.png is there 2 times"):
+        check_rows([*rows, Row(f"{tmp_path}/{name}", FAKE)])
 
 
 ROWS = [
@@ -136,7 +165,7 @@ BROKEN = {  # what a file holds, and what is said
     },
     "a.csv": {
         "path,label\nx.png,reel\n": "label 'reel' is not real or fake",
-        "path,label,split\nx.png,real,later\n": "split 'later' in row 1",
+        "path,label,split\nx.png,real,later\n": "split 'later' of x.png is not",
         "path,label\nx.png,real\n": "none of the 1 images is there",
     },
 }
@@ -166,3 +195,18 @@ def test_read_layout_archives_say_what_is_broken(tmp_path, one_line):
         read_layout([shards], Said())
     found = read_layout([shards / "train-0000.tar", shards / "test-0004.tar"], Said())
     assert [row.split for row in found.rows] == ["train"] * 6 + ["test"] * 6
+
+
+def test_read_layout_archives_take_words_splits_and_the_last_of_a_name(tmp_path):
+    with tarfile.open(tmp_path / "test.tar", "w") as tar:
+        for number in range(4):
+            for content in ("old", "newer"):
+                add_member(tar, f"./d/{number}.jpg", content.encode())
+            add_member(tar, f"./d/{number}.cls", (b"Real", b"gan\n")[number % 2])
+            known = json.dumps({"split": ("validation", None)[number // 2]})
+            add_member(tar, f"./d/{number}.json", known.encode())
+    found = read_layout([tmp_path / "test.tar"], Said())
+    assert [(row.label, row.split, row.bytes) for row in found.rows] == [
+        *((REAL, "val", 5), (FAKE, "val", 5), (REAL, "test", 5), (FAKE, "test", 5))
+    ]
+    assert found.group_flags == "--group-by"
