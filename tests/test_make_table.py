@@ -22,6 +22,8 @@ from utils import Source, open_splits
 
 FF_COUNTS = {"train": (12, 24), "val": (4, 8), "test": (8, 16)}
 
+SHARES = ("--shares", "0.6", "0.2", "0.2")
+
 
 def run(*arguments: object) -> None:
     make_table.main([str(word) for word in arguments])
@@ -144,7 +146,7 @@ def test_main_takes_a_table_with_other_columns(tmp_path, capsys):
     lines = ["file,class,video,seen,yaw", *rows, "p/none.png,gan,v1,1,0", ""]
     (tmp_path / "faces.csv").write_text("\n".join(lines))
     columns = ["path=file", "label=class", "group=video", "weight=seen"]
-    flags = ["--real-labels", "real", "--columns", *columns]
+    flags = ["--real-labels", "real", "--columns", *columns, *SHARES]
     splits = open_written(tmp_path, tmp_path / "faces.csv", *flags)
     assert sum(sum(numbers) for numbers in count(splits).values()) == 36
     assert sum(map(len, list_groups(splits))) == 6
@@ -216,7 +218,7 @@ def test_main_leads_to_a_training_and_numbers_by_subset_and_group(
         path = Path(f"own/{kind}/v{number // 3:02}/{number}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         make_image(number, fake=fake).save(path)
-    flags = ["--real-labels", "0_real", "--levels", "group"]
+    flags = ["--real-labels", "0_real", "--levels", "group", *SHARES]
     run("own", *flags, "--subset-by", "(gan|swap)", "--to", "datasets/own_t.csv")
     train_main.main(["-d", "own_t", "-m", "SimpleNet", "-e", "1"])
     numerical_analysis.main(["-d", "own_t", "-m", "SimpleNet", "--resamples", "100"])
