@@ -169,7 +169,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     for path in LOGS:
         columns = load_table(folder / path)
         results[path.stem] = {n: c for n, c in columns.items() if n not in TIMES}
-    values, own = _list_values(results), ("/run_id", "/started")
+    values, own = _list_values(results), ("/run_id", "/started", "/seconds")
     return {place: value for place, value in values.items() if not place.endswith(own)}
 
 

@@ -66,7 +66,7 @@ def test_main_finds_each_planted_fault_and_fix_mends_them(root, capsys):
     found = {(f["level"], f["text"].split(" (")[0]) for f in load(root)["findings"]}
     assert ("serious", "1 file cannot be read") in found
     assert ("serious", "two splits show the same image") in found
-    assert ("serious", "1 groups are in both train and test: p60") in found
+    assert ("serious", "1 group is in both train and test: p60") in found
     assert any("JPEG compression alone separates" in text for _, text in found)
     (pair,) = load(root)["pairs"]
     assert pair == {

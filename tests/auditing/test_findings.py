@@ -111,7 +111,7 @@ def test_findings_come_by_level_and_are_summed_up(root):
     found = audit(root, [LEAK], shortcuts)
 
     assert [f.level for f in found] == ["serious", "look", "look", "look", "info"]
-    assert "1 groups are in both train and test: p7" in found[0].text
+    assert "1 group is in both train and test: p7" in found[0].text
     assert ["weakly separates" in f.text for f in found[2:4]] == [False, True]
     assert summarise(found) == "not fair as it is: 1 serious, 3 look, 1 info"
     assert summarise([]).startswith("nothing serious: 0 serious")
