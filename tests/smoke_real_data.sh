@@ -69,8 +69,13 @@ run extract_faces.py --real few_real --fake few_fake --to own
 test -s own/faces.csv
 run predict.py -cpp "$a" few_fake --find-faces --csv faces.csv
 run train_main.py "${few[@]}" -d fakes_dataset -b 8 -e 1 --self-blend 0.5 --face-landmarks --workers 2 --name found
-echo "smoke run passed"
-
 run calibrate.py "${few[@]}" -cpp "$a" --calibrate-under face=96 --max-fpr 0.2
 run predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam_calibrated.pt "$data/fakes_dataset/val/fake" --report case.html
 test -s case.html
+
+run make_table.py "$data/fakes_dataset" --group-by prefix --to datasets/grouped.csv
+run numerical_analysis.py -cpp "$a" -d grouped --data-root datasets --limit 12
+run compare_runs.py
+test -s figures/grouped_SimpleNet_metrics.json
+test -s figures/trainings.md
+echo "smoke run passed"
