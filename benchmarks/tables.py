@@ -7,6 +7,7 @@ their own. Then images of 256 x 256 are read from files, and the same from tar f
 import argparse
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -28,6 +29,7 @@ from scores import groups_from_names  # noqa: E402
 from utils import Source, open_splits  # noqa: E402
 
 ROWS_OF_A_GROUP = 32  # frames of a video
+READ = 2000  # images, at random places, in each turn
 
 
 def main() -> None:
@@ -92,35 +94,39 @@ def measure_table(path: Path) -> dict[str, float]:
 
 def compare_archives(root: Path, num: int, turns: int) -> None:
     """Print images a second from files and from tar files, in turns."""
-    make_sample_images(root / "images/test", 500)
-    paths = sorted((root / "images").rglob("*.jpg"))
+    make_sample_images(root / "drawn", 500)
+    drawn = sorted((root / "drawn").rglob("*.jpg"))
+    for number in range(num):  # copies: the same file again and again stays in a cache
+        source = drawn[number % len(drawn)]
+        target = root / f"images/test/{source.parent.name}/{number:07}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
     start = time.perf_counter()
+    paths = sorted((root / "images").rglob("*.jpg"))
     rows = []
-    for number in range(-(-num // 10_000)):
+    for number, part in enumerate(np.array_split(paths, -(-num // 10_000))):
         archive = root / f"{number:03}.tar"
         with tarfile.open(archive, "w") as tar:
-            for i in range(number * 10_000, min(num, (number + 1) * 10_000)):
-                path = paths[i % len(paths)]
-                tar.add(path, f"{i:07}_{path.parent.name}.jpg")
+            for path in part:
+                tar.add(path, f"{path.parent.name}/{path.name}")
         rows += [
-            (f"{archive.name}/{name}", name[8:12], "test", offset, num_bytes)
+            (f"{archive.name}/{name}", name[:4], "test", offset, num_bytes)
             for name, offset, num_bytes in list_members(archive)
         ]
-    save_csv(
-        rows, root / "tar.csv", header=("path", "label", "split", "offset", "bytes")
-    )
+    header = ("path", "label", "split", "offset", "bytes")
+    save_csv(rows, root / "tar.csv", header=header)
     seconds = time.perf_counter() - start
     print(f"{num} images in tar files, packed and listed: {seconds:.1f} s")
     files = open_splits("images", Source(root), splits=["test"])["test"]
     packed = open_splits("tar", Source(root), splits=["test"])["test"]
-    order = np.random.default_rng(0).permutation(num)
+    some = np.random.default_rng(0).permutation(num)[:READ]
     rates: dict[str, list[float]] = {"files": [], "tar files": []}
     for _ in range(turns):
         for name, dataset in (("files", files), ("tar files", packed)):
             start = time.perf_counter()
-            for index in order[: len(files)]:
-                dataset[int(index) % len(dataset)]
-            rates[name].append(len(files) / (time.perf_counter() - start))
+            for index in some.tolist():
+                dataset[index]
+            rates[name].append(len(some) / (time.perf_counter() - start))
     for name, values in rates.items():
         print(f"{name}: {median(values):.0f} images a second, one thread")
     ratio = median(b / a for a, b in zip(*rates.values(), strict=True))

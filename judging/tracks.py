@@ -190,6 +190,9 @@ class Track:
             yield f"{self.num_judged} {frames} judged, of at least {LEAST_FRAMES}"
         elif self.stretches:
             yield describe_stretches(self.stretches)
+        elif decision == REAL and self.unjudged:  # a forgery may be there
+            parts = ", ".join(format_span(*part) for part in self.unjudged[:_LISTED])
+            yield f"it looks real, but cannot be judged from {parts}"
         elif decision != NEITHER:
             other = FAKE if decision == REAL else REAL
             against = sum(moment.decision == other for moment in self.judged)

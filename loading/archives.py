@@ -93,10 +93,11 @@ def split_archive(path: Path) -> tuple[Path, str]:
     Raises:
         ValueError: the path has no such part.
     """
-    for place, part in enumerate(path.parts):
-        if part.lower().endswith(SUFFIX):
-            return Path(*path.parts[: place + 1]), "/".join(path.parts[place + 1 :])
-    raise ValueError(f"{path} is not in an archive ({SUFFIX})")
+    text = path.as_posix()
+    end = text.lower().find(f"{SUFFIX}/") + len(SUFFIX)
+    if end < len(SUFFIX):
+        raise ValueError(f"{path} is not in an archive ({SUFFIX})")
+    return Path(text[:end]), text[end + 1 :]
 
 
 def list_members(archive: Path) -> Iterator[Member]:
