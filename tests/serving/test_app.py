@@ -275,11 +275,13 @@ def test_other_addresses_say_what_there_is(client):
 def test_one_picture_is_judged_some_wait_and_others_are_turned_away(
     judge, fake, monkeypatch
 ):
-    began, statuses, go_on = set(), queue.Queue(), threading.Event()
+    began, statuses = set(), queue.Queue()
+    has_begun, go_on = threading.Event(), threading.Event()
     judge_at_once = Judge.judge
 
     def judge_slowly(*args, **options):
         began.add(threading.get_ident())
+        has_begun.set()
         assert go_on.wait(30)
         return judge_at_once(*args, **options)
 
@@ -295,6 +297,7 @@ def test_one_picture_is_judged_some_wait_and_others_are_turned_away(
     for thread in threads:
         thread.start()
     assert statuses.get(timeout=30) == 503
+    assert has_begun.wait(30)
     assert len(began) == 1
     go_on.set()
     for thread in threads:
