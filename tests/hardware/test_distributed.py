@@ -233,3 +233,22 @@ def test_start_on_gpus_takes_the_one_of_its_rank(monkeypatch):
     device = distributed.start(torch.device("cuda"))
     assert device == torch.device("cuda", 3)
     assert (chosen, backends) == ([device], ["nccl"])
+
+
+def test_a_group_of_one_exchanges_with_itself():
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        assert distributed.sum_over_processes([1.5, 2]) == [1.5, 2]
+        assert distributed.maximum([3, -1]) == [3, -1]
+        assert distributed.gather(torch.ones(2)).tolist() == [1, 1]
+        assert distributed.gather_to_main("a") == ["a"]
+        assert distributed.tell_all({"b": 1}) == {"b": 1}
+        assert [distributed.speaks_first(), distributed.speaks_first()] == [True, False]
+        model = distributed.wrap(nn.BatchNorm1d(2))
+        distributed.average_buffers(model)
+        distributed.share_buffers(model)
+        assert model.module.running_var.tolist() == [1, 1]
+    finally:
+        distributed.stop()
+    assert distributed.speaks_first()

@@ -11,6 +11,8 @@ from files.labels import find_label
 from files.names import FAKE, REAL
 from loading.layouts import Row, Said, check_rows, deal_rest, read_layout, save_rows
 from loading.layouts.folders import tell_folders
+from loading.layouts.official_splits import split_by_pairs, split_by_test_list
+from loading.layouts.rows import Found
 from utils import Source, open_splits
 
 
@@ -210,3 +212,35 @@ def test_read_layout_archives_take_words_splits_and_the_last_of_a_name(tmp_path)
         *((REAL, "val", 5), (FAKE, "val", 5), (REAL, "test", 5), (FAKE, "test", 5))
     ]
     assert found.group_flags == "--group-by"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("other.json", "[]", "is not called train.json, val.json or test.json"),
+        ("train.json", '{"a": 1}', "is not a list of pairs"),
+        ("val.json", '[["8", "9"]]', "no pair of"),
+    ],
+)
+def test_split_by_pairs_says_what_it_cannot_take(name, content, says, tmp_path):
+    (tmp_path / name).write_text(content)
+    found = Found([Row("f/001/1.png", 0), Row("f/002/1.png", 1)])
+    with pytest.raises(ValueError, match=says):
+        split_by_pairs(found, [tmp_path / name])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("1 a/001.mp4\nwords\n", "line 2: 'words' is not as"),
+        ("0 f/001.mp4\n\n1 f/002.mp4\n", "is real, but not in"),
+    ],
+)
+def test_split_by_test_list_says_what_it_cannot_take(content, says, tmp_path):
+    (tmp_path / "list.txt").write_text(content)
+    found = Found([Row("f/001/1.png", 0), Row("f/002/1.png", 1)])
+    with pytest.raises(ValueError, match=says):
+        split_by_test_list(found, tmp_path / "list.txt")
+    told = Found([Row("f/001/1.png", 0, "train")])
+    with pytest.raises(ValueError, match="is of the split train already: --test-list"):
+        split_by_test_list(told, tmp_path / "list.txt")

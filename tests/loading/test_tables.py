@@ -1,7 +1,9 @@
 """Tests of tables as datasets: files, and pictures inside tar files."""
 
 import os
+import re
 import shutil
+import sys
 import tarfile
 from pathlib import Path
 
@@ -298,3 +300,38 @@ def test_training_on_any_source_is_the_same_and_resumes(alike, tiny_network, tmp
     first, second = weights
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_open_hub_says_what_it_cannot_take(own_faces_root, monkeypatch, one_line):
+    datasets = pytest.importorskip("datasets")
+    rows = list_rows(own_faces_root)
+    columns = {
+        "image": [str(own_faces_root.parent / row[0]) for row in rows],
+        "label": [row[1] for row in rows],
+    }
+    images = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
+    found = {"Train": images, "validation": images, "test": images}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, revision: found)
+    opened = open_splits("hf:a/b@v1")
+    assert opened["train"].get_file(1).name == columns["image"][1]  # a file of its own
+    assert opened["train"][1][0].shape == (3, 256, 256)
+    assert opened["val"].pictures.origin == {"revision": "v1"}
+    cases = (
+        ({"train": images, "extra": images}, "it has no split val, but train, extra"),
+        ({"train": images.remove_columns("label")}, "it has no column 'label', but im"),
+        ({"train": images.remove_columns("image")}, "one column of images; it has []"),
+    )
+    for found, says in cases:  # noqa: B007, the function above returns it
+        with pytest.raises(ValueError, match=re.escape(says)) as error:
+            open_splits("hf:a/b")
+        assert one_line(error).startswith("hf:a/b: ")
+
+    def fail(name: str, revision: str | None) -> None:
+        raise ConnectionError("nobody\nanswers")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(ValueError, match="cannot open hf:a/b: nobody answers"):
+        open_splits("hf:a/b")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ValueError, match="pip install -r requirements-datasets.txt"):
+        open_splits("hf:a/b")
