@@ -51,7 +51,7 @@ run numerical_analysis.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset synthetic_
 test -s figures/comparison_auc_matrix.png
 run report.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset
 test -s figures/comparison_report.html
-run robustness_analysis.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset
+run robustness_analysis.py "${few[@]}" -cpp "$a" "$b" -d fakes_dataset --conditions photographs
 test -s figures/fakes_dataset_robustness.png
 run saliency_map.py "${few[@]}" -cpp "$a" -d fakes_dataset --method input-x-gradient --checks 4
 run grad_cam_analysis.py "${few[@]}" -cp "$a" -d fakes_dataset --method layer-cam --checks 4
