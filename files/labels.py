@@ -1,7 +1,7 @@
 """Which words of files and folders mean real or fake, and which a split."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from files.names import FAKE, REAL
 
@@ -75,6 +75,19 @@ def _list_some(words: Iterable[str]) -> str:
     """Return the first words, quoted."""
     words = sorted(words)
     return ", ".join(f"{w!r:.40}" for w in words[:8]) + ", ..." * (len(words) > 8)
+
+
+def list_kinds(words: Sequence[str], labels: Iterable[int]) -> list[str]:
+    """Return the kind of each fake, where there are several, and '' elsewhere.
+
+    Args:
+        words: (N,) of a table's column of labels.
+        labels: (N,) what they mean, as `read_labels` says.
+    """
+    kinds = [
+        word if label == FAKE else "" for word, label in zip(words, labels, strict=True)
+    ]
+    return kinds if len(set(kinds) - {""}) > 1 else [""] * len(kinds)
 
 
 def read_split(word: str) -> str | None:

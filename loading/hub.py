@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from files.labels import read_labels, read_split
+from files.labels import list_kinds, read_labels, read_split
 from loading.image_files import ImageFile
 from loading.pictures import Pictures, Texts
 from loading.splitting import deal_rows
@@ -138,10 +138,13 @@ def _open_rows(
     undecoded = type(rows.features[images[0]])(decode=False)
     rows = rows.cast_column(images[0], undecoded)
     width = len(str(len(rows)))
+    columns, kinds = _read_columns(rows, images[0]), list_kinds(words, labels)
+    if any(kinds):
+        columns.setdefault("subset", Texts(kinds))
     pictures = HubPictures(
         Texts(f"{split}/{i:0{width}}" for i in range(len(rows))),
         labels,
-        _read_columns(rows, images[0]),
+        columns,
         {"row": np.arange(len(rows))},
         title=f"{PREFIX}{name}",
         rows=rows,

@@ -9,7 +9,7 @@ from sys import intern
 import numpy as np
 
 from files.csv_files import open_csv
-from files.labels import read_labels, read_split
+from files.labels import list_kinds, read_labels, read_split
 from files.names import FAKE, SPLITS
 from loading.archives import ArchivedFile, split_archive
 from loading.image_files import ImageFile
@@ -160,10 +160,9 @@ def _open_columns(
     """Make pictures of a table's columns, split by split."""
     _check_names(columns)
     labels = np.array(read_labels(columns["label"], real_labels), dtype=np.int64)
-    kinds = {w for w, label in zip(columns["label"], labels, strict=True) if label}
-    if len(kinds) > 1 and "subset" not in columns:
-        words = zip(columns["label"], labels, strict=True)
-        columns["subset"] = [word if label == FAKE else "" for word, label in words]
+    kinds = list_kinds(columns["label"], labels)
+    if any(kinds) and "subset" not in columns:
+        columns["subset"] = kinds
     split_of = np.array(_take_splits(columns, shares))
     kept = {
         name: Texts(values)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from files.labels import read_labels
+from files.labels import list_kinds, read_labels
 from loading.layouts.rows import COLUMNS, Found, Row, Said, take_split
 from loading.tables import WHOLE_NUMBERS, read_columns
 
@@ -45,10 +45,9 @@ def _read_table(file: Path, said: Said) -> Found:
             taken["split"] = list(map(take_split, taken["split"], taken["path"]))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    kinds = {w for w, label in zip(words, taken["label"], strict=True) if label}
-    if len(kinds) > 1 and "subset" not in taken:
-        labelled = zip(words, taken["label"], strict=True)
-        taken["subset"] = [word if label else "" for word, label in labelled]
+    kinds = list_kinds(words, taken["label"])
+    if any(kinds) and "subset" not in taken:
+        taken["subset"] = kinds
     for name in ("path", "mask"):
         taken[name] = [
             t and (root / t.replace("\\", "/")).as_posix()

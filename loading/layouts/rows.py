@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from files.atomic import save_csv
-from files.labels import SPLIT_OF
+from files.labels import read_split
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
 from loading.splitting import find_families
 
@@ -91,12 +91,12 @@ def take_split(word: object, path: str) -> str:
     Raises:
         ValueError: it means none; the message names the picture.
     """
-    known = str(word).strip().lower()
-    if known and known not in SPLIT_OF:
+    split = read_split(str(word))
+    if str(word).strip() and split is None:
         raise ValueError(
             f"split {word!r:.60} of {path} is not {', '.join(SPLITS)} or the like"
         )
-    return SPLIT_OF.get(known, "")
+    return split or ""
 
 
 def check_rows(rows: Sequence[Row]) -> None:

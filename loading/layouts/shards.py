@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from files.labels import read_labels
+from files.labels import list_kinds, read_labels
 from hardware import show_progress
 from loading.archives import SUFFIX, Member, list_members
 from loading.image_files import get_extensions
@@ -143,8 +143,4 @@ def _tell_labels(
             "--real-labels"
         )
     labels = read_labels(words, said.real_labels)
-    kinds = {word for word, label in zip(words, labels, strict=True) if label}
-    return labels, [
-        word if label and len(kinds) > 1 else ""
-        for word, label in zip(words, labels, strict=True)
-    ]
+    return labels, list_kinds(words, labels)

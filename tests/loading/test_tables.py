@@ -316,6 +316,11 @@ def test_open_hub_says_what_it_cannot_take(own_faces_root, monkeypatch, one_line
     assert opened["train"].get_file(1).name == columns["image"][1]  # a file of its own
     assert opened["train"][1][0].shape == (3, 256, 256)
     assert opened["val"].pictures.origin == {"revision": "v1"}
+    kinds = images.remove_columns("label")
+    kinds = kinds.add_column("label", ["real", *["gan", "swap"] * 9])
+    found = dict.fromkeys(found, kinds)
+    of_kinds = open_splits("hf:a/b", Source(real_labels=["real"]))["test"]
+    assert of_kinds.get_column("subset") == ["", *["gan", "swap"] * 9]
     cases = (
         ({"train": images, "extra": images}, "it has no split val, but train, extra"),
         ({"train": images.remove_columns("label")}, "it has no column 'label', but im"),
