@@ -270,15 +270,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 write(faces)
     if not distributed.is_main():
         return 0
-
-    passed_over = describe_passed_over(finder.num_files, finder.num_folders)
-    if passed_over and not args.verbose:
-        say(passed_over, file=sys.stderr)
+    if not args.verbose:
+        passed_over = describe_passed_over(finder.num_files, finder.num_folders)
+        say(*filter(None, [passed_over]), file=sys.stderr)
+    if not reading.looks:
+        say(f"note: {UNLOOKED}", file=sys.stderr)
     reporter.summarise()
-    notes = [] if reading.looks else [UNLOOKED]
-    notes += filter(None, map(describe_lack, detectors))
-    notes += map(describe_counting, detectors) if reporter.has_persons else []
-    say(*(f"note: {note}" for note in notes), file=sys.stderr)
     say(*(f"wrote {path}" for path in outputs))
     return 1 if finder.num_failures or reporter.num_failures else 0
 
@@ -394,7 +391,6 @@ class Reporter:
     Attributes:
         num_failures: images on which some detector has no verdict.
         num_before: images that an ended run had judged.
-        has_persons: whether some person in a video was judged.
     """
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
@@ -402,14 +398,14 @@ class Reporter:
         self._several = len(detectors) > 1
         self._names: list[Counter[str]] = [Counter() for _ in detectors]
         self.num_failures = self.num_before = 0
-        self.has_persons = False
+        self._has_persons = False
 
     def count(self, tables: Tables) -> None:
         """Count what an ended run had said, and say how much that is."""
         self.num_before = tables.num_before
         for rows in tables.rows():
             self.num_failures += any(row["error"] for row in rows)
-            self.has_persons |= any(row["person"] for row in rows)
+            self._has_persons |= any(row["person"] for row in rows)
             for names, row in zip(cycle(self._names), rows, strict=False):
                 if not row["error"]:
                     names[row["verdict"]] += 1
@@ -425,7 +421,7 @@ class Reporter:
             for names, verdict in zip(self._names, face, strict=True):
                 if not verdict.error:
                     names[verdict.name] += 1
-                    self.has_persons |= verdict.track is not None
+                    self._has_persons |= verdict.track is not None
                     say(format_verdict(verdict, with_detector=self._several))
         for verdicts in zip(*faces, strict=True):
             if said := judge_several(verdicts):
@@ -433,10 +429,13 @@ class Reporter:
                 say(f"{verdicts[0].picture.name}: {said}{whose}")
 
     def summarise(self) -> None:
-        """Print how often each verdict was given."""
+        """Print how often each verdict was given, and what detectors cannot tell."""
         for names, detector in zip(self._names, self._detectors, strict=True):
             if names:
                 say(summarise(names, detector, with_detector=self._several))
+        notes = [*filter(None, map(describe_lack, self._detectors))]
+        notes += map(describe_counting, self._detectors) if self._has_persons else []
+        say(*(f"note: {note}" for note in notes), file=sys.stderr)
 
 
 def save_figures(folder: Path, precision: Precision, faces: Faces) -> None:
