@@ -14,7 +14,7 @@ from command_line.flags import (
 )
 from command_line.parser import Parser, say, take
 
-from explaining.judged_images import JudgedImages, Pictures, judge_images
+from explaining.judged_images import GivenPictures, JudgedImages, judge_images
 from files.atomic import check_writable
 from files.bounds import VERY_MANY, Bounds
 from files.names import CLASS_NAMES, default_checkpoint_path, spell_dataset
@@ -108,7 +108,7 @@ def take_judged_images(args: argparse.Namespace) -> JudgedImages:
     options = {"target": args.target}
     if args.image:
         files = [ImageFile(path) for path in args.image]
-        images = Pictures(files, detector.preprocessing)
+        images = GivenPictures(files, detector.preprocessing)
     else:
         source = take_source(args, SPLIT).follow(detector.record, args.dataset)
         known = detector.preprocessing

@@ -28,7 +28,7 @@ from loading import (
 ExplainFunction = Callable[..., Explanation]
 
 
-class Pictures(Dataset):
+class GivenPictures(Dataset):
     """The user's pictures as a dataset whose true classes are not known.
 
     Args:
@@ -84,7 +84,7 @@ class JudgedImages:
         source: the images' dataset and split by name, if any.
     """
 
-    images: FacesDataset | Pictures
+    images: FacesDataset | GivenPictures
     detector: Detector
     compute: Compute
     labels: np.ndarray
@@ -133,7 +133,7 @@ class JudgedImages:
 
 
 def judge_images(
-    images: FacesDataset | Pictures,
+    images: FacesDataset | GivenPictures,
     detector: Detector,
     compute: Compute,
     *,
