@@ -397,3 +397,22 @@ def test_batch_loader_process_without_a_sample_gets_a_stand_in(monkeypatch, trai
     loader = BatchLoader(make_samples(3), 2, training=training)
     shares = [(len(images), len(labels), loader.share) for images, labels in loader]
     assert shares == [(1, 1, 1.0), (1, int(training), 0.0)]
+
+
+def test_list_batches_weights_say_how_often_a_sample_is_given():
+    samples = [(torch.zeros(3, 8, 8, dtype=torch.uint8), n % 2) for n in range(40)]
+    weights = np.repeat([0.0, 0.5, 1.5, 2.0], 10)
+    loader = BatchLoader(samples, 7, training=True, weights=weights)
+    epochs = []
+    for epoch in range(2):
+        loader.load_state_dict({"epoch": epoch, "batch": 0})
+        drawn = np.concatenate([indices for indices, _ in loader.list_batches()])
+        counts = np.bincount(drawn, minlength=40)
+        assert counts.sum() == 40
+        assert (np.abs(counts - weights) < 1).all()
+        assert counts.reshape(4, 10).sum(axis=1).tolist()[::3] == [0, 20]
+        epochs.append(drawn.tolist())
+    assert epochs[0] != epochs[1]
+    loader.load_state_dict({"epoch": 0, "batch": 2})
+    rest = np.concatenate([indices for indices, _ in loader.list_batches()])
+    assert rest.tolist() == epochs[0][14:]
