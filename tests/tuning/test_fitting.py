@@ -1,5 +1,7 @@
 """Heads fitted to features: against scikit-learn, and by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,16 +36,21 @@ def compute_differences(head: Head, rows: np.ndarray) -> np.ndarray:
     return (logits[:, 1] - logits[:, 0]).numpy()
 
 
+@pytest.mark.parametrize("own", [None, np.linspace(0, 2, 100)])
 @pytest.mark.parametrize("weights", [None, [1.0, 3.0]])
-def test_fit_head_equals_logistic_regression_in_views_and_chunks(monkeypatch, weights):
+def test_fit_head_equals_logistic_regression_in_views_and_chunks(
+    monkeypatch, weights, own
+):
     monkeypatch.setattr(fitting, "CHUNK", 37)
     train, val = make_examples(100, views=2), make_examples(60)
+    train = replace(train, weights=own)
     head = Head(4)
     given = None if weights is None else torch.tensor(weights)
     fit = fit_head(head, train, val, given)
     rows, labels = join(train), np.tile(train.labels, 2)
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     share = np.ones(200) if weights is None else np.array(weights)[labels]
+    share = share * (1 if own is None else np.tile(own, 2))
     # Two logits whose weights share the norm: half the penalty on their difference.
     rival = LogisticRegression(C=2 / fit.penalty, tol=1e-10, max_iter=1000)
     rival.fit((rows - mean) / deviation, labels, sample_weight=share / share.sum())
