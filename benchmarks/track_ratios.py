@@ -1,4 +1,4 @@
-"""Does a person's likelihood ratio in a video hold, although its frames depend on one another?
+"""Does a person's likelihood ratio in a video hold, though its frames are dependent?
 
 A simulation. A frame's score is normal. Frames of a track share a part of its noise,
 and the rest is that of a process which remembers (AR(1)), as neighbouring frames look

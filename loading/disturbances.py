@@ -120,7 +120,7 @@ def parse_condition(text: str) -> Condition:
 # What a face in a photograph may have been through.
 _SPELT = """none face=160 face=128 face=96 face=64 face=48 jpeg=70 jpeg=50 webp=70
     chat=0.75 chat=0.6 screenshot=0.85 screenshot=0.7 framing=1.1 framing=1.2
-    crop=0.9 crop=0.8"""
+    crop=0.9 crop=0.8 brightness=0.3 contrast=0.3"""
 PHOTOGRAPHS = tuple(map(parse_condition, _SPELT.split()))
 
 
