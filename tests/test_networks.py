@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import timm
 import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 import grad_cam_analysis
 import models
 import networks
+from files.imagenet_weights import PACKAGES, find_packaged_weights
 from loading import IMAGENET
 from models import NETWORKS, Layout, build_model, get_network, register
+from tuning.backbones import select_start
 from utils import load_checkpoint
 
 
@@ -172,6 +175,26 @@ def test_timm_networks_say_what_they_expect_and_take_weights_of_a_file(tmp_path)
 
     assert torch.equal(model.conv1[0].weight, state["conv1.0.weight"])
     assert not torch.equal(model.fc.weight, state["fc.weight"])
+
+
+def test_timm_network_takes_the_weights_of_an_installed_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(PACKAGES, "test_resnet", "packaged_weights")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "packaged_weights" / "models"
+    folder.mkdir(parents=True)
+    own = timm.create_model("test_resnet", num_classes=10).state_dict()
+    plain = tmp_path / "weights.pth"
+    torch.save({f"layer{n}": value for n, value in enumerate(own.values())}, plain)
+    digest = hashlib.sha256(plain.read_bytes()).hexdigest()
+    path = plain.rename(folder / f"weights-{digest[:8]}.pth")
+    network = get_network("timm:test_resnet")
+    model = network.build()
+    assert network.load_weights(model, None) == str(path)
+    start = select_start(model, network)
+    assert all(torch.equal(own[name], value) for name, value in start.items())
+    path.rename(folder / "weights-00000000.pth")  # another file than its name says
+    assert find_packaged_weights("test_resnet") is None
+    assert find_packaged_weights("test_vit") is None
 
 
 def test_timm_network_without_weights_to_be_had_is_refused(
