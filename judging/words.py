@@ -127,12 +127,17 @@ def describe_extremes(track: Track) -> str:
 
 
 def describe_counting(detector: Detector) -> str:
+    """Say what the frames of a person in a video count as, by whom, and why."""
+    return f"by {detector.path}, {explain_counting(detector)}"
+
+
+def explain_counting(detector: Detector) -> str:
     """Say what the frames of a person in a video count as, and why."""
-    whose = f"by {detector.path}, the frames of a person count as"
+    what = "the frames of a person count as"
     if not detector.record.track_calibration:
-        return f"{whose} one image, because this detector's validation knew no videos"
+        return f"{what} one image, because this detector's validation knew no videos"
     num = detector.of_tracks.record.num_calibrated
-    return f"{whose} one video: bounds and ratios are of validation's {num} groups"
+    return f"{what} one video: bounds and ratios are of validation's {num} groups"
 
 
 def summarise(

@@ -24,11 +24,11 @@ from judging.pictures import (
 from judging.verdicts import Verdict, judge_batches
 from judging.words import (
     NOT_PROOF,
-    describe_counting,
     describe_cuts,
     describe_faces,
     describe_knowledge,
     describe_looked,
+    explain_counting,
 )
 from loading import ImageFile
 from loading.origin import describe_origin
@@ -154,7 +154,8 @@ class Judge:
         clip = judged[0].picture.clip
         has_line = any(verdict.track for verdict in judged)
         answer = self._describe(verdicts)
-        answer["limits"].append(f"{describe_counting(self.detector)}.")
+        counting = explain_counting(self.detector)
+        answer["limits"].append(f"{counting[0].upper()}{counting[1:]}.")
         return {
             **answer,
             "looked": f"{describe_looked(clip)}. Cuts: {describe_cuts(clip)}.",
@@ -273,7 +274,7 @@ def build_app(
 
         watch, lines = work.watch(report, take_file(), limits.video_seconds)
         response = flask.Response(lines, mimetype="application/x-ndjson")
-        response.call_on_close(watch.stop)  # its lines may never have been asked for
+        response.call_on_close(watch.stop)
         return response
 
     return app

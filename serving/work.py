@@ -109,8 +109,8 @@ class Worker:
         """Begin a task on a video.
 
         Returns:
-            What stops it, and lines of JSON: every `PULSE` how far it is, and at the
-            end what the task returns. Who reads no further stops it.
+            What is to be stopped when nobody reads on, and lines of JSON: every `PULSE`
+            how far it is, and at the end what the task returns.
 
         Raises:
             BusyError: there is another video.
@@ -149,10 +149,7 @@ class Worker:
 
 
 def _tell(watch: Watch, done: Future[dict[str, Any]]) -> Iterator[str]:
-    try:
-        while not wait([done], PULSE).done:
-            yield f"{json.dumps({'seconds': watch.seconds, 'lasts': watch.lasts})}\n"
-        with suppress(StoppedError):
-            yield f"{json.dumps(done.result())}\n"
-    finally:
-        watch.stop()
+    while not wait([done], PULSE).done:
+        yield f"{json.dumps({'seconds': watch.seconds, 'lasts': watch.lasts})}\n"
+    with suppress(StoppedError):
+        yield f"{json.dumps(done.result())}\n"

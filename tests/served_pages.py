@@ -27,11 +27,12 @@ def run_server(app: Any, limits: Limits = LIMITS) -> Iterator[tuple[str, int]]:
             target=server.serve, args=(app, listening), kwargs=options
         )
         thread.start()
-        yield listening.getsockname()
-    # In the server's own thread, which may be waiting for these sockets.
-    close = servers[0].asyncore.close_all
-    servers[0].trigger.pull_trigger(lambda: close(servers[0]._map))
-    thread.join(30)
+        try:
+            yield listening.getsockname()
+        finally:  # in the server's own thread, which may be waiting for these sockets
+            close = servers[0].asyncore.close_all
+            servers[0].trigger.pull_trigger(lambda: close(servers[0]._map))
+            thread.join(30)
     assert not thread.is_alive()
     servers[0].task_dispatcher.shutdown()
     assert ended

@@ -74,8 +74,8 @@ function addScale(parent, face) {
   add(parent, "p", `${face.bounds[0].toUpperCase()}${face.bounds.slice(1)}.`, "hint");
 }
 
-function addPictures(parent, pictures) {
-  const row = add(parent, "div", "", "pictures");
+function addPictures(parent, pictures, size = "") {
+  const row = add(parent, "div", "", `pictures ${size}`);
   pictures.forEach((picture) => addPicture(row, picture));
 }
 
@@ -111,7 +111,7 @@ function addFace(face, isAlone) {
   }
   const sentences = add(section, "div", "", "sentences");
   face.sentences.forEach((text) => add(sentences, "p", text));
-  if (face.shown.length) addPictures(section, face.shown);
+  if (face.shown.length) addPictures(section, face.shown, "small");
   else if (face.maps) addMaps(section, face.maps);
   else if (face.number && face.verdict !== "none") addMapsButton(section, face);
 }
