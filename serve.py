@@ -1,36 +1,41 @@
-"""Judge pictures on a page in the browser, on this machine alone."""
+"""Judge pictures and videos on a page in the browser, on this machine alone."""
 
 import argparse
 import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import command_line
 from command_line import say, take
 from command_line.compute import take_compute
-from command_line.faces import add_face_flags, take_reading
+from command_line.faces import add_face_flags, add_sampling_flags, take_reading
+from command_line.flags import take_fields
 
 from files.bounds import Bounds
 from hardware import Precision
+from judging.detector import Detector
 from judging.verdicts import Verdict
 from judging.words import UNLOOKED, describe_lack
 from loading import ImageFile
+from loading.videos import Sampling
 from reporting.case import Case
-from serving.app import MEGA, Judge, build_app
-from serving.guard import LOCAL_NAMES
+from serving.app import Judge, build_app
+from serving.guard import LOCAL_NAMES, Limits
 from serving.server import check_installed, get_address, open_socket, serve
 from utils import load_checkpoint
 
 EPILOG = """example:
   python serve.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
 
-opens a page in the browser. Drop a picture on it, and it says what predict.py says of
-each face, what that is worth, what the detector looked at, and what the file says of
-itself; all of it can be saved as a case report. Pictures stay in this machine's memory
-and are forgotten with the answer; nothing is sent anywhere. Ctrl-C ends it.
+opens a page in the browser. Drop a picture or a video on it, and it says what
+predict.py says of each face or person, what that is worth, what the detector looked at,
+and what the file says of itself; all of it can be saved as a case report. What you drop
+stays on this machine and is forgotten with the answer; nothing is sent anywhere. Ctrl-C
+ends it. Videos need requirements-faces.txt.
 
 Needs Flask and waitress: pip install -r requirements-page.txt"""
 
@@ -59,9 +64,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=take(Bounds(0, 1000, above=True)),
         default=20,
         metavar="MB",
-        help="size of the largest file that is taken",
+        help="size of the largest picture that is taken",
+    )
+    parser.add_argument(
+        "--max-video-megabytes",
+        type=take(Bounds(0, 1000, above=True)),
+        default=100,
+        metavar="MB",
+        help="size of the largest video that is taken; it is held in memory",
+    )
+    parser.add_argument(
+        "--max-video-seconds",
+        type=take(Bounds(0, 3600, above=True)),
+        default=120,
+        metavar="S",
+        help="length of the longest video that is taken",
     )
     add_face_flags(parser)
+    add_sampling_flags(parser)
     parser.add_argument(
         "--no-browser", action="store_true", help="do not open the page in the browser"
     )
@@ -76,12 +96,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     with open_socket(args.host, args.port) as listening:
         precision = take_compute(args).precision
         reading = take_reading(args, with_origin=True)
+        reading = replace(reading, sampling=take_fields(args, Sampling))
         detector = load_checkpoint(args.checkpoint_path, device=precision.device)
         judge = Judge(detector, precision, reading, args.margin)
         call = Path(__file__).name, sys.argv[1:] if argv is None else argv
-        most = args.max_megabytes
-        build_case = partial(build_report, precision, call)
-        app = build_app(judge, build_case, host=args.host, most_megabytes=most)
+        build_case = partial(build_report, detector, precision, call)
+        limits = Limits(
+            args.max_megabytes, args.max_video_megabytes, args.max_video_seconds
+        )
+        app = build_app(judge, build_case, host=args.host, limits=limits)
         notes = [describe_lack(detector), None if reading.looks else UNLOOKED]
         say(*(f"note: {note}" for note in notes if note))
         if args.host not in LOCAL_NAMES:
@@ -92,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         try:
             open_page(get_address(listening), in_browser=not args.no_browser)
-            serve(app, listening, host=args.host, most_bytes=int(most * MEGA))
+            on_end = app.extensions["worker"].stop
+            serve(app, listening, host=args.host, limits=limits, on_end=on_end)
         except KeyboardInterrupt:
             pass  # before the server could take it
     say("the page is closed")
@@ -100,13 +124,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_report(
+    detector: Detector,
     precision: Precision,
     call: tuple[str, Sequence[str]],
     file: ImageFile,
     verdicts: Sequence[Verdict],
 ) -> str:
-    """Return the case report of a picture, as predict.py writes it."""
-    case = Case([verdicts[0].detector], precision, call)
+    """Return the case report of a picture or a video, as predict.py writes it."""
+    case = Case([detector], precision, call)
     case.add(file, [[verdict] for verdict in verdicts])
     return case.render()
 

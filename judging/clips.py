@@ -28,21 +28,23 @@ from judging.tracks import Clip, Moment, Shown, Track
 from judging.verdicts import Verdict, drop_ratio, judge_batches
 from loading import ImageFile
 from loading.face_finding import find_faces
+from loading.image_files import as_file
 from loading.tracking import Tracker
-from loading.videos import Frame, read_frames
+from loading.videos import Frame, Heed, read_frames
 
 SHOWN_SIDE = 96  # pixels of a face beside a time line
 _BAR = "{desc}: {n:.0f} s of the video [{elapsed}]"
 
 
 def judge_clip(
-    path: Path,
+    file: ImageFile | Path,
     detectors: Sequence[Detector],
     compute: Compute,
     reading: Reading,
     *,
     margin: float | None = None,
     start_tracker: Callable[[], Tracker] = Tracker,
+    heed: Heed = lambda *_: None,
 ) -> list[list[Verdict]]:
     """Judge a video: each person in it by the frames that show it.
 
@@ -50,19 +52,20 @@ def judge_clip(
     frames are not tried: the frames themselves are versions of one another.
 
     Args:
-        path: of the video.
+        file: the video, or its path.
         detectors: who judges.
         compute: how the networks run.
         reading: how pictures are read, and which frames are.
         margin: as for `View.of`.
         start_tracker: makes what tells persons apart.
+        heed: as for `read_frames`.
 
     Returns:
         For each person each detector's verdict; one on the video where it shows nobody.
         One with an error is last where it cannot be read, or not to its end.
     """
     views = list(dict.fromkeys(View.of(detector, margin) for detector in detectors))
-    watched = _Watched(path, views, reading, start_tracker())
+    watched = _Watched(as_file(file), views, reading, start_tracker(), heed=heed)
     batches = map(collate_pictures, cut_stream(watched, compute.batch_size))
     found: dict[int, list[_Sightings]] = {}
     for picture, verdicts in judge_batches(
@@ -98,13 +101,20 @@ class _Watched:
     """
 
     def __init__(
-        self, path: Path, views: Sequence[View], reading: Reading, tracker: Tracker
+        self,
+        file: ImageFile,
+        views: Sequence[View],
+        reading: Reading,
+        tracker: Tracker,
+        *,
+        heed: Heed,
     ) -> None:
-        self._path = path
+        self._file = file
+        self._heed = heed
         self._views = views
         self._sampling = reading.sampling
         self._tracker = tracker
-        self.picture = identify(ImageFile(path), reading)
+        self.picture = identify(file, reading)
         self.seconds: list[float] = []
         self.error: str | None = None
 
@@ -116,10 +126,10 @@ class _Watched:
         return Clip(tuple(self.seconds), self._sampling.every, cuts, is_whole)
 
     def __iter__(self) -> Iterator[Read]:
-        name = make_printable(self._path.name)
+        name = make_printable(Path(self._file.name).name)
         with show_progress(desc=name, bar_format=_BAR) as bar:
             try:
-                for frame in read_frames(self._path, self._sampling):
+                for frame in read_frames(self._file, self._sampling, self._heed):
                     bar.update(frame.seconds - bar.n)
                     self.seconds.append(frame.seconds)
                     yield from self._take(frame)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from files.names import CLASS_NAMES, FAKE, REAL
-from judging.verdicts import INCONCLUSIVE, Verdict
+from judging.verdicts import INCONCLUSIVE, NONE, Verdict
 from metrics.error_rates import compute_proportion_interval
 
 MOST_BY_CHANCE = 0.05  # of the pictures that show only real faces
@@ -110,6 +110,22 @@ def _join(counts: Sequence[tuple[int, int] | None]) -> Chance | None:
         math.prod(1 - share for share in ends) for ends in zip(*shares, strict=True)
     ]
     return Chance(*(1 - share for share in never))
+
+
+def name_picture(verdicts: Sequence[Verdict]) -> str:
+    """Return what a detector calls a picture or a video as a whole.
+
+    What could not be judged, or not to its end, is inconclusive; 'none' where nothing
+    was judged.
+
+    Args:
+        verdicts: of one detector, on all faces or persons.
+    """
+    judged = [verdict for verdict in verdicts if not verdict.error]
+    if not judged:
+        return NONE
+    name = judge_picture(judged).name
+    return name if len(judged) == len(verdicts) else INCONCLUSIVE
 
 
 def judge_several(verdicts: Sequence[Verdict]) -> str | None:

@@ -4,10 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 
 from files.checkpoint import CheckpointRecord
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
 from judging.detector import Detector
 from judging.pictures import Picture
-from judging.tracks import Track, format_span
+from judging.tracks import (
+    STRETCH,
+    Clip,
+    Track,
+    count_reasons,
+    format_seconds,
+    format_span,
+)
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
 from metrics.calibration import find_neighbours
@@ -81,13 +88,56 @@ def describe_time(track: Track) -> str:
     return f"{judged}, not from {', '.join(spans)}" if spans else judged
 
 
+def count(number: int, what: str) -> str:
+    """Return '1 picture' or '2 pictures'."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def describe_looked(clip: Clip) -> str:
+    """Say which frames of a video were looked at: one or more."""
+    frames = count(len(clip.seconds), "frame")
+    span = format_span(clip.seconds[0], clip.seconds[-1])
+    end = "to its end" if clip.is_whole else "what comes after was not looked at"
+    return f"{frames}, one each {clip.every:g} s, from {span}; {end}"
+
+
+def describe_cuts(clip: Clip) -> str:
+    """Say when a video's scene changes."""
+    return ", ".join(map(format_seconds, clip.cuts)) or "none was found"
+
+
+def describe_moments(track: Track) -> str:
+    """Say how many frames are called what, and why some cannot be judged."""
+    decisions = [m.decision for m in track.moments if not m.is_withheld]
+    said = [f"{decisions.count(n)} {CLASS_NAMES[n]}" for n in (REAL, FAKE)]
+    if NEITHER in decisions:
+        said.append(f"{decisions.count(NEITHER)} between them")
+    if withheld := [m.reason for m in track.moments if m.is_withheld]:
+        said.append(f"{len(withheld)} cannot be judged: {count_reasons(withheld)}")
+    return ", ".join(said)
+
+
+def describe_extremes(track: Track) -> str:
+    """Say what the lowest and the highest mean logit of a stretch is, and when."""
+    low, high = (
+        f"{stretch.difference:.2f} from {format_span(stretch.start, stretch.end)}"
+        for stretch in track.extremes
+    )
+    return f"lowest {low}; highest {high}"
+
+
 def describe_counting(detector: Detector) -> str:
+    """Say what the frames of a person in a video count as, by whom, and why."""
+    return f"by {detector.path}, {explain_counting(detector)}"
+
+
+def explain_counting(detector: Detector) -> str:
     """Say what the frames of a person in a video count as, and why."""
-    whose = f"by {detector.path}, the frames of a person count as"
+    what = "the frames of a person count as"
     if not detector.record.track_calibration:
-        return f"{whose} one image, because this detector's validation knew no videos"
+        return f"{what} one image, because this detector's validation knew no videos"
     num = detector.of_tracks.record.num_calibrated
-    return f"{whose} one video: bounds and ratios are of validation's {num} groups"
+    return f"{what} one video: bounds and ratios are of validation's {num} groups"
 
 
 def summarise(
@@ -180,12 +230,14 @@ def explain_verdict(verdict: Verdict) -> list[str]:
     """Say in sentences what a verdict is worth, and what it is not.
 
     Args:
-        verdict: one that has a score.
+        verdict: one that has a score, or on a video that shows nobody.
     """
     sentences = []
     if verdict.reasons:
         reasons = "; ".join(verdict.reasons)
         sentences.append(f"{reasons[0].upper()}{reasons[1:]}.")
+    if verdict.picture.clip:
+        return sentences + (_explain_track(verdict) if verdict.track else [])
     if verdict.picture.reasons:
         to_do = "Find a better one" if verdict.picture.face else "Crop the picture"
         sentences.append(
@@ -204,6 +256,17 @@ def explain_verdict(verdict: Verdict) -> list[str]:
         *describe_neighbours(verdict),
         describe_ratio(verdict),
         *describe_rates(verdict),
+    ]
+
+
+def _explain_track(verdict: Verdict) -> list[str]:
+    """Say what a verdict on a person in a video rests on."""
+    track = verdict.track
+    return [
+        f"{describe_time(track)}.",
+        f"Frames, each alone: {describe_moments(track)}.",
+        f"Mean logit, in {STRETCH:g} s: {describe_extremes(track)}.",
+        describe_ratio(verdict),
     ]
 
 

@@ -6,7 +6,7 @@ video takes over, has this process only: no name of a file, no way to open anoth
 or an address, and bounded memory.
 
 A message is a line of JSON: an `error`; the `end`; or `seconds` and `size` of a frame,
-before its RGB bytes.
+before its RGB bytes, and how long the file says that it `lasts`.
 """
 
 import contextlib
@@ -291,11 +291,13 @@ def decode(file: IO[bytes], wish: Wish, output: IO[bytes]) -> None:
     file.seek(0)
     with _open_container(file, cut) as container:
         reader = Reader(container, wish)
+        lasts = container.duration and container.duration / 1e6
         num_taken = 0
         for seconds, frame in take_sharpest(reader.read(), wish.every):
             pixels = reader.to_pixels(frame)
             height, width = pixels.shape[:2]
-            say(output, {"seconds": seconds, "size": (width, height)})
+            message = {"seconds": seconds, "size": (width, height), "lasts": lasts}
+            say(output, message)
             output.write(np.ascontiguousarray(pixels))
             output.flush()
             num_taken += 1

@@ -10,14 +10,18 @@ AV1, says nothing of why it fails, and takes no list of allowed formats but from
 environment ([docs/videos.md](../docs/videos.md)).
 """
 
+import io
 import json
 import os
+import shutil
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import IO, NamedTuple
@@ -25,12 +29,15 @@ from typing import IO, NamedTuple
 from PIL import Image
 
 from files.names import VIDEO_SUFFIXES
-from loading.image_files import MOST_SIDE
+from loading.image_files import MOST_SIDE, ImageFile, as_file
 
 SILENT = 600  # seconds that a decoder may work for the next frame
+PULSE = 0.1  # seconds, at which who waits for frames is told so
 LONGEST_LINE = 10_000  # bytes of a message of the decoder
 _DECODER = Path(__file__).with_name("video_decoder.py")
 _ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads take memory
+# Told the seconds of the last frame, and how long the file says that it lasts.
+Heed = Callable[[float, float | None], object]
 
 
 @dataclass(frozen=True)
@@ -58,35 +65,74 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def read_frames(path: Path, sampling: Sampling = Sampling()) -> Iterator[Frame]:
+def read_frames(
+    file: ImageFile | Path,
+    sampling: Sampling = Sampling(),
+    heed: Heed = lambda *_: None,
+) -> Iterator[Frame]:
     """Yield a video's frames, in order; memory does not grow with their number.
 
     Of each period the sharpest of `LOOKED_AT` frames (video_decoder.py) is taken.
+
+    Args:
+        file: the video, or its path.
+        sampling: which frames are taken.
+        heed: is called before each frame, and every `PULSE` while the decoder works.
+            What it raises ends the decoder; a ValueError says why it cannot be read.
 
     Raises:
         ValueError: it cannot be read, breaks off, or makes the decoder crash, hang for
             `SILENT` seconds or ask for too much memory; frames may have come before.
     """
+    file = as_file(file)
+    told: tuple[float, float | None] = 0.0, None
     try:
-        with _open(path) as file, _start_decoder(file, sampling) as process:
-            while frame := _receive(process):
+        with (
+            _open(file) as stream,
+            ThreadPoolExecutor(1) as reader,
+            _start_decoder(stream, sampling) as process,
+        ):
+            while received := _receive(process, reader, partial(heed, *told)):
+                frame, lasts = received
+                told = frame.seconds, lasts
+                heed(*told)
                 yield frame
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read the video {path}: {error}") from None
+        raise ValueError(f"cannot read the video {file.name}: {error}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(file: ImageFile) -> IO[bytes]:
     """Open a regular file: a pipe would be waited for, and a folder says little."""
-    if path.is_file():
+    if file.is_regular:
         try:
-            return path.open("rb")
+            stream = file.open()
         except PermissionError:
             raise ValueError("permission denied") from None
+        return _put_down(stream) if isinstance(stream, io.BytesIO) else stream
+    path = Path(file.name)
     if path.is_dir():
         raise ValueError("it is a folder")
     if path.exists():
         raise ValueError("it is not a file")
     raise ValueError("a broken link" if path.is_symlink() else "there is no such file")
+
+
+def _put_down(content: IO[bytes]) -> IO[bytes]:
+    """Copy what is in memory to a file without a name, for a decoder to be handed."""
+    file = _make_nameless()
+    shutil.copyfileobj(content, file)
+    file.seek(0)  # writes what is left, too
+    return file
+
+
+def _make_nameless() -> IO[bytes]:
+    """Return a file that is gone with the processes that have it open.
+
+    On Linux it is in memory.
+    """
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("video"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 @contextmanager
@@ -104,36 +150,42 @@ def _start_decoder(file: IO[bytes], sampling: Sampling) -> Iterator[Popen[bytes]
             process.kill()
 
 
-def _receive(process: Popen[bytes]) -> Frame | None:
-    """Return the next frame, None after the last.
+def _receive(
+    process: Popen[bytes], reader: Executor, on_pulse: Callable[[], object]
+) -> tuple[Frame, float | None] | None:
+    """Return the next frame, and how long the video lasts; None after the last.
+
+    Args:
+        process: the decoder.
+        reader: a thread that waits for it.
+        on_pulse: is called meanwhile.
 
     Raises:
         ValueError: the decoder says why there is none, or says nothing.
     """
+    reading = reader.submit(_read_message, process.stdout)
     start = time.monotonic()
-    watch = threading.Timer(SILENT, process.kill)
-    watch.start()
-    try:
-        message = json.loads(process.stdout.readline(LONGEST_LINE))
-        if "size" in message:
-            return _read_frame(message, process.stdout)
-    except (ValueError, TypeError, KeyError, RecursionError):  # it is no message
+    while not wait([reading], PULSE).done:
+        on_pulse()
         if time.monotonic() - start >= SILENT:
-            reason = f"the decoder gave no frame for {SILENT} seconds"
-        else:
-            reason = "the decoder crashed"
-        raise ValueError(reason) from None
-    finally:
-        watch.cancel()
+            raise ValueError(f"the decoder gave no frame for {SILENT} seconds")
+    try:
+        message, frame = reading.result()
+    except (ValueError, TypeError, KeyError, RecursionError):  # it is no message
+        raise ValueError("the decoder crashed") from None
     if "error" in message:
         raise ValueError(message["error"])
-    return None
+    return frame and (frame, message.get("lasts"))
 
 
-def _read_frame(message: dict, pipe: IO[bytes]) -> Frame:
-    """Read the pixels that follow a message."""
+def _read_message(pipe: IO[bytes]) -> tuple[dict, Frame | None]:
+    """Read a message, and the frame whose pixels follow, if it is one."""
+    message = json.loads(pipe.readline(LONGEST_LINE))
+    if "size" not in message:
+        return message, None
     width, height = message["size"]
     if max(width, height) > MOST_SIDE:
         raise ValueError("the decoder does not keep its bounds")
     pixels = pipe.read(3 * width * height)
-    return Frame(message["seconds"], Image.frombytes("RGB", (width, height), pixels))
+    picture = Image.frombytes("RGB", (width, height), pixels)
+    return message, Frame(message["seconds"], picture)

@@ -10,22 +10,27 @@ from PIL import Image
 
 from explaining.pictures import Drawn, draw_boxes, draw_maps
 from explaining.time_lines import draw_time_line, name_shown
-from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, make_printable
+from files.names import make_printable
 from files.provenance import describe_call
 from hardware import Precision
 from judging.detector import Detector
-from judging.headlines import judge_picture, judge_several
+from judging.headlines import judge_several, name_picture
 from judging.pictures import Picture as Judged
-from judging.tracks import STRETCH, Track, count_reasons, format_seconds, format_span
-from judging.verdicts import INCONCLUSIVE, NONE, Verdict
+from judging.tracks import STRETCH
+from judging.verdicts import Verdict
 from judging.words import (
     NOT_PROOF,
+    count,
     describe_bounds,
     describe_counting,
+    describe_cuts,
+    describe_extremes,
     describe_faces,
     describe_kind,
     describe_knowledge,
     describe_lack,
+    describe_looked,
+    describe_moments,
     describe_neighbours,
     describe_qualification,
     describe_rates,
@@ -128,7 +133,7 @@ class Case:
         entry = Entry(
             name,
             _list_file_facts(verdicts[0]),
-            [_name_picture(of_detector) for of_detector in of_detectors],
+            [name_picture(of_detector) for of_detector in of_detectors],
             list(self._list_headlines(of_detectors)),
             _show_clip(of_detectors) if picture.clip else _show_picture(file, faces),
             [self._build_face(face) for face in faces if _has_facts(face[0].picture)],
@@ -230,11 +235,6 @@ def check_number(num_pictures: int) -> None:
         )
 
 
-def count(number: int, what: str) -> str:
-    """Return '1 picture' or '2 pictures'."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def list_facts(verdict: Verdict) -> Iterator[Fact]:
     """Yield what is known of a verdict.
 
@@ -265,27 +265,12 @@ def _list_person_facts(verdict: Verdict) -> Iterator[Fact]:
     """Yield what is known of a person in a video."""
     track = verdict.track
     yield "when seen", describe_time(track)
-    yield "frames, each alone", _count_moments(track)
+    yield "frames, each alone", describe_moments(track)
     spread = f"standard deviation of the logits {track.spread:.2f}"
     score = "not given" if verdict.is_withheld else _describe_score(verdict)
     yield "P(fake), of the mean logit", f"{score}; {spread}"
-    low, high = (
-        f"{stretch.difference:.2f} from {format_span(stretch.start, stretch.end)}"
-        for stretch in track.extremes
-    )
-    yield f"mean logit, in {STRETCH:g} s", f"lowest {low}; highest {high}"
+    yield f"mean logit, in {STRETCH:g} s", describe_extremes(track)
     yield "likelihood ratio", describe_ratio(verdict)
-
-
-def _count_moments(track: Track) -> str:
-    """Say how many frames are called what, and why some cannot be judged."""
-    decisions = [m.decision for m in track.moments if not m.is_withheld]
-    said = [f"{decisions.count(n)} {CLASS_NAMES[n]}" for n in (REAL, FAKE)]
-    if NEITHER in decisions:
-        said.append(f"{decisions.count(NEITHER)} between them")
-    if withheld := [m.reason for m in track.moments if m.is_withheld]:
-        said.append(f"{len(withheld)} cannot be judged: {count_reasons(withheld)}")
-    return ", ".join(said)
 
 
 def _describe_place(verdict: Verdict) -> str:
@@ -342,13 +327,9 @@ def _list_clip_facts(picture: Judged) -> list[Fact]:
         size = f"{origin.num_bytes:,}"
         facts = [("SHA-256 of its bytes", origin.sha256), ("bytes", size), *facts]
     if clip.seconds:
-        span = format_span(clip.seconds[0], clip.seconds[-1])
-        end = "to its end" if clip.is_whole else "what comes after was not looked at"
-        frames = count(len(clip.seconds), "frame")
-        looked = f"{frames}, one each {clip.every:g} s, from {span}; {end}"
-        cuts = ", ".join(map(format_seconds, clip.cuts)) or "none was found"
         size = f"{picture.width} x {picture.height}"
-        facts += [("width x height", size), ("looked at", looked), ("cuts", cuts)]
+        facts += [("width x height", size), ("looked at", describe_looked(clip))]
+        facts.append(("cuts", describe_cuts(clip)))
     return facts
 
 
@@ -376,15 +357,6 @@ def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:
         for reason in [verdict.error] if verdict.error else verdict.reasons:
             reasons[what, make_printable(reason)] = None
     return iter(reasons)
-
-
-def _name_picture(verdicts: Sequence[Verdict]) -> str:
-    """Return what a detector calls a picture as a whole."""
-    judged = [verdict for verdict in verdicts if not verdict.error]
-    if not judged:
-        return NONE
-    name = judge_picture(judged).name
-    return name if len(judged) == len(verdicts) else INCONCLUSIVE
 
 
 def _has_facts(picture: Judged) -> bool:

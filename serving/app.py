@@ -1,54 +1,55 @@
-"""The page's requests: a picture comes, its verdicts, maps or case report go back."""
+"""The page's requests: a picture or a video comes, verdicts and case report go back."""
 
 from __future__ import annotations
 
-import base64
-import io
 import re
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-from PIL import Image
-
-from explaining.pictures import Drawn, draw_boxes, draw_maps
-from files.names import make_printable
-from hardware import Precision
+from explaining.pictures import draw_boxes, draw_maps
+from files.names import VIDEO_SUFFIXES, make_printable
+from hardware import Compute, Precision
+from judging.clips import judge_clip
 from judging.detector import Detector
-from judging.headlines import describe_headline, judge_picture
-from judging.pictures import Reading, View, collate_pictures, read_picture
-from judging.verdicts import INCONCLUSIVE, NONE, Verdict, judge_batches
+from judging.pictures import (
+    Reading,
+    View,
+    collate_pictures,
+    read_picture,
+    set_aside,
+)
+from judging.verdicts import Verdict, judge_batches
 from judging.words import (
     NOT_PROOF,
-    describe_bounds,
+    describe_cuts,
     describe_faces,
     describe_knowledge,
-    explain_verdict,
+    describe_looked,
+    explain_counting,
 )
 from loading import ImageFile
 from loading.origin import describe_origin
-from scores import describe_fake_score
-from serving.guard import HEADERS, explain_refusal
+from loading.videos import Heed
+from serving.answers import (
+    describe_face,
+    describe_whole,
+    pack_picture,
+    pack_time_line,
+)
+from serving.guard import HEADERS, LIMITS, VIDEO, Limits, explain_refusal
+from serving.work import BusyError, Worker
 
 try:
     import flask
 except ImportError:  # an optional extra: requirements-page.txt
     flask = None
 
-MOST_WAITING = 4  # requests, the one that is being judged included
-MEGA = 1_000_000
+STEP = 8  # faces of a video, between which pictures are judged
 READING = Reading(with_origin=True)
-TITLES = {
-    "real": "Called real",
-    "fake": "Called fake",
-    INCONCLUSIVE: "Inconclusive",
-    NONE: "Not judged",
-}
-# From a picture and its verdicts, one a face, to a page.
+# From a picture or a video and its verdicts, one a face or person, to a page.
 BuildCase = Callable[[ImageFile, Sequence[Verdict]], str]
 
 
@@ -92,6 +93,29 @@ class Judge:
         judged = judge_batches(batches, detectors, self.precision, **options)
         return [verdict for _, (verdict,) in judged]
 
+    def watch(self, file: ImageFile, heed: Heed) -> list[Verdict]:
+        """Judge a video as predict.py does, to the last bit.
+
+        Args:
+            file: the video.
+            heed: as for `judge_clip`.
+
+        Returns:
+            The verdict on each person; last one with an error, where there is one.
+        """
+        if not self.reading.looks:
+            picture, _ = set_aside(Path(file.name))
+            return [Verdict(picture, self.detector, error=picture.error)]
+        persons = judge_clip(
+            file,
+            [self.detector],
+            Compute(self.precision, STEP),
+            self.reading,
+            margin=self.margin,
+            heed=heed,
+        )
+        return [verdict for (verdict,) in persons]
+
     def answer(self, file: ImageFile) -> dict[str, Any]:
         """Judge a picture, and explain each face's verdict.
 
@@ -107,12 +131,46 @@ class Judge:
         faces = [verdict.picture.face for verdict in verdicts if verdict.picture.face]
         maps = self.draw(judged[0]) if len(verdicts) == 1 else None
         return {
-            "name": make_printable(file.name),
-            "size": f"{picture.width} x {picture.height}",
-            "headline": describe_picture(verdicts),
+            **self._describe(verdicts),
             "looked": describe_faces(picture),
             "picture": pack_picture(draw_boxes(file, faces)) if faces else None,
             "faces": [{**describe_face(verdict), "maps": maps} for verdict in verdicts],
+        }
+
+    def answer_video(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+        """Explain the verdict on each person in a video.
+
+        Args:
+            verdicts: as `watch` returns them.
+
+        Returns:
+            As `answer` does, the time line as its picture; with a `note` on why a video
+            that breaks off was not judged to its end.
+        """
+        judged = [verdict for verdict in verdicts if not verdict.error]
+        note = make_printable(verdicts[-1].error or "")
+        if not judged:
+            return {"error": note}
+        clip = judged[0].picture.clip
+        has_line = any(verdict.track for verdict in judged)
+        answer = self._describe(verdicts)
+        counting = explain_counting(self.detector)
+        answer["limits"].append(f"{counting[0].upper()}{counting[1:]}.")
+        return {
+            **answer,
+            "looked": f"{describe_looked(clip)}. Cuts: {describe_cuts(clip)}.",
+            "note": note,
+            "picture": pack_time_line(judged) if has_line else None,
+            "faces": list(map(describe_face, judged)),
+        }
+
+    def _describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+        """Return what is said of a picture as of a video."""
+        picture = next(verdict.picture for verdict in verdicts if not verdict.error)
+        return {
+            "name": make_printable(picture.name),
+            "size": f"{picture.width} x {picture.height}",
+            "headline": describe_whole(verdicts),
             "limits": [describe_knowledge(self.detector), NOT_PROOF],
             "origin": describe_origin(picture.origin) if picture.origin else [],
         }
@@ -136,24 +194,31 @@ def build_app(
     build_case: BuildCase,
     *,
     host: str = "127.0.0.1",
-    most_megabytes: float = 20,
+    limits: Limits = LIMITS,
 ) -> flask.Flask:
     """Build the page's application. It keeps nothing that is sent to it.
 
     Args:
         judge: of the pictures.
-        build_case: of a picture that was judged, to be downloaded.
+        build_case: of a picture or a video that was judged, to be downloaded.
         host: the name or address that the server listens at.
-        most_megabytes: size of the largest file that is taken.
+        limits: of what is sent.
+
+    Returns:
+        It; its extension `worker` is to be stopped when the server ends.
     """
     app = flask.Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = int(most_megabytes * MEGA)
-    work = Worker()
+    work = app.extensions["worker"] = Worker()
 
     @app.before_request
     def refuse_others() -> Any:
-        reason = explain_refusal(flask.request.headers, host)
-        return answer_error(reason, 403) if reason else None
+        request = flask.request
+        if reason := explain_refusal(request.headers, host):
+            return answer_error(reason, 403)
+        if limits.is_exceeded(request.path, request.content_length or 0):
+            most = limits.get_megabytes(request.path)
+            return answer_error(f"the file is larger than {most:g} MB", 413)
+        return None
 
     @app.after_request
     def add_headers(response: flask.Response) -> flask.Response:
@@ -165,9 +230,9 @@ def build_app(
     def say_what_there_is(error: Exception) -> Any:
         return answer_error("there is a page at / and nothing else", error.code)
 
-    @app.errorhandler(413)
-    def say_how_large(error: Exception) -> Any:
-        return answer_error(f"the file is larger than {most_megabytes:g} MB", 413)
+    @app.errorhandler(BusyError)
+    def say_what_to_wait_for(busy: BusyError) -> Any:
+        return answer_error(str(busy), 503)
 
     @app.get("/")
     def show_page() -> str:
@@ -176,47 +241,56 @@ def build_app(
             title=judge.detector.title,
             checkpoint=judge.detector.path.name,
             looks=judge.reading.looks,
-            most_megabytes=f"{most_megabytes:g}",
-            most_bytes=app.config["MAX_CONTENT_LENGTH"],
+            limits=limits,
+            video_suffixes=" ".join(VIDEO_SUFFIXES),
         )
 
     @app.post("/judge")
     def answer() -> Any:
-        return work.do(judge.answer)
+        return work.do(judge.answer, take_file())
 
     @app.post("/maps")
     def answer_maps() -> Any:
         face = flask.request.args.get("face", "")
         if not re.fullmatch("[1-9][0-9]{0,2}", face):
             return answer_error(f"there is no face {face[:20]!r}", 400)
-        return work.do(lambda file: judge.answer_maps(file, int(face)))
+        return work.do(lambda file: judge.answer_maps(file, int(face)), take_file())
 
     @app.post("/report")
     def answer_report() -> Any:
-        return work.do(lambda file: download_case(build_case, file, judge.judge(file)))
+        def report(file: ImageFile) -> Any:
+            return download_case(build_case, file, judge.judge(file))
+
+        return work.do(report, take_file())
+
+    @app.post(VIDEO)
+    def answer_video() -> flask.Response:
+        def report(file: ImageFile, heed: Heed) -> dict[str, Any]:
+            verdicts = judge.watch(file, heed)
+            answer = judge.answer_video(verdicts)
+            if "error" not in answer:  # asked for later, it would take as long again
+                answer["report"] = build_case(file, verdicts)
+            return answer
+
+        watch, lines = work.watch(report, take_file(), limits.video_seconds)
+        response = flask.Response(lines, mimetype="application/x-ndjson")
+        response.call_on_close(watch.stop)
+        return response
 
     return app
 
 
-class Worker:
-    """Does what requests want with their pictures, one after the other."""
+def take_file() -> ImageFile:
+    """Return what was sent.
 
-    def __init__(self) -> None:
-        self._places = threading.BoundedSemaphore(MOST_WAITING)
-        # Each thread that works with large pictures and networks keeps memory for
-        # itself.
-        self._thread = ThreadPoolExecutor(1)
-
-    def do(self, task: Callable[[ImageFile], Any]) -> Any:
-        """Return what a task makes of the request's picture; a 503 if many wait."""
-        if not self._places.acquire(blocking=False):
-            return answer_error("other pictures are being judged: try again", 503)
-        try:
-            name = flask.request.args.get("name", "")[:255] or "the file"
-            file = ImageFile(name, flask.request.get_data(cache=False))
-            return self._thread.submit(task, file).result()
-        finally:
-            self._places.release()
+    Raises:
+        BusyError: the server did not wait for it.
+    """
+    request = flask.request
+    data = request.get_data(cache=False)
+    if request.content_length and not data:
+        raise BusyError("other videos are on their way: try again")
+    return ImageFile(request.args.get("name", "")[:255] or "the file", data)
 
 
 def answer_error(reason: str, status: int) -> tuple[dict[str, str], int]:
@@ -233,48 +307,4 @@ def download_case(
     return page, {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
-    }
-
-
-def describe_picture(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Return what is said of a picture as a whole, and how many looks it took."""
-    judged = [verdict for verdict in verdicts if not verdict.error]
-    headline = judge_picture(judged)
-    said = None
-    if len(verdicts) > 1:
-        said = f"{describe_headline(headline, len(verdicts))}."
-    return {"name": headline.name, "title": TITLES[headline.name], "sentence": said}
-
-
-def describe_face(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as the page shows it; a score only where it means something."""
-    error = verdict.error and make_printable(verdict.error)
-    is_shown = verdict.fake_score is not None and not verdict.reasons
-    real_below, threshold = verdict.zone
-    return {
-        "number": verdict.picture.number,
-        "verdict": verdict.name,
-        "title": TITLES[verdict.name],
-        "fake_score": verdict.fake_score,
-        "score": describe_fake_score(verdict.fake_score) if is_shown else None,
-        "real_below": real_below,
-        "threshold": threshold,
-        "bounds": describe_bounds(verdict) if is_shown else None,
-        "llr": verdict.llr,
-        "reasons": list(verdict.reasons) if not error else [error],
-        "sentences": [error] if error else explain_verdict(verdict),
-    }
-
-
-def pack_picture(drawn: Drawn) -> dict[str, Any]:
-    """Return an image and its words as the page takes them, a PNG file in base64."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(drawn.pixels)).save(buffer, format="PNG")
-    height, width, _ = drawn.pixels.shape
-    return {
-        "caption": drawn.caption,
-        "alt": drawn.words,
-        "width": width,
-        "height": height,
-        "png": base64.b64encode(buffer.getvalue()).decode("ascii"),
     }

@@ -2,8 +2,11 @@
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+MEGA = 1_000_000
+VIDEO = "/video"  # where videos are sent
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; "
@@ -14,6 +17,32 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be sent.
+
+    Attributes:
+        megabytes: of a picture.
+        video_megabytes: of a video.
+        video_seconds: that it lasts.
+    """
+
+    megabytes: float = 20
+    video_megabytes: float = 100
+    video_seconds: float = 120
+
+    def get_megabytes(self, path: str) -> float:
+        """Return the size of the largest body that is taken at a path."""
+        return self.video_megabytes if path == VIDEO else self.megabytes
+
+    def is_exceeded(self, path: str, num_bytes: int) -> bool:
+        """Say whether a body is too large."""
+        return num_bytes > self.get_megabytes(path) * MEGA
+
+
+LIMITS = Limits()
 
 
 def explain_refusal(headers: Mapping[str, str], host: str) -> str | None:

@@ -4,21 +4,22 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-from serving.guard import explain_refusal, is_every_address
+from serving.guard import MEGA, VIDEO, Limits, explain_refusal, is_every_address
 
 try:
     import waitress
     from waitress.channel import HTTPChannel
-    from waitress.parser import HTTPRequestParser
+    from waitress.parser import HTTPRequestParser, ParsingError
 except ImportError:  # an optional extra: requirements-page.txt
     waitress, HTTPChannel, HTTPRequestParser = None, object, object
 
 NUM_THREADS = 8  # some wait for the one that judges, the rest turn requests away
 MOST_CONNECTIONS = 50
+MOST_VIDEOS = 2  # in memory: one that is judged, and one to be told so
 PATIENCE_S = 60  # with a client that is silent
 LONGEST_REQUEST_S = 120  # from its first byte to its last; then the client is cut off
 
@@ -79,7 +80,9 @@ class _Request(HTTPRequestParser):
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the headers; after a refused request the connection is closed."""
         super().parse_header(header_plus)
-        if self.adj.is_refused(self.headers, self.content_length):
+        if self.chunked:
+            raise ParsingError("a request must state its length")
+        if self.adj.is_refused(self):
             self.body_rcv, self.content_length, self.expect_continue = None, 0, False
             self.headers["CONNECTION"] = "close"  # what follows is not a request
 
@@ -99,20 +102,45 @@ class _Channel(HTTPChannel):
         return super().received(data)
 
 
-def serve(app: Any, listening: socket.socket, *, host: str, most_bytes: int) -> None:
+def serve(
+    app: Any,
+    listening: socket.socket,
+    *,
+    host: str,
+    limits: Limits,
+    on_end: Callable[[], object],
+) -> None:
     """Answer requests until Ctrl-C.
 
     Args:
         app: a WSGI application, which says why a request is refused.
         listening: as `open_socket` returns it.
         host: the name or address that the server was told to listen at.
-        most_bytes: of a request's body; larger ones are refused.
+        limits: of a request's body; larger ones are refused.
+        on_end: is called before what is being answered is waited for.
     """
 
-    def is_refused(headers: Mapping[str, str], num_bytes: int) -> bool:
+    def is_refused(request: _Request) -> bool:
+        headers = request.headers
         named = {name.replace("_", "-").title(): headers[name] for name in headers}
-        return num_bytes > most_bytes or explain_refusal(named, host) is not None
+        return (
+            limits.is_exceeded(request.path, request.content_length)
+            or explain_refusal(named, host) is not None
+            or (request.path == VIDEO and count_videos() > MOST_VIDEOS)
+        )
 
+    def count_videos() -> int:
+        """Count those that come or are being judged, the one that asks included."""
+        channels = list(server.active_channels.values())
+        requests = [r for c in channels for r in (c.request, *c.requests)]
+        bodies = [r for r in requests if r is not None and r.content_length]
+        return sum(request.path == VIDEO for request in bodies)
+
+    def end() -> None:
+        on_end()
+        wait_for_threads()
+
+    most_bytes = int(max(limits.megabytes, limits.video_megabytes) * MEGA)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # no word on waiting
     server = waitress.create_server(
         app,
@@ -120,12 +148,14 @@ def serve(app: Any, listening: socket.socket, *, host: str, most_bytes: int) -> 
         threads=NUM_THREADS,
         connection_limit=MOST_CONNECTIONS,
         channel_timeout=PATIENCE_S,
-        max_request_body_size=most_bytes + 1,  # of one that does not tell its length
+        max_request_body_size=most_bytes + 1,
         inbuf_overflow=most_bytes + 2_000_000,  # above it, a file would be written
         outbuf_overflow=100_000_000,
         ident=None,
     )
     server.channel_class, server.adj.is_refused = _Channel, is_refused
+    wait_for_threads = server.task_dispatcher.shutdown
+    server.task_dispatcher.shutdown = end
     try:
         server.run()
     finally:

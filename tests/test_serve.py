@@ -1,6 +1,7 @@
 """The page in a browser, and its script as a process."""
 
 import base64
+import itertools
 import os
 import re
 import signal
@@ -8,15 +9,33 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from browser import find_violations
 from PIL import Image
-from script_helpers import PROJECT, make_checkpoint, run_script
+from script_helpers import (
+    PROJECT,
+    find_squares,
+    follow_from_left,
+    make_checkpoint,
+    make_clip,
+    run_script,
+)
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
+
+from served_pages import run_server
+
+import serve
+from hardware import Precision
+from judging import clips, pictures
+from loading import videos
+from loading.tracking import Tracker
+from serving.app import Judge, build_app
+from utils import load_checkpoint
 
 pytestmark = pytest.mark.slow
 DROP = """([encoded, name]) => {
@@ -130,7 +149,8 @@ def make_face(number: int, verdict: str) -> dict[str, object]:
     bounds = {"real_below": 0.2, "threshold": 0.6, "bounds": "between 0.2 and 0.6"}
     said = {"title": f"Called {verdict}", "sentences": ["So <b>it</b> is."]}
     known = {"number": number, "verdict": verdict, "fake_score": 0.9, "score": score}
-    return {**known, **bounds, **said, "maps": None}
+    named = {"label": f"Face {number}", "shown": [], "maps": None}
+    return {**known, **bounds, **said, **named}
 
 
 @pytest.fixture
@@ -224,6 +244,69 @@ def test_page_fits_and_breaks_no_rule_of_accessibility(width, scheme, page, face
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert find_violations(page) == []
+
+
+@pytest.fixture
+def judge(checkpoint, monkeypatch) -> Judge:
+    """It looks for faces, which no network finds."""
+    monkeypatch.setattr(pictures, "can_find_faces", lambda: True)
+    monkeypatch.setattr(clips, "find_faces", find_squares)
+    monkeypatch.setattr(Tracker, "follow", follow_from_left)
+    return Judge(load_checkpoint(checkpoint), Precision())
+
+
+SLOW = """
+import sys, time
+for seconds in (0, 3):
+    head = b'{"seconds": %d, "size": [400, 200], "lasts": 8}\\n' % seconds
+    sys.stdout.buffer.write(head + bytes(3 * 400 * 200))
+    sys.stdout.flush()
+time.sleep(60)
+"""
+
+
+def test_video_says_how_far_it_is_is_cancelled_and_is_judged(
+    browser_page, judge, tmp_path, monkeypatch
+):
+    clip, script = make_clip(tmp_path / "clip.avi"), tmp_path / "decoder.py"
+    script.write_text(SLOW)
+    call = "serve.py", ["-cpp", "net.pt"]
+    build_case = partial(serve.build_report, judge.detector, Precision(), call)
+    page, heard = browser_page, []
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    with run_server(build_app(judge, build_case)) as (host, port):
+        page.goto(f"http://{host}:{port}")
+        with monkeypatch.context() as patch:
+            patch.setattr(videos, "_DECODER", script)
+            page.set_input_files("#file", clip)
+            page.wait_for_selector("text='3 of 8 s'")
+            assert page.get_attribute("#progress", "value") == "3"
+            assert find_violations(page) == []
+            page.focus("#file")
+            page.keyboard.press("Tab")
+            page.keyboard.press("Enter")
+            page.wait_for_selector("#watch", state="hidden")
+            assert page.inner_text("#status") == "Cancelled: nothing was judged."
+            assert page.evaluate("document.activeElement.id") == "file"
+
+        page.set_input_files("#file", clip)
+        page.wait_for_selector(RESULT)
+        titles = page.locator("#faces h3").all_inner_texts()
+        assert [title[:9] for title in titles] == ["Person 1:", "Person 2:"]
+        assert page.locator("#picture img").count() == 1
+        assert page.locator("#faces img").count() == 4
+        assert "8 frames, one each 1 s" in page.inner_text("#looked")
+        with page.expect_download() as saved:
+            page.click("#report")
+        assert saved.value.suggested_filename == "clip.avi_case.html"
+        saved.value.save_as(tmp_path / "case.html")
+        assert "Case report: 1 video</h1>" in (tmp_path / "case.html").read_text()
+        for width, scheme in itertools.product((1280, 390), ("light", "dark")):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert find_violations(page) == []
+    assert heard == []
 
 
 def test_script_warns_of_other_machines_and_hangs_up_at_ctrl_c(checkpoint):

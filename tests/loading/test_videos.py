@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hostile_videos import encode
 
-from loading import video_decoder, videos
+from loading import ImageFile, video_decoder, videos
 from loading.videos import Sampling, is_video, read_frames
 
 PROJECT = Path(videos.__file__).parents[1]
@@ -69,6 +70,37 @@ def test_read_frames_of_what_is_not_a_file_says_so(video, tmp_path):
             ValueError, match=f"^cannot read the video {path}: {reason}$"
         ):
             next(read_frames(path))
+
+
+@pytest.mark.parametrize("has_memory_files", [True, False])
+def test_read_frames_of_bytes_are_those_of_the_file(
+    has_memory_files, video, tmp_path, monkeypatch
+):
+    if not has_memory_files:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    told = []
+    file = ImageFile("elsewhere.mp4", video.read_bytes())
+    for (seconds, picture), expected in zip(
+        read_frames(file, OFTEN, lambda *how_far: told.append(how_far)),
+        read_frames(video, OFTEN),
+        strict=True,
+    ):
+        assert seconds == expected.seconds
+        assert picture.tobytes() == expected.picture.tobytes()
+        assert told[-1] == (seconds, pytest.approx(1.2))
+        assert list(tmp_path.iterdir()) == [video]  # nothing with a name
+    assert seconds > 1
+
+
+def test_read_frames_says_why_they_are_not_wanted(video, decoders):
+    def refuse(seconds: float, lasts: float | None) -> None:
+        if seconds > 0.2:
+            raise ValueError("it is boring")
+
+    with pytest.raises(ValueError, match=f"cannot read the video {video}: it is bor"):
+        list(read_frames(video, OFTEN, refuse))
+    assert decoders[0].returncode is not None
 
 
 HANGING = """

@@ -33,12 +33,18 @@ from loading import ImageFile
 from loading.face_finding import Face
 from loading.origin import ABSENCE
 from serving import server
-from serving.app import MOST_WAITING, Judge, build_app, draw_maps
+from serving.app import Judge, build_app, draw_maps
+from serving.guard import VIDEO, Limits
+from serving.work import MOST_WAITING
 from utils import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
 READING = Reading(faces=False, with_origin=True)
-build_case = partial(serve.build_report, Precision(), ("serve.py", ["-cpp", "net.pt"]))
+
+
+def build_case(judge: Judge):
+    call = "serve.py", ["-cpp", "net.pt"]
+    return partial(serve.build_report, judge.detector, Precision(), call)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def judge(tmp_path_factory, small_simple_net):
 
 @pytest.fixture
 def client(judge):
-    return build_app(judge, build_case, most_megabytes=0.1).test_client()
+    return build_app(judge, build_case(judge), limits=Limits(0.1)).test_client()
 
 
 @pytest.fixture
@@ -137,7 +143,7 @@ def group(judge, monkeypatch) -> Group:
     looking = replace(judge, reading=replace(READING, faces=True))
 
     def ask(address: str, judge: Judge = looking):
-        client = build_app(judge, build_case).test_client()
+        client = build_app(judge, build_case(judge)).test_client()
         return client.post(address, data=buffer.getvalue())
 
     return Group(ask, looking, buffer.getvalue())
@@ -247,10 +253,10 @@ def test_broken_network_is_an_error(tmp_path, fake):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/judge", "/maps", "/report", "/static/page.js", "/none"]
+    "path", ["/", "/judge", "/maps", "/report", VIDEO, "/static/page.js", "/none"]
 )
 def test_every_address_answers_its_own_page_alone(path, client):
-    is_posted = path in ("/judge", "/maps", "/report")
+    is_posted = path in ("/judge", "/maps", "/report", VIDEO)
     ask = client.post if is_posted else client.get
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
         response = ask(path, headers=headers)
@@ -286,7 +292,7 @@ def test_one_picture_is_judged_some_wait_and_others_are_turned_away(
         return judge_at_once(*args, **options)
 
     monkeypatch.setattr(Judge, "judge", judge_slowly)
-    app = build_app(judge, build_case)
+    app = build_app(judge, build_case(judge))
     addresses = itertools.cycle(["/judge", "/report", "/maps?face=1"])
 
     def ask():

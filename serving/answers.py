@@ -1,0 +1,86 @@
+"""What the page is told of verdicts, as JSON takes it."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from explaining.pictures import Drawn
+from explaining.time_lines import draw_time_line, name_shown
+from files.names import make_printable
+from judging.headlines import judge_several, name_picture
+from judging.verdicts import INCONCLUSIVE, NONE, Verdict
+from judging.words import describe_bounds, explain_verdict
+from plots.pages import embed_figure
+from scores import describe_fake_score
+
+TITLES = {
+    "real": "Called real",
+    "fake": "Called fake",
+    INCONCLUSIVE: "Inconclusive",
+    NONE: "Not judged",
+}
+
+
+def describe_whole(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Return what is said of a picture or a video as a whole, and of how many looks."""
+    name, said = name_picture(verdicts), judge_several(verdicts)
+    sentence = said and f"{said.partition(': ')[2]}."
+    return {"name": name, "title": TITLES[name], "sentence": sentence}
+
+
+def describe_face(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as the page shows it; a score only where it means something."""
+    error = verdict.error and make_printable(verdict.error)
+    is_shown = verdict.fake_score is not None and not verdict.reasons
+    real_below, threshold = verdict.zone
+    picture, track = verdict.picture, verdict.track
+    words = "As the detector saw it, smaller."
+    return {
+        "number": picture.number,
+        "label": f"Person {picture.person}" if track else f"Face {picture.number}",
+        "verdict": verdict.name,
+        "title": TITLES[verdict.name],
+        "fake_score": verdict.fake_score,
+        "score": describe_fake_score(verdict.fake_score) if is_shown else None,
+        "real_below": real_below,
+        "threshold": threshold,
+        "bounds": describe_bounds(verdict) if is_shown else None,
+        "llr": verdict.llr,
+        "reasons": list(verdict.reasons) if not error else [error],
+        "sentences": [error] if error else explain_verdict(verdict),
+        "shown": [
+            pack_picture(Drawn(caption, words, pixels))
+            for caption, pixels in (name_shown(track) if track else ())
+        ],
+    }
+
+
+def pack_time_line(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Return a video's time line as the page takes it."""
+    words = "P(fake) of each person, frame by frame; the cards below say it in words."
+    drawn = embed_figure(draw_time_line(verdicts), words, "png")
+    return _pack("Time line", drawn.alt, drawn[2:], drawn.source.partition(",")[2])
+
+
+def pack_picture(drawn: Drawn) -> dict[str, Any]:
+    """Return an image and its words as the page takes them, a PNG file in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(drawn.pixels)).save(buffer, format="PNG")
+    height, width, _ = drawn.pixels.shape
+    png = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return _pack(drawn.caption, drawn.words, (width, height), png)
+
+
+def _pack(caption: str, alt: str, size: tuple[int, int], png: str) -> dict[str, Any]:
+    width, height = size
+    return {
+        "caption": caption,
+        "alt": alt,
+        "width": width,
+        "height": height,
+        "png": png,
+    }

@@ -1,0 +1,186 @@
+"""Videos on the page: verdicts, progress, what ends them, and that nothing is left."""
+
+import json
+import os
+import re
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from script_helpers import find_squares, follow_from_left, make_checkpoint, make_clip
+
+pytest.importorskip("flask", reason="requirements-page.txt is not installed")
+pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
+
+import predict
+import serve
+from hardware import Precision
+from judging import clips, pictures
+from judging.pictures import Reading
+from loading import videos
+from loading.tracking import Tracker
+from serving import work
+from serving.app import Judge, build_app
+from serving.guard import LIMITS, VIDEO, Limits
+from utils import load_checkpoint
+
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+HANGING = """
+import os, sys, time
+open({note!r}, "w").write(str(os.getpid()))
+sys.stdout.buffer.write(b'{{"seconds": 2, "size": [400, 200], "lasts": 8}}\\n')
+sys.stdout.buffer.write(bytes(3 * 400 * 200))
+sys.stdout.flush()
+time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clips") / "ä<b>.avi")
+
+
+@pytest.fixture
+def judge(tmp_path, small_simple_net, monkeypatch) -> Judge:
+    """It looks for faces, which no network finds."""
+    monkeypatch.setattr(pictures, "can_find_faces", lambda: True)
+    monkeypatch.setattr(pictures, "find_faces", lambda picture: [])
+    monkeypatch.setattr(clips, "find_faces", find_squares)
+    monkeypatch.setattr(Tracker, "follow", follow_from_left)
+    monkeypatch.setattr(work, "PULSE", 0.02)
+    monkeypatch.setattr(work, "PATIENCE", 0.02)
+    detector = load_checkpoint(make_checkpoint(tmp_path / "net.pt", temperature=0.01))
+    return Judge(detector, Precision(), Reading(with_origin=True))
+
+
+def start(judge: Judge, limits: Limits = LIMITS):
+    call = "serve.py", ["-cpp", "net.pt"]
+    build_case = partial(serve.build_report, judge.detector, Precision(), call)
+    return build_app(judge, build_case, limits=limits)
+
+
+def send(app, data: bytes, name: str = "a.avi") -> list[dict]:
+    """Send a video; return what came of it, the answer last."""
+    response = app.test_client().post(VIDEO, query_string={"name": name}, data=data)
+    return list(map(json.loads, response.text.splitlines()))
+
+
+def wait_until(is_so) -> None:
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def list_open_videos() -> list[str]:
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [name for name in map(os.readlink, links) if "memfd:video" in name]
+
+
+def test_answer_is_what_predict_says_of_the_video(judge, clip, monkeypatch):
+    monkeypatch.chdir(clip.parent)
+    flags = ["-cpp", str(judge.detector.path), "--precision", "fp32", clip.name]
+    predict.main([*flags, "--json", "a.jsonl", "--report", "case.html"])
+    rows = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
+
+    *progress, answer = send(start(judge), clip.read_bytes(), clip.name)
+
+    assert [(p["seconds"], p["lasts"]) for p in progress][-1] == (7.0, 8.0)
+    assert [p["seconds"] for p in progress] == sorted(p["seconds"] for p in progress)
+    persons = answer["faces"]
+    assert [person["label"] for person in persons] == ["Person 1", "Person 2"]
+    for person, row in zip(persons, rows, strict=True):
+        for name in ("fake_score", "llr", "verdict", "threshold", "real_below"):
+            assert person[name] == row[name]
+        assert [p["caption"][:9] for p in person["shown"]] == ["most real", "most fake"]
+    assert "6 of 6 frames judged, from 2 s to 7 s." in persons[1]["sentences"]
+    lowest = f"lowest {rows[1]['lowest_stretch']:.2f} from "
+    assert lowest in " ".join(persons[1]["sentences"])
+    assert answer["headline"]["sentence"].startswith("2 persons, 2 of them judged")
+    assert answer["looked"].startswith("8 frames, one each 1 s, from 0 s to 7 s; to")
+    assert answer["picture"]["caption"] == "Time line"
+    assert rows[0]["sha256"] in answer["origin"][1]
+    assert "count as one image" in answer["limits"][-1]
+    assert answer["note"] == ""
+    changing = re.compile(r"<pre>.*?</pre>|20\d\d-\S+\+00:00", re.DOTALL)
+    saved = Path("case.html").read_text()
+    assert changing.sub("", answer["report"]) == changing.sub("", saved)
+    assert list_open_videos() == []
+
+
+def test_video_that_is_refused_says_why(judge, clip, monkeypatch):
+    data, short = clip.read_bytes(), Limits(video_megabytes=0.5, video_seconds=7.5)
+
+    (text,) = send(start(judge), b"text")[-1:]
+    (long,) = send(start(judge, short), data)[-1:]
+    (large,) = send(start(judge, short), bytes(500_001))
+    blind = replace(judge, reading=Reading(faces=False))
+    (unseen,) = send(start(blind), data)[-1:]
+    *_, broken = send(start(judge), data[: len(data) * 3 // 4])
+    monkeypatch.setattr(work, "LONGEST_WORK", -60)
+    (slow,) = send(start(judge), data)[-1:]
+
+    start_of = "cannot read the video a.avi: "
+    assert text["error"].startswith(f"{start_of}it is damaged, or not a video in MP4")
+    said = "it lasts 8.0 s, and at most 7.5 s are taken"
+    assert long == {"error": f"{start_of}{said}"}
+    assert large == {"error": "the file is larger than 0.5 MB"}
+    assert "its faces must be found" in unseen["error"]
+    assert broken["note"].startswith(f"{start_of}it breaks off after ")
+    assert broken["headline"]["name"] == "inconclusive"
+    assert len(broken["faces"]) == 2
+    assert slow["error"].endswith("more than -1 minutes to judge: send a part of it")
+
+
+def test_video_without_a_face_is_inconclusive(judge, clip, monkeypatch):
+    monkeypatch.setattr(clips, "find_faces", lambda picture: [])
+
+    answer = send(start(judge), clip.read_bytes())[-1]
+
+    (nobody,) = answer["faces"]
+    assert nobody["sentences"] == ["No face was found in it, in 8 frames."]
+    assert answer["headline"]["title"] == "Inconclusive"
+    assert (answer["picture"], nobody["shown"]) == (None, [])
+    assert "Case report: 1 video" in answer["report"]
+
+
+@pytest.mark.parametrize("by", ["page", "server"])
+def test_video_lets_pictures_through_and_is_gone_once_it_is_stopped(
+    by, judge, clip, tmp_path, faces_root, monkeypatch
+):
+    note, script = tmp_path / "note", tmp_path / "decoder.py"
+    script.write_text(HANGING.format(note=str(note)))
+    with monkeypatch.context() as patch:
+        patch.setattr(videos, "_DECODER", script)
+        app = start(judge)
+        stream = app.test_client().post(VIDEO, data=clip.read_bytes(), buffered=False)
+        lines = map(json.loads, stream.response)
+        while next(lines) != {"seconds": 2, "lasts": 8}:
+            pass
+        assert len(list_open_videos()) == 1
+
+        picture = (faces_root / "test" / "fake" / "00.png").read_bytes()
+        between = app.test_client().post("/judge", data=picture)
+        other = app.test_client().post(VIDEO, data=clip.read_bytes())
+
+        assert between.json["headline"]["title"] == "Inconclusive"
+        assert other.status_code == 503
+        assert other.json["error"].startswith("another video is being judged: try")
+        if by == "page":
+            stream.close()
+        else:
+            app.extensions["worker"].stop()
+            assert all(set(line) == {"seconds", "lasts"} for line in lines)
+            stream.close()
+        wait_until(lambda: not list_open_videos())
+        assert not Path(f"/proc/{note.read_text()}").exists()
+    wait_until(lambda: "faces" in send(app, clip.read_bytes())[-1])  # there is room
+
+
+def test_body_that_was_not_waited_for_is_turned_away(judge):
+    environ = {"CONTENT_LENGTH": "9", "wsgi.input_terminated": True}
+    response = start(judge).test_client().post(VIDEO, environ_overrides=environ)
+    assert response.status_code == 503
+    assert response.json == {"error": "other videos are on their way: try again"}
