@@ -69,7 +69,7 @@ def load_measured(path: Path, detector: Detector) -> dict[str, Any]:
         numbers = json.loads(path.read_text(encoding="utf-8"))
         inputs = numbers["provenance"]["inputs"]
         digests = [file["sha256"] for file in inputs]
-        _ = [numbers[metric.name] for metric in list_columns("paper")]
+        _ = [float(numbers[metric.name] or 0) for metric in list_columns("paper")]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} does not hold a detector's numbers: name a file "
@@ -214,10 +214,14 @@ def _build_header(detector: Detector, publication: Publication) -> str:
         if numbers[name] is not None
     ]
     if record.test_acc is not None:
-        test = {"dataset_name": f"{record.dataset or 'unknown'} test"}
-        value = record.test_acc / 100
         results.append(
-            hub.EvalResult(**shared, **test, metric_type="accuracy", metric_value=value)
+            hub.EvalResult(
+                **shared,
+                dataset_name=f"{record.dataset or 'unknown'} test",
+                metric_type="accuracy",
+                metric_name="accuracy by the larger logit",
+                metric_value=record.test_acc / 100,
+            )
         )
     is_on_hub = record.dataset.startswith("hf:") and "+" not in record.dataset
     of_hub = [record.dataset.removeprefix("hf:").partition("@")[0]] * is_on_hub

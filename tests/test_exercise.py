@@ -42,7 +42,9 @@ def test_questions_are_numbered_and_figures_are_followed_by_one():
 def test_exercise_runs_from_top_to_bottom(tmp_path, monkeypatch, small_simple_net):
     shown = []
     stand_in = SimpleNamespace(Image=lambda filename: filename, display=shown.append)
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=stand_in))
+    # Matplotlib asks which version it is.
+    package = SimpleNamespace(display=stand_in, version_info=(9, 0))
+    monkeypatch.setitem(sys.modules, "IPython", package)
     monkeypatch.setitem(sys.modules, "IPython.display", stand_in)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(SCRIPT.parent)

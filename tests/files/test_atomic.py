@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import resource
 import stat
 from pathlib import Path
 
@@ -78,6 +77,7 @@ def test_write_atomically_failure_leaves_the_old_file(old, monkeypatch, owner, s
 
 
 def test_save_json_beyond_the_largest_file_leaves_the_old_one(old):
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
