@@ -61,4 +61,4 @@ bench: setup
 	$(PY) benchmarks/speed.py
 
 clean:
-	rm -rf $(DEMO) .pytest_cache .ruff_cache .coverage .coverage.json
+	rm -rf $(DEMO) exercise .pytest_cache .ruff_cache .coverage .coverage.json

@@ -12,6 +12,8 @@ from command_line.compute import take_compute, take_source
 from explaining.shown import check_candidates, describe_checked
 from files.atomic import check_output
 from files.checkpoint import save_with_record
+from files.hub import is_fetched
+from files.names import CHECKPOINTS_DIR
 from files.recipe import OF_CALIBRATION, Recipe
 from judging.detector import Detector
 from judging.qualifying import Policy, qualify, split_calibration
@@ -59,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     compute = take_compute(args)
     path = args.checkpoint_path
     detector = load_checkpoint(path, device=compute.device)
-    output = args.output or path.with_name(f"{path.stem}_calibrated{path.suffix}")
+    folder = CHECKPOINTS_DIR if is_fetched(path) else path.parent
+    output = args.output or folder / f"{path.stem}_calibrated{path.suffix}"
     check_output(output, [path])
     given = {name: getattr(args, name) for name in OF_CALIBRATION}
     recipe = take_recipe(detector, given)

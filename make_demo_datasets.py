@@ -9,7 +9,6 @@ File names begin with the person's number: numerical_analysis.py --group-by pref
 import argparse
 import multiprocessing
 import os
-import shlex
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -38,6 +37,7 @@ from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from files.atomic import check_writable
 from files.bounds import Bounds
 from files.names import name_mask
+from files.provenance import format_command
 
 SIZES = Bounds(64, 4096, int)
 FEWEST_FOR_A_POOL = 40  # with fewer, starting processes costs more than it saves
@@ -91,7 +91,7 @@ def _count_cores() -> int:
     """Count the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(os.cpu_count() or 1, 61)  # a pool on Windows has no more
 
 
 def draw_picture(picture: Picture) -> tuple[bytes, bytes | None]:
@@ -175,16 +175,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def say_what_is_next(data_root: Path, num_images: int | None) -> None:
     """Print the command to try next; `num_images` of each class were made now."""
-    script = "train_main.py -d fakes_dataset -m SimpleNet"
+    script, words = "train_main.py", ["-d", "fakes_dataset", "-m", "SimpleNet"]
     if num_images is not None and num_images < FEWEST_TO_LEARN_FROM:
-        script = "plot_samples_of_faces_dataset.py"
+        script, words = "plot_samples_of_faces_dataset.py", []
         command_line.say(
             "enough to look at, too few to learn from: SimpleNet needs about "
             f"--images-per-class {FEWEST_TO_LEARN_FROM}"
         )
-    is_default = data_root == Path("datasets")
-    where = "" if is_default else f" --data-root {shlex.quote(str(data_root))}"
-    command_line.say(f"next: python {script}{where}")
+    if data_root != Path("datasets"):
+        words += ["--data-root", str(data_root)]
+    command_line.say(f"next: {format_command(script, words)}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from faces_dataset import FacesDataset, join, list_names
 from files.bounds import COUNT, SHARE
 from files.checkpoint import CheckpointRecord, read_checkpoint
+from files.hub import PREFIX, find_checkpoint
 from files.names import CLASS_NAMES, DEFAULT_MODEL, SPLITS, shorten
 from files.recipe import Recipe
 from files.tensors import guess_network, load_model_state
@@ -27,7 +28,7 @@ from loading import (
     check_images,
     describe_bad_images,
 )
-from loading.hub import PREFIX, open_hub
+from loading.hub import open_hub
 from loading.pictures import Pictures, describe_content, join_pictures, list_folder
 from loading.tables import TABLE_SUFFIXES, list_table_splits, open_table
 from models import Network, build_model, get_network
@@ -384,7 +385,8 @@ def load_checkpoint(
 
     Args:
         path: a file that train_main.py wrote, or the original exercise (a dict with
-            `model`, `val_acc`, `test_acc`, `epoch`).
+            `model`, `val_acc`, `test_acc`, `epoch`); or hf:OWNER/NAME[@REVISION], which
+            publish.py laid out.
         model_name: the network that is expected; None accepts what the file says.
         device: where the network goes.
 
@@ -392,17 +394,18 @@ def load_checkpoint(
         FileNotFoundError: there is no such file; the message says how to make one.
         ValueError: the file is damaged, not a checkpoint, or another network's.
     """
+    path = find_checkpoint(path)
     state, record = read_checkpoint(path)
     try:
         record = replace(record, model_name=_name_network(record, state, model_name))
         spec = get_network(record.model_name)
-        network = _rebuild(spec, record, state, Path(path).parent)
+        network, _ = _rebuild(spec, record, state, path.parent)
         network = network.eval().to(device, memory_format=torch.channels_last)
         return Detector(
             network,
             _read_preprocessing(record),
             record,
-            path=Path(path),
+            path=path,
             layer=(
                 f"backbone.{record.features[-1]}"
                 if record.tune == "head"
@@ -414,10 +417,28 @@ def load_checkpoint(
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
 
 
+def read_whole(detector: Detector) -> tuple[dict[str, Any], CheckpointRecord]:
+    """Read a detector's checkpoint so that it needs no other file.
+
+    Returns:
+        Its state dict, the frozen weights included, and its record.
+
+    Raises:
+        OSError, ValueError: as `load_checkpoint`, which returned the detector.
+    """
+    record = detector.record
+    state, _ = read_checkpoint(detector.path)
+    if record.backbone_sha256 and not record.whole:
+        spec = get_network(record.model_name)
+        _, state = _rebuild(spec, record, state, detector.path.parent)
+        record = replace(record, whole=True)
+    return state, record
+
+
 def _rebuild(
     spec: Network, record: CheckpointRecord, state: dict[str, Any], folder: Path
-) -> nn.Module:
-    """Build the network of a checkpoint with its weights, those that froze as well."""
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Build a checkpoint's network; return it and all its weights."""
     network = spec.build()
     needs_start = record.backbone_sha256 and not record.whole
     if needs_start:
@@ -428,7 +449,7 @@ def _rebuild(
         state = {**{name: own[name] for name in list_frozen(network)}, **state}
     load_model_state(network, state, record.model_name)
     merge_low_ranks(network)
-    return network
+    return network, state
 
 
 def _read_preprocessing(record: CheckpointRecord) -> Preprocessing:

@@ -1,5 +1,6 @@
 """Write a copy of a dataset without the faults that an audit can mend."""
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from PIL import Image
 
 from auditing.duplicates import Pair, group_equal
 from auditing.properties import Inspection, map_files
-from files.atomic import check_writable, grow_folder, save_csv
+from files.atomic import check_free, grow_folder, save_csv
 from files.names import CLASS_NAMES, SPLITS, shorten
 from loading import IMAGE_SIZE, ImageFile, read_image
 from loading.pictures import FACES_TABLE
@@ -192,13 +193,18 @@ def _name_copies(inspection: Inspection, fates: Sequence[Fate]) -> list[Fate]:
     taken, named = {""}, []
     for fate, label in zip(fates, inspection.labels.tolist(), strict=True):
         stem, number, new_path = PurePath(fate.file.name).stem, 1, ""
-        while fate.split is not None and new_path in taken:
+        while fate.split is not None and _fold(new_path) in taken:
             suffix = f"_{number}" if number > 1 else ""
             new_path = f"{fate.split}/{CLASS_NAMES[label]}/{stem}{suffix}.jpg"
             number += 1
-        taken.add(new_path)
+        taken.add(_fold(new_path))
         named.append(replace(fate, new_path=new_path))
     return named
+
+
+def _fold(path: str) -> str:
+    """Return what is equal for paths that some systems hold for the same."""
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def check_destination(destination: str | Path, dataset_path: str | Path) -> None:
@@ -209,17 +215,12 @@ def check_destination(destination: str | Path, dataset_path: str | Path) -> None
         OSError: the folder cannot be written.
     """
     destination = Path(destination)
-    is_there = destination.exists() or destination.is_symlink()
-    if is_there and not (destination.is_dir() and not any(destination.iterdir())):
-        raise ValueError(
-            f"--fix {destination}: it is there and not empty; name a new folder"
-        )
+    check_free(destination, "--fix")
     if Path(dataset_path).resolve() in destination.resolve().parents:
         raise ValueError(
             f"--fix {destination}: it lies within the dataset {dataset_path}; name a "
             "folder beside it"
         )
-    check_writable(destination.parent)
 
 
 def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:

@@ -175,7 +175,7 @@ def _count_cores() -> int:
     """Count the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(os.cpu_count() or 1, 61)  # a pool on Windows has no more
 
 
 def measure(file: ImageFile) -> Traits | Unreadable:

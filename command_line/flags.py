@@ -1,12 +1,14 @@
 """Flags that several scripts take, and those of a training, made from its recipe."""
 
 import argparse
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from command_line.parser import take
+from command_line.parser import say, take
 
 from files.bounds import (
     COUNT,
@@ -18,6 +20,7 @@ from files.bounds import (
     SHARE,
     Bounds,
 )
+from files.hub import PREFIX, find_checkpoint, get_revision
 from files.names import DEFAULT_MODEL, FIGURES_DIR, LOG_KINDS
 from files.recipe import (
     GROUPS,
@@ -128,17 +131,31 @@ def add_checkpoint_flag(
     parser: argparse.ArgumentParser, help: str | None = None, **options: Any
 ) -> None:
     """Add -cpp/-cp/--checkpoint-path; `options` as for `add_argument`."""
+    own = "checkpoint of train_main.py (default: this dataset's and model's, with Adam)"
     parser.add_argument(
         "-cpp",
         "-cp",
         "--checkpoint-path",
-        type=Path,
+        type=take_checkpoint,
         metavar="FILE",
-        help=help
-        or "checkpoint written by train_main.py; by default that of this dataset and "
-        "model with Adam",
+        help=f"{help or own}; or hf:OWNER/NAME[@REVISION] of the Hugging Face hub",
         **options,
     )
+
+
+def take_checkpoint(text: str) -> Path:
+    """Return a checkpoint's file; fetch one of the hub, and say of which revision."""
+    try:
+        path = find_checkpoint(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    name, _, wanted = text.partition("@")
+    revision = get_revision(path)
+    is_main = os.environ.get("RANK", "0") == "0"  # of those that torchrun started
+    if name.startswith(PREFIX) and wanted != revision and is_main:
+        pinned = f"{name}@{revision}"
+        say(f"note: took {pinned}, which names it for good", file=sys.stderr)
+    return path
 
 
 def add_compute_flags(

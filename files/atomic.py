@@ -10,12 +10,15 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 _NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?([eE][-+]?[0-9]+)?")
+# Between tries, where an open file cannot be replaced: a virus scanner lets go soon.
+PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8) if os.name == "nt" else ()
 LONGEST_END = 30  # of a figure's or a run's file name, such as _last.10.pt
 
 
@@ -61,13 +64,23 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        temporary.replace(path)
+        _take_name(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and error.filename is None:
             error.filename = str(path)  # for the message
         raise
     _sync_folder(path.parent)
+
+
+def _take_name(temporary: Path, path: Path) -> None:
+    """Rename a file over another; on Windows a reader of either is waited for."""
+    for pause_s in PAUSES_S:
+        with suppress(PermissionError):
+            temporary.replace(path)
+            return
+        time.sleep(pause_s)
+    temporary.replace(path)
 
 
 def name_temporary(path: Path) -> Path:
@@ -256,6 +269,21 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def check_free(destination: Path, flag: str) -> None:
+    """Raise unless `grow_folder` can make the folder of a flag; it leaves nothing.
+
+    Raises:
+        ValueError: something is there, and not an empty folder.
+        OSError: the folder cannot be made.
+    """
+    is_empty = destination.is_dir() and not any(destination.iterdir())
+    if os.path.lexists(destination) and not is_empty:
+        raise ValueError(
+            f"{flag} {destination}: it is there and not empty; name a new folder"
+        )
+    check_writable(destination.parent)
+
+
 @contextmanager
 def grow_folder(destination: Path) -> Iterator[Path]:
     """Lend a new folder that becomes the destination if all goes well.
@@ -269,6 +297,8 @@ def grow_folder(destination: Path) -> Iterator[Path]:
     growing.mkdir(parents=True)
     try:
         yield growing
+        if destination.is_dir():  # Windows replaces no folder, not even an empty one
+            destination.rmdir()
         growing.replace(destination)
     finally:
         shutil.rmtree(growing, ignore_errors=True)

@@ -1,5 +1,6 @@
 """What a checkpoint says beside its weights: one record for writers and readers."""
 
+import json
 import reprlib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -17,12 +18,14 @@ from files.bounds import (
     Bounds,
     Words,
 )
-from files.names import CLASS_NAMES
+from files.names import CLASS_NAMES, SAFE_SUFFIX
 from files.provenance import get_versions
+from files.safetensors_files import load_safetensors, save_safetensors
 from files.tensors import guess_network, load_tensors, save_tensors
 
 FORMAT_VERSION = 2
 DEFAULT_THRESHOLD = 0.5
+_RECORD = "record"  # what a file of safetensors calls it
 ANY_NUMBER = Bounds(-1e30, 1e30)
 PERCENT = Bounds(0, 100)
 # If nothing may be called fake, it lies just above all scores.
@@ -240,11 +243,30 @@ def save_with_record(
         OSError: the file cannot be written.
     """
     state, _ = read_checkpoint(path)
-    save_tensors({"model": state, **record.to_dict()}, output or path)
+    save_checkpoint(state, record, output or path)
+
+
+def save_checkpoint(
+    state: Mapping[str, Any], record: CheckpointRecord, path: Path
+) -> None:
+    """Save a checkpoint; by its ending as a file of safetensors, else of torch.
+
+    Raises:
+        ValueError: the package safetensors is not installed.
+        OSError: the file cannot be written.
+    """
+    if path.suffix == SAFE_SUFFIX:
+        words = json.dumps(record.to_dict(), allow_nan=False)
+        save_safetensors(state, {_RECORD: words}, path)
+    else:
+        save_tensors({"model": state, **record.to_dict()}, path)
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]:
     """Read a checkpoint that train_main.py, or the original exercise, wrote.
+
+    Args:
+        path: a file of torch, or by its ending one of safetensors (publish.py).
 
     Returns:
         The state dict, names to tensors on the CPU, and the record.
@@ -259,7 +281,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]
             f"there is no checkpoint {path}; train_main.py writes one, "
             "checkpoints/DATASET_MODEL_OPTIMIZER.pt"
         )
-    content = load_tensors(path)
+    content = _load_content(path)
     parts = content if isinstance(content, dict) else {}
     if isinstance(parts.get("trainer"), dict):
         best = path.with_name(path.name.replace("_last", ""))
@@ -277,3 +299,15 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]
         return parts["model"], CheckpointRecord.from_untrusted(parts)
     except ValueError as error:
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
+
+
+def _load_content(path: Path) -> Any:
+    """Return what a file of torch holds, and the same of one of safetensors."""
+    if path.suffix != SAFE_SUFFIX:
+        return load_tensors(path)
+    tensors, words = load_safetensors(path)
+    try:
+        record = json.loads(words.get(_RECORD, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"refused to load {path}: its record is not JSON") from error
+    return {**(record if isinstance(record, dict) else {}), "model": tensors}

@@ -14,6 +14,8 @@ from urllib.error import HTTPError
 import torch
 from torch import nn
 
+from files.names import SAFE_SUFFIX
+from files.safetensors_files import load_safetensors
 from files.tensors import canonical_state_dict, check_keys, check_tensors, load_tensors
 
 # Of Xception. The address that pretrainedmodels knows (data.lip6.fr) does not answer.
@@ -156,17 +158,5 @@ def load_backbone(
 
 def _load_file(path: Path) -> Any:
     """Load a file of torch.save or, by its ending, of safetensors."""
-    if path.suffix != ".safetensors":
-        return load_tensors(path)
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ValueError(
-            f"{path} needs the package safetensors: pip install -r "
-            "requirements-networks.txt"
-        ) from error
-    try:
-        return load_file(path)
-    # safetensors has an error of its own, which derives from nothing narrower.
-    except Exception as error:
-        raise ValueError(f"refused to load {path}: it is damaged ({error})") from error
+    is_safe = path.suffix == SAFE_SUFFIX
+    return load_safetensors(path)[0] if is_safe else load_tensors(path)

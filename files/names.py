@@ -14,6 +14,7 @@ DEFAULT_MODEL = "SimpleNet"
 OPTIMIZER_NAMES = ("Adam", "SGD", "LBFGS")
 OUT_DIR, CHECKPOINTS_DIR = Path("out"), Path("checkpoints")
 FIGURES_DIR = Path("figures")
+SAFE_SUFFIX = ".safetensors"  # of weights in a file that cannot hold code
 LOG_KINDS = ("csv", "tensorboard")
 VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),

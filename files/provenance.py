@@ -1,8 +1,10 @@
 """Where numbers come from: the command, the versions, the files and their hashes."""
 
 import hashlib
+import os
 import platform
 import shlex
+import subprocess
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -57,11 +59,15 @@ def format_now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def format_command(script: str | Path, words: Sequence[object]) -> str:
+def format_command(
+    script: str | Path, words: Sequence[object], *, windows: bool = os.name == "nt"
+) -> str:
     """Return a command line to paste into a shell.
 
     Args:
         script: one of the suite's.
         words: what follows it.
+        windows: for its shells, which do not know single quotes.
     """
-    return shlex.join(["python", str(script), *map(str, words)])
+    join = subprocess.list2cmdline if windows else shlex.join
+    return join(["python", str(script), *map(str, words)])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from files.atomic import remove_leftovers
 from files.checkpoint import (
@@ -343,9 +344,9 @@ def hold_lock(path: str | Path) -> Iterator[None]:
 
 def take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
     """Lock a file until the stack is left, which removes it; say whether it worked."""
-    if fcntl is None:
-        return True
     path.parent.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        return _take_lock_of_windows(path, stack)
     handle = stack.enter_context(path.open("ab"))
     try:
         # Unlike flock's, this lock is not inherited by worker processes, which outlive
@@ -360,6 +361,17 @@ def take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
     if is_held:
         stack.callback(path.unlink, missing_ok=True)
     return is_held
+
+
+def _take_lock_of_windows(path: Path, stack: contextlib.ExitStack) -> bool:
+    """Do the same with a lock that ends with its process as well."""
+    try:
+        stack.enter_context(FileLock(path, timeout=0))
+    except Timeout:
+        return False
+    except OSError:  # a network drive without locks
+        return True
+    return True
 
 
 def is_complete(paths: RunPaths, flags: dict[str, Any]) -> bool:

@@ -67,7 +67,7 @@ def start(device: torch.device, backend: str | None = None) -> torch.device:
     dist.init_process_group(backend, timeout=timedelta(hours=24))
     atexit.register(stop)
     if not is_main():
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115, stays open
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, stays open
     return device
 
 

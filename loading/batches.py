@@ -6,6 +6,7 @@ alone: not of the number of workers, of what ran before, or of where a run resum
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,8 @@ def leave_process_group(worker: int) -> None:
     """
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
+    else:  # on Windows Ctrl-C goes to all processes of a terminal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _make_generator(seed: int, *stream: int) -> np.random.Generator:

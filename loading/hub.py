@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from files.hub import PREFIX
 from files.labels import list_kinds, read_labels, read_split
 from loading.image_files import ImageFile
 from loading.pictures import Pictures, Texts
 from loading.splitting import deal_rows
 
-PREFIX = "hf:"
 _NAME = re.compile(r"(?P<name>[^@]+)(@(?P<revision>[\w.-]+))?")
 
 

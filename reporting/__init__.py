@@ -4,7 +4,7 @@
 a run. `maps.py`: its mistakes and mean maps. `figures.py`: the pictures, each with its
 words. `words.py`: the verdict, the model card, the commands. `report.html`: template.
 `case.py`: pictures and videos that were judged, for the files of a case; `case.html`:
-template.
+template. `card.py`: a folder for a model hub; `card.md`: template of its card.
 """
 
 from reporting.page import name_report, write_report

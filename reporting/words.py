@@ -23,6 +23,18 @@ _GRADES = (
 _FEW = 100  # images of a class
 _SMALL_P = 0.05
 _GAP = 5.0  # percent: of training's accuracy above validation's
+OUT_OF_SCOPE = (
+    "Deciding about a person: a verdict is evidence to weigh, not proof.",
+    "Images of anything but one face, cropped as the training images are.",
+    "Forgeries, cameras and compression on which it was not measured.",
+    "Telling who made an image, or how.",
+)
+ETHICS = (
+    "A false alarm calls a real person's photo fake; a miss lets a forgery pass. Which "
+    "is worse depends on the case, and so does the threshold.",
+    "It was not recorded whose faces the images show, nor measured whether errors are "
+    "equally frequent in all groups of people.",
+)
 
 
 def describe_verdict(run: Run) -> str:
@@ -95,18 +107,10 @@ def build_card(run: Run) -> dict[str, list[str]]:
     """Return a model card's sections: heading -> sentences."""
     return {
         "Intended use": _list_uses(run),
-        "Out of scope": [
-            "Deciding about a person: a verdict is evidence to weigh, not proof.",
-            "Images of anything but one face, cropped as the training images are.",
-            "Forgeries, cameras and compression on which it was not measured.",
-            "Telling who made an image, or how.",
-        ],
+        "Out of scope": list(OUT_OF_SCOPE),
         "Limits": list_limits(run),
         "Ethics": [
-            "A false alarm calls a real person's photo fake; a miss lets a forgery "
-            "pass. Which is worse depends on the case, and so does the threshold.",
-            "It was not recorded whose faces the images show, nor measured whether "
-            "errors are equally frequent in all groups of people.",
+            *ETHICS,
             "The thumbnails on this page show people: share it only as they and the "
             "data's licence allow.",
         ],

@@ -10,7 +10,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -124,6 +123,8 @@ def _train(
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(name, flags, 0o644), descriptor)
     if file_size is not None:
+        import resource  # Windows has none
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     if kill_at is not None:
         _signal_at(kill_at, lambda: os.kill(os.getpid(), signal.SIGKILL))

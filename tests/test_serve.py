@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 import os
 import re
 import signal
@@ -314,8 +315,14 @@ def test_script_warns_of_other_machines_and_hangs_up_at_ctrl_c(checkpoint):
     host, port = re.findall(r"[^/:]+", address)[1:]
 
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(f"GET /none HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        # As a container's port is published at another one.
+        connection.sendall(b"GET /none HTTP/1.1\r\nHost: localhost:9000\r\n\r\n")
         assert connection.recv(12) == b"HTTP/1.1 404"
+        text = (PROJECT / "Dockerfile").read_text()
+        check = json.loads(re.search(r'CMD (\["python", "-c", .*\])', text)[1])[2]
+        assert ":8000/" in check
+        own = check.replace(":8000/", f":{port}/")
+        subprocess.run([sys.executable, "-c", own], check=True)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
 

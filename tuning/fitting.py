@@ -130,8 +130,9 @@ def _standardise(head: Head, examples: Examples) -> None:
         )
     is_constant = deviation <= 1e-6 * mean.abs() + 1e-12
     with torch.no_grad():
-        head.mean.copy_(mean)
-        head.scale.copy_(torch.where(is_constant, 0.0, 1 / deviation))
+        # As float32, for Apple's GPUs have no double.
+        head.mean.copy_(mean.float())
+        head.scale.copy_(torch.where(is_constant, 0.0, 1 / deviation).float())
 
 
 def _minimise(

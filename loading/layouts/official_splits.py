@@ -109,7 +109,7 @@ def split_by_test_list(
 def _read_test_list(file: Path) -> dict[ListedVideo, int]:
     """Return the label of each listed video."""
     listed = {}
-    for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), 1):
         words, path = line.split(), PurePath(line.split()[-1] if line.split() else "")
         if not words:
             continue

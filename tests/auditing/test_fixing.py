@@ -1,6 +1,7 @@
 """Tests of the copy without what an audit can mend."""
 
 import csv
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -181,3 +182,13 @@ def test_check_destination_refuses_what_is_there(root, tmp_path, one_line):
     with pytest.raises(ValueError, match="within the dataset"):
         check_destination(root / "train" / "fixed", root)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "faces", "link"]
+
+
+def test_copies_keep_apart_names_that_some_systems_hold_for_the_same(root):
+    names = ["Aé.png", "aé.jpg", "ae\u0301.jpg"]
+    for number, name in enumerate(names):
+        draw_photo(900 + number).save(root / "train" / "real" / name)
+    fates = plan(root)
+    copies = [fates[f"train/real/{name}"].new_path for name in sorted(names)]
+    folded = {unicodedata.normalize("NFC", copy).casefold() for copy in copies}
+    assert folded == {f"train/real/aé{end}.jpg" for end in ("", "_2", "_3")}

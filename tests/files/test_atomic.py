@@ -3,12 +3,12 @@
 import errno
 import json
 import os
-import resource
 import stat
 from pathlib import Path
 
 import pytest
 
+from files import atomic
 from files.atomic import (
     check_output,
     check_outputs,
@@ -77,6 +77,7 @@ def test_write_atomically_failure_leaves_the_old_file(old, monkeypatch, owner, s
 
 
 def test_save_json_beyond_the_largest_file_leaves_the_old_one(old):
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
@@ -209,13 +210,44 @@ def test_check_outputs_refuses_two_names_of_one_file(old, monkeypatch):
             check_outputs([Path(path), Path("between"), Path(other)])
 
 
-def test_grow_folder_becomes_the_destination_or_leaves_nothing(tmp_path):
+def test_grow_folder_becomes_the_destination_or_leaves_nothing(tmp_path, monkeypatch):
     destination = tmp_path / "new" / "set"
+    replace = Path.replace
+
+    def replace_on_windows(path: Path, target: Path) -> Path:
+        if target.is_dir():
+            raise PermissionError(13, "Access is denied")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace_on_windows)
+    destination.mkdir(parents=True)
     with grow_folder(destination) as growing:
         (growing / "a").touch()
-        assert not destination.exists()
+        assert list_names(destination) == []
     assert list_names(destination) == ["a"]
     with pytest.raises(OSError), grow_folder(destination) as growing:
         (growing / "b").touch()
     assert list_names(destination.parent) == ["set"]
     assert list_names(destination) == ["a"]
+
+
+def test_write_atomically_waits_for_a_reader_of_the_old_file_as_on_windows(
+    old, monkeypatch
+):
+    tries, replace = [], Path.replace
+
+    def replace_while_it_is_read(path: Path, target: Path) -> Path:
+        tries.append(target)
+        if len(tries) < 3:
+            raise PermissionError(13, "Access is denied", str(target))
+        return replace(path, target)
+
+    monkeypatch.setattr(atomic, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(Path, "replace", replace_while_it_is_read)
+    write_atomically(old, lambda handle: handle.write(b"new"))
+    assert (old.read_bytes(), len(tries)) == (b"new", 3)
+    tries.clear()
+    monkeypatch.setattr(atomic, "PAUSES_S", (0.0,))
+    with pytest.raises(PermissionError):
+        write_atomically(old, lambda handle: handle.write(b"newer"))
+    assert (old.read_bytes(), list_names(old.parent)) == (b"new", ["file"])

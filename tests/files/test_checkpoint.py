@@ -9,9 +9,15 @@ import pytest
 import torch
 from script_helpers import make_huge_png
 
-from files.checkpoint import CheckpointRecord, read_checkpoint, start_record
+from files.checkpoint import (
+    CheckpointRecord,
+    read_checkpoint,
+    save_checkpoint,
+    start_record,
+)
 from files.names import CLASS_NAMES
 from files.provenance import VERSION
+from files.safetensors_files import save_safetensors
 from files.tensors import load_tensors, save_tensors
 
 CHOSEN = {
@@ -38,6 +44,16 @@ def test_record_comes_back_from_a_file_whole(tmp_path):
     assert torch.equal(state["w"], weights["w"])
     names = {"model", "class_names", "versions", "format_version"}
     assert load_tensors(tmp_path / "a.pt").keys() == {*ENTRIES, *names}
+    # The same as a file of safetensors, in any memory format, with equal bytes.
+    images = torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    weights |= {"images": images, "again": images}
+    paths = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    for path in paths:
+        save_checkpoint(weights, record, path)
+    state, read = read_checkpoint(paths[0])
+    assert read == record
+    assert all(torch.equal(state[name], weights[name]) for name in weights)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
     assert record.class_names == list(CLASS_NAMES)
     assert record.versions["suite"] == VERSION
 
@@ -135,6 +151,20 @@ def test_read_checkpoint_says_what_a_file_is_instead(
     with pytest.raises(ValueError, match=reason) as error:
         read_checkpoint(path)
     assert str(tmp_path) in one_line(error)
+
+
+def test_read_checkpoint_of_a_foreign_file_of_safetensors(tmp_path, one_line):
+    path = tmp_path / "a.safetensors"
+    save_safetensors({"w": torch.ones(2)}, {}, path)
+    assert read_checkpoint(path)[1] == CheckpointRecord()
+    for record, reason in (("[" * 100_000, "is not JSON"), ('{"epoch": -1}', "epoch")):
+        save_safetensors({"w": torch.ones(2)}, {"record": record}, path)
+        with pytest.raises(ValueError, match=reason) as error:
+            read_checkpoint(path)
+        assert str(path) in one_line(error)
+    path.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="refused to load .* it is damaged"):
+        read_checkpoint(path)
 
 
 def test_read_checkpoint_missing_file_says_what_writes_one(tmp_path, one_line):

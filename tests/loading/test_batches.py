@@ -1,8 +1,10 @@
 """Batches are functions of (seed, epoch, index) alone, and lose no sample."""
 
 import os
+import pickle
 import random
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +129,30 @@ def test_batch_loader_workers_are_out_of_reach_of_ctrl_c():
 
     ((groups, _),) = BatchLoader(Groups(), 1, workers=1)
     assert groups[0, 0, 0, 0] != os.getpgid(0)
+
+
+def test_worker_without_process_groups_ignores_ctrl_c_as_on_windows(monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.delattr(os, "setpgid", raising=False)
+    try:
+        batches.leave_process_group(0)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("style", ["published", "robust"])
+def test_what_workers_get_can_be_sent_to_a_process_that_is_spawned(dataset, style):
+    augmentation = Augmentation(style, self_blend=0.5)
+    loader = BatchLoader(dataset, 2, training=True, augmentation=augmentation)
+    sent = loader._loader
+    parts = sent.dataset, sent.collate_fn, sent.worker_init_fn
+    samples, stack, prepare = pickle.loads(pickle.dumps(parts))
+    assert (stack, prepare) == (collate, batches.leave_process_group)
+    place = (0, 1) if loader.is_changed else 1
+    image, label = samples[place]
+    assert torch.equal(image, sent.dataset[place][0])
+    assert label == sent.dataset[place][1]
 
 
 EVERYTHING = Augmentation("robust", self_blend=0.5, cutmix=0.5)

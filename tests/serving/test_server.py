@@ -33,6 +33,16 @@ def served():
         yield address, lengths
 
 
+def test_open_socket_takes_a_port_for_itself_as_windows_asks(monkeypatch):
+    exclusive = socket.SO_KEEPALIVE  # stands for the option that Linux does not have
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", exclusive, raising=False)
+    with server.open_socket("127.0.0.1", 0) as listening:
+        assert listening.getsockopt(socket.SOL_SOCKET, exclusive) == 1
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == 0
+        with pytest.raises(ValueError, match="is in use"):
+            server.open_socket(*listening.getsockname())
+
+
 def ask(address: tuple[str, int], headers: str, *parts: bytes) -> bytes:
     """Send the parts of a request's body; return what came when the server hung up."""
     with socket.create_connection(address, timeout=30) as connection:

@@ -12,7 +12,7 @@ from conftest import TinyNet
 from script_helpers import run_script
 
 import train_main
-from files.checkpoint import read_checkpoint
+from files.checkpoint import read_checkpoint, save_checkpoint
 from files.history import CURVES, load_history
 from files.log_tables import load_table
 from files.names import RunPaths, name_run_files
@@ -22,7 +22,7 @@ from files.tensors import load_tensors
 from hardware import prepare_compute
 from judging.detector import Detector
 from tuning import Probe
-from utils import Source, load_checkpoint, open_source
+from utils import Source, load_checkpoint, open_source, read_whole
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 HEAD = ("--tune", "head", "--features", "conv", "--self-blend", "0.5")
@@ -178,6 +178,11 @@ def test_whole_checkpoint_needs_nothing_beside_it(trained, faces_root, tmp_path)
     for name, value in head.network.state_dict().items():
         is_run = not name.startswith("backbone.fc.")
         assert not is_run or torch.equal(value, whole.network.state_dict()[name])
+    state, record = read_whole(head)
+    save_checkpoint(state, record, tmp_path / "published.safetensors")
+    alone = load_checkpoint(tmp_path / "published.safetensors")
+    for name, value in head.network.state_dict().items():
+        assert torch.equal(value, alone.network.state_dict()[name])
     copied = tmp_path / "alone.pt"
     copied.write_bytes(trained.checkpoint.read_bytes())
     with pytest.raises(

@@ -1,0 +1,277 @@
+"""A detector laid out for a model hub: its card, weights, record and hashes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+from explaining.shown import describe_checked
+from files.atomic import save_json, write_atomically
+from files.bounds import Words
+from files.checkpoint import CheckpointRecord, save_checkpoint
+from files.hub import RECORD, import_package
+from files.names import SAFE_SUFFIX, spell_for_files
+from files.provenance import VERSION, describe_file, format_now, get_versions
+from files.recipe import Recipe
+from judging.detector import Detector
+from judging.words import describe_knowledge, describe_threshold
+from loading.disturbances import parse_condition
+from metrics.calibration import ScoreNeighbours
+from metrics.error_rates import compute_proportion_interval
+from metrics.table import list_columns
+from plots.pages import render_page
+from plots.style import format_percent, format_with_interval
+from reporting.words import ETHICS, OUT_OF_SCOPE
+from utils import read_whole
+
+TEMPLATE = Path(__file__).with_name("card.md")
+CARD, SUMS = "README.md", "SHA256SUMS"
+FORMAT = 1  # of the record
+LICENCE = Words(r"[a-z0-9][a-z0-9.-]{0,50}", "a licence as hubs spell it, such as mit")
+REPOSITORY = Words(r"[\w.-]{1,96}/[\w.-]{1,96}", "OWNER/NAME")
+UNKNOWN = "other"  # what a hub calls a licence that it does not list
+_TASK = "image-classification"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What its author says of a detector that is laid out.
+
+    Attributes:
+        repository: where it will be, OWNER/NAME.
+        licence: of the weights, as hubs spell it.
+        measured: what numerical_analysis.py found, as `load_measured` returns it.
+    """
+
+    repository: str = "OWNER/NAME"
+    licence: str = UNKNOWN
+    measured: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+
+class Row(NamedTuple):
+    """A number: what it is, of which images, of how many, with its interval."""
+
+    name: str
+    images: str
+    count: str
+    value: str
+
+
+def load_measured(path: Path, detector: Detector) -> dict[str, Any]:
+    """Load a file of numbers that numerical_analysis.py wrote of a detector.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not such a file, or is of another checkpoint.
+    """
+    try:
+        numbers = json.loads(path.read_text(encoding="utf-8"))
+        inputs = numbers["provenance"]["inputs"]
+        digests = [file["sha256"] for file in inputs]
+        _ = [float(numbers[metric.name] or 0) for metric in list_columns("paper")]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} does not hold a detector's numbers: name a file "
+            "DATASET_MODEL_metrics.json of numerical_analysis.py"
+        ) from error
+    own = detector.provenance["sha256"]
+    if own not in digests:
+        raise ValueError(
+            f"{path} holds the numbers of another checkpoint than {detector.path}, "
+            f"whose SHA-256 starts with {own[:12]}: measure this one"
+        )
+    return numbers
+
+
+def save_publication(detector: Detector, publication: Publication, folder: Path) -> str:
+    """Write card, weights, record and hashes into a folder that is there.
+
+    Returns:
+        The name of the file of weights.
+
+    Raises:
+        OSError, ValueError: a file cannot be written, or a package is missing.
+    """
+    state, record = read_whole(detector)
+    record = replace(record, flags=_hide_folders(record.flags))
+    stem = spell_for_files(detector.path.stem).lstrip(".+-") or "detector"
+    weights = folder / f"{stem}{SAFE_SUFFIX}"
+    save_checkpoint(state, record, weights)
+    about = {
+        "format": FORMAT,
+        "published": {"date": format_now(), "versions": get_versions()},
+        "weights": {"file": weights.name, **_describe(weights)},
+        "record": record.to_dict(),
+        "measured": list(publication.measured),
+    }
+    save_json(about, folder / RECORD)
+    files = {name: _describe(folder / name) for name in (weights.name, RECORD)}
+    card = build_card(replace(detector, record=record), publication, files)
+    _save_text(card, folder / CARD)
+    names = [CARD, *files]
+    sums = [f"{_describe(folder / name)['sha256']}  {name}\n" for name in names]
+    _save_text("".join(sums), folder / SUMS)
+    return weights.name
+
+
+def build_card(
+    detector: Detector,
+    publication: Publication,
+    files: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Return the model card: Markdown under the header that hubs read.
+
+    Args:
+        detector: whose card it is.
+        publication: what its author says of it.
+        files: by name their `sha256` and `bytes`.
+    """
+    record = detector.record
+    return render_page(
+        TEMPLATE,
+        header=_build_header(detector, publication),
+        title=_name(detector),
+        publication=publication,
+        record=record,
+        version=VERSION,
+        command=_describe_training(record),
+        rows=[_clean(row) for row in list_rows(record)],
+        measured=[_tabulate(numbers) for numbers in publication.measured],
+        threshold=describe_threshold(detector),
+        neighbours=[ScoreNeighbours(*row) for row in record.reliability],
+        maps=describe_checked(record.maps),
+        knowledge=describe_knowledge(detector),
+        out_of_scope=OUT_OF_SCOPE,
+        ethics=ETHICS,
+        files=files,
+        share=_format_share,
+    )
+
+
+def list_rows(record: CheckpointRecord) -> list[Row]:
+    """Return the rates that a record holds, each with its number of images."""
+    rows = []
+    num_test = sum(row[3] for row in record.reliability if record.reliability_split)
+    num_val = _count_validation(record)
+    for split, accuracy, num in (
+        ("validation, which chose the epoch", record.val_acc, num_val),
+        ("test", record.test_acc, num_test),
+    ):
+        if accuracy is not None:
+            share = accuracy / 100
+            value = _format_share(round(share * num), num) if num else None
+            value = value or f"{format_percent(share)}, how many images is not recorded"
+            count = f"{round(share * num):,} of {num:,}" if num else "-"
+            rows.append(Row("accuracy, by the larger logit", split, count, value))
+    for name, (num_real, alarms, num_fake, misses) in record.errors.items():
+        images = f"validation, {parse_condition(name).describe()}"
+        for what, num, of in (
+            ("real ones called fake", alarms, num_real),
+            ("fakes called real", misses, num_fake),
+        ):
+            count = f"{num:,} of {of:,}"
+            rows.append(Row(what, images, count, _format_share(num, of)))
+    return rows
+
+
+def _count_validation(record: CheckpointRecord) -> int:
+    """Return how many images chose the epoch; 0 where the record does not say."""
+    is_shared = bool(record.flags.get("calibration_share"))
+    return 0 if is_shared else record.num_calibrated
+
+
+def _tabulate(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a table of measured numbers says."""
+    rows = [
+        (metric.words, format_with_interval(numbers, metric.name))
+        for metric in list_columns("paper")
+    ]
+    return {"title": _describe_images(numbers), "rows": rows}
+
+
+def _describe_images(numbers: Mapping[str, Any]) -> str:
+    """Say which images numbers are of, and how many of each class."""
+    where = " ".join(str(numbers.get(name, "")) for name in ("dataset", "split"))
+    counts = f"{numbers.get('num_real')} real, {numbers.get('num_fake')} fake"
+    return _clean([f"{where.strip() or 'images'} ({counts})"])[0]
+
+
+def _build_header(detector: Detector, publication: Publication) -> str:
+    """Return the card's header in YAML, without its lines of hyphens."""
+    hub, record = import_package("a model card"), detector.record
+    shared = {"task_type": _TASK, "dataset_type": "images"}
+    results = [
+        hub.EvalResult(
+            **shared,
+            dataset_name=_describe_images(numbers),
+            metric_type=kind,
+            metric_name=name,
+            metric_value=numbers[name],
+        )
+        for numbers in publication.measured
+        for kind, name in (("roc_auc", "auc"), ("accuracy", "accuracy"))
+        if numbers[name] is not None
+    ]
+    if record.test_acc is not None:
+        results.append(
+            hub.EvalResult(
+                **shared,
+                dataset_name=f"{record.dataset or 'unknown'} test",
+                metric_type="accuracy",
+                metric_name="accuracy by the larger logit",
+                metric_value=record.test_acc / 100,
+            )
+        )
+    is_on_hub = record.dataset.startswith("hf:") and "+" not in record.dataset
+    of_hub = [record.dataset.removeprefix("hf:").partition("@")[0]] * is_on_hub
+    return hub.ModelCardData(
+        license=publication.licence,
+        library_name="pytorch",
+        pipeline_tag=_TASK,
+        tags=["deepfake-detection", "face-forensics", record.model_name],
+        datasets=of_hub or None,
+        metrics=["roc_auc", "accuracy"] if publication.measured else ["accuracy"],
+        model_name=_name(detector),
+        eval_results=results or None,
+    ).to_yaml()
+
+
+def _name(detector: Detector) -> str:
+    dataset = detector.record.dataset or "data that were not recorded"
+    return _clean([f"{detector.title} trained on {dataset}"])[0]
+
+
+def _describe_training(record: CheckpointRecord) -> str | None:
+    """Return the command that repeats a training, None where it is not recorded."""
+    if not record.flags:
+        return None
+    return Recipe.from_untrusted(record.flags).format_command()
+
+
+def _hide_folders(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a training's flags with the names of files, but not of their folders."""
+    path = flags.get("weights")
+    known = {"weights": PurePath(path).name} if isinstance(path, str) else {}
+    return {**flags, **known}
+
+
+def _format_share(num: int, of: int) -> str:
+    """Return a share with its 95 % interval."""
+    ends = map(format_percent, compute_proportion_interval(num, of))
+    return f"{format_percent(num / of)} [{', '.join(ends)}]"
+
+
+def _clean(texts: Sequence[str]) -> list[str]:
+    """Return texts for the cells of a table: each one line, and no cell's border."""
+    return [" ".join(text.split()).replace("|", "\\|") for text in texts]
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    """Return a file's SHA-256 and size."""
+    digest = describe_file(path)["sha256"]
+    return {"sha256": digest, "bytes": path.stat().st_size}
+
+
+def _save_text(text: str, path: Path) -> None:
+    write_atomically(path, lambda handle: handle.write(text.encode()))

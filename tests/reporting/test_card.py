@@ -1,0 +1,156 @@
+"""A detector for a model hub: every number with its n and interval, no path of mine."""
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from command_line.flags import take_checkpoint
+
+import pytest
+import torch
+import yaml
+from script_helpers import make_checkpoint
+
+import publish
+from files import hub
+from files.checkpoint import CheckpointRecord, read_checkpoint
+from files.recipe import Recipe
+from judging.detector import Detector
+from metrics.table import list_columns
+from reporting.card import Publication, build_card, list_rows
+from utils import load_checkpoint
+
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+KNOWN = {
+    **{"dataset": "a|b", "epoch": 2, "val_acc": 75.0, "test_acc": 70.0},
+    "reliability": [[0.1, 0.4, 1, 6], [0.6, 0.9, 4, 4]],
+    "reliability_split": "test",
+    **{"errors": {"none": [12, 1, 8, 2], "jpeg=70": [12, 3, 8, 0]}},
+    **{"temperature": 1.5, "temperature_interval": [1.2, 1.9], "threshold": 0.45},
+    **{"log_losses": [0.5, 0.4], "llr_lower": -3.1, "llr_upper": 2.5, "maps": []},
+    "flags": {**Recipe(dataset="a").to_dict(), "weights": "/home/me/start.pth"},
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return make_checkpoint(folder / "a net_Adam.pt", **KNOWN)
+
+
+def save_numbers(path: Path, sha256: str) -> Path:
+    numbers = {metric.name: 0.75 for metric in list_columns("paper")}
+    numbers |= {"auc_interval": [0.5, 0.9], "num_real": 3, "num_fake": 4, "cllr": None}
+    provenance = {"inputs": [{"path": "x", "sha256": sha256}]}
+    path.write_text(json.dumps({**numbers, "provenance": provenance}))
+    return path
+
+
+def test_publish_lays_out_what_every_script_then_takes(
+    checkpoint, tmp_path, monkeypatch, capsys
+):
+    own = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    numbers = save_numbers(tmp_path / "numbers.json", own)
+    folder = tmp_path / "hub"
+    words = ["--to", str(folder), "--repository", "me/net", "--licence", "mit"]
+    publish.main(["-cpp", str(checkpoint), *words, "--numbers", str(numbers)])
+    names = {path.name for path in folder.iterdir()}
+    weights = "a-net_Adam.safetensors"
+    assert names == {"README.md", weights, "record.json", "SHA256SUMS"}
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        digest, _, name = line.partition("  ")
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+        names.remove(name)
+    assert names == {"SHA256SUMS"}
+    paths = checkpoint, folder / weights
+    (state, record), (again, kept) = map(read_checkpoint, paths)
+    assert kept == replace(record, flags={**record.flags, "weights": "start.pth"})
+    assert state.keys() == again.keys()
+    assert all(torch.equal(state[name], again[name]) for name in state)
+    assert json.loads((folder / "record.json").read_text())["record"] == kept.to_dict()
+    assert "/home/me" not in "".join(p.read_text("latin-1") for p in folder.iterdir())
+    card = (folder / "README.md").read_text()
+    assert "predict.py -cpp hf:me/net@REVISION" in card
+    assert "| AUC | 0.750 [0.500, 0.900] |" in card
+    header = yaml.safe_load(card.split("---")[1])
+    assert (header["license"], header["metrics"]) == ("mit", ["roc_auc", "accuracy"])
+    results = header["model-index"][0]["results"]
+    found = [(m["type"], m["value"]) for of in results for m in of["metrics"]]
+    assert found == [("roc_auc", 0.75), ("accuracy", 0.75), ("accuracy", 0.7)]
+    assert "note: " not in capsys.readouterr().out
+
+    monkeypatch.setattr(hub, "_fetch", lambda _, name, file, revision: folder / file)
+    path = take_checkpoint("hf:me/net")
+    note = "note: took hf:me/net@hub, which names it for good\n"
+    assert capsys.readouterr().err == note
+    take_checkpoint("hf:me/net@hub")
+    assert capsys.readouterr().err == ""
+    fetched = load_checkpoint("hf:me/net")
+    assert (fetched.path, fetched.record) == (path, kept)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--numbers", "other.json"], "other.json holds the numbers of another checkp"),
+        (["--numbers", "none.json"], "none.json does not hold a detector's numbers"),
+        (["--to", "full"], "--to full: it is there and not empty; name a new folder"),
+        (["--to", "other.json/hub"], "cannot write to the folder other.json"),
+    ],
+)
+def test_publish_refuses_and_writes_nothing(
+    checkpoint, tmp_path, monkeypatch, words, expected, one_line
+):
+    monkeypatch.chdir(tmp_path)
+    save_numbers(Path("other.json"), "0" * 64)
+    Path("none.json").write_text('{"auc": 1, "provenance": {"inputs": []}}')
+    Path("full").mkdir()
+    Path("full/mine.txt").touch()
+    before = sorted(Path().rglob("*"))
+    with pytest.raises((ValueError, OSError), match=expected) as error:
+        publish.main(["-cpp", str(checkpoint), "--to", "hub", *words])
+    one_line(error)
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_list_rows_counts_each_rate_and_says_where_n_is_not_known():
+    rows = {(r.name, r.images): (r.count, r.value) for r in list_rows(make_record())}
+    accuracy = "accuracy, by the larger logit"
+    assert rows[accuracy, "test"] == ("7 of 10", "70.0 % [34.8 %, 93.3 %]")
+    chosen = "validation, which chose the epoch"
+    assert rows[accuracy, chosen][0] == "15 of 20"
+    plain, jpeg = "as they are", "compressed as JPEG of quality 70"
+    assert rows["real ones called fake", f"validation, {plain}"][0] == "1 of 12"
+    assert rows["fakes called real", f"validation, {jpeg}"] == (
+        *("0 of 8", "0.0 % [0.0 %, 36.9 %]"),
+    )
+    assert len(rows) == 6
+    shared = make_record(flags={"calibration_share": 0.5})
+    unknown = next(row for row in list_rows(shared) if row.images == chosen)
+    assert unknown.value == "75.0 %, how many images is not recorded"
+    assert list_rows(CheckpointRecord()) == []
+
+
+def test_card_of_little_knowledge_says_what_is_not_known(tiny_net):
+    detector = Detector(tiny_net())
+    card = build_card(detector, Publication(), {"x": {"bytes": 1234, "sha256": "ab"}})
+    assert "| nothing was recorded | | | |" in card
+    assert "- **Data**: not recorded\n" in card
+    assert "| `x` | 1,234 | `ab` |" in card
+    assert "license: other" in card
+    known = replace(detector, record=make_record())
+    card = build_card(known, Publication(), {})
+    assert "# TinyNet trained on a\\|b\n" in card
+    assert "by the temperature 1.5 [1.2, 1.9]" in card
+    assert "from 0.5 to 0.4 nats" in card
+    assert "lie between -3.1 and 2.5" in card
+    assert "| 0.1 to 0.4 | 1 of 6 | 16.7 % [0.4 %, 64.1 %] |" in card
+    for table in re.findall(r"(?:^\|.*\n)+", card, re.M):
+        borders = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(borders) == 1, table
+
+
+def make_record(**entries: object) -> CheckpointRecord:
+    return CheckpointRecord.from_untrusted({**KNOWN, **entries})
