@@ -26,11 +26,11 @@ for name in real fake; do
   done
 done
 
-smoke() { # MODEL DATASET [TRAINING FLAG ...]
-  local model="$1" dataset="$2"
-  shift 2
+smoke() { # MODEL DATASET IMAGES [TRAINING FLAG ...]
+  local model="$1" dataset="$2" images="$3"
+  shift 3
   local checkpoint="checkpoints/${dataset}_${model}_Adam.pt"
-  local common=(-m "$model" -d "$dataset" --data-root "$data" --limit 12)
+  local common=(-m "$model" -d "$dataset" --data-root "$data" --limit "$images")
   run train_main.py "${common[@]}" -lr 0.001 -b 8 -e 1 -o Adam "$@"
   run plot_accuracy_and_loss.py -m "$model" -j "out/${dataset}_${model}_Adam.json" -d "$dataset"
   run numerical_analysis.py "${common[@]}" -cpp "$checkpoint"
@@ -45,11 +45,11 @@ smoke() { # MODEL DATASET [TRAINING FLAG ...]
 
 run plot_samples_of_faces_dataset.py --data-root "$data"
 test -s figures/datasets_samples.png
-smoke SimpleNet fakes_dataset
+smoke SimpleNet fakes_dataset 12
 # With so few images the maps of the large network are not checked, which takes minutes.
-smoke XceptionBased synthetic_dataset --weights "$weights" --limit 3
+smoke XceptionBased synthetic_dataset 3 --weights "$weights"
 
-run report.py -cpp checkpoints/synthetic_dataset_XceptionBased_Adam.pt --data-root "$data" --limit 12
+run report.py -cpp checkpoints/synthetic_dataset_XceptionBased_Adam.pt --data-root "$data" --limit 3
 test -s figures/synthetic_dataset_XceptionBased_Adam_report.html
 
 run audit_dataset.py -d fakes_dataset --data-root "$data" --limit 20 --group-by prefix
