@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 
-@pytest.fixture
-def browser_page() -> Iterator[Page]:
-    """A new page; the test is skipped where there is no browser to show it."""
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser; tests are skipped where there is none."""
     reason = "playwright is not installed (requirements-dev.txt)"
     sync_api = pytest.importorskip("playwright.sync_api", reason=reason)
     path = shutil.which("chromium")
@@ -24,8 +24,16 @@ def browser_page() -> Iterator[Page]:
         browser = playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox"]
         )
-        yield browser.new_page()
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def browser_page(chromium: Browser) -> Iterator[Page]:
+    """A new page, which knows nothing of the others."""
+    page = chromium.new_page()
+    yield page
+    page.close()
 
 
 def find_violations(page: Page) -> list[tuple[str, str, list[str]]]:

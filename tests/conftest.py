@@ -3,7 +3,10 @@
 import gc
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from torch import nn
 
 from loading import Preprocessing
 from models import NETWORKS, Network
-from plots import pages, style
+from plots import pages, save_analysis, style
 
 pytest_plugins = ("browser",)
 SPLIT_SIZES = {"train": (5, 4), "val": (3, 2), "test": (2, 3)}  # real, fake
@@ -26,13 +29,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector, which runs for each figure, what was imported."""
+    """Spare the garbage collector what was imported."""
     gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def coarse_figures() -> Iterator[None]:
-    """Let figures have few pixels, which take most of the time to draw them."""
+    """Let figures have few pixels, and leave their memory for later: it saves time."""
     with pytest.MonkeyPatch.context() as patch:
         coarsen_figures(patch)
         yield
@@ -42,6 +45,8 @@ def coarsen_figures(patch: pytest.MonkeyPatch) -> None:
     """Let figures have few pixels from now on."""
     for module, name in ((style, "DPI"), (style, "PLOT_DPI"), (pages, "_PIXELS_DPI")):
         patch.setattr(module, name, 40)
+    for module in (pages, save_analysis):
+        patch.setattr(module, "gc", SimpleNamespace(collect=int))
 
 
 def make_image(seed: int, *, fake: bool, size: int = 24) -> Image.Image:
@@ -123,13 +128,14 @@ def tiny_net() -> Callable[[], TinyNet]:
 
 
 @pytest.fixture
-def one_line() -> Callable[[pytest.ExceptionInfo], str]:
-    """Returns an error's message, which must be one short line."""
+def refused() -> Callable[..., AbstractContextManager[pytest.ExceptionInfo]]:
+    """Expects an error, by a pattern in its message, which must be one short line."""
 
-    def check(error: pytest.ExceptionInfo) -> str:
-        message = str(error.value)
-        assert "\n" not in message
-        assert 0 < len(message) < 500
-        return message
+    @contextmanager
+    def refuse(message: str, kind: Any = ValueError) -> Iterator[pytest.ExceptionInfo]:
+        with pytest.raises(kind, match=message) as error:
+            yield error
+        assert "\n" not in str(error.value)
+        assert 0 < len(str(error.value)) < 500
 
-    return check
+    return refuse

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import command_line
 
@@ -26,14 +27,15 @@ from models import NETWORKS
 
 
 def run_in_processes(
-    number: int, commands: Sequence[Sequence[str]], kill_after: int = 0
+    number: int, commands: Sequence[Sequence[str]], folder: Path, kill_after: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Run scripts one after another in so many processes of torchrun's."""
+    """Run scripts one after another in a folder, in processes of torchrun's."""
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     words += [str(number), __file__, json.dumps(commands), str(kill_after)]
     path = os.pathsep.join([str(PROJECT), str(PROJECT / "tests")])
     return subprocess.run(
         [sys.executable, *words],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

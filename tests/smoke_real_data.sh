@@ -9,16 +9,28 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
+coproc scripts { "$python" "$repository/tests/run_scripts.py"; }
+
 run() {
+  local status
   echo "+ $*"
-  "$python" "$repository/$@"
+  echo "${@@Q}" >&"${scripts[1]}"
+  read -r status <&"${scripts[0]}"
+  test "$status" = 0
 }
 
-smoke() { # MODEL DATASET [TRAINING FLAG ...]
-  local model="$1" dataset="$2"
-  shift 2
+mkdir few_real few_fake
+for name in real fake; do
+  ls "$data/fakes_dataset/test/$name" | head -n 6 | while read -r file; do
+    cp "$data/fakes_dataset/test/$name/$file" "few_$name"
+  done
+done
+
+smoke() { # MODEL DATASET IMAGES [TRAINING FLAG ...]
+  local model="$1" dataset="$2" images="$3"
+  shift 3
   local checkpoint="checkpoints/${dataset}_${model}_Adam.pt"
-  local common=(-m "$model" -d "$dataset" --data-root "$data" --limit 12)
+  local common=(-m "$model" -d "$dataset" --data-root "$data" --limit "$images")
   run train_main.py "${common[@]}" -lr 0.001 -b 8 -e 1 -o Adam "$@"
   run plot_accuracy_and_loss.py -m "$model" -j "out/${dataset}_${model}_Adam.json" -d "$dataset"
   run numerical_analysis.py "${common[@]}" -cpp "$checkpoint"
@@ -33,14 +45,14 @@ smoke() { # MODEL DATASET [TRAINING FLAG ...]
 
 run plot_samples_of_faces_dataset.py --data-root "$data"
 test -s figures/datasets_samples.png
-smoke SimpleNet fakes_dataset
+smoke SimpleNet fakes_dataset 12
 # With so few images the maps of the large network are not checked, which takes minutes.
-smoke XceptionBased synthetic_dataset --weights "$weights" --limit 3
+smoke XceptionBased synthetic_dataset 3 --weights "$weights"
 
-run report.py -cpp checkpoints/synthetic_dataset_XceptionBased_Adam.pt --data-root "$data" --limit 12
+run report.py -cpp checkpoints/synthetic_dataset_XceptionBased_Adam.pt --data-root "$data" --limit 3
 test -s figures/synthetic_dataset_XceptionBased_Adam_report.html
 
-run audit_dataset.py -d fakes_dataset --data-root "$data" --limit 40 --group-by prefix
+run audit_dataset.py -d fakes_dataset --data-root "$data" --limit 20 --group-by prefix
 test -s figures/fakes_dataset_audit.html
 
 few=(--data-root "$data" --limit 12)
@@ -57,20 +69,14 @@ run saliency_map.py "${few[@]}" -cpp "$a" -d fakes_dataset --method input-x-grad
 run grad_cam_analysis.py "${few[@]}" -cp "$a" -d fakes_dataset --method layer-cam --checks 4
 
 run train_main.py "${few[@]}" -d fakes_dataset --recipe probe -e 1 --weights "$weights" --limit 3
-run predict.py -cpp checkpoints/fakes_dataset_XceptionBased_LBFGS.pt "$data/fakes_dataset/val/real"
+run predict.py -cpp checkpoints/fakes_dataset_XceptionBased_LBFGS.pt few_real
 
-mkdir few_real few_fake
-for name in real fake; do
-  ls "$data/fakes_dataset/test/$name" | head -n 6 | while read -r file; do
-    cp "$data/fakes_dataset/test/$name/$file" "few_$name"
-  done
-done
 run extract_faces.py --real few_real --fake few_fake --to own
 test -s own/faces.csv
 run predict.py -cpp "$a" few_fake --find-faces --csv faces.csv
 run train_main.py "${few[@]}" -d fakes_dataset -b 8 -e 1 --self-blend 0.5 --face-landmarks --workers 2 --name found
 run calibrate.py "${few[@]}" -cpp "$a" --calibrate-under face=96 --max-fpr 0.2
-run predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam_calibrated.pt "$data/fakes_dataset/val/fake" --report case.html
+run predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam_calibrated.pt few_fake --report case.html
 test -s case.html
 
 run make_table.py "$data/fakes_dataset" --group-by prefix --to datasets/grouped.csv

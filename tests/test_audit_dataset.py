@@ -116,13 +116,12 @@ def test_main_takes_the_splits_that_are_there_and_hostile_names(tmp_path, capsys
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(
-    root, monkeypatch, flags, message, one_line
+    root, monkeypatch, flags, message, refused
 ):
     monkeypatch.setattr(script, "inspect", lambda *_: pytest.fail("it began"))
     flags = [flag.format(root=root) for flag in flags]
 
-    with pytest.raises((ValueError, OSError), match=message) as error:
+    with refused(message, (ValueError, OSError)):
         run(root, *flags)
 
-    one_line(error)
     assert not (root.parents[1] / "figures").exists()

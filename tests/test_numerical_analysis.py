@@ -468,38 +468,6 @@ def test_main_without_checkpoint_takes_the_one_of_the_training(
     assert asked == [(path, None)]
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--group-by", "x", "--group-column", "y"], "exclude each other"),
-        (["--group-column", "y"], "goes with --from-scores"),
-        (
-            ["--from-scores", "a", "-cpp", "b", "-d", "x", "y"],
-            "one dataset for --checkpoint-path and --from-scores",
-        ),
-        (["--from-scores", "a", "--limit", "3"], "--limit goes with datasets"),
-        (["--from-scores", "a", "b", "c", "-d", "x", "y"], "one for each file"),
-        (["--resamples", "99"], "a whole number from 100 to 1,000,000"),
-        (["--subset-by", "x", "--subset-column", "y"], "exclude each other"),
-        (["--path-column", ""], "--path-column goes with --from-scores"),
-        (["--lower-is-fake"], "--lower-is-fake goes with --from-scores"),
-        (["--calibrate-on", "v"], "--calibrate-on goes with --from-scores"),
-        (["--from-scores", "a", "b", "--calibrate-on", "v"], "one file for each"),
-        (["--from-scores", "a", "--max-fpr", "0.1"], "goes with --calibrate-on"),
-        (["--fpr-confidence", "0.9"], "goes with --max-fpr"),
-        (["--threshold", "nan"], "expected a number from -1e+300"),
-        (["--prevalence", "1"], "a number above 0 up to, not including, 1"),
-    ],
-)
-def test_parse_args_contradiction_ends_in_one_line(flags, message, capsys):
-    with pytest.raises(SystemExit) as caught:
-        numerical_analysis.parse_args(flags)
-
-    error = capsys.readouterr().err
-    assert caught.value.code == 2
-    assert message in error and error.count("\n") == 1
-
-
 def test_main_would_replace_its_input_is_refused(tmp_path):
     path = tmp_path / "faces_SimpleNet_scores.csv"
     write_scores(path)
@@ -603,14 +571,3 @@ def test_main_runs_of_checkpoints_are_told_apart_by_their_flags(
     ]
     assert content["sets"][0]["num_groups"] == 6
     assert content["tests"][0]["num_common"] == 12
-
-
-@pytest.mark.parametrize(
-    "more",
-    ["--prevalence 0.1", "--subset-by x", "1", "--subset-column x --from-scores y"],
-)
-def test_main_runs_exclude_what_they_have_no_place_for(more, capsys):
-    with pytest.raises(SystemExit) as stop:
-        numerical_analysis.parse_args(f"-d faces --runs {more}".split())
-    assert stop.value.code == 2
-    assert "--runs" in capsys.readouterr().err

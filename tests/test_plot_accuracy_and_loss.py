@@ -103,17 +103,9 @@ def test_main_draws_the_steps_of_a_run_that_still_writes(tmp_path, capsys):
         ("step,loss,learning_rate\n1,2,high\n", "is not a log"),
     ],
 )
-def test_main_steps_of_something_else_are_refused(text, message, tmp_path, one_line):
-    with pytest.raises(ValueError, match=message) as error:
+def test_main_steps_of_something_else_are_refused(text, message, tmp_path, refused):
+    with refused(message):
         draw_steps(tmp_path, text)
-    one_line(error)
     assert not (tmp_path / "figures").exists()
     with pytest.raises(FileNotFoundError, match="there is no log"):
         script.main(["--steps", str(tmp_path / "other.csv")])
-
-
-def test_parse_args_steps_and_a_run_of_a_history_exclude_each_other(capsys):
-    for more in (["--run", "1"], ["-j", "h.json"]):
-        with pytest.raises(SystemExit) as stop:
-            script.parse_args(["--steps", "s.csv", *more])
-        assert stop.value.code == 2

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from script_helpers import (
     make_broken_checkpoint,
     make_checkpoint,
     make_clip,
-    run_script,
 )
 
 import predict
@@ -68,14 +66,6 @@ def read_json_lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_main_without_a_path_says_what_it_takes(checkpoint, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        predict.main(["-cpp", str(checkpoint)])
-    assert exit_.value.code == 2
-    (line,) = read_lines(capsys)[1]
-    assert "name images or folders, or - for a list on stdin" in line
-
-
 @pytest.mark.parametrize(
     ("words", "checkpoints", "paths"),
     [
@@ -100,19 +90,6 @@ def test_parse_args_tells_checkpoints_from_what_is_to_be_judged(
 
     assert args.checkpoint_path == [Path(word) for word in checkpoints]
     assert args.paths == [Path(word) for word in paths]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["-", "-"], "- is given twice"),
-        (["a.png", "-0"], "-0 goes with -"),
-    ],
-)
-def test_parse_args_refuses_what_does_not_go_together(words, message, capsys):
-    with pytest.raises(SystemExit):
-        predict.parse_args(["-cpp", "A.pt", *words])
-    assert message in read_lines(capsys)[1][0]
 
 
 def test_main_says_that_nobody_looked_and_what_the_checkpoint_does_not_know(
@@ -491,9 +468,6 @@ def test_main_resume_other_pictures_flags_or_files_are_refused(
         with pytest.raises(ValueError, match=message):
             predict.main([*words, *outputs])
         assert part.read_bytes()[:500] == before[:500]
-    for words in (["--resume"], ["--resume", "--csv", "a", "--report", "b"]):
-        with pytest.raises(SystemExit):
-            predict.main([*mixed, *words])
     part.write_text("mine\n")
     with pytest.raises(ValueError, match=r"a\.csv\.part is not what an ended run left"):
         predict.main([*mixed, *outputs])
@@ -501,18 +475,6 @@ def test_main_resume_other_pictures_flags_or_files_are_refused(
     part.unlink()
     assert predict.main([*mixed, *outputs, "--resume"]) == 1  # there is nothing left
     assert len(read_tables(part.parent)[0]) == 14
-
-
-@pytest.mark.slow
-def test_script_without_a_checkpoint_exits_with_one_line_and_status_2(tmp_path):
-    shutil.copy(Path(__file__), tmp_path / "net.pt")
-
-    result = run_script("predict.py", "-cpp", tmp_path / "net.pt", "face.png")
-
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith("predict.py: error: ")
-    assert result.stderr.count("\n") == 1
 
 
 @pytest.fixture

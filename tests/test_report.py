@@ -99,21 +99,11 @@ def test_main_groups_have_their_numbers_beside_the_images(files, flags, tmp_path
     ],
 )
 def test_bad_input_is_refused_before_the_work(
-    files, flags, more, message, monkeypatch, one_line
+    files, flags, more, message, monkeypatch, refused
 ):
     monkeypatch.setattr(
         "judging.detector.Detector.score", lambda *_: pytest.fail("it began")
     )
 
-    with pytest.raises((ValueError, OSError), match=message) as error:
+    with refused(message, (ValueError, OSError)):
         script.main(["-cpp", str(files.checkpoint), *flags, *more])
-
-    one_line(error)
-
-
-def test_history_of_several_checkpoints_is_refused(capsys):
-    with pytest.raises(SystemExit) as error:
-        script.parse_args(["-cpp", "a.pt", "b.pt", "--history", "c"])
-
-    assert error.value.code == 2
-    assert "--history goes with one checkpoint" in capsys.readouterr().err

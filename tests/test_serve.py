@@ -235,8 +235,7 @@ def test_refused_file_is_said_in_words(data, reason, page, tmp_path):
     assert page.is_hidden("#result")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_page_fits_and_breaks_no_rule_of_accessibility(width, scheme, page, faces_root):
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)

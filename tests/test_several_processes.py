@@ -1,8 +1,14 @@
-"""Scripts that score: several processes give the files and lines of one."""
+"""Several processes give the numbers, files and lines of one."""
 
 import csv
+import importlib
+import io
 import json
+import subprocess
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -10,93 +16,159 @@ from conftest import TinyNet
 from scoring_processes import run_in_processes
 from script_helpers import make_checkpoint
 
-import numerical_analysis
 import predict
-import robustness_analysis
+from files.checkpoint import read_checkpoint
+from files.history import CURVES, load_history
+from files.log_tables import load_table
+from files.tensors import load_tensors
 from judging import pictures
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("small_simple_net", "tiny_network"),
 ]
-SCRIPTS = {m.__name__: m for m in (numerical_analysis, robustness_analysis, predict)}
 
 
-@pytest.fixture(autouse=True)
-def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def nobody_looks():
     """As without requirements-faces.txt: the tests' pictures show no faces."""
-    monkeypatch.setattr(pictures, "can_find_faces", lambda: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "can_find_faces", lambda: False)
+        yield
 
 
-@pytest.fixture
-def checkpoints(tmp_path) -> list[str]:
+@pytest.fixture(scope="module")
+def checkpoints(small_simple_net, tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("checkpoints")
     torch.manual_seed(1)
-    tiny, first = TinyNet(), make_checkpoint(tmp_path / "net.pt")
+    tiny, first = TinyNet(), make_checkpoint(folder / "net.pt")
     second = make_checkpoint(
-        tmp_path / "tiny.pt", model=tiny.state_dict(), model_name="TinyNet"
+        folder / "tiny.pt", model=tiny.state_dict(), model_name="TinyNet"
     )
     return [str(first), str(second)]
 
 
-def make_commands(root: Path, checkpoints: list[str], folder: Path) -> list[list[str]]:
+def list_scorings(root: Path, checkpoints: list[str]) -> list[list[str]]:
     """Three batches for two processes, and one, which leaves none for the second."""
     data = ["-d", root.name, "--data-root", str(root.parent), "--precision", "fp32"]
-    data += ["--figures-dir", str(folder), "-cpp", checkpoints[0]]
-    tables = ["--csv", str(folder / "a.csv"), "--json", str(folder / "b.jsonl")]
-    judged = [str(root), str(folder / "missing.png"), "-r", "-b", "4"]
+    data += ["-cpp", checkpoints[0]]
+    few = ["-b", "64", "--conditions", "face"]
+    tables = ["--csv", "figures/a.csv", "--json", "figures/b.jsonl"]
+    judged = [str(root), "missing.png", "-r", "-b", "4", *tables]
     return [
         ["numerical_analysis", *data, "-b", "2", "--resamples", "100"],
-        [
-            "robustness_analysis",
-            *data,
-            checkpoints[1],
-            "-b",
-            "64",
-            "--conditions",
-            "face",
-        ],
-        ["predict", "-cpp", *checkpoints, *judged, *tables],
+        ["robustness_analysis", *data, checkpoints[1], *few],
+        ["predict", "-cpp", *checkpoints, *judged],
     ]
+
+
+def list_trainings(root: Path) -> list[list[str]]:
+    """Of a plain loop, of a head on frozen features, and of a whole network."""
+    data = ["-d", root.name, "--data-root", str(root.parent), "--workers", "0"]
+    data += ["-b", "2", "--device", "cpu", "--precision", "fp32"]
+    head = ["--tune", "head", "--features", "conv1", "conv3", "--self-blend", "0.5"]
+    return [
+        ["exchanging", "."],
+        ["train_main", *data, "-e", "2", *head],
+        ["train_main", *data, "-e", "1", "-o", "SGD", "-lr", "0.01"],
+    ]
+
+
+def run(commands: Sequence[Sequence[str]]) -> tuple[str, str]:
+    """Run scripts in this process, and return what they print."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        for script, *words in commands:
+            importlib.import_module(script).main(words)
+    return out.getvalue(), err.getvalue()
+
+
+class Runs(NamedTuple):
+    """The folders of the same commands in one process and in two, and what was said."""
+
+    one: Path
+    two: Path
+    scored: tuple[str, str]
+    trained: str
+    done: subprocess.CompletedProcess
+
+
+@pytest.fixture(scope="module")
+def runs(faces_root, checkpoints, tiny_network, tmp_path_factory) -> Runs:
+    one, two = (tmp_path_factory.mktemp(name) for name in ("one", "two"))
+    scorings = list_scorings(faces_root, checkpoints)
+    trainings = list_trainings(faces_root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(one)
+        scored, (trained, _) = run(scorings), run(trainings)
+    explain = ["predict", "-cpp", checkpoints[0], str(faces_root / "test" / "real")]
+    explain += ["-b", "1", "--explain", "maps"]
+    trainings[-1].append("--report")  # the last one: it leaves the group
+    done = run_in_processes(2, [*scorings, explain, *trainings], two)
+    assert done.returncode == 0, done.stderr
+    return Runs(one, two, scored, trained, done)
 
 
 def read_files(folder: Path) -> dict[str, object]:
     """What a folder's files hold, but for when and how they were made."""
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    files = {path.name: path.read_bytes() for path in folder.glob("*[!l]")}
     for name, content in files.items():
         if name.endswith(".json"):
             files[name] = json.loads(content)
             for call in (files[name], files[name].get("provenance", {})):
                 call.pop("date", None), call.pop("command", None)
     files["a.csv"] = list(csv.DictReader(files["a.csv"].decode().splitlines()))
-    files["b.jsonl"] = [json.loads(line) for line in files["b.jsonl"].splitlines()]
+    lines = (folder / "b.jsonl").read_text().splitlines()
+    files["b.jsonl"] = [json.loads(line) for line in lines]
     for row in files["a.csv"] + files["b.jsonl"]:
         assert row.pop("examined")
     return files
 
 
-def test_two_processes_give_the_scores_files_and_lines_of_one(
-    faces_root, checkpoints, tmp_path, capsys
-):
-    folder = tmp_path / "figures"
-    commands = make_commands(faces_root, checkpoints, folder)
-    for script, *words in commands:
-        SCRIPTS[script].main(words)
-    expected, said = read_files(folder), capsys.readouterr()
-    folder.rename(tmp_path / "one")
-    figures = tmp_path / "maps"
-    explain = ["predict", "-cpp", checkpoints[0], str(faces_root / "test" / "real")]
-    explain += ["-b", "1", "--explain", str(figures)]
-
-    done = run_in_processes(2, [*commands, explain])
-
-    assert done.returncode == 0, done.stderr
-    assert read_files(folder) == expected
+def test_two_processes_give_the_scores_files_and_lines_of_one(runs):
+    expected, (out, err) = read_files(runs.one / "figures"), runs.scored
+    assert read_files(runs.two / "figures") == expected
     assert len(expected) > 15
-    lines = done.stdout.splitlines()
-    assert lines[: len(said.out.splitlines())] == said.out.splitlines()
-    errors = [line for line in said.err.splitlines() if "missing.png" in line]
-    assert [line for line in done.stderr.splitlines() if line in errors] == errors
-    assert len(list(figures.iterdir())) == 2
+    said = runs.done.stdout.splitlines()
+    assert said[: len(out.splitlines())] == out.splitlines()
+    errors = [line for line in err.splitlines() if "missing.png" in line]
+    assert [line for line in runs.done.stderr.splitlines() if line in errors] == errors
+    assert len(list((runs.two / "maps").iterdir())) == 2
+
+
+def test_two_processes_train_as_one_does(runs):
+    expected = load_tensors(runs.one / "end0.pt")
+    for rank in (0, 1):
+        end = load_tensors(runs.two / f"end{rank}.pt")
+        for curve, values in expected["history"].items():
+            assert end["history"][curve] == pytest.approx(values, rel=1e-5), curve
+        torch.testing.assert_close(end["model"], expected["model"])
+    history = load_history(runs.two / "d_m_Adam.json")[-1]
+    assert history["train_loss"] == pytest.approx(expected["history"]["train_loss"])
+    both = (runs.one, runs.two)
+    epochs = [load_tensors(folder / "d_m_Adam.pt")["epoch"] for folder in both]
+    assert epochs[0] == epochs[1]
+    logs = [load_table(folder / "d_m_Adam_steps.csv") for folder in both]
+    assert logs[0]["step"] == [1, 2, 3, 4, 5, 6]
+    for name in ("step", "images", "loss", "learning_rate", "gradient_norm"):
+        assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-5), name
+
+
+def test_two_processes_write_the_checkpoints_of_one_and_one_report(runs):
+    heads, records, curves = [], [], []
+    for folder in (runs.one, runs.two):
+        start = folder / "checkpoints" / "faces_SimpleNet"
+        heads.append(load_tensors(Path(f"{start}_LBFGS.pt"))["model"])
+        records.append(read_checkpoint(f"{start}_SGD.pt")[1])
+        curves += load_history(folder / "out" / "faces_SimpleNet_SGD.json")
+    assert all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
+    for curve in CURVES:
+        assert curves[1][curve] == pytest.approx(curves[0][curve], rel=1e-4)
+    # It is chosen on the whole validation split.
+    assert records[1].threshold_policy == records[0].threshold_policy
+    page = runs.two / "figures" / "faces_SimpleNet_SGD_report.html"
+    assert "(n = 5: 2 real and 3 fake images)" in page.read_text()
+    said = runs.done.stdout.partition("\nepoch 1")[2]
+    assert said.count("\nwrote ") == runs.trained.count("\nwrote ") + 1  # one speaks
 
 
 def test_predict_that_lost_a_process_says_so_and_is_gone_on_with(
@@ -112,7 +184,7 @@ def test_predict_that_lost_a_process_says_so_and_is_gone_on_with(
 
     # A batch has a call for its pictures, and more for their harmless versions.
     words = [*make_words(folder), "--no-stability"]
-    lost = run_in_processes(2, [["predict", *words]], kill_after=2)
+    lost = run_in_processes(2, [["predict", *words]], tmp_path, kill_after=2)
 
     assert lost.returncode != 0
     ours = [

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY, TinyNet
-from script_helpers import PROJECT, run_script
+from script_helpers import PROJECT
 
 import numerical_analysis
 import predict
@@ -200,15 +200,14 @@ def test_main_resumed_run_equals_the_undisturbed_one(faces_root, tmp_path, more)
 
 
 def test_main_resume_is_refused_for_other_flags_or_data(
-    own_faces_root, tmp_path, one_line, capsys
+    own_faces_root, tmp_path, refused, capsys
 ):
     train(own_faces_root, tmp_path / "run")
     before, tmp_path = read_files(tmp_path / "run"), tmp_path / "run"
     assert train(own_faces_root, tmp_path, "--resume") == 0
     assert "nothing to train: a larger --epochs would go on" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="--seed was 0, is now 4") as error:
+    with refused("--seed was 0, is now 4"):
         train(own_faces_root, tmp_path, "--resume", "-e", "2", "--seed", "4")
-    one_line(error)
     image = own_faces_root / "train" / "real" / "00.png"
     image.rename(image.with_name("new.png"))
     with pytest.raises(ValueError, match="not those with which the run started"):
@@ -354,14 +353,6 @@ def test_describe_one_class_nearly_all_images_alike_is_said():
         assert train_main.describe_one_class(share) is None
 
 
-def test_parse_args_bad_flag_is_one_line_and_status_2(capsys):
-    for bad in ("-m ResNet", "--weights x.pth", "--limit none", "--unknown"):
-        with pytest.raises(SystemExit) as stop:
-            train_main.parse_args(bad.split())
-        assert stop.value.code == 2
-        assert capsys.readouterr().err.count("\n") == 1
-
-
 @pytest.mark.parametrize(
     ("bad", "kind", "reason"),
     [
@@ -378,25 +369,23 @@ def test_parse_args_bad_flag_is_one_line_and_status_2(capsys):
     ],
 )
 def test_main_bad_value_is_refused_before_training(
-    monkeypatch, faces_root, tmp_path, bad, kind, reason, one_line
+    monkeypatch, faces_root, tmp_path, bad, kind, reason, refused
 ):
     monkeypatch.setattr(train_main.Trainer, "run", lambda *_: pytest.fail("it trains"))
     monkeypatch.setattr(train_main, "FIGURES_DIR", Path("/dev/null/figures"))
     (tmp_path / "bad.pth").write_bytes(b"no weights")
-    with pytest.raises(kind, match=reason) as error:
+    with refused(reason, kind):
         train(faces_root, tmp_path, *bad.format(tmp_path).split())
-    one_line(error)
     assert list(read_files(tmp_path)) == [tmp_path / "bad.pth"]
 
 
 def test_main_bad_image_or_history_stops_before_training(
-    own_faces_root, tmp_path, capsys, one_line
+    own_faces_root, tmp_path, capsys, refused
 ):
     (own_faces_root / "train" / "real" / "00.png").write_bytes(b"")
     folder = tmp_path / "run"
-    with pytest.raises(ValueError, match=r"00\.png: the file is empty") as error:
+    with refused(r"00\.png: the file is empty"):
         train(own_faces_root, folder)
-    one_line(error)
     assert read_files(folder) == {}
     assert train(own_faces_root, folder, "--skip-bad-images") == 0
     history = get_files(folder).history
@@ -450,28 +439,6 @@ TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node=2")
 def make_script_arguments(faces_root: Path, folder: Path, *more: str) -> list[str]:
     words = make_arguments(faces_root, folder, "--workers", "0", *more)
     return ["train_main.py", *(w.replace("TinyNet", "SimpleNet") for w in words)]
-
-
-@pytest.mark.slow
-def test_script_under_torchrun_gives_the_numbers_of_one_process_and_one_report(
-    faces_root, tmp_path
-):
-    records = []
-    for number, launcher in enumerate(((), TORCHRUN)):
-        (folder := tmp_path / str(number)).mkdir()
-        words = make_script_arguments(faces_root, folder)
-        report = ["--report"] if launcher else []
-        done = run_script(*launcher, *words, *report, folder=folder)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("wrote ") == 3 + len(report)  # one process speaks
-        (curves,) = read_curves(folder, "SimpleNet")
-        path = get_files(folder, "SimpleNet").checkpoint
-        records.append((curves, read_checkpoint(path)[1].threshold_policy))
-    for curve in CURVES:
-        assert records[1][0][curve] == pytest.approx(records[0][0][curve], rel=1e-4)
-    assert records[0][1] == records[1][1]  # chosen on the whole validation split
-    page = folder / "figures" / f"{path.stem}_report.html"
-    assert "(n = 5: 2 real and 3 fake images)" in page.read_text()
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def test_load_dataset_samples_are_bytes_of_the_networks_size(faces_root):
         assert (image.dtype, image.shape, label) == (torch.uint8, (3, size, size), 1)
 
 
-def test_load_dataset_unknown_name_lists_those_there_are(own_faces_root, one_line):
+def test_load_dataset_unknown_name_lists_those_there_are(own_faces_root, refused):
     root = own_faces_root.parent
     (root / "other").mkdir()
     (root / "a" / "test").mkdir(parents=True)
@@ -53,9 +53,8 @@ def test_load_dataset_unknown_name_lists_those_there_are(own_faces_root, one_lin
         ("faces", no_dataset),
         ("x", "is not there"),
     ):
-        with pytest.raises(FileNotFoundError, match=f"'none'.*{found}") as error:
+        with refused(f"'none'.*{found}", FileNotFoundError):
             load_dataset("none", "val", data_root=root / folder)
-        one_line(error)
 
 
 def test_open_splits_opens_those_asked_for(own_faces_root):
@@ -71,15 +70,15 @@ def test_open_splits_opens_those_asked_for(own_faces_root):
         open_splits("faces", source)
 
 
-def test_drop_bad_images_refuses_them_or_leaves_them_out(own_faces_root, one_line):
+def test_drop_bad_images_refuses_them_or_leaves_them_out(own_faces_root, refused):
     for name in ("train/real/00.png", "train/real/03.png"):
         (own_faces_root / name).write_bytes(b"")
     (own_faces_root / "test/fake/01.png").write_text("no image")
     source = Source(own_faces_root.parent)
     datasets = open_splits("faces", source)
-    with pytest.raises(ValueError, match="3 of the images cannot be read") as error:
+    with refused("3 of the images cannot be read") as error:
         drop_bad_images(datasets)
-    assert "train/real/00.png: the file is empty" in one_line(error)
+    assert "train/real/00.png: the file is empty" in str(error.value)
     assert "test/fake/01.png: not an image file" in str(error.value)
     kept, skipped = drop_bad_images(datasets, "full", skip=True)
     assert skipped == {"train": ["real/00.png", "real/03.png"], "test": ["fake/01.png"]}
@@ -191,15 +190,13 @@ def test_load_checkpoint_of_an_older_version_is_read(
     ],
 )
 def test_load_checkpoint_bad_content_is_refused(
-    tiny_simple_net, tmp_path, changes, reason, one_line
+    tiny_simple_net, tmp_path, changes, reason, refused
 ):
     content = {"model_name": "SimpleNet", **make_content(), **changes}
     save_tensors(content, tmp_path / "bad.pt")
-    with pytest.raises(
-        ValueError, match=f"cannot use the checkpoint .*{reason}"
-    ) as error:
+    with refused(f"cannot use the checkpoint .*{reason}") as error:
         load_checkpoint(tmp_path / "bad.pt")
-    assert "bad.pt" in one_line(error)
+    assert "bad.pt" in str(error.value)
 
 
 def make_weight() -> nn.Linear:

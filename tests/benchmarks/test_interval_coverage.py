@@ -10,17 +10,17 @@ from scipy import stats
 @pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 4])
 def test_intervals_on_known_truth_cover_it(frames):
-    # 100 repetitions have a standard error of 2.2 %: an honest 95 % interval covers
-    # 88 to 100 %.
+    # 40 repetitions have a standard error of 3.4 %: an honest 95 % interval covers
+    # 33 or more of them.
     setup, results = Setup(120, 120, 0.85, frames=frames), {}
-    interval_coverage.add_repetitions(results, setup, 100, 100)
+    interval_coverage.add_repetitions(results, setup, 40, 50)
     counts = results[setup.name]["counts"]
     for name in ("auc", "eer", "accuracy", "fpr", "mcc", "cllr"):
         held, total = counts[name]
-        assert total == 100
-        assert held >= 88, name
+        assert total == 40
+        assert held >= 33, name
     assert ("tpr_at_fpr_0.01" in counts) == (frames == 1)
-    assert counts["paired DeLong"][0] <= 12
+    assert counts["paired DeLong"][0] <= 7
 
 
 def test_compute_truth_is_that_of_two_normal_distributions():

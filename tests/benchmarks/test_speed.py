@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 
 import pytest
 import speed
@@ -47,14 +48,25 @@ def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, ca
     assert "SimpleNet, eval" in output
 
 
+def test_run_job_starts_a_process_or_torchruns_and_says_why_one_failed(monkeypatch):
+    commands = []
+
+    def fail(command, **options):
+        commands.append(command[1:-2])
+        return subprocess.CompletedProcess(command, 1, "", "Trace\nOSError: no folder")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    for setting in ({"label": "textbook"}, {"label": "two", "processes": 2}):
+        with pytest.raises(ValueError, match=f"train {setting['label']} failed: OSErr"):
+            speed.run_job({"task": "train", "setting": setting})
+    assert commands[0] == []
+    assert commands[1][-1] == "--nproc-per-node=2"
+
+
 @pytest.mark.slow
-def test_run_job_in_fresh_processes_measures_or_says_why_not(tmp_path):
+def test_run_job_measures_in_a_fresh_process(tmp_path):
     make_sample_images(tmp_path / "images", 1)
-    job = {"folder": str(tmp_path / "images"), "limit": 1, "batch_size": 2}
-    job |= {"model": "SimpleNet", "task": "train", "setting": {"label": "textbook"}}
-    two = {"label": "two", "suite": True, "loader": "suite", "processes": 2}
-    result = speed.run_job({**job, "setting": two})
+    job = {"folder": str(tmp_path / "images"), "task": "read", "full": True}
+    result = speed.run_job(job)
     assert result["seconds"] > 0
-    assert result["images"] == 2  # of both processes
-    with pytest.raises(ValueError, match=r"textbook failed: .*no folder"):
-        speed.run_job({**job, "folder": "/no/such/folder"})
+    assert result["images"] == 2

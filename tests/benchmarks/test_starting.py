@@ -10,11 +10,8 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "flag"), [("speed", "--quick"), ("survival", "--kills")]
-)
-def test_benchmark_starts(name, flag, tmp_path):
-    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--help"]
+def test_benchmark_starts(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "speed.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert flag in done.stdout
+    assert "--quick" in done.stdout

@@ -21,10 +21,10 @@ def test_load_history_files_of_the_original_exercise_are_read(tmp_path, runs):
     assert load_history(path) == (runs if isinstance(runs, list) else [runs])
 
 
-def test_load_history_missing_file_says_what_writes_one(tmp_path, one_line):
-    with pytest.raises(FileNotFoundError, match=r"train_main\.py writes") as error:
+def test_load_history_missing_file_says_what_writes_one(tmp_path, refused):
+    with refused(r"train_main\.py writes", FileNotFoundError) as error:
         load_history(tmp_path / "none.json")
-    assert "none.json" in one_line(error)
+    assert "none.json" in str(error.value)
 
 
 NOT_JSON = [b"", b"[{]", b"\xff\xfe[]", b"[" * 1_000_000, b'{"a":' * 100_000]
@@ -36,13 +36,13 @@ CASES += [(c, "expected a list of training runs") for c in NOT_RUNS]
 
 @pytest.mark.parametrize(("content", "reason"), CASES, ids=range(len(CASES)))
 def test_save_run_file_that_is_not_a_history_is_refused_and_left(
-    tmp_path, content, reason, one_line
+    tmp_path, content, reason, refused
 ):
     path = tmp_path / "history.json"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=reason) as error:
+    with refused(reason) as error:
         save_run(make_run("a"), path)
-    assert "history.json" in one_line(error)
+    assert "history.json" in str(error.value)
     assert path.read_bytes() == content
 
 

@@ -66,17 +66,16 @@ def test_open_journal_without_an_entry_leaves_nothing(tmp_path):
     ],
 )
 def test_open_journal_of_another_run_is_refused_and_kept(
-    settings, resume, message, tmp_path, one_line
+    settings, resume, message, tmp_path, refused
 ):
     path = tmp_path / "a.part"
     write(path, [1, 2])
     before = path.read_bytes()
     with (
-        pytest.raises(ValueError, match=message) as error,
+        refused(message),
         open_journal(path, settings, resume=resume),
     ):
         pass
-    one_line(error)
     assert path.read_bytes() == before
 
 

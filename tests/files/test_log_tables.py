@@ -68,9 +68,8 @@ def test_csv_table_on_a_full_disk_names_the_file():
 
 
 def test_tensor_board_table_without_its_package_says_how_to_install_it(
-    monkeypatch, tmp_path, one_line
+    monkeypatch, tmp_path, refused
 ):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ValueError, match="install -r requirements-log.txt") as error:
+    with refused("install -r requirements-log.txt"):
         TensorBoardTable(tmp_path, COLUMNS, "n")
-    one_line(error)

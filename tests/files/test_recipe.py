@@ -130,24 +130,6 @@ def test_recipe_refuses_what_the_parser_refuses(changes, words, reason, capsys):
         assert re.search(reason, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        (f"--name {'x' * 60} --seeds 1", "at most 60 letters"),
-        ("--seeds 0 -2", "from 0"),
-        ("--seeds 1 1", "takes each seed once"),
-        ("--seeds 1 --seed 1", "--seed and --seeds exclude each other"),
-        ("--folds 3 --fold 1/3", "--fold and --folds exclude each other"),
-        ("--folds 1", "from 2 to 99"),
-    ],
-)
-def test_parser_of_several_runs_refuses_what_makes_no_sense(words, reason, capsys):
-    with pytest.raises(SystemExit) as stop:
-        train_main.parse_args(words.split())
-    assert stop.value.code == 2
-    assert re.search(reason, capsys.readouterr().err)
-
-
 def test_help_shows_every_default(capsys):
     with pytest.raises(SystemExit):
         train_main.parse_args(["--help"])

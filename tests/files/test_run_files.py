@@ -189,13 +189,12 @@ def test_watch_the_same_signal_again_stops_at_once(tmp_path):
         ({"old": True}, {}, "--old was True, is now not given"),
     ],
 )
-def test_check_same_flags_names_those_that_differ(was, now, reason, one_line):
+def test_check_same_flags_names_those_that_differ(was, now, reason, refused):
     same = {"seed": 0, "name": None}
     run_files.check_same_flags({**same, "epochs": 1, "gone": 0}, same, Path("x"))
     run_files.check_same_flags(same, {**same, "epochs": 1, "young": 0}, Path("x"))
-    with pytest.raises(ValueError, match=f"other flags: {reason}; repeat") as error:
+    with refused(f"other flags: {reason}; repeat"):
         run_files.check_same_flags({**same, **was}, {**same, **now}, Path("x"))
-    one_line(error)
 
 
 def put(*path: str | int, value: Any) -> Callable[[dict], dict]:
@@ -241,18 +240,17 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_resume_damaged_snapshot_is_refused(make_trainer, tmp_path, name, one_line):
+def test_resume_damaged_snapshot_is_refused(make_trainer, tmp_path, name, refused):
     files = make_files(tmp_path)
     run(make_trainer(), 1, files)
     snapshot = load_tensors(files.paths.snapshot)
     save_tensors(DAMAGES[name](snapshot), files.paths.snapshot)
-    with pytest.raises(ValueError, match=r"d_m_o_last\.pt") as error:
+    with refused(r"d_m_o_last\.pt"):
         make_files(tmp_path).resume(make_trainer())
-    one_line(error)
 
 
 def test_resume_rebuilds_what_was_lost_from_the_last_snapshot(
-    make_trainer, tmp_path, one_line
+    make_trainer, tmp_path, refused
 ):
     files = make_files(tmp_path)
     run(make_trainer(50.0), 1, files)
@@ -272,9 +270,8 @@ def test_resume_rebuilds_what_was_lost_from_the_last_snapshot(
     files.resume(trainer)
     run(trainer, 2, files)  # whose snapshot no longer holds the best model
     save_tensors({"model": {}, "epoch": 1}, path)
-    with pytest.raises(ValueError, match=r"not the best checkpoint.*epoch 1") as error:
+    with refused(r"not the best checkpoint.*epoch 1"):
         make_files(tmp_path).resume(make_trainer())
-    one_line(error)
 
 
 HOLD_LOCK = """
@@ -288,17 +285,16 @@ with hold_lock(sys.argv[1]):
 """
 
 
-def test_watch_second_run_is_refused_until_the_first_is_killed(tmp_path, one_line):
+def test_watch_second_run_is_refused_until_the_first_is_killed(tmp_path, refused):
     files = make_files(tmp_path)
     command = [sys.executable, "-c", HOLD_LOCK, str(files.paths.lock)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as holder:
         worker = int(holder.stdout.readline())
         with (
-            pytest.raises(ValueError, match="another training holds") as error,
+            refused("another training holds"),
             files.watch(),
         ):
             pass
-        one_line(error)
         holder.kill()
         holder.wait()
         with files.watch():  # although the first run's worker process lives on

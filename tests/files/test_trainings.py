@@ -48,10 +48,9 @@ def test_list_trainings_are_sorted_by_validation_and_broken_ones_named(tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["none", "."])
-def test_list_trainings_without_a_history_are_refused(folder, tmp_path, one_line):
-    with pytest.raises(FileNotFoundError, match="there is no history") as error:
+def test_list_trainings_without_a_history_are_refused(folder, tmp_path, refused):
+    with refused("there is no history", FileNotFoundError):
         list_trainings(tmp_path / folder)
-    one_line(error)
 
 
 def test_list_trainings_texts_of_strangers_are_printable(tmp_path):

@@ -20,7 +20,7 @@ from hostile_videos import (
 from loading import videos
 from loading.videos import Sampling, read_frames
 
-NUM_STRANGE = 40
+NUM_STRANGE = 20
 OFTEN = Sampling(every=0.1)
 SOUND = 12  # frames of a sound one
 

@@ -271,13 +271,12 @@ def make_shared_memory(monkeypatch, free: int) -> None:
 
 
 @pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="another system")
-def test_batch_loader_workers_without_shared_memory_are_refused(monkeypatch, one_line):
+def test_batch_loader_workers_without_shared_memory_are_refused(monkeypatch, refused):
     samples = make_samples(8, size=32)  # 3,072 bytes each: 12 kB a batch
     make_shared_memory(monkeypatch, 64_000)
     BatchLoader(samples, 4, workers=2)  # five batches: four ahead, one in use
-    with pytest.raises(ValueError, match="give --workers 2, or more of it") as error:
+    with refused("give --workers 2, or more of it"):
         BatchLoader(samples, 4, workers=3)
-    one_line(error)
     BatchLoader(samples, 400, workers=0)
 
 

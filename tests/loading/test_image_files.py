@@ -185,12 +185,12 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_read_image_bad_file_is_refused_by_name(tmp_path, name, one_line):
+def test_read_image_bad_file_is_refused_by_name(tmp_path, name, refused):
     make, reason = BAD_FILES[name]
     make(tmp_path / name)
-    with pytest.raises(ValueError, match=reason) as error:
+    with refused(reason) as error:
         read_image(tmp_path / name)
-    assert str(tmp_path / name) in one_line(error)
+    assert str(tmp_path / name) in str(error.value)
 
 
 def test_read_image_postscript_is_not_handed_to_another_program(tmp_path):
@@ -209,13 +209,13 @@ def test_read_image_postscript_is_not_handed_to_another_program(tmp_path):
     ],
 )
 def test_read_image_decompression_bomb_is_refused(
-    tmp_path, monkeypatch, one_line, place, limit
+    tmp_path, monkeypatch, refused, place, limit
 ):
     Image.new("RGB", (64, 64)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(*place, limit)
-    with pytest.raises(ValueError, match="too many pixels") as error:
+    with refused("too many pixels") as error:
         read_image(tmp_path / "bomb.png")
-    assert "bomb.png" in one_line(error)
+    assert "bomb.png" in str(error.value)
 
 
 def read_header(path: Path) -> tuple[int, int]:
@@ -232,17 +232,14 @@ def make_progressive_jpeg(num_more_scans: int, size: int = 512) -> bytes:
 
 
 @pytest.mark.parametrize("read", [read_image, read_header])
-def test_read_image_jpeg_of_many_scans_is_refused(
-    tmp_path, monkeypatch, read, one_line
-):
+def test_read_image_jpeg_of_many_scans_is_refused(tmp_path, monkeypatch, read, refused):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 512 * 512)
     path = tmp_path / "bomb.jpg"
     path.write_bytes(make_progressive_jpeg(MOST_SCANS - 10))
     read(path)
     path.write_bytes(make_progressive_jpeg(MOST_SCANS - 9))
-    with pytest.raises(ValueError, match="512 x 512 pixels in 21 scans") as error:
+    with refused("512 x 512 pixels in 21 scans"):
         read(path)
-    one_line(error)
 
 
 def test_read_image_video_behind_a_jpeg_counts_no_scans(tmp_path, monkeypatch):

@@ -205,21 +205,21 @@ def test_open_table_weights_masks_kinds_and_shares(own_faces_root):
         ("path,label\na,real,x\n", "line 2: 3 cells, but the header names 2 columns"),
     ],
 )
-def test_open_table_refuses_what_it_cannot_use(content, says, tmp_path, one_line):
+def test_open_table_refuses_what_it_cannot_use(content, says, tmp_path, refused):
     (tmp_path / "t.csv").write_text(content)
-    with pytest.raises(ValueError, match=says) as error:
+    with refused(says) as error:
         open_table(tmp_path / "t.csv", SPLITS)
-    assert "t.csv" in one_line(error)
+    assert "t.csv" in str(error.value)
 
 
-def test_open_table_says_what_its_splits_are(own_faces_root, one_line):
+def test_open_table_says_what_its_splits_are(own_faces_root, refused):
     table = own_faces_root.parent / "t.csv"
     save_table(own_faces_root, table)
     shares = Source(table.parent, shares=(0.6, 0.2, 0.2))
     for name in ("faces", "t", "faces+t"):
-        with pytest.raises(ValueError, match="says what its splits are, so") as error:
+        with refused("says what its splits are, so") as error:
             open_splits(name, shares)
-        assert one_line(error)
+        assert str(error.value)
     rows = list_rows(own_faces_root)
     save_csv([row[:2] for row in rows], table, header=HEADER[:2])
     joined = open_splits("faces+t", shares)  # they say how one of the two is read
@@ -233,7 +233,7 @@ def test_open_table_says_what_its_splits_are(own_faces_root, one_line):
         open_splits("t.csv", shares)
 
 
-def test_archived_pictures_that_changed_are_an_error(own_faces_root, one_line):
+def test_archived_pictures_that_changed_are_an_error(own_faces_root, refused):
     root = own_faces_root.parent
     save_archived(own_faces_root, root / "t.csv")
     dataset = open_splits("t", Source(root))["train"]
@@ -246,9 +246,9 @@ def test_archived_pictures_that_changed_are_an_error(own_faces_root, one_line):
         (content.replace(b"PNG", b"BMP"), "not an image file that Pillow knows"),
     ):
         archive.write_bytes(broken)
-        with pytest.raises(ValueError, match=says) as error:
+        with refused(says) as error:
             dataset[0]
-        assert "a.tar" in one_line(error)
+        assert "a.tar" in str(error.value)
     assert dataset.get_file(0).identify() != before
     archive.unlink()
     with pytest.raises(ValueError, match="there is no archive"):
@@ -259,7 +259,7 @@ def test_archived_pictures_that_changed_are_an_error(own_faces_root, one_line):
 
 
 def test_open_hub_says_revision_and_licence_and_deals_a_single_split_out(
-    own_faces_root, one_line
+    own_faces_root, refused
 ):
     datasets = pytest.importorskip("datasets")
     rows = list_rows(own_faces_root)
@@ -282,12 +282,15 @@ def test_open_hub_says_revision_and_licence_and_deals_a_single_split_out(
         ("./none", "there is no folder ./none"),
         ("a@b@c", "is not OWNER/NAME, with @REVISION"),
     ):
-        with pytest.raises(ValueError, match=says) as error:
+        with refused(says) as error:
             open_splits(f"hf:{name}", Source(root))
-        assert one_line(error)
+        assert str(error.value)
 
 
-def test_training_on_any_source_is_the_same_and_resumes(alike, tiny_network, tmp_path):
+def test_training_on_any_source_is_the_same_and_resumes(
+    alike, tiny_network, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train_main, "qualify_best", lambda *given: None)
     root, name = alike
     weights = []
     for dataset, calls in (("faces", [2]), (name, [1, 2])):
@@ -304,7 +307,7 @@ def test_training_on_any_source_is_the_same_and_resumes(alike, tiny_network, tmp
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_open_hub_says_what_it_cannot_take(own_faces_root, monkeypatch, one_line):
+def test_open_hub_says_what_it_cannot_take(own_faces_root, monkeypatch, refused):
     datasets = pytest.importorskip("datasets")
     rows = list_rows(own_faces_root)
     columns = {
@@ -329,9 +332,9 @@ def test_open_hub_says_what_it_cannot_take(own_faces_root, monkeypatch, one_line
         ({"train": images.remove_columns("image")}, "one column of images; it has []"),
     )
     for found, says in cases:  # noqa: B007, the function above returns it
-        with pytest.raises(ValueError, match=re.escape(says)) as error:
+        with refused(re.escape(says)) as error:
             open_splits("hf:a/b")
-        assert one_line(error).startswith("hf:a/b: ")
+        assert str(error.value).startswith("hf:a/b: ")
 
     def fail(name: str, revision: str | None) -> None:
         raise ConnectionError("nobody\nanswers")

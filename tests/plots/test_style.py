@@ -117,9 +117,7 @@ def test_save_plot_looks_alike_whatever_the_user_set(tmp_path):
 def test_scripts_start_whatever_matplotlib_is_told(tmp_path):
     path = tmp_path / "rc"
     path.write_bytes(b"text.usetex: True\nbackend: nothing\n\xff")
-    code = (
-        "import command_line, plots.style as s; from pytorch_grad_cam import GradCAM;"
-    )
+    code = "import command_line, plots.style as s; import matplotlib.pyplot;"
     code += f"s.PLOT_DPI = {style.PLOT_DPI};"
     code += "s.save_plot(lambda axes: axes.set_title('a'), 'plot.png')"
     backend = "module://matplotlib_inline.backend_inline"

@@ -27,8 +27,7 @@ def list_cut_off(page) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_page_shows_all_and_breaks_no_rule_of_accessibility(opened, width, scheme):
     page, heard = opened
     page.set_viewport_size({"width": width, "height": 900})

@@ -161,22 +161,20 @@ def test_history_is_found_by_the_runs_number_or_is_the_newest(
 @pytest.mark.parametrize(
     "text", ["{", '[{"run_id": "x"}]', "[]", json.dumps([make_run(run_id="other")])]
 )
-def test_useless_history_is_refused_only_if_it_is_asked_for(own, find, text, one_line):
+def test_useless_history_is_refused_only_if_it_is_asked_for(own, find, text, refused):
     own.history.write_text(text)
 
     history = find().history
 
     assert history.run == {}
     assert str(own.history) in history.note
-    with pytest.raises(ValueError, match=r"faces_SimpleNet_Adam\.json") as error:
+    with refused(r"faces_SimpleNet_Adam\.json"):
         find({"history_path": own.history})
-    one_line(error)
 
 
 @pytest.mark.parametrize("dataset", ["", "../faces"])
-def test_checkpoint_that_names_no_dataset_needs_one(own, dataset, one_line):
+def test_checkpoint_that_names_no_dataset_needs_one(own, dataset, refused):
     make_checkpoint(own.checkpoint, dataset=dataset)
 
-    with pytest.raises(ValueError, match="name the dataset to judge with -d") as error:
+    with refused("name the dataset to judge with -d"):
         collect_runs([own.checkpoint], own.settings)
-    one_line(error)

@@ -175,6 +175,6 @@ def test_deal_folds_deals_whole_groups_evenly_whatever_their_order():
             assert abs(counts - size / 4).max() <= (1 if groups is names else 3)
 
 
-def test_deal_folds_too_few_groups_are_refused(one_line):
+def test_deal_folds_too_few_groups_are_refused(refused):
     with pytest.raises(ValueError, match="3 groups of real and of fake.*3 and 2"):
         deal_folds(list("aabcde"), np.array([0, 0, 0, 0, 1, 1]), 3)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import TinyNet
-from script_helpers import run_script
 
 import train_main
 from files.checkpoint import read_checkpoint, save_checkpoint
@@ -248,27 +247,6 @@ def test_norms_leaves_the_rest_and_stores_only_what_changed(
     assert torch.equal(detector.network.norm.weight, state["norm.weight"])
 
 
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        ("--tune head -lr 0.1", "--lr does not go with --tune head"),
-        ("--tune head -o Adam", "--tune head and -o LBFGS go together"),
-        ("-o LBFGS", "--tune head and -o LBFGS go together"),
-        ("--features conv", "--features goes with --tune head"),
-        ("--tune norms --hidden 3", "--hidden goes with --tune head"),
-        ("--rank 3", "--rank goes with --tune lora"),
-        ("--tune head --features auto conv", "takes auto alone, or layers, each once"),
-        ("--tune head --features conv conv", "each once: got 'conv conv'"),
-        ("--tune lora --layer-decay 0.5", "--layer-decay goes with --tune all"),
-    ],
-)
-def test_flags_without_effect_are_refused(words, reason, capsys):
-    with pytest.raises(SystemExit) as stop:
-        train_main.parse_args(words.split())
-    assert stop.value.code == 2
-    assert reason in capsys.readouterr().err
-
-
 def test_recipe_gives_way_to_what_is_to_be_tuned():
     def take(words: str) -> Recipe:
         return train_main.parse_args(words.split()).recipe
@@ -287,21 +265,3 @@ def test_layer_decay_reaches_the_optimizer(faces_root, tmp_path):
     groups = load_tensors(files.snapshot)["trainer"]["optimizer"]["param_groups"]
     rates = [group["initial_lr"] for group in groups]
     np.testing.assert_allclose(rates, [0.00025, 0.0005, 0.001])
-
-
-@pytest.mark.slow
-def test_two_processes_share_the_features_and_fit_the_same_head(faces_root, tmp_path):
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node=2")
-    words = [
-        *("train_main.py", "-d", faces_root.name, "--data-root", faces_root.parent),
-        *("-b", "2", "-e", "2", "--device", "cpu", "--precision", "fp32"),
-        *("--tune", "head", "--features", "conv1", "conv3", "--self-blend", "0.5"),
-    ]
-    heads = []
-    for number, started in enumerate(((), launcher)):
-        (folder := tmp_path / str(number)).mkdir()
-        done = run_script(*started, *words, folder=folder)
-        assert done.returncode == 0, done.stderr
-        path = folder / "checkpoints" / "faces_SimpleNet_LBFGS.pt"
-        heads.append(load_tensors(path)["model"])
-    assert all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])

@@ -91,11 +91,10 @@ def test_tune_lora_starts_at_no_change_and_merges_into_the_weights():
         (Tuning("norms"), "--tune norms: the network has no normalisation layers"),
     ],
 )
-def test_tune_refuses_a_network_without_such_layers(tuning, reason, one_line):
+def test_tune_refuses_a_network_without_such_layers(tuning, reason, refused):
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(8, 2))
-    with pytest.raises(ValueError, match=reason) as error:
+    with refused(reason):
         tune(model, TINY, tuning)
-    one_line(error)
 
 
 def test_start_is_found_beside_the_checkpoint_or_by_the_network(tiny_net, tmp_path):
@@ -123,7 +122,7 @@ def test_start_is_found_beside_the_checkpoint_or_by_the_network(tiny_net, tmp_pa
     assert torch.equal(fresh.conv.weight, model.conv.weight)
 
 
-def test_start_that_is_missing_or_another_is_refused(tiny_net, tmp_path, one_line):
+def test_start_that_is_missing_or_another_is_refused(tiny_net, tmp_path, refused):
     model = tiny_net()
     sha256 = hash_start(select_start(model, TINY))
     record = CheckpointRecord(model_name="TinyNet", backbone_sha256=sha256)
@@ -145,9 +144,8 @@ def test_start_that_is_missing_or_another_is_refused(tiny_net, tmp_path, one_lin
     for network, content, reason in cases:
         if content is not None:
             save_tensors(content, name_kept(tmp_path, sha256))
-        with pytest.raises(ValueError, match=reason) as error:
+        with refused(reason):
             load_start(TINY.build(), network, record, tmp_path)
-        one_line(error)
 
 
 def test_group_by_depth_lowers_the_rate_block_by_block():
