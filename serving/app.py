@@ -31,7 +31,7 @@ from judging.words import (
 )
 from loading import ImageFile
 from loading.origin import describe_origin
-from scores import describe_fake_score
+from metrics.meaning import describe_fake_score
 from serving.guard import HEADERS, explain_refusal
 
 try:

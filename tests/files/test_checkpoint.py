@@ -9,7 +9,8 @@ import pytest
 import torch
 from script_helpers import make_huge_png
 
-from files.checkpoint import CheckpointRecord, read_checkpoint, start_record
+from files.checkpoint import CheckpointRecord, start_record
+from files.checkpoint_files import read_checkpoint
 from files.names import CLASS_NAMES
 from files.provenance import VERSION
 from files.tensors import load_tensors, save_tensors

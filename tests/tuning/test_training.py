@@ -12,7 +12,7 @@ from conftest import TinyNet
 from script_helpers import run_script
 
 import train_main
-from files.checkpoint import read_checkpoint
+from files.checkpoint_files import read_checkpoint
 from files.history import CURVES, load_history
 from files.log_tables import load_table
 from files.names import RunPaths, name_run_files

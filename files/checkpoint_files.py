@@ -1,0 +1,76 @@
+"""Checkpoints as files: weights and record, written and read."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from files.checkpoint import CheckpointRecord, show
+from files.tensors import guess_network, load_tensors, save_tensors
+
+
+def save_with_record(
+    path: Path, record: CheckpointRecord, output: Path | None = None
+) -> None:
+    """Save a checkpoint's weights with another record, whole or not at all.
+
+    Args:
+        path: of the checkpoint.
+        record: what the new one says.
+        output: where it goes; default in place of the old one.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    state, _ = read_checkpoint(path)
+    save_tensors({"model": state, **record.to_dict()}, output or path)
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]:
+    """Read a checkpoint that train_main.py, or the original exercise, wrote.
+
+    Returns:
+        The state dict, names to tensors on the CPU, and the record.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message says how to make one.
+        ValueError: the file is not a checkpoint, or is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no checkpoint {path}; train_main.py writes one, "
+            "checkpoints/DATASET_MODEL_OPTIMIZER.pt"
+        )
+    content = load_tensors(path)
+    parts = content if isinstance(content, dict) else {}
+    if isinstance(parts.get("trainer"), dict):
+        best = path.with_name(path.name.replace("_last", ""))
+        raise ValueError(
+            f"{path} is the snapshot from which train_main.py --resume goes on; the "
+            f"checkpoint of the best epoch is {best}"
+        )
+    if not isinstance(parts.get("model"), dict):
+        raise ValueError(
+            f"{path} is not a checkpoint of this suite: it has no entry 'model' with "
+            f"weights, but {_describe_content(content)}; save another tool's weights "
+            "under 'model'"
+        )
+    try:
+        return parts["model"], CheckpointRecord.from_untrusted(parts)
+    except ValueError as error:
+        raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
+
+
+def _describe_content(content: Any) -> str:
+    """Say where a foreign file has its weights, or else what it holds."""
+    parts = content if isinstance(content, dict) else {}
+    places = [("is a dict of weights", parts)]
+    places += [(f"has weights under {show(name)}", parts[name]) for name in parts]
+    for where, value in places:
+        values = value.values() if isinstance(value, dict) else ()
+        if any(isinstance(one, Tensor) for one in values):
+            owner = guess_network(value)
+            return f"{where}, which seem to be for {owner}" if owner else where
+    names = ", ".join(sorted(map(show, parts))[:5])
+    return f"entries such as {names}" if parts else f"a {type(content).__name__}"
