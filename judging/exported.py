@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -53,9 +53,9 @@ class RuntimeCompute:
     """
 
     batch_size: int = 32
-    workers: int = 0
-    device: _Cpu = _Cpu()
-    precision: _Float32 = _Float32()
+    workers: ClassVar[int] = 0
+    device: ClassVar[_Cpu] = _Cpu()
+    precision: ClassVar[_Float32] = _Float32()
 
 
 def prepare_runtime(
