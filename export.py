@@ -212,7 +212,7 @@ def check_quantised(
     if agreement.num_other > MOST_OTHER * agreement.num_pictures:
         raise ValueError(
             f"in whole numbers {agreement.num_other} of {agreement.num_pictures} "
-            f"verdicts change, at most {MOST_OTHER:.0%} may: leave out --int8; nothing "
+            f"verdicts change, at most {100 * MOST_OTHER:g} % may: leave out --int8; nothing "
             "is written"
         )
 

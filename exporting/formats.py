@@ -23,7 +23,6 @@ except ImportError:
     onnx = save_file = None
 
 OPSET = 18
-PLACE = "detector"  # how the files are called
 
 
 def check_packages() -> None:
