@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             copy(path, args.to / path.name)
     save_json(description, args.to / "detector.json")
     for path in outputs:
-        say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        say(f"wrote {path} ({path.stat().st_size / 1e3:,.0f} kB)")
 
 
 def choose_dataset(given: str | None, source: Source, detector: Detector) -> str | None:
@@ -212,8 +212,8 @@ def check_quantised(
     if agreement.num_other > MOST_OTHER * agreement.num_pictures:
         raise ValueError(
             f"in whole numbers {agreement.num_other} of {agreement.num_pictures} "
-            f"verdicts change, at most {100 * MOST_OTHER:g} % may: leave out --int8; nothing "
-            "is written"
+            f"verdicts change, at most {100 * MOST_OTHER:g} % may: leave out --int8; "
+            "nothing is written"
         )
 
 
