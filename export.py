@@ -167,6 +167,8 @@ def find_pictures(
         OSError, ValueError: there are none where they were to be.
     """
     if given:
+        if missing := [path for path in given if not path.exists()]:
+            raise FileNotFoundError(f"there is no picture {missing[0]}")
         pictures = [ImageFile(p) for p in islice(ImageFinder(given), NUM_PICTURES)]
         if not pictures:
             raise ValueError(f"there is no image in {', '.join(map(str, given))}")

@@ -29,9 +29,9 @@ def test_main_writes_every_format_checked_with_examples_that_work(
     export.main([*words, "--format", "onnx", "pt2", "safetensors"])
 
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "checked on 10 validation images of faces"
+    assert lines[0] == "checked on 5 validation images of faces"
     assert [line.split(":")[0] for line in lines[1:4]] == [*NAMES[:2], NAMES[3]]
-    assert all("of 10 pictures P(fake) differs by at most" in s for s in lines[1:4])
+    assert all("of 5 pictures P(fake) differs by at most" in s for s in lines[1:4])
     known = json.loads((tmp_path / "to" / "detector.json").read_text())
     assert known["record"]["threshold"] == 0.4
     assert known["checkpoint_sha256"] == describe_file(checkpoint)["sha256"]
@@ -55,7 +55,7 @@ def test_main_writes_every_format_checked_with_examples_that_work(
     [
         (["--int8"], "--int8 is calibrated on training images"),
         (["-d", "none"], "no dataset 'none'"),
-        (["--pictures", "nowhere"], "no such file"),
+        (["--pictures", "nowhere"], "there is no picture nowhere"),
     ],
 )
 def test_main_refuses_in_a_line_and_writes_nothing(
