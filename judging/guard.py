@@ -64,7 +64,7 @@ class Likeness:
 
     def compute_distances(self, values: np.ndarray) -> np.ndarray:
         """Return the squared distance of numbers (n, F) from each condition, (n, C)."""
-        centred = values - self.center
+        centred = values - self.center.astype(np.float64)
         weights, means = self.weights.astype(np.float64), self.means.astype(np.float64)
         places = centred @ weights
         squares = ((places[:, None] - means) ** 2).sum(axis=2)
@@ -91,7 +91,7 @@ class Likeness:
             return Comparison(excess, nearest, 0, True)
         weights = self.weights.astype(np.float64)
         mean = np.linalg.solve(weights.T, self.means[nearest].astype(np.float64))
-        differences = (row - self.center - mean) * self.scales
+        differences = (row - self.center.astype(np.float64) - mean) * self.scales
         trait = int(np.abs(differences).argmax())
         return Comparison(excess, nearest, trait, bool(differences[trait] > 0))
 
