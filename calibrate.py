@@ -11,7 +11,7 @@ from command_line.compute import take_compute, take_source
 
 from explaining.shown import check_candidates, describe_checked
 from files.atomic import check_output
-from files.checkpoint import save_with_record
+from files.checkpoint_files import save_with_record
 from files.hub import is_fetched
 from files.names import CHECKPOINTS_DIR
 from files.recipe import OF_CALIBRATION, Recipe

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from explaining.cams import compute_grad_cam_maps
 from explaining.gradients import compute_input_gradients, compute_magnitudes
-from files.checkpoint import read_checkpoint, start_record
+from files.checkpoint import start_record
+from files.checkpoint_files import read_checkpoint
 from files.names import FAKE, REAL
 from files.tensors import load_model_state, load_tensors, save_tensors
 from hardware import Precision, choose_precision
@@ -112,8 +113,9 @@ class Trial:
     def score(self, samples: Tensor, model: nn.Module | None = None) -> Tensor:
         """Return the logits (n, 2) of samples uint8 (n, 3, S, S), as scripts do."""
         detector = Detector(model or self.model, self.network.preprocessing)
+        pixels = samples.permute(0, 2, 3, 1).numpy()
         return torch.from_numpy(
-            detector.score_samples(samples, Precision("fp32")).logits
+            detector.score_samples(pixels, Precision("fp32")).logits
         )
 
 

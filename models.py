@@ -204,6 +204,12 @@ def build_model(
     return model
 
 
+def _is_inference_on_cpu(features: Tensor) -> bool:
+    """Say whether it is: what is exported runs elsewhere."""
+    is_on_cpu = features.device.type == "cpu" and not torch.compiler.is_exporting()
+    return is_on_cpu and not torch.is_grad_enabled()
+
+
 class MaxPool2x2(nn.MaxPool2d):
     """Max-pooling by 2 x 2, faster on a CPU if no gradient is needed.
 
@@ -217,7 +223,7 @@ class MaxPool2x2(nn.MaxPool2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the maxima (N, C, H // 2, W // 2) of features (N, C, H, W)."""
-        if features.device.type != "cpu" or torch.is_grad_enabled():
+        if not _is_inference_on_cpu(features):
             return super().forward(features)
         bottom, right = (size // 2 * 2 for size in features.shape[-2:])
         rows = torch.maximum(features[..., 0:bottom:2, :], features[..., 1:bottom:2, :])
@@ -236,7 +242,7 @@ def steady_linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     zeros. At the default batch size that is free; a single image takes up to 16 ms
     longer (SimpleNet, one core), because its row is multiplied as 32.
     """
-    if features.device.type != "cpu" or torch.is_grad_enabled():
+    if not _is_inference_on_cpu(features):
         return F.linear(features, weight, bias)
     filled = F.pad(features, (0, 0, 0, -len(features) % STEADY_ROWS))
     blocks = [F.linear(block, weight, bias) for block in filled.split(STEADY_ROWS)]

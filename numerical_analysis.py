@@ -22,7 +22,8 @@ from files.bounds import INNER_SHARE, Bounds
 from files.names import default_checkpoint_path
 from files.provenance import describe_call
 from hardware import Compute, distributed, show_progress
-from judging.detector import Detector, Scored, as_detector, build_score_set
+from judging.base import Scored
+from judging.detector import Detector, as_detector, build_score_set
 from plots.runs import save_runs
 from plots.save_analysis import save_all
 from scores import (

@@ -12,18 +12,16 @@ from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import command_line
 from command_line import say, take_fields
-from command_line.compute import take_shared_compute
 from command_line.faces import add_face_flags, add_sampling_flags, take_reading
 
 from files.atomic import check_outputs, check_writable
 from files.names import FIGURES_DIR, make_printable
-from hardware import Compute, Precision, distributed, show_progress
-from judging.clips import judge_clip
-from judging.detector import Detector
+from hardware import processes, show_progress
+from judging.base import BaseDetector
 from judging.finding import (
     STANDARD_INPUT,
     ImageFinder,
@@ -52,8 +50,10 @@ from judging.words import (
 )
 from loading import ImageFile
 from loading.videos import Sampling
-from scores import describe_fake_score
-from utils import load_checkpoint
+from metrics.meaning import describe_fake_score
+
+if TYPE_CHECKING:
+    from hardware import Compute, Precision
 
 EPILOG = """examples:
   python predict.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt photo.jpg folder/
@@ -107,9 +107,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     command_line.add_checkpoint_flag(
         parser,
-        "checkpoint written by train_main.py; says the network and how it wants its "
-        "images; of several, whose names end alike (A.pt B.pt), each gives its own "
-        "verdict, and what follows is a PATH",
+        "checkpoint written by train_main.py, or detector.onnx by export.py; says the "
+        "network and how it wants its images; of several, whose names end alike (A.pt "
+        "B.pt), each gives its own verdict, and what follows is a PATH",
         nargs="+",
         action="append",
         required=True,
@@ -136,6 +136,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("- is given twice: there is one standard input")
     if args.null and not num_lists:
         parser.error("-0 goes with -, a list of paths on standard input")
+    if any(map(is_exported, args.checkpoint_path)) and (args.explain or args.report):
+        parser.error("--explain and --report draw maps, which need the checkpoint")
     if args.resume and (args.report or not (args.csv or args.json or args.frames)):
         message = "--resume goes with --csv, --json or --frames, and without --report"
         parser.error(message)
@@ -209,14 +211,12 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
-    compute = take_shared_compute(args)
+    compute = take_compute(args)
     tables = [path for path in (args.csv, args.json, args.frames) if path is not None]
     outputs = [*tables, *filter(None, [args.report])]
     reading = take_reading(args, with_origin=bool(outputs))
     reading = replace(reading, sampling=take_fields(args, Sampling))
-    detectors = [
-        load_checkpoint(path, device=compute.device) for path in args.checkpoint_path
-    ]
+    detectors = [load_detector(path, compute) for path in args.checkpoint_path]
     written = [*outputs, *map(name_part, tables[:1])]
     check_outputs(written, [*args.checkpoint_path, *args.paths])
     if args.explain is not None:
@@ -230,14 +230,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         verbose=args.verbose,
     )
     is_counted = sys.stderr.isatty() or args.report is not None
-    is_counted = is_counted and distributed.is_main()
+    is_counted = is_counted and processes.is_main()
     total = count_images(args.paths, finder) if is_counted else None
     options = {"margin": args.margin, "stability": not args.no_stability}
     judge = partial(judge_paths, detectors, compute, reading, **options)
     reporter = Reporter(detectors)
     paths, writers = refuse_outputs(finder, written), []
     with ExitStack() as stack:
-        if tables and distributed.is_main():
+        if tables and processes.is_main():
             settings = describe_settings(detectors, compute, reading, **options)
             kept = open_tables(
                 *(args.csv, args.json, settings),
@@ -252,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         writers.append(reporter.report)
         if args.explain is not None:
             writers.append(partial(save_figures, args.explain, compute.precision))
-        if args.report is not None and distributed.is_main():
+        if args.report is not None and processes.is_main():
             call = Path(__file__).name, sys.argv[1:] if argv is None else argv
             case = start_case(args.report, detectors, compute.precision, call, total)
             case = stack.enter_context(case)
@@ -268,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for faces in judged:
             for write in writers:
                 write(faces)
-    if not distributed.is_main():
+    if not processes.is_main():
         return 0
     if not args.verbose:
         passed_over = describe_passed_over(finder.num_files, finder.num_folders)
@@ -280,9 +280,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if finder.num_failures or reporter.num_failures else 0
 
 
+def is_exported(path: Path) -> bool:
+    """Say whether a file is a detector that export.py wrote."""
+    return path.suffix.lower() == ".onnx"
+
+
+def take_compute(args: argparse.Namespace) -> "Compute":
+    """Return how the detectors run; exported ones need no PyTorch.
+
+    Raises:
+        ValueError: as `take_shared_compute` or `prepare_runtime`; or PyTorch is needed,
+            and not installed.
+    """
+    if all(map(is_exported, args.checkpoint_path)):
+        from judging.exported import prepare_runtime  # ONNX Runtime
+
+        how = args.device, args.precision, args.batch_size, args.workers
+        return prepare_runtime(*how)
+    try:
+        from command_line.compute import take_shared_compute  # PyTorch
+    except ImportError as error:
+        raise ValueError(
+            f"a checkpoint is judged with by PyTorch ({error}): pip install -r "
+            "requirements.txt, or name a detector.onnx of export.py"
+        ) from error
+    return take_shared_compute(args)
+
+
+def load_detector(path: Path, compute: "Compute") -> BaseDetector:
+    """Load a detector from a checkpoint, or from what export.py made of one.
+
+    Raises:
+        ValueError, OSError: as `load_checkpoint` or `load_exported`.
+    """
+    if is_exported(path):
+        from judging.exported import load_exported  # ONNX Runtime
+
+        return load_exported(path)
+    from utils import load_checkpoint  # PyTorch
+
+    return load_checkpoint(path, device=compute.device)
+
+
 def judge_paths(
-    detectors: Sequence[Detector],
-    compute: Compute,
+    detectors: Sequence[BaseDetector],
+    compute: "Compute",
     reading: Reading,
     paths: Iterable[Path],
     *,
@@ -304,6 +346,8 @@ def judge_paths(
     for faces in group_faces(judged):
         picture = faces[0][0].picture
         if picture.clip is not None and reading.looks:  # it was set aside
+            from judging.clips import judge_clip  # OpenCV and SciPy
+
             path = Path(picture.name)
             faces = judge_clip(path, detectors, compute, reading, margin=margin)
         yield faces
@@ -311,8 +355,8 @@ def judge_paths(
 
 def start_case(
     path: Path,
-    detectors: Sequence[Detector],
-    precision: Precision,
+    detectors: Sequence[BaseDetector],
+    precision: "Precision",
     call: tuple[str, Sequence[str]],
     num_pictures: int | None,
 ) -> AbstractContextManager[Any]:
@@ -393,7 +437,7 @@ class Reporter:
         num_before: images that an ended run had judged.
     """
 
-    def __init__(self, detectors: Sequence[Detector]) -> None:
+    def __init__(self, detectors: Sequence[BaseDetector]) -> None:
         self._detectors = detectors
         self._several = len(detectors) > 1
         self._names: list[Counter[str]] = [Counter() for _ in detectors]
@@ -438,7 +482,7 @@ class Reporter:
         say(*(f"note: {note}" for note in notes), file=sys.stderr)
 
 
-def save_figures(folder: Path, precision: Precision, faces: Faces) -> None:
+def save_figures(folder: Path, precision: "Precision", faces: Faces) -> None:
     """Draw each face, or a video's time line, for each detector; say where."""
     if faces[0][0].picture.clip is not None:
         for verdicts in zip(*faces, strict=True):
@@ -460,7 +504,7 @@ def save_clip(verdicts: Sequence[Verdict], folder: Path) -> Path:
     return path
 
 
-def save_figure(verdict: Verdict, folder: Path, precision: Precision) -> Path:
+def save_figure(verdict: Verdict, folder: Path, precision: "Precision") -> Path:
     """Draw a picture with its maps, and return where."""
     from explaining.pictures import explain_sample, save_explanation  # two seconds
 
@@ -488,4 +532,4 @@ def name_figure(folder: Path, verdict: Verdict, what: str = "explained") -> Path
 
 
 if __name__ == "__main__":
-    command_line.run(main, distributed.speaks_first)
+    command_line.run(main, processes.speaks_first)

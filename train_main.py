@@ -25,7 +25,8 @@ from faces_dataset import (
     describe_split,
 )
 from files.atomic import check_writable
-from files.checkpoint import read_checkpoint, save_with_record, start_record
+from files.checkpoint import start_record
+from files.checkpoint_files import read_checkpoint, save_with_record
 from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
 from files.provenance import format_command, format_now
 from files.recipe import Keeping, Recipe, list_runs

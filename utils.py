@@ -15,7 +15,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from faces_dataset import FacesDataset, join, list_names
 from files.bounds import COUNT, SHARE
-from files.checkpoint import CheckpointRecord, read_checkpoint
+from files.checkpoint import CheckpointRecord
+from files.checkpoint_files import read_checkpoint
 from files.hub import PREFIX, find_checkpoint
 from files.names import CLASS_NAMES, DEFAULT_MODEL, SPLITS, shorten
 from files.recipe import Recipe

@@ -31,7 +31,7 @@ from files.recipe import (
     choose_defaults,
     spell,
 )
-from scores.groups import GROUP_SCORES
+from scores.pooling import GROUP_SCORES
 
 T = TypeVar("T")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")

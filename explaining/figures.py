@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from explaining.checks import CHECKS, Numbers
 from explaining.explanation import UNKNOWN, Explanation, to_bytes
 from files.names import CLASS_NAMES, FAKE, REAL
+from metrics.meaning import describe_fake_score
 from plots.style import (
     FAKE_COLOR,
     GREY,
@@ -18,7 +19,6 @@ from plots.style import (
     get_line_style,
     make_drawable,
 )
-from scores import describe_fake_score
 
 MOST_IN_A_ROW = 6
 _COLORS = {REAL: REAL_COLOR, FAKE: FAKE_COLOR, UNKNOWN: "black"}

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from PIL import ImageDraw
-from torch import Tensor
 
 from explaining.explanation import UNKNOWN, Explanation, Method, explain_image
 from explaining.shown import NONE_PASSED, Candidate, choose_shown
@@ -51,17 +51,18 @@ def describe_shown(methods: Sequence[Method]) -> str:
 
 
 def explain_sample(
-    sample: Tensor, target: int, detector: Detector, precision: Precision
+    sample: np.ndarray, target: int, detector: Detector, precision: Precision
 ) -> Explanation:
     """Compute a picture's maps, of the kinds that `build_methods` returns.
 
     Args:
-        sample: uint8 (3, S, S).
+        sample: uint8 (S, S, 3).
         target: the class whose score is explained.
         detector: that judged it; it stays as it is.
         precision: of gradients.
     """
-    dataset, methods = [(sample, UNKNOWN)], build_methods(detector, precision)
+    image = torch.from_numpy(sample).permute(2, 0, 1)
+    dataset, methods = [(image, UNKNOWN)], build_methods(detector, precision)
     return explain_image(dataset, detector, methods, index=0, target_class=target)
 
 
@@ -88,7 +89,7 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[Drawn]:
         verdict: one that has a score.
         precision: as for `explain_sample`.
     """
-    seen = verdict.sample.permute(1, 2, 0).numpy()
+    seen = verdict.sample
     height, width, _ = seen.shape
     caption, words = "As the detector saw it", f"Scaled to {width} x {height} pixels."
     if verdict.picture.num_faces == 0:

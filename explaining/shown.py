@@ -174,8 +174,8 @@ class Trial:
         seen = DisturbedFaces(images, (AS_IT_IS,), policy.seed, policy.augmentation)
         samples = torch.stack([seen[index][0] for index in range(len(seen))])
         scored = [
-            detector.score_samples(batch, compute.precision).fake_scores
-            for batch in samples.split(compute.batch_size)
+            detector.score_samples(batch.numpy(), compute.precision).fake_scores
+            for batch in samples.permute(0, 2, 3, 1).split(compute.batch_size)
         ]
         targets = (np.concatenate(scored) >= detector.threshold).astype(np.int64)
         is_own = not policy.augmentation.self_blend  # else a blend may be in its place

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from judging.tracks import Shown, Track, format_seconds
 from judging.verdicts import Verdict
+from metrics.meaning import describe_fake_score
 from plots.style import save_figure
 from plots.time_line import Line, Looked, build_time_lines
-from scores import describe_fake_score
 
 MOST_LINES = 20  # persons in a figure: those seen longest
 

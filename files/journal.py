@@ -13,7 +13,7 @@ from typing import Any
 
 from files.atomic import write_atomically
 from files.checkpoint import show
-from files.run_files import take_lock
+from files.locks import take_lock
 
 _KIND = "journal"  # the first line's entry that holds the settings
 

@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -282,3 +283,10 @@ def _list_some(names: list[str]) -> str:
     """Name up to three, each on one line and cut short."""
     shown = ", ".join(name.encode("unicode_escape").decode()[:60] for name in names[:3])
     return shown if len(names) <= 3 else f"{shown}, ..."
+
+
+def to_tensors(value: Any) -> Any:
+    """Return a value with tensors in the place of its arrays, as files hold them."""
+    if isinstance(value, dict):
+        return {name: to_tensors(part) for name, part in value.items()}
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value

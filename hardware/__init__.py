@@ -1,36 +1,28 @@
 """What the suite runs on; start at `device.py`: device, precision, memory.
 
-`distributed.py`: one process among several. `fast_xception.py`, `fused_layers.py`,
-`kernels.py` and `kernels.c`: both models' layers between the matrix products on CPUs;
-nothing else needs them.
+`distributed.py`: one process among several (`processes.py`: which one). `progress.py`:
+the bar. `fast_xception.py`, `fused_layers.py`, `kernels.py` and `kernels.c`: both
+models' layers between the matrix products on CPUs; nothing else needs them. `lazy.py`:
+names of this and other packages that are imported when they are asked for.
 """
 
-from hardware.device import (
-    DTYPES,
-    Compute,
-    Precision,
-    choose_device,
-    choose_precision,
-    compile_model,
-    is_compiled,
-    keep_large_blocks,
-    prepare_compute,
-    prepare_device,
-    show_progress,
-)
-from hardware.fused_layers import describe_kernels
+from hardware.lazy import attach
+from hardware.progress import show_progress
 
-__all__ = [
-    "DTYPES",
-    "Compute",
-    "Precision",
-    "choose_device",
-    "choose_precision",
-    "compile_model",
-    "describe_kernels",
-    "is_compiled",
-    "keep_large_blocks",
-    "prepare_compute",
-    "prepare_device",
-    "show_progress",
-]
+__all__ = ["show_progress"]
+__getattr__ = attach(
+    __name__,
+    {
+        "DTYPES": "device",
+        "Compute": "device",
+        "Precision": "device",
+        "choose_device": "device",
+        "choose_precision": "device",
+        "compile_model": "device",
+        "describe_kernels": "fused_layers",
+        "is_compiled": "device",
+        "keep_large_blocks": "device",
+        "prepare_compute": "device",
+        "prepare_device": "device",
+    },
+)

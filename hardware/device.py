@@ -2,34 +2,18 @@
 
 import ctypes
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from hardware import distributed
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CPU = torch.device("cpu")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-
-
-def show_progress(
-    items: Iterable[Any] | None = None, desc: str | None = None, **options: Any
-) -> tqdm:
-    """Return the items behind a progress bar on the main process's terminal.
-
-    Args:
-        items: what is gone through; None where the bar is moved by hand.
-        desc: is written beside the bar.
-        options: others of `tqdm`.
-    """
-    hidden = None if distributed.is_main() else True  # None: where stderr is a file
-    return tqdm(items, desc, leave=False, dynamic_ncols=True, disable=hidden, **options)
 
 
 @dataclass(frozen=True)

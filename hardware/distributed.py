@@ -14,25 +14,14 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-
-def get_rank() -> int:
-    """Return this process's number among those that work together."""
-    return dist.get_rank() if _is_on() else 0
-
-
-def get_world_size() -> int:
-    """Return the number of processes that work together."""
-    return dist.get_world_size() if _is_on() else 1
-
-
-def get_local_rank() -> int:
-    """Return this process's number on its machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
-def is_main() -> bool:
-    """Say whether this is the process that prints and writes files."""
-    return get_rank() == 0
+from hardware.processes import (  # noqa: F401  some are only lent on
+    get_local_rank,
+    get_rank,
+    get_world_size,
+    is_main,
+    is_on,
+    speaks_first,
+)
 
 
 def start(device: torch.device, backend: str | None = None) -> torch.device:
@@ -60,7 +49,7 @@ def start(device: torch.device, backend: str | None = None) -> torch.device:
             )
         device = torch.device("cuda", get_local_rank())
         torch.cuda.set_device(device)
-    if _is_on():  # it has joined them for an earlier training
+    if is_on():  # it has joined them for an earlier training
         return device
     # One process measures the finished detector while the others wait.
     backend = backend or ("nccl" if device.type == "cuda" else "gloo")
@@ -73,26 +62,16 @@ def start(device: torch.device, backend: str | None = None) -> torch.device:
 
 def stop() -> None:
     """Leave the group."""
-    if _is_on():
+    if is_on():
         # A thread of gloo's that still lets go of the last exchange's tensors would
         # abort the process if Python ended meanwhile.
         time.sleep(0.2)
         dist.destroy_process_group()
 
 
-def speaks_first() -> bool:
-    """Say whether no other process has asked yet: one tells of an error, for all."""
-    if not _is_on():
-        return True
-    try:  # torch has no public name for the store that the processes share
-        return dist.distributed_c10d._get_default_store().add("spoken", 1) == 1
-    except RuntimeError:  # it was lost with its machine
-        return True
-
-
 def wrap(model: nn.Module) -> nn.Module:
     """Return a module whose backward pass averages gradients over the processes."""
-    if not _is_on():
+    if not is_on():
         return model
     on_gpu = next(model.parameters()).is_cuda
     return DistributedDataParallel(
@@ -102,7 +81,7 @@ def wrap(model: nn.Module) -> nn.Module:
 
 def sum_over_processes(values: Sequence[float]) -> list[float]:
     """Return the elementwise sums over all processes' `values`."""
-    if not _is_on():
+    if not is_on():
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64, device=_get_device())
     dist.all_reduce(sums)
@@ -111,7 +90,7 @@ def sum_over_processes(values: Sequence[float]) -> list[float]:
 
 def maximum(values: Sequence[int]) -> list[int]:
     """Return the elementwise maxima over all processes' `values`."""
-    if not _is_on():
+    if not is_on():
         return list(values)
     largest = torch.tensor(values, device=_get_device())
     dist.all_reduce(largest, dist.ReduceOp.MAX)
@@ -136,7 +115,7 @@ class Agreement:
         A lone process skips no call.
         """
         self._num_left -= 1
-        if not _is_on():
+        if not is_on():
             return list(values)
         if self._num_left > 0:
             return [0] * len(values)
@@ -150,7 +129,7 @@ class Agreement:
 
 def gather(rows: Tensor) -> Tensor:
     """Return all processes' rows, which may differ in number, one after the other."""
-    if not _is_on():
+    if not is_on():
         return rows
     everyones = [rows] * get_world_size()
     dist.all_gather_object(everyones, rows)
@@ -159,7 +138,7 @@ def gather(rows: Tensor) -> Tensor:
 
 def gather_to_main(value: Any) -> list[Any]:
     """Return all processes' values in the main one, and nothing in the others."""
-    if not _is_on():
+    if not is_on():
         return [value]
     everyones = [None] * get_world_size() if is_main() else None
     dist.gather_object(value, everyones)
@@ -169,14 +148,14 @@ def gather_to_main(value: Any) -> list[Any]:
 def tell_all(value: Any) -> Any:
     """Return the main process's value."""
     values = [value]
-    if _is_on():
+    if is_on():
         dist.broadcast_object_list(values)
     return values[0]
 
 
 def average_buffers(model: nn.Module) -> None:
     """Replace each floating-point buffer by its mean over the processes."""
-    if _is_on():
+    if is_on():
         for buffer in filter(torch.is_floating_point, model.buffers()):
             dist.all_reduce(buffer)
             buffer /= get_world_size()
@@ -184,7 +163,7 @@ def average_buffers(model: nn.Module) -> None:
 
 def share_buffers(model: nn.Module) -> None:
     """Give all processes the main one's buffers (batch-norm statistics)."""
-    if _is_on():
+    if is_on():
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
 
@@ -192,8 +171,3 @@ def share_buffers(model: nn.Module) -> None:
 def _get_device() -> torch.device:
     """Return the device for the tensors that are exchanged."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
-
-
-def _is_on() -> bool:
-    """Say whether a process group was started."""
-    return dist.is_available() and dist.is_initialized()

@@ -1,10 +1,13 @@
 """A trained detector, and what it says of pictures; start at `detector.py`.
 
-`detector.py`: the detector, and its scores of a split. `qualifying.py`: what its
-training ends with, threshold to guard. `guard.py`: is a picture like its calibration
-images, by `traits.py`? `stability.py`: harmless versions of a picture.
+`detector.py`: the detector, and its scores of a split. `base.py`: what its scores mean,
+also of one in ONNX, `exported.py`. `qualifying.py`: what its training ends with,
+threshold to guard. `guard.py`: is a picture like its calibration images, by
+`traits.py`? (`guard_fitting.py`: learnt.) `stability.py`: harmless versions of a
+picture.
 
-`finding.py`: which files are meant. `pictures.py`: read in batches, from a stream.
+`finding.py`: which files are meant. `pictures.py`: read in batches, from a stream
+(`workers.py`: by processes of their own).
 `verdicts.py`: what each detector says of each, `headlines.py` of several faces,
 `clips.py` of a video, by person, whose frames `tracks.py` sums up, `conditions.py` of a
 disturbed split. `words.py`: the same for a terminal and a page.

@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from files.names import FAKE, REAL, make_printable
-from hardware import Compute, show_progress
-from judging.detector import Detector
+from hardware import show_progress
+from judging.base import BaseDetector
 from judging.pictures import (
     Picture,
     Read,
@@ -32,14 +31,17 @@ from loading.image_files import as_file
 from loading.tracking import Tracker
 from loading.videos import Frame, Heed, read_frames
 
+if TYPE_CHECKING:
+    from hardware import Compute
+
 SHOWN_SIDE = 96  # pixels of a face beside a time line
 _BAR = "{desc}: {n:.0f} s of the video [{elapsed}]"
 
 
 def judge_clip(
     file: ImageFile | Path,
-    detectors: Sequence[Detector],
-    compute: Compute,
+    detectors: Sequence[BaseDetector],
+    compute: "Compute",
     reading: Reading,
     *,
     margin: float | None = None,
@@ -193,7 +195,7 @@ class _Sightings:
                 shown = Shown(picture.seconds, score, _shrink(verdict.sample))
                 self.shown[label] = rank, shown
 
-    def sum_up(self, picture: Picture, detector: Detector) -> Verdict:
+    def sum_up(self, picture: Picture, detector: BaseDetector) -> Verdict:
         """Return the verdict on the person.
 
         The mean of the logits goes through the line and the bounds of one image, or of
@@ -204,8 +206,8 @@ class _Sightings:
         shown = tuple(self.shown[label][1] for label in sorted(self.shown))
         own = detector.of_tracks
         track = Track(tuple(self.moments), shown, own.llr_line.slope)
-        logits = torch.tensor([[0.0, track.difference]], dtype=torch.float64)
-        scored = own.calibrate(logits, torch.zeros(1, dtype=torch.int64))
+        logits = np.array([[0.0, track.difference]])
+        scored = own.calibrate(logits, np.zeros(1, dtype=np.int64))
         scores = [moment.fake_score for moment in track.judged]
         verdict = Verdict(
             picture,
@@ -222,8 +224,8 @@ class _Sightings:
         return drop_ratio(replace(verdict, doubts=doubts))
 
 
-def _shrink(sample: Tensor) -> np.ndarray:
-    """Return a sample, uint8 (3, S, S), as a small picture (H, W, 3) of its own."""
-    image = Image.fromarray(sample.permute(1, 2, 0).contiguous().numpy())
+def _shrink(sample: np.ndarray) -> np.ndarray:
+    """Return a sample, uint8 (S, S, 3), as a small picture (H, W, 3) of its own."""
+    image = Image.fromarray(sample)
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     return np.asarray(image)

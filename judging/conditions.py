@@ -86,7 +86,8 @@ class _Pictures(Dataset):
 
     def __getitem__(self, index: int) -> Read:
         sample, size = self._images.read(index)
-        return Picture(self._images.get_name(index), *size), {self._view: sample}
+        seen = {self._view: sample.permute(1, 2, 0).numpy()}
+        return Picture(self._images.get_name(index), *size), seen
 
     def __getitems__(self, indices: Sequence[int]) -> list[Read]:
         return map_in_threads(self.__getitem__, indices)

@@ -1,26 +1,19 @@
 """Is a picture like those that a detector was calibrated on? If not, nobody knows.
 
 Two things are compared: what can be measured of the picture itself (`traits.py`), and
-the features that the network computes of it.
+the features that the network computes of it. What they are like is learnt in
+`guard_fitting.py`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from sklearn.covariance import LedoitWolf
-from sklearn.decomposition import PCA
-from torch import Tensor
 
 from judging.traits import GROUPS
 
 FEATURES = "features"
-MOST_REFUSED = 0.02  # of the calibration images, by all kinds of numbers together
-MOST_COMPONENTS = 16  # of features, beside what lies outside of them
-LEAST_DEVIATION = 0.01  # of a feature, as a share of the features' median
-LEAST_IMAGES = 20  # of which a spread can be told
 
 
 class Comparison(NamedTuple):
@@ -54,30 +47,30 @@ class Likeness:
         limit: the largest squared distance that counts as like.
     """
 
-    center: Tensor
-    weights: Tensor
-    means: Tensor
-    outside: Tensor
-    scales: Tensor
+    center: np.ndarray
+    weights: np.ndarray
+    means: np.ndarray
+    outside: np.ndarray
+    scales: np.ndarray
     limit: float
 
     def __post_init__(self) -> None:
-        shapes = {t: tuple(getattr(self, t).shape) for t in _TENSORS}
+        shapes = {t: tuple(getattr(self, t).shape) for t in _ARRAYS}
         (num, k), conditions = shapes["weights"], shapes["means"][0]
         wanted = {"center": (num,), "weights": (num, k), "means": (conditions, k)}
         wanted |= {"outside": (2,), "scales": (num,)}
-        if shapes != {name: wanted[name] for name in _TENSORS}:
+        if shapes != {name: wanted[name] for name in _ARRAYS}:
             raise ValueError(f"a guard has tensors of the shapes {shapes}")
 
     def compute_distances(self, values: np.ndarray) -> np.ndarray:
         """Return the squared distance of numbers (n, F) from each condition, (n, C)."""
-        centred = values - self.center.double().numpy()
-        weights, means = self.weights.double().numpy(), self.means.double().numpy()
+        centred = values - self.center.astype(np.float64)
+        weights, means = self.weights.astype(np.float64), self.means.astype(np.float64)
         places = centred @ weights
         squares = ((places[:, None] - means) ** 2).sum(axis=2)
         mean, inverse = self.outside.tolist()
         if inverse:
-            scaled = centred * self.scales.double().numpy()
+            scaled = centred * self.scales
             # The directions are orthonormal in the features' spreads.
             whole = (scaled**2).sum(axis=1)
             inside = ((places * _lengths(weights, self.scales)) ** 2).sum(axis=1)
@@ -96,80 +89,21 @@ class Likeness:
         excess = float(np.sqrt(square / self.limit))
         if self.outside[1]:  # single features have no names
             return Comparison(excess, nearest, 0, True)
-        weights = self.weights.double().numpy()
-        mean = np.linalg.solve(weights.T, self.means[nearest].double().numpy())
-        differences = (row - self.center.double().numpy() - mean) * self.scales.numpy()
+        weights = self.weights.astype(np.float64)
+        mean = np.linalg.solve(weights.T, self.means[nearest].astype(np.float64))
+        differences = (row - self.center.astype(np.float64) - mean) * self.scales
         trait = int(np.abs(differences).argmax())
         return Comparison(excess, nearest, trait, bool(differences[trait] > 0))
 
 
 _DAMAGE = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RuntimeError)
-_TENSORS = ("center", "weights", "means", "outside", "scales")
+_ARRAYS = ("center", "weights", "means", "outside", "scales")
 
 
-def _lengths(weights: np.ndarray, scales: Tensor) -> np.ndarray:
+def _lengths(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Return by what a place along each direction is a length in spreads, (k,)."""
-    directions = weights / scales.double().numpy()[:, None]
+    directions = weights / scales.astype(np.float64)[:, None]
     return 1 / np.linalg.norm(directions, axis=0)
-
-
-def fit_likeness(
-    fitted: np.ndarray, conditions: np.ndarray, held: np.ndarray, most_refused: float
-) -> Likeness:
-    """Learn what the numbers of images are like, and how far others may be from them.
-
-    Args:
-        fitted: (M, F), of training images.
-        conditions: int (M,), under which condition each was seen, of C.
-        held: (N, C, F), of N validation images under all conditions.
-        most_refused: share of the validation images that may count as unlike.
-
-    Source: Lee et al., NeurIPS 2018, eq. 2 (one covariance for all classes, here
-        conditions, and the distance from the nearest); the covariance is shrunk after
-        Ledoit & Wolf 2004. Many numbers are first reduced to their principal
-        components, and the length of the rest is one more number (Wang et al., ViM,
-        CVPR 2022, section 4).
-    """
-    likeness = _fit(fitted, conditions, held.shape[1])
-    distances = likeness.compute_distances(held.reshape(-1, held.shape[2])).min(axis=1)
-    distances = distances.reshape(held.shape[:2])
-    limit = max(_find_limit(d, most_refused) for d in (distances, distances[:, 0]))
-    return replace(likeness, limit=max(limit, 1e-9))
-
-
-def _find_limit(distances: np.ndarray, most_refused: float) -> float:
-    """Return what at most this share of the distances exceeds."""
-    ordered = np.sort(distances, axis=None)
-    allowed = int(most_refused * ordered.size)
-    return float(ordered[len(ordered) - 1 - allowed])
-
-
-def _fit(rows: np.ndarray, conditions: np.ndarray, num_conditions: int) -> Likeness:
-    num = rows.shape[1]
-    center = rows.mean(axis=0)
-    deviations = rows.std(axis=0)
-    # A feature that hardly varies here would drown the others where it does.
-    least = max(1e-6, LEAST_DEVIATION * float(np.median(deviations)))
-    scales = 1 / np.maximum(deviations, least)
-    scaled = (rows - center) * scales
-    directions, outside = np.eye(num), np.zeros(2)
-    if num > MOST_COMPONENTS:
-        most = min(MOST_COMPONENTS, min(scaled.shape) - 1)
-        pca = PCA(most, svd_solver="randomized", random_state=0).fit(scaled)
-        directions = pca.components_.T
-        rest = scaled - scaled @ directions @ directions.T
-        lengths = np.linalg.norm(rest, axis=1)
-        outside = np.array([lengths.mean(), 1 / max(lengths.std(), 1e-6)])
-    places = scaled @ directions
-    means = np.stack(
-        [places[conditions == number].mean(axis=0) for number in range(num_conditions)]
-    )
-    covariance = LedoitWolf(assume_centered=True).fit(places - means[conditions])
-    spreads, axes = np.linalg.eigh(covariance.covariance_)
-    whitening = axes / np.sqrt(np.maximum(spreads, 1e-9))
-    weights = scales[:, None] * (directions @ whitening)
-    tensors = (center, weights, means @ whitening, outside, scales)
-    return Likeness(*(torch.from_numpy(t).float() for t in tensors), 1.0)
 
 
 @dataclass(frozen=True)
@@ -198,7 +132,7 @@ class Guard:
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values for a checkpoint."""
+        """Return arrays and plain values, for a file."""
         return {
             "conditions": list(self.conditions),
             "least_side": self.least_side,
@@ -210,7 +144,7 @@ class Guard:
 
     @classmethod
     def from_untrusted(cls, value: Mapping[str, Any]) -> "Guard":
-        """Take a guard out of a checkpoint.
+        """Take a guard out of a file, whose arrays may be tensors or lists of numbers.
 
         Raises:
             ValueError: it is not as `to_dict` writes one.
@@ -229,48 +163,32 @@ class Guard:
             raise ValueError("its guard is damaged: it lacks what pictures are like")
         for kind, traits in GROUPS.items():
             weights = likenesses[kind].weights
-            is_whole = weights.shape == (len(traits),) * 2 and torch.linalg.det(weights)
+            is_whole = weights.shape == (len(traits),) * 2 and np.linalg.det(weights)
             if not is_whole or likenesses[kind].outside.any():
                 raise ValueError(f"its guard is damaged: its {kind} has another size")
         return guard
 
 
 def _check_likeness(value: Mapping[str, Any], num_conditions: int) -> Likeness:
-    like = Likeness(*(value[f.name] for f in fields(Likeness)))
-    tensors = [getattr(like, name) for name in _TENSORS]
-    is_whole = all(t.is_floating_point() and t.isfinite().all() for t in tensors)
-    if not is_whole or len(like.means) != num_conditions or not 0 < like.limit < 1e30:
+    arrays = [_take_numbers(value[name]) for name in _ARRAYS]
+    like = Likeness(*arrays, value["limit"])
+    if len(like.means) != num_conditions or not 0 < like.limit < 1e30:
         raise ValueError("its guard holds numbers that are of no use")
     return like
 
 
-def fit_guard(
-    fitted: Mapping[str, np.ndarray],
-    conditions: np.ndarray,
-    held: Mapping[str, np.ndarray],
-    names: Sequence[str],
-    least_side: int,
-) -> Guard | None:
-    """Learn what a detector's images are like.
-
-    Args:
-        fitted, conditions, held: by kind of numbers, as for `fit_likeness`.
-        names: of the C conditions.
-        least_side: as `Guard` has it.
-
-    Returns:
-        None where there are too few images to tell.
-    """
-    counts = np.bincount(conditions, minlength=len(names))
-    num_held = min(map(len, held.values()))
-    if counts.min() < 2 or min(len(conditions), num_held) < LEAST_IMAGES:
-        return None
-    share = MOST_REFUSED / len(held)
-    likenesses = {
-        name: fit_likeness(fitted[name], conditions, values, share)
-        for name, values in held.items()
-    }
-    return Guard(tuple(names), likenesses, least_side)
+def _take_numbers(value: Any) -> np.ndarray:
+    """Return floating-point numbers of any kind as float32, finite."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of several lengths
+        raise ValueError("its guard holds rows that differ in length") from error
+    is_float = array.dtype.kind == "f"
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32) if is_float else array
+    if not (is_float and np.isfinite(array).all()):
+        raise ValueError("its guard holds numbers that are of no use")
+    return array
 
 
 def describe_unlike(kind: str, comparison: Comparison) -> str:

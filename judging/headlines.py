@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import metrics
 from files.names import CLASS_NAMES, FAKE, REAL
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
-from metrics.error_rates import compute_proportion_interval
 
 MOST_BY_CHANCE = 0.05  # of the pictures that show only real faces
 
@@ -105,7 +105,9 @@ def _join(counts: Sequence[tuple[int, int] | None]) -> Chance | None:
     """Return how often one or more of independent events occur, by their counts."""
     if None in counts:
         return None
-    shares = [(num / of, *compute_proportion_interval(num, of)) for num, of in counts]
+    shares = [
+        (num / of, *metrics.compute_proportion_interval(num, of)) for num, of in counts
+    ]
     never = [
         math.prod(1 - share for share in ends) for ends in zip(*shares, strict=True)
     ]

@@ -4,22 +4,17 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from files.provenance import format_now
-from judging.detector import Detector
+from judging.base import BaseDetector
 from judging.tracks import Clip
-from loading import CROP_MARGIN, ImageFile, Preprocessing, ResizeToTensor
-from loading.batches import build_data_loader, fit_into_shared_memory
+from loading import CROP_MARGIN, ImageFile, Preprocessing, Resize
 from loading.face_finding import Face, can_find_faces, crop_face, find_faces
 from loading.image_files import map_in_threads, naming, read_image_and_size
 from loading.origin import Origin, read_origin
@@ -121,18 +116,19 @@ class View(NamedTuple):
     margin: float
 
     @classmethod
-    def of(cls, detector: Detector, margin: float | None = None) -> "View":
+    def of(cls, detector: BaseDetector, margin: float | None = None) -> "View":
         """Return a detector's view; with another margin where one is given."""
         known = detector.preprocessing
         return cls(known.size, known.full_decoding, margin or known.crop_margin)
 
-    def make_transform(self) -> ResizeToTensor:
+    def make_transform(self) -> Resize:
         """Return what brings an image to this size."""
         any_mean = (0.0,) * 3, (1.0,) * 3
-        return ResizeToTensor(Preprocessing(*any_mean, self.size, self.full_decoding))
+        return Resize(Preprocessing(*any_mean, self.size, self.full_decoding))
 
 
-Samples = dict[View, Tensor]  # of a picture (3, S, S), of a batch (n, 3, S, S)
+# uint8: of a picture (S, S, 3), of a batch (n, S, S, 3).
+Samples = dict[View, np.ndarray]
 Read = tuple[Picture, Samples | None]  # None where it cannot be read
 
 
@@ -200,9 +196,9 @@ def _read_whole(picture: Picture, file: ImageFile, views: Iterable[View]) -> Rea
     """Read all of a picture as a dataset's are read."""
     samples: Samples = {}
     for view in views:
-        to_tensor = view.make_transform()
-        image, size = read_image_and_size(file, at_least=to_tensor.at_least)
-        samples[view] = to_tensor(image)
+        resize = view.make_transform()
+        image, size = read_image_and_size(file, at_least=resize.at_least)
+        samples[view] = resize(image)
     return picture._replace(width=size[0], height=size[1]), samples
 
 
@@ -271,7 +267,7 @@ def load_pictures(
     views: Sequence[View],
     *,
     batch_size: int = 32,
-    device: torch.device | str = "cpu",
+    device: object = "cpu",
     workers: int | None = None,
     reading: Reading = Reading(),
 ) -> Iterator[Batch]:
@@ -285,29 +281,43 @@ def load_pictures(
         workers: processes that read images; None chooses what suits the device.
         reading: how they are read.
 
-    Yields:
+    Returns:
         For each batch what is known of its files, and for each view the samples uint8
-        (n, 3, S, S) of those that can be read, on the CPU, channels last.
+        (n, S, S, 3) of those that can be read.
 
     Raises:
         ValueError: the workers need more shared memory than there is.
     """
-    sample_bytes = sum(3 * view.size**2 for view in views)
-    workers = fit_into_shared_memory(
-        workers, lambda: batch_size * sample_bytes, torch.device(device)
-    )
-    reader = _Reader(tuple(views), reading)
-    batches, collate = cut_stream(paths, batch_size), partial(_collate, batch_size)
-    loader = build_data_loader(reader, batches, collate, workers=workers)
-    return chain.from_iterable(loader)
+    reader = Reader(tuple(views), reading, batch_size)
+    batches = cut_stream(paths, batch_size)
+    if not workers and str(device) == "cpu":
+        read = (reader.collate(reader.__getitems__(batch)) for batch in batches)
+        return chain.from_iterable(read)
+    from judging.workers import read_in_workers  # PyTorch's
+
+    return read_in_workers(reader, batches, device, workers)
 
 
-class _Reader(Dataset):
-    """A dataset whose indices are paths."""
+class Reader:
+    """A dataset whose indices are paths, as PyTorch's `DataLoader` takes it.
 
-    def __init__(self, views: tuple[View, ...], reading: Reading) -> None:
+    Args:
+        views: who wants to see the pictures.
+        reading: how they are read.
+        batch_size: the most samples in a batch.
+    """
+
+    def __init__(
+        self, views: tuple[View, ...], reading: Reading, batch_size: int
+    ) -> None:
         self._views = views
         self._reading = reading
+        self._batch_size = batch_size
+
+    @property
+    def batch_bytes(self) -> int:
+        """How large a batch's samples are."""
+        return self._batch_size * sum(3 * view.size**2 for view in self._views)
 
     def __getitem__(self, path: Path) -> list[Read]:
         if is_video(path):
@@ -316,6 +326,12 @@ class _Reader(Dataset):
 
     def __getitems__(self, paths: list[Path]) -> list[Read]:
         return [one for read in map_in_threads(self.__getitem__, paths) for one in read]
+
+    def collate(self, read: Sequence[Read]) -> list[Batch]:
+        """Return batches of at most so many samples: a picture may show many faces."""
+        num = self._batch_size
+        starts = range(0, len(read), num)
+        return [collate_pictures(read[start : start + num]) for start in starts]
 
 
 def set_aside(path: Path) -> Read:
@@ -335,24 +351,13 @@ def cut_stream(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _collate(batch_size: int, read: Sequence[Read]) -> list[Batch]:
-    """Return batches of at most so many samples: a picture may show many faces."""
-    starts = range(0, len(read), batch_size)
-    return [collate_pictures(read[start : start + batch_size]) for start in starts]
-
-
 def collate_pictures(read: Sequence[Read]) -> Batch:
-    """Put pictures together, the samples of unreadable ones left out.
-
-    The samples keep the channels-last memory that the decoder wrote.
-    """
+    """Put pictures together, the samples of unreadable ones left out."""
     readable = [samples for _, samples in read if samples is not None]
     batch = {}
     try:
         for view in readable[0] if readable else ():
-            # NumPy, unlike torch, has an error of its own for too little memory.
-            pixels = np.stack([samples[view].permute(1, 2, 0) for samples in readable])
-            batch[view] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+            batch[view] = np.stack([samples[view] for samples in readable])
     except MemoryError:
         reason = "there is not enough memory for its batch; give a smaller -b"
         read = [fail(p, p.error or f"cannot judge {p.name}: {reason}") for p, _ in read]

@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from faces_dataset import FacesDataset, choose_random, count_classes, list_names
 from files.checkpoint import CheckpointRecord
 from files.names import CLASS_NAMES, FAKE, REAL
 from files.recipe import Recipe
+from files.tensors import to_tensors
 from hardware import Compute, show_progress
-from judging.detector import Detector, decide
-from judging.guard import LEAST_IMAGES, Guard, fit_guard
+from judging.base import decide
+from judging.detector import Detector
+from judging.guard import Guard
+from judging.guard_fitting import LEAST_IMAGES, fit_guard
 from judging.stability import VERSIONS, choose_versions, is_flipped, make_versions
 from loading import BatchLoader
 from loading.augmentation import UNCHANGED, Augmentation
@@ -181,7 +182,7 @@ def qualify(
         detector.record,
         **entries,
         track_calibration=calibrate_tracks(views, datasets["val"], policy),
-        guard=guard.to_dict() if guard else {},
+        guard=to_tensors(guard.to_dict()) if guard else {},
         stable_versions=_choose_versions(views, point),
     )
     scored = replace(detector, record=record).score(datasets["test"], compute)
@@ -272,7 +273,7 @@ def see(
         as_they_are = places % len(conditions) == 0
         number += len(samples)
         if as_they_are.any():
-            whole = samples[torch.from_numpy(as_they_are)]
+            whole = samples[as_they_are]
             versions.append(_score_versions(detector, whole, compute))
     shape = (len(images), len(conditions), -1)
     found = np.concatenate(logits)
@@ -293,13 +294,13 @@ def see(
     )
 
 
-def _load(images: DisturbedFaces, what: str, compute: Compute) -> Iterator[Tensor]:
-    """Yield batches of samples, uint8 (n, 3, S, S), behind a progress bar."""
+def _load(images: DisturbedFaces, what: str, compute: Compute) -> Iterator[np.ndarray]:
+    """Yield batches of samples, uint8 (n, S, S, 3), behind a progress bar."""
     batches = BatchLoader(
         images, compute.batch_size, device="cpu", workers=compute.workers, alone=True
     )
     for samples, _ in show_progress(batches, what):
-        yield samples.contiguous()
+        yield samples.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _join(numbers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -333,14 +334,15 @@ def _fit_guard(
 
 
 def _score_versions(
-    detector: Detector, samples: Tensor, compute: Compute
+    detector: Detector, samples: np.ndarray, compute: Compute
 ) -> np.ndarray:
     """Return the logits (n, V, 2) of all versions of samples."""
-    versions = make_versions(samples, list(VERSIONS)).flatten(0, 1)
+    versions = make_versions(samples, list(VERSIONS)).reshape(-1, *samples.shape[1:])
     logits = [
-        detector.score_samples(part, compute.precision).logits
-        for part in versions.split(compute.batch_size)
+        detector.score_samples(versions[n : n + compute.batch_size], compute.precision)
+        for n in range(0, len(versions), compute.batch_size)
     ]
+    logits = [scored.logits for scored in logits]
     return np.concatenate(logits).reshape(len(samples), len(VERSIONS), 2)
 
 

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from files.names import NEITHER
 from loading.disturbances import compress, rescale
@@ -32,23 +30,22 @@ VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def make_versions(samples: Tensor, names: Sequence[str]) -> Tensor:
+def make_versions(samples: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Return versions of pictures.
 
     Args:
-        samples: uint8 (n, 3, S, S), as the network sees them.
+        samples: uint8 (n, S, S, 3), as the network sees them.
         names: V of `VERSIONS`.
 
     Returns:
-        uint8 (n, V, 3, S, S).
+        uint8 (n, V, S, S, 3).
     """
 
-    def make(sample: Tensor) -> Tensor:
-        image = Image.fromarray(sample.permute(1, 2, 0).numpy())
-        made = [np.asarray(VERSIONS[name](image)) for name in names]
-        return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2)
+    def make(sample: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(sample)
+        return np.stack([np.asarray(VERSIONS[name](image)) for name in names])
 
-    return torch.stack(map_in_threads(make, list(samples)))
+    return np.stack(map_in_threads(make, list(samples)))
 
 
 def choose_versions(flips: np.ndarray, most: float = MOST_FLIPPED) -> list[int]:
@@ -75,6 +72,6 @@ def is_flipped(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Say where one decision is real and the other fake, bool.
 
     Args:
-        before, after: as `Detector.decide` returns them, of shapes that broadcast.
+        before, after: as `BaseDetector.decide` returns them, of shapes that broadcast.
     """
     return (before != NEITHER) & (after != NEITHER) & (before != after)

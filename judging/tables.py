@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from files.atomic import open_csv, open_json_lines
 from files.journal import Journal, open_journal
 from files.provenance import VERSION, describe_file
-from hardware import Compute
-from judging.detector import Detector
+from judging.base import BaseDetector
 from judging.pictures import Reading
 from judging.verdicts import COLUMNS, FRAME_COLUMNS, Faces, list_frame_rows
 from loading import ImageFile
+
+if TYPE_CHECKING:
+    from hardware import Compute
 
 PART = ".part"  # ends the name of what holds the rows until the tables are whole
 
@@ -123,8 +125,8 @@ def name_part(output: Path) -> Path:
 
 
 def describe_settings(
-    detectors: Sequence[Detector],
-    compute: Compute,
+    detectors: Sequence[BaseDetector],
+    compute: "Compute",
     reading: Reading,
     *,
     margin: float | None,

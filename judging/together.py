@@ -4,17 +4,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice, repeat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hardware import Compute, distributed
-from judging.detector import Detector
+from hardware import processes
+from judging.base import BaseDetector
 from judging.verdicts import Faces
+
+if TYPE_CHECKING:
+    from hardware import Compute
 
 
 def judge_together(
     paths: Iterable[Path],
     judge: Callable[[Iterable[Path]], Iterator[Faces]],
-    detectors: Sequence[Detector],
-    compute: Compute,
+    detectors: Sequence[BaseDetector],
+    compute: "Compute",
     *,
     with_samples: bool = False,
 ) -> Iterator[Faces]:
@@ -34,16 +38,18 @@ def judge_together(
         In the main process, each picture's faces in the order of the paths; nothing in
         the others.
     """
-    if distributed.get_world_size() == 1:
+    if processes.get_world_size() == 1:
         yield from judge(paths)
         return
+    from hardware import distributed  # PyTorch, which several processes have
+
     # Texts take a third of the memory of paths.
-    names = list(map(str, paths)) if distributed.is_main() else None
+    names = list(map(str, paths)) if processes.is_main() else None
     names = distributed.tell_all(names)
     dealt = compute.deal(len(names))
     mine = judge(Path(names[number]) for batch in dealt for number in batch)
     num_batches = -(-len(names) // compute.batch_size)
-    num_rounds = -(-num_batches // distributed.get_world_size())
+    num_rounds = -(-num_batches // processes.get_world_size())
     for batch in islice(chain(dealt, repeat(range(0))), num_rounds):
         judged = [_pack(faces, with_samples) for faces in islice(mine, len(batch))]
         for faces in chain(*distributed.gather_to_main(judged)):
@@ -58,7 +64,7 @@ def _pack(faces: Faces, with_samples: bool) -> Faces:
             replace(
                 verdict,
                 detector=None,
-                sample=verdict.sample.clone()
+                sample=verdict.sample.copy()
                 if with_samples and verdict.sample is not None
                 else None,
             )
@@ -68,7 +74,7 @@ def _pack(faces: Faces, with_samples: bool) -> Faces:
     ]
 
 
-def _unpack(faces: Faces, detectors: Sequence[Detector]) -> Faces:
+def _unpack(faces: Faces, detectors: Sequence[BaseDetector]) -> Faces:
     """Give verdicts their detectors back."""
     return [
         [

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
-from scores.groups import GROUP_SCORES
+from scores.pooling import GROUP_SCORES
 
 STRETCH = 3.0  # seconds: the shortest part of a video that is spoken of
 LEAST_FRAMES = 5  # that are judged, of a person who gets a verdict

@@ -8,8 +8,6 @@ larger lacks the highest, noise fills them, JPEG leaves its grid.
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft
-from torch import Tensor
 
 # Ends of the bands, in cycles a pixel; half a cycle is the finest that there is.
 EDGES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -26,8 +24,8 @@ COLOUR = ("coarse colours", "colour detail", "colour noise") * 2
 GROUPS = {"detail": DETAIL, "colour": COLOUR}
 
 
-def measure_traits(samples: Tensor) -> dict[str, np.ndarray]:
-    """Measure pictures, uint8 (n, 3, S, S), as the network sees them.
+def measure_traits(samples: np.ndarray) -> dict[str, np.ndarray]:
+    """Measure pictures, uint8 (n, S, S, 3), as the network sees them.
 
     Returns:
         `detail`, float64 (n, 8): the logarithms (base 10) of the luminance's power in
@@ -35,7 +33,7 @@ def measure_traits(samples: Tensor) -> dict[str, np.ndarray]:
         grid than elsewhere, along rows and columns. `colour`, float64 (n, 6): the power
         in every other band of both colour differences.
     """
-    rows = [_measure(image) for image in samples.permute(0, 2, 3, 1).numpy()]
+    rows = [_measure(image) for image in samples]
     detail, colour = (np.array(part) for part in zip(*rows, strict=True))
     return {"detail": detail, "colour": colour}
 
@@ -54,7 +52,7 @@ def _measure(image: np.ndarray) -> tuple[list[float], list[float]]:
 def _measure_bands(plane: np.ndarray) -> list[float]:
     """Return the logarithm of the mean power in each band of a plane (S, S)."""
     window, numbers, counts = _make_bands(len(plane))
-    spectrum = fft.rfft2((plane - plane.mean()) * window)
+    spectrum = np.fft.rfft2((plane - plane.mean()) * window)
     power = spectrum.real**2 + spectrum.imag**2
     sums = np.bincount(numbers, power.ravel(), minlength=len(EDGES) + 1)[1:-1]
     return np.log10(sums / counts + _LEAST_POWER).tolist()

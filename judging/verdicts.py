@@ -3,22 +3,22 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
 from files.provenance import VERSION
-from hardware import Precision
-from judging.detector import Detector, Scored, decide
+from judging.base import BaseDetector, Scored, decide
 from judging.guard import Comparison, describe_unlike
 from judging.pictures import Batch, Picture, View
 from judging.stability import VERSIONS, is_flipped, make_versions
 from judging.tracks import Track
 from loading.disturbances import parse_condition
 from loading.origin import Origin
+
+if TYPE_CHECKING:
+    from hardware import Precision
 
 INCONCLUSIVE, NONE = "inconclusive", "none"
 LEAST_OF_SIDE = 0.9  # of the smallest calibration image's, that a picture must have
@@ -43,12 +43,12 @@ class Verdict:
         doubts: in what the picture is unlike those that the detector was tried on.
         flips: the harmless versions that get another verdict.
         error: why there is no verdict; None where there is one.
-        sample: uint8 (3, S, S), as the detector saw it; None where it did not.
+        sample: uint8 (S, S, 3), as the detector saw it; None where it did not.
         track: of a person in a video, what it says of each frame.
     """
 
     picture: Picture
-    detector: Detector = field(repr=False)
+    detector: BaseDetector = field(repr=False)
     fake_score: float | None = None
     difference: float | None = None
     llr: float | None = None
@@ -59,7 +59,7 @@ class Verdict:
     doubts: tuple[str, ...] = ()
     flips: tuple[str, ...] = ()
     error: str | None = None
-    sample: Tensor | None = field(default=None, repr=False)
+    sample: np.ndarray | None = field(default=None, repr=False)
     track: Track | None = field(default=None, repr=False)
 
     @property
@@ -228,8 +228,8 @@ def list_frame_rows(verdict: Verdict) -> list[list[Any]]:
 
 def judge_batches(
     batches: Iterable[Batch],
-    detectors: Sequence[Detector],
-    precision: Precision,
+    detectors: Sequence[BaseDetector],
+    precision: "Precision",
     *,
     margin: float | None = None,
     stability: bool = True,
@@ -283,9 +283,9 @@ def group_faces(
 
 def _judge(
     pictures: Sequence[Picture],
-    samples: Tensor | None,
-    detector: Detector,
-    precision: Precision,
+    samples: np.ndarray | None,
+    detector: BaseDetector,
+    precision: "Precision",
     *,
     stability: bool,
 ) -> list[Verdict]:
@@ -307,7 +307,7 @@ def _judge(
 
 
 def _score(
-    samples: Tensor | None, detector: Detector, precision: Precision
+    samples: np.ndarray | None, detector: BaseDetector, precision: "Precision"
 ) -> tuple[Scored | None, list[dict[str, Comparison]]]:
     """Score samples, and compare them with the calibration images if these are known.
 
@@ -322,7 +322,11 @@ def _score(
 
 
 def _read_score(
-    picture: Picture, detector: Detector, scored: Scored, number: int, sample: Tensor
+    picture: Picture,
+    detector: BaseDetector,
+    scored: Scored,
+    number: int,
+    sample: np.ndarray,
 ) -> Verdict:
     values = (scored.fake_scores, scored.differences, scored.llrs)
     row = [float(column[number]) for column in values]
@@ -357,7 +361,7 @@ def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict
 
 
 def _try_versions(
-    verdicts: list[Verdict], detector: Detector, precision: Precision
+    verdicts: list[Verdict], detector: BaseDetector, precision: "Precision"
 ) -> None:
     """Judge harmless versions of what has a verdict; it must not flip."""
     known = detector.record.stable_versions
@@ -365,9 +369,11 @@ def _try_versions(
     tried = [n for n, v in enumerate(verdicts) if not v.error and not v.reasons]
     if not names or not tried:
         return
-    samples = torch.stack([verdicts[n].sample for n in tried])
-    versions = make_versions(samples, names)  # (n, V, 3, S, S)
-    parts = versions.flatten(0, 1).split(max(1, len(verdicts)))
+    samples = np.stack([verdicts[n].sample for n in tried])
+    versions = make_versions(samples, names)  # (n, V, S, S, 3)
+    versions = versions.reshape(-1, *samples.shape[1:])
+    size = max(1, len(verdicts))
+    parts = [versions[n : n + size] for n in range(0, len(versions), size)]
     scores = [detector.score_samples(part, precision).fake_scores for part in parts]
     table = np.concatenate(scores).reshape(len(tried), len(names))
     for n, row in zip(tried, table, strict=True):

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import metrics
 from files.checkpoint import CheckpointRecord
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
-from judging.detector import Detector
+from judging.base import BaseDetector
 from judging.pictures import Picture
 from judging.tracks import (
     STRETCH,
@@ -17,14 +18,13 @@ from judging.tracks import (
 )
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
-from metrics.calibration import find_neighbours
-from metrics.error_rates import compute_proportion_interval
-from metrics.likelihood_ratios import (
+from metrics.meaning import (
+    describe_fake_score,
     describe_likelihood_ratio,
     describe_limit,
+    find_neighbours,
     format_ratio,
 )
-from scores import describe_fake_score
 
 # What to do about a picture that is not a face crop.
 CROP_ADVICE = "crop the face, or: pip install -r requirements-faces.txt"
@@ -126,12 +126,12 @@ def describe_extremes(track: Track) -> str:
     return f"lowest {low}; highest {high}"
 
 
-def describe_counting(detector: Detector) -> str:
+def describe_counting(detector: BaseDetector) -> str:
     """Say what the frames of a person in a video count as, by whom, and why."""
     return f"by {detector.path}, {explain_counting(detector)}"
 
 
-def explain_counting(detector: Detector) -> str:
+def explain_counting(detector: BaseDetector) -> str:
     """Say what the frames of a person in a video count as, and why."""
     what = "the frames of a person count as"
     if not detector.record.track_calibration:
@@ -141,7 +141,7 @@ def explain_counting(detector: Detector) -> str:
 
 
 def summarise(
-    names: Counter[str], detector: Detector, *, with_detector: bool = False
+    names: Counter[str], detector: BaseDetector, *, with_detector: bool = False
 ) -> str:
     """Return how many images are called what, at which threshold, and why that one.
 
@@ -161,7 +161,7 @@ def summarise(
     return f"{', '.join(counts)} by {whose}; {describe_threshold(detector)}"
 
 
-def describe_lack(detector: Detector) -> str | None:
+def describe_lack(detector: BaseDetector) -> str | None:
     """Say what an older checkpoint does not know; None where it knows all."""
     if detector.guard is not None:
         return None
@@ -200,7 +200,7 @@ def _describe_errors(name: str, row: Sequence[int]) -> str:
     )
 
 
-def describe_threshold(detector: Detector) -> str:
+def describe_threshold(detector: BaseDetector) -> str:
     """Say at which P(fake) an image is called fake, and where that is from."""
     source = "the default, as the checkpoint has none of its own"
     if detector.record.threshold is not None:
@@ -270,7 +270,7 @@ def _explain_track(verdict: Verdict) -> list[str]:
     ]
 
 
-def describe_knowledge(detector: Detector) -> str:
+def describe_knowledge(detector: BaseDetector) -> str:
     """Say which fakes a detector knows, and what that means for others."""
     dataset = detector.record.dataset or "the data that it was trained on"
     return (
@@ -320,7 +320,7 @@ def describe_rates(verdict: Verdict) -> list[str]:
 
 def _format_share(num: int, of: int) -> str:
     """Return a share of a number with its 95 % interval."""
-    low, high = (100 * end for end in compute_proportion_interval(num, of))
+    low, high = (100 * end for end in metrics.compute_proportion_interval(num, of))
     return f"{num:,} of {of:,} (95 % interval {low:.0f} to {high:.0f} %)"
 
 

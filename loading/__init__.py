@@ -13,8 +13,7 @@ cut). `origin.py`: what a file says of itself
 safety. `foreign_files.py`: what a file is that is not a picture.
 """
 
-from loading.augmentation import Augmentation
-from loading.batches import BatchLoader
+from hardware.lazy import attach
 from loading.image_files import (
     ImageFile,
     check_images,
@@ -31,7 +30,7 @@ from loading.preprocessing import (
     PUBLISHED,
     SYMMETRIC,
     Preprocessing,
-    ResizeToTensor,
+    Resize,
     find_preprocessing,
 )
 
@@ -41,11 +40,9 @@ __all__ = [
     "IMAGE_SIZE",
     "PUBLISHED",
     "SYMMETRIC",
-    "Augmentation",
-    "BatchLoader",
     "ImageFile",
     "Preprocessing",
-    "ResizeToTensor",
+    "Resize",
     "check_images",
     "describe_bad_images",
     "find_preprocessing",
@@ -54,3 +51,12 @@ __all__ = [
     "read_image",
     "read_samples",
 ]
+# Those that need PyTorch.
+__getattr__ = attach(
+    __name__,
+    {
+        "Augmentation": "augmentation",
+        "BatchLoader": "batches",
+        "ResizeToTensor": "batches",
+    },
+)

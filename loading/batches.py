@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from hardware import distributed
@@ -25,13 +26,25 @@ from loading.augmentation import (
     draw_crops,
     mix_parts,
 )
-from loading.preprocessing import Preprocessing
+from loading.preprocessing import Preprocessing, Resize
 
 SHARED_MEMORY = Path("/dev/shm")  # through which Linux's workers pass their batches
 PREFETCHED = 2  # batches that each worker prepares
 PATIENCE_S = 600  # without a batch, after which the workers are held for lost
 
 _ORDER, _CROPS, _MIXING = 0, 1, 3  # separate random streams of one seed
+
+
+class ResizeToTensor(Resize):
+    """Turn a PIL image into uint8 (3, S, S), resized with antialiasing.
+
+    The memory holds the pixels row by row, their channels side by side, as Pillow
+    decodes them and as the channels-last format wants them: no byte is moved twice.
+    """
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """Return the image as a tensor."""
+        return torch.from_numpy(super().__call__(image)).permute(2, 0, 1)
 
 
 class BatchLoader:

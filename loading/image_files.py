@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import re
+import sys
 import threading
 import time
 import warnings
@@ -15,16 +16,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import torch
 from PIL import ExifTags, Image, ImageOps
-from torch.utils.data import Dataset
 
 from hardware import show_progress
 from loading.colours import to_rgb
 from loading.foreign_files import EXTENSIONS, NUM_BYTES, RAW, describe_kind
 from loading.jpeg_xl import register_jpeg_xl
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
 try:  # an extra, for HEIC
     import pillow_heif
@@ -353,7 +355,7 @@ class BadImage(NamedTuple):
 
 
 def check_images(
-    datasets: Mapping[str, Dataset], check: str = "auto"
+    datasets: Mapping[str, "Dataset"], check: str = "auto"
 ) -> dict[str, list[BadImage]]:
     """Find the unreadable images of each split.
 
@@ -402,7 +404,7 @@ def _read_pixels(image: Image.Image) -> object:
 
 
 def _find_bad_images(
-    dataset: Dataset, use: Callable[[Image.Image], object]
+    dataset: "Dataset", use: Callable[[Image.Image], object]
 ) -> Iterator[BadImage | None]:
     """Open every image on a few threads; yield, in order, what is wrong with it."""
 
@@ -440,7 +442,7 @@ def map_in_threads(
         Exception: the first one, by the order of the items, that the function raises.
     """
     results: list[Result] = []
-    num_threads = min(torch.get_num_threads(), MAX_THREADS)
+    num_threads = _count_threads()
     for item in items:
         start = time.perf_counter()
         results.append(function(item))
@@ -453,7 +455,14 @@ def map_in_threads(
     return results
 
 
-def read_samples(dataset: Dataset, indices: Sequence[int]) -> list[Any]:
+def _count_threads() -> int:
+    """Return how many threads may read: no more than PyTorch uses, where it runs."""
+    torch = sys.modules.get("torch")
+    usable = torch.get_num_threads() if torch else os.cpu_count() or 1
+    return min(usable, MAX_THREADS)
+
+
+def read_samples(dataset: "Dataset", indices: Sequence[int]) -> list[Any]:
     """Return a dataset's samples, read in threads if it has a true `reads_in_threads`.
 
     Only the dataset knows: a transform of the caller's may draw random numbers, or not

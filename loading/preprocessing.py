@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor, nn
 
 from files.bounds import Bounds
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 IMAGE_SIZE = 256  # height and width of what both published networks take, in pixels
 # A crop's side in heights of the face's box. It is the median of CenterFace's boxes in
@@ -40,7 +41,7 @@ class Preprocessing:
     full_decoding: bool = False
     crop_margin: float = CROP_MARGIN
 
-    def normalise(self, images: Tensor) -> Tensor:
+    def normalise(self, images: "Tensor") -> "Tensor":
         """Turn a batch of bytes into what the model expects.
 
         Args:
@@ -52,6 +53,8 @@ class Preprocessing:
         Raises:
             ValueError: when the images are not uint8 (N, 3, H, W).
         """
+        import torch  # an exported detector does this itself
+
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(
                 f"images must be uint8 (N, 3, H, W), got {images.dtype} "
@@ -101,8 +104,10 @@ class Preprocessing:
         )
 
 
-class ResizeToTensor:
-    """Turn a PIL image into uint8 (3, S, S), resized with antialiasing.
+class Resize:
+    """Turn a PIL image into bytes of the size that a network takes, antialiased.
+
+    The aspect ratio is not kept.
 
     Args:
         preprocessing: says how large, and how a JPEG is decoded; default 256 pixels.
@@ -111,10 +116,6 @@ class ResizeToTensor:
         size: S.
         at_least: how many pixels a side of the decoded image must have, if the file
             has them; None: all that there are.
-
-    The aspect ratio is not kept. The memory holds the pixels row by row, their channels
-    side by side, as Pillow decodes them and as the channels-last format wants them: no
-    byte is moved twice.
     """
 
     def __init__(self, preprocessing: Preprocessing | None = None) -> None:
@@ -129,9 +130,9 @@ class ResizeToTensor:
             return image
         return image.resize(size, Image.Resampling.BICUBIC)
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        pixels = torch.from_numpy(np.array(self.resize(image)))  # (S, S, 3)
-        return pixels.permute(2, 0, 1)
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """Return uint8 (S, S, 3), RGB."""
+        return np.array(self.resize(image))
 
 
 # Scales bytes to [-1, 1], as Xception's ImageNet weights were trained.
@@ -147,7 +148,7 @@ IMAGENET = Preprocessing(
 PUBLISHED = Preprocessing(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 
 
-def find_preprocessing(network: nn.Module) -> Preprocessing | None:
+def find_preprocessing(network: "nn.Module") -> Preprocessing | None:
     """Return what a network says that it expects; None where it does not say."""
     return getattr(network, "preprocessing", None)
 

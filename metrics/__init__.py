@@ -13,28 +13,24 @@ Start at `table.py`, the table of metrics, whose formulas are in `measures.py` a
 `samples.py` are checked and sorted. `bootstrap.py`, `delong.py`, `error_rates.py`: the
 intervals, tests and the ROC curve. `calibration.py`, `likelihood_ratios.py`: what a
 score is worth as a probability and as evidence, and `bounding.py` at most.
-`operating_point.py`: what is chosen on validation. `summary.py`: every number with its
-interval, and notes. `runs.py`: several runs as one result. `verdicts.py`: error rates
-where there may be no verdict.
+`operating_point.py`: what is chosen on validation, and `meaning.py`: what scores then
+mean. `summary.py`: every number with its interval, and notes. `runs.py`: several runs
+as one result. `verdicts.py`: error rates where there may be no verdict.
 """
 
-from metrics.bootstrap import bootstrap_metrics, compute_bootstrap_interval
-from metrics.delong import compute_delong_interval
-from metrics.error_rates import compute_proportion_interval
-from metrics.operating_point import (
-    choose_operating_point,
-    compute_fake_scores,
-    compute_logit_differences,
-)
-from metrics.summary import compute_metrics
+from hardware.lazy import attach
+from metrics.meaning import compute_fake_scores, compute_logit_differences
 
-__all__ = [
-    "bootstrap_metrics",
-    "choose_operating_point",
-    "compute_bootstrap_interval",
-    "compute_delong_interval",
-    "compute_fake_scores",
-    "compute_logit_differences",
-    "compute_metrics",
-    "compute_proportion_interval",
-]
+__all__ = ["compute_fake_scores", "compute_logit_differences"]
+# Those that need SciPy.
+__getattr__ = attach(
+    __name__,
+    {
+        "bootstrap_metrics": "bootstrap",
+        "choose_operating_point": "operating_point",
+        "compute_bootstrap_interval": "bootstrap",
+        "compute_delong_interval": "delong",
+        "compute_metrics": "summary",
+        "compute_proportion_interval": "error_rates",
+    },
+)

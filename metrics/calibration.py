@@ -3,7 +3,6 @@
 A detector is calibrated if eight in ten of the images with a score of 0.8 are fake.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from scipy import optimize, special
 
 from files.names import FAKE
 from metrics.likelihood_ratios import compute_platt_targets
+from metrics.meaning import ScoreNeighbours
 from metrics.samples import check_scores_and_labels, number_folds
 
 NUM_ECE_BINS = 15
@@ -49,21 +49,6 @@ def compute_reliability_bins(
     return ReliabilityBins(means, shares, counts[filled])
 
 
-class ScoreNeighbours(NamedTuple):
-    """What is known of validation images with similar scores.
-
-    Attributes:
-        lowest, highest: P(fake) of the first and the last of them.
-        num_fake: how many of them are fake.
-        num_samples: how many they are.
-    """
-
-    lowest: float
-    highest: float
-    num_fake: int
-    num_samples: int
-
-
 def count_neighbours(
     fake_scores: ArrayLike, labels: ArrayLike
 ) -> list[ScoreNeighbours]:
@@ -87,36 +72,6 @@ def _bin_scores(
     order = np.argsort(scores, kind="stable")
     ends = np.array(_find_bin_ends(scores[order]))
     return scores[order], labels[order], np.append(0, ends[:-1]), ends
-
-
-def check_neighbours(rows: object) -> list[ScoreNeighbours]:
-    """Take the rows of `count_neighbours` from an untrusted file.
-
-    Raises:
-        ValueError: they are not such rows.
-    """
-    if not isinstance(rows, list):
-        raise ValueError(f"its reliability is a {type(rows).__name__}, not a list")
-    lowest_next = 0.0
-    for row in rows:
-        is_row = isinstance(row, list) and len(row) == 4
-        if not is_row or [type(v) for v in row] != [float, float, int, int]:
-            raise ValueError("its reliability holds something other than rows of 4")
-        low, high, num_fake, num_samples = row
-        if not (lowest_next <= low <= high <= 1 and 0 <= num_fake <= num_samples != 0):
-            raise ValueError(f"its reliability holds the row {row}")
-        lowest_next = high
-    return [ScoreNeighbours(*row) for row in rows]
-
-
-def find_neighbours(
-    rows: Sequence[ScoreNeighbours], fake_score: float
-) -> ScoreNeighbours:
-    """Return the row that a score belongs to, or the nearest."""
-    return min(
-        rows,
-        key=lambda row: max(row.lowest - fake_score, fake_score - row.highest, 0.0),
-    )
 
 
 def _find_bin_ends(ordered: np.ndarray) -> list[int]:

@@ -12,60 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special
 
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.names import FAKE, REAL
 from metrics.bounding import compute_elub
+from metrics.meaning import (
+    UNBOUNDED,
+    LlrCalibration,
+    describe_likelihood_ratio,
+    format_ratio,
+)
 from metrics.samples import check_scores_and_labels, check_weights
-
-# Least ratio of each strength of support: ENFSI 2015, whose scale begins at 2.
-_SUPPORT = {
-    1e6: "extremely strong",
-    1e4: "very strong",
-    1e3: "strong",
-    1e2: "moderately strong",
-    10: "moderate",
-    2: "weak",
-}
-_UNBOUNDED = "such a ratio may claim more than its validation images support"
-
-
-class LlrCalibration(NamedTuple):
-    """llr = slope * score + intercept, clipped to bounds, all in natural logarithms.
-
-    Attributes:
-        slope, intercept: of the line.
-        lower, upper: at most 0 and at least 0; infinite where no bound is known.
-    """
-
-    slope: float
-    intercept: float
-    lower: float = -np.inf
-    upper: float = np.inf
-
-    @classmethod
-    def restore(
-        cls, slope: float, intercept: float, lower: float | None, upper: float | None
-    ) -> "LlrCalibration":
-        """Return what a checkpoint says, whose bound is None where none is known."""
-        low = -np.inf if lower is None else lower
-        return cls(slope, intercept, low, np.inf if upper is None else upper)
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Lower and upper."""
-        return self.lower, self.upper
-
-    def compute_llrs(self, scores: ArrayLike) -> np.ndarray:
-        """Turn scores (N,) into log-likelihood ratios of fake over real (N,)."""
-        return np.clip(self.extrapolate(scores), self.lower, self.upper)
-
-    def extrapolate(self, scores: ArrayLike) -> np.ndarray:
-        """Follow the line beyond the bounds (N,): for P(fake), never as a ratio."""
-        return self.slope * np.asarray(scores, dtype=np.float64) + self.intercept
-
-    def get_limit(self, llr: float) -> float | None:
-        """Return the bound of ratios with this one's sign; None where none is known."""
-        limit = self.lower if llr < 0 else self.upper
-        return limit if np.isfinite(limit) else None
 
 
 def fit_llr_calibration(
@@ -252,27 +207,6 @@ def describe_cllr(cllr: float, min_cllr: float) -> str:
     )
 
 
-def describe_likelihood_ratio(llr: float) -> str:
-    """Say in words what a likelihood ratio is worth.
-
-    Args:
-        llr: its natural logarithm, fake over real.
-
-    Returns:
-        Such as "weak support for 'fake'"; ratios from 1/2 to 2 support neither.
-
-    Source:
-        ENFSI 2015, Guideline for evaluative reporting in forensic science, appendix:
-        verbal equivalents of likelihood ratios.
-    """
-    size = abs(llr) + 1e-9  # rounding must not turn 10 into less
-    words = (word for ratio, word in _SUPPORT.items() if size >= np.log(ratio))
-    strength = next(words, None)
-    if strength is None:
-        return "no support for either"
-    return f"{strength} support for '{CLASS_NAMES[FAKE if llr > 0 else REAL]}'"
-
-
 def describe_median_ratios(llrs: np.ndarray, labels: np.ndarray) -> str:
     """Say in a sentence what ratios real and fake samples typically have."""
     fake, real = (float(np.median(llrs[labels == c])) for c in (FAKE, REAL))
@@ -294,7 +228,7 @@ def describe_llr_bounds(
     """
     known = [bound for bound in bounds if np.isfinite(bound)]
     if not known:
-        return f"their bounds are not known: {_UNBOUNDED}"
+        return f"their bounds are not known: {UNBOUNDED}"
     at_bound = np.isin(llrs, known)
     fakes, reals = (
         f"{np.count_nonzero(at_bound[labels == c])} of {np.count_nonzero(labels == c)}"
@@ -305,25 +239,3 @@ def describe_llr_bounds(
         "were calibrated on support no stronger ones (ELUB); at a bound are "
         f"{fakes} fake and {reals} real samples"
     )
-
-
-def describe_limit(llr: float, limit: float | None, num_samples: int) -> str:
-    """Say what a ratio's bound means for it; '' for a ratio within it.
-
-    Args:
-        llr: natural logarithm.
-        limit: the bound on its side, None where none is known.
-        num_samples: how many validation images it rests on, 0 if that is not known.
-    """
-    if limit is None:
-        return f" (no bound is known: {_UNBOUNDED})"
-    if abs(llr) < abs(limit):
-        return ""
-    number = f"{num_samples:,}" if num_samples else "the"
-    return f" (at its bound: {number} validation images support no larger one)"
-
-
-def format_ratio(llr: float) -> str:
-    """Return a log-likelihood ratio as '3 to 1', a negative one as '1 to 3'."""
-    ratio = f"{np.exp(min(abs(llr), 700.0)):.3g}"  # more would overflow
-    return f"1 to {ratio}" if llr < 0 else f"{ratio} to 1"

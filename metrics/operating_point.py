@@ -5,16 +5,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import stats
 
-from files.names import FAKE, REAL
 from metrics.calibration import (
     Calibration,
-    ScoreNeighbours,
     choose_calibration,
     count_neighbours,
 )
 from metrics.likelihood_ratios import fit_llr_calibration
+from metrics.meaning import (
+    ScoreNeighbours,
+    compute_fake_scores,
+    compute_logit_differences,
+)
 from metrics.measures import find_eer_threshold
 from metrics.samples import SortedSamples, check_scores_and_labels, sort_samples
 
@@ -244,40 +247,3 @@ def count_allowed_false_positives(
             f"{max_fpr:g} with confidence {confidence:g}: at least {needed} are needed"
         )
     return allowed
-
-
-def compute_fake_scores(
-    logits: ArrayLike, temperature: float = 1.0, bias: float = 0.0
-) -> np.ndarray:
-    """Turn logits into P(fake).
-
-    Args:
-        logits: (N, 2), real first.
-        temperature: divides the logits; above 1 makes scores less sure.
-        bias: added to fake's logit after that.
-
-    Returns:
-        float64 (N,) probabilities. At differences above about 37 they are all 1.0, so
-        rank by `compute_logit_differences`.
-
-    Raises:
-        ValueError: for another shape, or a temperature that is not positive.
-    """
-    if not (np.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature must be a positive number, got {temperature}")
-    return special.expit(compute_logit_differences(logits) / temperature + bias)
-
-
-def compute_logit_differences(logits: ArrayLike) -> np.ndarray:
-    """Return fake's logit minus real's, float64 (N,).
-
-    Args:
-        logits: (N, 2), real first.
-
-    Raises:
-        ValueError: for another shape.
-    """
-    array = np.asarray(logits, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != 2:
-        raise ValueError(f"logits must have shape (N, 2), got {array.shape}")
-    return array[:, FAKE] - array[:, REAL]

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from explaining.shown import describe_checked
 from files.atomic import save_json, write_atomically
 from files.bounds import Words
-from files.checkpoint import CheckpointRecord, save_checkpoint
+from files.checkpoint import CheckpointRecord
+from files.checkpoint_files import save_checkpoint
 from files.hub import RECORD, import_package
 from files.names import SAFE_SUFFIX, spell_for_files
 from files.provenance import VERSION, describe_file, format_now, get_versions

@@ -40,8 +40,8 @@ from judging.words import (
 )
 from loading import ImageFile
 from loading.origin import describe_claims
+from metrics.meaning import describe_fake_score
 from plots.pages import Picture, embed_figure, embed_image, render_page, save_page
-from scores import describe_fake_score
 
 TEMPLATE = Path(__file__).with_name("case.html")
 MOST_PICTURES = 100  # of a case

@@ -9,9 +9,9 @@ from files.names import CLASS_NAMES, shorten
 from files.provenance import format_command
 from hardware import DTYPES
 from judging.words import describe_threshold
+from metrics.meaning import describe_fake_score
 from plots.style import format_percent, format_with_interval
 from reporting.runs import Run, Settings
-from scores import describe_fake_score
 
 # Grades by the lower end of the AUC's interval: a convention of ours (docs/report.md).
 _GRADES = (

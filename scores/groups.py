@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -14,20 +14,11 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from files.names import FAKE, REAL
+from scores.pooling import GROUP_SCORES
 from scores.score_sets import LOGIT_DIFFERENCE, ScoreSet, compute_log_odds
 
 # 'video7' in 'video7_031.png', and all of a name without an underscore but its ending.
 PREFIX_PATTERN = r"^([^_]+?)(?:_|\.[^.]*$|$)"
-
-
-# From a group's scores to the score that it is judged by, and that in words.
-GROUP_SCORES: dict[str, tuple[str, Callable[[np.ndarray], float]]] = {
-    "mean-logit": ("mean", np.mean),
-    "mean-probability": ("mean", np.mean),
-    "median": ("median", np.median),
-    "max": ("highest", np.max),
-    "top3": ("mean of the three highest", lambda scores: np.sort(scores)[-3:].mean()),
-}
 _INNER = 0.5 - 1e-6  # farther from 0.5, P(fake) does not tell its log odds precisely
 
 

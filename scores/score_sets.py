@@ -241,9 +241,3 @@ def _name_by_training(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:
         else scores
         for scores, key in zip(score_sets, keys, strict=True)
     ]
-
-
-def describe_fake_score(fake_score: float) -> str:
-    """Return 'P(fake)=0.123'; no score is certain: '<0.001', '>0.999' at the ends."""
-    number = f"={fake_score:.3f}"
-    return "P(fake)" + {"=0.000": "<0.001", "=1.000": ">0.999"}.get(number, number)

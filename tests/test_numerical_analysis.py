@@ -16,7 +16,7 @@ from files.checkpoint import CheckpointRecord
 from judging.detector import Detector
 from loading import PUBLISHED
 from metrics.delong import compute_delong_interval, compute_paired_delong_test
-from metrics.likelihood_ratios import format_ratio
+from metrics.meaning import format_ratio
 from plots import save_analysis
 from scores.score_files import ScoreFormat, load_score_set
 from scores.score_sets import LOGIT_DIFFERENCE

@@ -20,7 +20,7 @@ from script_helpers import PROJECT
 import numerical_analysis
 import predict
 import train_main
-from files.checkpoint import read_checkpoint
+from files.checkpoint_files import read_checkpoint
 from files.history import CURVES, load_history
 from files.log_tables import load_table
 from files.names import RunPaths, name_run_files
@@ -28,7 +28,7 @@ from files.recipe import Keeping, Recipe
 from files.tensors import load_tensors
 from hardware import Compute, prepare_compute
 from loading import Augmentation
-from metrics.calibration import check_neighbours
+from metrics.meaning import check_neighbours
 from models import NETWORKS
 from plots import style
 from utils import Source, load_checkpoint, open_source, open_splits

@@ -120,20 +120,23 @@ def pool_layers(
     Raises:
         ValueError: a layer is not computed, or gives no map or tokens.
     """
-    pooled = []
-    for output in run_layers(network, layers, images):
-        if not isinstance(output, Tensor) or output.ndim not in (3, 4):
-            raise ValueError(
-                f"the layers {', '.join(layers)} do not all give maps or tokens"
-            )
-        places = layout.to_maps(output).flatten(2).float()  # (N, C, places)
-        # Where all places are equal a deviation has no gradient.
-        deviation = (places.var(dim=2, correction=0) + 1e-12).sqrt()
-        parts = [places.mean(dim=2), deviation]
-        if output.ndim == 3 and layout.num_prefix:
-            parts.append(output[:, 0].float())
-        pooled.append(torch.cat(parts, dim=1))
-    return pooled
+    outputs = run_layers(network, layers, images)
+    if any(not isinstance(o, Tensor) or o.ndim not in (3, 4) for o in outputs):
+        raise ValueError(
+            f"the layers {', '.join(layers)} do not all give maps or tokens"
+        )
+    return [pool(output, layout) for output in outputs]
+
+
+def pool(output: Tensor, layout: Layout) -> Tensor:
+    """Return of a layer's output what `Probe.compute_features` says, (N, F)."""
+    places = layout.to_maps(output).flatten(2).float()  # (N, C, places)
+    # Where all places are equal a deviation has no gradient.
+    deviation = (places.var(dim=2, correction=0) + 1e-12).sqrt()
+    parts = [places.mean(dim=2), deviation]
+    if output.ndim == 3 and layout.num_prefix:
+        parts.append(output[:, 0].float())
+    return torch.cat(parts, dim=1)
 
 
 class _EnoughError(Exception):
@@ -169,7 +172,7 @@ def run_layers(
         if len(found) == len(layers):
             raise _EnoughError
 
-    with _hooked(network, layers, keep), contextlib.suppress(_EnoughError):
+    with hooked(network, layers, keep), contextlib.suppress(_EnoughError):
         network(images)
     if missing := [name for name in layers if name not in found]:
         raise ValueError(f"the layer {missing[0]} is not computed")
@@ -177,7 +180,7 @@ def run_layers(
 
 
 @contextlib.contextmanager
-def _hooked(
+def hooked(
     network: nn.Module, names: Sequence[str], take: Callable[[str, Any], None]
 ) -> Iterator[None]:
     """Call `take` with a layer's name and output whenever one of them was computed."""
@@ -209,7 +212,7 @@ def list_stages(network: nn.Module, size: int) -> list[str]:
         if getattr(output, "ndim", 0) in (3, 4):
             order.append(name)
 
-    with evaluation_mode(network), torch.no_grad(), _hooked(network, names, note):
+    with evaluation_mode(network), torch.no_grad(), hooked(network, names, note):
         network(_make_image(network, size))
     order = list(dict.fromkeys(order))
     step = max(1, -(-len(order) // MOST_CANDIDATES))

@@ -26,18 +26,19 @@ from saliency_map import compute_gradient_saliency_maps
 def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_path):
     model = OneConvolution()
     model.preprocessing = SMALL
-    sample = torch.randint(0, 256, (3, 9, 9), dtype=torch.uint8)
+    sample = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
 
     explanation = explain_sample(sample, REAL, as_detector(model), Precision())
 
     saliency, cam = explanation.maps
+    images = torch.from_numpy(sample).permute(2, 0, 1)[None]
     for values, compute_maps in (
         (saliency, compute_gradient_saliency_maps),
         (cam, compute_grad_cam_maps),
     ):
-        (expected,) = compute_maps(sample[None], [REAL], model).numpy()
+        (expected,) = compute_maps(images, [REAL], model).numpy()
         np.testing.assert_array_equal(values, expected)
-    expected = sample.permute(1, 2, 0).numpy() / np.float32(255)
+    expected = sample / np.float32(255)
     np.testing.assert_array_equal(explanation.image, expected)
     save_explanation(explanation, tmp_path / "new" / "a.png", "$a$.png")
     assert (tmp_path / "new" / "a.png").stat().st_size > 5_000
@@ -67,7 +68,7 @@ def test_save_explanation_says_what_each_map_has_passed_or_that_none_has(monkeyp
     monkeypatch.setattr(
         pictures, "save_figure", lambda figure, path: figures.append(figure)
     )
-    sample = torch.randint(0, 256, (3, 9, 9), dtype=torch.uint8)
+    sample = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
     both = explain_sample(sample, FAKE, as_detector(model), Precision())
 
     for explanation in (both, replace(both, methods=[], maps=[])):

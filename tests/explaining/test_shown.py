@@ -28,7 +28,8 @@ from explaining.shown import (
     list_candidates,
 )
 from faces_dataset import FacesDataset
-from files.checkpoint import CheckpointRecord, read_checkpoint
+from files.checkpoint import CheckpointRecord
+from files.checkpoint_files import read_checkpoint
 from files.names import REAL
 from hardware import Compute, Precision
 from judging.detector import Detector, as_detector

@@ -9,12 +9,8 @@ import pytest
 import torch
 from script_helpers import make_huge_png
 
-from files.checkpoint import (
-    CheckpointRecord,
-    read_checkpoint,
-    save_checkpoint,
-    start_record,
-)
+from files.checkpoint import CheckpointRecord, start_record
+from files.checkpoint_files import read_checkpoint, save_checkpoint
 from files.names import CLASS_NAMES
 from files.provenance import VERSION
 from files.safetensors_files import save_safetensors

@@ -17,7 +17,8 @@ from script_helpers import PROJECT
 
 from files import run_files
 from files.atomic import name_temporary
-from files.checkpoint import CheckpointRecord, read_checkpoint
+from files.checkpoint import CheckpointRecord
+from files.checkpoint_files import read_checkpoint
 from files.history import load_history
 from files.names import name_run_files
 from files.run_files import InterruptedRunError, RunFiles, load_snapshot

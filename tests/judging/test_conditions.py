@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import make_image
 from PIL import Image
 from script_helpers import make_broken_checkpoint, make_checkpoint
@@ -15,7 +14,8 @@ from files.names import FAKE, NEITHER, REAL
 from hardware import Compute, Precision
 from judging.conditions import judge_conditions
 from judging.detector import Detector
-from judging.guard import Comparison, Guard, fit_guard
+from judging.guard import Comparison, Guard
+from judging.guard_fitting import fit_guard
 from judging.pictures import Reading, View, load_pictures
 from judging.verdicts import Verdict, judge_batches
 from loading.disturbances import AS_IT_IS, Condition
@@ -52,8 +52,7 @@ def detector(tmp_path) -> Detector:
     """One whose guard knows noise of both colours, of 60 pixels or more."""
     detector = load_checkpoint(make_checkpoint(tmp_path / "net.pt"))
     images = [make_image(100 + n, fake=n % 2 == 1, size=64) for n in range(60)]
-    pixels = np.stack([np.asarray(image) for image in images])
-    samples = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    samples = np.stack([np.asarray(image) for image in images])
     scored, numbers = detector.examine(samples, COMPUTE.precision)
     held = {kind: values[:30, None] for kind, values in numbers.items()}
     guard = fit_guard(numbers, np.zeros(60, dtype=int), held, ["none"], 60)

@@ -12,7 +12,7 @@ from files.checkpoint import CheckpointRecord
 from hardware import Compute, Precision
 from judging.detector import Detector, as_detector, build_score_set
 from loading import PUBLISHED, SYMMETRIC, BatchLoader
-from metrics.likelihood_ratios import LlrCalibration
+from metrics.meaning import LlrCalibration
 from models import SimpleNet
 from utils import load_checkpoint, load_dataset
 
@@ -87,7 +87,8 @@ def test_score_samples_that_are_not_finite_are_nan_and_the_network_stays(
 ):
     detector = load_checkpoint(make_broken_checkpoint(tmp_path / "broken.pt"))
     detector.network.train()
-    scored = detector.score_samples(faces[0][0][None], Precision())
+    sample = faces[0][0].permute(1, 2, 0).numpy()
+    scored = detector.score_samples(sample[None], Precision())
     assert np.isnan([*scored.fake_scores, *scored.llrs]).all()
     assert detector.network.training
 

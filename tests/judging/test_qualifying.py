@@ -112,7 +112,7 @@ def detector(tiny_network, tiny_net) -> Detector:
 
 def test_qualify_is_the_same_in_batches_of_any_size(detector, faces_root, monkeypatch):
     """Two conditions; the guard needs so few images here as there are."""
-    monkeypatch.setattr("judging.guard.LEAST_IMAGES", 4)
+    monkeypatch.setattr("judging.guard_fitting.LEAST_IMAGES", 4)
     monkeypatch.setattr("judging.qualifying.LEAST_IMAGES", 4)
     where = {"data_root": faces_root.parent, "preprocessing": detector.preprocessing}
     datasets = {

@@ -6,10 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
-from hardware import Compute, distributed
+from hardware import Compute, distributed, processes
 from judging.together import judge_together
 
 PATHS = [*(f"{n}.png" for n in range(6)), "clip.mp4"]
@@ -22,21 +22,22 @@ class Said:
 
     name: str
     detector: Any
-    sample: torch.Tensor | None
+    sample: np.ndarray | None
     track: str
 
 
 def judge(paths: Iterable[Path]) -> Iterator[list[list[Said]]]:
     for path in paths:
         track = "a person's" * (path.suffix == ".mp4")
-        yield [[Said(path.name, d, torch.ones(2), track) for d in DETECTORS]]
+        yield [[Said(path.name, d, np.ones(2), track) for d in DETECTORS]]
 
 
 @pytest.fixture
 def second(monkeypatch) -> None:
     """This is the second of two processes; it is told all, and gets what it gives."""
     for name, value in (("get_world_size", 2), ("get_rank", 1)):
-        monkeypatch.setattr(distributed, name, lambda value=value: value)
+        for module in (distributed, processes):
+            monkeypatch.setattr(module, name, lambda value=value: value)
     monkeypatch.setattr(distributed, "tell_all", lambda names: names or PATHS)
     monkeypatch.setattr(distributed, "gather_to_main", lambda judged: [judged])
 

@@ -8,16 +8,14 @@ from scipy.special import expit
 
 from metrics.calibration import (
     Calibration,
-    ScoreNeighbours,
-    check_neighbours,
     choose_calibration,
     compute_calibration_test,
     compute_ece,
     compute_reliability_bins,
     count_neighbours,
-    find_neighbours,
     fit_calibration,
 )
+from metrics.meaning import ScoreNeighbours, check_neighbours, find_neighbours
 
 
 def test_compute_ece_hand_made_table():

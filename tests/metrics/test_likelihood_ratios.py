@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 
 from metrics.likelihood_ratios import (
-    LlrCalibration,
     compute_cross_fitted_cllr,
     compute_min_cllr,
     compute_platt_targets,
     describe_cllr,
-    describe_likelihood_ratio,
-    describe_limit,
     describe_llr_bounds,
     describe_median_ratios,
     fit_llr_calibration,
 )
+from metrics.meaning import LlrCalibration, describe_likelihood_ratio, describe_limit
 from metrics.samples import check_samples
 from metrics.summary import measure_samples
 

@@ -7,11 +7,11 @@ from scipy import stats
 
 from metrics.calibration import choose_calibration, count_neighbours
 from metrics.likelihood_ratios import fit_llr_calibration
+from metrics.meaning import compute_fake_scores
 from metrics.operating_point import (
     OperatingPoint,
     choose_operating_point,
     choose_threshold,
-    compute_fake_scores,
     count_allowed_false_positives,
 )
 from metrics.summary import compute_metrics

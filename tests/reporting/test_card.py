@@ -15,7 +15,8 @@ from script_helpers import make_checkpoint
 
 import publish
 from files import hub
-from files.checkpoint import CheckpointRecord, read_checkpoint
+from files.checkpoint import CheckpointRecord
+from files.checkpoint_files import read_checkpoint
 from files.recipe import Recipe
 from judging.detector import Detector
 from metrics.table import list_columns

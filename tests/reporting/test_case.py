@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from browser import find_violations
 from PIL import Image
 from script_helpers import make_checkpoint
@@ -147,7 +147,7 @@ def test_list_facts_of_what_is_unlike_all_withholds_the_score(detector):
 
 def make_faces(detector: Detector, num: int) -> list[list[Verdict]]:
     """Verdicts on so many faces of a picture."""
-    sample = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    sample = np.zeros((64, 64, 3), np.uint8)
     picture = Picture("a.png", 200, 200, num_faces=num, face=FACE)
     return [
         [make_verdict(detector, picture=picture._replace(number=n + 1), sample=sample)]

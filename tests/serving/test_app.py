@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from script_helpers import make_broken_checkpoint, make_checkpoint, make_huge_png
 
@@ -105,7 +104,7 @@ def test_answer_is_the_verdict_of_predict_with_maps_and_words(
 def test_maps_of_a_detector_are_those_that_passed_or_none(judge):
     passed = {"randomisation": {}, "deletion": {}, "insertion": {}}
     entry = {"method": "layer-cam", "layer": "conv2", "sureness": 2.0, "checks": passed}
-    sample, captions = torch.zeros(3, 64, 64, dtype=torch.uint8), []
+    sample, captions = np.zeros((64, 64, 3), np.uint8), []
     for has_passed in (True, False):
         maps = [{**entry, "passed": has_passed}]
         record = replace(judge.detector.record, maps=maps)

@@ -11,7 +11,7 @@ import torch
 from conftest import TinyNet
 
 import train_main
-from files.checkpoint import read_checkpoint, save_checkpoint
+from files.checkpoint_files import read_checkpoint, save_checkpoint
 from files.history import CURVES, load_history
 from files.log_tables import load_table
 from files.names import RunPaths, name_run_files

@@ -1,0 +1,229 @@
+"""Write a trained detector for other programs: ONNX, checked against its checkpoint."""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import command_line
+from command_line import say
+from command_line.compute import take_source
+
+from exporting.checking import (
+    MOST_APART,
+    MOST_OTHER,
+    NUM_PICTURES,
+    compare,
+    draw_pictures,
+    load_samples,
+)
+from exporting.description import describe_export
+from exporting.formats import FORMATS, OPSET, check_packages
+from exporting.programs import load_program
+from exporting.quantising import save_quantised
+from files.atomic import check_outputs, save_json, write_atomically
+from files.provenance import describe_file
+from judging.detector import Detector
+from judging.exported import load_exported
+from judging.finding import ImageFinder
+from judging.pictures import View
+from loading import ImageFile
+from utils import Source, find_dataset, load_checkpoint, open_source
+
+EPILOG = """examples:
+  python export.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt --to exported
+  python predict.py -cpp exported/detector.onnx photo.jpg
+  python export.py -cpp A.pt --to exported --int8 --format onnx safetensors
+  python export.py -cpp A.pt --to exported --pictures photos
+
+writes detector.onnx (or .pt2, .safetensors), detector.json with all that a caller must
+know, and example.py and example.html, which judge a picture in Python and in a browser.
+Preprocessing and calibration are in the graph: bytes go in, P(fake) comes out. The
+detector judges 100 pictures before and after; where P(fake) differs by more than 0.001
+nothing is written. They are those of the validation split, if it is found, or yours, or
+drawn ones. What judges with detector.onnx needs only requirements-onnx.txt."""
+
+ROOM = Path(__file__).parent / "exporting"
+EXAMPLES = ("example.py", "example.html")
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = command_line.Parser(__doc__, epilog=EPILOG)
+    command_line.add_checkpoint_flag(
+        parser, "checkpoint written by train_main.py", required=True
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the files; those of an export before are replaced",
+    )
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=tuple(FORMATS),
+        help="onnx: for any program (default); pt2: for PyTorch without the network's "
+        "code, where ONNX lacks what it computes; safetensors: its weights alone",
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="also write detector_int8.onnx, in whole numbers, if at most 2 %% of the "
+        "verdicts change; needs the dataset",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="images, or folders of them, to check the export on",
+    )
+    parser.add_argument(
+        "-d",
+        "--dataset",
+        metavar="NAME",
+        help="dataset under --data-root to check the export on (default: that which "
+        "the detector was trained on, if it is there)",
+    )
+    command_line.add_source_flags(parser)
+    args = parser.parse_args(argv)
+    args.format = list(dict.fromkeys(args.format or ["onnx"]))
+    if args.int8 and "onnx" not in args.format:
+        parser.error("--int8 goes with --format onnx")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script."""
+    args = parse_args(argv)
+    check_packages()
+    detector = load_checkpoint(args.checkpoint_path)
+    names = [f"detector.{name}" for name in args.format]
+    names += ["detector_int8.onnx"] * args.int8
+    examples = EXAMPLES if "onnx" in args.format else ()
+    outputs = [args.to / n for n in (*names, *examples, "detector.json")]
+    check_outputs(outputs, [args.checkpoint_path])
+    source = replace(take_source(args), limit=args.limit or NUM_PICTURES // 2)
+    dataset = choose_dataset(args.dataset, source, detector)
+    if args.int8 and dataset is None:
+        raise ValueError(
+            "--int8 is calibrated on training images, and no dataset is found: name it "
+            "with -d and --data-root"
+        )
+    pictures = find_pictures(args.pictures, dataset, source, detector)
+    description = describe_export(detector, OPSET)
+    with TemporaryDirectory() as folder:
+        made = [Path(folder) / name for name in names]
+        for kind, path in zip(args.format, made, strict=False):
+            FORMATS[kind](detector, description, path)
+            check(detector, path, pictures)
+        if args.int8:
+            train = list_files(dataset, replace(source, split="train"), detector)
+            samples = load_samples(train, View.of(detector))
+            onnx = Path(folder) / "detector.onnx"
+            save_quantised(onnx, made[-1], samples, description)
+            check_quantised(detector, made[-1], pictures)
+        description["sha256"] = {p.name: describe_file(p)["sha256"] for p in made}
+        for path in (*made, *(ROOM / name for name in examples)):
+            copy(path, args.to / path.name)
+    save_json(description, args.to / "detector.json")
+    for path in outputs:
+        say(f"wrote {path} ({path.stat().st_size / 1e3:,.0f} kB)")
+
+
+def choose_dataset(given: str | None, source: Source, detector: Detector) -> str | None:
+    """Return the dataset that is given, or that of the training if it is there."""
+    known = detector.record.dataset
+    parts = known.split("+") if known else [""]
+    is_there = all(part and find_dataset(part, source.data_root) for part in parts)
+    return given or (known if is_there else None)
+
+
+def list_files(dataset: str, source: Source, detector: Detector) -> list[ImageFile]:
+    """Return a split's pictures.
+
+    Raises:
+        OSError, ValueError: as `open_source`.
+    """
+    source = source.follow(detector.record, dataset)
+    faces = open_source(dataset, source, preprocessing=detector.preprocessing)
+    return [faces.get_file(number) for number in range(len(faces))]
+
+
+def find_pictures(
+    given: Sequence[Path] | None,
+    dataset: str | None,
+    source: Source,
+    detector: Detector,
+) -> list[ImageFile]:
+    """Return pictures to check an export on, and say which they are.
+
+    Raises:
+        OSError, ValueError: there are none where they were to be.
+    """
+    if given:
+        if missing := [path for path in given if not path.exists()]:
+            raise FileNotFoundError(f"there is no picture {missing[0]}")
+        pictures = [ImageFile(p) for p in islice(ImageFinder(given), NUM_PICTURES)]
+        if not pictures:
+            raise ValueError(f"there is no image in {', '.join(map(str, given))}")
+        say(f"checked on {len(pictures)} pictures that were given")
+    elif dataset:
+        pictures = list_files(dataset, replace(source, split="val"), detector)
+        say(f"checked on {len(pictures)} validation images of {dataset}")
+    else:
+        pictures = draw_pictures(detector.preprocessing.size)
+        say(f"checked on {len(pictures)} drawn pictures: no dataset was found")
+    return pictures
+
+
+def check(detector: Detector, path: Path, pictures: Sequence[ImageFile]) -> None:
+    """Say how far an export is from its checkpoint.
+
+    Raises:
+        ValueError: it is too far.
+    """
+    if path.suffix == ".safetensors":  # the weights as they are
+        return
+    load = load_exported if path.suffix == ".onnx" else load_program
+    agreement = compare(detector, load(path), pictures)
+    say(f"{path.name}: {agreement.describe()}")
+    if agreement.largest > MOST_APART:
+        raise ValueError(
+            f"{path.name} says something else than {detector.path}: P(fake) differs by "
+            f"{agreement.largest:.2g}, at most {MOST_APART:g} is allowed; nothing is "
+            "written"
+        )
+
+
+def check_quantised(
+    detector: Detector, path: Path, pictures: Sequence[ImageFile]
+) -> None:
+    """Say what whole numbers cost.
+
+    Raises:
+        ValueError: too much.
+    """
+    agreement = compare(detector, load_exported(path), pictures)
+    say(f"{path.name}: {agreement.describe()}")
+    if agreement.num_other > MOST_OTHER * agreement.num_pictures:
+        raise ValueError(
+            f"in whole numbers {agreement.num_other} of {agreement.num_pictures} "
+            f"verdicts change, at most {100 * MOST_OTHER:g} % may: leave out --int8; "
+            "nothing is written"
+        )
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all."""
+    with source.open("rb") as handle:
+        write_atomically(target, lambda output: shutil.copyfileobj(handle, output))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,112 @@
+"""A detector as a file: ONNX, PyTorch's own program, or its weights alone."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from exporting.description import write_line
+from exporting.graph import Graph
+from files.safetensors_files import save_safetensors
+from judging.detector import Detector
+from judging.exported import ENTRY, OUTPUTS, PIXELS
+
+try:  # extras, for exporting
+    import onnx
+    import onnxscript  # noqa: F401  the exporter's
+except ImportError:
+    onnx = None
+
+OPSET = 18
+
+
+def check_packages() -> None:
+    """Raise ValueError if what exporting takes is not installed."""
+    if onnx is None:
+        raise ValueError(
+            "exporting needs packages that are not installed: pip install -r "
+            "requirements-export.txt"
+        )
+
+
+def save_onnx(detector: Detector, description: dict[str, Any], path: Path) -> None:
+    """Save a detector in ONNX, its description inside.
+
+    Raises:
+        ValueError: the exporter cannot translate the network.
+    """
+    pixels, shapes = _make_input(detector)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                Graph(detector),
+                (pixels,),
+                dynamo=True,
+                verbose=False,
+                dynamic_shapes=shapes,
+                input_names=[PIXELS],
+                output_names=list(OUTPUTS),
+                opset_version=OPSET,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{detector.title} cannot be written in ONNX ({reason}): try --format pt2"
+        ) from error
+    onnx.save(add_description(program.model_proto, description), path)
+
+
+def add_description(model: Any, description: dict[str, Any]) -> Any:
+    """Put a description into a model of ONNX, and return it."""
+    onnx.helper.set_model_props(model, {ENTRY: write_line(description)})
+    return model
+
+
+def save_program(detector: Detector, description: dict[str, Any], path: Path) -> None:
+    """Save a detector as `torch.export` writes one: no network's code is needed."""
+    pixels, shapes = _make_input(detector)
+    with _quiet():
+        program = torch.export.export(
+            Graph(detector), (pixels,), dynamic_shapes=shapes, strict=False
+        )
+        more = {ENTRY: write_line(description)}
+        torch.export.save(program, path, extra_files=more)
+
+
+def save_weights(detector: Detector, description: dict[str, Any], path: Path) -> None:
+    """Save a network's weights by name, and the description, in safetensors."""
+    words = {ENTRY: write_line(description)}
+    save_safetensors(detector.network.state_dict(), words, path)
+
+
+FORMATS: dict[str, Callable[[Detector, dict[str, Any], Path], None]] = {
+    "onnx": save_onnx,
+    "pt2": save_program,
+    "safetensors": save_weights,
+}
+
+
+def _make_input(detector: Detector) -> tuple[torch.Tensor, tuple[Any]]:
+    """Return two pictures to trace with, and that others may be more or fewer."""
+    side = detector.preprocessing.size
+    pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
+    return torch.from_numpy(pixels), ({0: torch.export.Dim("batch")},)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter says to its developers from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

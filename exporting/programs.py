@@ -1,0 +1,36 @@
+"""An exported detector as PyTorch's own program, loaded for its check."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from judging.exported import ENTRY, OUTPUTS, PIXELS, ExportedDetector, build_exported
+
+
+class Program:
+    """Stands for a session of ONNX Runtime.
+
+    Args:
+        module: from pixels to `OUTPUTS`.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = module
+
+    def run(
+        self, names: Sequence[str], inputs: Mapping[str, np.ndarray]
+    ) -> list[np.ndarray]:
+        """Return outputs by their names."""
+        with torch.no_grad():
+            outputs = self._module(torch.from_numpy(inputs[PIXELS]))
+        found = dict(zip(OUTPUTS, outputs, strict=True))
+        return [found[name].numpy() for name in names]
+
+
+def load_program(path: Path) -> ExportedDetector:
+    """Load a detector that `save_program` wrote; only a file that one trusts."""
+    more = {ENTRY: ""}
+    program = torch.export.load(path, extra_files=more)
+    return build_exported(Program(program.module()), more[ENTRY], path)

@@ -1,0 +1,24 @@
+"""Pictures read by processes of their own, so that a GPU is kept busy."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import torch
+
+from judging.pictures import Batch, Reader
+from loading.batches import build_data_loader, fit_into_shared_memory
+
+
+def read_in_workers(
+    reader: Reader,
+    batches: Iterable[Sequence[Path]],
+    device: torch.device | str,
+    workers: int | None,
+) -> Iterator[Batch]:
+    """Read batches of pictures as `load_pictures` says."""
+    workers = fit_into_shared_memory(
+        workers, lambda: reader.batch_bytes, torch.device(device)
+    )
+    loader = build_data_loader(reader, batches, reader.collate, workers=workers)
+    return chain.from_iterable(loader)

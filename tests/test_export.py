@@ -1,0 +1,90 @@
+"""Tests of the script that writes detectors for other programs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from script_helpers import make_checkpoint
+
+import export
+from exporting.checking import Agreement
+from files.provenance import describe_file
+
+pytestmark = pytest.mark.usefixtures("small_simple_net")
+NAMES = ("detector.onnx", "detector.pt2", "detector.safetensors", "detector_int8.onnx")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return make_checkpoint(tmp_path / "net.pt", dataset="faces", threshold=0.4)
+
+
+def test_main_writes_every_format_checked_with_examples_that_work(
+    checkpoint, faces_root, tmp_path, capsys
+):
+    words = ["-cpp", str(checkpoint), "--to", str(tmp_path / "to"), "--int8"]
+    words += ["--data-root", str(faces_root.parent)]
+    export.main([*words, "--format", "onnx", "pt2", "safetensors"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "checked on 5 validation images of faces"
+    assert [line.split(":")[0] for line in lines[1:4]] == [*NAMES[:2], NAMES[3]]
+    assert all("of 5 pictures P(fake) differs by at most" in s for s in lines[1:4])
+    known = json.loads((tmp_path / "to" / "detector.json").read_text())
+    assert known["record"]["threshold"] == 0.4
+    assert known["checkpoint_sha256"] == describe_file(checkpoint)["sha256"]
+    for name in NAMES:
+        assert known["sha256"][name] == describe_file(tmp_path / "to" / name)["sha256"]
+    sizes = [(tmp_path / "to" / NAMES[n]).stat().st_size for n in (0, 3)]
+    assert sizes[1] < 0.8 * sizes[0]
+    pictures = sorted((faces_root / "test").rglob("*.png"))[:2]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "to" / "example.py", *pictures],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all("P(fake)=" in line for line in done.stdout.splitlines())
+    assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--int8"], "--int8 is calibrated on training images"),
+        (["-d", "none"], "no dataset 'none'"),
+        (["--pictures", "nowhere"], "there is no picture nowhere"),
+    ],
+)
+def test_main_refuses_in_a_line_and_writes_nothing(
+    words, message, checkpoint, tmp_path, one_line
+):
+    words = ["-cpp", str(checkpoint), "--to", str(tmp_path / "to"), *words]
+    with pytest.raises((ValueError, OSError), match=message) as error:
+        export.main([*words, "--data-root", str(tmp_path)])
+    one_line(error)
+    assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize(
+    ("agreement", "message"),
+    [
+        (Agreement(100, 0.002, 0.0, 0), "differs by 0.002, at most 0.001"),
+        (Agreement(100, 0.5, 0.1, 3), "3 of 100 verdicts change, at most 2 %"),
+    ],
+)
+def test_checks_refuse_what_says_something_else(agreement, message, monkeypatch):
+    monkeypatch.setattr(export, "compare", lambda *_: agreement)
+    monkeypatch.setattr(export, "load_exported", lambda path: None)
+    is_quantised = agreement.num_other > 0
+    check = export.check_quantised if is_quantised else export.check
+    with pytest.raises(ValueError, match=message):
+        check(None if is_quantised else Refused, Path("detector.onnx"), [])
+
+
+class Refused:
+    """Stands for a detector."""
+
+    path = Path("net.pt")
