@@ -149,25 +149,24 @@ def change_record(description: dict[str, Any], **entries: object) -> dict[str, A
     ],
 )
 def test_load_exported_trusts_nothing_in_the_file(
-    change: Callable[[dict], dict], message, pair, tmp_path, one_line
+    change: Callable[[dict], dict], message, pair, tmp_path, refused
 ):
     model = onnx.load(pair[1])
     (known,) = (json.loads(p.value) for p in model.metadata_props if p.key == ENTRY)
     text = json.dumps(change(known))
     onnx.helper.set_model_props(model, {ENTRY: text})
     onnx.save(model, tmp_path / "changed.onnx")
-    with pytest.raises(ValueError, match=message) as error:
+    with refused(message) as error:
         load_exported(tmp_path / "changed.onnx")
-    assert "changed.onnx" in one_line(error)
+    assert "changed.onnx" in str(error.value)
 
 
-def test_load_exported_says_what_is_wrong_with_a_file(tmp_path, one_line, monkeypatch):
+def test_load_exported_says_what_is_wrong_with_a_file(tmp_path, refused, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no file"):
         load_exported(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_bytes(b"text")
-    with pytest.raises(ValueError, match="cannot read the detector") as error:
+    with refused("cannot read the detector"):
         load_exported(tmp_path / "text.onnx")
-    one_line(error)
     monkeypatch.setattr("judging.exported.onnxruntime", None)
     with pytest.raises(ValueError, match="requirements-onnx.txt"):
         load_exported(tmp_path / "text.onnx")
