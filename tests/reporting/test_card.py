@@ -101,7 +101,7 @@ def test_publish_lays_out_what_every_script_then_takes(
     ],
 )
 def test_publish_refuses_and_writes_nothing(
-    checkpoint, tmp_path, monkeypatch, words, expected, one_line
+    checkpoint, tmp_path, monkeypatch, words, expected, refused
 ):
     monkeypatch.chdir(tmp_path)
     save_numbers(Path("other.json"), "0" * 64)
@@ -109,9 +109,8 @@ def test_publish_refuses_and_writes_nothing(
     Path("full").mkdir()
     Path("full/mine.txt").touch()
     before = sorted(Path().rglob("*"))
-    with pytest.raises((ValueError, OSError), match=expected) as error:
+    with refused(expected, (ValueError, OSError)):
         publish.main(["-cpp", str(checkpoint), "--to", "hub", *words])
-    one_line(error)
     assert sorted(Path().rglob("*")) == before
 
 
