@@ -117,7 +117,7 @@ def test_where_a_hook_waits_the_layers_run_one_by_one(model, calls, hook):
     seen = []
     register = getattr(model.conv3, f"register_{hook}")
     register(lambda module, *given: seen.append(module))
-    compute_logits(model, size=32)
+    compute_logits(model, dtype=FP32, size=32)  # most machines have these kernels
     assert seen == [model.conv3] * hook.startswith("forward")
     assert calls == []
 
