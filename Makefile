@@ -46,11 +46,11 @@ demo: setup
 	@echo; echo "Done. This detector knows drawn faces, and nothing of photos. Open these:"; ls $(DEMO)/figures/*.png $(DEMO)/figures/*.html
 
 test: lint
-	$(PY) -m pytest $(CORES) $(COVERAGE)
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(CORES) $(COVERAGE)
 	$(PY) tests/check_coverage.py .coverage.json
 
 quick: setup
-	$(PY) -m pytest $(CORES) -m "not slow"
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(CORES) -m "not slow"
 
 lint: setup
 	$(PY) -m ruff check .
