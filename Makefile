@@ -45,6 +45,7 @@ demo: setup
 	$(RUN)/report.py -cpp $(CHECKPOINT)
 	@echo; echo "Done. This detector knows drawn faces, and nothing of photos. Open these:"; ls $(DEMO)/figures/*.png $(DEMO)/figures/*.html
 
+# A thread for each worker: more of them only wait for one another.
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(CORES) $(COVERAGE)
 	$(PY) tests/check_coverage.py .coverage.json
