@@ -62,6 +62,9 @@ class Row(NamedTuple):
 def load_measured(path: Path, detector: Detector) -> dict[str, Any]:
     """Load a file of numbers that numerical_analysis.py wrote of a detector.
 
+    Returns:
+        The numbers, but not where on this machine they are from.
+
     Raises:
         OSError: it cannot be read.
         ValueError: it is not such a file, or is of another checkpoint.
@@ -82,14 +85,13 @@ def load_measured(path: Path, detector: Detector) -> dict[str, Any]:
             f"{path} holds the numbers of another checkpoint than {detector.path}, "
             f"whose SHA-256 starts with {own[:12]}: measure this one"
         )
-    return numbers
+    return {name: of for name, of in numbers.items() if name != "provenance"}
 
 
-def save_publication(detector: Detector, publication: Publication, folder: Path) -> str:
+def save_publication(
+    detector: Detector, publication: Publication, folder: Path
+) -> None:
     """Write card, weights, record and hashes into a folder that is there.
-
-    Returns:
-        The name of the file of weights.
 
     Raises:
         OSError, ValueError: a file cannot be written, or a package is missing.
@@ -99,21 +101,22 @@ def save_publication(detector: Detector, publication: Publication, folder: Path)
     stem = spell_for_files(detector.path.stem).lstrip(".+-") or "detector"
     weights = folder / f"{stem}{SAFE_SUFFIX}"
     save_checkpoint(state, record, weights)
+    files = {weights.name: _describe(weights)}
     about = {
         "format": FORMAT,
         "published": {"date": format_now(), "versions": get_versions()},
-        "weights": {"file": weights.name, **_describe(weights)},
+        "weights": {"file": weights.name, **files[weights.name]},
         "record": record.to_dict(),
         "measured": list(publication.measured),
     }
     save_json(about, folder / RECORD)
-    files = {name: _describe(folder / name) for name in (weights.name, RECORD)}
-    card = build_card(replace(detector, record=record), publication, files)
-    _save_text(card, folder / CARD)
-    names = [CARD, *files]
-    sums = [f"{_describe(folder / name)['sha256']}  {name}\n" for name in names]
+    files[RECORD] = _describe(folder / RECORD)
+    _save_text(
+        build_card(replace(detector, record=record), publication, files), folder / CARD
+    )
+    files[CARD] = _describe(folder / CARD)
+    sums = [f"{file['sha256']}  {name}\n" for name, file in files.items()]
     _save_text("".join(sums), folder / SUMS)
-    return weights.name
 
 
 def build_card(

@@ -16,6 +16,8 @@ SMALL = {
     "EPOCHS = 5": "EPOCHS = 1",
     '"make_demo_datasets.py --images': '"make_demo_datasets.py --size 64 --images',
     "-d fakes_dataset --checks": "-d fakes_dataset --checks 4",
+    '"numerical_analysis.py': '"numerical_analysis.py --resamples 100',
+    '"report.py': '"report.py --resamples 100',
 }
 
 
@@ -51,7 +53,7 @@ def test_exercise_runs_from_top_to_bottom(tmp_path, monkeypatch, small_simple_ne
     code = SCRIPT.read_text()
     work = f"Path({str(tmp_path)!r})"
     for given, small in {**SMALL, 'root / "exercise"': work}.items():
-        assert code.count(given) == 1, given
+        assert given in code
         code = code.replace(given, small)
     exec(compile(code, SCRIPT.name, "exec"), {})
     assert Path.cwd() == tmp_path

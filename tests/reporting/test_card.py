@@ -44,7 +44,7 @@ def checkpoint(tmp_path_factory) -> Path:
 def save_numbers(path: Path, sha256: str) -> Path:
     numbers = {metric.name: 0.75 for metric in list_columns("paper")}
     numbers |= {"auc_interval": [0.5, 0.9], "num_real": 3, "num_fake": 4, "cllr": None}
-    provenance = {"inputs": [{"path": "x", "sha256": sha256}]}
+    provenance = {"inputs": [{"path": "/home/me/x.pt", "sha256": sha256}]}
     path.write_text(json.dumps({**numbers, "provenance": provenance}))
     return path
 
