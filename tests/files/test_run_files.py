@@ -1,6 +1,5 @@
 """A run's files: what is written when, signals, and snapshots from strangers."""
 
-import contextlib
 import copy
 import os
 import signal
@@ -302,22 +301,6 @@ def test_watch_second_run_is_refused_until_the_first_is_killed(tmp_path, refused
             pass
         os.kill(worker, signal.SIGKILL)
     assert not files.paths.lock.exists()
-
-
-def test_take_lock_without_fcntl_as_on_windows(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_files, "fcntl", None)
-    path = tmp_path / "new" / ".a.lock"
-    for _ in range(2):
-        with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
-            assert run_files.take_lock(path, first)
-            assert not run_files.take_lock(path, second)
-            assert run_files.take_lock(path.with_name(".b.lock"), second)
-
-    def fail(path: Path, timeout: float) -> None:
-        raise OSError("this drive has no locks")
-
-    monkeypatch.setattr(run_files, "FileLock", fail)
-    assert run_files.take_lock(path, contextlib.ExitStack())
 
 
 def test_start_anew_keeps_earlier_runs_under_other_names(tmp_path, capsys):

@@ -19,4 +19,4 @@ def test_kernels_are_imported_by_the_models_alone():
         if path.stem not in KERNELS
         for _ in IMPORT.findall(path.read_text())
     ]
-    assert set(importers) == {"models.py", "hardware/__init__.py"}
+    assert set(importers) == {"models.py"}

@@ -221,6 +221,7 @@ def test_decode_where_packets_end_in_a_fault_keeps_the_frames(
         def __init__(self, inner: object) -> None:
             self.inner = inner
             self.streams, self.start_time = inner.streams, inner.start_time
+            self.duration = inner.duration
 
         def __enter__(self) -> "Container":
             return self
