@@ -11,7 +11,8 @@ COPY requirements*.txt ./
 
 # PyTorch for CPUs. Without an index it comes with CUDA: --build-arg TORCH_INDEX=
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN python -m pip install --no-cache-dir -c requirements-lock.txt \
+# Alone: what they need is not at that index in the versions that are locked.
+RUN python -m pip install --no-cache-dir --no-deps -c requirements-lock.txt \
     ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
 RUN python -m pip install --no-cache-dir -c requirements-lock.txt \
     -r requirements-page.txt -r requirements-faces.txt -r requirements-hub.txt

@@ -61,7 +61,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for the files; those of an export before are replaced",
+        help="folder for the files; those of the same names are replaced",
     )
     parser.add_argument(
         "--format",
@@ -73,7 +73,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="also write detector_int8.onnx, in whole numbers, if at most 2 %% of the "
+        help="also write detector_int8.onnx, quantised to 8-bit integers, if at most 2 %% of the "
         "verdicts change; needs the dataset",
     )
     parser.add_argument(
@@ -195,7 +195,7 @@ def check(detector: Detector, path: Path, pictures: Sequence[ImageFile]) -> None
     say(f"{path.name}: {agreement.describe()}")
     if agreement.largest > MOST_APART:
         raise ValueError(
-            f"{path.name} says something else than {detector.path}: P(fake) differs by "
+            f"{path.name} does not agree with {detector.path}: P(fake) differs by "
             f"{agreement.largest:.2g}, at most {MOST_APART:g} is allowed; nothing is "
             "written"
         )
@@ -204,7 +204,7 @@ def check(detector: Detector, path: Path, pictures: Sequence[ImageFile]) -> None
 def check_quantised(
     detector: Detector, path: Path, pictures: Sequence[ImageFile]
 ) -> None:
-    """Say what whole numbers cost.
+    """Say what 8-bit integers cost.
 
     Raises:
         ValueError: too much.
@@ -213,9 +213,9 @@ def check_quantised(
     say(f"{path.name}: {agreement.describe()}")
     if agreement.num_other > MOST_OTHER * agreement.num_pictures:
         raise ValueError(
-            f"in whole numbers {agreement.num_other} of {agreement.num_pictures} "
-            f"verdicts change, at most {100 * MOST_OTHER:g} % may: leave out --int8; "
-            "nothing is written"
+            f"int8 changes {agreement.num_other} of {agreement.num_pictures} verdicts, "
+            f"and at most {100 * MOST_OTHER:g} % may change: leave out --int8; nothing "
+            "is written"
         )
 
 

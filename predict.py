@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import command_line
-from command_line import say, take_fields
+from command_line import refuse_several, say, take_fields
 from command_line.faces import add_face_flags, add_sampling_flags, take_reading
 
 from files.atomic import check_outputs, check_writable
@@ -295,13 +295,14 @@ def take_compute(args: argparse.Namespace) -> "Compute":
     if all(map(is_exported, args.checkpoint_path)):
         from judging.exported import prepare_runtime  # ONNX Runtime
 
+        refuse_several("predict.py with an exported detector")
         how = args.device, args.precision, args.batch_size, args.workers
         return prepare_runtime(*how)
     try:
         from command_line.compute import take_shared_compute  # PyTorch
     except ImportError as error:
         raise ValueError(
-            f"a checkpoint is judged with by PyTorch ({error}): pip install -r "
+            f"a checkpoint needs PyTorch ({error}): pip install -r "
             "requirements.txt, or name a detector.onnx of export.py"
         ) from error
     return take_shared_compute(args)

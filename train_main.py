@@ -501,6 +501,12 @@ def build_loaders(
     }
 
 
+def count_measured(recipe: Recipe, datasets: Splits) -> dict[str, int]:
+    """Return how many images the accuracies of an epoch are of, where all of a split."""
+    splits = ("test",) if recipe.calibration_share else ("val", "test")
+    return {split: len(datasets[split]) for split in splits}
+
+
 def build_run_files(
     recipe: Recipe,
     source: Source,
@@ -518,6 +524,7 @@ def build_run_files(
     record = start_record(
         model_name=recipe.model,
         dataset=recipe.dataset,
+        num_images=count_measured(recipe, datasets),
         preprocessing=trainer.model.preprocessing.to_dict(),
         flags=flags,
         data_fingerprint=compute_fingerprint(datasets),

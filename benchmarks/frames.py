@@ -21,10 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import command_line
 
-from files.atomic import grow_folder
+from files.atomic import check_free, grow_folder
 from files.bounds import COUNT
 from files.names import CLASS_NAMES
 from hardware import show_progress
+from loading import read_image
 from loading.disturbances import disturb, draw_photograph
 from utils import Source, open_source
 
@@ -53,13 +54,11 @@ def write_clips(source: Source, dataset: str, num_frames: int, folder: Path) -> 
     for number in show_progress(range(len(images)), "make frames"):
         file = images.get_file(number)
         generator = np.random.default_rng([0, number])
-        with Image.open(file.name) as opened:
-            frames = make_clip(opened.convert("RGB"), num_frames, generator)
-            label = CLASS_NAMES[images.get_label(number)]
-            for index, frame in enumerate(frames):
-                name = f"{Path(file.name).stem}_f{index:03}.jpg"
-                quality = int(generator.integers(70, 96))
-                frame.save(folder / source.split / label / name, quality=quality)
+        target = folder / source.split / CLASS_NAMES[images.get_label(number)]
+        frames = make_clip(read_image(file), num_frames, generator)
+        for index, frame in enumerate(frames):
+            name = f"{number:05}_{Path(file.name).stem}_f{index:03}.jpg"
+            frame.save(target / name, quality=int(generator.integers(70, 96)))
     return num_frames * len(images)
 
 
@@ -76,6 +75,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the frames, all or none."""
     args = parse_args(argv)
+    check_free(args.to, "--to")
     source = Source(args.data_root, "test")
     with grow_folder(args.to) as folder:
         num = write_clips(source, args.dataset, args.frames, folder)

@@ -302,7 +302,9 @@ print(Path("figures/fakes_dataset_SimpleNet_Adam_report.html").resolve())
 #
 # **Question 20.** Of 10,000 pictures on a platform 10 are fake. The detector is set so that it calls
 # 1 % of the real ones fake, and finds as many fakes as in question 9. Of the pictures that it
-# reports, how many are fakes? (`numerical_analysis.py --prevalence 0.001` does the sum.)
+# reports, how many are fakes? (`numerical_analysis.py
+# --prevalence 0.001` does the sum at the rate that it measured, somewhat below 1 %; that takes the
+# 600 images.)
 
 # %% [markdown]
 # *Your answers:*

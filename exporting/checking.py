@@ -8,6 +8,7 @@ import numpy as np
 
 from hardware import Precision, show_progress
 from judging.base import BaseDetector
+from judging.exported import ExportedDetector
 from judging.pictures import (
     Batch,
     Reading,
@@ -21,7 +22,7 @@ from loading import ImageFile
 from loading.disturbances import make_backdrop
 
 MOST_APART = 1e-3  # in P(fake)
-MOST_OTHER = 0.02  # of the verdicts, of a detector in whole numbers
+MOST_OTHER = 0.02  # of the verdicts, of a detector quantised to 8-bit integers
 NUM_PICTURES = 100
 _BATCH = 10  # pictures
 
@@ -51,20 +52,26 @@ class Agreement:
 
 
 def compare(
-    detector: BaseDetector, other: BaseDetector, files: Sequence[ImageFile]
+    detector: BaseDetector, other: ExportedDetector, files: Sequence[ImageFile]
 ) -> Agreement:
     """Let two detectors judge pictures in float32, without harmless versions of them.
+
+    P(fake) is compared as the graph computes it, as well.
 
     Raises:
         ValueError: a picture cannot be read, or gets no finite score.
     """
-    batches = _load(show_progress(files, "check the export"), View.of(detector))
+    view = View.of(detector)
+    batches = list(_load(show_progress(files, "read pictures"), view))
+    by_graph = [other.compute_fake_scores(samples[view]) for _, samples in batches]
     differences, num_other = [], 0
     judged = judge_batches(batches, [detector, other], Precision(), stability=False)
-    for _, (mine, its) in judged:
+    scores = np.concatenate(by_graph)
+    for (_, (mine, its)), score in zip(judged, scores, strict=True):
         if mine.error or its.error:
             raise ValueError(f"cannot check the export: {mine.error or its.error}")
-        differences.append(abs(mine.fake_score - its.fake_score))
+        far = (abs(mine.fake_score - said) for said in (its.fake_score, score))
+        differences.append(max(far))
         num_other += mine.name != its.name
     found = np.array(differences)
     return Agreement(len(found), float(found.max()), float(found.mean()), num_other)

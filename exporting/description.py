@@ -4,10 +4,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 from files.provenance import VERSION
+from files.tensors import to_plain
 from judging.detector import Detector
 from judging.exported import DIFFERENCE, FAKE_SCORE, PIXELS
 from judging.guard import FEATURES
@@ -35,22 +33,10 @@ def describe_export(detector: Detector, opset: int) -> dict[str, Any]:
         },
         "checkpoint_sha256": detector.provenance["sha256"],
         "licence": known.licence,
-        "record": _to_plain(known.to_dict()),
+        "record": to_plain(known.to_dict()),
     }
 
 
 def write_line(description: dict[str, Any]) -> str:
     """Return a description as a line of JSON."""
     return json.dumps(description, allow_nan=False, ensure_ascii=False)
-
-
-def _to_plain(value: Any) -> Any:
-    """Return lists in place of tensors, each number as short as float32 allows."""
-    if isinstance(value, dict):
-        return {name: _to_plain(part) for name, part in value.items()}
-    if isinstance(value, Tensor):
-        value = value.float().numpy()
-    if isinstance(value, np.ndarray):
-        short = [float(str(number)) for number in value.ravel()]
-        return np.array(short).reshape(value.shape).tolist()
-    return value

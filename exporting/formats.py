@@ -12,9 +12,10 @@ import torch
 
 from exporting.description import write_line
 from exporting.graph import Graph
-from files.safetensors_files import save_safetensors
+from files.checkpoint_files import save_checkpoint
 from judging.detector import Detector
 from judging.exported import ENTRY, OUTPUTS, PIXELS
+from utils import read_whole
 
 try:  # extras, for exporting
     import onnx
@@ -68,20 +69,30 @@ def add_description(model: Any, description: dict[str, Any]) -> Any:
 
 
 def save_program(detector: Detector, description: dict[str, Any], path: Path) -> None:
-    """Save a detector as `torch.export` writes one: no network's code is needed."""
+    """Save a detector as `torch.export` writes one: no network's code is needed.
+
+    Raises:
+        ValueError: the network cannot be traced.
+    """
     pixels, shapes = _make_input(detector)
     with _quiet():
-        program = torch.export.export(
-            Graph(detector), (pixels,), dynamic_shapes=shapes, strict=False
-        )
+        try:
+            program = torch.export.export(
+                Graph(detector), (pixels,), dynamic_shapes=shapes, strict=False
+            )
+        except Exception as error:  # whatever torch's tracing raises
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{detector.title} cannot be traced, so only its weights can be "
+                f"exported (--format safetensors): {reason}"
+            ) from error
         more = {ENTRY: write_line(description)}
         torch.export.save(program, path, extra_files=more)
 
 
 def save_weights(detector: Detector, description: dict[str, Any], path: Path) -> None:
-    """Save a network's weights by name, and the description, in safetensors."""
-    words = {ENTRY: write_line(description)}
-    save_safetensors(detector.network.state_dict(), words, path)
+    """Save a checkpoint's weights and record in safetensors, as publish.py does."""
+    save_checkpoint(*read_whole(detector), path)
 
 
 FORMATS: dict[str, Callable[[Detector, dict[str, Any], Path], None]] = {

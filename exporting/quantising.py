@@ -1,4 +1,4 @@
-"""An exported detector in whole numbers: a quarter of the size, and not quite the same.
+"""An exported detector in 8-bit integers: a quarter of the size, and not quite the same.
 
 Weights and activations of convolutions and matrix products become 8-bit integers, whose
 ranges are those met on a dataset's training images.
@@ -45,7 +45,7 @@ def save_quantised(
     batches: Iterator[np.ndarray],
     description: dict[str, Any],
 ) -> None:
-    """Save a detector of ONNX in 8-bit whole numbers.
+    """Save a detector of ONNX in 8-bit integers.
 
     Args:
         source: the detector in float32.

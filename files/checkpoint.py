@@ -66,6 +66,7 @@ class CheckpointRecord:
         run_id: the run's number, as in the history.
         epoch: the best one, from 1.
         val_acc, test_acc: in that epoch, percent, by the larger logit.
+        num_images: of how many images these are, by split.
         val_fake_share: share of the validation images whose larger logit says fake.
         temperature, logit_bias: P(fake) = sigmoid(difference / temperature + bias).
         temperature_interval: 95 % interval of the temperature that fits best.
@@ -79,7 +80,7 @@ class CheckpointRecord:
         real_below: P(fake) below which an image is called real, and in between
             neither; None: below the threshold.
         threshold_policy: how it was chosen.
-        reliability: rows of `metrics.calibration.ScoreNeighbours`.
+        reliability: rows of `metrics.meaning.ScoreNeighbours`.
         reliability_split: whose images these are; '' is validation.
         errors: by condition, on validation, how many real images there were, how many
             of them were called fake, how many fakes, how many were called real.
@@ -115,6 +116,7 @@ class CheckpointRecord:
     epoch: int = _entry(0, COUNT_OR_NONE)
     val_acc: float | None = _entry(None, PERCENT)
     test_acc: float | None = _entry(None, PERCENT)
+    num_images: dict[str, int] = _entry({}, dict)
     val_fake_share: float | None = _entry(None, SHARE)
     temperature: float = _entry(1.0, Bounds(0, 1e6, above=True))
     temperature_interval: list[float] = _entry([], _Pair())

@@ -10,7 +10,7 @@ from torch import Tensor
 from files.checkpoint import CheckpointRecord, show
 from files.names import SAFE_SUFFIX
 from files.safetensors_files import load_safetensors, save_safetensors
-from files.tensors import guess_network, load_tensors, save_tensors
+from files.tensors import guess_network, load_tensors, save_tensors, to_plain
 
 _RECORD = "record"  # what a file of safetensors calls it
 
@@ -42,7 +42,7 @@ def save_checkpoint(
         OSError: the file cannot be written.
     """
     if path.suffix == SAFE_SUFFIX:
-        words = json.dumps(record.to_dict(), allow_nan=False)
+        words = json.dumps(to_plain(record.to_dict()), allow_nan=False)
         save_safetensors(state, {_RECORD: words}, path)
     else:
         save_tensors({"model": state, **record.to_dict()}, path)

@@ -89,13 +89,24 @@ def _fetch(text: str, name: str, file: str, revision: str | None) -> Path:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # of its retries
     try:
         return Path(hub.hf_hub_download(name, file, revision=revision))
-    except errors.RemoteEntryNotFoundError as error:
+    # One that is not in the cache, where the hub cannot be reached, is of this kind too.
+    except errors.EntryNotFoundError as error:
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            raise ValueError(f"cannot fetch {text}: {_shorten(error)}") from error
         raise ValueError(
             f"{text} has no {file}: it is not a detector that publish.py laid out"
         ) from error
-    except (OSError, ValueError, errors.HTTPError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"cannot fetch {text}: {reason}") from error
+    except (OSError, ValueError, _get_connection_error(errors)) as error:
+        raise ValueError(f"cannot fetch {text}: {_shorten(error)}") from error
+
+
+def _get_connection_error(errors: Any) -> type[Exception]:
+    """Return what the package raises of a connection; before 1.0 an OSError."""
+    return getattr(errors, "HTTPError", OSError)
+
+
+def _shorten(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _read_weights(text: str, path: Path) -> dict[str, Any]:

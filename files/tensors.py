@@ -42,7 +42,7 @@ OTHER_KINDS = {
     **STAND_INS,
     rb"\s*[\[{]": "JSON, as a history is, not a checkpoint",
     rb"\x89HDF": "a Keras file (HDF5), not one of PyTorch",
-    rb".{8}\{\s*\"": "a safetensors file: load it, and torch.save({'model': weights})",
+    rb".{8}\{\s*\"": "a file of safetensors: let its name end in .safetensors",
     rb"\x08[\x03-\x0f]\x12": "an ONNX file, not one of PyTorch",
     rb"\x89PNG|\xff\xd8\xff|RIFF|.{4}ftyp": "a picture or a video, not a checkpoint",
 }
@@ -71,6 +71,21 @@ def save_tensors(value: Any, path: str | Path) -> None:
         if not isinstance(reason, Exception):  # Ctrl-C
             raise reason from None
         raise OSError(f"cannot write {path}: {reason}") from error
+
+
+def to_plain(value: Any) -> Any:
+    """Return a value with lists in place of tensors, for JSON.
+
+    Each number is as short as float32 allows.
+    """
+    if isinstance(value, dict):
+        return {name: to_plain(part) for name, part in value.items()}
+    if isinstance(value, Tensor):
+        value = value.float().numpy()
+    if isinstance(value, np.ndarray):
+        short = [float(str(number)) for number in value.ravel()]
+        return np.array(short).reshape(value.shape).tolist()
+    return value
 
 
 def load_tensors(path: str | Path) -> Any:

@@ -100,6 +100,10 @@ class ExportedDetector(BaseDetector):
         """Score a batch of samples, as `BaseDetector.score_samples` says."""
         return self._score(*self._run(samples, DIFFERENCE))
 
+    def compute_fake_scores(self, samples: np.ndarray) -> np.ndarray:
+        """Return P(fake) (n,) as the graph itself calibrates it, for other programs."""
+        return self._run(samples, FAKE_SCORE)[0]
+
     def examine(
         self, samples: np.ndarray, precision: object = None
     ) -> tuple[Scored, dict[str, np.ndarray]]:
@@ -115,9 +119,12 @@ class ExportedDetector(BaseDetector):
 
     def _run(self, samples: np.ndarray, *names: str) -> list[np.ndarray]:
         try:
-            return self.session.run(names, {PIXELS: samples})
+            outputs = self.session.run(names, {PIXELS: samples})
         except Exception as error:  # ONNX Runtime's have no base of their own
             raise ValueError(f"{self.path} cannot be run: {error}") from error
+        if any(len(output) != len(samples) for output in outputs):
+            raise ValueError(f"{self.path} gives not one answer for each picture")
+        return outputs
 
 
 def load_exported(path: Path) -> ExportedDetector:
@@ -130,7 +137,7 @@ def load_exported(path: Path) -> ExportedDetector:
     """
     if onnxruntime is None:
         raise ValueError(
-            f"{path} is judged with by ONNX Runtime, which is not installed: pip "
+            f"{path} needs ONNX Runtime, which is not installed: pip "
             "install -r requirements-onnx.txt"
         )
     if not path.is_file():

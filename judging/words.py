@@ -98,12 +98,12 @@ def describe_looked(clip: Clip) -> str:
     frames = count(len(clip.seconds), "frame")
     span = format_span(clip.seconds[0], clip.seconds[-1])
     end = "to its end" if clip.is_whole else "what comes after was not looked at"
-    return f"{frames}, one each {clip.every:g} s, from {span}; {end}"
+    return f"{frames}, one every {clip.every:g} s, from {span}; {end}"
 
 
 def describe_cuts(clip: Clip) -> str:
     """Say when a video's scene changes."""
-    return ", ".join(map(format_seconds, clip.cuts)) or "none was found"
+    return ", ".join(map(format_seconds, clip.cuts)) or "none found"
 
 
 def describe_moments(track: Track) -> str:

@@ -15,10 +15,10 @@ from files.hub import RECORD, import_package
 from files.names import SAFE_SUFFIX, spell_for_files
 from files.provenance import VERSION, describe_file, format_now, get_versions
 from files.recipe import Recipe
+from files.tensors import to_plain
 from judging.detector import Detector
 from judging.words import describe_knowledge, describe_threshold
 from loading.disturbances import parse_condition
-from metrics.calibration import ScoreNeighbours
 from metrics.error_rates import compute_proportion_interval
 from metrics.table import list_columns
 from plots.pages import render_page
@@ -97,7 +97,7 @@ def save_publication(
         OSError, ValueError: a file cannot be written, or a package is missing.
     """
     state, record = read_whole(detector)
-    record = replace(record, flags=_hide_folders(record.flags))
+    record = _hide_folders(record)
     stem = spell_for_files(detector.path.stem).lstrip(".+-") or "detector"
     weights = folder / f"{stem}{SAFE_SUFFIX}"
     save_checkpoint(state, record, weights)
@@ -106,7 +106,7 @@ def save_publication(
         "format": FORMAT,
         "published": {"date": format_now(), "versions": get_versions()},
         "weights": {"file": weights.name, **files[weights.name]},
-        "record": record.to_dict(),
+        "record": to_plain(record.to_dict()),
         "measured": list(publication.measured),
     }
     save_json(about, folder / RECORD)
@@ -143,7 +143,7 @@ def build_card(
         rows=[_clean(row) for row in list_rows(record)],
         measured=[_tabulate(numbers) for numbers in publication.measured],
         threshold=describe_threshold(detector),
-        neighbours=[ScoreNeighbours(*row) for row in record.reliability],
+        neighbours=detector.neighbours,
         maps=describe_checked(record.maps),
         knowledge=describe_knowledge(detector),
         out_of_scope=OUT_OF_SCOPE,
@@ -156,11 +156,10 @@ def build_card(
 def list_rows(record: CheckpointRecord) -> list[Row]:
     """Return the rates that a record holds, each with its number of images."""
     rows = []
-    num_test = sum(row[3] for row in record.reliability if record.reliability_split)
-    num_val = _count_validation(record)
+    nums = {n: of for n, of in record.num_images.items() if type(of) is int and of > 0}
     for split, accuracy, num in (
-        ("validation, which chose the epoch", record.val_acc, num_val),
-        ("test", record.test_acc, num_test),
+        ("validation, which chose the epoch", record.val_acc, nums.get("val")),
+        ("test", record.test_acc, nums.get("test")),
     ):
         if accuracy is not None:
             share = accuracy / 100
@@ -177,12 +176,6 @@ def list_rows(record: CheckpointRecord) -> list[Row]:
             count = f"{num:,} of {of:,}"
             rows.append(Row(what, images, count, _format_share(num, of)))
     return rows
-
-
-def _count_validation(record: CheckpointRecord) -> int:
-    """Return how many images chose the epoch; 0 where the record does not say."""
-    is_shared = bool(record.flags.get("calibration_share"))
-    return 0 if is_shared else record.num_calibrated
 
 
 def _tabulate(numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,14 +220,13 @@ def _build_header(detector: Detector, publication: Publication) -> str:
                 metric_value=record.test_acc / 100,
             )
         )
-    is_on_hub = record.dataset.startswith("hf:") and "+" not in record.dataset
-    of_hub = [record.dataset.removeprefix("hf:").partition("@")[0]] * is_on_hub
+    of_hub = [record.dataset.removeprefix("hf:").partition("@")[0]]
     return hub.ModelCardData(
         license=publication.licence,
         library_name="pytorch",
         pipeline_tag=_TASK,
         tags=["deepfake-detection", "face-forensics", record.model_name],
-        datasets=of_hub or None,
+        datasets=of_hub if _is_on_hub(record.dataset) else None,
         metrics=["roc_auc", "accuracy"] if publication.measured else ["accuracy"],
         model_name=_name(detector),
         eval_results=results or None,
@@ -253,11 +245,21 @@ def _describe_training(record: CheckpointRecord) -> str | None:
     return Recipe.from_untrusted(record.flags).format_command()
 
 
-def _hide_folders(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a training's flags with the names of files, but not of their folders."""
-    path = flags.get("weights")
-    known = {"weights": PurePath(path).name} if isinstance(path, str) else {}
-    return {**flags, **known}
+def _hide_folders(record: CheckpointRecord) -> CheckpointRecord:
+    """Return a record with the names of files and datasets, but not their folders."""
+    flags, dataset = dict(record.flags), record.dataset
+    if isinstance(flags.get("weights"), str):
+        flags["weights"] = PurePath(flags["weights"]).name
+    if dataset.startswith("hf:") and not _is_on_hub(dataset):
+        dataset = PurePath(dataset.removeprefix("hf:")).name
+        flags = {n: dataset if n == "dataset" else of for n, of in flags.items()}
+    return replace(record, flags=flags, dataset=dataset)
+
+
+def _is_on_hub(dataset: str) -> bool:
+    """Say whether a dataset is one of the hub, not a folder of somebody's."""
+    name = dataset.removeprefix("hf:").partition("@")[0]
+    return dataset.startswith("hf:") and name in REPOSITORY and name[0] not in ".~"
 
 
 def _format_share(num: int, of: int) -> str:

@@ -22,6 +22,7 @@ MOST_CONNECTIONS = 50
 MOST_VIDEOS = 2  # in memory: one that is judged, and one to be told so
 PATIENCE_S = 60  # with a client that is silent
 LONGEST_REQUEST_S = 120  # from its first byte to its last; then the client is cut off
+LEAST_SPEED = 250_000  # bytes a second, of a request that takes longer
 
 
 def check_installed() -> None:
@@ -99,8 +100,10 @@ class _Channel(HTTPChannel):
         """Take the next bytes of a request, unless it is too late."""
         if self.request is None:
             self._began = time.monotonic()
-        elif time.monotonic() - self._began > LONGEST_REQUEST_S:
-            self.will_close = True
+        else:
+            longest = max(LONGEST_REQUEST_S, self.request.content_length / LEAST_SPEED)
+            if time.monotonic() - self._began > longest:
+                self.will_close = True
         return super().received(data)
 
 

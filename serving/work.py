@@ -84,6 +84,8 @@ class Worker:
         self._places = threading.BoundedSemaphore(MOST_WAITING)
         self._video = threading.Lock()
         self._watch: Watch | None = None
+        self._is_stopped = False
+        self._change = threading.Lock()  # of the two above
         self._thread = ThreadPoolExecutor(1)
         self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
@@ -119,26 +121,26 @@ class Worker:
             raise BusyError(
                 "another video is being judged: try again when that is done"
             )
-        watch = self._watch = Watch(most_seconds, self._do_next)
+        with self._change:
+            if self._is_stopped:  # while this one waited
+                self._video.release()
+                raise BusyError("the page is being closed")
+            watch = self._watch = Watch(most_seconds, self._do_next)
         done = self._submit(partial(task, file, watch.heed))
         done.add_done_callback(lambda _: self._video.release())
         return watch, _tell(watch, done)
 
     def stop(self) -> None:
         """End what would keep the server from ending."""
-        if self._watch:
-            self._watch.stop()
+        with self._change:
+            self._is_stopped = True
+            if self._watch:
+                self._watch.stop()
 
     def _submit(self, task: Callable[[], Any]) -> Future[Any]:
         done: Future[Any] = Future()
 
-        def run() -> None:
-            try:
-                done.set_result(task())
-            except Exception as error:  # for who waits
-                done.set_exception(error)
-
-        self._waiting.put(run)
+        self._waiting.put(partial(_run, task, done))
         self._thread.submit(self._do_next)
         return done
 
@@ -146,6 +148,15 @@ class Worker:
         """Do what has waited longest, unless a video's step has done it before."""
         with suppress(queue.Empty):
             self._waiting.get_nowait()()
+
+
+def _run(task: Callable[[], Any], done: Future[Any] | None) -> None:
+    try:
+        done.set_result(task())
+    except Exception as error:  # for who waits
+        done.set_exception(error)
+    finally:
+        done = None  # else error, traceback and future keep one another, and the file
 
 
 def _tell(watch: Watch, done: Future[dict[str, Any]]) -> Iterator[str]:

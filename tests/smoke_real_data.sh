@@ -21,9 +21,8 @@ run() {
 
 mkdir few_real few_fake
 for name in real fake; do
-  ls "$data/fakes_dataset/test/$name" | head -n 6 | while read -r file; do
-    cp "$data/fakes_dataset/test/$name/$file" "few_$name"
-  done
+  files=("$data/fakes_dataset/test/$name"/*)
+  cp "${files[@]:0:6}" "few_$name"
 done
 
 smoke() { # MODEL DATASET IMAGES [TRAINING FLAG ...]

@@ -627,7 +627,7 @@ def test_main_judges_each_person_in_a_video(clip, checkpoint, tmp_path, capsys):
     page = html.unescape(report.read_text())
     assert "Case report: 2 pictures, 1 video" in page
     assert page.count("data:image/png;base64,") == 2  # a time line for each detector
-    assert "7 frames, one each 1 s, from 0 s to 6 s; what comes after was not" in page
+    assert "7 frames, one every 1 s, from 0 s to 6 s; what comes after was not" in page
     assert persons[0]["sha256"] in page
 
 

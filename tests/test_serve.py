@@ -295,7 +295,7 @@ def test_video_says_how_far_it_is_is_cancelled_and_is_judged(
         assert [title[:9] for title in titles] == ["Person 1:", "Person 2:"]
         assert page.locator("#picture img").count() == 1
         assert page.locator("#faces img").count() == 4
-        assert "8 frames, one each 1 s" in page.inner_text("#looked")
+        assert "8 frames, one every 1 s" in page.inner_text("#looked")
         with page.expect_download() as saved:
             page.click("#report")
         assert saved.value.suggested_filename == "clip.avi_case.html"
@@ -316,7 +316,7 @@ def test_script_warns_of_other_machines_and_hangs_up_at_ctrl_c(checkpoint):
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         # As a container's port is published at another one.
         connection.sendall(b"GET /none HTTP/1.1\r\nHost: localhost:9000\r\n\r\n")
-        assert connection.recv(12) == b"HTTP/1.1 404"
+        assert connection.makefile("rb").read(12) == b"HTTP/1.1 404"
         text = (PROJECT / "Dockerfile").read_text()
         check = json.loads(re.search(r'CMD (\["python", "-c", .*\])', text)[1])[2]
         assert ":8000/" in check

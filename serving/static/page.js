@@ -127,7 +127,7 @@ function showResult(answer) {
     get(id).hidden = !text;
     get(id).textContent = text || "";
   }
-  const place = answer.report ? addScroller(get("picture"), "Time line") : get("picture");
+  const place = answer.report && answer.picture ? addScroller(get("picture"), "Time line") : get("picture");
   if (answer.picture) addPicture(place, answer.picture);
   answer.faces.forEach((face) => addFace(face, answer.faces.length === 1));
   answer.origin.forEach((text) => add(get("claims"), "li", text));
