@@ -73,7 +73,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="also write detector_int8.onnx, quantised to 8-bit integers, if at most 2 %% of the "
+        help="also write detector_int8.onnx, in 8-bit integers, if at most 2 %% of the "
         "verdicts change; needs the dataset",
     )
     parser.add_argument(

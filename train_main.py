@@ -502,7 +502,7 @@ def build_loaders(
 
 
 def count_measured(recipe: Recipe, datasets: Splits) -> dict[str, int]:
-    """Return how many images the accuracies of an epoch are of, where all of a split."""
+    """Return of how many images an epoch's accuracies are, where of whole splits."""
     splits = ("test",) if recipe.calibration_share else ("val", "test")
     return {split: len(datasets[split]) for split in splits}
 

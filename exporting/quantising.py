@@ -1,4 +1,4 @@
-"""An exported detector in 8-bit integers: a quarter of the size, and not quite the same.
+"""An exported detector in 8-bit integers: a quarter of the size, nearly the same.
 
 Weights and activations of convolutions and matrix products become 8-bit integers, whose
 ranges are those met on a dataset's training images.

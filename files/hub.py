@@ -89,7 +89,7 @@ def _fetch(text: str, name: str, file: str, revision: str | None) -> Path:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # of its retries
     try:
         return Path(hub.hf_hub_download(name, file, revision=revision))
-    # One that is not in the cache, where the hub cannot be reached, is of this kind too.
+    # One that is not in the cache, and cannot be reached, is of this kind too.
     except errors.EntryNotFoundError as error:
         if isinstance(error, errors.LocalEntryNotFoundError):
             raise ValueError(f"cannot fetch {text}: {_shorten(error)}") from error

@@ -11,6 +11,7 @@ from script_helpers import make_checkpoint
 import export
 from exporting.checking import Agreement
 from files.provenance import describe_file
+from utils import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
 NAMES = ("detector.onnx", "detector.pt2", "detector.safetensors", "detector_int8.onnx")
@@ -37,6 +38,8 @@ def test_main_writes_every_format_checked_with_examples_that_work(
     assert known["checkpoint_sha256"] == describe_file(checkpoint)["sha256"]
     for name in NAMES:
         assert known["sha256"][name] == describe_file(tmp_path / "to" / name)["sha256"]
+    weights, wanted = load_checkpoint(tmp_path / "to" / NAMES[2]), known["record"]
+    assert weights.threshold == wanted["threshold"]
     sizes = [(tmp_path / "to" / NAMES[n]).stat().st_size for n in (0, 3)]
     assert sizes[1] < 0.8 * sizes[0]
     pictures = sorted((faces_root / "test").rglob("*.png"))[:2]
@@ -71,7 +74,10 @@ def test_main_refuses_in_a_line_and_writes_nothing(
     ("agreement", "message"),
     [
         (Agreement(100, 0.002, 0.0, 0), "differs by 0.002, at most 0.001"),
-        (Agreement(100, 0.5, 0.1, 3), "3 of 100 verdicts change, at most 2 %"),
+        (
+            Agreement(100, 0.5, 0.1, 3),
+            "int8 changes 3 of 100 verdicts",
+        ),
     ],
 )
 def test_checks_refuse_what_says_something_else(agreement, message, monkeypatch):

@@ -117,7 +117,10 @@ def pack(*names: str) -> bytes:
         (b"\n<!DOCTYPE html><html>", "it is a web page: download the file itself"),
         (b"\x89HDF\r\n\x1a\n", "Keras file"),
         (b"", "the file is empty"),
-        (b"\x40" + bytes(7) + b'{"a":{"dtype":"F32"', "it is a safetensors file"),
+        (
+            b"\x40" + bytes(7) + b'{"a":{"dtype":"F32"',
+            "it is a file of safetensors: let its name end",
+        ),
         (b"\x08\x08\x12\x07pytorch", "it is an ONNX file"),
         (b"\x1f\x8b\x08", "it is a packed file: unpack it"),
         (b'[{"train_loss": []}]', "it is JSON, as a history is"),

@@ -5,9 +5,11 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from command_line.flags import take_checkpoint
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -18,7 +20,10 @@ from files import hub
 from files.checkpoint import CheckpointRecord
 from files.checkpoint_files import read_checkpoint
 from files.recipe import Recipe
+from files.tensors import to_plain, to_tensors
 from judging.detector import Detector
+from judging.guard_fitting import fit_guard
+from judging.traits import measure_traits
 from metrics.table import list_columns
 from reporting.card import Publication, build_card, list_rows
 from utils import load_checkpoint
@@ -26,6 +31,7 @@ from utils import load_checkpoint
 pytestmark = pytest.mark.usefixtures("small_simple_net")
 KNOWN = {
     **{"dataset": "a|b", "epoch": 2, "val_acc": 75.0, "test_acc": 70.0},
+    "num_images": {"val": 20, "test": 10},
     "reliability": [[0.1, 0.4, 1, 6], [0.6, 0.9, 4, 4]],
     "reliability_split": "test",
     **{"errors": {"none": [12, 1, 8, 2], "jpeg=70": [12, 3, 8, 0]}},
@@ -38,7 +44,16 @@ KNOWN = {
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints")
-    return make_checkpoint(folder / "a net_Adam.pt", **KNOWN)
+    return make_checkpoint(folder / "a net_Adam.pt", guard=make_guard(), **KNOWN)
+
+
+def make_guard() -> dict[str, Any]:
+    """Return a guard of noise, as a training stores one: its tensors are no JSON."""
+    pictures = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), np.uint8)
+    numbers = measure_traits(pictures)
+    held = {kind: values[:30, None] for kind, values in numbers.items()}
+    guard = fit_guard(numbers, np.zeros(60, dtype=int), held, ["none"], 64)
+    return to_tensors(guard.to_dict())
 
 
 def save_numbers(path: Path, sha256: str) -> Path:
@@ -67,7 +82,9 @@ def test_publish_lays_out_what_every_script_then_takes(
     assert names == {"SHA256SUMS"}
     paths = checkpoint, folder / weights
     (state, record), (again, kept) = map(read_checkpoint, paths)
-    assert kept == replace(record, flags={**record.flags, "weights": "start.pth"})
+    flags = {**record.flags, "weights": "start.pth"}
+    assert kept == replace(record, flags=flags, guard=to_plain(record.guard))
+    assert load_checkpoint(paths[1]).guard.least_side == 64
     assert state.keys() == again.keys()
     assert all(torch.equal(state[name], again[name]) for name in state)
     assert json.loads((folder / "record.json").read_text())["record"] == kept.to_dict()
@@ -127,7 +144,7 @@ def test_list_rows_counts_each_rate_and_says_where_n_is_not_known():
         *("0 of 8", "0.0 % [0.0 %, 36.9 %]"),
     )
     assert len(rows) == 6
-    shared = make_record(flags={"calibration_share": 0.5})
+    shared = make_record(num_images={"test": 10, "val": "many"})
     unknown = next(row for row in list_rows(shared) if row.images == chosen)
     assert unknown.value == "75.0 %, how many images is not recorded"
     assert list_rows(CheckpointRecord()) == []
