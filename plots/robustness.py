@@ -214,7 +214,7 @@ def format_errors(detector: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {of['condition']:<16}{cells}  {word}".rstrip())
     if promised is not None:
         what = "of the real images that get a verdict are called fake"
-        lines.append(f"promise: at most {100 * promised:.3g} % {what}")
+        lines.append(f"promise: at most {min(100 * promised, 100):.3g} % {what}")
     return lines
 
 
