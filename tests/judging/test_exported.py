@@ -15,11 +15,17 @@ from conftest import make_image
 from script_helpers import PROJECT, make_checkpoint
 
 import predict
+from exporting.checking import MOST_APART, compare, draw_pictures
 from exporting.description import describe_export
 from exporting.formats import OPSET, save_onnx
 from files.tensors import to_tensors
 from hardware import Precision
-from judging.exported import ENTRY, load_exported, prepare_runtime
+from judging.exported import (
+    ENTRY,
+    ExportedDetector,
+    load_exported,
+    prepare_runtime,
+)
 from judging.guard_fitting import fit_guard
 from utils import load_checkpoint
 
@@ -170,3 +176,21 @@ def test_load_exported_says_what_is_wrong_with_a_file(tmp_path, refused, monkeyp
     monkeypatch.setattr("judging.exported.onnxruntime", None)
     with pytest.raises(ValueError, match="requirements-onnx.txt"):
         load_exported(tmp_path / "text.onnx")
+
+
+def test_exported_detector_takes_one_process(pair, monkeypatch, refused):
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with refused("runs in one process, and torchrun started 2"):
+        predict.main(["-cpp", str(pair[1]), "photo.jpg"])
+
+
+def test_compare_looks_at_what_the_graph_itself_calls_fake(pair, monkeypatch):
+    detector, exported = load_checkpoint(pair[0]), load_exported(pair[1])
+    pictures = draw_pictures(64, 3)
+    assert compare(detector, exported, pictures).largest < MOST_APART
+    honest = ExportedDetector.compute_fake_scores
+    monkeypatch.setattr(
+        ExportedDetector, "compute_fake_scores", lambda *a: honest(*a) + 0.5
+    )
+    assert compare(detector, exported, pictures).largest > 0.4
