@@ -167,7 +167,7 @@ def describe_lack(detector: BaseDetector) -> str | None:
         return None
     return (
         f"{detector.path} does not say what its calibration images were like, so no "
-        "picture is told apart from them: calibrate.py adds it"
+        "picture is told apart from them: calibrate.py adds it to a checkpoint"
     )
 
 
