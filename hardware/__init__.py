@@ -1,15 +1,15 @@
 """What the suite runs on; start at `device.py`: device, precision, memory.
 
 `distributed.py`: one process among several (`processes.py`: which one). `progress.py`:
-the bar. `fast_xception.py`, `fused_layers.py`, `kernels.py` and `kernels.c`: both
-models' layers between the matrix products on CPUs; nothing else needs them. `lazy.py`:
-names of this and other packages that are imported when they are asked for.
+the bar, and lines beside it. `fast_xception.py`, `fused_layers.py`, `kernels.py` and
+`kernels.c`: both models' layers between the matrix products on CPUs; nothing else needs
+them. `lazy.py`: names of this and other packages that are imported when asked for.
 """
 
 from hardware.lazy import attach
-from hardware.progress import show_progress
+from hardware.progress import show_progress, write_beside_progress
 
-__all__ = ["show_progress"]
+__all__ = ["show_progress", "write_beside_progress"]
 __getattr__ = attach(
     __name__,
     {

@@ -1,11 +1,14 @@
 """The progress bar of everything that takes long."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
 
 from hardware import processes
+
+tqdm.monitor_interval = 0  # no thread of its own, beside which workers are forked
 
 
 def show_progress(
@@ -20,3 +23,8 @@ def show_progress(
     """
     hidden = None if processes.is_main() else True  # None: where stderr is a file
     return tqdm(items, desc, leave=False, dynamic_ncols=True, disable=hidden, **options)
+
+
+def write_beside_progress(line: str) -> None:
+    """Write a line on stderr without breaking a bar that is shown there."""
+    tqdm.write(line, file=sys.stderr)

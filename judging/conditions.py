@@ -12,7 +12,7 @@ from hardware import Compute, show_progress
 from judging.detector import Detector
 from judging.pictures import Batch, Picture, Read, View, collate_pictures
 from judging.verdicts import Verdict, judge_batches
-from loading.batches import build_data_loader, fit_into_shared_memory
+from loading.batches import SteadyLoader, fit_into_shared_memory
 from loading.disturbed_faces import DisturbedFaces
 from loading.image_files import map_in_threads
 
@@ -103,4 +103,4 @@ def _load(
         compute.device,
     )
     pictures = _Pictures(images, view)
-    return build_data_loader(pictures, dealt, collate_pictures, workers=workers)
+    return SteadyLoader(pictures, dealt, collate_pictures, workers=workers)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from judging.pictures import Batch, Reader
-from loading.batches import build_data_loader, fit_into_shared_memory
+from loading.batches import SteadyLoader, fit_into_shared_memory
 
 
 def read_in_workers(
@@ -20,5 +20,5 @@ def read_in_workers(
     workers = fit_into_shared_memory(
         workers, lambda: reader.batch_bytes, torch.device(device)
     )
-    loader = build_data_loader(reader, batches, reader.collate, workers=workers)
+    loader = SteadyLoader(reader, batches, reader.collate, workers=workers)
     return chain.from_iterable(loader)

@@ -5,9 +5,13 @@ The order of the samples and their augmentation are functions of (seed, epoch, i
 alone: not of the number of workers, of what ran before, or of where a run resumed.
 """
 
+import gc
 import os
+import re
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from hardware import distributed
+from hardware import distributed, write_beside_progress
 from loading.augmentation import (
     AS_PUBLISHED,
     UNCHANGED,
@@ -30,7 +34,8 @@ from loading.preprocessing import Preprocessing, Resize
 
 SHARED_MEMORY = Path("/dev/shm")  # through which Linux's workers pass their batches
 PREFETCHED = 2  # batches that each worker prepares
-PATIENCE_S = 600  # without a batch, after which the workers are held for lost
+PATIENCE_S = 300  # without a batch, after which the workers are held for lost
+LOST_WORKERS = re.compile(r"DataLoader (worker|timed out)")  # in torch's error
 
 _ORDER, _CROPS, _MIXING = 0, 1, 3  # separate random streams of one seed
 
@@ -120,9 +125,9 @@ class BatchLoader:
         workers = fit_into_shared_memory(
             workers, lambda: batch_size * dataset[0][0].nbytes, self.device
         )
-        self._loader = build_data_loader(
+        self._loader = SteadyLoader(
             samples,
-            _BatchSampler(self),
+            (),  # set at each iteration
             collate,
             workers=workers,
             pin_memory=self.device.type == "cuda",
@@ -136,7 +141,8 @@ class BatchLoader:
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         generator = _make_generator(self.seed, self.epoch, _CROPS)
         draws = draw_crops(len(self.dataset), generator)
-        # The loader's sampler runs ahead of the batches; this is a second iteration.
+        # The loader runs ahead of the batches; this is a second iteration.
+        self._loader.batch_sampler.batches = self._list_reads()
         for place, batch in zip(self.list_batches(), self._loader, strict=True):
             self.batch_indices, self.share = place
             images, labels = batch
@@ -197,6 +203,12 @@ class BatchLoader:
             else:
                 yield everyones[:1], 0.0
 
+    def _list_reads(self) -> Iterator[list[int] | list[tuple[int, int]]]:
+        """List, for each batch that is left in the epoch, what the dataset is asked."""
+        for indices, _ in self.list_batches():
+            places = indices.tolist()
+            yield [(self.epoch, i) for i in places] if self.is_changed else places
+
     def _draw_order(self) -> np.ndarray:
         """Return the epoch's samples in random order, int64 (N,).
 
@@ -225,45 +237,80 @@ def name_sample(dataset: Dataset, index: int) -> str:
     return get_name(index) if get_name else f"sample {index}"
 
 
-def build_data_loader(
-    dataset: Dataset,
-    batch_sampler: Iterable[Sequence[Any]],
-    collate_fn: Callable[[Sequence[Any]], Any],
-    *,
-    workers: int,
-    **options: Any,
-) -> DataLoader:
-    """Build a loader whose workers cannot hang, or be reached by the user's Ctrl-C.
+class SteadyLoader(DataLoader):
+    """A loader whose workers Ctrl-C cannot reach, and that goes on without them.
+
+    Workers may be killed where memory runs out, and may hang from the start: they are
+    copies of a process whose other threads could hold a lock. The batches that they
+    owe are then read in this process, and the next iteration starts new ones.
 
     Args:
         dataset, batch_sampler, collate_fn: as `DataLoader` takes them.
         workers: processes that read.
         options: others of `DataLoader`.
     """
-    return DataLoader(
-        dataset,
-        batch_sampler=batch_sampler,
-        collate_fn=collate_fn,
-        num_workers=workers,
-        prefetch_factor=PREFETCHED if workers else None,
-        timeout=PATIENCE_S if workers else 0,
-        worker_init_fn=leave_process_group,
-        generator=torch.Generator(),  # leave the global random state alone
-        **options,
-    )
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_sampler: Iterable[Sequence[Any]],
+        collate_fn: Callable[[Sequence[Any]], Any],
+        *,
+        workers: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_sampler=_Remembered(batch_sampler),
+            collate_fn=collate_fn,
+            num_workers=workers,
+            prefetch_factor=PREFETCHED if workers else None,
+            timeout=PATIENCE_S if workers else 0,
+            worker_init_fn=prepare_worker,
+            generator=torch.Generator(),  # leave the global random state alone
+            **options,
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            for batch in super().__iter__():
+                self.batch_sampler.owed.popleft()
+                yield batch
+            return
+        except RuntimeError as error:
+            if not LOST_WORKERS.match(str(error)):
+                raise
+            reason = str(error).splitlines()[0]
+        write_beside_progress(
+            f"note: a process that reads images is lost ({reason}); this one reads on"
+        )
+        self._iterator = None  # torch's, with the workers that it would use again
+        for indices in self.batch_sampler.take_over():
+            yield self.collate_fn(_read(self.dataset, indices))
 
 
-class _BatchSampler:
-    """Give a DataLoader, at each iteration, the batches of the epoch then chosen."""
+class _Remembered:
+    """The next iteration's batches of indices, of which it is known which are owed."""
 
-    def __init__(self, owner: BatchLoader) -> None:
-        self._owner = owner
+    def __init__(self, batches: Iterable[Sequence[Any]]) -> None:
+        self.batches = batches
 
-    def __iter__(self) -> Iterator[list[int] | list[tuple[int, int]]]:
-        owner = self._owner
-        for indices, _ in owner.list_batches():
-            places = indices.tolist()
-            yield [(owner.epoch, i) for i in places] if owner.is_changed else places
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        self._left, self.owed = iter(self.batches), deque()
+        for batch in self._left:
+            self.owed.append(batch)
+            yield batch
+
+    def take_over(self) -> Iterator[Sequence[Any]]:
+        """Return all that are owed, and those that nobody asked for yet."""
+        return chain(self.owed, self._left)
+
+
+def _read(dataset: Dataset, indices: Sequence[Any]) -> Sequence[Any]:
+    """Return a batch's samples as a worker reads them."""
+    if hasattr(dataset, "__getitems__"):
+        return dataset.__getitems__(indices)
+    return [dataset[index] for index in indices]
 
 
 def collate(samples: Sequence[tuple[Any, int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -318,12 +365,14 @@ def fit_into_shared_memory(
     )
 
 
-def leave_process_group(worker: int) -> None:
-    """Keep a worker out of reach of the signals sent to the whole process group.
+def prepare_worker(worker: int) -> None:
+    """Keep a worker from garbage of the main process, and out of reach of its signals.
 
-    A terminal's Ctrl-C, or `timeout`, would end the workers with which the main process
-    is to finish its step before it saves.
+    An earlier loader that is collected in a worker would wait for workers that are not
+    its own. A terminal's Ctrl-C, or `timeout`, would end the workers with which the
+    main process is to finish its step before it saves.
     """
+    gc.freeze()
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
     else:  # on Windows Ctrl-C goes to all processes of a terminal

@@ -1,5 +1,6 @@
 """Batches are functions of (seed, epoch, index) alone, and lose no sample."""
 
+import gc
 import os
 import pickle
 import random
@@ -7,6 +8,8 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, _utils
 
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import distributed
@@ -131,11 +134,85 @@ def test_batch_loader_workers_are_out_of_reach_of_ctrl_c():
     assert groups[0, 0, 0, 0] != os.getpgid(0)
 
 
+class Unsteady(Dataset):
+    """Ten samples; a worker is killed, or hangs, where it reads the fifth."""
+
+    def __init__(self, lose: Callable[[], object]) -> None:
+        self.samples = make_samples(10)
+        self.lose = lose
+        self.parent = os.getpid()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        if index == 4 and os.getpid() != self.parent:
+            self.lose()
+        return self.samples[index]
+
+
+@IGNORE_FORK
+@pytest.mark.parametrize(
+    ("end", "training"), [("is killed", False), ("is killed", True), ("hangs", True)]
+)
+def test_batch_loader_outlives_its_workers(end, training, monkeypatch, capsys):
+    monkeypatch.setattr(batches, "PATIENCE_S", 1)
+    monkeypatch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 0.1)  # s, to end a worker
+    lose = {
+        "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "hangs": lambda: time.sleep(60),
+    }[end]
+    unsteady = Unsteady(lose)
+    loader = BatchLoader(unsteady, 2, seed=5, training=training, workers=2)
+    twice = as_list(loader) + as_list(loader)
+    steady = BatchLoader(unsteady.samples, 2, seed=5, training=training)
+    assert_equal_batches(twice, as_list(steady) + as_list(steady))
+    notes = capsys.readouterr().err.splitlines()
+    assert [note[:42] for note in notes] == 2 * [
+        "note: a process that reads images is lost "
+    ]
+
+
+@IGNORE_FORK
+def test_batch_loader_error_of_the_dataset_is_not_read_around(monkeypatch):
+    monkeypatch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
+
+    def fail() -> None:
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        as_list(BatchLoader(Unsteady(fail), 2, workers=2))
+
+
+class Garbage:
+    """Writes a file when it is collected; a reference to itself keeps it until then."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.itself = self
+
+    def __del__(self) -> None:
+        self.path.touch()
+
+
+@IGNORE_FORK
+def test_batch_loader_workers_collect_nothing_of_the_main_process(tmp_path):
+    gc.disable()
+    try:
+        Garbage(tmp_path / "collected")
+        as_list(BatchLoader(Unsteady(gc.collect), 5, workers=1))
+        assert not (tmp_path / "collected").exists()
+    finally:
+        gc.enable()
+    gc.collect()
+    assert (tmp_path / "collected").exists()
+
+
 def test_worker_without_process_groups_ignores_ctrl_c_as_on_windows(monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.delattr(os, "setpgid", raising=False)
     try:
-        batches.leave_process_group(0)
+        batches.prepare_worker(0)
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
@@ -148,7 +225,7 @@ def test_what_workers_get_can_be_sent_to_a_process_that_is_spawned(dataset, styl
     sent = loader._loader
     parts = sent.dataset, sent.collate_fn, sent.worker_init_fn
     samples, stack, prepare = pickle.loads(pickle.dumps(parts))
-    assert (stack, prepare) == (collate, batches.leave_process_group)
+    assert (stack, prepare) == (collate, batches.prepare_worker)
     place = (0, 1) if loader.is_changed else 1
     image, label = samples[place]
     assert torch.equal(image, sent.dataset[place][0])
