@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from judging.guard import Guard, Likeness
 
 MOST_REFUSED = 0.02  # of the calibration images, by all kinds of numbers together
-MOST_COMPONENTS = 16  # of features, beside what lies outside of them
+MOST_COMPONENTS = 64  # of features, beside what lies outside of them
 LEAST_DEVIATION = 0.01  # of a feature, as a share of the features' median
 LEAST_IMAGES = 20  # of which a spread can be told
 
@@ -56,7 +56,7 @@ def _fit(rows: np.ndarray, conditions: np.ndarray, num_conditions: int) -> Liken
     scaled = (rows - center) * scales
     directions, outside = np.eye(num), np.zeros(2)
     if num > MOST_COMPONENTS:
-        most = min(MOST_COMPONENTS, min(scaled.shape) - 1)
+        most = min(MOST_COMPONENTS, len(scaled) // 4)
         pca = PCA(most, svd_solver="randomized", random_state=0).fit(scaled)
         directions = pca.components_.T
         rest = scaled - scaled @ directions @ directions.T

@@ -51,11 +51,12 @@ def faces(tmp_path) -> FacesDataset:
 def detector(tmp_path) -> Detector:
     """One whose guard knows noise of both colours, of 60 pixels or more."""
     detector = load_checkpoint(make_checkpoint(tmp_path / "net.pt"))
-    images = [make_image(100 + n, fake=n % 2 == 1, size=64) for n in range(60)]
+    images = [make_image(100 + n, fake=n % 2 == 1, size=64) for n in range(120)]
     samples = np.stack([np.asarray(image) for image in images])
     scored, numbers = detector.examine(samples, COMPUTE.precision)
-    held = {kind: values[:30, None] for kind, values in numbers.items()}
-    guard = fit_guard(numbers, np.zeros(60, dtype=int), held, ["none"], 60)
+    fitted = {kind: values[:60] for kind, values in numbers.items()}
+    held = {kind: values[60:, None] for kind, values in numbers.items()}
+    guard = fit_guard(fitted, np.zeros(60, dtype=int), held, ["none"], 60)
     low, high = np.quantile(scored.fake_scores, [0.3, 0.4]).tolist()
     chosen = {"threshold": high, "real_below": low, "kept_conditions": ["none"]}
     record = replace(detector.record, guard=guard.to_dict(), **chosen)

@@ -102,7 +102,7 @@ def test_guard_from_untrusted_refuses_damage(guard, name, value):
 
 def test_fit_likeness_lets_at_most_its_share_of_the_held_images_count_as_unlike():
     generator = np.random.default_rng(0)
-    fitted, held = generator.normal(size=(400, 40)), generator.normal(size=(300, 1, 40))
+    fitted, held = generator.normal(size=(400, 99)), generator.normal(size=(300, 1, 99))
     conditions = np.zeros(400, dtype=int)
     for share in (0, 0.02, 0.1):
         like = fit_likeness(fitted, conditions, held, share)
