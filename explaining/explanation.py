@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from files.names import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
+from plots.style import MAP_COLORS
 from trainer import Batches
 
 # From samples (B, 3, H, W), classes (B,) and a detector to maps (B, H, W).
@@ -175,7 +176,7 @@ def color_map(values: np.ndarray) -> np.ndarray:
     """Turn a map (H, W) into colours uint8 (H, W, 3), its brightest 1 % white."""
     brightest = np.percentile(values, _BRIGHTEST_PERCENTILE) or 1.0
     scaled = np.clip(values / brightest, 0, 1)
-    return to_bytes(matplotlib.colormaps["inferno"](scaled)[..., :3])
+    return to_bytes(matplotlib.colormaps[MAP_COLORS](scaled)[..., :3])
 
 
 def draw_outline(picture: np.ndarray, values: np.ndarray) -> np.ndarray:

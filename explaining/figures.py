@@ -15,6 +15,7 @@ from metrics.meaning import describe_fake_score
 from plots.style import (
     FAKE_COLOR,
     GREY,
+    MAP_COLORS,
     REAL_COLOR,
     get_line_style,
     make_drawable,
@@ -96,7 +97,7 @@ def build_mean_maps_figure(
     brightest = np.percentile(mean_maps, 99.9) or 1.0
     for label, axes in enumerate(cells):
         name = CLASS_NAMES[label]
-        picture = axes.imshow(mean_maps[label], cmap="inferno", vmin=0, vmax=brightest)
+        picture = axes.imshow(mean_maps[label], cmap=MAP_COLORS, vmin=0, vmax=brightest)
         axes.set_title(f"{name} images, n = {counts[name]}", color=_COLORS[label])
         axes.set_axis_off()
     bar = figure.colorbar(picture, ax=cells, fraction=0.046, extend="max")

@@ -11,6 +11,6 @@ picture.
 `verdicts.py`: what each detector says of each, `headlines.py` of several faces,
 `clips.py` of a video, by person, whose frames `tracks.py` sums up, `conditions.py` of a
 disturbed split. `words.py`: the same for a terminal and a page.
-`tables.py`: the same as rows, which a resumed run adds to. `together.py`: pictures
-judged by several processes.
+`tables.py`: keeps their rows, to which a resumed run adds; the columns are those of
+`verdicts.py`. `together.py`: pictures judged by several processes.
 """

@@ -3,7 +3,7 @@
 A function `plot_...(axes, ...)` draws on the axes that it is given and returns them.
 
 Start at `curves.py`: ROC, DET, precision-recall. `scores.py`: histogram, reliability,
-confusion matrix. `tables.py`: numbers as text. `style.py`: how it looks, with all
+confusion matrix. `tables.py`: numbers as text. `style.py`: how it looks, with its
 colours. `save_analysis.py`: all files of an analysis. `runs.py`: of several runs.
 `trainings.py`: what ran. `time_line.py`: a video's persons.
 

@@ -28,6 +28,7 @@ SPLIT_COLORS = {"train": _BLUE, "val": _ORANGE, "test": _GREEN}
 SPLIT_MARKERS = {"train": "o", "val": "s", "test": "^"}
 FRAME_COLOR = "#E69F00"  # around what a reader should look at
 PALE_COLOR = "#9FB6C6"
+MAP_COLORS = "inferno"  # from dark to bright
 GREY = "#666666"
 _AXES_INCHES = 3.7  # with its labels about 4.4: letters stay legible in a column
 MOST_BANDS = 6  # more bands that overlap are mud, and are not filled
