@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from files.names import CLASS_NAMES, FAKE, REAL
 from loading import ImageFile, ResizeToTensor, read_image, read_samples
 from loading.image_files import naming
+from loading.kept_pixels import KeptPixels
 from loading.pictures import KNOWN, Pictures, join_pictures, list_folder
 from loading.preprocessing import MARGINS
 
@@ -39,6 +40,7 @@ class FacesDataset(Dataset):
 
     Attributes:
         pictures: what the split consists of.
+        kept: where pixels are kept that a `ResizeToTensor` made; None: they are not.
 
     Raises:
         FileNotFoundError: a folder is missing; the message says what there is.
@@ -54,6 +56,7 @@ class FacesDataset(Dataset):
         real_only: bool = False,
     ) -> None:
         self.transform = transform
+        self.kept: KeptPixels | None = None
         pictures = root_path
         if not isinstance(pictures, Pictures):
             pictures = list_folder(Path(root_path), CLASS_NAMES[: 2 - real_only])
@@ -79,11 +82,16 @@ class FacesDataset(Dataset):
             IndexError: `index` is out of range.
             ValueError: the file cannot be read as an image; the message names it.
         """
-        at_least = getattr(self.transform, "at_least", None)
         with naming(self.get_file(index)) as file:
-            image = read_image(file, at_least=at_least)
-            sample = self.transform(image) if self.transform else image
+            kept = self.kept
+            sample = kept.read(file, self._read) if kept else self._read(file)
         return sample, self.get_label(index)
+
+    def _read(self, file: ImageFile) -> Any:
+        """Return a picture as a sample."""
+        at_least = getattr(self.transform, "at_least", None)
+        image = read_image(file, at_least=at_least)
+        return self.transform(image) if self.transform else image
 
     __getitems__ = read_samples  # a `DataLoader` asks for a batch so
 

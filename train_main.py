@@ -80,6 +80,7 @@ from utils import (
     drop_bad_images,
     find_shared_files,
     get_nof_parameters,
+    keep_pixels,
     load_checkpoint,
     open_splits,
     seed_everything,
@@ -280,7 +281,12 @@ def open_data(
         without_fakes=recipe.splits_without_fakes,
         preprocessing=get_network(recipe.model).preprocessing,
     )
-    return drop_bad_images(datasets, keeping.check_images, skip=keeping.skip_bad_images)
+    datasets, skipped = drop_bad_images(
+        datasets, keeping.check_images, skip=keeping.skip_bad_images
+    )
+    if keeping.keep_pixels:
+        say(keep_pixels(datasets.values(), keeping.features_dir / "pixels"))
+    return datasets, skipped
 
 
 def qualify_best(

@@ -30,6 +30,7 @@ from loading import (
     describe_bad_images,
 )
 from loading.hub import open_hub
+from loading.kept_pixels import KeptPixels
 from loading.pictures import Pictures, describe_content, join_pictures, list_folder
 from loading.tables import TABLE_SUFFIXES, list_table_splits, open_table
 from models import Network, build_model, get_network
@@ -336,6 +337,14 @@ def drop_bad_images(
         split: [shorten(image.name, parts=2) for image in images]
         for split, images in bad.items()
     }
+
+
+def keep_pixels(datasets: Collection[FacesDataset], folder: Path) -> str:
+    """Let datasets of one network keep their pixels; return a line that says so."""
+    kept = KeptPixels(folder, next(iter(datasets)).transform)
+    for dataset in datasets:
+        dataset.kept = kept
+    return kept.make_room(datasets)
 
 
 def take_fold(

@@ -4,10 +4,13 @@ A setting is a row of the table: the textbook way, one lever alone, or the suite
 defaults, complete or without one of their parts.
 """
 
+import atexit
 import importlib.util
 import json
 import resource
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -37,7 +40,7 @@ from loading import IMAGE_SIZE, PUBLISHED, BatchLoader, ResizeToTensor
 from models import build_model
 from saliency_map import compute_gradient_saliency_maps
 from trainer import Batches, Trainer
-from utils import build_optimizer
+from utils import build_optimizer, keep_pixels
 
 TASKS = ("train", "eval", "saliency")
 LR = 1e-5  # small: random models must not diverge in a few steps
@@ -51,7 +54,8 @@ class Setting:
         label: the row's name.
         suite: use the suite's loops, not the textbook's.
         loader: textbook (one PIL image at a time), suite (bytes, normalised as a
-            batch), tensors (ready-made: a perfect data path) or timm (loops as well).
+            batch), kept (the same with --keep-pixels, from the second epoch on),
+            tensors (ready-made: a perfect data path) or timm (loops as well).
         precision: of the forward pass, as in `--precision`.
         channels_last: memory format of model and images.
         fused: the optimizer updates all parameters in one pass.
@@ -108,6 +112,7 @@ def list_settings(
     ]
     if compiled:
         variants.append(replace(DEFAULTS, label="suite, compiled", compiled=True))
+    variants.append(replace(DEFAULTS, label="suite, kept pixels", loader="kept"))
     variants.append(replace(DEFAULTS, label="suite, ready tensors", loader="tensors"))
     peers = []
     if task != "saliency" and importlib.util.find_spec("timm"):
@@ -232,6 +237,10 @@ def build_loader(
             folder, preprocessing, **options, limit=job["limit"], device=device
         )
     dataset = FacesDataset(folder, ResizeToTensor(), limit=job["limit"])
+    if setting.loader == "kept":
+        pixels = Path(tempfile.mkdtemp())
+        atexit.register(shutil.rmtree, pixels)
+        keep_pixels([dataset], pixels)
     loader = BatchLoader(dataset, preprocessing=preprocessing, device=device, **options)
     return list(loader) if setting.loader == "tensors" else loader
 

@@ -403,6 +403,14 @@ def add_keeping_flags(parser: argparse.ArgumentParser) -> None:
         help="at the end write figures/RUN_report.html, as report.py does",
     )
     group.add_argument(
+        "--keep-pixels",
+        action="store_true",
+        help="write each decoded and resized image into FEATURES_DIR/pixels (197 kB at "
+        "256 pixels, if all fit into 10 GB and half of the free disk), where later "
+        "epochs and runs find it; pays where reading takes long: SimpleNet, large "
+        "photographs",
+    )
+    group.add_argument(
         "--whole",
         action="store_true",
         help="with --tune other than all: checkpoints hold the frozen weights, too, "
@@ -411,7 +419,7 @@ def add_keeping_flags(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("out_dir", "histories"),
         ("checkpoints_dir", "checkpoints"),
-        ("features_dir", "features that --tune head computes once and keeps"),
+        ("features_dir", "features that --tune head keeps, and of kept pixels"),
     ):
         group.add_argument(
             f"--{name.replace('_', '-')}",

@@ -577,7 +577,8 @@ class Keeping:
         skip_bad_images: leave unreadable images out and record them.
         resume: go on from the last snapshot of the same recipe.
         checkpoint_minutes: between snapshots within an epoch; 0 for none.
-        features_dir: folder of the features that are kept.
+        features_dir: folder of the features that are kept, and of pixels.
+        keep_pixels: keep decoded pixels there.
         whole: checkpoints hold the frozen weights, too.
         log: how each step and epoch is noted, some of `LOG_KINDS`.
     """
@@ -589,6 +590,7 @@ class Keeping:
     resume: bool = False
     checkpoint_minutes: float = 10.0
     features_dir: Path = Path("features")
+    keep_pixels: bool = False
     whole: bool = False
     log: tuple[str, ...] = ()
 

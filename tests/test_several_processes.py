@@ -70,7 +70,7 @@ def list_trainings(root: Path) -> list[list[str]]:
     return [
         ["exchanging", "."],
         ["train_main", *data, "-e", "2", *head],
-        ["train_main", *data, "-e", "1", "-o", "SGD", "-lr", "0.01"],
+        ["train_main", *data, "-e", "1", "-o", "SGD", "-lr", "0.01", "--keep-pixels"],
     ]
 
 

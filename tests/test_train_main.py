@@ -17,6 +17,7 @@ import torch
 from conftest import TINY, TinyNet
 from script_helpers import PROJECT
 
+import faces_dataset
 import numerical_analysis
 import predict
 import train_main
@@ -140,6 +141,25 @@ def test_main_network_of_another_size_judges_as_it_was_measured(trained, faces_r
     logits, labels = torch.tensor(scored.logits), torch.tensor(scored.labels)
     loss = torch.nn.functional.cross_entropy(logits, labels).item()
     assert loss == pytest.approx(load_history(files.history)[0]["val_loss"][0])
+
+
+def test_train_on_kept_pixels_gives_the_same_numbers_and_weights(
+    trained, faces_root, tmp_path, monkeypatch, capsys
+):
+    flags = ["--max-fpr", "0.3", "--fpr-confidence", "0.5", "--weight-decay", "0.1"]
+    flags += ["--momentum", "0.5", "--keep-pixels", "--features-dir", str(tmp_path)]
+    weights = load_tensors(get_files(trained[0]).checkpoint)["model"]
+    for folder, start in (
+        (tmp_path / "a", "pixels are kept in "),
+        (tmp_path / "b", ""),
+    ):
+        assert train(faces_root, folder, *flags) == 0
+        assert start in capsys.readouterr().out
+        assert read_curves(folder) == read_curves(trained[0])
+        own = load_tensors(get_files(folder).checkpoint)["model"]
+        assert all(torch.equal(own[name], weights[name]) for name in weights)
+        monkeypatch.setattr(faces_dataset, "read_image", None)  # the next needs no more
+    assert len(list((tmp_path / "pixels").iterdir())) == 9 + 5 + 5
 
 
 def test_train_from_python_equals_main(trained, faces_root, tmp_path, capsys):

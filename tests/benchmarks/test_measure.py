@@ -12,10 +12,11 @@ from torch import nn
 from loading import ResizeToTensor
 from models import MaxPool2x2
 
-QUICK = ["textbook", "suite", "suite, fp32", "suite, ready tensors"]
+READING = ["suite, kept pixels", "suite, ready tensors"]
+QUICK = ["textbook", "suite", "suite, fp32", *READING]
 ON_A_GPU = [
     *("textbook", "textbook, 8 workers", "timm, 8 workers", "suite"),
-    *("suite, fp32", "suite, fp16", "suite, compiled", "suite, ready tensors"),
+    *("suite, fp32", "suite, fp16", "suite, compiled", *READING),
 ]
 
 
@@ -61,6 +62,7 @@ def test_build_network_without_kernels_is_pytorchs_alone():
         TEXTBOOK,
         DEFAULTS,
         Setting("tensors", True, "tensors", channels_last=True, fused=True),
+        Setting("kept", True, "kept", channels_last=True, fused=True),
         Setting("levers", loader="suite", precision="bf16", channels_last=True),
     ],
     ids=lambda setting: setting.label,

@@ -22,7 +22,8 @@ def make_results(*seconds: float) -> list[dict]:
 
 def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, capsys):
     photographs = [{"seconds": s} for s in (0.1, 0.04, 0.2, 0.05)]
-    turns = [MATMUL, *make_results(8, 2, 5, 4), MATMUL, *make_results(6, 1, 5, 3)]
+    turns = [MATMUL, *make_results(8, 2, 5, 5, 4)]
+    turns += [MATMUL, *make_results(6, 1, 5, 5, 3)]
     results = iter(photographs + turns)
     monkeypatch.setattr(speed, "run_job", lambda job: next(results))
     monkeypatch.setattr(speed, "make_sample_images", lambda *args: None)
