@@ -53,10 +53,13 @@ def run_command(
         peaks, ended = [0], threading.Event()
         watcher = threading.Thread(target=_watch, args=(process.pid, peaks, ended))
         watcher.start()
-        status = process.wait()
-        seconds = time.perf_counter() - start
-        ended.set()
-        watcher.join()
+        try:
+            status = process.wait()
+            seconds = time.perf_counter() - start
+        finally:  # interrupted, too
+            process.kill()
+            ended.set()
+            watcher.join()
         out.seek(0), err.seek(0)
         if status not in (0, good):
             reason = (err.read().strip().splitlines() or ["no message"])[-1]
