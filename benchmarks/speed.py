@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ import command_line
 
 from machine import describe_machine
 from measure import TASKS, list_settings
+from processes import run_command
 from sample_images import PHOTOGRAPH, make_sample_images
 
 from files.atomic import check_writable, save_json
@@ -162,12 +162,8 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         command += ["-m", "torch.distributed.run", "--standalone"]
         command += [f"--nproc-per-node={setting['processes']}"]
     command += [str(MEASURE), json.dumps(job)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    if process.returncode:
-        reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
-        label = setting.get("label", "")
-        raise ValueError(f"the measurement {job['task']} {label} failed: {reason}")
-    return json.loads(process.stdout.splitlines()[-1])  # gloo may speak before
+    done = run_command(command, f"{job['task']} {setting.get('label', '')}")
+    return json.loads(done.output.splitlines()[-1])  # gloo may speak before
 
 
 def summarise(

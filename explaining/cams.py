@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from explaining.explanation import Method
@@ -20,12 +18,12 @@ _TELLING = re.compile(
     r"((conv|layer|stage|\w*block)\w*(?<!s)|(blocks|stages|layers|features)\.\d+)"
 )
 
-# By method: the package's class, and what its maps are called in titles.
+# By method: the name of the package's class, and what its maps are called in titles.
 METHODS = {
-    "grad-cam": (GradCAM, "Grad-CAM"),
-    "grad-cam++": (GradCAMPlusPlus, "Grad-CAM++"),
-    "hires-cam": (HiResCAM, "HiResCAM"),
-    "layer-cam": (LayerCAM, "LayerCAM"),
+    "grad-cam": ("GradCAM", "Grad-CAM"),
+    "grad-cam++": ("GradCAMPlusPlus", "Grad-CAM++"),
+    "hires-cam": ("HiResCAM", "HiResCAM"),
+    "layer-cam": ("LayerCAM", "LayerCAM"),
 }
 
 
@@ -63,6 +61,9 @@ def compute_grad_cam_maps(
         of different images do not compare in strength) and enlarged bilinearly to the
         image's size.
     """
+    import pytorch_grad_cam  # seconds: it imports torchvision's networks
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
     detector = as_detector(model)
     images, classes = prepare_inputs(samples, target_classes, detector)
     targets = [ClassifierOutputTarget(label) for label in classes.tolist()]
@@ -72,7 +73,8 @@ def compute_grad_cam_maps(
     reshape = partial(_to_maps, layer=layer, layout=detector.layout)
     with explanation_mode(network), torch.enable_grad():
         # Not in a `with` block of its own, which would swallow IndexErrors.
-        cam = METHODS[method][0](network, [module], reshape_transform=reshape)
+        build_cam = getattr(pytorch_grad_cam, METHODS[method][0])
+        cam = build_cam(network, [module], reshape_transform=reshape)
         try:
             maps = cam(images.requires_grad_(), targets)
         except (AttributeError, TypeError) as error:  # the package lacks a gradient

@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 import torch.nn.functional as F
-from scipy import ndimage, stats
+from scipy import ndimage
 from torch import Tensor, nn
 
 from explaining.explanation import Method
@@ -216,8 +217,9 @@ def _get_part(network: nn.Module, name: str) -> nn.Module | nn.Parameter:
 
 def compute_rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return Spearman's correlation of each pair of maps (N, H, W); 0 of a constant."""
-    ranks = [stats.rankdata(m.reshape(len(m), -1), axis=1) for m in (maps, others)]
-    first, second = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    rank = scipy.stats.rankdata
+    ranks = [rank(m.reshape(len(m), -1), axis=1) for m in (maps, others)]
+    first, second = (r - r.mean(axis=1, keepdims=True) for r in ranks)
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     products = (first * second).sum(axis=1)
     return np.divide(products, norms, out=np.zeros(len(maps)), where=norms > 0)
@@ -432,7 +434,8 @@ def compute_mask_shares(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def compute_mean(values: np.ndarray) -> Numbers:
     """Return the mean over images (N,) and its 95 % interval (Student's t)."""
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    margin = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
+    quantile = float(scipy.stats.t.ppf(0.975, len(values) - 1))
+    margin = quantile * deviation / len(values) ** 0.5
     return {"mean": mean, "interval": [mean - margin, mean + margin]}
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import matplotlib
 import numpy as np
 import torch
-from pytorch_grad_cam.utils.image import show_cam_on_image
 from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -108,6 +107,8 @@ class Explanation:
         values = self.maps[number]
         if not self.methods[number].is_overlay:
             return color_map(values)
+        from pytorch_grad_cam.utils.image import show_cam_on_image  # takes seconds
+
         picture = show_cam_on_image(self.image, values, use_rgb=True)
         return draw_outline(picture, values) if with_outline else picture
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from sklearn.covariance import LedoitWolf
-from sklearn.decomposition import PCA
 
 from judging.guard import Guard, Likeness
 
@@ -47,6 +45,9 @@ def _find_limit(distances: np.ndarray, most_refused: float) -> float:
 
 
 def _fit(rows: np.ndarray, conditions: np.ndarray, num_conditions: int) -> Likeness:
+    from sklearn.covariance import LedoitWolf  # a second, at the end of trainings alone
+    from sklearn.decomposition import PCA
+
     num = rows.shape[1]
     center = rows.mean(axis=0)
     deviations = rows.std(axis=0)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy import sparse, special, stats
+import scipy
+from scipy import special
 
 from files.names import FAKE, REAL
 from metrics.samples import MAX_CELLS, Cells, Samples, build_cells
@@ -111,10 +112,11 @@ def _draw_group_weights(
 
 def _count_contents(
     group_index: np.ndarray, cell_index: np.ndarray, shape: tuple[int, int]
-) -> sparse.csr_array:
+) -> scipy.sparse.csr_array:
     """Count the samples of each group in each cell."""
     ones = np.ones(group_index.size)
-    return sparse.coo_array((ones, (group_index, cell_index)), shape=shape).tocsr()
+    cells = ones, (group_index, cell_index)
+    return scipy.sparse.coo_array(cells, shape=shape).tocsr()
 
 
 def compute_bootstrap_interval(
@@ -151,7 +153,7 @@ def compute_bootstrap_interval(
         return None
     margin = _get_margin(num_units)
     if scale == "percentiles":
-        tail = stats.norm.sf(margin)
+        tail = scipy.stats.norm.sf(margin)
         low, high = np.quantile(values, [tail, 1 - tail])
         return float(low), float(high)
     return place_interval(estimate, margin * np.std(values, ddof=1), scale)
@@ -190,6 +192,6 @@ def _get_margin(num_units: int | None, confidence: float = 0.95) -> float:
     """Return how many standard deviations of resamples to go to either side."""
     level = (1 + confidence) / 2
     if num_units is None:
-        return float(stats.norm.ppf(level))
+        return float(scipy.stats.norm.ppf(level))
     units = max(num_units, 2)
-    return float(stats.t.ppf(level, units - 1) * (units / (units - 1)) ** 0.5)
+    return float(scipy.stats.t.ppf(level, units - 1) * (units / (units - 1)) ** 0.5)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from files.names import FAKE
 from metrics.likelihood_ratios import compute_platt_targets
@@ -316,7 +317,7 @@ def fit_calibration(
         return float(loss), np.array([-residuals @ scaled, residuals.sum()])
 
     bounds = [_LOG_TEMPERATURES, (None, None) if with_bias else (0.0, 0.0)]
-    fitted = optimize.minimize(
+    fitted = scipy.optimize.minimize(
         compute_loss,
         [0.0, 0.0],
         jac=True,

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from files.names import FAKE, REAL
 from metrics.samples import (
@@ -146,7 +147,7 @@ def compute_paired_delong_test(
     ]
     correlation = _correlate(np.stack(rows), covariance, checked_labels, group_index)
     ends = _combine_intervals(np.array([1, -1]), singles, correlation)
-    p_value = 2 * stats.norm.sf(abs(z))
+    p_value = 2 * scipy.stats.norm.sf(abs(z))
     return AucComparison(*map(float, (auc_a, auc_b, difference, *ends, z, p_value)))
 
 
@@ -165,7 +166,7 @@ def _correlate(
     share = _PRIOR_SAMPLES / (_PRIOR_SAMPLES + units.smaller)
     by_class = []
     for label in (REAL, FAKE):
-        ranks = stats.rankdata(score_rows[:, labels == label], axis=1)
+        ranks = scipy.stats.rankdata(score_rows[:, labels == label], axis=1)
         ranks -= ranks.mean(axis=1, keepdims=True)
         by_class.append(_normalise(ranks @ ranks.T))
     of_ranks = np.mean(by_class, axis=0)
@@ -219,7 +220,7 @@ def compute_aucs_and_covariance(
     fake, real = labels == FAKE, labels == REAL
     num_fake, num_real = fake.sum(), real.sum()
     rank_all, rank_fake, rank_real = (
-        stats.rankdata(rows, axis=1)
+        scipy.stats.rankdata(rows, axis=1)
         for rows in (score_rows, score_rows[:, fake], score_rows[:, real])
     )
     fake_placements = (rank_all[:, fake] - rank_fake) / num_real
@@ -258,7 +259,7 @@ def _get_bessel_factor(group_index: np.ndarray) -> float:
 def _get_margin(confidence: float, num_free: float = np.inf) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
-    return float(stats.t.ppf((1 + confidence) / 2, num_free))
+    return float(scipy.stats.t.ppf((1 + confidence) / 2, num_free))
 
 
 def compute_auc_kept(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from files.names import FAKE, REAL
 from metrics.likelihood_ratios import compute_min_cllr
@@ -47,8 +47,9 @@ def compute_proportion_interval(
     """
     tail = (1 - confidence) / 2
     num_misses = num_trials - num_hits
-    low = stats.beta.ppf(tail, num_hits, num_misses + 1) if num_hits > 0 else 0.0
-    high = stats.beta.ppf(1 - tail, num_hits + 1, num_misses) if num_misses > 0 else 1.0
+    quantile = scipy.stats.beta.ppf
+    low = quantile(tail, num_hits, num_misses + 1) if num_hits > 0 else 0.0
+    high = quantile(1 - tail, num_hits + 1, num_misses) if num_misses > 0 else 1.0
     return float(low), float(high)
 
 
@@ -74,7 +75,7 @@ def count_hits(hits: np.ndarray, group_index: np.ndarray | None = None) -> Propo
     if num_groups < 2 or share in (0.0, 1.0) or spread == 0:
         return Proportion(share * num_groups, float(num_groups))
     variance = num_groups / (num_groups - 1) * spread / num_samples**2
-    tails = [stats.t.ppf(0.975, n - 1) for n in (num_samples, num_groups)]
+    tails = [scipy.stats.t.ppf(0.975, n - 1) for n in (num_samples, num_groups)]
     trials = share * (1 - share) / variance * (tails[0] / tails[1]) ** 2
     trials = float(np.clip(trials, 1, num_samples))
     return Proportion(share * trials, trials)

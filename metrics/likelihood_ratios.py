@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from files.names import FAKE, REAL
 from metrics.bounding import compute_elub
@@ -73,7 +74,7 @@ def _fit_line(
         gradient = (shares * (special.expit(llrs) - targets)) @ features
         return float(shares @ losses), gradient
 
-    fitted = optimize.minimize(
+    fitted = scipy.optimize.minimize(
         compute_loss, [1.0, 0.0], jac=True, method="BFGS", options={"gtol": 1e-9}
     )
     slope, intercept = fitted.x
@@ -144,7 +145,7 @@ def fit_order_keeping(fp: np.ndarray, tp: np.ndarray) -> OrderKeeping:
     real_shares, fake_shares, totals = (
         of[drawn] for of in (real_shares, fake_shares, totals)
     )
-    fitted = optimize.isotonic_regression(
+    fitted = scipy.optimize.isotonic_regression(
         fake_shares / totals, weights=totals, increasing=False
     ).x.clip(0, 1)  # rounding may leave it
     return OrderKeeping(real_shares, fake_shares, fitted)
@@ -182,7 +183,7 @@ def _fit_posteriors(counts: np.ndarray) -> np.ndarray:
     filled = np.flatnonzero(shares.sum(axis=0))
     totals = shares[:, filled].sum(axis=0)
     one_real, one_fake = 1 / counts.sum(axis=1)
-    fitted = optimize.isotonic_regression(
+    fitted = scipy.optimize.isotonic_regression(
         np.concatenate([[0.0], shares[FAKE, filled] / totals, [1.0]]),
         weights=np.concatenate([[one_real], totals, [one_fake]]),
         increasing=False,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from metrics.calibration import (
     Calibration,
@@ -237,8 +237,8 @@ def count_allowed_false_positives(
             f"rate and confidence must lie between 0 and 1, got {max_fpr:g} and "
             f"{confidence:g}"
         )
-    allowed = int(stats.binom.ppf(1 - confidence, num_real, max_fpr))
-    if stats.binom.cdf(allowed, num_real, max_fpr) > 1 - confidence:
+    allowed = int(scipy.stats.binom.ppf(1 - confidence, num_real, max_fpr))
+    if scipy.stats.binom.cdf(allowed, num_real, max_fpr) > 1 - confidence:
         allowed -= 1
     if allowed < 0:
         needed = int(np.ceil(np.log1p(-confidence) / np.log1p(-max_fpr)))

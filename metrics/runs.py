@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse, stats
+import scipy
 
 from metrics.bootstrap import draw_weights, place_interval
 from metrics.delong import compute_aucs_and_covariance, compute_delong_interval
@@ -44,7 +44,7 @@ class MeanOfRuns(NamedTuple):
     @property
     def margin(self) -> float:
         """How far the 95 % interval reaches to either side."""
-        return float(stats.t.ppf(0.975, self.num_free)) * self.standard_error
+        return float(scipy.stats.t.ppf(0.975, self.num_free)) * self.standard_error
 
 
 class RunsTest(NamedTuple):
@@ -118,9 +118,9 @@ def compare_means(
     difference = float(np.mean(first) - np.mean(second))
     num_free = _count_free(parts)
     error = np.sqrt(sum(variance for variance, _ in parts))
-    margin = stats.t.ppf(0.975, num_free) * error
+    margin = scipy.stats.t.ppf(0.975, num_free) * error
     with np.errstate(divide="ignore", invalid="ignore"):
-        p_value = 2 * stats.t.sf(abs(np.float64(difference) / error), num_free)
+        p_value = 2 * scipy.stats.t.sf(abs(np.float64(difference) / error), num_free)
     ends = difference - margin, difference + margin
     return RunsTest(*map(float, (difference, *ends, num_free, p_value)))
 
@@ -202,11 +202,11 @@ def _resample(
     }
 
 
-def _map_to_cells(index: np.ndarray, num_cells: int) -> sparse.csr_array:
+def _map_to_cells(index: np.ndarray, num_cells: int) -> scipy.sparse.csr_array:
     """Return the matrix (N, C) that sums what images count for by their cells."""
     where = np.arange(index.size), index
     ones = np.ones(index.size)
-    return sparse.coo_array((ones, where), shape=(index.size, num_cells)).tocsr()
+    return scipy.sparse.coo_array((ones, where), shape=(index.size, num_cells)).tocsr()
 
 
 def measure_runs(

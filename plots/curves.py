@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.patches import Polygon
 from matplotlib.ticker import PercentFormatter
 from scipy.special import expit, ndtri
 
@@ -198,7 +199,9 @@ def _draw_curves(
             x, y = place(*fill_in_slopes(*rates), analysis)
         axes.plot(x, y, **style, label=labels[index])
         if len(analyses) <= MOST_BANDS:
-            axes.fill(*_outline_band(analysis, place), color=style["color"], **band)
+            corners = _outline_band(analysis, place).T
+            # Not `fill`, which takes long to find limits that are set anyway.
+            axes.add_artist(Polygon(corners, color=style["color"], **band))
 
 
 def _outline_band(analysis: Analysis, place: Place) -> np.ndarray:

@@ -81,7 +81,7 @@ def embed_plot(draw: Callable[[Axes], object], alt: str) -> Picture:
     picture = _save(build_plot(draw), alt, "svg", bbox_inches="tight")
     if len(picture.source) > MOST_SVG_BYTES:
         picture = _save(build_plot(draw), alt, "png", bbox_inches="tight")
-    gc.collect()  # a figure refers to itself, and keeps all points of its curves
+        gc.collect()  # a figure refers to itself, and keeps all points of its curves
     return picture
 
 

