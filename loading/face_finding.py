@@ -30,9 +30,9 @@ LARGEST_CROP = 8192  # pixels; a larger one is cut from the picture scaled down
 SMALL_SIDE, LARGE_SIDE, SEARCHED_ONCE = 512, 1600, 640
 # Where the small copy has less, the large one is not searched: of the network's heat,
 # and of 255 grey levels the difference within `REACH` pixels.
-LEAST_HEAT, LEAST_CONTRAST, REACH = 0.006, 40, 9
+LEAST_HEAT, LEAST_CONTRAST, REACH = 0.002, 40, 9
 SURROUNDINGS = 3  # of what is searched, in cells of 4 pixels of the small copy
-MOST_PARTS = 0.9  # of the picture's area; above it, all of it is searched
+MOST_PARTS = 0.7  # of the picture's area; above it, all of it is searched
 _GAP = 1.25  # how much larger than wanted a picture is averaged, before it is resampled
 LEAST_CONFIDENCE = 0.5  # of a face
 LEAST_HINT = 0.1  # of a place that is looked at again
