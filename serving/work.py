@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from hardware import give_memory_back
 from loading import ImageFile
 from loading.videos import Heed
 
@@ -157,6 +158,7 @@ def _run(task: Callable[[], Any], done: Future[Any] | None) -> None:
         done.set_exception(error)
     finally:
         done = None  # else error, traceback and future keep one another, and the file
+        give_memory_back()
 
 
 def _tell(watch: Watch, done: Future[dict[str, Any]]) -> Iterator[str]:

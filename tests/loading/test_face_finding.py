@@ -1,6 +1,7 @@
 """Faces in pictures: where they are, and how they are cut out."""
 
 import itertools
+import math
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -183,7 +184,47 @@ def test_face_finder_large_picture_is_boxed_in_its_own_pixels(make_finder):
     large, small = finder.find(draw((4000, 1000), (3000, 80, 700), (600, 500, 64)))
     assert large.box == pytest.approx((3000, 80, 3700, 780), abs=8)
     assert small.box == pytest.approx((600, 500, 664, 564), abs=2)
-    assert network.shapes[:2] == [(416, 1600), (128, 512)]
+    assert network.shapes[0] == (128, 512)
+    parts = [shape for shape in network.shapes[1:] if shape != (192, 192)]
+    assert 0 < sum(map(math.prod, parts)) < 416 * 1600 / 4
+
+
+def test_face_finder_searches_large_only_what_it_has_not_seen_small(make_finder):
+    finder, network = make_finder(0.3)
+    large, small = (300, 100, 400), (700, 800, 40)
+    assert len(finder.find(draw((1600, 1200), large))) == 1
+    assert network.shapes == [(384, 512)]  # there it is sure, and the rest is empty
+    assert len(finder.find(draw((1600, 1200), large, small))) == 2
+    assert network.shapes[2:] == [(128, 128), (192, 192), (192, 192)]
+
+
+def test_list_parts_holds_open_cells_with_their_surroundings():
+    is_open = np.zeros((96, 128), np.uint8)  # of 512 x 384 pixels
+    assert face_finding._list_parts(is_open, (4096, 3072), 0.125, 0.5) == []
+    is_open[0, 1] = is_open[50, 60] = is_open[50, 62] = is_open[95, 127] = 1
+    parts = face_finding._list_parts(is_open, (4096, 3072), 0.125, 0.5)
+    assert parts == [  # cells of 32 pixels, parts of whole 64
+        (0, 0, 192, 128),
+        (57 * 32, 47 * 32, 57 * 32 + 320, 47 * 32 + 256),
+        (124 * 32, 92 * 32, 4096, 3072),
+    ]
+    is_open[::5, ::5] = 1
+    whole = [(0, 0, 4096, 3072)]
+    assert face_finding._list_parts(is_open, (4096, 3072), 0.125, 0.5) == whole
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((10, 40, 60, 90), False),
+        ((-5, 40, 60, 90), False),  # the picture's edge
+        ((10, 40, 101, 90), True),
+        ((10, 19, 60, 90), True),
+        ((10, 40, 60, 220), False),
+    ],
+)
+def test_is_cut_by_an_edge_inside_the_picture(box, expected):
+    assert face_finding._is_cut(box, (0, 20, 100, 200), (300, 200)) is expected
 
 
 @pytest.mark.parametrize("hint", [0.95, 0.3, 0.02])  # the last: searched turned
@@ -244,7 +285,7 @@ def test_face_finder_looks_no_more_often_than_it_may(make_finder, monkeypatch):
     monkeypatch.setattr(face_finding, "MOST_LOOKS", 3)
     finder, network = make_finder(0.6)
     faces = finder.find(draw((600, 400), *((70 * n, 200, 40) for n in range(6))))
-    assert len(network.shapes) == 1 + 3 * 4
+    assert len(network.shapes) == 1 + 3  # each is sure when it is seen upright
     assert sorted(face.confidence for face in faces) == [0.6] * 3 + [0.9] * 3
     monkeypatch.setattr(face_finding, "MOST_LOOKS", 1)  # for the surest
     finder, network = make_finder(0.6)
