@@ -44,7 +44,8 @@ class Likeness:
         outside: mean and inverse deviation of the length, in spreads of each feature,
             of what lies outside of the k directions; zeros where they hold all.
         scales: float32 (F,), one over each number's spread.
-        limit: the largest squared distance that counts as like.
+        limit: float32 (C,), the largest squared distance that counts as like, for what
+            is nearest to each condition.
     """
 
     center: np.ndarray
@@ -52,7 +53,7 @@ class Likeness:
     means: np.ndarray
     outside: np.ndarray
     scales: np.ndarray
-    limit: float
+    limit: np.ndarray
 
     def __post_init__(self) -> None:
         shapes = {t: tuple(getattr(self, t).shape) for t in _ARRAYS}
@@ -86,7 +87,7 @@ class Likeness:
         return [self._compare(row, int(n), s[n]) for row, n, s in rows]
 
     def _compare(self, row: np.ndarray, nearest: int, square: float) -> Comparison:
-        excess = float(np.sqrt(square / self.limit))
+        excess = float(np.sqrt(square / self.limit[nearest]))
         if self.outside[1]:  # single features have no names
             return Comparison(excess, nearest, 0, True)
         weights = self.weights.astype(np.float64)
@@ -171,8 +172,12 @@ class Guard:
 
 def _check_likeness(value: Mapping[str, Any], num_conditions: int) -> Likeness:
     arrays = [_take_numbers(value[name]) for name in _ARRAYS]
-    like = Likeness(*arrays, value["limit"])
-    if len(like.means) != num_conditions or not 0 < like.limit < 1e30:
+    limit = _take_numbers(value["limit"])
+    if not limit.ndim:  # up to version 1.0.0: one for all conditions
+        limit = np.full(num_conditions, limit)
+    like = Likeness(*arrays, limit)
+    is_whole = {len(like.means), *limit.shape} == {num_conditions} and limit.ndim == 1
+    if not is_whole or not ((limit > 0) & (limit < 1e30)).all():
         raise ValueError("its guard holds numbers that are of no use")
     return like
 

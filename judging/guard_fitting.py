@@ -8,7 +8,7 @@ import numpy as np
 from judging.guard import Guard, Likeness
 
 MOST_REFUSED = 0.02  # of the calibration images, by all kinds of numbers together
-MOST_COMPONENTS = 64  # of features, beside what lies outside of them
+MOST_COMPONENTS = 128  # of features, beside what lies outside of them
 LEAST_DEVIATION = 0.01  # of a feature, as a share of the features' median
 LEAST_IMAGES = 20  # of which a spread can be told
 
@@ -22,7 +22,8 @@ def fit_likeness(
         fitted: (M, F), of training images.
         conditions: int (M,), under which condition each was seen, of C.
         held: (N, C, F), of N validation images under all conditions.
-        most_refused: share of the validation images that may count as unlike.
+        most_refused: share of the validation images that may count as unlike, of those
+            nearest to each condition.
 
     Source: Lee et al., NeurIPS 2018, eq. 2 (one covariance for all classes, here
         conditions, and the distance from the nearest); the covariance is shrunk after
@@ -31,10 +32,14 @@ def fit_likeness(
         CVPR 2022, section 4).
     """
     likeness = _fit(fitted, conditions, held.shape[1])
-    distances = likeness.compute_distances(held.reshape(-1, held.shape[2])).min(axis=1)
-    distances = distances.reshape(held.shape[:2])
-    limit = max(_find_limit(d, most_refused) for d in (distances, distances[:, 0]))
-    return replace(likeness, limit=max(limit, 1e-9))
+    distances = likeness.compute_distances(held.reshape(-1, held.shape[2]))
+    nearest, least = distances.argmin(axis=1), distances.min(axis=1)
+    limits = [_find_limit(least, most_refused)] * held.shape[1]
+    for condition, count in enumerate(np.bincount(nearest)):
+        if count >= LEAST_IMAGES:
+            own = least[nearest == condition]
+            limits[condition] = _find_limit(own, most_refused)
+    return replace(likeness, limit=np.maximum(limits, 1e-9).astype(np.float32))
 
 
 def _find_limit(distances: np.ndarray, most_refused: float) -> float:
@@ -72,7 +77,8 @@ def _fit(rows: np.ndarray, conditions: np.ndarray, num_conditions: int) -> Liken
     whitening = axes / np.sqrt(np.maximum(spreads, 1e-9))
     weights = scales[:, None] * (directions @ whitening)
     arrays = (center, weights, means @ whitening, outside, scales)
-    return Likeness(*(array.astype(np.float32) for array in arrays), 1.0)
+    arrays = [array.astype(np.float32) for array in arrays]
+    return Likeness(*arrays, np.ones(num_conditions, np.float32))
 
 
 def fit_guard(

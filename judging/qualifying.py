@@ -41,7 +41,7 @@ MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts ar
 MOST_KEPT = 5000  # real images whose scores are stored
 MOST_HELD = 1000  # validation images that say how far others may be from them
 LEAST_GROUPS = 10  # of validation in each class, that stand for persons in videos
-MOST_FITTED = 400  # training images that say what pictures are like
+MOST_FITTED = 800  # training images that say what pictures are like
 LEAST_TOLD = 0.25  # of a condition's images, on which there is a verdict
 
 

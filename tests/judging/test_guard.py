@@ -89,6 +89,8 @@ def test_guard_comes_back_from_a_checkpoint_or_json_as_it_was(guard, as_kept):
         ("scales", ["1.0"] * 8),
         ("scales", [1e300] * 8),
         ("limit", -1.0),
+        ("limit", [1.0, 1.0, -1.0]),
+        ("limit", [1.0]),
     ],
 )
 def test_guard_from_untrusted_refuses_damage(guard, name, value):
@@ -102,7 +104,10 @@ def test_guard_from_untrusted_refuses_damage(guard, name, value):
 
 def test_fit_likeness_lets_at_most_its_share_of_the_held_images_count_as_unlike():
     generator = np.random.default_rng(0)
-    fitted, held = generator.normal(size=(400, 99)), generator.normal(size=(300, 1, 99))
+    fitted, held = (
+        generator.normal(size=(400, 200)),
+        generator.normal(size=(300, 1, 200)),
+    )
     conditions = np.zeros(400, dtype=int)
     for share in (0, 0.02, 0.1):
         like = fit_likeness(fitted, conditions, held, share)
@@ -113,6 +118,26 @@ def test_fit_likeness_lets_at_most_its_share_of_the_held_images_count_as_unlike(
     strange = np.linalg.svd(directions)[0][:, -1] * 30 + held[:5, 0]
     whole = replace(like, outside=np.zeros(2)).compute_distances(strange)
     assert (like.compute_distances(strange) > 2 * whole).all()
+
+
+def test_fit_likeness_what_is_near_one_condition_is_not_measured_by_another():
+    generator = np.random.default_rng(0)
+    spread = np.array([1.0, 9.0])[:, None]  # of images under each of two conditions
+    held = generator.normal(size=(300, 2, 3)) * spread + [[[0.0], [99.0]]]
+    fitted, conditions = held[:200].reshape(-1, 3), np.tile([0, 1], 200)
+    like = fit_likeness(fitted, conditions, held[200:], 0.02)
+    assert like.limit[1] > 9 * like.limit[0]
+    strange = [[6.0, -6.0, 6.0], [105.0, 93.0, 105.0]]
+    excess = [comparison.excess for comparison in like.compare(np.array(strange))]
+    assert excess[0] > 1 > excess[1]
+
+
+def test_guard_of_an_older_version_has_one_limit_for_all(guard):
+    kept = guard.to_dict()
+    for like in kept["likenesses"].values():
+        like["limit"] = 5.0
+    read = Guard.from_untrusted(kept).likenesses["detail"]
+    assert read.limit.tolist() == [5.0] * len(guard.conditions)
 
 
 def test_fit_guard_of_few_images_is_none():
