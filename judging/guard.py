@@ -176,7 +176,7 @@ def _check_likeness(value: Mapping[str, Any], num_conditions: int) -> Likeness:
     if not limit.ndim:  # up to version 1.0.0: one for all conditions
         limit = np.full(num_conditions, limit)
     like = Likeness(*arrays, limit)
-    is_whole = {len(like.means), *limit.shape} == {num_conditions} and limit.ndim == 1
+    is_whole = limit.shape == (num_conditions,) == like.means.shape[:1]
     if not is_whole or not ((limit > 0) & (limit < 1e30)).all():
         raise ValueError("its guard holds numbers that are of no use")
     return like
