@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,19 @@ def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys
     splits = open_written(tmp_path, folder, *shares, "--force")
     assert count(splits) == {"train": (8, 16), "val": (2, 4), "test": (10, 20)}
     assert set(splits["test"].get_column("subset")) == {"", "fake_gan", "fake_swap"}
+
+
+def test_main_joins_datasets_whose_own_names_mean_a_class(tmp_path):
+    names = ("fakes_dataset", "synthetic_dataset")
+    for name, split, label in product(
+        names, ("train", "val", "test"), ("real", "fake")
+    ):
+        touch(tmp_path, [f"{name}/{split}/{label}/{n}.png" for n in range(2)])
+    sources = [tmp_path / name for name in names]
+    splits = open_written(tmp_path, *sources, "--levels", "subset")
+    assert count(splits) == dict.fromkeys(splits, (4, 4))
+    for of in splits.values():
+        assert Counter(of.get_column("subset")) == dict.fromkeys(names, 4)
 
 
 def test_main_writes_before_it_prints_to_a_closed_pipe(tmp_path, monkeypatch):

@@ -172,9 +172,17 @@ def _tell_classes(
     if real_labels:
         return _tell_said_classes(paths, real_labels)
     labels, places, unknown = [], [], set()
-    for path in paths:
-        found = {i: find_label(n) for i, n in enumerate(path) if i not in shared}
-        telling = [i for i, label in found.items() if label is not None]
+    all_found = [
+        {i: find_label(name) for i, name in enumerate(path) if i not in shared}
+        for path in paths
+    ]
+    parents = _find_parents_of_both(paths, all_found)
+    for path, found in zip(paths, all_found, strict=True):
+        telling = [
+            i
+            for i, label in found.items()
+            if label is not None and path[: i + 1] not in parents
+        ]
         if len({found[i] for i in telling}) > 1:
             names = " and ".join(path[i] for i in telling)
             raise ValueError(
@@ -194,6 +202,22 @@ def _tell_classes(
             "ones, and those beside them are fakes"
         )
     return labels, places
+
+
+def _find_parents_of_both(
+    paths: Sequence[Parts], all_found: Sequence[dict[int, int | None]]
+) -> set[Parts]:
+    """Return the folders whose own subfolders are of both classes.
+
+    Whatever their names mean, as fakes_dataset's, it is the subfolders that tell.
+    """
+    below: dict[Parts, set[int]] = {}
+    for path, found in zip(paths, all_found, strict=True):
+        for i, label in found.items():
+            if label is not None:
+                for j in range(i):
+                    below.setdefault(path[: j + 1], set()).add(label)
+    return {parent for parent, labels in below.items() if len(labels) > 1}
 
 
 def _tell_said_classes(
