@@ -31,8 +31,14 @@ from judging.finding import (
 )
 from judging.headlines import judge_several
 from judging.pictures import Reading, View, load_pictures
-from judging.tables import PART, Tables, describe_settings, name_part, open_tables
 from judging.together import judge_together
+from judging.verdict_tables import (
+    PART,
+    VerdictTables,
+    describe_settings,
+    name_part,
+    open_tables,
+)
 from judging.verdicts import (
     COLUMNS,
     FRAME_COLUMNS,
@@ -445,7 +451,7 @@ class Reporter:
         self.num_failures = self.num_before = 0
         self._has_persons = False
 
-    def count(self, tables: Tables) -> None:
+    def count(self, tables: VerdictTables) -> None:
         """Count what an ended run had said, and say how much that is."""
         self.num_before = tables.num_before
         for rows in tables.rows():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from files.hub import PREFIX
-from files.labels import list_kinds, read_labels, read_split
+from files.label_words import list_kinds, read_labels, read_split
 from loading.image_files import ImageFile
 from loading.pictures import Pictures, Texts
 from loading.splitting import deal_rows
@@ -63,7 +63,7 @@ def open_hub(
         name: OWNER/NAME on the hub, with @REVISION if it is not to be the newest; or a
             folder.
         splits: which ones to open.
-        real_labels: as for `files.labels.read_labels`.
+        real_labels: as for `files.label_words.read_labels`.
         shares: of the pictures in train, val and test, where there is only one split;
             None: as `SHARES`.
 

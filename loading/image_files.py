@@ -21,9 +21,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 from PIL import ExifTags, Image, ImageOps
 
 from hardware import show_progress
-from loading.colours import to_rgb
 from loading.foreign_files import EXTENSIONS, NUM_BYTES, RAW, describe_kind
 from loading.jpeg_xl import register_jpeg_xl
+from loading.rgb import to_rgb
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset

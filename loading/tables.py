@@ -9,7 +9,7 @@ from sys import intern
 import numpy as np
 
 from files.csv_files import open_csv
-from files.labels import list_kinds, read_labels, read_split
+from files.label_words import list_kinds, read_labels, read_split
 from files.names import FAKE, SPLITS
 from loading.archives import ArchivedFile, split_archive
 from loading.image_files import ImageFile
@@ -83,7 +83,7 @@ def open_table(
     Args:
         path: CSV as `open_csv` takes it, or Parquet; its paths are relative to it.
         splits: which ones to open.
-        real_labels: as for `files.labels.read_labels`.
+        real_labels: as for `files.label_words.read_labels`.
         shares: of the pictures in train, val and test; None: as `SHARES`.
 
     Raises:

@@ -14,7 +14,7 @@ import numpy as np
 
 from files.atomic import save_csv
 from files.csv_files import CsvRows, open_csv
-from files.labels import LABELS
+from files.label_words import LABELS
 from files.names import CLASS_NAMES, FAKE, REAL
 from files.provenance import describe_file
 from scores.groups import groups_from_names, subsets_from_names

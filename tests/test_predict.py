@@ -26,7 +26,7 @@ from script_helpers import (
 import predict
 from files.provenance import VERSION
 from judging import clips, pictures
-from judging.tables import Tables
+from judging.verdict_tables import VerdictTables
 from judging.verdicts import COLUMNS, FRAME_COLUMNS
 from loading.face_finding import Face
 from loading.tracking import Tracker
@@ -415,7 +415,7 @@ def test_main_resume_gives_the_tables_of_a_run_that_was_not_ended(
     whole, folder = tmp_path / "whole", tmp_path / "ended"
     assert predict.main([*mixed, *make_outputs(whole)]) == 1
     expected, _ = read_lines(capsys)
-    add, numbers = Tables.add, iter(range(100))
+    add, numbers = VerdictTables.add, iter(range(100))
 
     def stop(self, faces):
         if next(numbers) == num_judged:
@@ -423,7 +423,7 @@ def test_main_resume_gives_the_tables_of_a_run_that_was_not_ended(
         add(self, faces)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as ended:
-        patch.setattr(Tables, "add", stop)
+        patch.setattr(VerdictTables, "add", stop)
         predict.main([*mixed, *make_outputs(folder)])
     assert f"judged so far: {num_judged}, in {folder / 'a.csv'}" in str(ended.value)
     assert [path.name for path in folder.iterdir()] == ["a.csv.part"]
@@ -453,7 +453,7 @@ def test_main_resume_other_pictures_flags_or_files_are_refused(
 
     outputs = make_outputs(tmp_path / "out")
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk is full"):
-        patch.setattr(Tables, "write", lambda self, *outputs: end(self))
+        patch.setattr(VerdictTables, "write", lambda self, *outputs: end(self))
         predict.main([*mixed, *outputs])
     part = tmp_path / "out" / "a.csv.part"
     before = part.read_bytes()
@@ -642,7 +642,7 @@ def test_main_resume_goes_on_after_a_video(
     )
     assert predict.main([*words, *first]) == 0
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(Tables, "write", lambda *outputs: 1 / 0)
+        patch.setattr(VerdictTables, "write", lambda *outputs: 1 / 0)
         predict.main([*words, *outputs])
     capsys.readouterr()
     with pytest.raises(ValueError, match="every was 1.0, is now 2.0"):

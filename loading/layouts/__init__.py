@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 
-class Layout(NamedTuple):
+class DataLayout(NamedTuple):
     """A layout: in words, who reads it, and what of `Said` counts for it."""
 
     words: str
@@ -59,12 +59,12 @@ class Layout(NamedTuple):
     uses: tuple[str, ...]
 
 
-FOLDERS = Layout("folders of images", read_folders, ("real_labels", "levels"))
-SHARDS = Layout("tar files", read_shards, ("real_labels",))
-LISTS = Layout(
+FOLDERS = DataLayout("folders of images", read_folders, ("real_labels", "levels"))
+SHARDS = DataLayout("tar files", read_shards, ("real_labels",))
+LISTS = DataLayout(
     "lists of frames", read_frame_lists, ("real_labels", "root", "compression")
 )
-TABLES = Layout("tables", read_foreign_tables, ("real_labels", "root", "columns"))
+TABLES = DataLayout("tables", read_foreign_tables, ("real_labels", "root", "columns"))
 
 
 def read_layout(sources: Sequence[Path], said: Said) -> Found:
@@ -93,7 +93,7 @@ def read_layout(sources: Sequence[Path], said: Said) -> Found:
     return layout.read(sources, said)
 
 
-def _find_layout(source: Path) -> Layout:
+def _find_layout(source: Path) -> DataLayout:
     if source.is_dir():
         is_packed = False
         for folder in walk([source]):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from files.labels import list_kinds, read_labels
+from files.label_words import list_kinds, read_labels
 from loading.layouts.rows import COLUMNS, Found, Row, Said, take_split
 from loading.tables import WHOLE_NUMBERS, read_columns
 

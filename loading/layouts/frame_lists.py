@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from files.labels import SPLIT_OF, find_label, read_labels
+from files.label_words import SPLIT_OF, find_label, read_labels
 from files.names import FAKE, REAL, SPLITS
 from hardware import show_progress
 from loading.layouts.rows import Found, Row, Said, join_families, shorten

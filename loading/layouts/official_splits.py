@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from files.labels import SPLIT_OF
+from files.label_words import SPLIT_OF
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
 from loading.layouts.frame_lists import load_json
 from loading.layouts.rows import Found, Row, join_families

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from files.atomic import save_csv
-from files.labels import read_split
+from files.label_words import read_split
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
 from loading.splitting import find_families
 

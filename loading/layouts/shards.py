@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from files.labels import list_kinds, read_labels
+from files.label_words import list_kinds, read_labels
 from hardware import show_progress
 from loading.archives import SUFFIX, Member, list_members
 from loading.image_files import get_extensions

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from foreign_layouts import add_member, make_shards, touch
 
-from files.labels import find_label
+from files.label_words import find_label
 from files.names import FAKE, REAL
 from loading.layouts import Row, Said, check_rows, deal_rest, read_layout, save_rows
 from loading.layouts.folders import tell_folders

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PART = ".part"  # ends the name of what holds the rows until the tables are whole
 
 
-class Tables:
+class VerdictTables:
     """Keep a row for each face and detector, until all are written.
 
     Args:
@@ -92,7 +92,7 @@ def open_tables(
     frames: Path | None = None,
     resume: bool,
     batch_size: int,
-) -> Iterator[Tables]:
+) -> Iterator[VerdictTables]:
     """Lend tables that are written when all went well.
 
     Args:
@@ -106,7 +106,7 @@ def open_tables(
     """
     path = name_part(csv or json or frames)
     with open_journal(path, settings, resume=resume, unit=batch_size) as journal:
-        tables = Tables(journal, with_frames=frames is not None)
+        tables = VerdictTables(journal, with_frames=frames is not None)
         try:
             yield tables
         except KeyboardInterrupt as interruption:
