@@ -14,6 +14,9 @@ import numpy as np
 from judging.traits import GROUPS
 
 FEATURES = "features"
+# How many numbers a kind may have: up to version 1.0.0 the first eight of detail.
+_SIZES = {name: {len(traits)} for name, traits in GROUPS.items()}
+_SIZES["detail"].add(8)
 
 
 class Comparison(NamedTuple):
@@ -127,8 +130,10 @@ class Guard:
         Args:
             numbers: by kind (n, F), as `fit_guard` has them.
         """
-        kinds = self.likenesses.items()
-        columns = {name: like.compare(numbers[name]) for name, like in kinds}
+        columns = {
+            name: like.compare(numbers[name][:, : len(like.center)])
+            for name, like in self.likenesses.items()
+        }
         rows = zip(*columns.values(), strict=True)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -162,9 +167,10 @@ class Guard:
             raise ValueError(f"its guard is damaged ({error})") from error
         if not likenesses.keys() >= GROUPS.keys() or not conditions:
             raise ValueError("its guard is damaged: it lacks what pictures are like")
-        for kind, traits in GROUPS.items():
+        for kind, sizes in _SIZES.items():
             weights = likenesses[kind].weights
-            is_whole = weights.shape == (len(traits),) * 2 and np.linalg.det(weights)
+            is_square = weights.shape == (len(weights),) * 2
+            is_whole = is_square and len(weights) in sizes and np.linalg.det(weights)
             if not is_whole or likenesses[kind].outside.any():
                 raise ValueError(f"its guard is damaged: its {kind} has another size")
         return guard

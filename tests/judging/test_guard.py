@@ -82,12 +82,12 @@ def test_guard_comes_back_from_a_checkpoint_or_json_as_it_was(guard, as_kept):
     ("name", "value"),
     [
         ("center", torch.zeros(3)),
-        ("weights", torch.full((8, 8), torch.nan)),
-        ("means", torch.zeros(1, 8)),
+        ("weights", torch.full((16, 16), torch.nan)),
+        ("means", torch.zeros(1, 16)),
         ("scales", [1.0]),
         ("scales", [[1.0], [1.0, 2.0]]),
-        ("scales", ["1.0"] * 8),
-        ("scales", [1e300] * 8),
+        ("scales", ["1.0"] * 16),
+        ("scales", [1e300] * 16),
         ("limit", -1.0),
         ("limit", [1.0, 1.0, -1.0]),
         ("limit", [1.0]),
@@ -132,17 +132,26 @@ def test_fit_likeness_what_is_near_one_condition_is_not_measured_by_another():
     assert excess[0] > 1 > excess[1]
 
 
-def test_guard_of_an_older_version_has_one_limit_for_all(guard):
+def test_guard_of_an_older_version_has_one_limit_for_all_and_less_detail(guard):
     kept = guard.to_dict()
     for like in kept["likenesses"].values():
         like["limit"] = 5.0
-    read = Guard.from_untrusted(kept).likenesses["detail"]
-    assert read.limit.tolist() == [5.0] * len(guard.conditions)
+    detail = kept["likenesses"]["detail"]
+    detail |= {name: detail[name][:8] for name in ("center", "scales")}
+    detail |= {"weights": np.eye(8, dtype=np.float32), "means": detail["means"][:, :8]}
+    read = Guard.from_untrusted(kept)
+    assert read.likenesses["detail"].limit.tolist() == [5.0] * len(guard.conditions)
+    numbers = measure_traits(draw_faces(3, 1))
+    less = numbers | {"detail": numbers["detail"][:, :8]}
+    assert read.compare(numbers) == read.compare(less)
+    kept["likenesses"]["colour"] = detail
+    with pytest.raises(ValueError, match="its colour has another size"):
+        Guard.from_untrusted(kept)
 
 
 def test_fit_guard_of_few_images_is_none():
-    few = {"detail": np.zeros((10, 8))}
-    held = {"detail": np.zeros((30, 1, 8))}
+    few = {"detail": np.zeros((10, 16))}
+    held = {"detail": np.zeros((30, 1, 16))}
     assert fit_guard(few, np.zeros(10, dtype=int), held, ["none"], 1) is None
 
 
@@ -161,4 +170,17 @@ def test_measure_traits_does_not_depend_on_the_batch_and_sees_a_grid():
     assert all(np.array_equal(whole[kind][2:3], alone[kind]) for kind in GROUPS)
     blocks = (np.arange(64) // 8 % 2 * 200).astype(np.uint8)
     grid = (blocks[:, None] ^ blocks)[None, :, :, None].repeat(3, axis=3)
-    assert min(measure_traits(grid)["detail"][0, 6:]) > max(whole["detail"][0, 6:]) + 1
+    assert (measure_traits(grid)["detail"][0, 6:8] > whole["detail"][:, 6:8] + 1).all()
+
+
+def test_measure_traits_tells_drawings_from_noise_by_their_edges():
+    shapes = np.full((64, 64, 3), 90, np.uint8)
+    shapes[10:44, 20:52], shapes[24:36, 30:40] = 200, 40
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    samples = np.stack([shapes, draw_faces(1, 8)[0], noise])
+    drawn, photograph, noisy = measure_traits(samples)["detail"][:, 8:]
+    assert (drawn > photograph + 0.1).all()
+    assert (noisy < photograph + 0.1).all()
+    tiny = measure_traits(noise[None, :5, :5])["detail"][0, 8:]
+    assert np.isfinite(tiny).all()
+    assert not tiny[6:].any()  # of one pixel there are no steps
