@@ -55,6 +55,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="where it will be, for the commands on the card",
     )
     parser.add_argument(
+        "--without-frozen",
+        action="store_true",
+        help="leave out the weights that stayed frozen: kilobytes for megabytes, for "
+        "those who can get the network's own weights to start from",
+    )
+    parser.add_argument(
         "--licence",
         type=take(LICENCE),
         default=UNKNOWN,
@@ -80,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_free(args.to, "--to")
     detector = load_checkpoint(args.checkpoint_path)
     measured = [load_measured(path, detector) for path in args.numbers]
-    publication = Publication(args.repository, args.licence, measured)
+    publication = Publication(
+        args.repository, args.licence, measured, with_frozen=not args.without_frozen
+    )
     with grow_folder(args.to) as folder:
         save_publication(detector, publication, folder)
         names = sorted(path.name for path in folder.iterdir())

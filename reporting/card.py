@@ -10,7 +10,7 @@ from explaining.shown import describe_checked
 from files.atomic import save_json, write_atomically
 from files.bounds import Words
 from files.checkpoint import CheckpointRecord
-from files.checkpoint_files import save_checkpoint
+from files.checkpoint_files import read_checkpoint, save_checkpoint
 from files.hub import RECORD, import_package
 from files.names import SAFE_SUFFIX, spell_for_files
 from files.provenance import VERSION, describe_file, format_now, get_versions
@@ -21,6 +21,7 @@ from judging.words import describe_knowledge, describe_threshold
 from loading.disturbances import parse_condition
 from metrics.error_rates import compute_proportion_interval
 from metrics.table import list_columns
+from models import TIMM
 from plots.pages import render_page
 from plots.style import format_percent, format_with_interval
 from reporting.words import ETHICS, OUT_OF_SCOPE
@@ -40,14 +41,16 @@ class Publication:
     """What its author says of a detector that is laid out.
 
     Attributes:
-        repository: where it will be, OWNER/NAME.
+        repository: where it will be, OWNER/NAME; None if it stays a folder.
         licence: of the weights, as hubs spell it.
         measured: what numerical_analysis.py found, as `load_measured` returns it.
+        with_frozen: whether the weights that stayed frozen are laid out as well.
     """
 
-    repository: str = "OWNER/NAME"
+    repository: str | None = None
     licence: str = UNKNOWN
     measured: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    with_frozen: bool = True
 
 
 class Row(NamedTuple):
@@ -96,7 +99,11 @@ def save_publication(
     Raises:
         OSError, ValueError: a file cannot be written, or a package is missing.
     """
-    state, record = read_whole(detector)
+    state, record = read_checkpoint(detector.path)
+    if publication.with_frozen:
+        state, record = read_whole(detector)
+    elif record.whole is not False:
+        raise ValueError(f"{detector.path} has no frozen weights to leave out")
     record = _hide_folders(record)
     stem = spell_for_files(detector.path.stem).lstrip(".+-") or "detector"
     weights = folder / f"{stem}{SAFE_SUFFIX}"
@@ -140,6 +147,8 @@ def build_card(
         record=record,
         version=VERSION,
         command=_describe_training(record),
+        needs_timm=record.model_name.startswith(TIMM),  # which reads safetensors, too
+        weights=next((n for n in files if n.endswith(SAFE_SUFFIX)), "FILE"),
         rows=[_clean(row) for row in list_rows(record)],
         measured=[_tabulate(numbers) for numbers in publication.measured],
         threshold=describe_threshold(detector),

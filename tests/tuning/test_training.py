@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from conftest import TinyNet
 
+import publish
 import train_main
 from files.checkpoint_files import read_checkpoint, save_checkpoint
 from files.history import CURVES, load_history
@@ -189,6 +191,26 @@ def test_whole_checkpoint_needs_nothing_beside_it(trained, faces_root, tmp_path)
         match="alone.pt: it does not hold its frozen weights, and .*backbone",
     ):
         load_checkpoint(copied)
+
+
+def test_publish_may_leave_frozen_weights_out(trained, faces_root, tmp_path, refused):
+    words = ["--to", str(tmp_path / "head"), "--without-frozen"]
+    publish.main(["-cpp", str(trained.checkpoint), *words])
+    (head,) = (tmp_path / "head").glob("*.safetensors")
+    with pytest.raises(ValueError, match="does not hold its frozen weights"):
+        load_checkpoint(head)
+    (frozen,) = trained.checkpoint.parent.glob("backbone_*")
+    shutil.copy(frozen, head.parent)
+    judged = [judge(load_checkpoint(p), faces_root) for p in (trained.checkpoint, head)]
+    assert torch.equal(judged[0][0], judged[1][0])
+    card = (head.parent / "README.md").read_text()
+    assert f"predict.py -cpp {head.name} photo.jpg" in card
+    assert f"`{head.name}` holds what was trained. The weights that stayed" in card
+    whole = tmp_path / "whole.safetensors"
+    save_checkpoint(*read_whole(load_checkpoint(head)), whole)
+    words = ["--to", str(tmp_path / "other"), "--without-frozen"]
+    with refused("whole.safetensors has no frozen weights to leave out", ValueError):
+        publish.main(["-cpp", str(whole), *words])
 
 
 def test_auto_compares_layers_and_hidden_units_are_kept(
