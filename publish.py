@@ -75,7 +75,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=(),
         metavar="FILE",
         help="also put these numbers of it on the card: DATASET_MODEL_metrics.json of "
-        "numerical_analysis.py",
+        "numerical_analysis.py, DATASET_MODEL_robustness.json of "
+        "robustness_analysis.py",
     )
     return parser.parse_args(argv)
 

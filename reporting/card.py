@@ -12,7 +12,7 @@ from files.bounds import Words
 from files.checkpoint import CheckpointRecord
 from files.checkpoint_files import read_checkpoint, save_checkpoint
 from files.hub import RECORD, import_package
-from files.names import SAFE_SUFFIX, spell_for_files
+from files.names import CLASS_NAMES, SAFE_SUFFIX, spell_for_files
 from files.provenance import VERSION, describe_file, format_now, get_versions
 from files.recipe import Recipe
 from files.tensors import to_plain
@@ -21,6 +21,7 @@ from judging.words import describe_knowledge, describe_threshold
 from loading.disturbances import parse_condition
 from metrics.error_rates import compute_proportion_interval
 from metrics.table import list_columns
+from metrics.verdicts import RATES
 from models import TIMM
 from plots.pages import render_page
 from plots.style import format_percent, format_with_interval
@@ -34,6 +35,7 @@ LICENCE = Words(r"[a-z0-9][a-z0-9.-]{0,50}", "a licence as hubs spell it, such a
 REPOSITORY = Words(r"[\w.-]{1,96}/[\w.-]{1,96}", "OWNER/NAME")
 UNKNOWN = "other"  # what a hub calls a licence that it does not list
 _TASK = "image-classification"
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Publication:
     Attributes:
         repository: where it will be, OWNER/NAME; None if it stays a folder.
         licence: of the weights, as hubs spell it.
-        measured: what numerical_analysis.py found, as `load_measured` returns it.
+        measured: what numerical_analysis.py and robustness_analysis.py found, as
+            `load_measured` returns it.
         with_frozen: whether the weights that stayed frozen are laid out as well.
     """
 
@@ -63,10 +66,11 @@ class Row(NamedTuple):
 
 
 def load_measured(path: Path, detector: Detector) -> dict[str, Any]:
-    """Load a file of numbers that numerical_analysis.py wrote of a detector.
+    """Load a file of a detector's numbers, at home or under conditions.
 
     Returns:
-        The numbers, but not where on this machine they are from.
+        The numbers, but not where on this machine they are from; of a
+        robustness_analysis.py of several detectors those of this one.
 
     Raises:
         OSError: it cannot be read.
@@ -76,13 +80,18 @@ def load_measured(path: Path, detector: Detector) -> dict[str, Any]:
         numbers = json.loads(path.read_text(encoding="utf-8"))
         inputs = numbers["provenance"]["inputs"]
         digests = [file["sha256"] for file in inputs]
-        _ = [float(numbers[metric.name] or 0) for metric in list_columns("paper")]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        own = detector.provenance["sha256"]
+        if "detectors" in numbers and own in digests:
+            numbers |= numbers.pop("detectors")[digests.index(own)]
+            _ = _tabulate_conditions(numbers)
+        elif "detectors" not in numbers:
+            _ = [float(numbers[metric.name] or 0) for metric in list_columns("paper")]
+    except (*_DAMAGE, RecursionError) as error:
         raise ValueError(
             f"{path} does not hold a detector's numbers: name a file "
-            "DATASET_MODEL_metrics.json of numerical_analysis.py"
+            "DATASET_MODEL_metrics.json of numerical_analysis.py, or "
+            "DATASET_MODEL_robustness.json of robustness_analysis.py"
         ) from error
-    own = detector.provenance["sha256"]
     if own not in digests:
         raise ValueError(
             f"{path} holds the numbers of another checkpoint than {detector.path}, "
@@ -188,18 +197,41 @@ def list_rows(record: CheckpointRecord) -> list[Row]:
 
 
 def _tabulate(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a table of measured numbers says."""
+    """Return title, header and rows of a table of measured numbers."""
+    title = _describe_images(numbers)
+    if "conditions" in numbers:
+        return {"title": f"{title}, disturbed", **_tabulate_conditions(numbers)}
     rows = [
         (metric.words, format_with_interval(numbers, metric.name))
         for metric in list_columns("paper")
     ]
-    return {"title": _describe_images(numbers), "rows": rows}
+    return {"title": title, "header": ("", "value"), "rows": rows}
+
+
+def _tabulate_conditions(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return header and rows of what each condition leaves of a detector."""
+    names = ("told_false_alarms", "told_misses", "inconclusive")
+    at_home, rows = True, []
+    for levels in numbers["conditions"].values():
+        for found in levels if at_home else levels[1:]:  # each begins as they are
+            cells = [parse_condition(found["condition"]).describe()]
+            for name in names:
+                num, of = found[f"{name}_counts"]
+                share = f", {_format_share(num, of)}" if of else ""
+                cells.append(f"{num:,} of {of:,}{share}")
+            rows.append((*cells, format_with_interval(found, "auc")))
+            at_home = False
+    return {"header": ("images", *(RATES[name] for name in names), "AUC"), "rows": rows}
 
 
 def _describe_images(numbers: Mapping[str, Any]) -> str:
     """Say which images numbers are of, and how many of each class."""
     where = " ".join(str(numbers.get(name, "")) for name in ("dataset", "split"))
-    counts = f"{numbers.get('num_real')} real, {numbers.get('num_fake')} fake"
+    images = numbers.get("images", {})
+    num_real, num_fake = (
+        numbers.get(f"num_{name}", images.get(name)) for name in CLASS_NAMES
+    )
+    counts = f"{num_real} real, {num_fake} fake"
     return _clean([f"{where.strip() or 'images'} ({counts})"])[0]
 
 
@@ -216,6 +248,7 @@ def _build_header(detector: Detector, publication: Publication) -> str:
             metric_value=numbers[name],
         )
         for numbers in publication.measured
+        if "conditions" not in numbers
         for kind, name in (("roc_auc", "auc"), ("accuracy", "accuracy"))
         if numbers[name] is not None
     ]

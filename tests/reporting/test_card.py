@@ -64,6 +64,28 @@ def save_numbers(path: Path, sha256: str) -> Path:
     return path
 
 
+def save_robustness(path: Path, *digests: str) -> Path:
+    """Numbers of as many detectors, of which the Nth has N misses."""
+    conditions = [
+        {
+            **{"condition": name, "auc": 0.8, "auc_interval": [0.7, 0.9]},
+            **{"told_false_alarms_counts": [1, 9], "told_misses_counts": [number, 8]},
+            "inconclusive_counts": [0, 0],
+        }
+        for number in range(len(digests))
+        for name in ("none", "jpeg=70", "face=96")
+    ]
+    detectors = [
+        {"conditions": {"jpeg": [none, jpeg], "face": [none, face]}}
+        for none, jpeg, face in zip(*(conditions[n::3] for n in range(3)), strict=True)
+    ]
+    inputs = [{"sha256": digest} for digest in digests]
+    numbers = {"images": {"real": 9, "fake": 8}, "detectors": detectors}
+    numbers |= {"dataset": "a", "split": "test", "provenance": {"inputs": inputs}}
+    path.write_text(json.dumps(numbers))
+    return path
+
+
 def test_publish_lays_out_what_every_script_then_takes(
     checkpoint, tmp_path, monkeypatch, capsys
 ):
@@ -71,7 +93,9 @@ def test_publish_lays_out_what_every_script_then_takes(
     numbers = save_numbers(tmp_path / "numbers.json", own)
     folder = tmp_path / "hub"
     words = ["--to", str(folder), "--repository", "me/net", "--licence", "mit"]
-    publish.main(["-cpp", str(checkpoint), *words, "--numbers", str(numbers)])
+    disturbed = save_robustness(tmp_path / "disturbed.json", "0" * 64, own)
+    words += ["--numbers", str(numbers), str(disturbed)]
+    publish.main(["-cpp", str(checkpoint), *words])
     names = {path.name for path in folder.iterdir()}
     weights = "a-net_Adam.safetensors"
     assert names == {"README.md", weights, "record.json", "SHA256SUMS"}
@@ -92,6 +116,13 @@ def test_publish_lays_out_what_every_script_then_takes(
     card = (folder / "README.md").read_text()
     assert "predict.py -cpp hf:me/net@REVISION" in card
     assert "| AUC | 0.750 [0.500, 0.900] |" in card
+    shares = "1 of 9, 11.1 % [0.3 %, 48.2 %] | 1 of 8, 12.5 % [0.3 %, 52.7 %] | 0 of 0"
+    rows = re.findall(r"^[|] (.*) \| " + re.escape(shares), card, re.M)
+    compressed, small = (
+        "compressed as JPEG of quality 70",
+        "with a crop of only 96 pixels",
+    )
+    assert rows == ["as they are", compressed, small]
     header = yaml.safe_load(card.split("---")[1])
     assert (header["license"], header["metrics"]) == ("mit", ["roc_auc", "accuracy"])
     results = header["model-index"][0]["results"]
@@ -114,6 +145,7 @@ def test_publish_lays_out_what_every_script_then_takes(
     [
         (["--numbers", "other.json"], "other.json holds the numbers of another checkp"),
         (["--numbers", "none.json"], "none.json does not hold a detector's numbers"),
+        (["--numbers", "bare.json"], "bare.json does not hold a detector's numbers"),
         (["--to", "full"], "--to full: it is there and not empty; name a new folder"),
         (["--to", "other.json/hub"], "cannot write to the folder other.json"),
     ],
@@ -124,6 +156,9 @@ def test_publish_refuses_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     save_numbers(Path("other.json"), "0" * 64)
     Path("none.json").write_text('{"auc": 1, "provenance": {"inputs": []}}')
+    own = {"inputs": [{"sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest()}]}
+    bare = {"detectors": [{"conditions": {"jpeg": [{}]}}], "provenance": own}
+    Path("bare.json").write_text(json.dumps(bare))
     Path("full").mkdir()
     Path("full/mine.txt").touch()
     before = sorted(Path().rglob("*"))
