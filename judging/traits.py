@@ -15,14 +15,14 @@ EDGES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # Rec. ITU-R BT.601
 _LEAST_POWER = 0.01  # added, so that an even picture has a logarithm
 _BLOCK = 8  # pixels, of JPEG's grid
-_NUM_SCALES = 4  # at which edges are measured, each half as fine as the one before
+_SCALES = (4, 8)  # pixels, at which edges are measured; finer ones the bands tell
 _LEAST_STEP = 0.05  # of 255, added, so that an even picture has a ratio
 # What high and low values of the traits mean, for those who are told.
 DETAIL = (
     *("coarse structure",) * 3,
     *("fine detail",) * 3,
     *("of a grid as JPEG leaves it",) * 2,
-    *("change in few strong edges",) * (2 * _NUM_SCALES),
+    *("change in few strong edges",) * (2 * len(_SCALES)),
 )
 COLOUR = ("coarse colours", "colour detail", "colour noise") * 2
 GROUPS = {"detail": DETAIL, "colour": COLOUR}
@@ -32,10 +32,10 @@ def measure_traits(samples: np.ndarray) -> dict[str, np.ndarray]:
     """Measure pictures, uint8 (n, S, S, 3), as the network sees them.
 
     Returns:
-        `detail`, float64 (n, 16): the logarithms (base 10) of the luminance's power in
+        `detail`, float64 (n, 12): the logarithms (base 10) of the luminance's power in
         six bands of spatial frequency; how much larger steps are across an 8-pixel
         grid than elsewhere, along rows and columns; how uneven steps are, by two ratios
-        of their moments at each of four scales. `colour`, float64 (n, 6): the power in
+        of their moments at each of two scales. `colour`, float64 (n, 6): the power in
         every other band of both colour differences.
     """
     rows = [_measure(image) for image in samples]
@@ -88,15 +88,15 @@ def _measure_edges(luminance: np.ndarray) -> list[float]:
 
     Two logarithms of ratios between the steps' moments: of root mean square to mean,
     and of the fourth to that. They are large in photographs at every scale (Huang &
-    Mumford, CVPR 1999, section 3), larger in drawings and small in noise.
+    Mumford, CVPR 1999), larger in drawings and small in noise.
     """
     ratios = []
-    for _ in range(_NUM_SCALES):
-        squares = [np.diff(luminance, axis=axis).ravel() ** 2 for axis in (0, 1)]
+    for side in _SCALES:
+        height, width = (size // side for size in luminance.shape)
+        parts = luminance[: side * height, : side * width]
+        plane = parts.reshape(height, side, width, side).mean(axis=(1, 3))
+        squares = [np.diff(plane, axis=axis).ravel() ** 2 for axis in (0, 1)]
         ratios += _compare_moments(np.concatenate(squares))
-        height, width = (side // 2 for side in luminance.shape)
-        parts = luminance[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
-        luminance = parts.mean(axis=(1, 3))
     return ratios
 
 
