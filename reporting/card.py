@@ -122,7 +122,7 @@ def save_publication(
         "format": FORMAT,
         "published": {"date": format_now(), "versions": get_versions()},
         "weights": {"file": weights.name, **files[weights.name]},
-        "record": to_plain(record.to_dict()),
+        "record": _leave_arrays_out(record.to_dict()),
         "measured": list(publication.measured),
     }
     save_json(about, folder / RECORD)
@@ -133,6 +133,13 @@ def save_publication(
     files[CARD] = _describe(folder / CARD)
     sums = [f"{file['sha256']}  {name}\n" for name, file in files.items()]
     _save_text("".join(sums), folder / SUMS)
+
+
+def _leave_arrays_out(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record without its guard's arrays, a million numbers for no reader."""
+    guard = record.get("guard") or {}
+    kept = {name: value for name, value in guard.items() if name != "likenesses"}
+    return to_plain({**record, "guard": kept})
 
 
 def build_card(
