@@ -69,6 +69,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "to choose, within that of the data and of the weights it started from",
     )
     parser.add_argument(
+        "--about",
+        type=Path,
+        metavar="FILE",
+        help="a text in Markdown for the card: what only you know, such as whose faces "
+        "the images show, and who agreed",
+    )
+    parser.add_argument(
         "--numbers",
         type=Path,
         nargs="+",
@@ -88,7 +95,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     detector = load_checkpoint(args.checkpoint_path)
     measured = [load_measured(path, detector) for path in args.numbers]
     publication = Publication(
-        args.repository, args.licence, measured, with_frozen=not args.without_frozen
+        *(args.repository, args.licence, measured),
+        about=read_text(args.about) if args.about else "",
+        with_frozen=not args.without_frozen,
     )
     with grow_folder(args.to) as folder:
         save_publication(detector, publication, folder)
@@ -97,6 +106,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.licence == UNKNOWN:
         say("note: without a --licence nobody knows what they may do with it")
     say(f"read {args.to / 'README.md'}, then upload the folder as it is")
+
+
+def read_text(path: Path) -> str:
+    """Read a text that is somebody's own.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not text in UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text in UTF-8 ({error})") from error
 
 
 if __name__ == "__main__":

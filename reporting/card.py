@@ -47,12 +47,14 @@ class Publication:
         licence: of the weights, as hubs spell it.
         measured: what numerical_analysis.py and robustness_analysis.py found, as
             `load_measured` returns it.
+        about: what nobody else knows, in Markdown.
         with_frozen: whether the weights that stayed frozen are laid out as well.
     """
 
     repository: str | None = None
     licence: str = UNKNOWN
     measured: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    about: str = ""
     with_frozen: bool = True
 
 
@@ -165,7 +167,8 @@ def build_card(
         command=_describe_training(record),
         needs_timm=record.model_name.startswith(TIMM),  # which reads safetensors, too
         weights=next((n for n in files if n.endswith(SAFE_SUFFIX)), "FILE"),
-        rows=[_clean(row) for row in list_rows(record)],
+        rows=[_clean(row) for row in list_accuracies(record)],
+        errors=list_errors(record),
         measured=[_tabulate(numbers) for numbers in publication.measured],
         threshold=describe_threshold(detector),
         neighbours=detector.neighbours,
@@ -178,8 +181,8 @@ def build_card(
     )
 
 
-def list_rows(record: CheckpointRecord) -> list[Row]:
-    """Return the rates that a record holds, each with its number of images."""
+def list_accuracies(record: CheckpointRecord) -> list[Row]:
+    """Return the accuracies that a record holds, each with its number of images."""
     rows = []
     nums = {n: of for n, of in record.num_images.items() if type(of) is int and of > 0}
     for split, accuracy, num in (
@@ -192,14 +195,18 @@ def list_rows(record: CheckpointRecord) -> list[Row]:
             value = value or f"{format_percent(share)}, how many images is not recorded"
             count = f"{round(share * num):,} of {num:,}" if num else "-"
             rows.append(Row("accuracy, by the larger logit", split, count, value))
+    return rows
+
+
+def list_errors(record: CheckpointRecord) -> list[tuple[str, str, str]]:
+    """Return a row for each condition: validation images, false alarms and misses."""
+    rows = []
     for name, (num_real, alarms, num_fake, misses) in record.errors.items():
-        images = f"validation, {parse_condition(name).describe()}"
-        for what, num, of in (
-            ("real ones called fake", alarms, num_real),
-            ("fakes called real", misses, num_fake),
-        ):
-            count = f"{num:,} of {of:,}"
-            rows.append(Row(what, images, count, _format_share(num, of)))
+        cells = (
+            f"{num:,} of {of:,}, {_format_share(num, of)}"
+            for num, of in ((alarms, num_real), (misses, num_fake))
+        )
+        rows.append((parse_condition(name).describe(), *cells))
     return rows
 
 

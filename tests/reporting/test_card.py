@@ -25,7 +25,7 @@ from judging.detector import Detector
 from judging.guard_fitting import fit_guard
 from judging.traits import measure_traits
 from metrics.table import list_columns
-from reporting.card import Publication, build_card, list_rows
+from reporting.card import Publication, build_card, list_accuracies, list_errors
 from utils import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
@@ -94,7 +94,9 @@ def test_publish_lays_out_what_every_script_then_takes(
     folder = tmp_path / "hub"
     words = ["--to", str(folder), "--repository", "me/net", "--licence", "mit"]
     disturbed = save_robustness(tmp_path / "disturbed.json", "0" * 64, own)
+    (tmp_path / "about.md").write_text("The photographers agreed.\n")
     words += ["--numbers", str(numbers), str(disturbed)]
+    words += ["--about", str(tmp_path / "about.md")]
     publish.main(["-cpp", str(checkpoint), *words])
     names = {path.name for path in folder.iterdir()}
     weights = "a-net_Adam.safetensors"
@@ -117,6 +119,7 @@ def test_publish_lays_out_what_every_script_then_takes(
     assert "/home/me" not in "".join(p.read_text("latin-1") for p in folder.iterdir())
     card = (folder / "README.md").read_text()
     assert "predict.py -cpp hf:me/net@REVISION" in card
+    assert "\nThe photographers agreed.\n\n## How good it is\n" in card
     assert "| AUC | 0.750 [0.500, 0.900] |" in card
     shares = "1 of 9, 11.1 % [0.3 %, 48.2 %] | 1 of 8, 12.5 % [0.3 %, 52.7 %] | 0 of 0"
     rows = re.findall(r"^[|] (.*) \| " + re.escape(shares), card, re.M)
@@ -148,6 +151,7 @@ def test_publish_lays_out_what_every_script_then_takes(
         (["--numbers", "other.json"], "other.json holds the numbers of another checkp"),
         (["--numbers", "none.json"], "none.json does not hold a detector's numbers"),
         (["--numbers", "bare.json"], "bare.json does not hold a detector's numbers"),
+        (["--about", "latin.md"], "latin.md is not a text in UTF-8"),
         (["--to", "full"], "--to full: it is there and not empty; name a new folder"),
         (["--to", "other.json/hub"], "cannot write to the folder other.json"),
     ],
@@ -161,6 +165,7 @@ def test_publish_refuses_and_writes_nothing(
     own = {"inputs": [{"sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest()}]}
     bare = {"detectors": [{"conditions": {"jpeg": [{}]}}], "provenance": own}
     Path("bare.json").write_text(json.dumps(bare))
+    Path("latin.md").write_bytes(b"caf\xe9")
     Path("full").mkdir()
     Path("full/mine.txt").touch()
     before = sorted(Path().rglob("*"))
@@ -169,22 +174,31 @@ def test_publish_refuses_and_writes_nothing(
     assert sorted(Path().rglob("*")) == before
 
 
-def test_list_rows_counts_each_rate_and_says_where_n_is_not_known():
-    rows = {(r.name, r.images): (r.count, r.value) for r in list_rows(make_record())}
+def test_card_counts_each_rate_and_says_where_n_is_not_known():
+    rows = {
+        (r.name, r.images): (r.count, r.value) for r in list_accuracies(make_record())
+    }
     accuracy = "accuracy, by the larger logit"
     assert rows[accuracy, "test"] == ("7 of 10", "70.0 % [34.8 %, 93.3 %]")
     chosen = "validation, which chose the epoch"
     assert rows[accuracy, chosen][0] == "15 of 20"
-    plain, jpeg = "as they are", "compressed as JPEG of quality 70"
-    assert rows["real ones called fake", f"validation, {plain}"][0] == "1 of 12"
-    assert rows["fakes called real", f"validation, {jpeg}"] == (
-        *("0 of 8", "0.0 % [0.0 %, 36.9 %]"),
-    )
-    assert len(rows) == 6
+    assert len(rows) == 2
+    assert list_errors(make_record()) == [
+        (
+            "as they are",
+            "1 of 12, 8.3 % [0.2 %, 38.5 %]",
+            "2 of 8, 25.0 % [3.2 %, 65.1 %]",
+        ),
+        (
+            "compressed as JPEG of quality 70",
+            "3 of 12, 25.0 % [5.5 %, 57.2 %]",
+            "0 of 8, 0.0 % [0.0 %, 36.9 %]",
+        ),
+    ]
     shared = make_record(num_images={"test": 10, "val": "many"})
-    unknown = next(row for row in list_rows(shared) if row.images == chosen)
+    unknown = next(row for row in list_accuracies(shared) if row.images == chosen)
     assert unknown.value == "75.0 %, how many images is not recorded"
-    assert list_rows(CheckpointRecord()) == []
+    assert list_accuracies(CheckpointRecord()) == []
 
 
 def test_card_of_little_knowledge_says_what_is_not_known(tiny_net):
