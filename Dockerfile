@@ -15,7 +15,8 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN python -m pip install --no-cache-dir --no-deps -c requirements-lock.txt \
     ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
 RUN python -m pip install --no-cache-dir -c requirements-lock.txt \
-    -r requirements-page.txt -r requirements-faces.txt -r requirements-hub.txt
+    -r requirements-page.txt -r requirements-faces.txt -r requirements-hub.txt \
+    -r requirements-networks.txt
 
 COPY . .
 RUN useradd --create-home --uid 1000 faces \
@@ -30,4 +31,3 @@ EXPOSE 8000
 HEALTHCHECK --start-period=60s --timeout=5s \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/', timeout=4)"]
 ENTRYPOINT ["python", "/app/serve.py", "--host", "0.0.0.0", "--no-browser"]
-CMD ["-cpp", "detector.pt"]

@@ -19,7 +19,7 @@ from command_line import refuse_several, say, take_fields
 from command_line.faces import add_face_flags, add_sampling_flags, take_reading
 
 from files.atomic import check_outputs, check_writable
-from files.names import FIGURES_DIR, make_printable
+from files.names import FIGURES_DIR, STARTER, make_printable
 from hardware import processes, show_progress
 from judging.base import BaseDetector
 from judging.finding import (
@@ -48,6 +48,7 @@ from judging.verdicts import (
     judge_batches,
 )
 from judging.words import (
+    STARTER_KNOWS,
     UNLOOKED,
     describe_counting,
     describe_lack,
@@ -115,10 +116,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser,
         "checkpoint written by train_main.py, or detector.onnx by export.py; says the "
         "network and how it wants its images; of several, whose names end alike (A.pt "
-        "B.pt), each gives its own verdict, and what follows is a PATH",
+        "B.pt), each gives its own verdict, and what follows is a PATH (default: the "
+        "detector that comes along, starter/README.md)",
         nargs="+",
         action="append",
-        required=True,
     )
     add_face_flags(parser)
     add_sampling_flags(parser)
@@ -132,7 +133,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_output_flags(parser)
     command_line.add_compute_flags(parser, seed=False)
     args = parser.parse_args(argv)
-    groups = [split_checkpoints(words) for words in args.checkpoint_path]
+    groups = [split_checkpoints(words) for words in args.checkpoint_path or [[STARTER]]]
     args.checkpoint_path = [path for checkpoints, _ in groups for path in checkpoints]
     args.paths += [path for _, paths in groups for path in paths]
     if not args.paths:
@@ -223,6 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     reading = take_reading(args, with_origin=bool(outputs))
     reading = replace(reading, sampling=take_fields(args, Sampling))
     detectors = [load_detector(path, compute) for path in args.checkpoint_path]
+    if STARTER in args.checkpoint_path and processes.is_main():
+        say(f"note: {STARTER_KNOWS}", file=sys.stderr)
     written = [*outputs, *map(name_part, tables[:1])]
     check_outputs(written, [*args.checkpoint_path, *args.paths])
     if args.explain is not None:

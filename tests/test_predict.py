@@ -24,6 +24,7 @@ from script_helpers import (
 )
 
 import predict
+from files.names import STARTER
 from files.provenance import VERSION
 from judging import clips, pictures
 from judging.verdict_tables import VerdictTables
@@ -78,6 +79,7 @@ def read_json_lines(path: Path) -> list[dict[str, object]]:
         (["-cpp", "net", "-cpp", "net2", "none"], ["net", "net2"], ["none"]),
         (["-cpp", "net", "folder"], ["net"], ["folder"]),
         (["-cpp", "A.pt", "a.jpg", "B.pt"], ["A.pt"], ["a.jpg", "B.pt"]),
+        (["a.jpg", "B.pt"], [STARTER], ["a.jpg", "B.pt"]),
     ],
 )
 def test_parse_args_tells_checkpoints_from_what_is_to_be_judged(
