@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import metrics
 from files.checkpoint import CheckpointRecord
-from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
+from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER
 from judging.base import BaseDetector
 from judging.pictures import Picture
 from judging.tracks import (
@@ -32,9 +32,10 @@ UNLOOKED = (
     "nobody looked whether the pictures show a face, or several: "
     "pip install -r requirements-faces.txt"
 )
+STARTER_KINDS = "two kinds of fakes, faces by StyleGAN and planted ones"
 STARTER_KNOWS = (
-    "the detector that comes along judges; it knows two kinds of fakes, faces by "
-    "StyleGAN and planted ones, and no others (starter/README.md); -cpp takes yours"
+    f"the detector that comes along judges; it knows {STARTER_KINDS}, and no others "
+    "(starter/README.md); -cpp takes yours"
 )
 MOST_SPANS = 3  # that a line names
 NOT_PROOF = "A verdict is evidence to weigh, not proof."
@@ -277,9 +278,11 @@ def _explain_track(verdict: Verdict) -> list[str]:
 def describe_knowledge(detector: BaseDetector) -> str:
     """Say which fakes a detector knows, and what that means for others."""
     dataset = detector.record.dataset or "the data that it was trained on"
+    is_starter = detector.path == STARTER
+    kinds = STARTER_KINDS if is_starter else f"fakes like those of {dataset}"
     return (
-        f"The detector knows fakes like those of {dataset}. On other kinds of fakes it "
-        "may be wrong without any sign of it."
+        f"The detector knows {kinds}. On other kinds of fakes it may be wrong without "
+        "any sign of it."
     )
 
 

@@ -6,11 +6,14 @@ alone: not of the number of workers, of what ran before, or of where a run resum
 """
 
 import gc
+import multiprocessing
 import os
 import re
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
 
 from hardware import distributed, write_beside_progress
 from loading.augmentation import (
@@ -273,20 +277,90 @@ class SteadyLoader(DataLoader):
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            for batch in super().__iter__():
+            with _waiting_for_workers():
+                batches = super().__iter__()
+            while True:
+                with _waiting_for_workers():
+                    _check_workers(getattr(batches, "_workers", ()))
+                    batch = next(batches, None)
+                if batch is None:
+                    return
                 self.batch_sampler.owed.popleft()
                 yield batch
-            return
-        except RuntimeError as error:
-            if not LOST_WORKERS.match(str(error)):
+        except Exception as error:
+            self._end_workers()
+            if not _tells_of_lost_workers(error):
                 raise
-            reason = str(error).splitlines()[0]
+            reason = str(error).partition("\n")[0] or type(error).__name__
         write_beside_progress(
             f"note: a process that reads images is lost ({reason}); this one reads on"
         )
-        self._iterator = None  # torch's, with the workers that it would use again
         for indices in self.batch_sampler.take_over():
             yield self.collate_fn(_read(self.dataset, indices))
+
+    def _end_workers(self) -> None:
+        """End the workers that torch's iterator would use again.
+
+        An error's traceback keeps the iterator in a cycle. Where that is collected,
+        its queues are closed before it can tell the workers to end, and it waits five
+        seconds for each.
+        """
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None:
+            with suppress(RuntimeError):  # torch's, of one that was killed
+                iterator._shutdown_workers()
+
+
+_waits = False  # for a worker
+
+
+@contextmanager
+def _waiting_for_workers() -> Iterator[None]:
+    """Let torch raise that a worker is dead here, and nowhere else.
+
+    Its handler of SIGCHLD raises wherever the program is, in the middle of a training
+    step, too.
+    """
+    global _waits
+    _waits = True
+    try:
+        yield
+    finally:
+        _waits = False
+        _hold_handler_back()
+
+
+def _check_workers(workers: Iterable[multiprocessing.Process]) -> None:
+    """Raise as torch does if one died since it was waited for the last time."""
+    for worker in workers:
+        if not worker.is_alive():
+            code = worker.exitcode
+            raise RuntimeError(f"DataLoader worker (pid {worker.pid}) ended: {code}")
+
+
+def _hold_handler_back() -> None:
+    """Wrap torch's handler, which it sets when the first workers start."""
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    if not is_main or getattr(handler, "__module__", None) != signal_handling.__name__:
+        return
+
+    def raise_while_waiting(signum: int, frame: Any) -> None:
+        if _waits:
+            handler(signum, frame)
+
+    signal.signal(signal.SIGCHLD, raise_while_waiting)
+
+
+def _tells_of_lost_workers(error: Exception) -> bool:
+    """Say whether an error is not the dataset's own, which names itself as caught.
+
+    Torch says that a worker is dead, or its connection breaks before torch sees that.
+    """
+    if isinstance(error, ConnectionError | EOFError):
+        return not str(error).startswith("Caught ")
+    is_torchs = isinstance(error, RuntimeError)
+    return is_torchs and LOST_WORKERS.match(str(error)) is not None
 
 
 class _Remembered:

@@ -8,6 +8,7 @@ from conftest import make_image
 
 import predict
 from files.names import STARTER
+from judging.words import describe_knowledge
 from utils import load_checkpoint
 
 FOLDER = STARTER.parent
@@ -35,7 +36,9 @@ def test_starter_judges_where_no_checkpoint_is_given(tmp_path, capsys):
     verdict, errors = capsys.readouterr()
     assert verdict.startswith(f"inconclusive  {image}  (no face was found in it")
     assert errors.count("the detector that comes along judges") == 1
-    record = load_checkpoint(STARTER).record
+    starter = load_checkpoint(STARTER)
+    assert "knows two kinds of fakes, faces by StyleGAN" in describe_knowledge(starter)
+    record = starter.record
     assert record.kept_conditions[0] == "none"
     assert record.errors.keys() >= {"none", "face=96", "chat=0.75", "jpeg=50"}
     assert any(checked["passed"] for checked in record.maps)

@@ -152,6 +152,8 @@ class Unsteady(Dataset):
 
 
 @IGNORE_FORK
+# Of the connection to a worker that was killed while it sent.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("end", "training"), [("is killed", False), ("is killed", True), ("hangs", True)]
 )
@@ -174,14 +176,30 @@ def test_batch_loader_outlives_its_workers(end, training, monkeypatch, capsys):
 
 
 @IGNORE_FORK
-def test_batch_loader_error_of_the_dataset_is_not_read_around(monkeypatch):
-    monkeypatch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
+def test_batch_loader_lost_worker_does_not_interrupt_what_goes_on_meanwhile(capsys):
+    dataset = make_samples(40)
+    loader, given = BatchLoader(dataset, 2, workers=2), []
+    for batch in loader:
+        given.append(batch)
+        if len(given) == 2:
+            worker = loader._loader._iterator._workers[0]
+            worker.kill()
+            worker.join()  # a step of training, in which torch's error would come
+    assert_equal_batches(given, as_list(BatchLoader(dataset, 2, workers=0)))
+    assert capsys.readouterr().err.startswith("note: a process that reads images is l")
 
+
+@IGNORE_FORK
+@pytest.mark.parametrize("kind", [RuntimeError, ConnectionResetError])
+def test_batch_loader_error_of_the_dataset_ends_workers_and_is_not_read_around(kind):
     def fail() -> None:
-        raise RuntimeError("the disk is gone")
+        raise kind("the disk is gone")
 
-    with pytest.raises(RuntimeError, match="the disk is gone"):
-        as_list(BatchLoader(Unsteady(fail), 2, workers=2))
+    loader, workers = BatchLoader(Unsteady(fail), 2, workers=2), []
+    with pytest.raises(kind, match="the disk is gone"):
+        for _ in loader:
+            workers = loader._loader._iterator._workers
+    assert [worker.is_alive() for worker in workers] == [False, False]
 
 
 class Garbage:
