@@ -29,6 +29,7 @@ def load(root: Path) -> dict:
     return json.loads((root.parents[1] / f"figures/{root.name}_audit.json").read_text())
 
 
+@pytest.mark.slow
 def test_main_on_clean_data_returns_0_and_writes_three_files(root, capsys):
     assert run(root, "--limit", "11", "--seed", "1") == 0
 
@@ -53,6 +54,7 @@ def test_main_on_clean_data_returns_0_and_writes_three_files(root, capsys):
         assert one["is_constant"] or one["auc"] != other["auc"]
 
 
+@pytest.mark.slow
 def test_main_finds_each_planted_fault_and_fix_mends_them(root, capsys):
     save_again(root / "train/real/p0_000.jpg", root / "test/real/copy_1.jpg", None)
     (root / "train/real/p1_001.jpg").rename(root / "train/real/p60_000.jpg")
@@ -87,6 +89,7 @@ def test_main_finds_each_planted_fault_and_fix_mends_them(root, capsys):
     assert not kinds & {("file", "look"), ("file", "serious")}
 
 
+@pytest.mark.slow
 def test_main_takes_the_splits_that_are_there_and_hostile_names(tmp_path, capsys):
     def save(image, path, label, number):
         name = "<img onerror=a>\x1b[31m.jpg" if label == FAKE and not number else ""

@@ -25,6 +25,7 @@ SMALLEST = Network(Small, SMALL, layer="body", heads=("head",))
 SLOW = pytest.param("XceptionBased", marks=pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [SLOW, *(n for n in NAMES if n != "XceptionBased")])
 def test_check_network_passes_each_kind(name):
     network, size = get_network(name), NAMES[name]

@@ -108,6 +108,7 @@ def test_commands_and_python_blocks_run_as_printed(
     assert "FacesDataset(" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_commands_that_are_not_run_have_flags_and_files_that_exist():
     commands = list_commands()
     runs = choose_runs(commands)

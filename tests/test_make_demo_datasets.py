@@ -41,6 +41,7 @@ def small(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_main_writes_splits_classes_and_a_mask_for_every_planted_face(small):
     assert sorted(path.name for path in small.iterdir()) == sorted(DATASETS)
     for name in DATASETS:
@@ -55,6 +56,7 @@ def test_main_writes_splits_classes_and_a_mask_for_every_planted_face(small):
         assert 0.02 < (np.asarray(mask) > 127).mean() < 0.5
 
 
+@pytest.mark.slow
 def test_save_pictures_two_workers_write_the_same_bytes_and_another_seed_others(
     small, tmp_path
 ):
@@ -138,6 +140,7 @@ def test_main_says_what_is_next(fewest, expected, tmp_path, capsys, monkeypatch)
     assert before.endswith("needs about --images-per-class 300") == (fewest == 300)
 
 
+@pytest.mark.slow
 def test_script_needs_no_torch():
     code = "import sys, make_demo_datasets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -224,6 +224,7 @@ def test_main_writes_before_it_prints_to_a_closed_pipe(tmp_path, monkeypatch):
     assert (tmp_path / "own.csv").read_text().count("d/real/") == 2
 
 
+@pytest.mark.slow
 def test_main_leads_to_a_training_and_numbers_by_subset_and_group(
     tmp_path, monkeypatch, small_simple_net, capsys
 ):

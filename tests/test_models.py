@@ -72,6 +72,7 @@ def test_simple_net_pooling_before_the_relu_changes_no_bit():
         assert torch.equal(gradient, parameter.grad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
 def test_simple_net_kernels_give_what_the_layers_give(name):
     precision = Precision(name)

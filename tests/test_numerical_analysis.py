@@ -105,6 +105,7 @@ def write_checkpoint(path):
     return hashlib.sha256(b"weights").hexdigest()
 
 
+@pytest.mark.slow
 def test_main_from_scores_writes_everything_and_the_metrics_agree(tmp_path, capsys):
     scores, labels = write_scores(tmp_path / "mine.csv")
     out = tmp_path / "figures"
@@ -202,6 +203,7 @@ def test_main_calibrate_on_the_scores_to_analyse_is_refused(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_main_subsets_are_measured_by_themselves(tmp_path, no_figures, capsys):
     rows = "".join(f"real/{i}.png,0.{i},0\n" for i in range(1, 7))
     rows += "".join(f"{m}/{i}.png,0.{i + 1},1\n" for m in "ab" for i in range(3, 8))
@@ -219,6 +221,7 @@ def test_main_subsets_are_measured_by_themselves(tmp_path, no_figures, capsys):
     assert "subset    real   fake  AUC" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_main_groups_by_column_and_by_name_agree(tmp_path, no_figures, capsys):
     path = tmp_path / "mine.csv"
     write_scores(path)
@@ -254,6 +257,7 @@ def test_main_mixed_groups_say_that_they_have_no_label(tmp_path, no_figures, cap
     assert "no group-level scores: 2 of 2 groups hold both" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_main_several_files_are_compared_and_tested(tmp_path, capsys):
     for seed, name in enumerate(("a", "b")):
         write_scores(tmp_path / f"{name}.csv", seed)
@@ -277,6 +281,7 @@ def test_main_several_files_are_compared_and_tested(tmp_path, capsys):
     assert (out / "faces_SimpleNet_a_metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_main_files_in_other_order_are_joined_by_name(tmp_path, no_figures):
     scores, labels = write_scores(tmp_path / "a.csv")
     others, _ = write_scores(tmp_path / "b.csv", seed=1)
@@ -306,6 +311,7 @@ def test_main_files_of_some_common_samples_are_tested_on_these(
     assert "tested on the 50 samples in both" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_main_files_without_names_are_not_paired(tmp_path, no_figures, capsys):
     for name in "ab":
         write_scores(tmp_path / f"{name}.csv")
@@ -320,6 +326,7 @@ def test_main_files_without_names_are_not_paired(tmp_path, no_figures, capsys):
     assert "no names to pair by" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, capsys):
     out = tmp_path / "figures"
     digest = write_checkpoint(tmp_path / "some.pt")
@@ -353,6 +360,7 @@ def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, c
         assert (out / f"faces_SimpleNet_{name}.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_main_stored_threshold_and_several_checkpoints(
     tmp_path, no_figures, data_root, detectors, capsys
 ):
@@ -385,6 +393,7 @@ def test_main_stored_threshold_and_several_checkpoints(
     assert "faces: no group is in more than one split" in printed
 
 
+@pytest.mark.slow
 def test_main_files_beside_a_checkpoint_are_compared_on_its_dataset(
     tmp_path, no_figures, data_root, detectors, capsys
 ):
@@ -520,6 +529,7 @@ def test_main_threshold_of_scores_that_only_rank_may_be_any(tmp_path, no_figures
     assert report["log_loss"] is None
 
 
+@pytest.mark.slow
 def test_main_runs_from_scores_are_one_result_or_sets_by_number(tmp_path, capsys):
     for number in range(4):
         write_scores(tmp_path / f"s{number}.csv", seed=number)
@@ -543,6 +553,7 @@ def test_main_runs_from_scores_are_one_result_or_sets_by_number(tmp_path, capsys
         assert f"wrote {path}" in printed
 
 
+@pytest.mark.slow
 def test_main_runs_of_checkpoints_are_told_apart_by_their_flags(
     tmp_path, data_root, detectors, monkeypatch, capsys
 ):

@@ -66,6 +66,7 @@ def test_main_draws_the_named_datasets_alone(data_root, tmp_path):
         script.main([*flags, "-d", "others", "none"])
 
 
+@pytest.mark.slow
 def test_main_writes_the_figure_and_which_images_it_shows(data_root, tmp_path, capsys):
     figures = tmp_path / "figures"
     where = ["--data-root", str(data_root), "--figures-dir", str(figures)]

@@ -229,6 +229,7 @@ def test_main_what_is_not_a_face_crop_is_inconclusive_everywhere(
     assert row["reason"] == "not a face crop: 192 x 108"
 
 
+@pytest.mark.slow
 def test_main_explain_draws_each_image_and_checkpoint_under_its_own_name(
     own_faces_root, checkpoint, tmp_path, capsys
 ):
@@ -591,6 +592,7 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_clip(folder / "b.avi")
 
 
+@pytest.mark.slow
 def test_main_judges_each_person_in_a_video(clip, checkpoint, tmp_path, capsys):
     other = make_checkpoint(tmp_path / "other.pt")
     words = ["-cpp", checkpoint, other, clip.parent, *make_outputs(tmp_path)]
@@ -633,6 +635,7 @@ def test_main_judges_each_person_in_a_video(clip, checkpoint, tmp_path, capsys):
     assert persons[0]["sha256"] in page
 
 
+@pytest.mark.slow
 def test_main_resume_goes_on_after_a_video(
     clip, checkpoint, tmp_path, monkeypatch, capsys
 ):

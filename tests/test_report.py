@@ -55,6 +55,7 @@ def test_numbers_are_those_of_numerical_analysis_and_the_page_is_reproducible(
     assert page.partition("<footer>")[0] == again.partition("<footer>")[0]
 
 
+@pytest.mark.slow
 def test_main_follows_its_flags_and_says_what_it_wrote(files, flags, tmp_path, capsys):
     history = tmp_path / "moved.json"
     history.write_bytes(files.history.read_bytes())
@@ -70,6 +71,7 @@ def test_main_follows_its_flags_and_says_what_it_wrote(files, flags, tmp_path, c
     assert f'<th scope="row">{history}</th>' in page
 
 
+@pytest.mark.slow
 def test_main_groups_have_their_numbers_beside_the_images(files, flags, tmp_path):
     for path in (files.settings.source.data_root / "faces" / "val").glob("*/*.png"):
         kind = path.parent.name
@@ -111,6 +113,7 @@ def test_bad_input_is_refused_before_the_work(
         script.main(["-cpp", str(files.checkpoint), *flags, *more])
 
 
+@pytest.mark.slow
 def test_scripts_start_without_what_only_some_calls_use():
     code = (
         "import sys, calibrate, grad_cam_analysis, publish, report, serve, train_main; "

@@ -211,6 +211,7 @@ def test_main_writes_figure_csv_and_json_of_one_and_of_several_told_apart(
     ]
 
 
+@pytest.mark.slow
 def test_main_of_few_conditions_writes_these_alone(
     faces_root, checkpoint, tmp_path, capsys
 ):

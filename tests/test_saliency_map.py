@@ -57,6 +57,7 @@ def read(*paths: str) -> list[dict]:
     return [json.loads(Path(path).read_text()) for path in paths]
 
 
+@pytest.mark.slow
 def test_main_writes_figures_numbers_and_checks_and_says_so(
     own_faces_root, tmp_path, capsys, monkeypatch
 ):
@@ -107,6 +108,7 @@ def test_main_writes_figures_numbers_and_checks_and_says_so(
     assert checks["mask"]["num_images"] == 2
 
 
+@pytest.mark.slow
 def test_main_draws_another_method_of_one_class_at_random(
     faces_root, checkpoint, tmp_path
 ):

@@ -204,6 +204,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", VARIANTS.values(), ids=VARIANTS)
 def test_main_resumed_run_equals_the_undisturbed_one(faces_root, tmp_path, more):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -219,6 +220,7 @@ def test_main_resumed_run_equals_the_undisturbed_one(faces_root, tmp_path, more)
         assert torch.equal(state["model"][name], value), name
 
 
+@pytest.mark.slow
 def test_main_resume_is_refused_for_other_flags_or_data(
     own_faces_root, tmp_path, refused, capsys
 ):
@@ -306,6 +308,7 @@ def test_main_flags_reach_what_they_are_for(faces_root, tmp_path, capsys, monkey
     assert all(f"wrote {path}\n" in printed for path in logs)
 
 
+@pytest.mark.slow
 def test_main_several_runs_are_trained_and_resumed_each_by_itself(
     faces_root, tmp_path, capsys, monkeypatch
 ):

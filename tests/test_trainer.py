@@ -207,6 +207,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_run_interrupted_at_any_step_ends_as_if_undisturbed(tiny_net, variant):
     undisturbed = make_trainer(tiny_net(), **variant)
@@ -339,6 +340,7 @@ def test_recalibrate_batch_norm_gives_the_mean_statistics(tiny_net):
         assert torch.equal(parameter, weight)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # 2.10's own
 def test_recalibrate_batch_norm_compiles_nothing(tiny_net):
     compiled = []

@@ -136,6 +136,7 @@ def test_load_checkpoint_comes_back_whole(
         assert torch.equal(value, state[key])
 
 
+@pytest.mark.slow
 def test_load_checkpoint_of_the_original_exercise_has_four_entries(tmp_path):
     torch.manual_seed(0)
     for prefix in ("", "_orig_mod."):

@@ -69,6 +69,7 @@ def test_of_images_that_show_the_same_one_stays(root, copies, gone, reason):
         assert fate.reason.endswith(reason if path in gone else "")
 
 
+@pytest.mark.slow
 def test_groups_move_as_wholes_and_splits_keep_their_sizes(tmp_path):
     # The usual mistake: 20 people with 6 images each, split by image.
     root = write_dataset(tmp_path / "faces", {"train": 30, "val": 10, "test": 20})

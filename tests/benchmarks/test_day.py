@@ -77,6 +77,7 @@ def test_name_stage_takes_the_first_stage_that_has_a_function(places, stage):
     assert stages.name_stage(places) == stage
 
 
+@pytest.mark.slow
 def test_stages_and_run_command_measure_a_script_and_its_children(tmp_path):
     script, shares = tmp_path / "script.py", tmp_path / "shares.json"
     child = "import time; kept = bytes(range(256)) * 400_000; time.sleep(0.5)"
@@ -94,6 +95,7 @@ def test_stages_and_run_command_measure_a_script_and_its_children(tmp_path):
         run_command(command, "script")
 
 
+@pytest.mark.slow
 def test_peer_scores_prints_numbers_and_saves_figures(tmp_path, monkeypatch, capsys):
     kit = day_data.Kit(tmp_path, None, day_data.QUICK)
     monkeypatch.chdir(tmp_path)

@@ -23,6 +23,7 @@ def test_intervals_on_known_truth_cover_it(frames):
     assert counts["paired DeLong"][0] <= 7
 
 
+@pytest.mark.slow
 def test_compute_truth_is_that_of_two_normal_distributions():
     truth = interval_coverage.compute_truth(Setup(50, 50, 0.9))
     shift = np.sqrt(2) * stats.norm.ppf(0.9)

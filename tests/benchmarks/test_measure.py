@@ -55,6 +55,7 @@ def test_build_network_without_kernels_is_pytorchs_alone():
     assert (type(own.pool), own.fuse) == (MaxPool2x2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
     "setting",

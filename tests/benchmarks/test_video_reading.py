@@ -41,6 +41,7 @@ def test_list_children_names_what_was_started():
     assert video_reading.list_children() == before
 
 
+@pytest.mark.slow
 def test_main_reads_videos_and_opens_no_address(capsys):
     assert video_reading.main(["--videos", "4", "--seed", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()

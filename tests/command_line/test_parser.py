@@ -243,6 +243,7 @@ def test_interrupt_during_the_imports_is_a_line(script, tmp_path):
 RUN = "-c 'import command_line as c; c.run(lambda argv: {})'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "redirection", "status"),
     [
@@ -272,6 +273,7 @@ def start(program: str) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 def test_run_other_terminals_and_readers_that_leave_are_no_error():
     writer = start("lambda argv: [print('x' * 99) for _ in range(9999)]")
     speaker = start("lambda argv: c.say('顔é')")

@@ -247,6 +247,7 @@ def test_candidates_of_a_network_with_stages_include_an_earlier_one():
     assert len(list_candidates(Detector(network, layer="conv9"))) == 2
 
 
+@pytest.mark.slow
 def test_training_and_calibration_store_which_maps_passed(
     images, small_simple_net, tmp_path, monkeypatch, capsys
 ):

@@ -49,6 +49,7 @@ def build(tiny_network):
     return build_detector
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_graph_and_onnx_say_what_the_network_says(kind, build, tmp_path):
     detector, path = build(kind), tmp_path / "detector.onnx"
@@ -72,6 +73,7 @@ def test_graph_and_onnx_say_what_the_network_says(kind, build, tmp_path):
     assert exported.title == detector.title
 
 
+@pytest.mark.slow
 def test_a_program_says_what_the_network_says(build, tmp_path):
     detector, path = build("probe"), tmp_path / "detector.pt2"
     FORMATS["pt2"](detector, describe_export(detector, 18), path)
@@ -99,6 +101,7 @@ class Odd(nn.Module):
         return torch.special.modified_bessel_i0(means)
 
 
+@pytest.mark.slow
 def test_save_onnx_says_what_to_do_where_onnx_lacks_something(tmp_path, refused):
     preprocessing = Preprocessing((0.0,) * 3, (1.0,) * 3, 64)
     detector = Detector(Odd().eval(), preprocessing, path=Path(__file__), layer="conv")

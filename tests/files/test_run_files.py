@@ -285,6 +285,7 @@ with hold_lock(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_watch_second_run_is_refused_until_the_first_is_killed(tmp_path, refused):
     files = make_files(tmp_path)
     command = [sys.executable, "-c", HOLD_LOCK, str(files.paths.lock)]

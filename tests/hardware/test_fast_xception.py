@@ -60,6 +60,7 @@ def compute_logits(
         return model(torch.randn(4, 3, size, size))
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_bf16_in_training_is_fused_and_no_further_from_fp32_than_the_layers(
     model, calls
@@ -87,6 +88,7 @@ def test_bf16_in_training_is_fused_and_no_further_from_fp32_than_the_layers(
         assert torch.cosine_similarity(one, other, dim=0) > 0.9, name
 
 
+@pytest.mark.slow
 @needs_fp32_kernels
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_fp32_is_fused_and_as_close_to_float64_as_the_layers(model, calls, training):
@@ -139,6 +141,7 @@ def test_another_network_runs_layer_by_layer(model, calls, change):
     assert calls == []
 
 
+@pytest.mark.slow
 def test_without_kernels_for_the_arithmetic_it_runs_layer_by_layer(
     model, calls, monkeypatch
 ):

@@ -349,6 +349,7 @@ def test_conv_pool_relu_nan_stays_nan(dtype):
     assert not outputs[..., 0].isnan().any()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # 2.10's own
 def test_describe_kernels_only_of_networks_that_fuse_on_a_cpu_uncompiled():
     model = nn.Linear(1, 1)

@@ -82,6 +82,7 @@ def test_load_kernels_absent_says_why_and_keeps_nothing(name, monkeypatch, fresh
         kernels.run("affine", torch.zeros(1, dtype=dtype))
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_load_kernels_compiles_once_and_anew_if_the_library_is_damaged(
     monkeypatch, fresh
@@ -103,12 +104,14 @@ def test_load_kernels_compiles_once_and_anew_if_the_library_is_damaged(
     assert list((fresh / "__pycache__").iterdir()) == [library]
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_load_kernels_first_compiler_fails_takes_the_next(monkeypatch, fresh):
     monkeypatch.setenv("CC", "false --with flags")
     assert kernels.are_available(BF16)
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("step", ["mkdir", "access"])
 def test_load_kernels_folder_that_cannot_be_written_still_compiles(

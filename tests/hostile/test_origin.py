@@ -104,6 +104,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_read_origin_of_a_hostile_file_is_cheap(name):
     file = ImageFile(name, HOSTILE[name]())
@@ -144,6 +145,7 @@ def test_read_entries_ends_at_each_bound(bound, value, expected, monkeypatch):
     assert [entry.text for entry in entries] == expected
 
 
+@pytest.mark.slow
 def test_read_origin_of_damaged_files_never_fails():
     signer = make_signer("Ann")
     rng = random.Random(0)

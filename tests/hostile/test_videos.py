@@ -53,6 +53,7 @@ def read_all(paths: list[Path]) -> list[tuple[int, str]]:
         return list(pool.map(read, paths))
 
 
+@pytest.mark.slow
 def test_read_frames_of_hostile_videos_are_frames_or_one_line(
     tmp_path, address, monkeypatch
 ):
@@ -97,6 +98,7 @@ def make_tricks(address: str) -> dict[str, tuple[bytes, int, str]]:
     }
 
 
+@pytest.mark.slow
 def test_read_frames_of_known_tricks_says_what_is_wrong(tmp_path, address):
     tricks = make_tricks(address)
     for name, (content, _, _) in tricks.items():

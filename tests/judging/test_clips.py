@@ -80,6 +80,7 @@ def test_judge_clip_sums_up_each_person_for_each_detector(clip, detector):
     assert [row[1:3] for row in rows] == [[2, float(n)] for n in range(2, 8)]
 
 
+@pytest.mark.slow
 def test_judge_clip_is_the_same_in_batches_of_any_size(clip, detector):
     first, second = (judge(clip, detector, batch_size=n) for n in (1, 32))
     for (one,), (other,) in zip(first, second, strict=True):
@@ -94,6 +95,7 @@ def test_judge_clip_looks_at_no_more_frames_than_it_may(clip, detector):
     assert persons[1][0].llr is None
 
 
+@pytest.mark.slow
 def test_judge_clip_uses_what_was_chosen_on_groups(clip, detector):
     chosen = {"threshold": 1.0, "llr_slope": 3.0, "errors": {"none": [20, 1, 20, 1]}}
     record = replace(detector.record, track_calibration=chosen)
@@ -105,6 +107,7 @@ def test_judge_clip_uses_what_was_chosen_on_groups(clip, detector):
     assert after.difference == before.difference
 
 
+@pytest.mark.slow
 def test_judge_clip_says_why_there_is_no_person(clip, detector, tmp_path, monkeypatch):
     cut, missing = tmp_path / "cut.avi", tmp_path / "none.avi"
     content = clip.read_bytes()

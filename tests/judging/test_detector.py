@@ -76,12 +76,14 @@ def test_as_detector_takes_a_networks_own_preprocessing(tiny_net):
     assert as_detector(detector) is detector
 
 
+@pytest.mark.slow
 def test_score_that_is_not_finite_names_the_image(faces, tmp_path, refused):
     detector = load_checkpoint(make_broken_checkpoint(tmp_path / "broken.pt"))
     with refused(r"9 of 9 images no .*real/00\.png"):
         detector.score(faces)
 
 
+@pytest.mark.slow
 def test_score_samples_that_are_not_finite_are_nan_and_the_network_stays(
     faces, tmp_path
 ):
@@ -93,6 +95,7 @@ def test_score_samples_that_are_not_finite_are_nan_and_the_network_stays(
     assert detector.network.training
 
 
+@pytest.mark.slow
 def test_score_batches_are_those_of_a_loader(faces, tmp_path):
     detector = load_checkpoint(make_checkpoint(tmp_path / "net.pt", temperature=0.1))
     loader = BatchLoader(faces, 4, detector.preprocessing)
@@ -102,6 +105,7 @@ def test_score_batches_are_those_of_a_loader(faces, tmp_path):
     assert np.ptp(scored.fake_scores) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entries", "threshold_source", "llr_source"),
     [

@@ -58,6 +58,7 @@ def pair(tmp_path_factory, small_simple_net) -> tuple[Path, Path]:
     return make_checkpoint(folder / "net.pt", guard=guard, **chosen), path
 
 
+@pytest.mark.slow
 def test_exported_detector_says_what_its_checkpoint_says(pair):
     samples = np.concatenate([make_samples(6), np.full((1, 64, 64, 3), 9, np.uint8)])
     detector, exported = load_checkpoint(pair[0]), load_exported(pair[1])
@@ -77,6 +78,7 @@ def test_exported_detector_says_what_its_checkpoint_says(pair):
     np.testing.assert_allclose(outputs, scored.fake_scores, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_predict_without_pytorch_and_scipy_gives_the_rows_of_the_checkpoint(
     pair, tmp_path, capsys
 ):

@@ -281,6 +281,7 @@ def test_load_pictures_reads_while_the_paths_still_come(faces_root):
     assert len(read) == len(samples[VIEW]) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_load_pictures_reads_side_by_side(workers, faces_root, monkeypatch):
     monkeypatch.setattr(image_files, "SLOW", -1.0)

@@ -51,6 +51,7 @@ def list_scores(judged: list[list[Verdict]], number: int = 0) -> list[float | No
     return [verdicts[number].fake_score for verdicts in judged]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS, ids=lambda p: p.name)
 def test_judge_batches_gives_the_same_float_whatever_the_batch(
     precision, faces_root, detector
@@ -92,6 +93,7 @@ def test_judge_batches_gives_the_floats_of_the_analysis_and_the_trainer(
     assert np.ptp(measured) > 1e-3
 
 
+@pytest.mark.slow
 def test_judge_batches_each_verdict_has_its_own_picture_and_detector(
     own_faces_root, detector, tmp_path
 ):
@@ -206,6 +208,7 @@ def test_judge_batches_heeds_what_the_calibration_images_were_like(
             assert (verdict.name, verdict.zone) == ("fake", (0.0, 0.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stable", [None, ["mirrored", "JPEG 70"], []])
 def test_judge_batches_verdict_that_a_harmless_change_flips_is_inconclusive(
     stable, faces_root, detector
@@ -257,6 +260,7 @@ def test_judge_batches_names_what_it_cannot_read_and_judges_the_rest(
     assert (second.error, second.picture.name) == (None, str(paths[1]))
 
 
+@pytest.mark.slow
 def test_judge_batches_score_that_is_not_finite_is_an_error(tmp_path, faces_root):
     paths = sorted((faces_root / "test" / "fake").iterdir())
     broken = load_checkpoint(make_broken_checkpoint(tmp_path / "net.pt"))

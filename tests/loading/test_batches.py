@@ -107,6 +107,7 @@ IGNORE_FORK = pytest.mark.filterwarnings(
 )
 
 
+@pytest.mark.slow
 @IGNORE_FORK
 def test_batch_loader_workers_change_nothing(dataset):
     """Two epochs, one of them from its middle, with 0 and with 2 workers."""
@@ -151,6 +152,7 @@ class Unsteady(Dataset):
         return self.samples[index]
 
 
+@pytest.mark.slow
 @IGNORE_FORK
 # Of the connection to a worker that was killed while it sent.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -253,6 +255,7 @@ def test_what_workers_get_can_be_sent_to_a_process_that_is_spawned(dataset, styl
 EVERYTHING = Augmentation("robust", self_blend=0.5, cutmix=0.5)
 
 
+@pytest.mark.slow
 @IGNORE_FORK
 def test_batch_loader_changed_images_do_not_depend_on_workers_or_resumption(dataset):
     whole = {}

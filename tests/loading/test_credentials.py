@@ -153,6 +153,7 @@ def test_credentials_in_a_huge_file_are_not_looked_for(monkeypatch):
     assert read(encode("JPEG")).credentials.endswith("more than 0 MB")
 
 
+@pytest.mark.slow
 def test_credentials_among_too_many_parts_are_not_looked_for(signer):
     signed = signer.sign(encode("PNG"), "PNG")
     parts = make_chunk(b"aaAa", b"") * 100_000

@@ -44,6 +44,7 @@ def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disturbances, "find_faces", lambda photograph: [])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_found")
 @pytest.mark.parametrize("name", LEVELS)
 def test_every_disturbance_grows_is_pure_and_decided_by_its_generator(name):

@@ -422,6 +422,7 @@ def make_photograph(path: Path, size: tuple[int, int]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "decoded"),
     [

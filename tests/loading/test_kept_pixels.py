@@ -127,6 +127,7 @@ def test_kept_pixels_without_a_folder_or_pictures_name_the_reason(kept, refused)
         kept[0]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:.*fork.*:DeprecationWarning",
     "ignore:This DataLoader will create:UserWarning",

@@ -25,6 +25,7 @@ def to_array(image: Image.Image) -> np.ndarray:
     return np.asarray(image, dtype=float)
 
 
+@pytest.mark.slow
 def test_self_blend_depends_on_the_generator_and_keeps_what_the_mask_leaves(image):
     """Beyond the mask a blend is one source; where that is the original, it is kept."""
     before, num_kept = image.tobytes(), 0

@@ -72,6 +72,7 @@ def test_read_frames_of_what_is_not_a_file_says_so(video, tmp_path):
             next(read_frames(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_memory_files", [True, False])
 def test_read_frames_of_bytes_are_those_of_the_file(
     has_memory_files, video, tmp_path, monkeypatch
@@ -166,6 +167,7 @@ video_decoder.main(*sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_read_frames_decoder_ends_with_its_reader(video, tmp_path):
     note, script = tmp_path / "note", tmp_path / "decoder.py"
     folder = str(Path(video_decoder.__file__).parent)
@@ -203,6 +205,7 @@ video_decoder.main(*sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1 << 32, 1 << 29])
 def test_read_frames_decoder_has_no_more_files_and_bounded_memory(
     most, tmp_path, monkeypatch

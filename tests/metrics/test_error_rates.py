@@ -98,6 +98,7 @@ def test_compute_tpr_intervals_groups_widen_them():
     assert np.diff(grouped, axis=0) > 1.5 * np.diff(naive, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decimals", [0, 1, 8])
 @pytest.mark.parametrize("num_samples", [5, 40, 600])
 def test_compute_roc_band_holds_the_curve_that_scikit_learn_draws(

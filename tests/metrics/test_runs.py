@@ -70,6 +70,7 @@ def test_compare_means_by_hand():
     assert test.p_value == pytest.approx(p_value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_groups", [None, 20])
 def test_estimate_covariances_are_delongs_and_those_of_the_bootstrap(num_groups):
     groups = num_groups and np.arange(200) % num_groups  # of both classes

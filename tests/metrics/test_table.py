@@ -43,6 +43,7 @@ def analyses(monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_a_new_metric_is_one_row_and_stands_everywhere(analyses, tmp_path, monkeypatch):
     for plots in ("CURVE_PLOTS", "SCORE_PLOTS"):
         monkeypatch.setattr(save_analysis, plots, {})

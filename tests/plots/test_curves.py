@@ -38,6 +38,7 @@ def measure_distance(points, line):
     return np.hypot(*np.moveaxis(offsets - shares[..., None] * ways, 2, 0)).min(1).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plot", PLOTS)
 def test_plot_curve_six_detectors_name_each_beside_the_axes(plot, make_analysis, axes):
     kinds = ("good", "random", "perfect", "inverted", "constant", "good")
@@ -58,6 +59,7 @@ def test_plot_curve_six_detectors_name_each_beside_the_axes(plot, make_analysis,
     assert left > axes.get_window_extent().x1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plot", PLOTS)
 def test_plot_curve_saved_legend_overlaps_no_label(plot, make_analysis, tmp_path):
     def draw(axes):
@@ -157,6 +159,7 @@ def test_plot_det_ticks_are_percent_of_normal_deviates_from_each_class_edge(
     assert line.min(axis=0) == pytest.approx(ndtri([0.5 / 900, 0.5 / 40]))
 
 
+@pytest.mark.slow
 def test_plot_det_perfect_detector_follows_the_edges_labelled_0(make_analysis, axes):
     plot_det(axes, [make_analysis("perfect"), make_analysis("good", 30)])
 

@@ -33,6 +33,7 @@ def analyses(make_analysis) -> list[Analysis]:
     return made
 
 
+@pytest.mark.slow
 def test_build_auc_matrix_arranges_by_detector_and_dataset(analyses):
     matrix = build_auc_matrix(analyses)
     names = ["SimpleNet (a)", "SimpleNet (b)"]

@@ -39,6 +39,7 @@ def test_plot_is_a_drawing_of_the_size_it_says_and_always_the_same():
     assert "<dc:date>" not in svg
 
 
+@pytest.mark.slow
 def test_plot_of_very_many_points_becomes_pixels_of_about_the_same_size(monkeypatch):
     monkeypatch.setattr(pages, "_PIXELS_DPI", 130)  # as outside of tests
     noise = np.random.default_rng(0).normal(size=40_000)

@@ -55,6 +55,7 @@ def test_curves_show_each_run_thin_and_the_mean_thick(what, number, analysed, ax
     assert f"{len(runs.runs)} runs" in axes.get_title().replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_save_runs_writes_all_numbers_and_tables_that_say_the_same(analysed, tmp_path):
     sets, tests = analysed
     call = {"command": "python x.py"}

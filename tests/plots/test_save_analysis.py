@@ -81,6 +81,7 @@ def test_save_all_one_detector_writes_numbers_scores_and_figures(
     assert load_json(paths[0])["subsets"] is None
 
 
+@pytest.mark.slow
 def test_save_all_detectors_by_datasets_are_compared_and_get_their_matrix(
     tmp_path, make_analysis, no_figures
 ):

@@ -110,6 +110,7 @@ def hollow_segments(axes, number):
     return axes.containers[number].lines[2][0].get_segments()
 
 
+@pytest.mark.slow
 def test_plot_reliability_samples_in_groups_have_no_intervals(make_analysis, axes):
     groups = [f"video {index // 5}" for index in range(100)]
 

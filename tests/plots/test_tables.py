@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from metrics.table import METRICS
 from plots.style import format_with_interval
@@ -66,6 +67,7 @@ def test_format_numbers_operating_points_have_both_rates(make_analysis):
     assert "PPV" not in format_numbers(make_analysis())
 
 
+@pytest.mark.slow
 def test_format_numbers_likelihood_ratios_have_their_sentence(make_analysis):
     analysis = make_analysis(llr_source="chosen on validation")
 
@@ -88,6 +90,7 @@ def test_format_numbers_scores_that_are_no_probabilities_have_no_ece(make_analys
     assert find_line(text, "Cllr").split()[2:] == ["-", "-"]
 
 
+@pytest.mark.slow
 def test_format_numbers_subsets_are_a_table(make_analysis):
     subsets = [""] * 60 + ["blend\x1b[31m"] * 25 + ["swap"] * 15
 
@@ -103,6 +106,7 @@ def test_format_numbers_subsets_are_a_table(make_analysis):
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_format_numbers_groups_are_counted_and_averaged(make_analysis):
     groups = [f"v{i // 2}" for i in range(100)]
 

@@ -6,11 +6,13 @@ from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from reported_runs import write_page
 
 from reporting import name_report, page
 from reporting.figures import draw_analysis, list_counts
 
+pytestmark = pytest.mark.slow
 SECTIONS = [
     *("What it was trained on", "How learning went", "The numbers", "Figures"),
     *("The surest mistakes, and where it looks", "Model card", "How to make it again"),

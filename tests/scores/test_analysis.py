@@ -80,6 +80,7 @@ def test_analyse_errors_name_the_file():
         analyse(score_set)
 
 
+@pytest.mark.slow
 def test_analyse_subsets_borrow_the_class_they_lack():
     subsets = ["", *["camera"] * 19, *["swap"] * 10, *["morph"] * 10]
 
@@ -101,6 +102,7 @@ def test_analyse_subsets_borrow_the_class_they_lack():
     assert not whole.subsets
 
 
+@pytest.mark.slow
 def test_analyse_group_scores_are_measured_if_groups_are_pure():
     groups = [f"video{number // 4}" for number in range(40)]
 
@@ -116,6 +118,7 @@ def test_analyse_group_scores_are_measured_if_groups_are_pure():
     assert "both real and fake" in mixed["group_level_note"]
 
 
+@pytest.mark.slow
 def test_analyse_subsets_have_groups_of_their_own():
     groups = [f"video{number // 4}" for number in range(40)]
     subsets = [*[""] * 20, *["swap"] * 12, *["morph"] * 8]
@@ -144,6 +147,7 @@ def test_compare_detectors_joins_by_name_whatever_the_order():
     assert comparison.holm_p_value == pytest.approx(expected.p_value)
 
 
+@pytest.mark.slow
 def test_compare_detectors_tests_on_the_common_samples_and_says_so():
     part = make_set(OTHERS[5:], LABELS[5:], PATHS[5:])
 
@@ -185,6 +189,7 @@ def test_compare_detectors_untestable_pair_says_why(other, note):
     assert note in comparison.note
 
 
+@pytest.mark.slow
 def test_compare_detectors_groups_of_the_first_count():
     groups = [f"video{number // 4}" for number in range(40)]
 
@@ -207,6 +212,7 @@ def test_correct_by_holm_by_hand(p_values, corrected):
     assert correct_by_holm(p_values) == pytest.approx(corrected)
 
 
+@pytest.mark.slow
 def test_compare_detectors_three_equal_detectors_are_corrected_together():
     comparisons = compare(make_set(), make_set(OTHERS), make_set(SCORES + OTHERS))
 

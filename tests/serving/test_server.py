@@ -95,6 +95,7 @@ def receive(connection: socket.socket) -> bytes:
     return answer
 
 
+@pytest.mark.slow
 def test_serve_holds_few_videos_which_may_be_larger(served):
     address, lengths = served
     hello = f"POST {VIDEO}?name=a HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close"
@@ -135,6 +136,7 @@ def test_serve_answer_ends_when_nobody_listens_any_more():
         assert ended.wait(10)
 
 
+@pytest.mark.slow
 def test_serve_client_that_trickles_is_cut_off(served, monkeypatch):
     monkeypatch.setattr(server, "LONGEST_REQUEST_S", 1)
     address, lengths = served

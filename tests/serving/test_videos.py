@@ -85,6 +85,7 @@ def list_open_videos() -> list[str]:
     return [name for name in names if "memfd:video" in name]
 
 
+@pytest.mark.slow
 def test_answer_is_what_predict_says_of_the_video(judge, clip, monkeypatch):
     monkeypatch.chdir(clip.parent)
     flags = ["-cpp", str(judge.detector.path), "--precision", "fp32", clip.name]
@@ -116,6 +117,7 @@ def test_answer_is_what_predict_says_of_the_video(judge, clip, monkeypatch):
     assert list_open_videos() == []
 
 
+@pytest.mark.slow
 def test_video_that_is_refused_says_why(judge, clip, monkeypatch):
     data, short = clip.read_bytes(), Limits(video_megabytes=0.5, video_seconds=7.5)
 
@@ -152,6 +154,7 @@ def test_video_without_a_face_is_inconclusive(judge, clip, monkeypatch):
     assert "Case report: 1 video" in answer["report"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["page", "server"])
 def test_video_lets_pictures_through_and_is_gone_once_it_is_stopped(
     by, judge, clip, tmp_path, faces_root, monkeypatch

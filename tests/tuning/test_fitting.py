@@ -77,6 +77,7 @@ def test_fit_head_takes_the_penalty_with_the_least_validation_loss(monkeypatch):
     assert best.val_loss == pytest.approx(min(losses.values()), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_fit_head_with_a_hidden_layer_learns_what_no_line_separates():
     rows = RANDOM.normal(size=(400, 3)).astype(np.float32)
     rows[:, 2] = 7.5  # constant: of no use, and no harm

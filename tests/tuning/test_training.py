@@ -97,6 +97,7 @@ def test_head_is_measured_as_it_judges_and_its_checkpoint_holds_it_alone(
     assert loss == pytest.approx(run["test_loss"][record.epoch - 1], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_features_that_are_kept_are_not_computed_again(
     trained, faces_root, counted, capsys
 ):
@@ -213,6 +214,7 @@ def test_publish_may_leave_frozen_weights_out(trained, faces_root, tmp_path, ref
         publish.main(["-cpp", str(whole), *words])
 
 
+@pytest.mark.slow
 def test_auto_compares_layers_and_hidden_units_are_kept(
     faces_root, tmp_path, monkeypatch, capsys
 ):
