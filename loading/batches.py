@@ -279,6 +279,7 @@ class SteadyLoader(DataLoader):
         try:
             with _waiting_for_workers():
                 batches = super().__iter__()
+            _hold_handler_back()
             while True:
                 with _waiting_for_workers():
                     _check_workers(getattr(batches, "_workers", ()))
@@ -327,7 +328,6 @@ def _waiting_for_workers() -> Iterator[None]:
         yield
     finally:
         _waits = False
-        _hold_handler_back()
 
 
 def _check_workers(workers: Iterable[multiprocessing.Process]) -> None:

@@ -99,7 +99,8 @@ def load_measured(path: Path, detector: Detector) -> dict[str, Any]:
             f"{path} holds the numbers of another checkpoint than {detector.path}, "
             f"whose SHA-256 starts with {own[:12]}: measure this one"
         )
-    return {name: of for name, of in numbers.items() if name != "provenance"}
+    private = ("provenance", "checkpoint")
+    return {name: of for name, of in numbers.items() if name not in private}
 
 
 def save_publication(
@@ -110,10 +111,11 @@ def save_publication(
     Raises:
         OSError, ValueError: a file cannot be written, or a package is missing.
     """
-    state, record = read_checkpoint(detector.path)
     if publication.with_frozen:
         state, record = read_whole(detector)
-    elif record.whole is not False:
+    elif detector.record.whole is False:
+        state, record = read_checkpoint(detector.path)
+    else:
         raise ValueError(f"{detector.path} has no frozen weights to leave out")
     record = _hide_folders(record)
     stem = spell_for_files(detector.path.stem).lstrip(".+-") or "detector"

@@ -76,7 +76,10 @@ def save_robustness(path: Path, *digests: str) -> Path:
         for name in ("none", "jpeg=70", "face=96")
     ]
     detectors = [
-        {"conditions": {"jpeg": [none, jpeg], "face": [none, face]}}
+        {
+            "checkpoint": "/home/me/x.pt",
+            "conditions": {"jpeg": [none, jpeg], "face": [none, face]},
+        }
         for none, jpeg, face in zip(*(conditions[n::3] for n in range(3)), strict=True)
     ]
     inputs = [{"sha256": digest} for digest in digests]
