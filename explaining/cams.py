@@ -75,15 +75,25 @@ def compute_grad_cam_maps(
         # Not in a `with` block of its own, which would swallow IndexErrors.
         build_cam = getattr(pytorch_grad_cam, METHODS[method][0])
         cam = build_cam(network, [module], reshape_transform=reshape)
+        start = module.register_forward_hook(_start_graph, prepend=True)
         try:
-            maps = cam(images.requires_grad_(), targets)
-        except (AttributeError, TypeError) as error:  # the package lacks a gradient
-            if cam.activations_and_grads.gradients:
+            maps = cam(images, targets)
+        except RuntimeError as error:
+            outputs = getattr(cam, "outputs", None)
+            if outputs is None or outputs.requires_grad:
                 raise
             raise ValueError(f"no score depends on what layer {layer} gives") from error
         finally:
             cam.activations_and_grads.release()
+            start.remove()
     return torch.from_numpy(maps)
+
+
+def _start_graph(module: nn.Module, inputs: object, output: object) -> object:
+    """Let the backward pass end at a layer: nobody asks what lies before it."""
+    if not isinstance(output, Tensor):
+        return output
+    return output.detach().requires_grad_().clone()  # a copy may be changed in place
 
 
 def _to_maps(activations: Tensor, layer: str, layout: Layout) -> Tensor:

@@ -112,6 +112,7 @@ class Tokens(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         tokens = images.flatten(2).transpose(1, 2)
         tokens = self.blocks(torch.cat([9 * tokens[:, :2], tokens], dim=1))
+        tokens += 0  # in place, as residual networks add
         return self.fc(self.pair(tokens)[0].mean(1))
 
 
