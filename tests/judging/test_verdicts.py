@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from script_helpers import make_broken_checkpoint, make_checkpoint
+from script_helpers import make_checkpoint
 
 from files.provenance import describe_file
 from hardware import Compute, Precision
@@ -258,15 +258,6 @@ def test_judge_batches_names_what_it_cannot_read_and_judges_the_rest(
     assert str(paths[0]) in first.error
     assert "no such file" in third.error
     assert (second.error, second.picture.name) == (None, str(paths[1]))
-
-
-@pytest.mark.slow
-def test_judge_batches_score_that_is_not_finite_is_an_error(tmp_path, faces_root):
-    paths = sorted((faces_root / "test" / "fake").iterdir())
-    broken = load_checkpoint(make_broken_checkpoint(tmp_path / "net.pt"))
-    assert [verdict.error for (verdict,) in judge(paths, broken)] == [
-        f"the network gives {path} no finite score" for path in paths
-    ]
 
 
 def test_to_row_holds_every_column_as_plain_values(faces_root, detector, tmp_path):
