@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from files.atomic import check_output, save_csv, save_json
+from files.atomic import check_output, save_csv, save_json, save_text
 from files.names import make_printable
 from metrics.error_rates import RocCurve
 from metrics.runs import RunsTest
@@ -27,7 +27,6 @@ from plots.paper_tables import (
     format_markdown_tables,
     format_tabular,
 )
-from plots.save_analysis import save_text
 from plots.style import (
     GREY,
     build_title,

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from files.atomic import save_csv
+from files.atomic import save_csv, save_text
 from files.trainings import Training, TrainingSet
 from plots.paper_tables import format_markdown_tables
-from plots.save_analysis import save_text
 from plots.tables import align_columns
 
 HEADER = ("dataset", "model", "trained", "seed", "fold", "epoch", "val", "test")
