@@ -36,31 +36,4 @@ from command_line.parser import (
     take,
 )
 
-import plots  # noqa: F401  before anything imports Matplotlib
-
-__all__ = [
-    "Parser",
-    "add_calibration_flags",
-    "add_checkpoint_flag",
-    "add_compute_flags",
-    "add_dataset_flag",
-    "add_device_flags",
-    "add_figures_flag",
-    "add_fpr_flags",
-    "add_group_flags",
-    "add_keeping_flags",
-    "add_model_flag",
-    "add_recipe_flags",
-    "add_resamples_flag",
-    "add_runs_flags",
-    "add_seed_flag",
-    "add_source_flags",
-    "add_split_flag",
-    "describe_error",
-    "refuse_several",
-    "run",
-    "say",
-    "take",
-    "take_fields",
-    "take_recipe",
-]
+import plots

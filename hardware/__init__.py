@@ -9,7 +9,6 @@ them. `lazy.py`: names of this and other packages that are imported when asked f
 from hardware.lazy import attach
 from hardware.progress import show_progress, write_beside_progress
 
-__all__ = ["show_progress", "write_beside_progress"]
 __getattr__ = attach(
     __name__,
     {

@@ -35,23 +35,6 @@ from loading.preprocessing import (
     find_preprocessing,
 )
 
-__all__ = [
-    "CROP_MARGIN",
-    "IMAGENET",
-    "IMAGE_SIZE",
-    "PUBLISHED",
-    "SYMMETRIC",
-    "ImageFile",
-    "Preprocessing",
-    "Resize",
-    "check_images",
-    "describe_bad_images",
-    "find_preprocessing",
-    "list_images",
-    "naming",
-    "read_image",
-    "read_samples",
-]
 # Those that need PyTorch.
 __getattr__ = attach(
     __name__,

@@ -21,7 +21,6 @@ as one result. `verdicts.py`: error rates where there may be no verdict.
 from hardware.lazy import attach
 from metrics.meaning import compute_fake_scores, compute_logit_differences
 
-__all__ = ["compute_fake_scores", "compute_logit_differences"]
 # Those that need SciPy.
 __getattr__ = attach(
     __name__,

@@ -16,19 +16,3 @@ from tuning.backbones import (
 from tuning.head_trainer import HeadTrainer
 from tuning.probe import Probe, list_stages
 from tuning.tune import Tuning, group_by_depth, list_frozen, merge_low_ranks, tune
-
-__all__ = [
-    "HeadTrainer",
-    "Probe",
-    "Tuning",
-    "group_by_depth",
-    "hash_start",
-    "keep_start",
-    "list_frozen",
-    "list_stages",
-    "load_start",
-    "merge_low_ranks",
-    "name_kept",
-    "select_start",
-    "tune",
-]
