@@ -36,4 +36,4 @@ from command_line.parser import (
     take,
 )
 
-import plots
+import plots  # before anything imports Matplotlib

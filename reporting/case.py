@@ -196,9 +196,7 @@ class Case:
     def _build_look(self, verdict: Verdict) -> Look:
         maps: list[Figure] = []
         if verdict.track:
-            words = "As the detector saw it, smaller."
-            shown = name_shown(verdict.track)
-            maps = [_embed(Drawn(caption, words, pixels)) for caption, pixels in shown]
+            maps = list(map(_embed, name_shown(verdict.track)))
         elif not verdict.error and self._num_maps < MOST_MAPS:
             self._num_maps += 1
             maps = list(map(_embed, draw_maps(verdict, self._precision)))
