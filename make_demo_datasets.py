@@ -26,13 +26,7 @@ from drawn_faces.forgeries import (
     resample,
     swap_face,
 )
-from drawn_faces.plan import (
-    DATASETS,
-    Picture,
-    check_replaceable,
-    plan_dataset,
-    publish,
-)
+from drawn_faces.plan import DATASETS, Picture, check_replaceable, plan_dataset, publish
 from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from files.atomic import check_writable
 from files.bounds import Bounds

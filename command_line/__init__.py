@@ -27,13 +27,6 @@ from command_line.flags import (
     take_fields,
     take_recipe,
 )
-from command_line.parser import (
-    Parser,
-    describe_error,
-    refuse_several,
-    run,
-    say,
-    take,
-)
+from command_line.parser import Parser, describe_error, refuse_several, run, say, take
 
 import plots  # before anything imports Matplotlib

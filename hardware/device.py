@@ -31,9 +31,7 @@ class Precision:
     def autocast(self) -> AbstractContextManager:
         """Return a context in which layers run in this precision (fp32: no change)."""
         return torch.autocast(
-            self.device.type,
-            dtype=DTYPES[self.name],
-            enabled=self.name != "fp32",
+            self.device.type, dtype=DTYPES[self.name], enabled=self.name != "fp32"
         )
 
     def make_scaler(self) -> torch.amp.GradScaler:

@@ -8,13 +8,7 @@ import scipy
 
 from metrics.bootstrap import count_contents, draw_weights, place_interval
 from metrics.delong import compute_aucs_and_covariance, compute_delong_interval
-from metrics.samples import (
-    MAX_CELLS,
-    Samples,
-    build_cells,
-    check_samples,
-    index_groups,
-)
+from metrics.samples import MAX_CELLS, Samples, build_cells, check_samples, index_groups
 from metrics.summary import measure_samples
 from metrics.table import METRICS, Metric, compute_weighted_metrics
 

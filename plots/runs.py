@@ -22,11 +22,7 @@ from plots.curves import (
     set_deviate_axis,
     to_deviates,
 )
-from plots.paper_tables import (
-    escape_latex,
-    format_markdown_tables,
-    format_tabular,
-)
+from plots.paper_tables import escape_latex, format_markdown_tables, format_tabular
 from plots.style import (
     GREY,
     build_title,

@@ -147,9 +147,7 @@ def _leave_arrays_out(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_card(
-    detector: Detector,
-    publication: Publication,
-    files: Mapping[str, Mapping[str, Any]],
+    detector: Detector, publication: Publication, files: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """Return the model card: Markdown under the header that hubs read.
 

@@ -531,9 +531,6 @@ def test_main_runs_of_checkpoints_are_told_apart_by_their_flags(
     )
     content = load_json(tmp_path / "f" / "comparison_runs_metrics.json")
     titles = [found["title"] for found in content["sets"]]
-    assert titles == [
-        "SimpleNet_odd on faces, 2 runs",
-        "SimpleNet_b on faces, 2 runs",
-    ]
+    assert titles == ["SimpleNet_odd on faces, 2 runs", "SimpleNet_b on faces, 2 runs"]
     assert content["sets"][0]["num_groups"] == 6
     assert content["tests"][0]["num_common"] == 12

@@ -161,21 +161,9 @@ def test_verdict_is_real_fake_or_inconclusive_and_says_why(
     [
         ("none", 1.0, 24, None, True),
         ("jpeg=70", 1.0, 24, None, False),  # its bounds are its own, but no ratio is
-        (
-            "face=64",
-            1.0,
-            24,
-            "of images with a crop of only 64 pixels, w",
-            False,
-        ),
+        ("face=64", 1.0, 24, "of images with a crop of only 64 pixels, w", False),
         ("none", 1.1, 24, "unlike the calibration images: it has more ", False),
-        (
-            "none",
-            1.0,
-            40,
-            "few pixels: 24 a side, and what it was calibrated",
-            False,
-        ),
+        ("none", 1.0, 40, "few pixels: 24 a side, and what it was calibrated", False),
     ],
 )
 def test_judge_batches_heeds_what_the_calibration_images_were_like(

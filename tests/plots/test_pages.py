@@ -12,14 +12,7 @@ from PIL import Image
 
 from files.atomic import save_text
 from plots import pages
-from plots.pages import (
-    FRAME,
-    embed_figure,
-    embed_image,
-    embed_plot,
-    render_page,
-    tie,
-)
+from plots.pages import FRAME, embed_figure, embed_image, embed_plot, render_page, tie
 
 
 def decode(picture: pages.Picture) -> bytes:
