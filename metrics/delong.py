@@ -251,7 +251,7 @@ def _get_bessel_factor(group_index: np.ndarray) -> float:
     return num_groups / (num_groups - 1) if num_groups > 1 else np.nan
 
 
-def _get_margin(confidence: float, num_free: float = np.inf) -> float:
+def _get_margin(confidence: float, num_free: float) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     return float(scipy.stats.t.ppf((1 + confidence) / 2, num_free))

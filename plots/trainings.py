@@ -10,17 +10,7 @@ from plots.tables import align_columns
 
 HEADER = ("dataset", "model", "trained", "seed", "fold", "epoch", "val", "test")
 HEADER += ("took", "history", "flags")
-SETS_HEADER = (
-    "dataset",
-    "model",
-    "trained",
-    "runs",
-    "val",
-    "SD",
-    "test",
-    "SD",
-    "flags",
-)
+SETS_HEADER = (*HEADER[:3], "runs", "val", "SD", "test", "SD", HEADER[-1])
 CSV_HEADER = ("dataset", "model", "tune", "seed", "fold", "name", "best_epoch")
 CSV_HEADER += ("num_epochs", "num_planned", "val_acc", "test_acc", "seconds")
 CSV_HEADER += ("started", "path", "number", "changed")
