@@ -38,9 +38,5 @@ from loading.preprocessing import (
 # Those that need PyTorch.
 __getattr__ = attach(
     __name__,
-    {
-        "Augmentation": "augmentation",
-        "BatchLoader": "batches",
-        "ResizeToTensor": "batches",
-    },
+    {"augmentation": "Augmentation", "batches": "BatchLoader ResizeToTensor"},
 )

@@ -25,11 +25,9 @@ from metrics.meaning import compute_fake_scores, compute_logit_differences
 __getattr__ = attach(
     __name__,
     {
-        "bootstrap_metrics": "bootstrap",
-        "choose_operating_point": "operating_point",
-        "compute_bootstrap_interval": "bootstrap",
-        "compute_delong_interval": "delong",
-        "compute_metrics": "summary",
-        "compute_proportion_interval": "error_rates",
+        "delong": "compute_delong_interval",
+        "error_rates": "compute_proportion_interval",
+        "operating_point": "choose_operating_point",
+        "summary": "compute_metrics",
     },
 )
