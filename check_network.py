@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import command_line
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from explaining.cams import compute_grad_cam_maps
-from explaining.gradients import compute_input_gradients, compute_magnitudes
+from explaining.gradients import compute_attribution_maps
 from files.checkpoint import start_record
 from files.checkpoint_files import read_checkpoint
 from files.names import FAKE, REAL
@@ -272,9 +272,7 @@ def check_saving(trial: Trial) -> str:
 
 def check_saliency(trial: Trial) -> str:
     """Compute saliency maps of both classes."""
-    return check_maps(
-        trial, lambda *given: compute_magnitudes(compute_input_gradients(*given))
-    )
+    return check_maps(trial, partial(compute_attribution_maps, method="gradient"))
 
 
 def check_grad_cam(trial: Trial) -> str:

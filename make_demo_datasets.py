@@ -26,18 +26,13 @@ from drawn_faces.forgeries import (
     resample,
     swap_face,
 )
-from drawn_faces.plan import (
-    DATASETS,
-    Picture,
-    check_replaceable,
-    plan_dataset,
-    publish,
-)
+from drawn_faces.plan import DATASETS, Picture, check_replaceable, plan_dataset, publish
 from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from files.atomic import check_writable
 from files.bounds import Bounds
 from files.names import name_mask
 from files.provenance import format_command
+from hardware.processes import count_cores
 
 SIZES = Bounds(64, 4096, int)
 FEWEST_FOR_A_POOL = 40  # with fewer, starting processes costs more than it saves
@@ -73,7 +68,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=command_line.take(Bounds(1, 1024, int)),
-        default=_count_cores(),
+        default=count_cores(),
         metavar="N",
         help="processes that draw; the images do not depend on it",
     )
@@ -85,13 +80,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     command_line.add_seed_flag(parser)
     return parser.parse_args(argv)
-
-
-def _count_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return min(os.cpu_count() or 1, 61)  # a pool on Windows has no more
 
 
 def draw_picture(picture: Picture) -> tuple[bytes, bytes | None]:

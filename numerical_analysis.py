@@ -36,7 +36,7 @@ from scores import (
     subsets_from_names,
     tell_apart,
 )
-from scores.analysis import Analysis, analyse
+from scores.analysis import analyse
 from scores.pairing import MATCHES, count_common, set_keys
 from scores.runs import analyse_runs, find_sets
 from scores.score_files import find_format
@@ -239,7 +239,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     call = describe_call(__file__, words, "scipy", "scikit-learn", "matplotlib")
     if args.runs is None:
-        analyses = _analyse_all(score_sets, prevalence=args.prevalence, **options)
+        options["prevalence"] = args.prevalence
+        named = show_progress(tell_apart(score_sets), "analyse")
+        analyses = [analyse(scores, **options) for scores in named]
         paths, text = save_all(analyses, args.figures_dir, call)
     else:
         sets, tests = analyse_runs(find_sets(score_sets, args.runs), **options)
@@ -403,12 +405,6 @@ def _check_other_samples(scores: ScoreSet, validation: ScoreSet) -> None:
             f"too, by their {evidence}: what is calibrated on them looks better than "
             "it is"
         )
-
-
-def _analyse_all(score_sets: Sequence[ScoreSet], **options: Any) -> list[Analysis]:
-    """Analyse each detector by itself, behind a progress bar."""
-    named = show_progress(tell_apart(score_sets), "analyse")
-    return [analyse(scores, **options) for scores in named]
 
 
 def _set_threshold(

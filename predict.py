@@ -266,7 +266,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             case = start_case(args.report, detectors, compute.precision, call, total)
             case = stack.enter_context(case)
             finder.on_failure = partial(tell, case.refuse)
-            writers.append(lambda faces: case.add(find_file(faces), faces))
+            writers.append(
+                lambda faces: case.add(ImageFile(faces[0][0].picture.name), faces)
+            )
         with_samples = args.explain is not None or args.report is not None
         judged = judge_together(
             *(paths, judge, detectors, compute), with_samples=with_samples
@@ -385,11 +387,6 @@ def tell(note: Callable[[str], object], sentence: str) -> None:
     """Say on stderr what cannot be judged, and note it."""
     say(sentence, file=sys.stderr)
     note(sentence)
-
-
-def find_file(faces: Faces) -> ImageFile:
-    """Return the file of a picture."""
-    return ImageFile(faces[0][0].picture.name)
 
 
 def build_finder(

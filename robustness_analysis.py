@@ -18,13 +18,7 @@ from hardware import distributed, show_progress
 from judging.conditions import Judged, judge_conditions
 from judging.detector import Detector
 from judging.qualifying import MOST_TIMES
-from loading.disturbances import (
-    AS_IT_IS,
-    LEVELS,
-    UNITS,
-    Condition,
-    parse_conditions,
-)
+from loading.disturbances import AS_IT_IS, LEVELS, UNITS, Condition, parse_conditions
 from loading.disturbed_faces import DisturbedFaces
 from metrics.delong import compute_auc_kept
 from metrics.summary import measure_condition

@@ -47,12 +47,7 @@ from hardware import (
     prepare_compute,
 )
 from judging.detector import Detector
-from judging.qualifying import (
-    Policy,
-    augment_validation,
-    qualify,
-    split_calibration,
-)
+from judging.qualifying import Policy, augment_validation, qualify, split_calibration
 from judging.words import describe_qualification
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder

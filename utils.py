@@ -69,7 +69,6 @@ class Source:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data_root", Path(self.data_root))
-
         if self.shares is not None and abs(sum(self.shares) - 1) > 1e-6:
             raise ValueError(f"--shares must sum to 1, not {sum(self.shares):g}")
 
@@ -529,17 +528,12 @@ def build_optimizer(
     is_fusable = parameters[0].device.type in ("cpu", "cuda")
     if layer_decay != 1:
         parameters = group_by_depth(model, lr, layer_decay)
-    shared: dict[str, Any] = {
-        "lr": lr,
-        "weight_decay": weight_decay,
-        "fused": is_fusable,
-    }
+    shared = {"lr": lr, "weight_decay": weight_decay, "fused": is_fusable}
     if name == "Adam":
         return torch.optim.Adam(parameters, **shared)
     if name == "SGD":
         return torch.optim.SGD(parameters, momentum=momentum, **shared)
-    allowed = "Adam, SGD"
-    raise ValueError(f"unknown optimizer {name!r}; allowed: {allowed}")
+    raise ValueError(f"unknown optimizer {name!r}; allowed: Adam, SGD")
 
 
 def build_scheduler(

@@ -58,9 +58,7 @@ class Fate:
 
 
 def plan_fix(
-    inspection: Inspection,
-    pairs: Sequence[Pair],
-    groups: Sequence[str] | None = None,
+    inspection: Inspection, pairs: Sequence[Pair], groups: Sequence[str] | None = None
 ) -> list[Fate]:
     """Decide what becomes of each file.
 

@@ -10,25 +10,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from auditing.duplicates import Pair
-from auditing.findings import (
-    Finding,
-    classify_pair,
-    name_pair,
-    summarise,
-)
+from auditing.findings import Finding, classify_pair, name_pair, summarise
 from auditing.properties import Inspection
 from auditing.shortcuts import CONTENT_LIMITS, FILE_LIMITS, Shortcut
-from files.atomic import save_json
+from files.atomic import save_json, save_text
 from files.names import CLASS_NAMES, shorten, spell_dataset
 from loading import read_image
-from plots.pages import embed_figure, embed_image, render_page, save_page
-from plots.style import (
-    GREY,
-    SPLIT_COLORS,
-    SPLIT_MARKERS,
-    make_drawable,
-    save_figure,
-)
+from plots.pages import embed_figure, embed_image, render_page
+from plots.style import GREY, SPLIT_COLORS, SPLIT_MARKERS, make_drawable, save_figure
 
 MOST_PAIRS = 24  # that the page shows
 THUMBNAIL = 112  # pixels
@@ -102,7 +91,7 @@ def save_audit(audit: Audit, folder: Path, call: dict[str, Any]) -> list[Path]:
     page = build_page(audit)
     save_figure(build_figure(audit.dataset, audit.shortcuts), png)
     save_json({**call, **audit.to_dict()}, json)
-    save_page(page, html)
+    save_text(page, html)
     return [png, json, html]
 
 

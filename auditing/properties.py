@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import math
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 from scipy import fft
 
-from hardware import show_progress
+from hardware import processes, show_progress
 from loading import ImageFile
 from loading.image_files import to_upright_rgb, use_image
 
@@ -162,20 +161,13 @@ def map_files(
     Returns:
         The results in the order of the items.
     """
-    workers = _count_cores()
+    workers = processes.count_cores()
     if workers == 1 or len(items) < FEWEST_FOR_A_POOL:
         return list(map(function, show_progress(items, description)))
     context = multiprocessing.get_context("spawn")  # the same on every platform
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         results = pool.map(function, items, chunksize=CHUNK)
         return list(show_progress(results, description, total=len(items)))
-
-
-def _count_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return min(os.cpu_count() or 1, 61)  # a pool on Windows has no more
 
 
 def measure(file: ImageFile) -> Traits | Unreadable:

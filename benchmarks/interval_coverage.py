@@ -227,10 +227,7 @@ def check_intervals(
 
 
 def check_tests(
-    setup: Setup,
-    samples: Samples,
-    groups: np.ndarray | None,
-    rng: np.random.Generator,
+    setup: Setup, samples: Samples, groups: np.ndarray | None, rng: np.random.Generator
 ) -> dict[str, bool]:
     """Return which of the other tests and promises fail."""
     # Two detectors with this AUC find the same images hard: they share half of the

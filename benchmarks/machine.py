@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from hardware.processes import count_cores
+
 SIZES = (512, 1024, 2048, 4096)  # of square matrices
 OPERATIONS_A_TRIAL = {"cpu": 2e10, "cuda": 5e12}
 NUM_TRIALS = 3
@@ -20,9 +22,7 @@ def describe_machine() -> dict[str, Any]:
         "processor": _read_field(Path("/proc/cpuinfo"), "model name")
         or platform.processor()
         or platform.machine(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": count_cores(),
         "threads": torch.get_num_threads(),
         "memory": _read_field(Path("/proc/meminfo"), "MemTotal"),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),

@@ -28,11 +28,7 @@ class Finished(NamedTuple):
 
 
 def run_command(
-    command: Sequence[str | Path],
-    label: str,
-    cwd: Path | None = None,
-    *,
-    good: int = 0,
+    command: Sequence[str | Path], label: str, cwd: Path | None = None, *, good: int = 0
 ) -> Finished:
     """Run a command to its end.
 

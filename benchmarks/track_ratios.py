@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import command_line
 
-from files.atomic import write_atomically
+from files.atomic import save_text
 from files.bounds import COUNT
 from files.names import FAKE, REAL
 from hardware import show_progress
@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Draw, claim, measure; print and save the table."""
     args = parse_args(argv)
     table = "\n".join(list_rows(args.repetitions)) + "\n"
-    write_atomically(args.out, lambda file: file.write(table.encode()))
+    save_text(table, args.out)
     print(table)
     print(f"wrote {args.out}")
 

@@ -27,40 +27,6 @@ from command_line.flags import (
     take_fields,
     take_recipe,
 )
-from command_line.parser import (
-    Parser,
-    describe_error,
-    refuse_several,
-    run,
-    say,
-    take,
-)
+from command_line.parser import Parser, describe_error, refuse_several, run, say, take
 
-import plots  # noqa: F401  before anything imports Matplotlib
-
-__all__ = [
-    "Parser",
-    "add_calibration_flags",
-    "add_checkpoint_flag",
-    "add_compute_flags",
-    "add_dataset_flag",
-    "add_device_flags",
-    "add_figures_flag",
-    "add_fpr_flags",
-    "add_group_flags",
-    "add_keeping_flags",
-    "add_model_flag",
-    "add_recipe_flags",
-    "add_resamples_flag",
-    "add_runs_flags",
-    "add_seed_flag",
-    "add_source_flags",
-    "add_split_flag",
-    "describe_error",
-    "refuse_several",
-    "run",
-    "say",
-    "take",
-    "take_fields",
-    "take_recipe",
-]
+import plots  # before anything imports Matplotlib

@@ -285,7 +285,7 @@ def add_recipe_flags(
             options["type"] = take_name
         elif entry.name == "dataset":
             options["nargs"] = "+"
-        names = (*entry.metadata["flag"].short, spell(entry))
+        names = (*entry.metadata["flag"].short, spell(entry.name))
         # Suppressed, so that `take_recipe` sees which flags the user gave.
         groups[entry.metadata["flag"].group].add_argument(
             *names, default=argparse.SUPPRESS, **options
@@ -296,7 +296,7 @@ def add_calibration_flags(parser: argparse.ArgumentParser) -> None:
     """Add those flags of a recipe that say how an operating point is chosen."""
     for entry in fields(Recipe):
         if entry.name in OF_CALIBRATION:
-            parser.add_argument(spell(entry), **_build_options(entry))
+            parser.add_argument(spell(entry.name), **_build_options(entry))
 
 
 def _build_options(entry: Field) -> dict[str, Any]:
@@ -422,7 +422,7 @@ def add_keeping_flags(parser: argparse.ArgumentParser) -> None:
         ("features_dir", "features that --tune head keeps, and of kept pixels"),
     ):
         group.add_argument(
-            f"--{name.replace('_', '-')}",
+            spell(name),
             type=Path,
             default=getattr(Keeping, name),
             metavar="DIR",

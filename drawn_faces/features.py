@@ -156,11 +156,7 @@ def _draw_brow(skin: np.ndarray, person: Traits, grid: Grid, side: int) -> None:
 
 
 def _draw_eye(
-    skin: np.ndarray,
-    person: Traits,
-    shot: Traits,
-    grid: Grid,
-    side: int,
+    skin: np.ndarray, person: Traits, shot: Traits, grid: Grid, side: int
 ) -> None:
     across = grid.turned - side * person.eye_x
     height = grid.v - person.eye_y + person.eye_slant * side * across

@@ -31,12 +31,7 @@ from explaining.checks import (
     randomise_from_the_top,
 )
 from explaining.explanation import Method
-from explaining.gradients import (
-    build_gradient_method,
-    compute_attribution_maps,
-    compute_input_gradients,
-    compute_magnitudes,
-)
+from explaining.gradients import build_gradient_method, compute_attribution_maps
 from faces_dataset import FacesDataset, choose_random
 from files.names import FAKE
 from hardware import Compute, Precision, show_progress
@@ -76,15 +71,9 @@ class Candidate(NamedTuple):
         """Return how its maps are computed and called."""
         if self.layer:
             return build_cam_method(detector, method=self.method, layer=self.layer)
-        if self.method == "gradient":
-            compute = _compute_saliency
-        else:
-            compute = partial(compute_attribution_maps, method=self.method)
-        return build_gradient_method(self.method, partial(compute, precision=precision))
-
-
-def _compute_saliency(*given: Any, precision: Precision) -> Tensor:
-    return compute_magnitudes(compute_input_gradients(*given, precision=precision))
+        options = {"method": self.method, "precision": precision}
+        compute = partial(compute_attribution_maps, **options)
+        return build_gradient_method(self.method, compute)
 
 
 class Finding(NamedTuple):

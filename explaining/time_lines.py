@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from explaining.pictures import Drawn
 from judging.tracks import Shown, Track, format_seconds
 from judging.verdicts import Verdict
 from metrics.meaning import describe_fake_score
@@ -52,18 +53,17 @@ def _build_line(verdict: Verdict) -> Line:
         np.array([not moment.is_withheld for moment in track.moments]),
         verdict.zone,
         [(s.start, s.end, s.label) for s in track.stretches],
-        [(said.replace("; ", "\n"), pixels) for said, pixels in name_shown(track)],
+        [(of.caption.replace("; ", "\n"), of.pixels) for of in name_shown(track)],
     )
 
 
-def name_shown(track: Track) -> list[tuple[str, np.ndarray]]:
-    """Return a person's most real and most fake face: what it is, pixels (H, W, 3)."""
+def name_shown(track: Track) -> list[Drawn]:
+    """Return a person's most real and most fake face, each with what it is."""
     return list(map(_caption, ("most real", "most fake"), track.shown))
 
 
-def _caption(name: str, shown: Shown) -> tuple[str, np.ndarray]:
-    when = format_seconds(shown.seconds)
-    if shown.fake_score is None:
-        return f"at {when}", shown.pixels
-    said = f"{name}, at {when}; {describe_fake_score(shown.fake_score)}"
-    return said, shown.pixels
+def _caption(name: str, shown: Shown) -> Drawn:
+    said = f"at {format_seconds(shown.seconds)}"
+    if shown.fake_score is not None:
+        said = f"{name}, {said}; {describe_fake_score(shown.fake_score)}"
+    return Drawn(said, "As the detector saw it, smaller.", shown.pixels)

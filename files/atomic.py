@@ -123,7 +123,17 @@ def save_json(value: Any, path: str | Path) -> None:
         text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     except ValueError as error:
         raise ValueError(f"cannot write {path}: {error}") from error
-    # A file name that is not valid UTF-8 becomes JSON's own escape, \udcXX.
+    save_text(text, path)  # an escape \udcXX is JSON's own
+
+
+def save_text(text: str, path: str | Path) -> None:
+    """Save a text (UTF-8), atomically.
+
+    The bytes of a file name that is not valid UTF-8 become escapes, \\udcXX.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     content = text.encode(errors="backslashreplace")
     write_atomically(path, lambda handle: handle.write(content))
 

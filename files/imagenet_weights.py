@@ -35,18 +35,16 @@ WHAT_TO_DO = "give --weights FILE, or --from-scratch to train without"
 
 
 def find_weights(
-    weights_path: str | Path | None = None,
-    *,
-    url: str | None = None,
-    cache_dir: str | Path | None = None,
+    weights_path: str | Path | None = None, *, url: str | None = None
 ) -> Path:
     """Find the weights file: the one given, else in the cache, else at an address.
+
+    The cache is the folder of torch.hub's downloads (`TORCH_HOME` moves it).
 
     Args:
         weights_path: the user's file, taken as it is.
         url: the address, whose last part ends in the first digits of the file's SHA-256
             (xception-43020ad28.pth); default Xception's, '' if there is none.
-        cache_dir: folder of downloads; None: torch.hub's (`TORCH_HOME` moves it).
 
     Returns:
         Path of an existing file; unless it was given, its SHA-256 is right.
@@ -65,8 +63,7 @@ def find_weights(
     url = URL if url is None else url
     if not url:
         raise OSError(f"this network's weights have no address: {WHAT_TO_DO}")
-    cache_dir = Path(cache_dir or Path(torch.hub.get_dir()) / "checkpoints")
-    cached = cache_dir / url.rsplit("/", 1)[-1]
+    cached = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
     digits = "".join(re.findall(r"-([0-9a-f]{8,})[.]", cached.name)[-1:])
     missing = "not there"
     if cached.is_file():

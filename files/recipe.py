@@ -1,7 +1,7 @@
 """What a training is: its flags in one table, named recipes, its command, its files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class Flag:
     allowed: Bounds | Words | tuple[str, ...] | type
     metavar: str | None = None
     short: tuple[str, ...] = ()
-    group: str = "recipe"
+    group: str = "more"
     default_words: str = ""
     bare: float | None = None
     several: bool = False
@@ -146,13 +146,14 @@ class Recipe:
         ("size", "equal"),
         group="",
     )
-    lr: float = _flag(0.001, "learning rate", RATE, "RATE", ("-lr",))
+    lr: float = _flag(0.001, "learning rate", RATE, "RATE", ("-lr",), group="recipe")
     epochs: int = _flag(
         5,
         "passes over the training split, those before --resume included",
         Bounds(1, 100_000, int),
         "N",
         ("-e",),
+        group="recipe",
     )
     optimizer: str = _flag(
         None,
@@ -161,15 +162,19 @@ class Recipe:
         None,
         ("-o",),
         default_words="Adam; LBFGS with --tune head",
+        group="recipe",
     )
-    momentum: float = _flag(0.0, "momentum of SGD; Adam has its own", PROPER_SHARE, "M")
+    momentum: float = _flag(
+        0.0, "momentum of SGD; Adam has its own", PROPER_SHARE, "M", group="recipe"
+    )
     weights: Path | None = _flag(
         None,
         "weights to start from; else the network's own: the cache, else a download",
         Path,
         "FILE",
+        group="recipe",
     )
-    from_scratch: bool = _flag(False, "start from random weights", bool)
+    from_scratch: bool = _flag(False, "start from random weights", bool, group="recipe")
     tune: str = _flag(
         "all",
         "what is trained: all weights; head: a new one on features of the frozen "
@@ -208,7 +213,6 @@ class Recipe:
         "constant",
         "how the learning rate changes over the training",
         ("constant", "cosine"),
-        group="more",
     )
     warmup: int | None = _flag(
         None,
@@ -216,19 +220,15 @@ class Recipe:
         "as published",
         COUNT_OR_NONE,
         "STEPS",
-        group="more",
         default_words=f"the steps of an epoch, at most {MOST_WARMUP_STEPS}",
     )
-    weight_decay: float = _flag(
-        0.0, "L2 penalty on the weights", Bounds(0, 1000), "W", group="more"
-    )
+    weight_decay: float = _flag(0.0, "L2 penalty on the weights", Bounds(0, 1000), "W")
     recalibrate_bn: int | None = _flag(
         None,
         "after each epoch measure the batch-norm statistics again, on this many "
         "training batches; 0 keeps the running averages",
         COUNT_OR_NONE,
         "BATCHES",
-        group="more",
         default_words=f"{BN_BATCHES} if an epoch has fewer than {FEW_STEPS} steps, "
         "else 0",
     )
@@ -237,7 +237,6 @@ class Recipe:
         "balanced: real and fake images weigh the same in the loss, a weighted mean "
         "over the batch, and in the accuracy that chooses the best epoch",
         ("none", "balanced"),
-        group="more",
     )
     augment: str = _flag(
         "published",
@@ -246,7 +245,6 @@ class Recipe:
         "happens to a photograph on its way (smaller faces, chat programs, "
         "screenshots, other framing); none leaves them alone",
         ("published", "robust", "photographs", "none"),
-        group="more",
     )
     self_blend: float = _flag(
         0.0,
@@ -255,7 +253,6 @@ class Recipe:
         "a number all of them, so that train/fake and val/fake are not needed",
         SHARE,
         "SHARE",
-        group="more",
         bare=1.0,
     )
     face_landmarks: bool = _flag(
@@ -263,7 +260,6 @@ class Recipe:
         "with --self-blend: find each face's landmarks, for images whose faces are "
         "not in the middle (needs requirements-faces.txt)",
         bool,
-        group="more",
     )
     cutmix: float = _flag(
         0.0,
@@ -272,21 +268,18 @@ class Recipe:
         "set",
         SHARE,
         "SHARE",
-        group="more",
     )
     grad_clip: float | None = _flag(
         None,
         "scale gradients down to this norm if theirs is larger",
         Bounds(0, 1e30, above=True),
         "NORM",
-        group="more",
     )
     compile: bool = _flag(
         False,
         "compile the network with torch.compile; for XceptionBased on a GPU: on a CPU "
         "the suite's own kernels, which it replaces, are faster",
         bool,
-        group="more",
     )
     max_fpr: float | None = _flag(
         None,
@@ -295,7 +288,6 @@ class Recipe:
         "second time (default: where both errors are equally frequent)",
         PROPER_SHARE,
         "RATE",
-        group="more",
     )
     fpr_confidence: float | None = _flag(
         None,
@@ -303,7 +295,6 @@ class Recipe:
         "on those in validation",
         INNER_SHARE,
         "C",
-        group="more",
     )
     max_fnr: float | None = _flag(
         None,
@@ -312,7 +303,6 @@ class Recipe:
         "called fake is called real)",
         PROPER_SHARE,
         "RATE",
-        group="more",
     )
     calibrate_under: tuple[str, ...] | None = _flag(
         None,
@@ -324,7 +314,6 @@ class Recipe:
         "too few images can be told, no verdict",
         CONDITIONS,
         "CONDITION",
-        group="more",
         default_words="as the images are",
         several=True,
     )
@@ -334,7 +323,6 @@ class Recipe:
         "and choose threshold, calibration and ratios on them alone",
         PROPER_SHARE,
         "SHARE",
-        group="more",
     )
     fold: str | None = _flag(
         None,
@@ -343,7 +331,6 @@ class Recipe:
         "train; the parts are the same for every seed",
         FOLD,
         "K/N",
-        group="more",
     )
     group_by: str | None = _flag(
         None,
@@ -352,7 +339,6 @@ class Recipe:
         "expression",
         str,
         "PATTERN",
-        group="more",
     )
 
     def __post_init__(self) -> None:
@@ -361,7 +347,7 @@ class Recipe:
             is_left_open = value is None and entry.default is None
             if not is_left_open and not flag.fits(value):
                 raise ValueError(
-                    f"{spell(entry)} must be {flag.describe_allowed()}, "
+                    f"{spell(entry.name)} must be {flag.describe_allowed()}, "
                     f"got {value!r:.60}"
                 )
         if self.optimizer is None:
@@ -397,10 +383,10 @@ class Recipe:
         changed = {e.name for e in fields(self) if getattr(self, e.name) != e.default}
         for name, how in OF_TUNING.items():
             if name in changed and self.tune != how:
-                raise ValueError(f"{_spell(name)} goes with --tune {how}")
+                raise ValueError(f"{spell(name)} goes with --tune {how}")
         if self.tune == "head" and (given := changed.intersection(OF_STEPS)):
             raise ValueError(
-                f"{_spell(min(given))} does not go with --tune head: the head is "
+                f"{spell(min(given))} does not go with --tune head: the head is "
                 "fitted to convergence, an epoch being one more view of each image"
             )
 
@@ -466,7 +452,7 @@ class Recipe:
             value, flag = getattr(self, entry.name), entry.metadata["flag"]
             if value == entry.default and not (flag.short or entry.name == "seed"):
                 continue
-            word = flag.short[0] if flag.short else spell(entry)
+            word = flag.short[0] if flag.short else spell(entry.name)
             if flag.allowed is bool:
                 words.append(word)
             elif flag.several:
@@ -515,12 +501,8 @@ def list_runs(
     return runs
 
 
-def spell(entry: Field) -> str:
-    """Return a field's long flag."""
-    return _spell(entry.name)
-
-
-def _spell(name: str) -> str:
+def spell(name: str) -> str:
+    """Return the long flag of a field of this name."""
     return f"--{name.replace('_', '-')}"
 
 

@@ -9,21 +9,11 @@ them. `lazy.py`: names of this and other packages that are imported when asked f
 from hardware.lazy import attach
 from hardware.progress import show_progress, write_beside_progress
 
-__all__ = ["show_progress", "write_beside_progress"]
 __getattr__ = attach(
     __name__,
     {
-        "DTYPES": "device",
-        "Compute": "device",
-        "Precision": "device",
-        "choose_device": "device",
-        "choose_precision": "device",
-        "compile_model": "device",
-        "describe_kernels": "fused_layers",
-        "is_compiled": "device",
-        "give_memory_back": "device",
-        "keep_large_blocks": "device",
-        "prepare_compute": "device",
-        "prepare_device": "device",
+        "device": "DTYPES Compute Precision choose_device choose_precision "
+        "compile_model give_memory_back is_compiled keep_large_blocks prepare_compute",
+        "fused_layers": "describe_kernels",
     },
 )

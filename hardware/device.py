@@ -31,9 +31,7 @@ class Precision:
     def autocast(self) -> AbstractContextManager:
         """Return a context in which layers run in this precision (fp32: no change)."""
         return torch.autocast(
-            self.device.type,
-            dtype=DTYPES[self.name],
-            enabled=self.name != "fp32",
+            self.device.type, dtype=DTYPES[self.name], enabled=self.name != "fp32"
         )
 
     def make_scaler(self) -> torch.amp.GradScaler:
@@ -95,7 +93,9 @@ def prepare_compute(
     batch_size: int = 32,
     workers: int | None = None,
 ) -> Compute:
-    """Return how to run networks on a device, made ready for it.
+    """Return how to run networks on a device; a CPU is made ready for it.
+
+    Every script calls this once, before its first batch.
 
     Args:
         device, precision: names, as for `choose_device` and `choose_precision`.
@@ -104,19 +104,10 @@ def prepare_compute(
     Raises:
         ValueError: there is no such device, or it does not have this precision.
     """
-    chosen = choose_precision(precision, prepare_device(device))
-    return Compute(chosen, batch_size, workers)
-
-
-def prepare_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`, as `choose_device` does, and prepare a CPU.
-
-    Every script calls this once, before its first batch.
-    """
-    device = choose_device(name)
-    if device.type == "cpu":
+    chosen = choose_precision(precision, choose_device(device))
+    if chosen.device.type == "cpu":
         keep_large_blocks()
-    return device
+    return Compute(chosen, batch_size, workers)
 
 
 def choose_device(name: str = "auto") -> torch.device:

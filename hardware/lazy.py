@@ -13,14 +13,16 @@ def attach(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     Args:
         package: its `__name__`.
-        homes: by name, which of its modules has it.
+        homes: by module, the names that it has, with spaces between them.
 
     Source: PEP 562; as scientific packages do it, SPEC 1.
     """
 
+    home_of = {name: home for home, names in homes.items() for name in names.split()}
+
     def get(name: str) -> Any:
-        if name not in homes:
+        if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        return getattr(import_module(f"{package}.{home_of[name]}"), name)
 
     return get

@@ -1,4 +1,4 @@
-"""Which process this is, among those that work together.
+"""Which process this is, among those that work together, and what it may use.
 
 It needs no PyTorch: where that was not imported, this process is alone.
 """
@@ -23,6 +23,13 @@ def get_world_size() -> int:
 def get_local_rank() -> int:
     """Return this process's number on its machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return min(os.cpu_count() or 1, 61)  # a pool on Windows has no more
 
 
 def is_main() -> bool:

@@ -1,6 +1,6 @@
 """Videos judged: faces found in their frames, followed, and summed up by person."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +45,6 @@ def judge_clip(
     reading: Reading,
     *,
     margin: float | None = None,
-    start_tracker: Callable[[], Tracker] = Tracker,
     heed: Heed = lambda *_: None,
 ) -> list[list[Verdict]]:
     """Judge a video: each person in it by the frames that show it.
@@ -59,7 +58,6 @@ def judge_clip(
         compute: how the networks run.
         reading: how pictures are read, and which frames are.
         margin: as for `View.of`.
-        start_tracker: makes what tells persons apart.
         heed: as for `read_frames`.
 
     Returns:
@@ -67,7 +65,7 @@ def judge_clip(
         One with an error is last where it cannot be read, or not to its end.
     """
     views = list(dict.fromkeys(View.of(detector, margin) for detector in detectors))
-    watched = _Watched(as_file(file), views, reading, start_tracker(), heed=heed)
+    watched = _Watched(as_file(file), views, reading, heed=heed)
     batches = map(collate_pictures, cut_stream(watched, compute.batch_size))
     found: dict[int, list[_Sightings]] = {}
     for picture, verdicts in judge_batches(
@@ -103,19 +101,13 @@ class _Watched:
     """
 
     def __init__(
-        self,
-        file: ImageFile,
-        views: Sequence[View],
-        reading: Reading,
-        tracker: Tracker,
-        *,
-        heed: Heed,
+        self, file: ImageFile, views: Sequence[View], reading: Reading, *, heed: Heed
     ) -> None:
         self._file = file
         self._heed = heed
         self._views = views
         self._sampling = reading.sampling
-        self._tracker = tracker
+        self._tracker = Tracker()
         self.picture = identify(file, reading)
         self.seconds: list[float] = []
         self.error: str | None = None

@@ -98,9 +98,7 @@ def _load(
 ) -> Iterable[Batch]:
     """Return what yields pictures in the batches that were dealt."""
     workers = fit_into_shared_memory(
-        compute.workers,
-        lambda: compute.batch_size * 3 * view.size**2,
-        compute.device,
+        compute.workers, lambda: compute.batch_size * 3 * view.size**2, compute.device
     )
     pictures = _Pictures(images, view)
     return SteadyLoader(pictures, dealt, collate_pictures, workers=workers)

@@ -76,8 +76,10 @@ class Likeness:
         if inverse:
             scaled = centred * self.scales
             # The directions are orthonormal in the features' spreads.
+            directions = weights / self.scales.astype(np.float64)[:, None]
+            lengths = 1 / np.linalg.norm(directions, axis=0)
             whole = (scaled**2).sum(axis=1)
-            inside = ((places * _lengths(weights, self.scales)) ** 2).sum(axis=1)
+            inside = ((places * lengths) ** 2).sum(axis=1)
             length = np.sqrt(np.maximum(whole - inside, 0))
             squares += (np.maximum((length - mean) * inverse, 0) ** 2)[:, None]
         return squares
@@ -102,12 +104,6 @@ class Likeness:
 
 _DAMAGE = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RuntimeError)
 _ARRAYS = ("center", "weights", "means", "outside", "scales")
-
-
-def _lengths(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Return by what a place along each direction is a length in spreads, (k,)."""
-    directions = weights / scales.astype(np.float64)[:, None]
-    return 1 / np.linalg.norm(directions, axis=0)
 
 
 @dataclass(frozen=True)

@@ -338,12 +338,12 @@ def _score_versions(
 ) -> np.ndarray:
     """Return the logits (n, V, 2) of all versions of samples."""
     versions = make_versions(samples, list(VERSIONS)).reshape(-1, *samples.shape[1:])
-    logits = [
+    scored = [
         detector.score_samples(versions[n : n + compute.batch_size], compute.precision)
         for n in range(0, len(versions), compute.batch_size)
     ]
-    logits = [scored.logits for scored in logits]
-    return np.concatenate(logits).reshape(len(samples), len(VERSIONS), 2)
+    logits = np.concatenate([of.logits for of in scored])
+    return logits.reshape(len(samples), len(VERSIONS), 2)
 
 
 def choose_conditions(views: Views, policy: Policy) -> tuple[list[int], OperatingPoint]:

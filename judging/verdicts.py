@@ -138,6 +138,11 @@ def _get_origin(verdict: Verdict, name: str) -> Any:
     return None if origin is None else getattr(origin, name)
 
 
+def _name_origin(*names: str) -> dict[str, Callable[[Verdict], Any]]:
+    """Return columns that are called as what they hold of an `Origin`."""
+    return {name: partial(_get_origin, name=name) for name in names}
+
+
 def _list_generators(verdict: Verdict) -> str | None:
     traces = _get_origin(verdict, "generators") or ()
     return "; ".join(dict.fromkeys(trace.program for trace in traces)) or None
@@ -154,6 +159,7 @@ def _name_stretch(name: str, number: int) -> dict[str, Callable[[Verdict], Any]]
     return {f"{name}{end}": partial(get, entry=e) for end, e in entries.items()}
 
 
+_PLACE = ("face_left", "face_top", "face_right", "face_bottom", "face_confidence")
 # Of the tables of predict.py, in their order.
 _COLUMNS = {
     "path": lambda v: v.picture.name,
@@ -172,11 +178,7 @@ _COLUMNS = {
     "height": lambda v: v.picture.height,
     "num_faces": lambda v: v.picture.num_faces,
     "face": lambda v: v.picture.number,
-    "face_left": lambda v: _get_place(v, 0),
-    "face_top": lambda v: _get_place(v, 1),
-    "face_right": lambda v: _get_place(v, 2),
-    "face_bottom": lambda v: _get_place(v, 3),
-    "face_confidence": lambda v: _get_place(v, 4),
+    **{name: partial(_get_place, number=n) for n, name in enumerate(_PLACE)},
     "person": lambda v: v.picture.person,
     "frames": lambda v: v.track and len(v.track.moments),
     "judged_frames": lambda v: v.track and v.track.num_judged,
@@ -186,18 +188,10 @@ _COLUMNS = {
     "spread": lambda v: v.track and v.track.spread,
     **_name_stretch("lowest_stretch", 0),
     **_name_stretch("highest_stretch", 1),
-    "sha256": lambda v: _get_origin(v, "sha256"),
-    "format": lambda v: _get_origin(v, "format"),
-    "num_bytes": lambda v: _get_origin(v, "num_bytes"),
-    "jpeg_quality": lambda v: _get_origin(v, "jpeg_quality"),
-    "camera": lambda v: _get_origin(v, "camera"),
-    "software": lambda v: _get_origin(v, "software"),
-    "taken": lambda v: _get_origin(v, "taken"),
-    "source_type": lambda v: _get_origin(v, "source_type"),
+    **_name_origin("sha256", "format", "num_bytes", "jpeg_quality", "camera"),
+    **_name_origin("software", "taken", "source_type"),
     "generators": _list_generators,
-    "credentials": lambda v: _get_origin(v, "credentials"),
-    "signer": lambda v: _get_origin(v, "signer"),
-    "claim_generator": lambda v: _get_origin(v, "claim_generator"),
+    **_name_origin("credentials", "signer", "claim_generator"),
     "examined": lambda v: v.picture.examined,
     "version": lambda v: VERSION,
     "model": lambda v: v.detector.title,
@@ -206,9 +200,8 @@ _COLUMNS = {
     "error": lambda v: v.error,
 }
 COLUMNS = tuple(_COLUMNS)
-_PLACE = ("face_left", "face_top", "face_right", "face_bottom")
 # Of the table of a video's frames.
-FRAME_COLUMNS = ("path", "person", "seconds", *_PLACE, "fake_score", "verdict")
+FRAME_COLUMNS = ("path", "person", "seconds", *_PLACE[:4], "fake_score", "verdict")
 FRAME_COLUMNS += ("reason", "checkpoint")
 
 

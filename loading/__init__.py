@@ -35,29 +35,8 @@ from loading.preprocessing import (
     find_preprocessing,
 )
 
-__all__ = [
-    "CROP_MARGIN",
-    "IMAGENET",
-    "IMAGE_SIZE",
-    "PUBLISHED",
-    "SYMMETRIC",
-    "ImageFile",
-    "Preprocessing",
-    "Resize",
-    "check_images",
-    "describe_bad_images",
-    "find_preprocessing",
-    "list_images",
-    "naming",
-    "read_image",
-    "read_samples",
-]
 # Those that need PyTorch.
 __getattr__ = attach(
     __name__,
-    {
-        "Augmentation": "augmentation",
-        "BatchLoader": "batches",
-        "ResizeToTensor": "batches",
-    },
+    {"augmentation": "Augmentation", "batches": "BatchLoader ResizeToTensor"},
 )

@@ -9,12 +9,7 @@ from torch.utils.data import Dataset
 
 from loading.augmentation import UNCHANGED, Augmentation, ChangedImages
 from loading.disturbances import LEVELS, SIDES, Condition, disturb
-from loading.image_files import (
-    ImageFile,
-    naming,
-    read_image_and_size,
-    read_samples,
-)
+from loading.image_files import ImageFile, naming, read_image_and_size, read_samples
 
 
 class DisturbedFaces(Dataset):

@@ -395,11 +395,7 @@ def _find_scale(picture: Image.Image, longest: int) -> float:
     return min(1.0, longest / max(picture.size))
 
 
-def _shrink(
-    picture: Image.Image,
-    scale: float,
-    part: Box | None = None,
-) -> Image.Image:
+def _shrink(picture: Image.Image, scale: float, part: Box | None = None) -> Image.Image:
     """Return a part of a picture, or all of it, scaled down."""
     left, top, right, bottom = part = part or (0, 0, *picture.size)
     size = [max(1, round(scale * side)) for side in (right - left, bottom - top)]

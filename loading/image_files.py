@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -376,7 +377,7 @@ def check_images(
         check = "header" if num_images <= MOST_FOR_AUTO else "none"
     if check == "none":
         return {}
-    use = _read_size if check == "header" else _read_pixels
+    use = attrgetter("size") if check == "header" else methodcaller("load")
     bad: dict[str, list[BadImage]] = {}
     with show_progress(total=num_images, desc=f"check images ({check})") as bar:
         for split, dataset in datasets.items():
@@ -397,14 +398,6 @@ def describe_bad_images(bad: Mapping[str, Sequence[BadImage]]) -> str:
     rest = len(reasons) - NUM_SHOWN
     shown = "; ".join(reasons[:NUM_SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
     return f"{len(reasons)} of the images cannot be read: {shown}"
-
-
-def _read_size(image: Image.Image) -> object:
-    return image.size
-
-
-def _read_pixels(image: Image.Image) -> object:
-    return image.load()
 
 
 def _find_bad_images(

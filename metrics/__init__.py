@@ -21,16 +21,13 @@ as one result. `verdicts.py`: error rates where there may be no verdict.
 from hardware.lazy import attach
 from metrics.meaning import compute_fake_scores, compute_logit_differences
 
-__all__ = ["compute_fake_scores", "compute_logit_differences"]
 # Those that need SciPy.
 __getattr__ = attach(
     __name__,
     {
-        "bootstrap_metrics": "bootstrap",
-        "choose_operating_point": "operating_point",
-        "compute_bootstrap_interval": "bootstrap",
-        "compute_delong_interval": "delong",
-        "compute_metrics": "summary",
-        "compute_proportion_interval": "error_rates",
+        "delong": "compute_delong_interval",
+        "error_rates": "compute_proportion_interval",
+        "operating_point": "choose_operating_point",
+        "summary": "compute_metrics",
     },
 )

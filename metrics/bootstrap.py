@@ -98,7 +98,7 @@ def _draw_group_weights(
     composition = has[REAL] + 2 * has[FAKE]
     strata = [np.flatnonzero(composition == kind) for kind in (1, 2, 3)]
     contents = [
-        _count_contents(
+        count_contents(
             group_index[labels == c], cells.index[labels == c], (num_groups, num_cells)
         )
         for c in (REAL, FAKE)
@@ -110,10 +110,10 @@ def _draw_group_weights(
         yield np.stack([drawn @ content for content in contents])
 
 
-def _count_contents(
+def count_contents(
     group_index: np.ndarray, cell_index: np.ndarray, shape: tuple[int, int]
 ) -> scipy.sparse.csr_array:
-    """Count the samples of each group in each cell."""
+    """Count the samples of each group in each cell, a matrix of the `shape`."""
     ones = np.ones(group_index.size)
     cells = ones, (group_index, cell_index)
     return scipy.sparse.coo_array(cells, shape=shape).tocsr()
@@ -188,10 +188,9 @@ _TRANSFORMS: dict[str, tuple[Callable, Callable, Callable]] = {
 }
 
 
-def _get_margin(num_units: int | None, confidence: float = 0.95) -> float:
+def _get_margin(num_units: int | None) -> float:
     """Return how many standard deviations of resamples to go to either side."""
-    level = (1 + confidence) / 2
     if num_units is None:
-        return float(scipy.stats.norm.ppf(level))
+        return float(scipy.stats.norm.ppf(0.975))
     units = max(num_units, 2)
-    return float(scipy.stats.t.ppf(level, units - 1) * (units / (units - 1)) ** 0.5)
+    return float(scipy.stats.t.ppf(0.975, units - 1) * (units / (units - 1)) ** 0.5)

@@ -153,7 +153,8 @@ def compute_calibration_test(
         kinds = np.ceil(shares) + np.floor(shares)  # 0 all real, 1 both, 2 all fake
         drawn = _draw_group_errors(sums, kinds, num_draws, rng)
     elif labels.size <= _MAX_DRAWN_LABELS:
-        drawn = np.stack([_draw_errors(scores, bins, rng) for _ in range(num_draws)])
+        draws = (rng.random(scores.size) < scores for _ in range(num_draws))
+        drawn = np.stack([np.bincount(bins, scores - fakes) for fakes in draws])
     else:
         deviations = np.sqrt(np.bincount(bins, scores * (1 - scores)))
         drawn = rng.normal(size=(num_draws, deviations.size)) * deviations
@@ -161,13 +162,6 @@ def compute_calibration_test(
     found = compute_ece(scores, labels)
     p_value = (1 + np.count_nonzero(eces >= found - 1e-12)) / (1 + num_draws)
     return CalibrationTest(float(eces.mean()), float(p_value))
-
-
-def _draw_errors(
-    scores: np.ndarray, bins: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw labels, and sum the errors in each bin."""
-    return np.bincount(bins, scores - (rng.random(scores.size) < scores))
 
 
 def _draw_group_errors(

@@ -111,17 +111,15 @@ def compute_paired_delong_test(
     labels: ArrayLike,
     *,
     groups: ArrayLike | None = None,
-    confidence: float = 0.95,
 ) -> AucComparison:
     """Test whether two detectors have the same AUC on the same samples.
 
     Args:
         fake_scores_a, fake_scores_b: (N,) finite numbers, higher is more fake.
         groups: (N,) names; samples of one group count as one draw.
-        confidence: coverage of the interval of the difference.
 
     Returns:
-        Both AUCs, their difference, its interval, z and the two-sided p-value. The
+        Both AUCs, their difference, its 95 % interval, z and the two-sided p-value. The
         interval has no width if both order the samples alike, and only then. Equal AUCs
         have z = 0 and p = 1; z and p of a difference without variance are NaN.
 
@@ -141,10 +139,7 @@ def compute_paired_delong_test(
         z = 0.0 if abs(difference) < 1e-12 else np.nan
     else:
         z = difference / np.sqrt(variance)
-    singles = [
-        compute_delong_interval(row, labels, groups=groups, confidence=confidence)
-        for row in rows
-    ]
+    singles = [compute_delong_interval(row, labels, groups=groups) for row in rows]
     correlation = _correlate(np.stack(rows), covariance, checked_labels, group_index)
     ends = _combine_intervals(np.array([1, -1]), singles, correlation)
     p_value = 2 * scipy.stats.norm.sf(abs(z))
@@ -256,7 +251,7 @@ def _get_bessel_factor(group_index: np.ndarray) -> float:
     return num_groups / (num_groups - 1) if num_groups > 1 else np.nan
 
 
-def _get_margin(confidence: float, num_free: float = np.inf) -> float:
+def _get_margin(confidence: float, num_free: float) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     return float(scipy.stats.t.ppf((1 + confidence) / 2, num_free))

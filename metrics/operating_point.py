@@ -7,11 +7,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from metrics.calibration import (
-    Calibration,
-    choose_calibration,
-    count_neighbours,
-)
+from metrics.calibration import Calibration, choose_calibration, count_neighbours
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.meaning import (
     ScoreNeighbours,

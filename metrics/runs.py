@@ -6,15 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy
 
-from metrics.bootstrap import draw_weights, place_interval
+from metrics.bootstrap import count_contents, draw_weights, place_interval
 from metrics.delong import compute_aucs_and_covariance, compute_delong_interval
-from metrics.samples import (
-    MAX_CELLS,
-    Samples,
-    build_cells,
-    check_samples,
-    index_groups,
-)
+from metrics.samples import MAX_CELLS, Samples, build_cells, check_samples, index_groups
 from metrics.summary import measure_samples
 from metrics.table import METRICS, Metric, compute_weighted_metrics
 
@@ -182,7 +176,11 @@ def _resample(
     places = -np.arange(labels.size, dtype=np.float64)  # a cell for each image
     images = check_samples(places, labels, groups=groups)
     pooled = [build_cells(run, MAX_CELLS) for run in runs]
-    contents = [_map_to_cells(cells.index, cells.counts.shape[1]) for cells in pooled]
+    each = np.arange(labels.size)
+    contents = [
+        count_contents(each, of.index, (labels.size, of.counts.shape[1]))
+        for of in pooled
+    ]
     chunks: list[list[dict[str, np.ndarray]]] = []
     for drawn in draw_weights(images, build_cells(images), num_resamples, seed=seed):
         chunks.append(
@@ -200,13 +198,6 @@ def _resample(
         name: np.hstack([[found[name] for found in chunk] for chunk in chunks])
         for name in names
     }
-
-
-def _map_to_cells(index: np.ndarray, num_cells: int) -> scipy.sparse.csr_array:
-    """Return the matrix (N, C) that sums what images count for by their cells."""
-    where = np.arange(index.size), index
-    ones = np.ones(index.size)
-    return scipy.sparse.coo_array((ones, where), shape=(index.size, num_cells)).tocsr()
 
 
 def measure_runs(

@@ -291,14 +291,3 @@ def compute_weighted_metrics(
         and metric.needs in cells.means
         and name not in without
     }
-
-
-def format_definitions() -> str:
-    """Return the table in docs/numbers.md, in Markdown."""
-    rows = [("number", "better", "definition", "95 % interval"), ("---",) * 4]
-    better = {True: "high", False: "low", None: ""}
-    rows += [
-        (m.words, better[m.higher_is_better], m.definition, m.method or "none")
-        for m in METRICS.values()
-    ]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -17,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from files.atomic import write_atomically
 from plots.style import FRAME_COLOR, build_plot, render
 
 FRAME = Path(__file__).with_name("frame.html")
@@ -42,17 +41,6 @@ class Picture(NamedTuple):
     alt: str
     width: int
     height: int
-
-
-def save_page(page: str, path: str | Path) -> None:
-    """Save a page, whole or not at all.
-
-    Raises:
-        OSError: the page cannot be written.
-    """
-    # A file name that is not valid UTF-8 keeps its bytes as escapes.
-    content = page.encode(errors="backslashreplace")
-    write_atomically(path, lambda handle: handle.write(content))
 
 
 def render_page(template: Path, **values: Any) -> str:

@@ -113,17 +113,13 @@ def _stack(analyses: Sequence[Analysis]) -> list[list[str]]:
     for letter, _, level in list_levels(analyses):
         parts = [cell.partition(" ") for cell in _list_cells(level)]
         rows.append([letter, *(number for number, _, _ in parts)])
-        rows.append(["", *(_shrink(interval) for _, _, interval in parts)])
+        rows.append(["", *(ends and rf"\scriptsize {ends}" for _, _, ends in parts)])
     return rows
 
 
 def _list_cells(analysis: Analysis) -> list[str]:
     metrics = list_columns("paper")
     return [format_with_interval(analysis.numbers, metric.name) for metric in metrics]
-
-
-def _shrink(interval: str) -> str:
-    return interval and rf"\scriptsize {interval}"
 
 
 def _test_in_latex(

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from files.atomic import check_output, save_csv, save_json
+from files.atomic import check_output, save_csv, save_json, save_text
 from files.names import make_printable
 from metrics.error_rates import RocCurve
 from metrics.runs import RunsTest
@@ -22,12 +22,7 @@ from plots.curves import (
     set_deviate_axis,
     to_deviates,
 )
-from plots.paper_tables import (
-    escape_latex,
-    format_markdown_tables,
-    format_tabular,
-)
-from plots.save_analysis import save_text
+from plots.paper_tables import escape_latex, format_markdown_tables, format_tabular
 from plots.style import (
     GREY,
     build_title,
@@ -94,9 +89,9 @@ def _draw(axes: Axes, runs: RunSet, to_x: Any, to_y: Any, metric: str) -> None:
 
 def format_runs(sets: Sequence[RunSet], comparisons: Sequence[RunsComparison]) -> str:
     """Return the numbers of sets of runs, and the tests, for the terminal."""
-    parts = []
+    parts, metrics = [], list_columns("paper")
     for name, runs in _list_levels(sets):
-        rows = [COLUMNS[1:], *(_list_cells(runs.numbers, m) for m in list_metrics())]
+        rows = [COLUMNS[1:], *(_list_cells(runs.numbers, m) for m in metrics)]
         words = runs.numbers.get("group_score_in_words")
         title = f"{name} ({words}), {runs.sizes}" if words else f"{name}, {runs.sizes}"
         parts.append(
@@ -108,11 +103,6 @@ def format_runs(sets: Sequence[RunSet], comparisons: Sequence[RunsComparison]) -
         rows = build_tests(sets, comparisons)
         parts.append("\n".join(["differences of the means", *align_columns(rows)]))
     return "\n\n".join(parts)
-
-
-def list_metrics() -> list[Metric]:
-    """Return the metrics of the tables."""
-    return list_columns("paper")
 
 
 def _list_cells(numbers: Mapping[str, Any], metric: Metric) -> list[str]:
@@ -133,7 +123,7 @@ def build_rows(sets: Sequence[RunSet]) -> list[list[str]]:
         *(
             [title, *_list_cells(runs.numbers, metric)]
             for title, runs in _list_levels(sets)
-            for metric in list_metrics()
+            for metric in list_columns("paper")
         ),
     ]
 
@@ -160,7 +150,7 @@ def build_tests(
         size = str(pair.num_common)
         if not pair.tests:
             rows.append([*start, "-", size, "-", "-", "-", pair.note])
-        for metric in list_metrics():
+        for metric in list_columns("paper"):
             if metric.name in pair.tests:
                 cells = _list_test(pair.tests[metric.name])
                 is_auc = metric.name == "auc"
@@ -208,7 +198,7 @@ def build_csv(sets: Sequence[RunSet]) -> tuple[list[str], list[list[Any]]]:
     for title, runs in levels:
         numbers, unit = runs.numbers, runs.runs[0].unit
         sizes = [numbers[n] for n in ("num_runs", "num_real", "num_fake")]
-        for metric in list_metrics():
+        for metric in list_columns("paper"):
             name = metric.name
             if numbers[name] is not None:
                 ends = numbers[f"{name}_interval"] or ["", ""]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from files.atomic import save_csv, save_json, write_atomically
+from files.atomic import save_csv, save_json, save_text
 from plots.curves import plot_det, plot_precision_recall, plot_roc
 from plots.matrix import (
     AucMatrix,
@@ -67,7 +67,10 @@ def save_all(
     folder = Path(folder)
     _check_inputs_stay(analyses, folder)
     texts = [format_numbers(analysis) for analysis in analyses]
-    paths = [p for analysis in analyses for p in _save_analysis(analysis, folder, call)]
+    paths = []
+    for analysis in analyses:
+        with analysis.scores.name_errors():
+            paths += _save_analysis(analysis, folder, call)
     if len(analyses) > 1:
         comparisons = compare_detectors(analyses)
         texts.append(format_comparison(analyses, comparisons))
@@ -96,13 +99,6 @@ def _check_inputs_stay(analyses: Sequence[Analysis], folder: Path) -> None:
 
 
 def _save_analysis(
-    analysis: Analysis, folder: Path, call: Mapping[str, Any]
-) -> list[Path]:
-    with analysis.scores.name_errors():
-        return _save_named(analysis, folder, call)
-
-
-def _save_named(
     analysis: Analysis, folder: Path, call: Mapping[str, Any]
 ) -> list[Path]:
     name = analysis.scores.name
@@ -180,11 +176,6 @@ def _list_test(comparison: Comparison) -> dict[str, Any]:
         "holm_p_value": comparison.holm_p_value,
         "note": comparison.note or None,
     }
-
-
-def save_text(text: str, path: Path) -> None:
-    content = text.encode(errors="backslashreplace")
-    write_atomically(path, lambda handle: handle.write(content))
 
 
 def _save_figures(

@@ -3,25 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from files.atomic import save_csv
+from files.atomic import save_csv, save_text
 from files.trainings import Training, TrainingSet
 from plots.paper_tables import format_markdown_tables
-from plots.save_analysis import save_text
 from plots.tables import align_columns
 
 HEADER = ("dataset", "model", "trained", "seed", "fold", "epoch", "val", "test")
 HEADER += ("took", "history", "flags")
-SETS_HEADER = (
-    "dataset",
-    "model",
-    "trained",
-    "runs",
-    "val",
-    "SD",
-    "test",
-    "SD",
-    "flags",
-)
+SETS_HEADER = (*HEADER[:3], "runs", "val", "SD", "test", "SD", HEADER[-1])
 CSV_HEADER = ("dataset", "model", "tune", "seed", "fold", "name", "best_epoch")
 CSV_HEADER += ("num_epochs", "num_planned", "val_acc", "test_acc", "seconds")
 CSV_HEADER += ("started", "path", "number", "changed")

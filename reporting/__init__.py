@@ -9,5 +9,3 @@ template. `card.py`: a folder for a model hub; `card.md`: template of its card.
 
 from reporting.page import name_report, write_report
 from reporting.runs import Settings
-
-__all__ = ["Settings", "name_report", "write_report"]

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from explaining.shown import describe_checked
-from files.atomic import save_json, write_atomically
+from files.atomic import save_json, save_text
 from files.bounds import Words
 from files.checkpoint import CheckpointRecord
 from files.checkpoint_files import read_checkpoint, save_checkpoint
@@ -131,12 +131,12 @@ def save_publication(
     }
     save_json(about, folder / RECORD)
     files[RECORD] = _describe(folder / RECORD)
-    _save_text(
+    save_text(
         build_card(replace(detector, record=record), publication, files), folder / CARD
     )
     files[CARD] = _describe(folder / CARD)
     sums = [f"{file['sha256']}  {name}\n" for name, file in files.items()]
-    _save_text("".join(sums), folder / SUMS)
+    save_text("".join(sums), folder / SUMS)
 
 
 def _leave_arrays_out(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,9 +147,7 @@ def _leave_arrays_out(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_card(
-    detector: Detector,
-    publication: Publication,
-    files: Mapping[str, Mapping[str, Any]],
+    detector: Detector, publication: Publication, files: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """Return the model card: Markdown under the header that hubs read.
 
@@ -335,7 +333,3 @@ def _describe(path: Path) -> dict[str, Any]:
     """Return a file's SHA-256 and size."""
     digest = describe_file(path)["sha256"]
     return {"sha256": digest, "bytes": path.stat().st_size}
-
-
-def _save_text(text: str, path: Path) -> None:
-    write_atomically(path, lambda handle: handle.write(text.encode()))

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from explaining.pictures import Drawn, draw_boxes, draw_maps
 from explaining.time_lines import draw_time_line, name_shown
+from files.atomic import save_text
 from files.names import make_printable
 from files.provenance import describe_call
 from hardware import Precision
@@ -41,7 +41,7 @@ from judging.words import (
 from loading import ImageFile
 from loading.origin import describe_claims
 from metrics.meaning import describe_fake_score
-from plots.pages import Picture, embed_figure, embed_image, render_page, save_page
+from plots.pages import Picture, embed_figure, embed_image, render_page
 
 TEMPLATE = Path(__file__).with_name("case.html")
 MOST_PICTURES = 100  # of a case
@@ -196,7 +196,7 @@ class Case:
     def _build_look(self, verdict: Verdict) -> Look:
         maps: list[Figure] = []
         if verdict.track:
-            maps = [_show_face(*face) for face in name_shown(verdict.track)]
+            maps = list(map(_embed, name_shown(verdict.track)))
         elif not verdict.error and self._num_maps < MOST_MAPS:
             self._num_maps += 1
             maps = list(map(_embed, draw_maps(verdict, self._precision)))
@@ -223,7 +223,7 @@ def open_case(
     """
     case = Case(detectors, precision, call)
     yield case
-    save_page(case.render(), path)
+    save_text(case.render(), path)
 
 
 def check_number(num_pictures: int) -> None:
@@ -373,10 +373,6 @@ def _show_clip(of_detectors: Iterable[Sequence[Verdict]]) -> list[Figure]:
             drawn = embed_figure(draw_time_line(verdicts), words, "png")
             figures.append(Figure(drawn, f"Time line, by {verdicts[0].detector.title}"))
     return figures
-
-
-def _show_face(caption: str, pixels: np.ndarray) -> Figure:
-    return _embed(Drawn(caption, "As the detector saw it, smaller.", pixels))
 
 
 def _show_picture(file: ImageFile, faces: Sequence[Sequence[Verdict]]) -> list[Figure]:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from files.atomic import check_output
+from files.atomic import check_output, save_text
 from files.names import CLASS_NAMES, shorten
 from files.provenance import describe_call, describe_file
 from hardware import show_progress
 from metrics.table import METRICS
-from plots.pages import render_page, save_page
+from plots.pages import render_page
 from plots.paper_tables import build_detectors, build_tests
 from plots.runs import build_rows
 from plots.style import format_number, format_with_interval, get_interval
@@ -86,7 +86,7 @@ def write_report(
         metrics=METRICS.values(),
         **{function.__name__: function for function in _USED_IN_TEMPLATE},
     )
-    save_page(page, output)
+    save_text(page, output)
 
 
 def _build_comparison(runs: Sequence[Run], settings: Settings) -> dict[str, Any]:

@@ -12,15 +12,8 @@ from hardware.lazy import attach
 __getattr__ = attach(
     __name__,
     {
-        "LOGIT_DIFFERENCE": "score_sets",
-        "ScoreFormat": "score_files",
-        "ScoreSet": "score_sets",
-        "calibrate_on": "score_sets",
-        "find_leaks": "groups",
-        "groups_from_names": "groups",
-        "load_score_set": "score_files",
-        "save_score_set": "score_files",
-        "subsets_from_names": "groups",
-        "tell_apart": "score_sets",
+        "groups": "find_leaks groups_from_names subsets_from_names",
+        "score_files": "ScoreFormat load_score_set save_score_set",
+        "score_sets": "LOGIT_DIFFERENCE ScoreSet calibrate_on tell_apart",
     },
 )

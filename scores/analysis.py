@@ -9,12 +9,7 @@ import numpy as np
 
 from metrics.calibration import ReliabilityBins, compute_reliability_bins
 from metrics.delong import AucComparison, compute_paired_delong_test
-from metrics.error_rates import (
-    RocBand,
-    RocCurve,
-    compute_roc_band,
-    compute_roc_curve,
-)
+from metrics.error_rates import RocBand, RocCurve, compute_roc_band, compute_roc_curve
 from metrics.likelihood_ratios import describe_llr_bounds
 from metrics.samples import check_samples
 from metrics.summary import compute_summary

@@ -43,9 +43,7 @@ class Leak(NamedTuple):
 
 
 def groups_from_names(
-    names: Sequence[str],
-    pattern: str | None = None,
-    known: Sequence[str] | None = None,
+    names: Sequence[str], pattern: str | None = None, known: Sequence[str] | None = None
 ) -> list[str] | None:
     """Take each sample's group out of its file name, or of what its dataset says.
 

@@ -374,14 +374,12 @@ def _read_names(table: _Table, labels: np.ndarray) -> list[str] | None:
     if table.path_column is None or not any(table.cells[table.path_column]):
         return None
     names = _read_words(table, table.path_column)
-    if len(set(names)) == len(names):
-        return names
     first: dict[str, int] = {}
     for index, name in enumerate(names):
         other = first.setdefault(name, index)
         if other != index:
-            break
-    raise table.refuse(index, _describe_repetition(table, labels, other, index))
+            raise table.refuse(index, _describe_repetition(table, labels, other, index))
+    return names
 
 
 def _describe_repetition(

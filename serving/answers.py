@@ -38,7 +38,6 @@ def describe_face(verdict: Verdict) -> dict[str, Any]:
     is_shown = verdict.fake_score is not None and not verdict.reasons
     real_below, threshold = verdict.zone
     picture, track = verdict.picture, verdict.track
-    words = "As the detector saw it, smaller."
     return {
         "number": picture.number,
         "label": f"Person {picture.person}" if track else f"Face {picture.number}",
@@ -52,10 +51,7 @@ def describe_face(verdict: Verdict) -> dict[str, Any]:
         "llr": verdict.llr,
         "reasons": list(verdict.reasons) if not error else [error],
         "sentences": [error] if error else explain_verdict(verdict),
-        "shown": [
-            pack_picture(Drawn(caption, words, pixels))
-            for caption, pixels in (name_shown(track) if track else ())
-        ],
+        "shown": list(map(pack_picture, name_shown(track) if track else ())),
     }
 
 

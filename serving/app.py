@@ -14,13 +14,7 @@ from files.names import VIDEO_SUFFIXES, make_printable
 from hardware import Compute, Precision
 from judging.clips import judge_clip
 from judging.detector import Detector
-from judging.pictures import (
-    Reading,
-    View,
-    collate_pictures,
-    read_picture,
-    set_aside,
-)
+from judging.pictures import Reading, View, collate_pictures, read_picture, set_aside
 from judging.verdicts import Verdict, judge_batches
 from judging.words import (
     NOT_PROOF,
@@ -33,12 +27,7 @@ from judging.words import (
 from loading import ImageFile
 from loading.origin import describe_origin
 from loading.videos import Heed
-from serving.answers import (
-    describe_face,
-    describe_whole,
-    pack_picture,
-    pack_time_line,
-)
+from serving.answers import describe_face, describe_whole, pack_picture, pack_time_line
 from serving.guard import HEADERS, LIMITS, VIDEO, Limits, explain_refusal
 from serving.work import BusyError, Worker
 

@@ -140,7 +140,6 @@ class Worker:
 
     def _submit(self, task: Callable[[], Any]) -> Future[Any]:
         done: Future[Any] = Future()
-
         self._waiting.put(partial(_run, task, done))
         self._thread.submit(self._do_next)
         return done

@@ -4,8 +4,9 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,14 @@ def make_clip(path: Path, *, num_seconds: int = 8) -> Path:
         video.write(noise.astype(np.uint8))
     video.release()
     return path
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    """Wait, but not for ever."""
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def find_squares(picture: Image.Image) -> list[Face]:

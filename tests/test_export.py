@@ -75,10 +75,7 @@ def test_main_refuses_in_a_line_and_writes_nothing(
     ("agreement", "message"),
     [
         (Agreement(100, 0.002, 0.0, 0), "differs by 0.002, at most 0.001"),
-        (
-            Agreement(100, 0.5, 0.1, 3),
-            "int8 changes 3 of 100 verdicts",
-        ),
+        (Agreement(100, 0.5, 0.1, 3), "int8 changes 3 of 100 verdicts"),
     ],
 )
 def test_checks_refuse_what_says_something_else(agreement, message, monkeypatch):

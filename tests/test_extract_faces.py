@@ -15,11 +15,7 @@ from PIL import Image, ImageChops, ImageStat
 
 import extract_faces
 from drawn_faces.portraits import draw_face, sample_person, sample_shot
-from extract_faces import (
-    Haul,
-    choose_splits,
-    name_groups,
-)
+from extract_faces import Haul, choose_splits, name_groups
 from faces_dataset import FacesDataset
 from files.names import SPLITS
 from loading import read_image

@@ -7,13 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from map_models import (
-    SMALL,
-    Normed,
-    OneConvolution,
-    make_images,
-    make_small_checkpoint,
-)
+from map_models import SMALL, Normed, OneConvolution, make_images, make_small_checkpoint
 from script_helpers import make_checkpoint
 from torch import Tensor, nn
 

@@ -9,13 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_image
-from foreign_layouts import (
-    make_celeb,
-    make_ff,
-    make_frame_list,
-    make_shards,
-    touch,
-)
+from foreign_layouts import make_celeb, make_ff, make_frame_list, make_shards, touch
 
 import make_table
 import numerical_analysis

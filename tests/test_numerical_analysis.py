@@ -15,7 +15,7 @@ import numerical_analysis
 from files.checkpoint import CheckpointRecord
 from judging.detector import Detector
 from loading import PUBLISHED
-from metrics.delong import compute_delong_interval, compute_paired_delong_test
+from metrics.delong import compute_delong_interval
 from metrics.meaning import format_ratio
 from plots import save_analysis
 from scores.score_files import ScoreFormat, load_score_set
@@ -281,21 +281,6 @@ def test_main_several_files_are_compared_and_tested(tmp_path, capsys):
     assert (out / "faces_SimpleNet_a_metrics.json").exists()
 
 
-@pytest.mark.slow
-def test_main_files_in_other_order_are_joined_by_name(tmp_path, no_figures):
-    scores, labels = write_scores(tmp_path / "a.csv")
-    others, _ = write_scores(tmp_path / "b.csv", seed=1)
-    header, *lines = (tmp_path / "b.csv").read_text().splitlines()
-    (tmp_path / "b.csv").write_text("\n".join([header, *lines[::-1]]))
-
-    run("--from-scores {0}/a.csv {0}/b.csv --figures-dir {0} --resamples 100", tmp_path)
-
-    (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
-    joined = compute_paired_delong_test(scores, others, labels)
-    assert test["num_common"] == 60
-    assert test["p_value"] == pytest.approx(joined.p_value, rel=1e-9)
-
-
 def test_main_files_of_some_common_samples_are_tested_on_these(
     tmp_path, no_figures, capsys
 ):
@@ -309,21 +294,6 @@ def test_main_files_of_some_common_samples_are_tested_on_these(
     (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
     assert test["num_common"] == 50
     assert "tested on the 50 samples in both" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_main_files_without_names_are_not_paired(tmp_path, no_figures, capsys):
-    for name in "ab":
-        write_scores(tmp_path / f"{name}.csv")
-    inputs = [str(tmp_path / f"{name}.csv") for name in "ab"]
-    flags = ["--path-column", "", "--figures-dir", str(tmp_path), "--resamples", "100"]
-
-    numerical_analysis.main(["--from-scores", *inputs, *flags])
-
-    (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
-    assert test["num_common"] == 0
-    assert "no names to pair by" in test["note"]
-    assert "no names to pair by" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow
@@ -477,21 +447,6 @@ def test_main_without_checkpoint_takes_the_one_of_the_training(
     assert asked == [(path, None)]
 
 
-def test_main_would_replace_its_input_is_refused(tmp_path):
-    path = tmp_path / "faces_SimpleNet_scores.csv"
-    write_scores(path)
-    before = path.read_bytes()
-
-    with pytest.raises(ValueError, match="choose another --figures-dir"):
-        run(
-            "--from-scores {0} -d faces -m SimpleNet --figures-dir {1} --resamples 100",
-            path,
-            tmp_path,
-        )
-
-    assert path.read_bytes() == before
-
-
 def test_main_files_of_one_name_are_refused(tmp_path):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
@@ -576,9 +531,6 @@ def test_main_runs_of_checkpoints_are_told_apart_by_their_flags(
     )
     content = load_json(tmp_path / "f" / "comparison_runs_metrics.json")
     titles = [found["title"] for found in content["sets"]]
-    assert titles == [
-        "SimpleNet_odd on faces, 2 runs",
-        "SimpleNet_b on faces, 2 runs",
-    ]
+    assert titles == ["SimpleNet_odd on faces, 2 runs", "SimpleNet_b on faces, 2 runs"]
     assert content["sets"][0]["num_groups"] == 6
     assert content["tests"][0]["num_common"] == 12

@@ -110,9 +110,7 @@ def test_measure_detector_promises_twice_what_the_checkpoint_says(
         judged = judge_conditions(replace(detector, record=record), images, Compute())
 
         numbers = measure_detector(
-            *(replace(detector, record=record), judged, conditions),
-            title="net",
-            seed=0,
+            *(replace(detector, record=record), judged, conditions), title="net", seed=0
         )
 
         assert numbers["promised_false_alarms"] == 0.6

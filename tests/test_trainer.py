@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from exchanging import Scale
 from torch import nn
 from torch.utils._pytree import tree_flatten
 from torch.utils.data import DataLoader
@@ -30,13 +31,6 @@ def make_samples(num_samples: int, seed: int = 0) -> list[tuple[torch.Tensor, in
         image[index % 2] += 100
         samples.append((image.to(torch.uint8), index % 2))
     return samples
-
-
-class Scale:
-    """The preprocessing of these tests: bytes to [-1, 1]."""
-
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        return images.float() / 127.5 - 1
 
 
 def make_loaders(*, batch_size: int = 3) -> dict[str, BatchLoader]:

@@ -63,7 +63,7 @@ def test_open_splits_opens_those_asked_for(own_faces_root):
     source = Source(own_faces_root.parent, limit=3)
     datasets = open_splits("faces", source, without_fakes=("train",))
     assert {split: len(data) for split, data in datasets.items()} == {
-        **{"train": 6, "val": 5, "test": 5},
+        **{"train": 6, "val": 5, "test": 5}
     }
     assert list(open_splits("faces", source, splits=("test",))) == ["test"]
     with pytest.raises(ValueError, match="no images in"):

@@ -6,29 +6,7 @@ their hash. `probe.py`: a head on what layers of a network make of an image.
 `head_trainer.py`: the epochs of a training that does both.
 """
 
-from tuning.backbones import (
-    hash_start,
-    keep_start,
-    load_start,
-    name_kept,
-    select_start,
-)
+from tuning.backbones import hash_start, keep_start, load_start, name_kept, select_start
 from tuning.head_trainer import HeadTrainer
 from tuning.probe import Probe, list_stages
 from tuning.tune import Tuning, group_by_depth, list_frozen, merge_low_ranks, tune
-
-__all__ = [
-    "HeadTrainer",
-    "Probe",
-    "Tuning",
-    "group_by_depth",
-    "hash_start",
-    "keep_start",
-    "list_frozen",
-    "list_stages",
-    "load_start",
-    "merge_low_ranks",
-    "name_kept",
-    "select_start",
-    "tune",
-]

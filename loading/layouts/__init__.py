@@ -34,22 +34,6 @@ from loading.layouts.rows import (
 from loading.layouts.shards import read_shards
 from loading.tables import TABLE_SUFFIXES
 
-__all__ = [
-    "COLUMNS",
-    "LEVELS",
-    "Found",
-    "Row",
-    "Said",
-    "check_rows",
-    "deal_rest",
-    "join_families",
-    "list_others",
-    "read_layout",
-    "save_rows",
-    "split_by_pairs",
-    "split_by_test_list",
-]
-
 
 class DataLayout(NamedTuple):
     """A layout: in words, who reads it, and what of `Said` counts for it."""

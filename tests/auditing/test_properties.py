@@ -122,7 +122,7 @@ def test_map_files_in_processes_gives_the_same_in_order(tmp_path, monkeypatch):
     alone = properties.map_files(measure, files, "alone")
 
     monkeypatch.setattr(properties, "FEWEST_FOR_A_POOL", 1)
-    monkeypatch.setattr(properties, "_count_cores", lambda: 2)
+    monkeypatch.setattr(properties.processes, "count_cores", lambda: 2)
     together = properties.map_files(measure, files, "together")
 
     for first, second in zip(alone, together, strict=True):

@@ -66,10 +66,7 @@ def test_parser_flags_may_take_several_values_or_a_checkpoints():
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (
-            ["-m", "ResNet"],
-            "unknown model 'ResNet': choose from SimpleNet",
-        ),
+        (["-m", "ResNet"], "unknown model 'ResNet': choose from SimpleNet"),
         (["--nothing"], "unrecognized"),
         (["--batch", "3"], "unrecognized"),
         (["-n", HOSTILE], "-n: expected a whole number from 1 to 1,000,000,000, got"),

@@ -75,7 +75,7 @@ REFUSED = {
         "--checks 3": "expected a whole number from 4",
     },
     "grad_cam_analysis": {
-        "-cpp a.pt --image a --whole-set": "--whole-set needs a dataset",
+        "-cpp a.pt --image a --whole-set": "--whole-set needs a dataset"
     },
     "report": {"-cpp a.pt b.pt --history c": "--history goes with one checkpoint"},
     "plot_accuracy_and_loss": {

@@ -24,7 +24,7 @@ from saliency_map import compute_gradient_saliency_maps
 
 LABELS = [1, 0, 1]
 KINDS = {"gradient": compute_gradient_saliency_maps, "cam": compute_grad_cam_maps}
-FUNCTIONS = KINDS | {m: partial(compute_attribution_maps, method=m) for m in METHODS}
+FUNCTIONS = {m: partial(compute_attribution_maps, method=m) for m in METHODS} | KINDS
 EITHER_KIND = pytest.mark.parametrize("compute_maps", KINDS.values(), ids=KINDS)
 
 

@@ -49,4 +49,5 @@ def test_draw_time_line_takes_the_persons_seen_longest(detector, monkeypatch):
 
 def test_name_shown_gives_no_score_of_what_cannot_be_judged(detector):
     shown = name_shown(make_person(detector, 1, 5).track)
-    assert [said for said, _ in shown] == ["most real, at 0 s; P(fake)=0.200", "at 1 s"]
+    captions = [drawn.caption for drawn in shown]
+    assert captions == ["most real, at 0 s; P(fake)=0.200", "at 1 s"]

@@ -62,7 +62,7 @@ def test_record_of_other_writers_has_defaults_for_the_rest(content):
     known = {name: value for name, value in content.items() if " " not in name}
     assert CheckpointRecord.from_untrusted(content) == CheckpointRecord(**known)
     assert CheckpointRecord().to_dict() == {
-        **{"format_version": 2, "temperature": 1.0, "logit_bias": 0.0, "epoch": 0},
+        **{"format_version": 2, "temperature": 1.0, "logit_bias": 0.0, "epoch": 0}
     }
 
 

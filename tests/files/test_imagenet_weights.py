@@ -79,6 +79,12 @@ NAME = f"xception-{DIGITS}.pth"
 
 
 @pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "deep"))
+    return tmp_path / "deep" / "checkpoints"
+
+
+@pytest.fixture
 def remote(tmp_path, monkeypatch) -> Path:
     """The file that `URL` leads to."""
     path = tmp_path / "remote" / NAME
@@ -91,52 +97,48 @@ def remote(tmp_path, monkeypatch) -> Path:
 def test_find_weights_given_file_comes_first_and_must_be_there(tmp_path, refused):
     path = tmp_path / "mine.pth"
     path.write_bytes(b"anything")
-    assert find_weights(str(path), cache_dir=tmp_path) == path
+    assert find_weights(str(path)) == path
     with refused(r"nope\.pth.*--from-scratch", FileNotFoundError):
         find_weights(tmp_path / "nope.pth")
 
 
-def test_find_weights_download_is_kept_and_used_again(remote, tmp_path, monkeypatch):
-    cache = tmp_path / "deep" / "checkpoints"
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(cache.parent))
+def test_find_weights_download_is_kept_and_used_again(remote, cache):
     assert find_weights() == cache / NAME
     (cache / NAME).write_bytes(b"damaged")
     assert find_weights() == cache / NAME
     remote.unlink()
-    assert find_weights(cache_dir=cache).read_bytes() == BODY
+    assert find_weights().read_bytes() == BODY
     assert [path.name for path in cache.iterdir()] == [NAME]
 
 
-def test_find_weights_bad_download_leaves_the_cache_as_it_was(
-    remote, tmp_path, refused
-):
+def test_find_weights_bad_download_leaves_the_cache_as_it_was(remote, cache, refused):
     remote.write_bytes(BODY[:-1])  # as if the connection were cut
-    tried = f"{tmp_path / NAME}: not there; {imagenet_weights.URL}: invalid hash"
+    tried = f"{cache / NAME}: not there; {imagenet_weights.URL}: invalid hash"
     with refused(f"give --weights FILE.*{tried}", OSError):
-        find_weights(cache_dir=tmp_path)
-    (tmp_path / NAME).write_bytes(b"damaged")
+        find_weights()
+    (cache / NAME).write_bytes(b"damaged")
     remote.unlink()
     with pytest.raises(
         OSError, match=r"SHA-256 starts with [0-9a-f]{12}.*No such file"
     ):
-        find_weights(cache_dir=tmp_path)
-    assert (tmp_path / NAME).read_bytes() == b"damaged"
+        find_weights()
+    assert (cache / NAME).read_bytes() == b"damaged"
 
 
-def test_find_weights_server_that_is_silent_or_has_none(tmp_path, monkeypatch):
+def test_find_weights_server_that_is_silent_or_has_none(cache, monkeypatch):
     monkeypatch.setattr(imagenet_weights, "TIMEOUT_S", 0.2)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/{NAME}"
         monkeypatch.setattr(imagenet_weights, "URL", url)
         with pytest.raises(OSError, match="timed out"):
-            find_weights(cache_dir=tmp_path)
+            find_weights()
     assert socket.getdefaulttimeout() is None
     with pytest.raises(OSError, match="refused"):
-        find_weights(cache_dir=tmp_path)
+        find_weights()
     body = io.BytesIO()
     answer = Mock(side_effect=HTTPError(url, 404, "Not Found", Message(), body))
     monkeypatch.setattr(torch.hub, "urlopen", answer)
     with pytest.raises(OSError, match="HTTP Error 404"):
-        find_weights(cache_dir=tmp_path)
+        find_weights()
     assert body.closed

@@ -71,10 +71,7 @@ def test_open_journal_of_another_run_is_refused_and_kept(
     path = tmp_path / "a.part"
     write(path, [1, 2])
     before = path.read_bytes()
-    with (
-        refused(message),
-        open_journal(path, settings, resume=resume),
-    ):
+    with refused(message), open_journal(path, settings, resume=resume):
         pass
     assert path.read_bytes() == before
 

@@ -291,10 +291,7 @@ def test_watch_second_run_is_refused_until_the_first_is_killed(tmp_path, refused
     command = [sys.executable, "-c", HOLD_LOCK, str(files.paths.lock)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as holder:
         worker = int(holder.stdout.readline())
-        with (
-            refused("another training holds"),
-            files.watch(),
-        ):
+        with refused("another training holds"), files.watch():
             pass
         holder.kill()
         holder.wait()

@@ -19,11 +19,7 @@ from hardware.fused_layers import (
     relu_depthwise,
 )
 
-KINDS = [
-    (torch.bfloat16, "AVX512"),
-    (torch.float32, "AVX512"),
-    (torch.float32, "AVX2"),
-]
+KINDS = [(torch.bfloat16, "AVX512"), (torch.float32, "AVX512"), (torch.float32, "AVX2")]
 ROUNDING = {torch.bfloat16: 2**-7, torch.float32: 1e-5}  # to the largest value
 
 

@@ -44,12 +44,13 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clips, "find_faces", find_squares)
+    monkeypatch.setattr(clips, "Tracker", LeftToRight)
 
 
 def judge(path: Path, *detectors: Detector, batch_size=3, **sampling):
     reading = Reading(with_origin=True, sampling=Sampling(**{"every": 1.0, **sampling}))
     compute = Compute(Precision("fp32"), batch_size)
-    return judge_clip(path, detectors, compute, reading, start_tracker=LeftToRight)
+    return judge_clip(path, detectors, compute, reading)
 
 
 def test_judge_clip_sums_up_each_person_for_each_detector(clip, detector):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import make_image
 from PIL import Image
-from script_helpers import make_broken_checkpoint, make_checkpoint
+from script_helpers import make_checkpoint
 
 from faces_dataset import FacesDataset
 from files.names import FAKE, NEITHER, REAL
@@ -135,12 +135,3 @@ def test_judge_conditions_does_not_depend_on_the_batch(faces, detector):
     assert np.array_equal(first.told, other.told)
     # A face of 64 pixels is the image as it is.
     assert len(np.unique(first.differences)) == first.differences.size - 10 == 50
-
-
-def test_judge_conditions_score_that_is_not_finite_names_image_and_condition(
-    faces, tmp_path, refused
-):
-    broken = load_checkpoint(make_broken_checkpoint(tmp_path / "broken.pt"))
-    images = DisturbedFaces(faces, CONDITIONS, seed=0)
-    with refused(r"real/0\.png \(none\) no finite"):
-        judge_conditions(broken, images, COMPUTE)

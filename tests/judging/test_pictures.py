@@ -15,22 +15,9 @@ import torch
 from PIL import Image
 
 from judging import pictures
-from judging.pictures import (
-    Picture,
-    Reading,
-    View,
-    collate_pictures,
-    load_pictures,
-)
+from judging.pictures import Picture, Reading, View, collate_pictures, load_pictures
 from judging.pictures import read_picture as read_views
-from loading import (
-    PUBLISHED,
-    ImageFile,
-    Preprocessing,
-    Resize,
-    image_files,
-    read_image,
-)
+from loading import PUBLISHED, ImageFile, Preprocessing, Resize, image_files, read_image
 from loading.face_finding import Face
 
 VIEW = View(256, False, 1.35)

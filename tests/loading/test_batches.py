@@ -107,20 +107,6 @@ IGNORE_FORK = pytest.mark.filterwarnings(
 )
 
 
-@pytest.mark.slow
-@IGNORE_FORK
-def test_batch_loader_workers_change_nothing(dataset):
-    """Two epochs, one of them from its middle, with 0 and with 2 workers."""
-    results = []
-    for workers in (0, 2):
-        loader = BatchLoader(dataset, 2, HALVE, seed=5, training=True, workers=workers)
-        batches = as_list(loader)
-        loader.load_state_dict({"epoch": 1, "batch": 2})
-        batches += as_list(loader)
-        results.append(batches)
-    assert_equal_batches(*results)
-
-
 @IGNORE_FORK
 @pytest.mark.skipif(not hasattr(os, "getpgid"), reason="another system")
 def test_batch_loader_workers_are_out_of_reach_of_ctrl_c():

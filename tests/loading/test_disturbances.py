@@ -86,6 +86,7 @@ def test_noise_has_the_deviation_that_the_table_says():
     for level, deviation in enumerate(LEVELS["noise"], start=1):
         noisy = to_array(change("noise", level, picture=grey))
         assert noisy.std() == pytest.approx(deviation, rel=0.03)
+        assert noisy.mean() == pytest.approx(128, abs=0.5)
 
 
 def test_saturation_at_its_last_level_is_grey_or_doubled():

@@ -3,10 +3,7 @@
 import io
 
 import pytest
-from origin_files import (
-    encode,
-    read,
-)
+from origin_files import encode, read
 from PIL import Image
 
 from loading.jpeg_quality import estimate_jpeg_quality

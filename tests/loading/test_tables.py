@@ -353,9 +353,7 @@ def test_describe_parts_counts_groups_once(own_faces_root):
     test = open_splits("faces+other", Source(root), splits=["test"])["test"]
     differences = np.arange(10.0)
     scored = SimpleNamespace(
-        labels=test.get_labels(),
-        fake_scores=np.full(10, 0.9),
-        differences=differences,
+        labels=test.get_labels(), fake_scores=np.full(10, 0.9), differences=differences
     )
     detector = SimpleNamespace(score=lambda *_: scored, threshold=0.5)
     first, second = train_main.describe_parts(detector, test, Compute())

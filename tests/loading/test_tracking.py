@@ -2,14 +2,7 @@
 
 import numpy as np
 import pytest
-from made_clips import (
-    KINDS,
-    Clip,
-    change,
-    draw_background,
-    draw_cutout,
-    make_clip,
-)
+from made_clips import KINDS, Clip, change, draw_background, draw_cutout, make_clip
 from PIL import Image
 
 from loading import tracking

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile_videos import encode
+from script_helpers import PROJECT, wait_until
 
 from loading import ImageFile, video_decoder, videos
 from loading.videos import Sampling, is_video, read_frames
 
-PROJECT = Path(videos.__file__).parents[1]
 OFTEN = Sampling(every=0.1)
 
 
@@ -177,14 +177,6 @@ def test_read_frames_decoder_ends_with_its_reader(video, tmp_path):
         wait_until(lambda: note.exists() and note.read_text())
         reader.kill()  # it has no time to end its decoder
     wait_until(lambda: not Path(f"/proc/{note.read_text()}").exists())
-
-
-def wait_until(is_so) -> None:
-    """Wait, but not for ever."""
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 CONFINED = """

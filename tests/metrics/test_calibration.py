@@ -221,8 +221,7 @@ def test_count_neighbours_rows_hold_ten_samples_and_cut_no_ties(num_samples, dec
 
 
 @pytest.mark.parametrize(
-    ("score", "number"),
-    [(0.0, 0), (0.2, 0), (0.29, 0), (0.31, 1), (0.5, 1), (0.99, 1)],
+    ("score", "number"), [(0.0, 0), (0.2, 0), (0.29, 0), (0.31, 1), (0.5, 1), (0.99, 1)]
 )
 def test_find_neighbours_takes_the_nearest_row(score, number):
     rows = [ScoreNeighbours(0.1, 0.2, 0, 10), ScoreNeighbours(0.4, 0.6, 9, 10)]

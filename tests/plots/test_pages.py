@@ -10,16 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from files.atomic import save_text
 from plots import pages
-from plots.pages import (
-    FRAME,
-    embed_figure,
-    embed_image,
-    embed_plot,
-    render_page,
-    save_page,
-    tie,
-)
+from plots.pages import FRAME, embed_figure, embed_image, embed_plot, render_page, tie
 
 
 def decode(picture: pages.Picture) -> bytes:
@@ -94,6 +87,6 @@ def test_page_escapes_values_and_refuses_what_is_missing(tmp_path):
 
 
 def test_page_with_a_name_that_is_not_utf8_can_be_saved(tmp_path):
-    save_page("\udcff", tmp_path / "new" / "page.html")
+    save_text("\udcff", tmp_path / "new" / "page.html")
 
     assert (tmp_path / "new" / "page.html").read_bytes() == b"\\udcff"

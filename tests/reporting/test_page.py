@@ -71,7 +71,7 @@ def test_page_of_several_runs_compares_them_and_has_every_section_of_each(triple
     text, headings = read(triple), list_headings(triple)
 
     assert [text for level, text in headings if level < 3] == [
-        *("Report: 3 detectors", "Side by side", "Run by run"),
+        *("Report: 3 detectors", "Side by side", "Run by run")
     ]
     assert [text for level, text in headings if level == 3] == [
         *("ROC curves", "DET curves", "Precision-recall curves"),

@@ -17,13 +17,7 @@ from files.recipe import Recipe
 from hardware import Precision
 from judging.detector import Detector
 from reporting.runs import History
-from reporting.words import (
-    build_card,
-    describe_maps,
-    grade,
-    list_commands,
-    list_limits,
-)
+from reporting.words import build_card, describe_maps, grade, list_commands, list_limits
 from utils import Source
 
 BLENDED = Recipe(dataset="faces", self_blend=1.0)

@@ -8,12 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scores.score_files import (
-    ScoreFormat,
-    find_format,
-    load_score_set,
-    save_score_set,
-)
+from scores.score_files import ScoreFormat, find_format, load_score_set, save_score_set
 from scores.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
 
 NAMES = ["x/é,1.png", " 2\r\n.png", 'a"b', "line\u2028end\u0085.png", "\udcff.png"]
@@ -140,12 +135,7 @@ def test_load_score_set_lower_is_fake_turns_scores_round(
 
 @pytest.mark.parametrize(
     ("real", "fake"),
-    [
-        ("0", "1"),
-        ("0.0", " 1.0"),
-        ("Real", "FAKE"),
-        ("bona-fide", "spoof"),
-    ],
+    [("0", "1"), ("0.0", " 1.0"), ("Real", "FAKE"), ("bona-fide", "spoof")],
 )
 def test_load_score_set_label_words_are_understood(tmp_path, real, fake):
     loaded = load_score_set(write(tmp_path, f"score,label\n1,{real}\n2,{fake}\n"))

@@ -3,7 +3,6 @@
 import gc
 import json
 import re
-import time
 import weakref
 from concurrent.futures import Future
 from contextlib import suppress
@@ -12,7 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from script_helpers import find_squares, follow_from_left, make_checkpoint, make_clip
+from script_helpers import (
+    find_squares,
+    follow_from_left,
+    make_checkpoint,
+    make_clip,
+    wait_until,
+)
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
@@ -68,13 +73,6 @@ def send(app, data: bytes, name: str = "a.avi") -> list[dict]:
     """Send a video; return what came of it, the answer last."""
     response = app.test_client().post(VIDEO, query_string={"name": name}, data=data)
     return list(map(json.loads, response.text.splitlines()))
-
-
-def wait_until(is_so) -> None:
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def list_open_videos() -> list[str]:
