@@ -363,6 +363,7 @@ NETWORKS = {
         heads=("last_linear",),
     ),
 }
+BUILT_IN = tuple(NETWORKS)
 
 
 @functools.cache
