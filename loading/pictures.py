@@ -167,7 +167,7 @@ class FolderPictures(Pictures):
 
     def call_real_fake(self) -> FolderPictures:
         """Return the real pictures, and the same once more as fakes."""
-        return replace(super().call_real_fake(), folders=[CLASS_NAMES[REAL]] * 2)
+        return replace(super().call_real_fake(), folders=[self.folders[REAL]] * 2)
 
     def describe_lack(self, label: int) -> str:
         """Say that a class has no picture, and what to do."""
@@ -182,7 +182,8 @@ class FolderPictures(Pictures):
     def describe_rest(self) -> str:
         """Say which folders beside the classes' are not used."""
         folders = list_images(self.root).folders
-        unused = [f for f in folders if f not in CLASS_NAMES and f[0] != "."]
+        used = (*CLASS_NAMES, *self.folders)
+        unused = [f for f in folders if f not in used and f[0] != "."]
         return f"folders that are not used: {shorten_list(unused)}" if unused else ""
 
 
@@ -273,7 +274,9 @@ def list_folder(root: Path, classes: Sequence[str] = CLASS_NAMES) -> FolderPictu
     labels = np.repeat(range(len(listed)), [len(found.images) for found in listed])
     num_skipped = sum(len(x.others) + len(x.folders) for x in listed)
     root = root if root.name else root.absolute()
-    pictures = FolderPictures(Texts(names), labels, num_skipped=num_skipped, root=root)
+    pictures = FolderPictures(
+        Texts(names), labels, num_skipped=num_skipped, root=root, folders=classes
+    )
     table = root.parent / FACES_TABLE
     columns = _read_columns(table, pictures) if table.is_file() else {}
     return replace(pictures, columns=columns)
