@@ -13,6 +13,7 @@ import numpy as np
 
 from files.csv_files import open_csv
 from files.names import CLASS_NAMES, FAKE, REAL, name_mask
+from files.provenance import format_command
 from loading.image_files import ImageFile, Listing, list_images
 
 NUM_SHOWN = 5  # names of what is found in a folder, in a message
@@ -176,7 +177,7 @@ class FolderPictures(Pictures):
         return (
             f"no {readable}images in {folder}, which {describe_content(folder)}; put "
             "at least one image file (.jpg, .png, ...) directly there"
-            f"{_suggest_table(folder)}"
+            f"{_describe_inner(folder)}"
         )
 
     def describe_rest(self) -> str:
@@ -311,9 +312,8 @@ def _list_class(folder: Path) -> Listing:
         there = next(path for path in folder.absolute().parents if path.is_dir())
         raise FileNotFoundError(
             f"there is no folder {folder}; {there} {describe_content(there)}, and a "
-            "dataset holds train, val and test, each with the folders real and fake "
-            "(make_demo_datasets.py makes an example, make_table.py a dataset of other "
-            "layouts)"
+            "dataset holds train, val and test, each with the folders real and fake; "
+            f"of another layout {suggest_table(folder.parents[1])} makes one"
         ) from error
 
 
@@ -328,16 +328,21 @@ def describe_content(folder: Path) -> str:
     return f"holds {' and '.join(parts) or 'nothing'}"
 
 
-def _suggest_table(folder: Path) -> str:
+def suggest_table(source: Path) -> str:
+    """Return the command that makes a dataset of what lies otherwise."""
+    source = source if source.name else source.absolute()
+    table = source.with_name(f"{source.stem}_table.csv")
+    return format_command("make_table.py", [source, "--to", table])
+
+
+def _describe_inner(folder: Path) -> str:
     """Say how folders of another layout are used, where they hold images."""
     folders = list_images(folder).folders
     num = sum(len(list_images(folder / name).images) for name in folders)
     if not num:
         return ""
-    return (
-        f"; {num} images lie one folder below: make_table.py makes a dataset of other "
-        "layouts"
-    )
+    command = suggest_table(folder.parents[1])
+    return f"; {num} images lie one folder below: {command} makes a dataset of them"
 
 
 def shorten_list(names: Sequence[str]) -> str:
