@@ -313,7 +313,7 @@ def _list_class(folder: Path) -> Listing:
         raise FileNotFoundError(
             f"there is no folder {folder}; {there} {describe_content(there)}, and a "
             "dataset holds train, val and test, each with the folders real and fake; "
-            f"of another layout {suggest_table(folder.parents[1])} makes one"
+            f"of another layout {suggest_table(folder.parent.parent)} makes one"
         ) from error
 
 
@@ -341,7 +341,7 @@ def _describe_inner(folder: Path) -> str:
     num = sum(len(list_images(folder / name).images) for name in folders)
     if not num:
         return ""
-    command = suggest_table(folder.parents[1])
+    command = suggest_table(folder.parent.parent)
     return f"; {num} images lie one folder below: {command} makes a dataset of them"
 
 

@@ -33,6 +33,8 @@ def test_faces_dataset_missing_folder_is_named(faces_root, split, refused):
     with refused("there is no folder", FileNotFoundError) as error:
         FacesDataset(faces_root / split)
     assert str(faces_root / split / "real") in str(error.value)
+    with refused(f"make_table.py .*{Path.cwd().name} --to", FileNotFoundError):
+        FacesDataset(".")
 
 
 LAYOUTS = {  # files of a dataset, and what is said of its train/fake
