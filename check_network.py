@@ -24,6 +24,7 @@ from judging.detector import Detector
 from loading import Preprocessing
 from models import NETWORKS, Network, get_network
 from trainer import Trainer
+from tuning import FaultError, build_network, check_gives_logits
 from utils import build_optimizer, get_nof_parameters
 
 NUM_IMAGES = 4  # half of each class
@@ -82,11 +83,7 @@ class Trial:
 
     def build(self) -> nn.Module:
         """Build it as a training does."""
-        model = self.network.build()
-        if not isinstance(model, nn.Module):
-            raise FaultError(f"it builds a {type(model).__name__}, not an nn.Module")
-        model.preprocessing = self.network.preprocessing
-        return model.to(memory_format=torch.channels_last)
+        return build_network(self.network).to(memory_format=torch.channels_last)
 
     @cached_property
     def model(self) -> nn.Module:
@@ -168,19 +165,8 @@ def run_checks(trial: Trial) -> Iterator[Finding]:
                     return
 
 
-class FaultError(Exception):
-    """Says what is wrong with a network."""
-
-
 def check_building(trial: Trial) -> str:
     """Build it, and look for the layers that its entry names."""
-    names = dict(trial.model.named_modules())
-    wanted = {trial.network.layer: "layer"}
-    wanted |= dict.fromkeys(trial.network.heads, "head")
-    for name, what in wanted.items():
-        if name not in names:
-            top = ", ".join(name for name, _ in trial.model.named_children())
-            raise FaultError(f"it has no {what} {name!r}; at the top it has {top}")
     if not get_nof_parameters(trial.model):
         raise FaultError("no parameter can be trained (requires_grad)")
     return f"{get_nof_parameters(trial.model):,} trainable parameters"
@@ -194,13 +180,7 @@ def check_logits(trial: Trial) -> str:
     for name, precision in used.items():
         with torch.no_grad(), precision.autocast():
             logits = trial.model.eval()(trial.images)
-        if not isinstance(logits, Tensor):
-            raise FaultError(f"it gives a {type(logits).__name__}, not logits (N, 2)")
-        if logits.shape != (NUM_IMAGES, 2) or not logits.is_floating_point():
-            shape = f"{logits.dtype} {tuple(logits.shape)}"
-            raise FaultError(f"{NUM_IMAGES} images give {shape}, not floats (N, 2)")
-        if not logits.isfinite().all():
-            raise FaultError(f"NaN or infinite logits in {name}")
+        check_gives_logits(logits, NUM_IMAGES, name)
     size = trial.network.preprocessing.size
     return f"(N, 2) of images of {size} pixels, in {' and '.join(used)}"
 

@@ -156,7 +156,8 @@ def get_network(name: str) -> Network:
     if name not in NETWORKS:
         raise ValueError(
             f"unknown model {name!r:.60}: choose from {', '.join(NETWORKS)}, or "
-            f"{TIMM}NAME for one of the package timm"
+            f"{TIMM}NAME for one of the package timm; if it is your own, its file in "
+            f"{OWN_NETWORKS.name}/ is missing"
         )
     return NETWORKS[name]
 
@@ -363,6 +364,7 @@ NETWORKS = {
         heads=("last_linear",),
     ),
 }
+BUILT_IN = tuple(NETWORKS)
 
 
 @functools.cache

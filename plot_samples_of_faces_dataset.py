@@ -113,7 +113,7 @@ def choose_rows(
         FileNotFoundError: there is no dataset, or none of a name.
         ValueError: a class is empty, or an image cannot be read.
     """
-    names = names or list_datasets(data_root)
+    is_named, names = bool(names), names or list_datasets(data_root)
     if not names:
         raise FileNotFoundError(
             f"there is no dataset under {data_root}; name another folder with "
@@ -121,23 +121,34 @@ def choose_rows(
         )
     rows = []
     for name in names:
-        path = find_dataset(name, data_root)
-        split = ((path and list_splits(path)) or SPLITS)[0]
-        own = replace(source or Source(), data_root=data_root, split=split)
-        if path and path.is_dir():  # its labels and splits are its folders
-            own = replace(own, real_labels=(), shares=None)
-        dataset = open_source(name, own)
-        dataset.transform = None
-        counts = count_classes(dataset)
-        own_seed = [seed, zlib.crc32(name.encode(errors="surrogateescape"))]
-        for label, indices in enumerate(choose_random(dataset, NUM_SAMPLES, own_seed)):
-            class_name, chosen = (
-                CLASS_NAMES[label],
-                list(map(dataset.get_name, indices)),
-            )
-            images = [dataset[index][0].resize((EDGE, EDGE)) for index in indices]
-            where = name, split, class_name, label, counts[class_name]
-            rows.append(Row(*where, chosen, images))
+        try:
+            own = replace(source or Source(), data_root=Path(data_root))
+            rows += _choose_rows_of(name, own, seed)
+        except (OSError, ValueError) as error:
+            others = [other for other in names if other != name]
+            if is_named or not others:
+                raise
+            raise ValueError(
+                f"{error}; to leave it out, name the others: -d {' '.join(others)}"
+            ) from error
+    return rows
+
+
+def _choose_rows_of(name: str, source: Source, seed: int) -> list[Row]:
+    rows, path = [], find_dataset(name, source.data_root)
+    split = ((path and list_splits(path)) or SPLITS)[0]
+    source = replace(source, split=split)
+    if path and path.is_dir():  # its labels and splits are its folders
+        source = replace(source, real_labels=(), shares=None)
+    dataset = open_source(name, source)
+    dataset.transform = None
+    counts = count_classes(dataset)
+    own_seed = [seed, zlib.crc32(name.encode(errors="surrogateescape"))]
+    for label, indices in enumerate(choose_random(dataset, NUM_SAMPLES, own_seed)):
+        class_name, chosen = CLASS_NAMES[label], list(map(dataset.get_name, indices))
+        images = [dataset[index][0].resize((EDGE, EDGE)) for index in indices]
+        where = name, split, class_name, label, counts[class_name]
+        rows.append(Row(*where, chosen, images))
     return rows
 
 

@@ -60,6 +60,7 @@ from tuning import (
     HeadTrainer,
     Probe,
     Tuning,
+    check_before_training,
     hash_start,
     keep_start,
     list_frozen,
@@ -227,6 +228,8 @@ def train(
     paths = keeping.name_files(recipe)
     for path in (paths.history, paths.checkpoint):
         check_writable(path.parent, path.stem)
+    if recipe.tune != "head":  # whose layers and logits are its own
+        check_before_training(recipe.model)
     if recipe.face_landmarks:
         FaceFinder()  # says now if it is not installed
     compute = replace(compute or prepare_compute(), batch_size=recipe.batch_size)

@@ -33,7 +33,14 @@ from loading import (
 )
 from loading.hub import open_hub
 from loading.kept_pixels import KeptPixels
-from loading.pictures import Pictures, describe_content, join_pictures, list_folder
+from loading.pictures import (
+    FolderPictures,
+    Pictures,
+    describe_content,
+    join_pictures,
+    list_folder,
+    suggest_table,
+)
 from loading.tables import TABLE_SUFFIXES, list_table_splits, open_table
 from models import Network, build_model, get_network
 from scores.groups import Leak, deal_folds, find_leaks, groups_from_names
@@ -92,7 +99,9 @@ class Source:
         So no image is tested that was trained on. What the source says of labels or
         shares itself comes first.
         """
-        if dataset not in (record.dataset, *record.dataset.split("+")):
+        path = find_dataset(dataset, self.data_root)
+        is_folder = path is not None and path.is_dir()  # which says both itself
+        if is_folder or dataset not in (record.dataset, *record.dataset.split("+")):
             return self
         trained = Source.from_untrusted(self.data_root, record.flags)
         return replace(
@@ -215,6 +224,12 @@ def open_pictures(
             f"{name} says what its splits are, so --shares does not go with it: name "
             "it in a call of its own, or write a table by make_table.py --shares"
         )
+    parts = [p for of in opened.values() for p in getattr(of, "parts", [of])]
+    if source.real_labels and all(isinstance(p, FolderPictures) for p in parts):
+        raise ValueError(
+            f"the folders of {name} say what is real, so --real-labels does not go "
+            "with it: leave the flag out, or name the dataset in a call of its own"
+        )
     return opened
 
 
@@ -273,6 +288,12 @@ def _describe_missing(name: str, data_root: Path) -> str:
     path = Path(data_root) / name
     if path.suffix in TABLE_SUFFIXES and path.is_file():
         return f"name the table {path} without its ending: -d {path.stem}"
+    for file in (path, *(path.with_name(path.name + s) for s in (".tar", ".zip"))):
+        if file.is_file():
+            is_zip = file.suffix == ".zip"
+            first = "unpack it, then " if is_zip else ""
+            command = suggest_table(file.with_suffix("") if is_zip else file)
+            return f"{file} is not a dataset: {first}{command} makes one of it"
     found, known = list_datasets(data_root), "which is not there"
     if found:
         known = f"found: {', '.join(found)}"

@@ -8,7 +8,7 @@ from files.bounds import RUN_NAME
 
 REAL, FAKE = 0, 1  # labels
 NEITHER = -1  # of a decision
-CLASS_NAMES = ("real", "fake")  # by label; folders of a split
+CLASS_NAMES = ("real", "fake")  # exactly two, by label; folders of a split
 SPLITS = ("train", "val", "test")  # folders of a dataset
 DEFAULT_MODEL = "SimpleNet"
 OPTIMIZER_NAMES = ("Adam", "SGD", "LBFGS")

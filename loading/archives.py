@@ -51,19 +51,7 @@ class ArchivedFile(ImageFile):
             OSError: there is no such archive.
             ArchiveError: no such member begins there.
         """
-        offset, num_bytes = self._place
-        with self._archive.open("rb") as file:
-            file.seek(max(offset - HEADER_BYTES, 0))
-            content = file.read(HEADER_BYTES + num_bytes)
-        header, data = content[:HEADER_BYTES], content[HEADER_BYTES:]
-        if header[_MAGIC] != b"ustar" or _read_size(header) != num_bytes:
-            raise ArchiveError(
-                f"the archive {self._archive} is not the one that the table describes: "
-                "make the table again with make_table.py"
-            )
-        if len(data) < num_bytes:
-            raise ArchiveError(f"the archive {self._archive} is cut off")
-        return io.BytesIO(data)
+        return io.BytesIO(read_member(self._archive, *self._place))
 
     def identify(self) -> str:
         """Return what changes when the picture does."""
@@ -77,6 +65,27 @@ class ArchivedFile(ImageFile):
         if isinstance(error, ArchiveError):
             return str(error)
         return ImageFile(self.name, self.read()).explain(error)
+
+
+def read_member(archive: Path, offset: int, num_bytes: int) -> bytes:
+    """Return the content of a member that begins at `offset`.
+
+    Raises:
+        OSError: there is no such archive.
+        ArchiveError: no such member begins there.
+    """
+    with archive.open("rb") as file:
+        file.seek(max(offset - HEADER_BYTES, 0))
+        content = file.read(HEADER_BYTES + num_bytes)
+    header, data = content[:HEADER_BYTES], content[HEADER_BYTES:]
+    if header[_MAGIC] != b"ustar" or _read_size(header) != num_bytes:
+        raise ArchiveError(
+            f"the archive {archive} is not the one that the table describes: make the "
+            "table again with make_table.py"
+        )
+    if len(data) < num_bytes:
+        raise ArchiveError(f"the archive {archive} is cut off")
+    return data
 
 
 def _read_size(header: bytes) -> int:

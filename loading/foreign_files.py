@@ -45,6 +45,11 @@ _KINDS = (  # how it begins, what Pillow calls it if it may read it, what it is
     (rb"%!PS|\xc5\xd0\xd3\xc6", "", f"a PostScript file: {_SAVE}"),
     (rb"(\s*<\?xml.*)?\s*<svg", "", f"an SVG drawing: {_SAVE}"),
     (rb"PK\x03\x04", "", "a ZIP archive: unpack it first"),
+    (
+        rb".{257}ustar",
+        "",
+        "a tar archive: unpack it first, or let make_table.py make a dataset of it",
+    ),
     *((pattern, "", words) for pattern, words in STAND_INS.items()),
 )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from files.csv_files import open_csv
 from files.names import CLASS_NAMES, FAKE, REAL, name_mask
+from files.provenance import format_command
 from loading.image_files import ImageFile, Listing, list_images
 
 NUM_SHOWN = 5  # names of what is found in a folder, in a message
@@ -167,7 +168,7 @@ class FolderPictures(Pictures):
 
     def call_real_fake(self) -> FolderPictures:
         """Return the real pictures, and the same once more as fakes."""
-        return replace(super().call_real_fake(), folders=[CLASS_NAMES[REAL]] * 2)
+        return replace(super().call_real_fake(), folders=[self.folders[REAL]] * 2)
 
     def describe_lack(self, label: int) -> str:
         """Say that a class has no picture, and what to do."""
@@ -176,13 +177,14 @@ class FolderPictures(Pictures):
         return (
             f"no {readable}images in {folder}, which {describe_content(folder)}; put "
             "at least one image file (.jpg, .png, ...) directly there"
-            f"{_suggest_table(folder)}"
+            f"{_describe_inner(folder)}"
         )
 
     def describe_rest(self) -> str:
         """Say which folders beside the classes' are not used."""
         folders = list_images(self.root).folders
-        unused = [f for f in folders if f not in CLASS_NAMES and f[0] != "."]
+        used = (*CLASS_NAMES, *self.folders)
+        unused = [f for f in folders if f not in used and f[0] != "."]
         return f"folders that are not used: {shorten_list(unused)}" if unused else ""
 
 
@@ -273,7 +275,9 @@ def list_folder(root: Path, classes: Sequence[str] = CLASS_NAMES) -> FolderPictu
     labels = np.repeat(range(len(listed)), [len(found.images) for found in listed])
     num_skipped = sum(len(x.others) + len(x.folders) for x in listed)
     root = root if root.name else root.absolute()
-    pictures = FolderPictures(Texts(names), labels, num_skipped=num_skipped, root=root)
+    pictures = FolderPictures(
+        Texts(names), labels, num_skipped=num_skipped, root=root, folders=classes
+    )
     table = root.parent / FACES_TABLE
     columns = _read_columns(table, pictures) if table.is_file() else {}
     return replace(pictures, columns=columns)
@@ -308,9 +312,8 @@ def _list_class(folder: Path) -> Listing:
         there = next(path for path in folder.absolute().parents if path.is_dir())
         raise FileNotFoundError(
             f"there is no folder {folder}; {there} {describe_content(there)}, and a "
-            "dataset holds train, val and test, each with the folders real and fake "
-            "(make_demo_datasets.py makes an example, make_table.py a dataset of other "
-            "layouts)"
+            "dataset holds train, val and test, each with the folders real and fake; "
+            f"of another layout {suggest_table(folder.parent.parent)} makes one"
         ) from error
 
 
@@ -325,16 +328,21 @@ def describe_content(folder: Path) -> str:
     return f"holds {' and '.join(parts) or 'nothing'}"
 
 
-def _suggest_table(folder: Path) -> str:
+def suggest_table(source: Path) -> str:
+    """Return the command that makes a dataset of what lies otherwise."""
+    source = source if source.name else source.absolute()
+    table = source.with_name(f"{source.stem}_table.csv")
+    return format_command("make_table.py", [source, "--to", table])
+
+
+def _describe_inner(folder: Path) -> str:
     """Say how folders of another layout are used, where they hold images."""
     folders = list_images(folder).folders
     num = sum(len(list_images(folder / name).images) for name in folders)
     if not num:
         return ""
-    return (
-        f"; {num} images lie one folder below: make_table.py makes a dataset of other "
-        "layouts"
-    )
+    command = suggest_table(folder.parent.parent)
+    return f"; {num} images lie one folder below: {command} makes a dataset of them"
 
 
 def shorten_list(names: Sequence[str]) -> str:

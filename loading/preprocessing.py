@@ -33,6 +33,9 @@ class Preprocessing:
             255 levels in the mean, at most by 3, and a photograph of 12 megapixels
             takes three times as long (docs/speed.md).
         crop_margin: side of a crop in heights of the face's box.
+
+    Raises:
+        ValueError: naming what is missing or out of range.
     """
 
     mean: tuple[float, float, float]
@@ -40,6 +43,29 @@ class Preprocessing:
     size: int = IMAGE_SIZE
     full_decoding: bool = False
     crop_margin: float = CROP_MARGIN
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("size", _SIZES), ("crop_margin", MARGINS)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(
+                    f"preprocessing {name} must be {allowed}, got {value!r:.60}"
+                )
+        for name, lowest in (("mean", -1000), ("std", 1e-6)):
+            items = getattr(self, name)
+            # Neither NaN nor a bool is a number.
+            if (
+                not isinstance(items, list | tuple)
+                or len(items) != 3
+                or not all(
+                    type(i) in (int, float) and lowest <= i <= 1000 for i in items
+                )
+            ):
+                raise ValueError(
+                    f"preprocessing {name} must be 3 numbers from {lowest} to 1000"
+                )
+            object.__setattr__(self, name, tuple(map(float, items)))
+        object.__setattr__(self, "crop_margin", float(self.crop_margin))
 
     def normalise(self, images: "Tensor") -> "Tensor":
         """Turn a batch of bytes into what the model expects.
@@ -92,15 +118,12 @@ class Preprocessing:
         Raises:
             ValueError: naming the entry that is missing or out of range.
         """
-        for name, allowed in (("size", _SIZES), ("crop_margin", MARGINS)):
-            if value.get(name, getattr(cls, name)) not in allowed:
-                raise ValueError(f"preprocessing {name} must be {allowed}")
         return cls(
-            mean=_take_three(value, "mean", lowest=-1000),
-            std=_take_three(value, "std", lowest=1e-6),
+            mean=value.get("mean"),
+            std=value.get("std"),
             size=value.get("size", cls.size),
             full_decoding=value.get("full_decoding", cls.full_decoding) is True,
-            crop_margin=float(value.get("crop_margin", cls.crop_margin)),
+            crop_margin=value.get("crop_margin", cls.crop_margin),
         )
 
 
@@ -151,19 +174,3 @@ PUBLISHED = Preprocessing(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.
 def find_preprocessing(network: "nn.Module") -> Preprocessing | None:
     """Return what a network says that it expects; None where it does not say."""
     return getattr(network, "preprocessing", None)
-
-
-def _take_three(
-    value: Mapping[str, object], name: str, *, lowest: float
-) -> tuple[float, float, float]:
-    """Return one number a channel; neither NaN nor a bool is one."""
-    items = value.get(name)
-    if (
-        not isinstance(items, list | tuple)
-        or len(items) != 3
-        or not all(type(i) in (int, float) and lowest <= i <= 1000 for i in items)
-    ):
-        raise ValueError(
-            f"preprocessing {name} must be 3 numbers from {lowest} to 1000"
-        )
-    return tuple(map(float, items))

@@ -141,16 +141,14 @@ def _format_subsets(analysis: Analysis) -> list[str]:
     if not subsets:
         return []
     names = [make_printable(name) for name in subsets]
-    width = max(len("subset"), *(len(name) for name in names)) + 1
     metrics = list_columns("subsets")
-    start = f"{'subset':<{width}}{'real':>7}{'fake':>7}  "
-    lines = ["", start + "".join(f"{metric.short:<22}" for metric in metrics)]
+    rows = [["subset", f"{'real':>6}{'fake':>7}", *(m.short for m in metrics)]]
     for name, subset in zip(names, subsets.values(), strict=True):
         numbers = subset.numbers
+        sizes = f"{numbers['num_real']:>6}{numbers['num_fake']:>7}"
         cells = [format_with_interval(numbers, metric.name) for metric in metrics]
-        start = f"{name:<{width}}{numbers['num_real']:>7}{numbers['num_fake']:>7}  "
-        lines.append(start + "".join(f"{cell:<22}" for cell in cells))
-    return lines
+        rows.append([name, sizes, *cells])
+    return ["", *align_columns(rows)]
 
 
 def name_subsets(analysis: Analysis) -> dict[str, Analysis]:
@@ -166,11 +164,11 @@ def format_comparison(
     levels = list(list_levels(analyses))
     lines = [_wrap(f"{letter}: {title}, {of.sizes}") for letter, title, of in levels]
     metrics = list_columns("comparison")
-    width = max(len(letter) for letter, _, _ in levels) + 2
-    lines += ["", " " * width + "".join(f"{m.short:<22}" for m in metrics)]
+    rows = [["", *(metric.short for metric in metrics)]]
     for letter, _, level in levels:
         cells = [format_with_interval(level.numbers, m.name) for m in metrics]
-        lines.append(f"{letter:<{width}}" + "".join(f"{cell:<22}" for cell in cells))
+        rows.append([letter, *cells])
+    lines += ["", *align_columns(rows)]
     letters = name_by_letters(len(analyses))
     titles = [analysis.scores.title for analysis in analyses]
     lines += _format_tests(comparisons, dict(zip(titles, letters, strict=True)))

@@ -23,6 +23,7 @@ from faces_dataset import (
 )
 from files.names import FAKE, REAL
 from loading import PUBLISHED, ImageFile, image_files, read_image
+from loading.pictures import list_folder
 
 ORANGE = (200, 100, 50)
 
@@ -32,6 +33,8 @@ def test_faces_dataset_missing_folder_is_named(faces_root, split, refused):
     with refused("there is no folder", FileNotFoundError) as error:
         FacesDataset(faces_root / split)
     assert str(faces_root / split / "real") in str(error.value)
+    with refused(f"make_table.py .*{Path.cwd().name} --to", FileNotFoundError):
+        FacesDataset(".")
 
 
 LAYOUTS = {  # files of a dataset, and what is said of its train/fake
@@ -247,6 +250,18 @@ def test_describe_split_counts_the_classes_and_what_was_skipped(own_faces_root):
         (root / name).mkdir()
     line = describe_split("val", FacesDataset(root))
     assert line.endswith("; folders that are not used: Fake2, manipulated")
+
+
+def test_list_folder_of_other_names_reads_from_them(tmp_path):
+    for name in ("genuine", "forged"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    pictures = list_folder(tmp_path, ("genuine", "forged"))
+    names = [pictures.get_file(index).name for index in range(2)]
+    assert names == [str(tmp_path / name / "1.png") for name in ("genuine", "forged")]
+    assert pictures.describe_rest() == ""
+    twice = pictures.call_real_fake()
+    assert [twice.get_file(index).name for index in range(2)] == names[:1] * 2
 
 
 def test_faces_dataset_real_only_takes_the_real_images_twice(own_faces_root):

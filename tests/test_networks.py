@@ -136,7 +136,7 @@ def test_a_file_of_ones_own_is_found_and_one_that_fails_is_named(own_networks, r
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Nobody", "unknown model 'Nobody': choose from SimpleNet, .* timm:NAME"),
+        ("Nobody", "'Nobody': choose from SimpleNet, .* own, its file in networks/ is"),
         ("timm:resnet19", "no network 'resnet19' .*; timm has .*resnet18"),
         ("timm:test_vit.nobody", "no network 'test_vit.nobody' .*timm has test_vit"),
         ("timm:hf-hub:nobody/net", "it lists none so called"),

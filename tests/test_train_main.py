@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,6 +261,17 @@ def test_main_weights_are_looked_for_unless_the_run_is_resumed(
 
 
 @pytest.mark.slow
+def test_main_network_with_a_wrong_layer_leaves_the_earlier_run(
+    faces_root, trained, tmp_path, monkeypatch, refused
+):
+    shutil.copytree(trained[0], tmp_path, dirs_exist_ok=True)
+    before = read_files(tmp_path)
+    monkeypatch.setitem(NETWORKS, "TinyNet", replace(TINY, layer="conv9"))
+    with refused("network TinyNet cannot be trained .* no layer 'conv9'; at the top"):
+        train(faces_root, tmp_path)
+    assert read_files(tmp_path) == before
+
+
 def test_main_again_keeps_the_earlier_run_and_other_scripts_judge_both(
     faces_root, tmp_path, capsys, monkeypatch
 ):

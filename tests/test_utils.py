@@ -57,6 +57,37 @@ def test_load_dataset_unknown_name_lists_those_there_are(own_faces_root, refused
             load_dataset("none", "val", data_root=root / folder)
 
 
+def test_what_is_not_yet_a_dataset_is_answered_with_the_command(tmp_path, refused):
+    for name in ("a.tar", "b.zip"):
+        (tmp_path / name).touch()
+    (tmp_path / "c" / "train" / "genuine").mkdir(parents=True)
+    for name, first, source in (
+        ("a", r"a.tar is not a dataset: python", "a.tar"),
+        ("a.tar", r"a.tar is not a dataset: python", "a.tar"),
+        ("b", r"b.zip is not a dataset: unpack it, then python", "b"),
+        ("b.zip", r"unpack it, then python", "b"),
+        ("c", "real; .* python", "c"),
+    ):
+        command = f"make_table.py .*/{source} --to .*/{name[0]}_table.csv makes one"
+        with refused(f"{first} {command}", FileNotFoundError):
+            load_dataset(name, "train", data_root=tmp_path)
+
+
+def test_real_labels_are_refused_where_folders_say_what_is_real(
+    own_faces_root, refused
+):
+    root = own_faces_root.parent
+    given = Source(root, "train", real_labels=["genuine"])
+    for name in ("faces", "faces+faces"):
+        with refused("the folders of faces.* say what is real, so --real-labels"):
+            open_source(name, given)
+    table = "path,label,split\na.png,genuine,train\nb.png,sd,train\n"
+    (root / "t.csv").write_text(table)
+    assert len(open_source("faces+t", given)) == 9 + 2
+    record = CheckpointRecord(dataset="faces+t", flags=given.to_flags())
+    assert open_source("faces", Source(root).follow(record, "faces"))
+
+
 def test_open_splits_opens_those_asked_for(own_faces_root):
     for path in (own_faces_root / "train" / "fake").iterdir():
         path.unlink()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from files.label_words import list_kinds, read_labels
 from hardware import show_progress
-from loading.archives import SUFFIX, Member, list_members
+from loading.archives import SUFFIX, Member, list_members, read_member
 from loading.image_files import get_extensions
 from loading.layouts.folders import tell_folders, tell_splits, walk
 from loading.layouts.rows import Found, Row, Said, shorten, take_split
@@ -100,14 +100,12 @@ def _list_samples(shard: Shard) -> Iterator[Sample]:
             images[path] = member
         elif path.suffix in _SIDECARS and member.num_bytes <= MOST_BYTES:
             beside[_find_key(path)].append(member)
-    with shard.path.open("rb") as file:
-        for path, image in images.items():
-            known: dict[str, Any] = {}
-            for member in beside.get(_find_key(path), ()):
-                file.seek(member.offset)
-                content = file.read(member.num_bytes)
-                known |= _read_sidecar(shard.path / member.name, content)
-            yield Sample(shard, image, known)
+    for path, image in images.items():
+        known: dict[str, Any] = {}
+        for name, *place in beside.get(_find_key(path), ()):
+            content = read_member(shard.path, *place)
+            known |= _read_sidecar(shard.path / name, content)
+        yield Sample(shard, image, known)
 
 
 def _find_key(path: PurePosixPath) -> str:

@@ -1,5 +1,6 @@
 """What detectors say of pictures: the same floats in every batch and script."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from judging.detector import Detector
 from judging.guard import Comparison
 from judging.pictures import Picture, Reading, View, load_pictures
 from judging.stability import VERSIONS
-from judging.verdicts import COLUMNS, Verdict, group_faces, judge_batches
+from judging.verdicts import COLUMNS, FRAME_COLUMNS, Verdict, group_faces, judge_batches
 from loading import BatchLoader
 from metrics import compute_fake_scores
 from models import SteadyLinear
 from trainer import Trainer
 from utils import load_checkpoint, load_dataset
 
+DOCS = Path(__file__).parents[2] / "docs"
 FP32 = Precision("fp32")
 PRECISIONS = [FP32, Precision("bf16")]
 
@@ -246,6 +248,17 @@ def test_judge_batches_names_what_it_cannot_read_and_judges_the_rest(
     assert str(paths[0]) in first.error
     assert "no such file" in third.error
     assert (second.error, second.picture.name) == (None, str(paths[1]))
+
+
+def test_docs_name_the_columns_of_the_tables():
+    page, videos = (
+        (DOCS / name).read_text().splitlines() for name in ("page.md", "videos.md")
+    )
+    cells = [line.split("|")[1] for line in page if line.startswith("| `")]
+    in_table = set(re.findall(r"`(\w+)`", " ".join(cells)))
+    in_sentences = set(re.findall(r"`(\w+)`", " ".join(videos)))
+    assert {*COLUMNS, *FRAME_COLUMNS} - in_table - in_sentences == set()
+    assert in_table - set(COLUMNS) == set()
 
 
 def test_to_row_holds_every_column_as_plain_values(faces_root, detector, tmp_path):

@@ -27,6 +27,7 @@ KINDS = {
     b'\n<?xml version="1.0"?>\n<svg xmlns="': "an SVG drawing",
     b"version https://git-lfs.github.com/spec/v1\n": "a Git LFS pointer: fetch",
     b"PK\3\4\x14\0": "a ZIP archive: unpack it",
+    b"a.png".ljust(257, b"\0") + b"ustar\x0000": "a tar archive: unpack it first, or",
 }
 
 

@@ -9,7 +9,16 @@ from foreign_layouts import add_member, make_shards, touch
 
 from files.label_words import find_label
 from files.names import FAKE, REAL
-from loading.layouts import Row, Said, check_rows, deal_rest, read_layout, save_rows
+from loading.archives import ArchiveError, list_members
+from loading.layouts import (
+    Row,
+    Said,
+    check_rows,
+    deal_rest,
+    read_layout,
+    save_rows,
+    shards,
+)
 from loading.layouts.folders import tell_folders
 from loading.layouts.official_splits import split_by_pairs, split_by_test_list
 from loading.layouts.rows import Found
@@ -197,6 +206,14 @@ def test_read_layout_archives_say_what_is_broken(tmp_path, refused):
         read_layout([shards], Said())
     found = read_layout([shards / "train-0000.tar", shards / "test-0004.tar"], Said())
     assert [row.split for row in found.rows] == ["train"] * 6 + ["test"] * 6
+
+
+def test_read_layout_archives_see_that_one_was_changed(tmp_path, monkeypatch, refused):
+    archive = make_shards(tmp_path, "json") / "val-0002.tar"
+    moved = [m._replace(offset=m.offset + 512) for m in list_members(archive)]
+    monkeypatch.setattr(shards, "list_members", lambda path: moved)
+    with refused("not the one that the table describes", ArchiveError):
+        read_layout([archive], Said())
 
 
 def test_read_layout_archives_take_words_splits_and_the_last_of_a_name(tmp_path):

@@ -97,13 +97,15 @@ def test_from_untrusted_deviation_not_positive_is_refused(deviation):
     ("value", "match"),
     [
         ({"std": HALF}, "mean must be"),
+        ({"mean": HALF, "std": HALF, "size": "64"}, "to 4,096, got '64'"),
+        ({"mean": HALF, "std": HALF, "size": 6}, "size must be .* got 6"),
         ({"mean": HALF, "std": HALF, "size": 0}, "size must be a whole number from 8"),
         ({"mean": HALF, "std": HALF, "size": 256.0}, "size must be a whole number"),
         ({"mean": HALF, "std": HALF, "crop_margin": 1e9}, "crop_margin must be"),
     ],
 )
-def test_from_untrusted_incomplete_or_out_of_range_one_line_error(
-    value, match, refused
-):
+def test_preprocessing_incomplete_or_out_of_range_one_line_error(value, match, refused):
     with refused(match):
         Preprocessing.from_untrusted(value)
+    with refused(match):
+        Preprocessing(**{"mean": None, **value})

@@ -104,8 +104,10 @@ def test_definitions_in_the_docs_are_those_of_the_table():
         (m.words, better[m.higher_is_better], m.definition, m.method or "none")
         for m in METRICS.values()
     ]
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    assert f"\n\n{table}\n" in NUMBERS_PAGE.read_text()
+    lines, text = [f"| {' | '.join(row)} |" for row in rows], NUMBERS_PAGE.read_text()
+    missing = [line for line in lines if line not in text.splitlines()]
+    assert not missing, "add to docs/numbers.md: " + "\n".join(missing)
+    assert "\n".join(["\n", *lines, "\n"]) in text, "docs/numbers.md has a row too many"
 
 
 def test_every_metric_names_tables_that_there_are():

@@ -132,6 +132,7 @@ def test_format_numbers_groups_are_counted_and_averaged(make_analysis):
 
 def test_format_comparison_is_a_table_and_a_line_for_each_test():
     a, b, c = (make_stub(title) for title in ("m (a) on x", "m (b) on x", "m on y"))
+    c.numbers |= {"auc": -0.9, "auc_interval": [-0.95, -0.8]}
     test = SimpleNamespace(difference=0.02, low=-0.01, high=0.05, p_value=0.0361)
     comparisons = [
         Comparison(a, b, test, 10, 0.0722, "", 6, 4),
@@ -146,6 +147,7 @@ def test_format_comparison_is_a_table_and_a_line_for_each_test():
     assert lines[0] == "A: m (a) on x, 6 real and 4 fake"
     assert lines[4].split() == ["AUC", "EER", "accuracy", "Cllr"]
     assert lines[5].split() == ["A", "0.900", "[0.800,", "0.950]", "-", "-", "-"]
+    assert lines[7].startswith("C  -0.900 [-0.950, -0.800]  -")
     assert lines[9] == "AUCs compared by paired DeLong tests: 1"
     assert lines[11].split() == [
         *("A", "-", "B", "6", "4", "+0.0200", "[-0.0100,", "+0.0500]"),
