@@ -89,7 +89,8 @@ class CheckpointRecord:
             break the promise: P(fake) below which an image is called real, and from
             which on fake.
         kept_conditions: those on which calibration and ratios rest.
-        real_differences: of validation's real images, sorted.
+        real_differences: of validation's real images, sorted; each image's highest in
+            the kept conditions.
         guard: what validation's images were like, as `judging.guard.Guard` writes it.
         stable_versions: of `judging.stability.VERSIONS`, under which verdicts keep;
             None if that is not known.

@@ -22,8 +22,8 @@ def fit_likeness(
         fitted: (M, F), of training images.
         conditions: int (M,), under which condition each was seen, of C.
         held: (N, C, F), of N validation images under all conditions.
-        most_refused: share of the validation images that may count as unlike, of those
-            nearest to each condition.
+        most_refused: share of the validation images that may count as unlike: of those
+            nearest to each condition, where they are enough to tell, else of all.
 
     Source: Lee et al., NeurIPS 2018, eq. 2 (one covariance for all classes, here
         conditions, and the distance from the nearest); the covariance is shrunk after
@@ -36,7 +36,7 @@ def fit_likeness(
     nearest, least = distances.argmin(axis=1), distances.min(axis=1)
     limits = [_find_limit(least, most_refused)] * held.shape[1]
     for condition, count in enumerate(np.bincount(nearest)):
-        if count >= LEAST_IMAGES:
+        if count * most_refused >= 1:  # of fewer the largest would be the limit
             own = least[nearest == condition]
             limits[condition] = _find_limit(own, most_refused)
     return replace(likeness, limit=np.maximum(limits, 1e-9).astype(np.float32))

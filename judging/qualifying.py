@@ -41,7 +41,7 @@ MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts ar
 MOST_KEPT = 5000  # real images whose scores are stored
 MOST_HELD = 1000  # validation images that say how far others may be from them
 LEAST_GROUPS = 10  # of validation in each class, that stand for persons in videos
-MOST_FITTED = 800  # training images that say what pictures are like
+MOST_FITTED = 3200  # training images that say what pictures are like
 LEAST_TOLD = 0.25  # of a condition's images, on which there is a verdict
 
 
@@ -211,7 +211,7 @@ def choose_entries(
         "most_false_alarms": most,
         "zones": {names[number]: list(zone) for number, zone in zones.items()},
         "kept_conditions": [names[number] for number in kept],
-        "real_differences": _thin_out(views),
+        "real_differences": list_real_differences(views, kept),
     }
 
 
@@ -446,10 +446,16 @@ def _choose_versions(views: Views, point: OperatingPoint) -> list[str]:
     return [names[number] for number in chosen]
 
 
-def _thin_out(views: Views) -> list[float]:
-    """Return sorted differences of real images, at most `MOST_KEPT` evenly chosen."""
-    logits = views.logits[views.labels == REAL, 0].astype(np.float64)
-    ordered = np.sort(logits[:, 1] - logits[:, 0])
+def list_real_differences(views: Views, kept: Sequence[int]) -> list[float]:
+    """Return how high real images score at their highest in the kept conditions.
+
+    A face among others has been through one of them, nobody knows which.
+
+    Returns:
+        Differences of logits, sorted; at most `MOST_KEPT`, evenly chosen.
+    """
+    logits = views.logits[views.labels == REAL][:, kept].astype(np.float64)
+    ordered = np.sort((logits[..., 1] - logits[..., 0]).max(axis=1))
     places = np.linspace(0, len(ordered) - 1, min(MOST_KEPT, len(ordered)))
     return ordered[np.rint(places).astype(int)].tolist()
 

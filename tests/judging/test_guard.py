@@ -130,6 +130,9 @@ def test_fit_likeness_what_is_near_one_condition_is_not_measured_by_another():
     strange = [[6.0, -6.0, 6.0], [105.0, 93.0, 105.0]]
     excess = [comparison.excess for comparison in like.compare(np.array(strange))]
     assert excess[0] > 1 > excess[1]
+    # Of 100 images the largest would refuse more than one in 200: all are asked.
+    first, second = fit_likeness(fitted, conditions, held[200:], 0.005).limit
+    assert first == second
 
 
 def test_guard_of_an_older_version_has_one_limit_for_all_and_less_detail(guard):

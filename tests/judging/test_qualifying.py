@@ -17,6 +17,7 @@ from judging.qualifying import (
     choose_conditions,
     choose_zones,
     count_errors,
+    list_real_differences,
     qualify,
 )
 from judging.stability import VERSIONS
@@ -57,6 +58,14 @@ def test_conditions_that_would_break_the_promise_are_left_out_of_the_calibration
     assert point.num_samples == 2 * NUM  # views of an image count as one
     # Without the promise broken anywhere, all stay.
     assert choose_conditions(draw_views((0,) * 4, (1,) * 4), policy)[0] == [0, 1, 2, 3]
+
+
+def test_real_differences_are_each_images_highest_in_the_kept_conditions():
+    differences = np.array([[3.0, 1, 9], [0, 2, 9], [5, 5, 9]])  # the last one is fake
+    logits = np.stack([np.ones_like(differences), 1 + differences], axis=2)
+    views = Views(logits, np.array([0, 0, 1]), {}, logits)
+    assert list_real_differences(views, [0, 1]) == [2, 3]
+    assert list_real_differences(views, [0]) == [0, 3]
 
 
 def test_where_images_as_they_are_break_the_promise_lenient_conditions_go():
@@ -162,8 +171,9 @@ def test_calibrate_tracks_chooses_on_the_mean_logits_of_groups():
 
     chosen = calibrate_tracks(views, Listed(names), policy)
 
-    means = views.logits[:5, 0, 1].mean()
-    assert np.isclose(chosen["real_differences"], means).any()
+    assert chosen["kept_conditions"] == ["none", "face=128", "face=64"]
+    highest = views.logits[:5, :3, 1].mean(axis=0).max()
+    assert np.isclose(chosen["real_differences"], highest).any()
     assert len(chosen["real_differences"]) == NUM // 5
     assert [row[0] for row in chosen["errors"].values()] == [NUM // 5] * 4
     assert "groups" in chosen["threshold_policy"]
