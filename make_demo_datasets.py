@@ -68,9 +68,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=command_line.take(Bounds(1, 1024, int)),
-        default=count_cores(),
         metavar="N",
-        help="processes that draw; the images do not depend on it",
+        help="processes that draw; the images do not depend on it (default: one a core)",
     )
     parser.add_argument(
         "--overwrite",
@@ -156,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             continue
         pictures = plan_dataset(name, seed=args.seed, **options)
         with publish(path) as folder:
-            save_pictures(pictures, folder, workers=args.workers)
+            save_pictures(pictures, folder, workers=args.workers or count_cores())
         command_line.say(f"{path}: {len(pictures)} images, made")
     say_what_is_next(args.data_root, args.images_per_class if missing else None)
 
