@@ -221,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     compute = take_compute(args)
     tables = [path for path in (args.csv, args.json, args.frames) if path is not None]
     outputs = [*tables, *filter(None, [args.report])]
-    reading = take_reading(args, with_origin=bool(outputs))
+    reading = take_reading(args)
     reading = replace(reading, sampling=take_fields(args, Sampling))
     detectors = [load_detector(path, compute) for path in args.checkpoint_path]
     if STARTER in args.checkpoint_path and processes.is_main():

@@ -18,6 +18,7 @@ from judging.tracks import (
 )
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
+from loading.origin import describe_generation
 from metrics.meaning import (
     describe_fake_score,
     describe_likelihood_ratio,
@@ -79,6 +80,8 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
         unlooked = picture.num_faces is None and picture.reasons
         advice = f"; {CROP_ADVICE}" if unlooked else ""
         parts.append(f"({'; '.join(verdict.reasons)}{advice})")
+    if said := describe_generation(picture.origin):
+        parts.append(f"({said})")
     return "  ".join(parts)
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from origin_files import PARAMETERS, encode_texts, read
 from script_helpers import make_checkpoint
 
 from judging.detector import Detector
@@ -85,6 +86,13 @@ def test_format_verdict_of_what_is_inconclusive_says_why_and_no_score(
     verdict = Verdict(picture, detector, 0.1, 0.0, doubts=doubts)
     line = format_verdict(verdict, with_detector=True)
     assert line == f"inconclusive  {expected.format(detector.path)}"
+
+
+def test_format_verdict_says_that_a_file_says_it_was_generated(detector):
+    origin = read(encode_texts({"parameters": PARAMETERS}))
+    picture = Picture("a.png", 9, 9, origin=origin)
+    line = format_verdict(Verdict(picture, detector, 0.1, 0.0))
+    assert line == "real  P(fake)=0.100  a.png  (its file says that it was generated)"
 
 
 @pytest.mark.parametrize(
