@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hardware import Precision
 
 INCONCLUSIVE, NONE = "inconclusive", "none"
+EVEN = 0.5  # P(fake) at which both classes are equally likely
 LEAST_OF_SIDE = 0.9  # of the smallest calibration image's, that a picture must have
 
 
@@ -74,8 +75,10 @@ class Verdict:
 
     @property
     def label(self) -> int:
-        """The class that the score is nearer to: fake at or above the threshold."""
-        return FAKE if self.fake_score >= self.zone[1] else REAL
+        """What the score says, and between the bounds the likelier class: for maps."""
+        if self.decision != NEITHER:
+            return self.decision
+        return FAKE if self.fake_score >= EVEN else REAL
 
     @property
     def reasons(self) -> tuple[str, ...]:
