@@ -513,19 +513,36 @@ def save_clip(verdicts: Sequence[Verdict], folder: Path) -> Path:
 
 def save_figure(verdict: Verdict, folder: Path, precision: "Precision") -> Path:
     """Draw a picture with its maps, and return where."""
-    from explaining.pictures import explain_sample, save_explanation  # two seconds
+    from explaining.pictures import (  # two seconds
+        NO_FACE,
+        explain_verdict,
+        save_explanation,
+    )
 
-    detector, picture = verdict.detector, verdict.picture
-    explanation = explain_sample(verdict.sample, verdict.label, detector, precision)
+    path, title = name_figure(folder, verdict), title_figure(verdict)
+    why = NO_FACE if verdict.picture.num_faces == 0 else None
+    save_explanation(explain_verdict(verdict, precision), path, title, why=why)
+    return path
+
+
+def title_figure(verdict: Verdict) -> str:
+    """Return what stands above a picture and its maps; no score that means nothing."""
     score = describe_fake_score(verdict.fake_score)
+    score = "P(fake) not given" if verdict.is_withheld else score
+    which = ", ".join([make_printable(verdict.picture.name), *name_face(verdict)])
     lines = [
-        f"{verdict.name}, {score}, by {detector.title}",
-        *textwrap.wrap(make_printable(picture.name), 100),
+        f"{verdict.name}, {score}, by {verdict.detector.title}",
+        *textwrap.wrap(which, 100),
         *textwrap.wrap("; ".join(verdict.reasons), 100),
     ]
-    path = name_figure(folder, verdict)
-    save_explanation(explanation, path, "\n".join(filter(None, lines)))
-    return path
+    return "\n".join(lines)
+
+
+def name_face(verdict: Verdict) -> list[str]:
+    """Return which of a picture's faces is judged; [] where there is one, or none."""
+    picture = verdict.picture
+    is_one_of_several = picture.number is not None and picture.num_faces > 1
+    return [f"face {picture.number}"] if is_one_of_several else []
 
 
 def name_figure(folder: Path, verdict: Verdict, what: str = "explained") -> Path:
@@ -535,7 +552,9 @@ def name_figure(folder: Path, verdict: Verdict, what: str = "explained") -> Path
     whole = b"\0".join(os.fsencode(path.absolute()) for path in named)
     whole += repr(face.box).encode() if face else b""
     digest = hashlib.sha256(whole).hexdigest()[:12]
-    return folder / f"{image.stem[:MOST_CHARACTERS]}_{digest}_{what}.png"
+    which = [face.replace(" ", "") for face in name_face(verdict)]
+    parts = [image.stem[:MOST_CHARACTERS], *which, digest, what]
+    return folder / f"{'_'.join(parts)}.png"
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from script_helpers import (
 import predict
 from files.names import STARTER
 from files.provenance import VERSION
+from hardware import Compute, Precision
 from judging import clips, pictures
 from judging.verdict_tables import VerdictTables
 from judging.verdicts import COLUMNS, FRAME_COLUMNS
@@ -536,8 +537,39 @@ def test_main_judges_each_face_of_a_picture_from_the_left(
     assert (first["reason"], second["reason"]) == ("", small)
     assert none["reason"] == "no face was found in it"
     assert first["sha256"] == second["sha256"] != none["sha256"]
-    assert len(list(figures.iterdir())) == 3
+    names = [path.name for path in figures.iterdir()]
+    assert sorted(name[:10] for name in names if name[:4] == "both") == [
+        "both_face1",
+        "both_face2",
+    ]
+    assert len(names) == 3
     assert second["fake_score"] == none["fake_score"] != first["fake_score"]
+
+
+def test_save_figure_says_which_face_and_no_score_or_map_that_means_nothing(
+    two_faces, both, checkpoint, tmp_path, monkeypatch
+):
+    detector, alone, shown = load_checkpoint(checkpoint), tmp_path / "blue.png", []
+    Image.new("RGB", (256, 256), (20, 20, 230)).save(alone)
+    monkeypatch.setattr(
+        "explaining.pictures.save_figure", lambda figure, path: shown.append(figure)
+    )
+    options = {"margin": None, "stability": False}
+    judged = predict.judge_paths(
+        [detector], Compute(), pictures.Reading(), [both, alone], **options
+    )
+    for (verdict,) in (face for faces in judged for face in faces):
+        predict.save_figure(verdict, tmp_path, Precision())
+
+    first, second, none = (figure.get_suptitle() for figure in shown)
+    assert re.match(r"(real|fake), P\(fake\)[=<>]", first)
+    assert re.search(r"\.png, face 1", first.replace("\n", " "))
+    assert re.search(r"\.png, face 2", second.replace("\n", " "))
+    assert second.startswith("inconclusive, P(fake) not given, by ")
+    assert none.startswith("inconclusive, P(fake) not given, by ")
+    assert "face 1" not in none
+    assert [len(figure.axes) for figure in shown] == [3, 3, 1]
+    assert shown[-1].get_supxlabel() == "no face was found in it, so there is no map"
 
 
 def test_main_report_holds_what_was_judged_and_what_was_not(
