@@ -249,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if tables and processes.is_main():
             settings = describe_settings(detectors, compute, reading, **options)
             kept = open_tables(
-                *(args.csv, args.json, settings),
+                *(args.csv, args.json, settings, compute.precision),
                 frames=args.frames,
                 resume=args.resume,
                 batch_size=compute.batch_size,

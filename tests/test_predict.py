@@ -141,7 +141,8 @@ def test_main_prints_a_line_an_image_and_writes_the_tables(
         assert tuple(row) == COLUMNS
         assert path == row["path"] == str(folder / f"{name}.png")
         assert score == f"{float(row['fake_score']):.3f}"
-        assert verdict == row["verdict"]
+        assert verdict == row["verdict"] == row["picture_verdict"]
+        assert row["precision"] in ("fp32 on cpu", "bf16 on cpu")
         assert verdict == ("fake" if float(row["fake_score"]) >= 0.5 else "real")
         assert row["threshold"] == "0.5"
         assert (row["width"], row["height"], row["error"]) == ("24", "24", "")
@@ -535,6 +536,9 @@ def test_main_judges_each_face_of_a_picture_from_the_left(
     assert [r["num_faces"] for r in (first, second, none)] == ["2", "2", "0"]
     assert [r["face_left"] for r in (first, second, none)] == ["18", "118", ""]
     assert (first["reason"], second["reason"]) == ("", small)
+    whole = [r["picture_verdict"] for r in (first, second, none)]
+    assert whole == ["inconclusive"] * 3
+    assert first["verdict"] != "inconclusive"
     assert none["reason"] == "no face was found in it"
     assert first["sha256"] == second["sha256"] != none["sha256"]
     names = [path.name for path in figures.iterdir()]
