@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import command_line
 from command_line import refuse_several, say, take_fields
@@ -51,6 +50,7 @@ from judging.words import (
     STARTER_KNOWS,
     UNLOOKED,
     describe_counting,
+    describe_judged,
     describe_lack,
     format_verdict,
     summarise,
@@ -433,6 +433,61 @@ def count_images(paths: Sequence[Path], finder: ImageFinder) -> int | None:
     return sum(1 for _ in ImageFinder(paths, **options))
 
 
+class Said(NamedTuple):
+    """What counts of a verdict, named as the columns of a row are."""
+
+    error: str | None
+    verdict: str
+    person: int | None
+    num_faces: int | None
+    fake_score: float | None
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "Said":
+        """Return what counts of a verdict."""
+        picture, score = verdict.picture, verdict.fake_score
+        kind = picture.person, picture.num_faces
+        return cls(verdict.error, verdict.name, *kind, score)
+
+    @property
+    def kind(self) -> str:
+        """What was judged, as `describe_judged` has it."""
+        if self.person is not None:
+            return "person"
+        return "" if self.num_faces == 0 or self.fake_score is None else "face"
+
+
+class Tally:
+    """How often a detector said what, of how many pictures.
+
+    Attributes:
+        names: how often each verdict was given.
+        kinds: on what, likewise.
+        num_files: with a verdict.
+        num_failures: files without one.
+    """
+
+    def __init__(self) -> None:
+        self.names: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.num_files = self.num_failures = 0
+
+    def add(self, picture: Sequence[Said]) -> None:
+        """Count what is said of a picture or a video."""
+        judged = [said for said in picture if not said.error]
+        self.names.update(said.verdict for said in judged)
+        self.kinds.update(said.kind for said in judged)
+        self.num_files += bool(judged)
+        self.num_failures += not judged
+
+    def complete(self, summary: str) -> str:
+        """Return a summary of verdicts with what they are on, and what has none."""
+        judged = describe_judged(self.kinds, self.num_files)
+        start = f"{judged}: " if judged else ""
+        num = self.num_failures
+        return f"{start}{summary}{f'; {num} could not be judged' if num else ''}"
+
+
 class Reporter:
     """Print verdicts and failures as they come, and count them.
 
@@ -447,19 +502,17 @@ class Reporter:
     def __init__(self, detectors: Sequence[BaseDetector]) -> None:
         self._detectors = detectors
         self._several = len(detectors) > 1
-        self._names: list[Counter[str]] = [Counter() for _ in detectors]
+        self._tallies = [Tally() for _ in detectors]
         self.num_failures = self.num_before = 0
-        self._has_persons = False
 
     def count(self, tables: VerdictTables) -> None:
         """Count what an ended run had said, and say how much that is."""
         self.num_before = tables.num_before
         for rows in tables.rows():
             self.num_failures += any(row["error"] for row in rows)
-            self._has_persons |= any(row["person"] for row in rows)
-            for names, row in zip(cycle(self._names), rows, strict=False):
-                if not row["error"]:
-                    names[row["verdict"]] += 1
+            said = [Said(*map(row.get, Said._fields)) for row in rows]
+            for number, tally in enumerate(self._tallies):
+                tally.add(said[number :: len(self._tallies)])
         if self.num_before:
             say(f"resumed after {self.num_before} pictures")
 
@@ -469,23 +522,26 @@ class Reporter:
         say(*errors, file=sys.stderr)
         self.num_failures += bool(errors)
         for face in faces:
-            for names, verdict in zip(self._names, face, strict=True):
+            for verdict in face:
                 if not verdict.error:
-                    names[verdict.name] += 1
-                    self._has_persons |= verdict.track is not None
                     say(format_verdict(verdict, with_detector=self._several))
-        for verdicts in zip(*faces, strict=True):
+        for tally, verdicts in zip(
+            self._tallies, zip(*faces, strict=True), strict=True
+        ):
+            tally.add(list(map(Said.of, verdicts)))
             if said := judge_several(verdicts):
                 whose = f"  by {verdicts[0].detector.path}" if self._several else ""
                 say(f"{verdicts[0].picture.name}: {said}{whose}")
 
     def summarise(self) -> None:
         """Print how often each verdict was given, and what detectors cannot tell."""
-        for names, detector in zip(self._names, self._detectors, strict=True):
-            if names:
-                say(summarise(names, detector, with_detector=self._several))
+        for tally, detector in zip(self._tallies, self._detectors, strict=True):
+            if tally.names:
+                said = summarise(tally.names, detector, with_detector=self._several)
+                say(tally.complete(said))
         notes = [*filter(None, map(describe_lack, self._detectors))]
-        notes += map(describe_counting, self._detectors) if self._has_persons else []
+        if any(tally.kinds["person"] for tally in self._tallies):
+            notes += map(describe_counting, self._detectors)
         say(*(f"note: {note}" for note in notes), file=sys.stderr)
 
 

@@ -101,6 +101,20 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def describe_judged(kinds: Counter[str], num_files: int) -> str:
+    """Say how many pictures, faces and persons have a verdict; '' where one each.
+
+    Args:
+        kinds: how often a 'face', a 'person' or, where there is neither, '' was judged.
+        num_files: of the pictures and videos.
+    """
+    if kinds.total() == num_files:
+        return ""
+    parts = [count(num_files, "file" if kinds["person"] else "picture")]
+    parts += [count(kinds[kind], kind) for kind in ("face", "person") if kinds[kind]]
+    return ", ".join(parts + [f"{kinds['']} without a face"] * bool(kinds[""]))
+
+
 def describe_looked(clip: Clip) -> str:
     """Say which frames of a video were looked at: one or more."""
     frames = count(len(clip.seconds), "frame")

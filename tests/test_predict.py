@@ -531,6 +531,7 @@ def test_main_judges_each_face_of_a_picture_from_the_left(
     several = f"{both}: inconclusive: 2 faces, 1 of them judged, 0 called fake"
     assert lines[2] == several
     assert lines[5].endswith("blue.png  (no face was found in it)")
+    assert lines[7].startswith("2 pictures, 2 faces, 1 without a face: ")
     first, second, none = read_csv(table)
     assert [r["face"] for r in (first, second, none)] == ["1", "2", ""]
     assert [r["num_faces"] for r in (first, second, none)] == ["2", "2", "0"]
@@ -591,6 +592,10 @@ def test_main_report_holds_what_was_judged_and_what_was_not(
     page = html.unescape(report.read_text())
     lines, errors = read_lines(capsys)
     assert lines[-1] == f"wrote {report}"
+    sums = [line for line in lines if "could not be judged" in line]
+    assert [re.sub(": .*;", ";", line) for line in sums] == [
+        "1 picture, 2 faces; 2 could not be judged"
+    ] * 2
     assert "Case report: 3 pictures" in page
     assert [error for error in errors if error not in page] == []
     for row in read_csv(table):
