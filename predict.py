@@ -56,6 +56,7 @@ from judging.words import (
     summarise,
 )
 from loading import ImageFile
+from loading.image_files import get_extensions
 from loading.videos import Sampling
 from metrics.meaning import describe_fake_score
 
@@ -136,8 +137,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     groups = [split_checkpoints(words) for words in args.checkpoint_path or [[STARTER]]]
     args.checkpoint_path = [path for checkpoints, _ in groups for path in checkpoints]
     args.paths += [path for _, paths in groups for path in paths]
-    if not args.paths:
-        parser.error("no PATH: name images or folders, or - for a list on stdin")
+    is_taken = args.explain is not None and os.access(args.explain, os.F_OK)
+    if not args.paths or (is_taken and args.explain.is_file()):
+        parser.error(explain_no_path(args.checkpoint_path, args.explain))
     num_lists = args.paths.count(Path(STANDARD_INPUT))
     if num_lists > 1:
         parser.error("- is given twice: there is one standard input")
@@ -149,6 +151,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         message = "--resume goes with --csv, --json or --frames, and without --report"
         parser.error(message)
     return args
+
+
+def explain_no_path(checkpoints: Sequence[Path], figures: Path | None) -> str:
+    """Say that no picture is named, or which flag took it for its own value."""
+    if figures not in (None, FIGURES_DIR):
+        return (
+            f"{figures} was taken as the folder of --explain; name the picture first, "
+            f"or --explain DIR {figures}"
+        )
+    for path in checkpoints:
+        if path.suffix.lower() in get_extensions() or path.is_dir():
+            return (
+                f"{path} was taken as the checkpoint; name one before it, -cpp FILE "
+                f"{path}, or leave out -cpp"
+            )
+    return "no PATH: name images or folders, or - for a list on stdin"
 
 
 def split_checkpoints(words: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -157,7 +157,11 @@ class ImageFile:
             return "its name is too long for the system"
         path = Path(self.name)
         if not path.exists():
-            return "a broken link" if path.is_symlink() else "there is no such file"
+            if path.is_symlink():
+                return "a broken link"
+            is_pattern = re.search(r"[*?\[]", self.name)
+            hint = "; the shell expands a pattern only without quotes"
+            return f"there is no such file{hint if is_pattern else ''}"
         if path.is_dir():
             return "it is a folder; name the images in it"
         if not path.is_file():

@@ -96,6 +96,14 @@ def test_parse_args_tells_checkpoints_from_what_is_to_be_judged(
     assert args.paths == [Path(word) for word in paths]
 
 
+def test_parse_args_explain_that_swallows_the_first_picture_says_so(tmp_path, capsys):
+    path = tmp_path / "a.png"
+    path.touch()
+    with pytest.raises(SystemExit):
+        predict.parse_args(["--explain", str(path), "b.png"])
+    assert f"{path} was taken as the folder of --explain" in capsys.readouterr().err
+
+
 def test_main_says_that_nobody_looked_and_what_the_checkpoint_does_not_know(
     faces_root, checkpoint, capsys
 ):
