@@ -147,6 +147,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("-0 goes with -, a list of paths on standard input")
     if any(map(is_exported, args.checkpoint_path)) and (args.explain or args.report):
         parser.error("--explain and --report draw maps, which need the checkpoint")
+    for flag in ("csv", "json", "frames", "report"):
+        if getattr(args, flag) == Path(STANDARD_INPUT):
+            parser.error(f"--{flag} writes a file, not to standard output; name one")
     if args.resume and (args.report or not (args.csv or args.json or args.frames)):
         message = "--resume goes with --csv, --json or --frames, and without --report"
         parser.error(message)
@@ -246,6 +249,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"note: {STARTER_KNOWS}", file=sys.stderr)
     written = [*outputs, *map(name_part, tables[:1])]
     check_outputs(written, [*args.checkpoint_path, *args.paths])
+    if args.report and args.report.suffix.lower() not in ("", ".html", ".htm"):
+        raise ValueError(f"--report {args.report}: it writes HTML; name it .html")
     if args.explain is not None:
         check_writable(args.explain)
 

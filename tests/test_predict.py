@@ -312,7 +312,7 @@ def test_main_tables_never_replace_an_input(name, flag, tmp_path, capsys):
     Image.new("RGB", (9, 9)).save(tmp_path / "face.png")
     before = (tmp_path / name).read_bytes()
 
-    with pytest.raises(ValueError, match="is an input"):
+    with pytest.raises(ValueError, match=r"is an input|face\.png: it writes HTML"):
         predict.main(
             ["-cpp", str(checkpoint), str(tmp_path), flag, str(tmp_path / name)]
         )
@@ -346,6 +346,8 @@ def test_main_with_only_unreadable_paths_names_each_on_a_line(
         (["--json", "."], r"cannot write \.: it is a folder"),
         (["--csv", "t", "--json", "./t"], "two outputs are to be written to t"),
         (["--report", "t", "--json", "./t"], "two outputs are to be written to t"),
+        (["--report", "a.pdf"], r"--report a\.pdf: it writes HTML; name it \.html"),
+        (["--trusted", "a.pem"], r"there is no file a\.pem; it is to hold the certif"),
         (["--report", "."], r"cannot write \.: it is a folder"),
         (["--explain", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--device", "abacus"], "no device is called 'abacus'"),
