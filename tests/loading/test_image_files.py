@@ -170,8 +170,8 @@ def write_cr2(path: Path) -> None:
 
 
 BAD_FILES = {
-    "cut.jpg": (cut_in_half, "truncated"),
-    "cut.png": (cut_in_half, "truncated|broken"),
+    "cut.jpg": (cut_in_half, "the file is cut off; replace or remove it"),
+    "cut.png": (cut_in_half, "cut off|broken"),
     "empty.jpg": (lambda path: path.touch(), "the file is empty"),
     "text.jpg": (lambda path: path.write_text("no image"), "not an image"),
     "folder.jpg": (lambda path: path.mkdir(), "it is a folder"),
