@@ -58,7 +58,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_checkpoint_flag(
-        parser, "checkpoint written by train_main.py", required=True
+        parser,
+        "checkpoint written by train_main.py, or the one that comes along, "
+        "starter/detector.safetensors",
+        required=True,
     )
     parser.add_argument(
         "--to",

@@ -62,6 +62,9 @@ REFUSED = {
         "-cpp A.pt a.png --resume": "--resume goes with --csv, --json or --frames",
         "-cpp A.pt a.png --resume --csv a --report b": "without --report",
     },
+    "calibrate": {
+        "-cpp A.onnx": "calibrate the checkpoint that it was made of, and export",
+    },
     "extract_faces": {
         "--to own": "give --real, --fake or both",
         "--to own --real x --shares 1 1 1": "must sum to 1",
