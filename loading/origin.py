@@ -58,6 +58,8 @@ _SOURCE_TYPES = {  # of IPTC, cv.iptc.org/newscodes/digitalsourcetype, in words
     "digitalCreation": "made by a person with software",
     "screenCapture": "taken from a screen",
 }
+_GENERATED = "trainedAlgorithmicMedia"
+_PARTLY = ("compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
 # What generators write: the entry's name, what its text matches, and who writes so.
 _NAMED_IN = "Software|CreatorTool|Credit|Source"
 _A1111 = "AUTOMATIC1111's web UI or one that writes alike"
@@ -303,6 +305,24 @@ def describe_claims(origin: Origin) -> list[str]:
         *_describe_credentials(origin),
         ABSENCE,
     ]
+
+
+def describe_generation(origin: Origin | None) -> str | None:
+    """Say in a few words that a file says that it was generated.
+
+    Returns:
+        For a line beside a verdict; None where the file does not say so, or only in
+        credentials that do not hold, or is not known.
+    """
+    if origin is None:
+        return None
+    claims = () if origin.credentials == INVALID else origin.claimed_source_types
+    types = {*filter(None, [origin.source_type]), *claims}
+    if types == {_GENERATED} or (origin.generators and not types):
+        return "its file says that it was generated"
+    if origin.generators or types & {_GENERATED, *_PARTLY}:
+        return "its file says that it, or a part of it, was generated"
+    return None
 
 
 def _describe_file(origin: Origin) -> str:

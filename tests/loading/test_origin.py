@@ -1,6 +1,7 @@
 """What a file says of itself: its format, camera, source and generators."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from origin_files import (
@@ -22,7 +23,12 @@ from origin_files import (
 
 from loading import metadata
 from loading.image_files import ImageFile, read_image_and_size
-from loading.origin import ABSENCE, describe_origin, read_origin
+from loading.origin import (
+    ABSENCE,
+    describe_generation,
+    describe_origin,
+    read_origin,
+)
 
 
 @pytest.mark.parametrize("kind", [*FORMATS, "TIFF", "BMP", "GIF"])
@@ -222,3 +228,26 @@ def test_describe_origin_ends_with_what_absence_proves():
     assert lines[-1] == ABSENCE
     assert "absence proves nothing" in ABSENCE
     assert len(lines) == 4  # the file, its SHA-256, no credentials
+
+
+PARTLY = "compositeWithTrainedAlgorithmicMedia"
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({}, None),
+        ({"source_type": "digitalCapture"}, None),
+        ({"source_type": TRAINED}, "that it was"),
+        ({"source_type": PARTLY}, "that it, or a part of it, was"),
+        ({"claimed_source_types": (TRAINED,)}, "that it was"),
+        ({"claimed_source_types": ("digitalCapture", TRAINED)}, "that it, or a part"),
+        ({"claimed_source_types": (TRAINED,), "credentials": "invalid"}, None),
+        ({"generators": ("a trace",)}, "that it was"),
+        ({"generators": ("a trace",), "source_type": PARTLY}, "that it, or a part"),
+    ],
+)
+def test_describe_generation_says_what_a_file_says(known, expected):
+    said = describe_generation(replace(read(encode("PNG")), **known))
+    assert said is None if expected is None else f"says {expected}" in said
+    assert describe_generation(None) is None
