@@ -10,7 +10,7 @@ picture.
 (`workers.py`: by processes of their own). `verdicts.py`: what each detector says of
 each, `headlines.py` of several faces, `clips.py` of a video, by person, whose frames
 `tracks.py` sums up, `conditions.py` of a disturbed split. `words.py`: the same for a
-terminal and a page. `verdict_tables.py`: keeps their rows, to which a resumed run adds;
-the columns are those of `verdicts.py`. `together.py`: pictures judged by several
-processes.
+terminal and a page, `tally.py` counts them. `verdict_tables.py`: keeps their rows, to
+which a resumed run adds; the columns are those of `verdicts.py`. `together.py`:
+pictures judged by several processes.
 """
