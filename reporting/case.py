@@ -12,7 +12,7 @@ from explaining.time_lines import draw_time_line, name_shown
 from files.atomic import save_text
 from files.names import make_printable
 from files.provenance import describe_call
-from hardware import Precision
+from hardware import Precision, show_progress
 from judging.detector import Detector
 from judging.headlines import judge_several, name_picture
 from judging.pictures import Picture as Judged
@@ -136,7 +136,7 @@ class Case:
             [name_picture(of_detector) for of_detector in of_detectors],
             list(self._list_headlines(of_detectors)),
             _show_clip(of_detectors) if picture.clip else _show_picture(file, faces),
-            [self._build_face(face) for face in faces if _has_facts(face[0].picture)],
+            list(self._build_faces(faces)),
             describe_claims(picture.origin) if picture.origin else [],
             list(dict.fromkeys(make_printable(v.error) for v in verdicts if v.error)),
             picture.clip is not None,
@@ -186,6 +186,11 @@ class Case:
                 several = len(self._detectors) > 1
                 whose = f" (by {verdicts[0].detector.title})" if several else ""
                 yield f"{said}{whose}."
+
+    def _build_faces(self, faces: Sequence[Sequence[Verdict]]) -> Iterator[Face]:
+        """Yield what is known of each face; of many, maps take a minute."""
+        known = [face for face in faces if _has_facts(face[0].picture)]
+        yield from map(self._build_face, show_progress(known, "maps"))
 
     def _build_face(self, verdicts: Sequence[Verdict]) -> Face:
         number, person = verdicts[0].picture.number, verdicts[0].picture.person

@@ -173,6 +173,17 @@ def test_case_of_many_faces_is_bounded(detector, tmp_path, monkeypatch):
     assert page.count(said) == 2
 
 
+def test_case_shows_how_far_its_maps_are(detector, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(case, "show_progress", lambda *a: shown.append(a) or a[0])
+    Image.new("RGB", (200, 200)).save(tmp_path / "a.png")
+
+    faces = make_faces(detector, 2)
+    Case([detector], Precision(), CALL).add(ImageFile(tmp_path / "a.png"), faces)
+
+    assert shown == [(faces, "maps")]
+
+
 def test_open_case_writes_nothing_after_an_error(detector, tmp_path):
     path = tmp_path / "case.html"
     with pytest.raises(RuntimeError), open_case(path, [detector], Precision(), CALL):
