@@ -380,7 +380,7 @@ def start_case(
     from reporting.case import check_number, open_case  # two seconds
 
     check_number(num_pictures or 0)
-    return open_case(path, detectors, precision, call)
+    return open_case(path, detectors, precision, call, tell=say)
 
 
 def tell(note: Callable[[str], object], sentence: str) -> None:

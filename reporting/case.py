@@ -1,6 +1,6 @@
 """Pictures and videos, what was said of them and why: one page, to be filed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from PIL import Image
 
 from explaining.pictures import Drawn, draw_boxes, draw_maps
 from explaining.time_lines import draw_time_line, name_shown
-from files.atomic import save_text
+from files.atomic import save_text, set_aside
 from files.names import make_printable
 from files.provenance import describe_call
 from hardware import Precision, show_progress
@@ -216,19 +216,27 @@ def open_case(
     detectors: Sequence[Detector],
     precision: Precision,
     call: tuple[str, Sequence[str]],
+    *,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Case]:
     """Collect pictures, and write the page, whole, if no error comes.
+
+    An earlier page is evidence, and is kept under a number.
 
     Args:
         path: of the page.
         detectors, precision, call: as for `Case`.
+        tell: is told how an earlier page is called now.
 
     Raises:
         OSError: the page cannot be written.
     """
     case = Case(detectors, precision, call)
     yield case
-    save_text(case.render(), path)
+    page = case.render()
+    for kept in set_aside([path] if path.is_file() else []).values():
+        tell(f"kept an earlier report as {kept}")
+    save_text(page, path)
 
 
 def check_number(num_pictures: int) -> None:

@@ -194,6 +194,20 @@ def test_open_case_writes_nothing_after_an_error(detector, tmp_path):
     assert "there is no image in the folder x" in path.read_text()
 
 
+def test_open_case_keeps_earlier_pages(detector, tmp_path):
+    path, told = tmp_path / "case.html", []
+    for reason in ("first", "second", "third"):
+        options = {"tell": told.append}
+        with open_case(path, [detector], Precision(), CALL, **options) as case_:
+            case_.refuse(f"it is the {reason}")
+    names = ["case.1.html", "case.2.html"]
+    assert told == [f"kept an earlier report as {tmp_path / name}" for name in names]
+    for name, reason in zip(
+        [*names, "case.html"], ["first", "second", "third"], strict=True
+    ):
+        assert f"it is the {reason}" in (tmp_path / name).read_text()
+
+
 def test_case_lists_why_pictures_were_refused(detector, tmp_path):
     paths = [tmp_path / "broken.png", tmp_path / "none.png", tmp_path / "wide.png"]
     paths[0].write_bytes(b"text")
