@@ -1,5 +1,6 @@
 """Pictures and videos, what was said of them and why: one page, to be filed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,7 @@ from plots.pages import Picture, embed_figure, embed_image, render_page
 TEMPLATE = Path(__file__).with_name("case.html")
 MOST_PICTURES = 100  # of a case
 MOST_MAPS = 200  # faces of a case whose maps are shown
+MOST_KINDS = 10  # of files passed over, that are told apart
 _UNKNOWN = "not known"
 
 Fact = tuple[str, str]  # what it is, and what is known
@@ -113,6 +115,8 @@ class Case:
         self._call = call
         self._entries: list[Entry] = []
         self._refused: list[Fact] = []
+        self._passed_over: Counter[str] = Counter()  # files, by their names' endings
+        self._num_folders = 0  # not entered
         self._num_maps = 0
 
     def add(self, file: ImageFile, faces: Sequence[Sequence[Verdict]]) -> None:
@@ -147,13 +151,20 @@ class Case:
         """Add what never became a picture: a folder without any, for instance."""
         self._refused.append(("what was named", make_printable(reason)))
 
+    def pass_over(self, path: Path) -> None:
+        """Count what a named folder holds that is not judged: a file or a subfolder."""
+        if path.is_dir():
+            self._num_folders += 1
+        else:
+            self._passed_over[path.suffix.lower() or "without an ending"] += 1
+
     def render(self) -> str:
         """Return the page."""
         return render_page(
             TEMPLATE,
             title=f"Case report: {self._count_entries()}",
             entries=self._entries,
-            refused=self._refused,
+            refused=[*self._refused, *self._list_passed_over()],
             detectors=[
                 (detector.title, _list_detector_facts(detector))
                 for detector in self._detectors
@@ -162,6 +173,17 @@ class Case:
             not_proof=NOT_PROOF,
             call=describe_call(*self._call),
         )
+
+    def _list_passed_over(self) -> Iterator[Fact]:
+        """Yield how much in the folders was not judged, and what it is."""
+        if kinds := self._passed_over:
+            shown = kinds.most_common(MOST_KINDS)
+            said = [f"{num} {make_printable(kind)}" for kind, num in shown]
+            said += ["others"] if len(kinds) > MOST_KINDS else []
+            why = f"their names are not those of pictures: {', '.join(said)}"
+            yield "passed over", f"{count(kinds.total(), 'file')}, as {why}"
+        if self._num_folders:
+            yield "passed over", f"{count(self._num_folders, 'subfolder')}, not entered"
 
     def _list_limits(self) -> Iterator[str]:
         """Yield what the detectors do not know."""

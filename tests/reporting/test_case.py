@@ -208,6 +208,20 @@ def test_open_case_keeps_earlier_pages(detector, tmp_path):
         assert f"it is the {reason}" in (tmp_path / name).read_text()
 
 
+def test_case_counts_what_folders_hold_that_was_passed_over(detector, tmp_path):
+    case_ = Case([detector], Precision(), CALL)
+    for name in ("b.txt", "a.TXT", "c.pdf", "README"):
+        case_.pass_over(tmp_path / name)
+    assert (
+        "4 files, as their names are not those of pictures: 2 .txt, 1 .pdf, 1 with"
+        in (case_.render())
+    )
+    case_.pass_over(tmp_path)
+    page = case_.render()
+    assert "1 subfolder, not entered" in page
+    assert "everything that was named has a verdict" not in page
+
+
 def test_case_lists_why_pictures_were_refused(detector, tmp_path):
     paths = [tmp_path / "broken.png", tmp_path / "none.png", tmp_path / "wide.png"]
     paths[0].write_bytes(b"text")
