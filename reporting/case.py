@@ -18,7 +18,7 @@ from judging.detector import Detector
 from judging.headlines import judge_several, name_picture
 from judging.pictures import Picture as Judged
 from judging.tracks import STRETCH
-from judging.verdicts import Verdict
+from judging.verdicts import NONE, Verdict
 from judging.words import (
     NOT_PROOF,
     count,
@@ -48,7 +48,7 @@ TEMPLATE = Path(__file__).with_name("case.html")
 MOST_PICTURES = 100  # of a case
 MOST_MAPS = 200  # faces of a case whose maps are shown
 MOST_KINDS = 10  # of files passed over, that are told apart
-_UNKNOWN = "not known"
+_UNKNOWN, _UNJUDGED = "not known", "not judged"
 
 Fact = tuple[str, str]  # what it is, and what is known
 
@@ -94,6 +94,11 @@ class Entry(NamedTuple):
         """What it is called."""
         return "video" if self.is_video else "picture"
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether any detector has a verdict on it."""
+        return any(name != _UNJUDGED for name in self.verdicts)
+
 
 class Case:
     """The pictures of a page, and what is refused; bounded, so that it fits in memory.
@@ -137,7 +142,7 @@ class Case:
         entry = Entry(
             name,
             _list_file_facts(verdicts[0]),
-            [name_picture(of_detector) for of_detector in of_detectors],
+            [_name(name_picture(of_detector)) for of_detector in of_detectors],
             list(self._list_headlines(of_detectors)),
             _show_clip(of_detectors) if picture.clip else _show_picture(file, faces),
             list(self._build_faces(faces)),
@@ -193,11 +198,13 @@ class Case:
                 yield f"{said[0].upper()}{said[1:]}."
 
     def _count_entries(self) -> str:
-        num_videos = sum(entry.is_video for entry in self._entries)
-        num = len(self._entries) - num_videos
-        pictures = [count(num, "picture")] if num or not num_videos else []
-        videos = [count(num_videos, "video")] if num_videos else []
-        return ", ".join(pictures + videos)
+        judged = [entry for entry in self._entries if entry.is_judged]
+        num_videos = sum(entry.is_video for entry in judged)
+        num, num_others = len(judged) - num_videos, len(self._entries) - len(judged)
+        said = [count(num, "picture")] if num or not num_videos else []
+        said += [count(num_videos, "video")] if num_videos else []
+        said += [f"{num_others} {_UNJUDGED}"] if num_others else []
+        return ", ".join(said)
 
     def _list_headlines(
         self, of_detectors: Iterable[Sequence[Verdict]]
@@ -227,9 +234,9 @@ class Case:
         elif not verdict.error and self._num_maps < MOST_MAPS:
             self._num_maps += 1
             maps = list(map(_embed, draw_maps(verdict, self._precision)))
-        facts = [("verdict", "none"), ("why", make_printable(verdict.error or ""))]
+        facts = [("verdict", _UNJUDGED), ("why", make_printable(verdict.error or ""))]
         facts = facts if verdict.error else list(list_facts(verdict))
-        return Look(verdict.detector.title, verdict.name, facts, maps)
+        return Look(verdict.detector.title, _name(verdict.name), facts, maps)
 
 
 @contextmanager
@@ -294,6 +301,11 @@ def list_facts(verdict: Verdict) -> Iterator[Fact]:
         yield "images with such a score", counted or f"{_UNKNOWN} for such pictures"
     yield "likelihood ratio", describe_ratio(verdict)
     yield "errors on this kind", " ".join(rates) or f"{_UNKNOWN} for such pictures"
+
+
+def _name(verdict: str) -> str:
+    """Return what the page calls a verdict, or that there is none."""
+    return _UNJUDGED if verdict == NONE else verdict
 
 
 def _list_person_facts(verdict: Verdict) -> Iterator[Fact]:

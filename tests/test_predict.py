@@ -547,7 +547,7 @@ def test_main_report_holds_what_was_judged_and_what_was_not(
     page = html.unescape(report.read_text())
     lines, errors = read_lines(capsys)
     assert lines[-1] == f"wrote {report}"
-    assert "Case report: 3 pictures" in page
+    assert "Case report: 1 picture, 2 not judged" in page
     assert "not those of pictures: 1 .txt" in page
     unsaid = [error for error in errors if error not in page]
     assert unsaid == ["passed over: 1 file (-v names them)"]
