@@ -48,6 +48,7 @@ TEMPLATE = Path(__file__).with_name("case.html")
 MOST_PICTURES = 100  # of a case
 MOST_MAPS = 200  # faces of a case whose maps are shown
 MOST_KINDS = 10  # of files passed over, that are told apart
+_ALIKE = {"MPO": "JPEG", "DIB": "BMP"}  # formats that have another's endings
 _UNKNOWN, _UNJUDGED = "not known", "not judged"
 
 Fact = tuple[str, str]  # what it is, and what is known
@@ -80,8 +81,11 @@ class Entry(NamedTuple):
     """A picture of the case."""
 
     name: str
+    num_faces: str
+    notes: list[str]  # on its file, in the list of all
     facts: list[Fact]
     verdicts: list[str]  # of the picture, in a word, each detector's
+    reasons: list[str]  # of these, in short
     headlines: list[str]  # on several faces, each detector's
     shown: list[Figure]
     faces: list[Face]
@@ -121,6 +125,7 @@ class Case:
         self._entries: list[Entry] = []
         self._refused: list[Fact] = []
         self._passed_over: Counter[str] = Counter()  # files, by their names' endings
+        self._numbers: dict[str, int] = {}  # of the first pictures with such bytes
         self._num_folders = 0  # not entered
         self._num_maps = 0
 
@@ -139,10 +144,14 @@ class Case:
         picture, name = verdicts[0].picture, make_printable(file.name)
         of_detectors = list(zip(*faces, strict=True))
         self._refused += _list_refused(name, verdicts)
+        notes = list(self._list_notes(picture))
         entry = Entry(
             name,
-            _list_file_facts(verdicts[0]),
+            _count_faces([face[0].picture for face in faces]),
+            notes,
+            [*_list_file_facts(verdicts[0]), *(("note", note) for note in notes)],
             [_name(name_picture(of_detector)) for of_detector in of_detectors],
+            [_say_why(of_detector) for of_detector in of_detectors],
             list(self._list_headlines(of_detectors)),
             _show_clip(of_detectors) if picture.clip else _show_picture(file, faces),
             list(self._build_faces(faces)),
@@ -205,6 +214,17 @@ class Case:
         said += [count(num_videos, "video")] if num_videos else []
         said += [f"{num_others} {_UNJUDGED}"] if num_others else []
         return ", ".join(said)
+
+    def _list_notes(self, picture: Judged) -> Iterator[str]:
+        """Yield what is to be known of a file before its verdict is read."""
+        origin, number = picture.origin, len(self._entries) + 1
+        if origin is None:
+            return
+        first = self._numbers.setdefault(origin.sha256, number)
+        if first != number:
+            yield f"the same bytes as {self._entries[first - 1].kind} {first}"
+        if origin.has_frames:
+            yield "several frames: only the first was judged"
 
     def _list_headlines(
         self, of_detectors: Iterable[Sequence[Verdict]]
@@ -356,7 +376,7 @@ def _list_file_facts(verdict: Verdict) -> list[Fact]:
     size = _UNKNOWN if origin.format is None else f"{origin.width} x {origin.height}"
     facts = [
         ("SHA-256 of its bytes", origin.sha256),
-        ("format, by its content", origin.format or _UNKNOWN),
+        ("format, by its content", _describe_format(picture)),
         ("width x height, upright", size),
         ("bytes", f"{origin.num_bytes:,}"),
         ("JPEG quality, estimated", str(origin.jpeg_quality or quality)),
@@ -364,6 +384,33 @@ def _list_file_facts(verdict: Verdict) -> list[Fact]:
     ]
     found = ("faces", describe_faces(picture))
     return facts if picture.error else [*facts, found]
+
+
+def _describe_format(picture: Judged) -> str:
+    """Say what a picture is by its content, and by its name where that is another."""
+    known = picture.origin.format
+    named = Image.registered_extensions().get(Path(picture.name).suffix.lower())
+    if known is None or named is None or _ALIKE.get(known, known) == named:
+        return known or _UNKNOWN
+    return f"{known}; its name says {named}"
+
+
+def _count_faces(pictures: Sequence[Judged]) -> str:
+    """Say how many faces or persons were found in a file."""
+    first = pictures[0]
+    if first.clip is not None:
+        return count(sum(p.person is not None for p in pictures), "person")
+    if first.error:
+        return "-"
+    return "not looked for" if first.num_faces is None else str(first.num_faces)
+
+
+def _say_why(verdicts: Sequence[Verdict]) -> str:
+    """Say in short why a file is called what it is; '' where its score says so."""
+    if said := judge_several(verdicts):
+        return said.partition(": ")[2].partition(";")[0]
+    reasons = [r for v in verdicts for r in ([v.error] if v.error else v.reasons)]
+    return make_printable("; ".join(dict.fromkeys(reasons)))
 
 
 def _list_clip_facts(picture: Judged) -> list[Fact]:

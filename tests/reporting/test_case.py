@@ -222,6 +222,28 @@ def test_case_counts_what_folders_hold_that_was_passed_over(detector, tmp_path):
     assert "everything that was named has a verdict" not in page
 
 
+def test_case_notes_what_files_are(detector, tmp_path):
+    frames = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
+    paths = [tmp_path / name for name in ("a.gif", "b.gif", "c.png", "d.jpg")]
+    frames[0].save(paths[0], save_all=True, append_images=frames[1:])
+    for path in paths[1:3]:
+        frames[0].save(path, "JPEG")
+    Image.new("RGB", (200, 100)).save(paths[3])
+    case_ = Case([detector], Precision(), CALL)
+    for path in paths:
+        case_.add(ImageFile(path), judge(path, detector))
+
+    page = html.unescape(case_.render()).replace("\N{NO-BREAK SPACE}", " ")
+
+    said = page.partition("What was said")[2].partition("Who examined")[0]
+    assert said.count("several frames: only the first was judged") == 1
+    assert said.count("the same bytes as picture 2") == 1
+    assert "not a face crop: 200 x 100" in said
+    assert said.count("not looked for") == 4
+    assert page.count("JPEG; its name says") == 2
+    assert "JPEG; its name says GIF" in page
+
+
 def test_case_lists_why_pictures_were_refused(detector, tmp_path):
     paths = [tmp_path / "broken.png", tmp_path / "none.png", tmp_path / "wide.png"]
     paths[0].write_bytes(b"text")
@@ -238,7 +260,7 @@ def test_case_lists_why_pictures_were_refused(detector, tmp_path):
     assert "not a face crop: 200 x 100" in refused
     assert [refused.count(str(path)) for path in paths] == [2, 2, 1]
     assert page.count("Not judged:") == 2
-    assert page.count('<td class="called">not judged</td>') == 2
+    assert page.count('<td><span class="called">not judged</span>') == 2
     assert "<h1>Case report: 1 picture, 2 not judged</h1>" in page
     assert page.count("SHA-256 of its bytes") == 2  # of the broken one, too
 
