@@ -40,6 +40,7 @@ from judging.words import (
     describe_time,
 )
 from loading import ImageFile
+from loading.disturbances import parse_condition
 from loading.origin import describe_claims
 from metrics.meaning import describe_fake_score
 from plots.pages import Picture, embed_figure, embed_image, render_page
@@ -75,6 +76,14 @@ class Face(NamedTuple):
 
     title: str
     looks: list[Look]
+
+
+class Judge(NamedTuple):
+    """Who judged, and how often it errs on each kind of picture."""
+
+    name: str
+    facts: list[Fact]
+    errors: list[tuple[str, str, str]]
 
 
 class Entry(NamedTuple):
@@ -179,10 +188,7 @@ class Case:
             title=f"Case report: {self._count_entries()}",
             entries=self._entries,
             refused=[*self._refused, *self._list_passed_over()],
-            detectors=[
-                (detector.title, _list_detector_facts(detector))
-                for detector in self._detectors
-            ],
+            detectors=list(map(self._describe_detector, self._detectors)),
             limits=list(dict.fromkeys(self._list_limits())),
             not_proof=NOT_PROOF,
             call=describe_call(*self._call),
@@ -205,6 +211,12 @@ class Case:
         if any(entry.is_video for entry in self._entries):
             for said in map(describe_counting, self._detectors):
                 yield f"{said[0].upper()}{said[1:]}."
+
+    def _describe_detector(self, detector: Detector) -> Judge:
+        precision = self._precision
+        how = ("computed in", f"{precision.name}, on the device {precision.device}")
+        facts = [*_list_detector_facts(detector), how]
+        return Judge(detector.title, facts, list(_list_errors(detector)))
 
     def _count_entries(self) -> str:
         judged = [entry for entry in self._entries if entry.is_judged]
@@ -430,15 +442,24 @@ def _list_clip_facts(picture: Judged) -> list[Fact]:
 def _list_detector_facts(detector: Detector) -> list[Fact]:
     """Return who judged, and what was found of it when it was trained."""
     file, record = detector.provenance, detector.record
+    qualified = describe_qualification(record)[len(record.errors) :]
     return [
         ("checkpoint", file["path"]),
         ("SHA-256 of the checkpoint", file["sha256"]),
         ("trained on", record.dataset or _UNKNOWN),
         ("trained with version", str(record.versions.get("suite", _UNKNOWN))),
         ("how it calls", describe_threshold(detector)),
-        *(("how it was qualified", line) for line in describe_qualification(record)),
+        *(("how it was qualified", line) for line in qualified),
         *(("what it lacks", lack) for lack in [describe_lack(detector)] if lack),
     ]
+
+
+def _list_errors(detector: Detector) -> Iterator[tuple[str, str, str]]:
+    """Yield a kind of validation image, and how many of each class were taken wrong."""
+    for name, row in detector.record.errors.items():
+        num_real, alarms, num_fake, misses = row
+        what = f"images {parse_condition(name).describe()}"
+        yield what, f"{alarms:,} of {num_real:,}", f"{misses:,} of {num_fake:,}"
 
 
 def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:

@@ -77,10 +77,13 @@ def test_case_says_what_was_judged_by_whom_and_what_it_is_worth(detector, faces_
         *("Of the test images, which chose nothing", "20 of 50 (95 % interval 26 to 5"),
         *("Nobody looked whether it shows a face", "It holds no content credentials"),
         *("absence proves nothing", "python predict.py --report case.html"),
-        *("5 of 100 real ones called fake", "calibrate.py adds it"),
+        *("real ones called fake</th>", "<td>5 of 100</td><td>1 of 50</td>"),
+        *("images with a crop of only 96 pixels</th>", "calibrate.py adds it"),
+        *("computed in</th><td>fp32, on the device cpu", "precision, versions"),
         *("fakes like those of some faces", "evidence to weigh, not proof"),
     ):
         assert said in page, said
+    assert page.count("how it was qualified") == 1  # the conditions are a table
     assert page.count("data:image/jpeg;base64,") == 4
     assert not re.search(r'(src|href)="(?!data:|#)', page)  # it needs no other file
 
