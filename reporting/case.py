@@ -192,6 +192,7 @@ class Case:
             limits=list(dict.fromkeys(self._list_limits())),
             not_proof=NOT_PROOF,
             call=describe_call(*self._call),
+            folder=make_printable(str(Path.cwd())),
         )
 
     def _list_passed_over(self) -> Iterator[Fact]:

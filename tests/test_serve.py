@@ -270,8 +270,8 @@ def test_video_says_how_far_it_is_is_cancelled_and_is_judged(
 ):
     clip, script = make_clip(tmp_path / "clip.avi"), tmp_path / "decoder.py"
     script.write_text(SLOW)
-    call = "serve.py", ["-cpp", "net.pt"]
-    build_case = partial(serve.build_report, judge.detector, Precision(), call)
+    words = ["-cpp", "net.pt"]
+    build_case = partial(serve.build_report, judge.detector, Precision(), words)
     page, heard = browser_page, []
     page.on("pageerror", lambda error: heard.append(str(error)))
     with run_server(build_app(judge, build_case)) as (host, port):

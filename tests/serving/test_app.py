@@ -1,6 +1,7 @@
 """The page's requests: what is answered, and every refusal."""
 
 import base64
+import html
 import io
 import itertools
 import json
@@ -42,8 +43,8 @@ READING = Reading(faces=False, with_origin=True)
 
 
 def build_case(judge: Judge):
-    call = "serve.py", ["-cpp", "net.pt"]
-    return partial(serve.build_report, judge.detector, Precision(), call)
+    words = ["-cpp", "net.pt", "--no-find-faces"]
+    return partial(serve.build_report, judge.detector, Precision(), words)
 
 
 @pytest.fixture(scope="module")
@@ -221,8 +222,26 @@ def test_report_is_the_page_of_predict_to_be_saved(group, tmp_path, monkeypatch)
     changing = re.compile(r"<pre>.*?</pre>|20\d\d-\S+\+00:00", re.DOTALL)
     saved, sent = Path("case.html").read_text(), response.get_data(as_text=True)
     assert changing.sub("", sent) == changing.sub("", saved)
+    again = "predict.py -cpp net.pt --no-find-faces --report case.html -- 'ä<b>.png'"
+    assert f"<pre>python {again}</pre>" in html.unescape(sent)
+    assert f"in the folder <code>{tmp_path}</code>" in sent
     assert "ä&lt;b&gt;.png, face 3" in sent
     assert "<b>" not in sent
+
+
+def test_report_names_flags_by_which_predict_judges_alike():
+    flags = ["--no-find-faces", "--least-height", "40", "--every", "0.5", "--margin"]
+    flags += ["2", "--trusted", "a.pem", "--most-frames", "7"]
+    given = ["-cpp", "net.pt", "--port", "1", "--no-browser", *flags]
+    words = serve.list_words(serve.parse_args(given), Precision("bf16"))
+    assert "--port" not in words
+    ours, theirs = serve.parse_args(given), predict.parse_args([*words, "--", "a.png"])
+    assert theirs.checkpoint_path == [ours.checkpoint_path]
+    shared = ["find_faces", "margin", "least_height", "trusted", "every"]
+    for name in (*shared, "most_frames"):
+        assert getattr(theirs, name) == getattr(ours, name)
+    assert (theirs.precision, theirs.device) == ("bf16", "cpu")
+    assert "-cpp" not in serve.list_words(serve.parse_args([]), Precision())
 
 
 @pytest.mark.parametrize(
