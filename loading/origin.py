@@ -60,6 +60,9 @@ _SOURCE_TYPES = {  # of IPTC, cv.iptc.org/newscodes/digitalsourcetype, in words
     "digitalCreation": "made by a person with software",
     "screenCapture": "taken from a screen",
 }
+# Those by which a file says that it was generated, and those that say so of a part.
+_GENERATED = ("trainedAlgorithmicMedia", "algorithmicMedia")
+_PARTLY = ("compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
 # What generators write: the entry's name, what its text matches, and who writes so.
 _NAMED_IN = "Software|CreatorTool|Credit|Source"
 _A1111 = "AUTOMATIC1111's web UI or one that writes alike"
@@ -308,6 +311,21 @@ def describe_origin(origin: Origin) -> list[str]:
     """
     file = [_describe_file(origin), f"Its SHA-256 is {origin.sha256}."]
     return [*file, *describe_claims(origin)]
+
+
+def describe_generated(origin: Origin) -> str | None:
+    """Say that a file says of itself that it was generated; None if it does not.
+
+    What invalid credentials say is not repeated.
+    """
+    said = {origin.source_type}
+    if origin.credentials != INVALID:
+        said.update(origin.claimed_source_types)
+    if origin.generators or said.intersection(_GENERATED):
+        return "its file says that it was generated: see below"
+    if said.intersection(_PARTLY):
+        return "its file says that a part of it was generated: see below"
+    return None
 
 
 def describe_claims(origin: Origin) -> list[str]:

@@ -41,7 +41,7 @@ from judging.words import (
 )
 from loading import ImageFile
 from loading.disturbances import parse_condition
-from loading.origin import describe_claims
+from loading.origin import describe_claims, describe_generated
 from metrics.meaning import describe_fake_score
 from plots.pages import Picture, embed_figure, embed_image, render_page
 
@@ -153,12 +153,11 @@ class Case:
         picture, name = verdicts[0].picture, make_printable(file.name)
         of_detectors = list(zip(*faces, strict=True))
         self._refused += _list_refused(name, verdicts)
-        notes = list(self._list_notes(picture))
         entry = Entry(
             name,
             _count_faces([face[0].picture for face in faces]),
-            notes,
-            [*_list_file_facts(verdicts[0]), *(("note", note) for note in notes)],
+            list(self._list_notes(picture)),
+            _list_file_facts(verdicts[0]),
             [_name(name_picture(of_detector)) for of_detector in of_detectors],
             [_say_why(of_detector) for of_detector in of_detectors],
             list(self._list_headlines(of_detectors)),
@@ -238,6 +237,8 @@ class Case:
             yield f"the same bytes as {self._entries[first - 1].kind} {first}"
         if origin.has_frames:
             yield "several frames: only the first was judged"
+        if said := describe_generated(origin):
+            yield said
 
     def _list_headlines(
         self, of_detectors: Iterable[Sequence[Verdict]]

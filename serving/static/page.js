@@ -122,7 +122,7 @@ function showResult(answer) {
   get("name").textContent = answer.name;
   get("size").textContent = ` (${answer.size} pixels)`;
   get("looked").textContent = answer.looked;
-  const said = { sentence: answer.headline.sentence, note: answer.note };
+  const said = { sentence: answer.headline.sentence, note: answer.note, generated: answer.generated };
   for (const [id, text] of Object.entries(said)) {
     get(id).hidden = !text;
     get(id).textContent = text || "";

@@ -1,6 +1,7 @@
 """What a file says of itself: its format, camera, source and generators."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from origin_files import (
@@ -21,8 +22,15 @@ from origin_files import (
 )
 
 from loading import metadata
+from loading.credentials import INVALID, UNTRUSTED
 from loading.image_files import ImageFile, read_image_and_size
-from loading.origin import ABSENCE, describe_origin, read_origin
+from loading.origin import (
+    ABSENCE,
+    Trace,
+    describe_generated,
+    describe_origin,
+    read_origin,
+)
 
 
 @pytest.mark.parametrize("kind", [*FORMATS, "TIFF", "BMP", "GIF"])
@@ -203,6 +211,24 @@ def test_read_origin_takes_no_other_text_for_a_generator(texts):
 def test_read_origin_finds_texts_behind_the_pixels():
     text = make_chunk(b"tEXt", b"parameters\0" + PARAMETERS.encode())
     assert len(read(put_before(text, b"IEND")).generators) == 1
+
+
+def test_describe_generated_takes_what_files_say_but_not_invalid_credentials():
+    plain = read(encode("PNG"))
+    assert describe_generated(plain) is None
+    made = {"claimed_source_types": ("trainedAlgorithmicMedia",)}
+    for entries, words in (
+        ({"source_type": "trainedAlgorithmicMedia"}, "that it was generated: see"),
+        ({"generators": (Trace("ComfyUI", "a", "b"),)}, "that it was generated: see"),
+        ({**made, "credentials": UNTRUSTED}, "that it was generated: see"),
+        ({"source_type": "compositeSynthetic"}, "that a part of it was generated"),
+    ):
+        assert words in describe_generated(replace(plain, **entries))
+    for entries in (
+        {"source_type": "digitalCapture"},
+        {**made, "credentials": INVALID},
+    ):
+        assert describe_generated(replace(plain, **entries)) is None
 
 
 def test_describe_origin_bounds_texts_and_makes_them_printable():

@@ -228,10 +228,12 @@ def test_case_counts_what_folders_hold_that_was_passed_over(detector, tmp_path):
 def test_case_notes_what_files_are(detector, tmp_path):
     frames = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
     paths = [tmp_path / name for name in ("a.gif", "b.gif", "c.png", "d.jpg")]
+    exif = Image.Exif()
+    exif[0x0131] = "AI generated"  # the software
     frames[0].save(paths[0], save_all=True, append_images=frames[1:])
     for path in paths[1:3]:
         frames[0].save(path, "JPEG")
-    Image.new("RGB", (200, 100)).save(paths[3])
+    Image.new("RGB", (200, 100)).save(paths[3], exif=exif)
     case_ = Case([detector], Precision(), CALL)
     for path in paths:
         case_.add(ImageFile(path), judge(path, detector))
@@ -240,6 +242,8 @@ def test_case_notes_what_files_are(detector, tmp_path):
 
     said = page.partition("What was said")[2].partition("Who examined")[0]
     assert said.count("several frames: only the first was judged") == 1
+    assert said.count("its file says that it was generated: see below") == 1
+    assert page.count("Its file says that it was generated: see below.") == 1
     assert said.count("the same bytes as picture 2") == 1
     assert "not a face crop: 200 x 100" in said
     assert said.count("not looked for") == 4

@@ -102,6 +102,22 @@ def test_answer_is_the_verdict_of_predict_with_maps_and_words(
             assert np.ptp(np.asarray(drawn)) > 0
 
 
+def test_generated_is_said_beside_the_headline_and_changes_no_score(client, fake):
+    exif, plain = Image.Exif(), io.BytesIO()
+    exif[0x0131] = "AI generated"  # the software
+    marked = io.BytesIO()
+    with Image.open(fake) as image:
+        image.save(plain, "PNG")
+        image.save(marked, "PNG", exif=exif)
+
+    answers = [client.post("/judge", data=b.getvalue()).json for b in (plain, marked)]
+
+    assert answers[0]["generated"] is None
+    assert answers[1]["generated"].startswith("Its file says that it was generated")
+    assert answers[0]["headline"] == answers[1]["headline"]
+    assert answers[0]["faces"] == answers[1]["faces"]
+
+
 def test_maps_of_a_detector_are_those_that_passed_or_none(judge):
     passed = {"randomisation": {}, "deletion": {}, "insertion": {}}
     entry = {"method": "layer-cam", "layer": "conv2", "sureness": 2.0, "checks": passed}
