@@ -13,7 +13,7 @@ from explaining.time_lines import draw_time_line, name_shown
 from files.names import make_printable
 from judging.headlines import judge_several, name_picture
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
-from judging.words import describe_bounds, explain_verdict
+from judging.words import describe_bounds, describe_faces, explain_verdict
 from metrics.meaning import describe_fake_score
 from plots.pages import embed_figure
 
@@ -50,9 +50,22 @@ def describe_face(verdict: Verdict) -> dict[str, Any]:
         "bounds": describe_bounds(verdict) if is_shown else None,
         "llr": verdict.llr,
         "reasons": list(verdict.reasons) if not error else [error],
-        "sentences": [error] if error else explain_verdict(verdict),
+        "sentences": [error] if error else _explain(verdict),
         "shown": list(map(pack_picture, name_shown(track) if track else ())),
     }
+
+
+def _explain(verdict: Verdict) -> list[str]:
+    """Say what a verdict is worth, without what is said of the whole picture."""
+    picture, face = verdict.picture, verdict.picture.face
+    turned = []
+    if face is not None and face.quarter_turns and picture.clip is None:
+        degrees = 90 * face.quarter_turns
+        turned.append(
+            f"The face was turned upright, by {degrees} degrees, to be judged."
+        )
+    said = [s for s in explain_verdict(verdict) if s != describe_faces(picture)]
+    return said + turned
 
 
 def pack_time_line(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -81,6 +81,7 @@ function addPictures(parent, pictures, size = "") {
 
 function addMaps(parent, maps) {
   addPictures(parent, maps);
+  if (maps.length < 2) return; // as the detector saw it, and no map
   const hint = "A map shows what the score depends on, not that the reason is a good one.";
   add(parent, "p", hint, "hint");
 }

@@ -94,7 +94,13 @@ def test_answer_is_the_verdict_of_predict_with_maps_and_words(
     assert answer["picture"] is None
     captions = [picture["caption"] for picture in face["maps"]]
     assert captions[0].startswith("As the detector saw it; nobody has checked whether")
-    assert captions[1:] == ["Saliency (not checked)", "Grad-CAM at conv3 (not checked)"]
+    called = "fake" if face["fake_score"] >= 0.5 else "real"
+    assert captions[1:] == [
+        f"Saliency of '{called}' (not checked); bright: the pixels that move the score "
+        "most",
+        f"Grad-CAM at conv3 of '{called}' (not checked); red: the map's maximum, blue: "
+        "0",
+    ]
     for picture in face["maps"]:
         assert len(picture["alt"]) > 20
         with open_png(picture) as drawn:
@@ -130,7 +136,8 @@ def test_maps_of_a_detector_are_those_that_passed_or_none(judge):
         captions.append([drawn.caption for drawn in draw_maps(verdict, Precision())])
 
     assert captions[0][1:] == [
-        "LayerCAM at conv2 (passed: randomisation, deletion, insertion)"
+        "LayerCAM at conv2 of 'real' (passed: randomisation, deletion, insertion); "
+        "red: the map's maximum, blue: 0"
     ]
     assert captions[1] == [
         "As the detector saw it; no kind of map passed the checks for this detector, "
@@ -215,10 +222,21 @@ def test_picture_without_a_face_is_inconclusive_and_gets_no_map(group, monkeypat
     (face,) = answer["faces"]
     assert answer["looked"] == "No face was found in it."
     assert (face["verdict"], face["score"], face["llr"]) == ("inconclusive", None, None)
+    (sentence,) = face["sentences"]  # what was looked for is said above
+    assert sentence.endswith(
+        "If it shows a face, crop the picture to it, and try again."
+    )
     assert answer["headline"]["title"] == "Inconclusive"
     assert [picture["caption"] for picture in face["maps"]] == [
         "As the detector saw it"
     ]
+
+
+def test_face_that_was_turned_says_so(group, monkeypatch):
+    faces = [Face((18, 38, 118, 138), 0.9, (), quarter_turns=q) for q in (0, 1)]
+    monkeypatch.setattr(pictures, "find_faces", lambda picture: list(faces))
+    said = [" ".join(f["sentences"]) for f in group.ask("/judge?name=a").json["faces"]]
+    assert [("upright, by 90 degrees" in words) for words in said] == [False, True]
 
 
 def test_report_is_the_page_of_predict_to_be_saved(group, tmp_path, monkeypatch):
