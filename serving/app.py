@@ -163,6 +163,9 @@ class Judge:
             "headline": describe_whole(verdicts),
             "generated": generated and f"{generated[0].upper()}{generated[1:]}.",
             "limits": [describe_knowledge(self.detector), NOT_PROOF],
+            "checkpoint_sha256": self.detector.provenance["sha256"],
+            "precision": self.precision.name,
+            "device": str(self.precision.device),
             "origin": describe_origin(picture.origin) if picture.origin else [],
         }
 

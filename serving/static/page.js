@@ -53,6 +53,7 @@ function addPicture(parent, picture) {
 }
 
 function addScroller(parent, title) {
+  add(parent, "p", `${title}: scroll it sideways to see all of it.`, "hint sideways");
   const box = add(parent, "div", "", "scroller");
   box.tabIndex = 0; // so that keys scroll it
   box.setAttribute("role", "group");
@@ -110,6 +111,7 @@ function addFace(face, isAlone) {
       face.fake_score;
     addScale(section, face);
   }
+  face.notes.forEach((text) => add(section, "p", text, "hint"));
   const sentences = add(section, "div", "", "sentences");
   face.sentences.forEach((text) => add(sentences, "p", text));
   if (face.shown.length) addPictures(section, face.shown, "small");
@@ -134,6 +136,8 @@ function showResult(answer) {
   answer.origin.forEach((text) => add(get("claims"), "li", text));
   get("origin").hidden = !answer.origin.length;
   answer.limits.forEach((text) => add(get("limits"), "p", text));
+  get("checkpoint").textContent = answer.checkpoint_sha256;
+  get("precision").textContent = `${answer.precision} on ${answer.device}`;
   get("result").hidden = false;
 }
 

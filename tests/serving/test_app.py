@@ -84,6 +84,12 @@ def test_answer_is_the_verdict_of_predict_with_maps_and_words(
     (face,) = answer["faces"]
     for name in ("fake_score", "llr", "verdict", "threshold", "real_below"):
         assert face[name] == row[name]
+    ends = f"{row['lowest']:.3f} to {row['highest']:.3f}"
+    assert face["notes"] == [
+        f"P(fake) is from {ends} for it and its harmless versions."
+    ]
+    assert answer["checkpoint_sha256"] == row["checkpoint_sha256"]
+    assert (answer["precision"], answer["device"]) == ("fp32", "cpu")
     titles = {"real": "Called real", "fake": "Called fake"}
     titles["inconclusive"] = "Inconclusive"
     headline = {"name": row["verdict"], "title": titles[row["verdict"]]}
