@@ -15,7 +15,6 @@ from judging.headlines import judge_several, name_picture
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
 from judging.words import (
     describe_bounds,
-    describe_faces,
     describe_kind,
     explain_verdict,
 )
@@ -81,7 +80,12 @@ def _explain(verdict: Verdict) -> list[str]:
         turned.append(
             f"The face was turned upright, by {degrees} degrees, to be judged."
         )
-    said = [s for s in explain_verdict(verdict) if s != describe_faces(picture)]
+    said = explain_verdict(verdict)
+    if picture.num_faces == 0 and (more := verdict.reasons[1:]):
+        rest = "; ".join(more)
+        said[0] = f"{rest[0].upper()}{rest[1:]}."
+    elif picture.num_faces == 0:
+        del said[0]
     return said + turned
 
 

@@ -77,12 +77,13 @@ def test_case_says_what_was_judged_by_whom_and_what_it_is_worth(detector, faces_
         *("Of the test images, which chose nothing", "20 of 50 (95 % interval 26 to 5"),
         *("Nobody looked whether it shows a face", "It holds no content credentials"),
         *("absence proves nothing", "python predict.py --report case.html"),
-        *("real ones called fake</th>", "<td>5 of 100</td><td>1 of 50</td>"),
+        *("real ones called fake</th>", ">5 of 100</td>"),
         *("images with a crop of only 96 pixels</th>", "calibrate.py adds it"),
         *("computed in</th><td>fp32, on the device cpu", "precision, versions"),
         *("fakes like those of some faces", "evidence to weigh, not proof"),
     ):
         assert said in page, said
+    assert ">1 of 50</td>" in page
     assert page.count("how it was qualified") == 1  # the conditions are a table
     assert page.count("data:image/jpeg;base64,") == 4
     assert not re.search(r'(src|href)="(?!data:|#)', page)  # it needs no other file
@@ -267,7 +268,7 @@ def test_case_lists_why_pictures_were_refused(detector, tmp_path):
     assert "not a face crop: 200 x 100" in refused
     assert [refused.count(str(path)) for path in paths] == [2, 2, 1]
     assert page.count("Not judged:") == 2
-    assert page.count('<td><span class="called">not judged</span>') == 2
+    assert page.count('"><span class="called">not judged</span>') == 2
     assert "<h1>Case report: 1 picture, 2 not judged</h1>" in page
     assert page.count("SHA-256 of its bytes") == 2  # of the broken one, too
 
