@@ -288,7 +288,7 @@ def test_report_names_flags_by_which_predict_judges_alike():
     ("data", "name", "reason"),
     [
         (b"no image", "a.jpg", "cannot read the image a.jpg: not an image file that"),
-        (b"", "", "cannot read the image the file: the file is empty"),
+        (b"", "", "cannot read the image (unnamed): the file is empty"),
         (b"%PDF", "a.pdf", "a.pdf: it is a PDF: take the images out of it first"),
         (b"x", "a\n\x1b[2J", r"cannot read the image a\n\x1b[2J: not an image"),
         (make_huge_png(10_000, 10_000), "large.png", "and 89,478,485 in all)"),
@@ -299,6 +299,7 @@ def test_refusal_says_why(data, name, reason, client):
     response = client.post("/judge", query_string={"name": name}, data=data)
 
     assert list(response.json) == ["error"]
+    assert response.status_code == (413 if "larger" in reason else 422)
     assert reason in response.json["error"]
 
 
@@ -330,7 +331,11 @@ def test_every_address_answers_its_own_page_alone(path, client):
 
 
 def test_other_addresses_say_what_there_is(client):
-    assert client.get("/judge").status_code == 405
+    for path, what in (("/judge", "picture"), ("/maps", "picture"), (VIDEO, "video")):
+        response = client.get(path)
+        assert response.status_code == 405
+        assert response.json == {"error": f"POST the {what}'s bytes to {path}"}
+    assert client.post("/").json["error"].startswith("there is a page at /")
     assert client.get("/none").json == {
         "error": "there is a page at / and nothing else"
     }
