@@ -60,8 +60,7 @@ _SOURCE_TYPES = {  # of IPTC, cv.iptc.org/newscodes/digitalsourcetype, in words
     "digitalCreation": "made by a person with software",
     "screenCapture": "taken from a screen",
 }
-# Those by which a file says that it was generated, and those that say so of a part.
-_GENERATED = ("trainedAlgorithmicMedia", "algorithmicMedia")
+_GENERATED = "trainedAlgorithmicMedia"
 _PARTLY = ("compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
 # What generators write: the entry's name, what its text matches, and who writes so.
 _NAMED_IN = "Software|CreatorTool|Credit|Source"
@@ -313,21 +312,6 @@ def describe_origin(origin: Origin) -> list[str]:
     return [*file, *describe_claims(origin)]
 
 
-def describe_generated(origin: Origin) -> str | None:
-    """Say that a file says of itself that it was generated; None if it does not.
-
-    What invalid credentials say is not repeated.
-    """
-    said = {origin.source_type}
-    if origin.credentials != INVALID:
-        said.update(origin.claimed_source_types)
-    if origin.generators or said.intersection(_GENERATED):
-        return "its file says that it was generated: see below"
-    if said.intersection(_PARTLY):
-        return "its file says that a part of it was generated: see below"
-    return None
-
-
 def describe_claims(origin: Origin) -> list[str]:
     """Return `describe_origin`'s sentences without those on size and SHA-256."""
     return [
@@ -336,6 +320,24 @@ def describe_claims(origin: Origin) -> list[str]:
         *_describe_credentials(origin),
         ABSENCE,
     ]
+
+
+def describe_generation(origin: Origin | None) -> str | None:
+    """Say in a few words that a file says that it was generated.
+
+    Returns:
+        For a line beside a verdict; None where the file does not say so, or only in
+        credentials that do not hold, or is not known.
+    """
+    if origin is None:
+        return None
+    claims = () if origin.credentials == INVALID else origin.claimed_source_types
+    types = {*filter(None, [origin.source_type]), *claims}
+    if types == {_GENERATED} or (origin.generators and not types):
+        return "its file says that it was generated"
+    if origin.generators or types & {_GENERATED, *_PARTLY}:
+        return "its file says that it, or a part of it, was generated"
+    return None
 
 
 def _describe_file(origin: Origin) -> str:

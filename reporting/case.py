@@ -41,7 +41,7 @@ from judging.words import (
 )
 from loading import ImageFile
 from loading.disturbances import parse_condition
-from loading.origin import describe_claims, describe_generated
+from loading.origin import describe_claims, describe_generation
 from metrics.meaning import describe_fake_score
 from plots.pages import Picture, embed_figure, embed_image, render_page
 
@@ -237,8 +237,8 @@ class Case:
             yield f"the same bytes as {self._entries[first - 1].kind} {first}"
         if origin.has_frames:
             yield "several frames: only the first was judged"
-        if said := describe_generated(origin):
-            yield said
+        if said := describe_generation(origin):
+            yield f"{said}: see below"
 
     def _list_headlines(
         self, of_detectors: Iterable[Sequence[Verdict]]

@@ -25,7 +25,7 @@ from judging.words import (
     explain_counting,
 )
 from loading import ImageFile
-from loading.origin import describe_generated, describe_origin
+from loading.origin import describe_generation, describe_origin
 from loading.videos import Heed
 from serving.answers import describe_face, describe_whole, pack_picture, pack_time_line
 from serving.guard import HEADERS, LIMITS, VIDEO, Limits, explain_refusal
@@ -157,12 +157,13 @@ class Judge:
     def _describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         """Return what is said of a picture as of a video."""
         picture = next(verdict.picture for verdict in verdicts if not verdict.error)
-        generated = picture.origin and describe_generated(picture.origin)
+        generated = describe_generation(picture.origin)
         return {
             "name": make_printable(picture.name),
             "size": f"{picture.width} x {picture.height}",
             "headline": describe_whole(verdicts),
-            "generated": generated and f"{generated[0].upper()}{generated[1:]}.",
+            "generated": generated
+            and f"{generated[0].upper()}{generated[1:]}: see below.",
             "limits": [describe_knowledge(self.detector), NOT_PROOF],
             "checkpoint_sha256": self.detector.provenance["sha256"],
             "precision": self.precision.name,

@@ -22,12 +22,10 @@ from origin_files import (
 )
 
 from loading import metadata
-from loading.credentials import INVALID, UNTRUSTED
 from loading.image_files import ImageFile, read_image_and_size
 from loading.origin import (
     ABSENCE,
-    Trace,
-    describe_generated,
+    describe_generation,
     describe_origin,
     read_origin,
 )
@@ -213,24 +211,6 @@ def test_read_origin_finds_texts_behind_the_pixels():
     assert len(read(put_before(text, b"IEND")).generators) == 1
 
 
-def test_describe_generated_takes_what_files_say_but_not_invalid_credentials():
-    plain = read(encode("PNG"))
-    assert describe_generated(plain) is None
-    made = {"claimed_source_types": ("trainedAlgorithmicMedia",)}
-    for entries, words in (
-        ({"source_type": "trainedAlgorithmicMedia"}, "that it was generated: see"),
-        ({"generators": (Trace("ComfyUI", "a", "b"),)}, "that it was generated: see"),
-        ({**made, "credentials": UNTRUSTED}, "that it was generated: see"),
-        ({"source_type": "compositeSynthetic"}, "that a part of it was generated"),
-    ):
-        assert words in describe_generated(replace(plain, **entries))
-    for entries in (
-        {"source_type": "digitalCapture"},
-        {**made, "credentials": INVALID},
-    ):
-        assert describe_generated(replace(plain, **entries)) is None
-
-
 def test_describe_origin_bounds_texts_and_makes_them_printable():
     evil = "\x1b[2J\u202e<b>" + "x" * 500
     exif = make_exif(Make=evil, Model=evil * 9, Software=evil.encode())
@@ -248,3 +228,26 @@ def test_describe_origin_ends_with_what_absence_proves():
     assert lines[-1] == ABSENCE
     assert "absence proves nothing" in ABSENCE
     assert len(lines) == 4  # the file, its SHA-256, no credentials
+
+
+PARTLY = "compositeWithTrainedAlgorithmicMedia"
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({}, None),
+        ({"source_type": "digitalCapture"}, None),
+        ({"source_type": TRAINED}, "that it was"),
+        ({"source_type": PARTLY}, "that it, or a part of it, was"),
+        ({"claimed_source_types": (TRAINED,)}, "that it was"),
+        ({"claimed_source_types": ("digitalCapture", TRAINED)}, "that it, or a part"),
+        ({"claimed_source_types": (TRAINED,), "credentials": "invalid"}, None),
+        ({"generators": ("a trace",)}, "that it was"),
+        ({"generators": ("a trace",), "source_type": PARTLY}, "that it, or a part"),
+    ],
+)
+def test_describe_generation_says_what_a_file_says(known, expected):
+    said = describe_generation(replace(read(encode("PNG")), **known))
+    assert said is None if expected is None else f"says {expected}" in said
+    assert describe_generation(None) is None
