@@ -10,6 +10,7 @@ from command_line import say
 from command_line.compute import take_compute, take_source
 
 from explaining.shown import check_candidates, describe_checked
+from faces_dataset import FacesDataset
 from files.atomic import check_output
 from files.checkpoint_files import save_with_record
 from files.hub import is_fetched
@@ -19,7 +20,7 @@ from judging.detector import Detector
 from judging.qualifying import Policy, qualify, split_calibration
 from judging.words import describe_qualification, describe_threshold
 from tuning import name_kept
-from utils import load_checkpoint, open_splits, take_fold
+from utils import Source, load_checkpoint, open_splits, take_fold
 
 EPILOG = """examples:
   python calibrate.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt
@@ -37,7 +38,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_checkpoint_flag(
-        parser, "checkpoint written by train_main.py", required=True
+        parser,
+        "checkpoint written by train_main.py, or the one that comes along, "
+        "starter/detector.safetensors",
+        required=True,
     )
     parser.add_argument(
         "-d",
@@ -52,7 +56,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--output", type=Path, metavar="FILE", help="where the checkpoint goes"
     )
     command_line.add_compute_flags(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.checkpoint_path.suffix.lower() == ".onnx":
+        parser.error(
+            "an exported detector cannot be calibrated: calibrate the checkpoint that "
+            "it was made of, and export that again"
+        )
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,18 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_output(output, [path])
     given = {name: getattr(args, name) for name in OF_CALIBRATION}
     recipe = take_recipe(detector, given)
-    dataset = args.dataset or detector.record.dataset
-    if not dataset:
-        raise ValueError(f"{path} does not say what it was trained on: give -d")
-    datasets = open_splits(
-        dataset,
-        take_source(args).follow(detector.record, dataset),
-        without_fakes=recipe.splits_without_fakes,
-        preprocessing=detector.preprocessing,
-    )
-    if dataset == detector.record.dataset:  # of which some images chose the epoch
-        datasets = take_fold(recipe, datasets)
-        _, datasets["val"] = split_calibration(recipe, datasets["val"])
+    datasets = open_datasets(args.dataset, take_source(args), detector, recipe)
     policy = replace(Policy.of(recipe), seed=args.seed)
     record = qualify(detector, datasets, policy, compute)
     detector = replace(detector, record=record)
@@ -103,6 +102,38 @@ def take_recipe(detector: Detector, given: dict[str, object]) -> Recipe:
     known = Recipe.from_untrusted(detector.record.flags)
     several = {n: tuple(v) for n, v in given.items() if isinstance(v, list)}
     return replace(known, **{**given, **several})
+
+
+def open_datasets(
+    given: str | None, source: Source, detector: Detector, recipe: Recipe
+) -> dict[str, FacesDataset]:
+    """Return the splits of the dataset that is given, or of the training's.
+
+    Raises:
+        OSError, ValueError: as `open_splits`; or there is nothing to fall back on.
+    """
+    path, known = detector.path, detector.record.dataset
+    dataset = given or known
+    if not dataset:
+        raise ValueError(f"{path} does not say what it was trained on: give -d")
+    try:
+        datasets = open_splits(
+            dataset,
+            source.follow(detector.record, dataset),
+            without_fakes=recipe.splits_without_fakes,
+            preprocessing=detector.preprocessing,
+        )
+    except FileNotFoundError as error:
+        if given:
+            raise
+        raise FileNotFoundError(
+            f"what {path} was trained on is not here, so give -d with a dataset of "
+            f"your own: {error}"
+        ) from error
+    if dataset == known:  # of which some images chose the epoch
+        datasets = take_fold(recipe, datasets)
+        _, datasets["val"] = split_calibration(recipe, datasets["val"])
+    return datasets
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import command_line
 from command_line import refuse_several, say, take_fields
@@ -51,11 +50,13 @@ from judging.words import (
     STARTER_KNOWS,
     UNLOOKED,
     describe_counting,
+    describe_judged,
     describe_lack,
     format_verdict,
     summarise,
 )
 from loading import ImageFile
+from loading.image_files import get_extensions
 from loading.videos import Sampling
 from metrics.meaning import describe_fake_score
 
@@ -136,8 +137,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     groups = [split_checkpoints(words) for words in args.checkpoint_path or [[STARTER]]]
     args.checkpoint_path = [path for checkpoints, _ in groups for path in checkpoints]
     args.paths += [path for _, paths in groups for path in paths]
-    if not args.paths:
-        parser.error("no PATH: name images or folders, or - for a list on stdin")
+    is_taken = args.explain is not None and os.access(args.explain, os.F_OK)
+    if not args.paths or (is_taken and args.explain.is_file()):
+        parser.error(explain_no_path(args.checkpoint_path, args.explain))
     num_lists = args.paths.count(Path(STANDARD_INPUT))
     if num_lists > 1:
         parser.error("- is given twice: there is one standard input")
@@ -145,10 +147,29 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("-0 goes with -, a list of paths on standard input")
     if any(map(is_exported, args.checkpoint_path)) and (args.explain or args.report):
         parser.error("--explain and --report draw maps, which need the checkpoint")
+    for flag in ("csv", "json", "frames", "report"):
+        if getattr(args, flag) == Path(STANDARD_INPUT):
+            parser.error(f"--{flag} writes a file, not to standard output; name one")
     if args.resume and (args.report or not (args.csv or args.json or args.frames)):
         message = "--resume goes with --csv, --json or --frames, and without --report"
         parser.error(message)
     return args
+
+
+def explain_no_path(checkpoints: Sequence[Path], figures: Path | None) -> str:
+    """Say that no picture is named, or which flag took it for its own value."""
+    if figures not in (None, FIGURES_DIR):
+        return (
+            f"{figures} was taken as the folder of --explain; name the picture first, "
+            f"or --explain DIR {figures}"
+        )
+    for path in checkpoints:
+        if path.suffix.lower() in get_extensions() or path.is_dir():
+            return (
+                f"{path} was taken as the checkpoint; name one before it, -cpp FILE "
+                f"{path}, or leave out -cpp"
+            )
+    return "no PATH: name images or folders, or - for a list on stdin"
 
 
 def split_checkpoints(words: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -221,13 +242,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     compute = take_compute(args)
     tables = [path for path in (args.csv, args.json, args.frames) if path is not None]
     outputs = [*tables, *filter(None, [args.report])]
-    reading = take_reading(args, with_origin=bool(outputs))
+    reading = take_reading(args)
     reading = replace(reading, sampling=take_fields(args, Sampling))
     detectors = [load_detector(path, compute) for path in args.checkpoint_path]
     if STARTER in args.checkpoint_path and processes.is_main():
         say(f"note: {STARTER_KNOWS}", file=sys.stderr)
     written = [*outputs, *map(name_part, tables[:1])]
     check_outputs(written, [*args.checkpoint_path, *args.paths])
+    if args.report and args.report.suffix.lower() not in ("", ".html", ".htm"):
+        raise ValueError(f"--report {args.report}: it writes HTML; name it .html")
     if args.explain is not None:
         check_writable(args.explain)
 
@@ -249,7 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if tables and processes.is_main():
             settings = describe_settings(detectors, compute, reading, **options)
             kept = open_tables(
-                *(args.csv, args.json, settings),
+                *(args.csv, args.json, settings, compute.precision),
                 frames=args.frames,
                 resume=args.resume,
                 batch_size=compute.batch_size,
@@ -441,6 +464,61 @@ def count_images(paths: Sequence[Path], finder: ImageFinder) -> int | None:
     return sum(1 for _ in ImageFinder(paths, **options))
 
 
+class Said(NamedTuple):
+    """What counts of a verdict, named as the columns of a row are."""
+
+    error: str | None
+    verdict: str
+    person: int | None
+    num_faces: int | None
+    fake_score: float | None
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "Said":
+        """Return what counts of a verdict."""
+        picture, score = verdict.picture, verdict.fake_score
+        kind = picture.person, picture.num_faces
+        return cls(verdict.error, verdict.name, *kind, score)
+
+    @property
+    def kind(self) -> str:
+        """What was judged, as `describe_judged` has it."""
+        if self.person is not None:
+            return "person"
+        return "" if self.num_faces == 0 or self.fake_score is None else "face"
+
+
+class Tally:
+    """How often a detector said what, of how many pictures.
+
+    Attributes:
+        names: how often each verdict was given.
+        kinds: on what, likewise.
+        num_files: with a verdict.
+        num_failures: files without one.
+    """
+
+    def __init__(self) -> None:
+        self.names: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.num_files = self.num_failures = 0
+
+    def add(self, picture: Sequence[Said]) -> None:
+        """Count what is said of a picture or a video."""
+        judged = [said for said in picture if not said.error]
+        self.names.update(said.verdict for said in judged)
+        self.kinds.update(said.kind for said in judged)
+        self.num_files += bool(judged)
+        self.num_failures += not judged
+
+    def complete(self, summary: str) -> str:
+        """Return a summary of verdicts with what they are on, and what has none."""
+        judged = describe_judged(self.kinds, self.num_files)
+        start = f"{judged}: " if judged else ""
+        num = self.num_failures
+        return f"{start}{summary}{f'; {num} could not be judged' if num else ''}"
+
+
 class Reporter:
     """Print verdicts and failures as they come, and count them.
 
@@ -455,19 +533,17 @@ class Reporter:
     def __init__(self, detectors: Sequence[BaseDetector]) -> None:
         self._detectors = detectors
         self._several = len(detectors) > 1
-        self._names: list[Counter[str]] = [Counter() for _ in detectors]
+        self._tallies = [Tally() for _ in detectors]
         self.num_failures = self.num_before = 0
-        self._has_persons = False
 
     def count(self, tables: VerdictTables) -> None:
         """Count what an ended run had said, and say how much that is."""
         self.num_before = tables.num_before
         for rows in tables.rows():
             self.num_failures += any(row["error"] for row in rows)
-            self._has_persons |= any(row["person"] for row in rows)
-            for names, row in zip(cycle(self._names), rows, strict=False):
-                if not row["error"]:
-                    names[row["verdict"]] += 1
+            said = [Said(*map(row.get, Said._fields)) for row in rows]
+            for number, tally in enumerate(self._tallies):
+                tally.add(said[number :: len(self._tallies)])
         if self.num_before:
             say(f"resumed after {self.num_before} pictures")
 
@@ -477,23 +553,26 @@ class Reporter:
         say(*errors, file=sys.stderr)
         self.num_failures += bool(errors)
         for face in faces:
-            for names, verdict in zip(self._names, face, strict=True):
+            for verdict in face:
                 if not verdict.error:
-                    names[verdict.name] += 1
-                    self._has_persons |= verdict.track is not None
                     say(format_verdict(verdict, with_detector=self._several))
-        for verdicts in zip(*faces, strict=True):
+        for tally, verdicts in zip(
+            self._tallies, zip(*faces, strict=True), strict=True
+        ):
+            tally.add(list(map(Said.of, verdicts)))
             if said := judge_several(verdicts):
                 whose = f"  by {verdicts[0].detector.path}" if self._several else ""
                 say(f"{verdicts[0].picture.name}: {said}{whose}")
 
     def summarise(self) -> None:
         """Print how often each verdict was given, and what detectors cannot tell."""
-        for names, detector in zip(self._names, self._detectors, strict=True):
-            if names:
-                say(summarise(names, detector, with_detector=self._several))
+        for tally, detector in zip(self._tallies, self._detectors, strict=True):
+            if tally.names:
+                said = summarise(tally.names, detector, with_detector=self._several)
+                say(tally.complete(said))
         notes = [*filter(None, map(describe_lack, self._detectors))]
-        notes += map(describe_counting, self._detectors) if self._has_persons else []
+        if any(tally.kinds["person"] for tally in self._tallies):
+            notes += map(describe_counting, self._detectors)
         say(*(f"note: {note}" for note in notes), file=sys.stderr)
 
 
@@ -521,19 +600,36 @@ def save_clip(verdicts: Sequence[Verdict], folder: Path) -> Path:
 
 def save_figure(verdict: Verdict, folder: Path, precision: "Precision") -> Path:
     """Draw a picture with its maps, and return where."""
-    from explaining.pictures import explain_sample, save_explanation  # two seconds
+    from explaining.pictures import (  # two seconds
+        NO_FACE,
+        explain_verdict,
+        save_explanation,
+    )
 
-    detector, picture = verdict.detector, verdict.picture
-    explanation = explain_sample(verdict.sample, verdict.label, detector, precision)
+    path, title = name_figure(folder, verdict), title_figure(verdict)
+    why = NO_FACE if verdict.picture.num_faces == 0 else None
+    save_explanation(explain_verdict(verdict, precision), path, title, why=why)
+    return path
+
+
+def title_figure(verdict: Verdict) -> str:
+    """Return what stands above a picture and its maps; no score that means nothing."""
     score = describe_fake_score(verdict.fake_score)
+    score = "P(fake) not given" if verdict.is_withheld else score
+    which = ", ".join([make_printable(verdict.picture.name), *name_face(verdict)])
     lines = [
-        f"{verdict.name}, {score}, by {detector.title}",
-        *textwrap.wrap(make_printable(picture.name), 100),
+        f"{verdict.name}, {score}, by {verdict.detector.title}",
+        *textwrap.wrap(which, 100),
         *textwrap.wrap("; ".join(verdict.reasons), 100),
     ]
-    path = name_figure(folder, verdict)
-    save_explanation(explanation, path, "\n".join(filter(None, lines)))
-    return path
+    return "\n".join(lines)
+
+
+def name_face(verdict: Verdict) -> list[str]:
+    """Return which of a picture's faces is judged; [] where there is one, or none."""
+    picture = verdict.picture
+    is_one_of_several = picture.number is not None and picture.num_faces > 1
+    return [f"face {picture.number}"] if is_one_of_several else []
 
 
 def name_figure(folder: Path, verdict: Verdict, what: str = "explained") -> Path:
@@ -543,7 +639,9 @@ def name_figure(folder: Path, verdict: Verdict, what: str = "explained") -> Path
     whole = b"\0".join(os.fsencode(path.absolute()) for path in named)
     whole += repr(face.box).encode() if face else b""
     digest = hashlib.sha256(whole).hexdigest()[:12]
-    return folder / f"{image.stem[:MOST_CHARACTERS]}_{digest}_{what}.png"
+    which = [face.replace(" ", "") for face in name_face(verdict)]
+    parts = [image.stem[:MOST_CHARACTERS], *which, digest, what]
+    return folder / f"{'_'.join(parts)}.png"
 
 
 if __name__ == "__main__":

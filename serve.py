@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_installed()
     with open_socket(args.host, args.port) as listening:
         precision = take_compute(args).precision
-        reading = take_reading(args, with_origin=True)
+        reading = take_reading(args)
         reading = replace(reading, sampling=take_fields(args, Sampling))
         path = args.checkpoint_path or STARTER
         detector = load_checkpoint(path, device=precision.device)

@@ -66,12 +66,11 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def take_reading(args: argparse.Namespace, *, with_origin: bool) -> Reading:
-    """Return how pictures are to be read.
+def take_reading(args: argparse.Namespace) -> Reading:
+    """Return how pictures are to be read, and what files say of themselves.
 
     Args:
         args: the parsed command line.
-        with_origin: whether what files say of themselves is wanted.
 
     Raises:
         ValueError: faces are to be found, and the package is not installed; or there
@@ -85,6 +84,6 @@ def take_reading(args: argparse.Namespace, *, with_origin: bool) -> Reading:
     return Reading(
         faces=args.find_faces,
         least_height=args.least_height,
-        with_origin=with_origin,
+        with_origin=True,
         trusted=args.trusted,
     )

@@ -55,6 +55,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line on stderr and exit with status 2."""
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        files = [word for word in words.split() if os.access(word, os.F_OK)]
+        if unknown and files and files[0].startswith("-"):
+            message += f"; to name the file, write ./{files[0]}"
         line = make_printable(f"{self.prog}: error: {message} (see --help)")
         self.exit(USER_ERROR_STATUS, f"{line}\n")
 

@@ -23,6 +23,7 @@ from plots.style import make_drawable, save_figure
 
 BOXES_SIDE = 800  # pixels of the picture in which faces are marked
 NOT_CHECKED = "not checked"
+NO_FACE = "no face was found in it, so there is no map"
 
 
 def build_methods(detector: Detector, precision: Precision) -> list[Method]:
@@ -52,19 +53,31 @@ def describe_shown(methods: Sequence[Method]) -> str:
 
 
 def explain_sample(
-    sample: np.ndarray, target: int, detector: Detector, precision: Precision
+    sample: np.ndarray, target: int, detector: Detector, methods: Sequence[Method]
 ) -> Explanation:
-    """Compute a picture's maps, of the kinds that `build_methods` returns.
+    """Compute a picture's maps.
 
     Args:
         sample: uint8 (S, S, 3).
         target: the class whose score is explained.
         detector: that judged it; it stays as it is.
-        precision: of gradients.
+        methods: of the maps, as `build_methods` returns them.
     """
     image = torch.from_numpy(sample).permute(2, 0, 1)
-    dataset, methods = [(image, UNKNOWN)], build_methods(detector, precision)
+    dataset = [(image, UNKNOWN)]
     return explain_image(dataset, detector, methods, index=0, target_class=target)
+
+
+def explain_verdict(verdict: Verdict, precision: Precision) -> Explanation:
+    """Compute the maps that are shown of a picture; none where no face was found.
+
+    Args:
+        verdict: one that has a score.
+        precision: of gradients.
+    """
+    detector, has_face = verdict.detector, verdict.picture.num_faces != 0
+    methods = build_methods(detector, precision) if has_face else []
+    return explain_sample(verdict.sample, verdict.label, detector, methods)
 
 
 class Drawn(NamedTuple):
@@ -88,15 +101,14 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[Drawn]:
 
     Args:
         verdict: one that has a score.
-        precision: as for `explain_sample`.
+        precision: as for `explain_verdict`.
     """
     seen = verdict.sample
     height, width, _ = seen.shape
     caption, words = "As the detector saw it", f"Scaled to {width} x {height} pixels."
     if verdict.picture.num_faces == 0:
         return [Drawn(caption, words, seen)]
-    detector = verdict.detector
-    explanation = explain_sample(verdict.sample, verdict.label, detector, precision)
+    explanation = explain_verdict(verdict, precision)
     methods = explanation.methods
     drawn = [Drawn(f"{caption}; {describe_shown(methods)}", words, seen)]
     of_class = f"of '{CLASS_NAMES[explanation.target]}'"
@@ -141,8 +153,16 @@ def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
     return Drawn("The whole picture", words, np.asarray(picture))
 
 
-def save_explanation(explanation: Explanation, path: Path, title: str) -> None:
+def save_explanation(
+    explanation: Explanation, path: Path, title: str, *, why: str | None = None
+) -> None:
     """Save a picture and its maps side by side, under a title, as PNG.
+
+    Args:
+        explanation: the picture and its maps, or none.
+        path: of the file.
+        title: above them.
+        why: these maps are shown, or none; default as `describe_shown` says.
 
     Raises:
         OSError: the file cannot be written.
@@ -160,7 +180,8 @@ def save_explanation(explanation: Explanation, path: Path, title: str) -> None:
         axes.set_xlabel(checked, fontsize=8)
         axes.set(xticks=[], yticks=[], frame_on=False)
     figure.suptitle(make_drawable(title), fontsize=11)
-    words = [describe_shown(explanation.methods), describe_colours(explanation.methods)]
+    methods = explanation.methods
+    words = [why or describe_shown(methods), describe_colours(methods)]
     figure.supxlabel("\n".join(filter(None, words)), fontsize=8)
     save_figure(figure, path)
 

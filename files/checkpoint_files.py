@@ -12,6 +12,7 @@ from files.names import SAFE_SUFFIX
 from files.safetensors_files import load_safetensors, save_safetensors
 from files.tensors import guess_network, load_tensors, save_tensors, to_plain
 
+_SUFFIXES = (".pt", ".pth", ".onnx", SAFE_SUFFIX)  # of detectors
 _RECORD = "record"  # what a file of safetensors calls it
 
 
@@ -67,6 +68,10 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]
             f"there is no checkpoint {path}; train_main.py writes one, "
             "checkpoints/DATASET_MODEL_OPTIMIZER.pt"
         )
+    if path.is_dir():
+        found = [e for e in path.iterdir() if e.suffix in _SUFFIXES and e.is_file()]
+        which = f"the file in it: {found[0]}" if len(found) == 1 else "a file in it"
+        raise FileNotFoundError(f"the checkpoint {path} is a folder; name {which}")
     content = _load_content(path)
     parts = content if isinstance(content, dict) else {}
     if isinstance(parts.get("trainer"), dict):

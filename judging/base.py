@@ -95,6 +95,10 @@ class BaseDetector:
         """
         raise NotImplementedError
 
+    def describe_precision(self, precision: "Precision") -> str:
+        """Say in which arithmetic, and where, its network runs."""
+        return f"{precision.name} on {precision.device.type}"
+
     def __post_init__(self) -> None:
         check_neighbours(self.record.reliability)
         _ = self.guard

@@ -100,6 +100,10 @@ class ExportedDetector(BaseDetector):
         """Score a batch of samples, as `BaseDetector.score_samples` says."""
         return self._score(*self._run(samples, DIFFERENCE))
 
+    def describe_precision(self, precision: object = None) -> str:
+        """Say by what it runs, whatever a checkpoint's precision is."""
+        return "onnxruntime"
+
     def compute_fake_scores(self, samples: np.ndarray) -> np.ndarray:
         """Return P(fake) (n,) as the graph itself calibrates it, for other programs."""
         return self._run(samples, FAKE_SCORE)[0]

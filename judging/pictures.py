@@ -16,7 +16,12 @@ from judging.base import BaseDetector
 from judging.tracks import Clip
 from loading import CROP_MARGIN, ImageFile, Preprocessing, Resize
 from loading.face_finding import Face, can_find_faces, crop_face, find_faces
-from loading.image_files import map_in_threads, naming, read_image_and_size
+from loading.image_files import (
+    ADVICE,
+    map_in_threads,
+    naming,
+    read_image_and_size,
+)
 from loading.origin import Origin, read_origin
 from loading.videos import Sampling, is_video
 
@@ -247,8 +252,12 @@ def identify(file: ImageFile, reading: Reading) -> Picture:
 
 
 def fail(picture: Picture, error: object) -> Read:
-    """Return a picture with the reason why it is not judged."""
-    return picture._replace(error=advise(Path(picture.name)) or str(error)), None
+    """Return a picture with the reason why it is not judged.
+
+    What to do with a dataset's image is left out: evidence is not replaced or removed.
+    """
+    reason = str(error).removesuffix(ADVICE)
+    return picture._replace(error=advise(Path(picture.name)) or reason), None
 
 
 def advise(path: Path) -> str | None:

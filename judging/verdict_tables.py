@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,20 @@ from files.atomic import open_csv, open_json_lines
 from files.journal import Journal, open_journal
 from files.provenance import VERSION, describe_file
 from judging.base import BaseDetector
+from judging.headlines import name_picture
 from judging.pictures import Reading
-from judging.verdicts import COLUMNS, FRAME_COLUMNS, Faces, list_frame_rows
+from judging.verdicts import (
+    COLUMNS,
+    FRAME_COLUMNS,
+    NONE,
+    Faces,
+    Verdict,
+    list_frame_rows,
+)
 from loading import ImageFile
 
 if TYPE_CHECKING:
-    from hardware import Compute
+    from hardware import Compute, Precision
 
 PART = ".part"  # ends the name of what holds the rows until the tables are whole
 
@@ -24,14 +33,18 @@ class VerdictTables:
 
     Args:
         journal: holds for each picture its rows' values, and those of a video's frames.
+        precision: arithmetic of the networks, for the rows to say.
         with_frames: whether these are wanted.
 
     Attributes:
         num_before: how many pictures an ended run had judged.
     """
 
-    def __init__(self, journal: Journal, *, with_frames: bool = False) -> None:
+    def __init__(
+        self, journal: Journal, precision: "Precision", *, with_frames: bool = False
+    ) -> None:
         self._journal = journal
+        self._precision = precision
         self._with_frames = with_frames
         self.num_before = journal.num_entries
 
@@ -56,9 +69,20 @@ class VerdictTables:
     def add(self, faces: Faces) -> None:
         """Keep the rows of a picture."""
         verdicts = [verdict for face in faces for verdict in face]
-        rows = [list(verdict.to_row().values()) for verdict in verdicts]
+        of_detectors = list(zip(*faces, strict=True))
+        names = [v[0].name if len(v) == 1 else name_picture(v) for v in of_detectors]
+        names = [None if name == NONE else name for name in names]
+        rows = [
+            self._list_values(verdict, name)
+            for verdict, name in zip(verdicts, cycle(names), strict=False)
+        ]
         wanted = verdicts if self._with_frames else []
         self._journal.append([rows, [r for v in wanted for r in list_frame_rows(v)]])
+
+    def _list_values(self, verdict: Verdict, picture_verdict: str | None) -> list[Any]:
+        precision = verdict.detector.describe_precision(self._precision)
+        row = verdict.to_row(picture_verdict=picture_verdict, precision=precision)
+        return list(row.values())
 
     def rows(self) -> Iterator[list[dict[str, Any]]]:
         """Yield each picture's rows: plain values by `COLUMNS`."""
@@ -88,6 +112,7 @@ def open_tables(
     csv: Path | None,
     json: Path | None,
     settings: dict[str, Any],
+    precision: "Precision",
     *,
     frames: Path | None = None,
     resume: bool,
@@ -98,6 +123,7 @@ def open_tables(
     Args:
         csv, json, frames: files, of which at least one is wanted.
         settings: what the rows depend on, from `describe_settings`.
+        precision: arithmetic of the networks.
         resume: go on from the rows that an ended run left beside the first file.
         batch_size: pictures are judged in the batches of a run that was not ended.
 
@@ -106,7 +132,7 @@ def open_tables(
     """
     path = name_part(csv or json or frames)
     with open_journal(path, settings, resume=resume, unit=batch_size) as journal:
-        tables = VerdictTables(journal, with_frames=frames is not None)
+        tables = VerdictTables(journal, precision, with_frames=frames is not None)
         try:
             yield tables
         except KeyboardInterrupt as interruption:

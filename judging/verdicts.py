@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hardware import Precision
 
 INCONCLUSIVE, NONE = "inconclusive", "none"
+EVEN = 0.5  # P(fake) at which both classes are equally likely
 LEAST_OF_SIDE = 0.9  # of the smallest calibration image's, that a picture must have
 
 
@@ -74,8 +75,10 @@ class Verdict:
 
     @property
     def label(self) -> int:
-        """The class that the score is nearer to: fake at or above the threshold."""
-        return FAKE if self.fake_score >= self.zone[1] else REAL
+        """What the score says, and between the bounds the likelier class: for maps."""
+        if self.decision != NEITHER:
+            return self.decision
+        return FAKE if self.fake_score >= EVEN else REAL
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -120,9 +123,13 @@ class Verdict:
         """
         return self.detector.record.errors.get(self.condition)
 
-    def to_row(self) -> dict[str, Any]:
-        """Return plain values by `COLUMNS`; None where there is nothing to say."""
-        return {name: get(self) for name, get in _COLUMNS.items()}
+    def to_row(self, **known: Any) -> dict[str, Any]:
+        """Return plain values by `COLUMNS`; None where there is nothing to say.
+
+        Args:
+            known: of the columns which a verdict alone cannot fill.
+        """
+        return {name: get(self) for name, get in _COLUMNS.items()} | known
 
 
 Faces = Sequence[Sequence[Verdict]]  # of a picture, each with every detector's verdict
@@ -165,6 +172,7 @@ _COLUMNS = {
     "path": lambda v: v.picture.name,
     "verdict": lambda v: None if v.name == NONE else v.name,
     "reason": lambda v: None if v.error else "; ".join(v.reasons) or None,
+    "picture_verdict": lambda v: None,  # on all its faces, which a table knows
     "fake_score": lambda v: v.fake_score,
     "lowest": lambda v: v.lowest,
     "highest": lambda v: v.highest,
@@ -197,6 +205,7 @@ _COLUMNS = {
     "model": lambda v: v.detector.title,
     "checkpoint": lambda v: v.detector.provenance["path"],
     "checkpoint_sha256": lambda v: v.detector.provenance["sha256"],
+    "precision": lambda v: None,  # of the run, likewise
     "error": lambda v: v.error,
 }
 COLUMNS = tuple(_COLUMNS)

@@ -18,6 +18,7 @@ from judging.tracks import (
 )
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
+from loading.origin import describe_generation
 from metrics.meaning import (
     describe_fake_score,
     describe_likelihood_ratio,
@@ -79,6 +80,8 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
         unlooked = picture.num_faces is None and picture.reasons
         advice = f"; {CROP_ADVICE}" if unlooked else ""
         parts.append(f"({'; '.join(verdict.reasons)}{advice})")
+    if said := describe_generation(picture.origin):
+        parts.append(f"({said})")
     return "  ".join(parts)
 
 
@@ -96,6 +99,20 @@ def describe_time(track: Track) -> str:
 def count(number: int, what: str) -> str:
     """Return '1 picture' or '2 pictures'."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def describe_judged(kinds: Counter[str], num_files: int) -> str:
+    """Say how many pictures, faces and persons have a verdict; '' where one each.
+
+    Args:
+        kinds: how often a 'face', a 'person' or, where there is neither, '' was judged.
+        num_files: of the pictures and videos.
+    """
+    if kinds.total() == num_files:
+        return ""
+    parts = [count(num_files, "file" if kinds["person"] else "picture")]
+    parts += [count(kinds[kind], kind) for kind in ("face", "person") if kinds[kind]]
+    return ", ".join(parts + [f"{kinds['']} without a face"] * bool(kinds[""]))
 
 
 def describe_looked(clip: Clip) -> str:

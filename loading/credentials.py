@@ -61,6 +61,11 @@ def load_anchors(path: Path) -> str:
         ValueError: it holds no certificates.
         FileNotFoundError: there is no such file.
     """
+    if path.is_dir() or not path.exists():
+        raise FileNotFoundError(
+            f"there is no file {make_printable(str(path))}; it is to hold the "
+            "certificates to trust, in PEM"
+        )
     anchors = path.read_text("ascii", "replace")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=anchors)

@@ -36,6 +36,7 @@ except ImportError:
 
 MOST_FOR_AUTO = 100_000  # checking more headers would delay the first batch
 CHUNK = 1024  # images that are handed to the checking threads at once
+ADVICE = "; replace or remove it"  # of a dataset's image
 NUM_SHOWN = 10  # bad images that an error names
 SLOW = 0.003  # seconds; below, threads cost more than they gain
 MAX_THREADS = 4  # each may hold an image of full size: 72 MB at 24 megapixels
@@ -157,17 +158,21 @@ class ImageFile:
             return "its name is too long for the system"
         path = Path(self.name)
         if not path.exists():
-            return "a broken link" if path.is_symlink() else "there is no such file"
+            if path.is_symlink():
+                return "a broken link"
+            is_pattern = re.search(r"[*?\[]", self.name)
+            hint = "; the shell expands a pattern only without quotes"
+            return f"there is no such file{hint if is_pattern else ''}"
         if path.is_dir():
             return "it is a folder; name the images in it"
         if not path.is_file():
             return str(error)
         if isinstance(error, PermissionError):
-            return "permission denied; replace or remove it"
+            return f"permission denied{ADVICE}"
         with path.open("rb") as file:
             reason = _describe_content_error(file.read(NUM_BYTES), error)
         has_advice = isinstance(error, MemoryError) or reason.startswith("it is ")
-        return reason if has_advice else f"{reason}; replace or remove it"
+        return reason if has_advice else f"{reason}{ADVICE}"
 
 
 def as_file(file: ImageFile | str | Path) -> ImageFile:
@@ -348,6 +353,8 @@ def _describe_content_error(head: bytes, error: Exception) -> str:
         return f"it is {kind}"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image file that Pillow knows"
+    if "truncated" in str(error).lower():  # Pillow's number of bytes misleads
+        return "the file is cut off"
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -391,7 +398,7 @@ def check_images(
 def describe_bad_images(bad: Mapping[str, Sequence[BadImage]]) -> str:
     """Return one line that counts the bad images and names the first of them."""
     reasons = [
-        image.reason.removeprefix("cannot read the image ").split("; replace")[0]
+        image.reason.removeprefix("cannot read the image ").removesuffix(ADVICE)
         for images in bad.values()
         for image in images
     ]

@@ -68,6 +68,12 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     assert not output.exists()
 
 
+def test_main_without_the_training_s_dataset_asks_for_another(faces_root, tmp_path):
+    checkpoint = make_checkpoint(tmp_path / "net.pt", dataset="elsewhere")
+    with pytest.raises(FileNotFoundError, match="give -d with a dataset of your own"):
+        run(faces_root, checkpoint)
+
+
 def test_main_calibrates_on_the_validation_images_of_the_fold(faces_root, tmp_path):
     for fold, numbers in ((None, [3, 2]), ("1/2", [4, 3])):
         flags = {"seed": 4, "fold": fold}

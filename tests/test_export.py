@@ -33,6 +33,7 @@ def test_main_writes_every_format_checked_with_examples_that_work(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "checked on 5 validation images of faces"
     assert [line.split(":")[0] for line in lines[1:4]] == [*NAMES[:2], NAMES[3]]
+    assert lines[-1].startswith("note: checkpoint and export were compared in fp32")
     assert all("of 5 pictures P(fake) differs by at most" in s for s in lines[1:4])
     known = json.loads((tmp_path / "to" / "detector.json").read_text())
     assert known["record"]["threshold"] == 0.4

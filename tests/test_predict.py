@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from origin_files import PARAMETERS, encode_texts
 from PIL import Image
 from script_helpers import (
     PROJECT,
@@ -26,6 +27,7 @@ from script_helpers import (
 import predict
 from files.names import STARTER
 from files.provenance import VERSION
+from hardware import Compute, Precision
 from judging import clips, pictures
 from judging.verdict_tables import VerdictTables
 from judging.verdicts import COLUMNS, FRAME_COLUMNS
@@ -94,6 +96,14 @@ def test_parse_args_tells_checkpoints_from_what_is_to_be_judged(
     assert args.paths == [Path(word) for word in paths]
 
 
+def test_parse_args_explain_that_swallows_the_first_picture_says_so(tmp_path, capsys):
+    path = tmp_path / "a.png"
+    path.touch()
+    with pytest.raises(SystemExit):
+        predict.parse_args(["--explain", str(path), "b.png"])
+    assert f"{path} was taken as the folder of --explain" in capsys.readouterr().err
+
+
 def test_main_says_that_nobody_looked_and_what_the_checkpoint_does_not_know(
     faces_root, checkpoint, capsys
 ):
@@ -139,7 +149,8 @@ def test_main_prints_a_line_an_image_and_writes_the_tables(
         assert tuple(row) == COLUMNS
         assert path == row["path"] == str(folder / f"{name}.png")
         assert score == f"{float(row['fake_score']):.3f}"
-        assert verdict == row["verdict"]
+        assert verdict == row["verdict"] == row["picture_verdict"]
+        assert row["precision"] in ("fp32 on cpu", "bf16 on cpu")
         assert verdict == ("fake" if float(row["fake_score"]) >= 0.5 else "real")
         assert row["threshold"] == "0.5"
         assert (row["width"], row["height"], row["error"]) == ("24", "24", "")
@@ -273,6 +284,14 @@ def test_main_file_name_cannot_forge_a_line(checkpoint, tmp_path, capsys):
     assert all(line.isprintable() for line in lines)
 
 
+def test_main_says_that_a_file_says_that_it_was_generated(checkpoint, tmp_path, capsys):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode_texts({"parameters": PARAMETERS}))
+    assert predict.main(["-cpp", str(checkpoint), str(path)]) == 0
+    lines, _ = read_lines(capsys)
+    assert lines[0].endswith(f"{path}  (its file says that it was generated)")
+
+
 def test_main_scores_that_are_not_finite_name_their_image(faces_root, tmp_path, capsys):
     broken = make_broken_checkpoint(tmp_path / "net.pt")
     folder = faces_root / "test" / "fake"
@@ -293,7 +312,7 @@ def test_main_tables_never_replace_an_input(name, flag, tmp_path, capsys):
     Image.new("RGB", (9, 9)).save(tmp_path / "face.png")
     before = (tmp_path / name).read_bytes()
 
-    with pytest.raises(ValueError, match="is an input"):
+    with pytest.raises(ValueError, match=r"is an input|face\.png: it writes HTML"):
         predict.main(
             ["-cpp", str(checkpoint), str(tmp_path), flag, str(tmp_path / name)]
         )
@@ -327,6 +346,8 @@ def test_main_with_only_unreadable_paths_names_each_on_a_line(
         (["--json", "."], r"cannot write \.: it is a folder"),
         (["--csv", "t", "--json", "./t"], "two outputs are to be written to t"),
         (["--report", "t", "--json", "./t"], "two outputs are to be written to t"),
+        (["--report", "a.pdf"], r"--report a\.pdf: it writes HTML; name it \.html"),
+        (["--trusted", "a.pem"], r"there is no file a\.pem; it is to hold the certif"),
         (["--report", "."], r"cannot write \.: it is a folder"),
         (["--explain", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--device", "abacus"], "no device is called 'abacus'"),
@@ -520,15 +541,50 @@ def test_main_judges_each_face_of_a_picture_from_the_left(
     several = f"{both}: inconclusive: 2 faces, 1 of them judged, 0 called fake"
     assert lines[2] == several
     assert lines[5].endswith("blue.png  (no face was found in it)")
+    assert lines[7].startswith("2 pictures, 2 faces, 1 without a face: ")
     first, second, none = read_csv(table)
     assert [r["face"] for r in (first, second, none)] == ["1", "2", ""]
     assert [r["num_faces"] for r in (first, second, none)] == ["2", "2", "0"]
     assert [r["face_left"] for r in (first, second, none)] == ["18", "118", ""]
     assert (first["reason"], second["reason"]) == ("", small)
+    whole = [r["picture_verdict"] for r in (first, second, none)]
+    assert whole == ["inconclusive"] * 3
+    assert first["verdict"] != "inconclusive"
     assert none["reason"] == "no face was found in it"
     assert first["sha256"] == second["sha256"] != none["sha256"]
-    assert len(list(figures.iterdir())) == 3
+    names = [path.name for path in figures.iterdir()]
+    assert sorted(name[:10] for name in names if name[:4] == "both") == [
+        "both_face1",
+        "both_face2",
+    ]
+    assert len(names) == 3
     assert second["fake_score"] == none["fake_score"] != first["fake_score"]
+
+
+def test_save_figure_says_which_face_and_no_score_or_map_that_means_nothing(
+    two_faces, both, checkpoint, tmp_path, monkeypatch
+):
+    detector, alone, shown = load_checkpoint(checkpoint), tmp_path / "blue.png", []
+    Image.new("RGB", (256, 256), (20, 20, 230)).save(alone)
+    monkeypatch.setattr(
+        "explaining.pictures.save_figure", lambda figure, path: shown.append(figure)
+    )
+    options = {"margin": None, "stability": False}
+    judged = predict.judge_paths(
+        [detector], Compute(), pictures.Reading(), [both, alone], **options
+    )
+    for (verdict,) in (face for faces in judged for face in faces):
+        predict.save_figure(verdict, tmp_path, Precision())
+
+    first, second, none = (figure.get_suptitle() for figure in shown)
+    assert re.match(r"(real|fake), P\(fake\)[=<>]", first)
+    assert re.search(r"\.png, face 1", first.replace("\n", " "))
+    assert re.search(r"\.png, face 2", second.replace("\n", " "))
+    assert second.startswith("inconclusive, P(fake) not given, by ")
+    assert none.startswith("inconclusive, P(fake) not given, by ")
+    assert "face 1" not in none
+    assert [len(figure.axes) for figure in shown] == [3, 3, 1]
+    assert shown[-1].get_supxlabel() == "no face was found in it, so there is no map"
 
 
 def test_main_report_holds_what_was_judged_and_what_was_not(
@@ -547,6 +603,10 @@ def test_main_report_holds_what_was_judged_and_what_was_not(
     page = html.unescape(report.read_text())
     lines, errors = read_lines(capsys)
     assert lines[-1] == f"wrote {report}"
+    sums = [line for line in lines if "could not be judged" in line]
+    assert [re.sub(": .*;", ";", line) for line in sums] == [
+        "1 picture, 2 faces; 2 could not be judged"
+    ] * 2
     assert "Case report: 1 picture, 2 not judged" in page
     assert "not those of pictures: 1 .txt" in page
     unsaid = [error for error in errors if error not in page]

@@ -53,6 +53,15 @@ def test_parser_every_spelling_of_a_flag_is_taken(words):
     assert (args.checkpoint_path, args.dataset) == (Path("my_file.pt"), "my_set")
 
 
+def test_parser_names_a_file_that_looks_like_a_flag(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for expected in ("-ash.jpg (see", "-ash.jpg; to name the file, write ./-ash.jpg"):
+        with pytest.raises(SystemExit):
+            parse("-ash.jpg")
+        assert expected in capsys.readouterr().err
+        (tmp_path / "-ash.jpg").touch()
+
+
 def test_parser_flags_may_take_several_values_or_a_checkpoints():
     parser = command_line.Parser("Do it.")
     command_line.add_dataset_flag(parser, None, several=True)

@@ -54,10 +54,16 @@ REFUSED = {
     },
     "predict": {
         "-cpp A.pt": "name images or folders, or - for a list on stdin",
+        "--explain a.jpg": "a.jpg was taken as the folder of --explain; name the",
+        "-cpp a.jpg": "a.jpg was taken as the checkpoint",
+        "a.png --csv -": "--csv writes a file, not to standard output",
         "-cpp A.pt - -": "- is given twice",
         "-cpp A.pt a.png -0": "-0 goes with -",
         "-cpp A.pt a.png --resume": "--resume goes with --csv, --json or --frames",
         "-cpp A.pt a.png --resume --csv a --report b": "without --report",
+    },
+    "calibrate": {
+        "-cpp A.onnx": "calibrate the checkpoint that it was made of, and export",
     },
     "extract_faces": {
         "--to own": "give --real, --fake or both",

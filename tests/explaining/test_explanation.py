@@ -16,7 +16,7 @@ from explaining.explanation import (
     is_empty,
     make_displayable,
 )
-from explaining.pictures import explain_sample, save_explanation
+from explaining.pictures import build_methods, explain_sample, save_explanation
 from files.names import FAKE, REAL
 from hardware import Precision
 from judging.detector import as_detector
@@ -28,7 +28,9 @@ def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_pat
     model.preprocessing = SMALL
     sample = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
 
-    explanation = explain_sample(sample, REAL, as_detector(model), Precision())
+    detector = as_detector(model)
+    methods = build_methods(detector, Precision())
+    explanation = explain_sample(sample, REAL, detector, methods)
 
     saliency, cam = explanation.maps
     images = torch.from_numpy(sample).permute(2, 0, 1)[None]
@@ -69,7 +71,9 @@ def test_save_explanation_says_what_each_map_has_passed_or_that_none_has(monkeyp
         pictures, "save_figure", lambda figure, path: figures.append(figure)
     )
     sample = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
-    both = explain_sample(sample, FAKE, as_detector(model), Precision())
+    detector = as_detector(model)
+    methods = build_methods(detector, Precision())
+    both = explain_sample(sample, FAKE, detector, methods)
 
     for explanation in (both, replace(both, methods=[], maps=[])):
         save_explanation(explanation, "a.png", "a")

@@ -168,5 +168,9 @@ def test_read_checkpoint_of_a_foreign_file_of_safetensors(tmp_path, refused):
 def test_read_checkpoint_missing_file_says_what_writes_one(tmp_path, refused):
     with refused(r"train_main\.py writes", FileNotFoundError):
         read_checkpoint(tmp_path / "none.pt")
-    with pytest.raises(FileNotFoundError, match="is a folder"):
+    with pytest.raises(FileNotFoundError, match="is a folder; name a file in it"):
+        read_checkpoint(tmp_path)
+    for name in ("README.md", "detector.safetensors"):
+        (tmp_path / name).touch()
+    with pytest.raises(FileNotFoundError, match=r"file in it: .*detector\.safetensors"):
         read_checkpoint(tmp_path)

@@ -104,7 +104,9 @@ def test_predict_without_pytorch_and_scipy_gives_the_rows_of_the_checkpoint(
         [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
         for name in ("a.json", "b.json")
     ]
-    own = {"checkpoint", "checkpoint_sha256", "examined"}
+    own = {"checkpoint", "checkpoint_sha256", "examined", "precision"}
+    kinds = [{row["precision"] for row in table} for table in tables]
+    assert kinds == [{"fp32 on cpu"}, {"onnxruntime"}]
     for row, other in zip(*tables, strict=True):
         assert row.keys() == other.keys()
         for name in row.keys() - own:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from script_helpers import make_checkpoint
 
+from files.names import FAKE, REAL
 from files.provenance import describe_file
 from hardware import Compute, Precision
 from judging.detector import Detector
@@ -226,6 +227,31 @@ def test_judge_batches_verdict_that_a_harmless_change_flips_is_inconclusive(
     versions = ", ".join(edge.flips)
     assert edge.reasons == (f"harmless versions get another verdict: {versions}",)
     assert not edge.is_withheld  # its kind was tried
+
+
+@pytest.mark.parametrize(
+    ("fake_score", "label"),
+    [(0.1, REAL), (0.3, REAL), (0.499, REAL), (0.5, FAKE), (0.816, FAKE), (0.9, FAKE)],
+)
+def test_verdict_between_the_bounds_has_the_label_that_its_score_leans_to(
+    fake_score, label, detector
+):
+    record = replace(detector.record, real_below=0.2, threshold=0.9)
+    verdict = Verdict(Picture("a"), replace(detector, record=record), fake_score, 0.0)
+    assert verdict.label == label
+
+
+@pytest.mark.parametrize(
+    ("bounds", "label"), [((0.01, 0.05), FAKE), ((0.95, 0.99), REAL)]
+)
+def test_verdict_outside_the_bounds_has_the_label_that_it_is_called(
+    bounds, label, detector
+):
+    low, high = bounds
+    record = replace(detector.record, real_below=low, threshold=high)
+    score = high if label == FAKE else low - 0.001
+    verdict = Verdict(Picture("a"), replace(detector, record=record), score, 0.0)
+    assert verdict.label == label
 
 
 def test_group_faces_puts_the_verdicts_on_a_picture_together():

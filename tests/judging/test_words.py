@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from origin_files import PARAMETERS, encode_texts, read
 from script_helpers import make_checkpoint
 
 from judging.detector import Detector
@@ -15,6 +16,7 @@ from judging.words import (
     describe_bounds,
     describe_counting,
     describe_faces,
+    describe_judged,
     describe_knowledge,
     describe_lack,
     describe_qualification,
@@ -87,6 +89,13 @@ def test_format_verdict_of_what_is_inconclusive_says_why_and_no_score(
     assert line == f"inconclusive  {expected.format(detector.path)}"
 
 
+def test_format_verdict_says_that_a_file_says_it_was_generated(detector):
+    origin = read(encode_texts({"parameters": PARAMETERS}))
+    picture = Picture("a.png", 9, 9, origin=origin)
+    line = format_verdict(Verdict(picture, detector, 0.1, 0.0))
+    assert line == "real  P(fake)=0.100  a.png  (its file says that it was generated)"
+
+
 @pytest.mark.parametrize(
     ("num_faces", "face", "expected"),
     [
@@ -135,6 +144,20 @@ def test_summarise_counts_what_is_inconclusive_and_names_the_checkpoint(detector
     assert summary.startswith("2 fake, 0 real, 4 inconclusive by SimpleNet (")
     assert f"SimpleNet ({detector.path}); " in summary
     assert "P(fake) = 0.5, real below 0.25 (" in summary
+
+
+@pytest.mark.parametrize(
+    ("kinds", "num_files", "expected"),
+    [
+        ({"face": 3}, 3, ""),
+        ({"face": 2, "": 1}, 3, ""),
+        ({"face": 81}, 25, "25 pictures, 81 faces"),
+        ({"face": 2, "": 1}, 2, "2 pictures, 2 faces, 1 without a face"),
+        ({"face": 1, "person": 2}, 2, "2 files, 1 face, 2 persons"),
+    ],
+)
+def test_describe_judged_tells_faces_from_pictures(kinds, num_files, expected):
+    assert describe_judged(Counter(kinds), num_files) == expected
 
 
 @pytest.fixture

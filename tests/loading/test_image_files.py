@@ -170,13 +170,14 @@ def write_cr2(path: Path) -> None:
 
 
 BAD_FILES = {
-    "cut.jpg": (cut_in_half, "truncated"),
-    "cut.png": (cut_in_half, "truncated|broken"),
+    "cut.jpg": (cut_in_half, "the file is cut off; replace or remove it"),
+    "cut.png": (cut_in_half, "cut off|broken"),
     "empty.jpg": (lambda path: path.touch(), "the file is empty"),
     "text.jpg": (lambda path: path.write_text("no image"), "not an image"),
     "folder.jpg": (lambda path: path.mkdir(), "it is a folder"),
     "link.jpg": (lambda path: path.symlink_to("nowhere"), "a broken link"),
-    "none.jpg": (lambda path: None, "there is no such file"),
+    "none.jpg": (lambda path: None, "there is no such file$"),
+    "*.jpg": (lambda path: None, "no such file; the shell expands a pattern only"),
     f"{'x' * 300}.jpg": (lambda path: None, "its name is too long for the system"),
     "raw.dng": (partial(write_tiff, {50706: b"\1\4\0\0"}), "it is a camera's raw file"),
     "raw.cr2": (write_cr2, "it is a camera's raw file"),
