@@ -288,6 +288,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             case = start_case(args.report, detectors, compute.precision, call, total)
             case = stack.enter_context(case)
             finder.on_failure = partial(tell, case.refuse)
+            name = finder.on_passed_over
+            finder.on_passed_over = partial(pass_over, [name, case.pass_over])
             writers.append(
                 lambda faces: case.add(ImageFile(faces[0][0].picture.name), faces)
             )
@@ -402,13 +404,19 @@ def start_case(
     from reporting.case import check_number, open_case  # two seconds
 
     check_number(num_pictures or 0)
-    return open_case(path, detectors, precision, call)
+    return open_case(path, detectors, precision, call, tell=say)
 
 
 def tell(note: Callable[[str], object], sentence: str) -> None:
     """Say on stderr what cannot be judged, and note it."""
     say(sentence, file=sys.stderr)
     note(sentence)
+
+
+def pass_over(notes: Iterable[Callable[[Path], object]], path: Path) -> None:
+    """Note wherever it is noted what is not judged."""
+    for note in notes:
+        note(path)
 
 
 def build_finder(

@@ -7,7 +7,6 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import command_line
 from command_line import say, take
@@ -16,7 +15,7 @@ from command_line.faces import add_face_flags, add_sampling_flags, take_reading
 from command_line.flags import take_fields
 
 from files.bounds import Bounds
-from files.names import STARTER
+from files.names import STARTER, make_printable
 from hardware import Precision
 from judging.detector import Detector
 from judging.verdicts import Verdict
@@ -103,8 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = args.checkpoint_path or STARTER
         detector = load_checkpoint(path, device=precision.device)
         judge = Judge(detector, precision, reading, args.margin)
-        call = Path(__file__).name, sys.argv[1:] if argv is None else argv
-        build_case = partial(build_report, detector, precision, call)
+        build_case = partial(
+            build_report, detector, precision, list_words(args, precision)
+        )
         limits = Limits(
             args.max_megabytes, args.max_video_megabytes, args.max_video_seconds
         )
@@ -128,14 +128,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def list_words(args: argparse.Namespace, precision: Precision) -> list[str]:
+    """Return predict.py's flags by which it judges as the page does."""
+    words = [] if args.checkpoint_path is None else ["-cpp", str(args.checkpoint_path)]
+    if args.find_faces is not None:
+        words.append("--find-faces" if args.find_faces else "--no-find-faces")
+    for name in ("margin", "least_height", "trusted", "every", "most_frames"):
+        if (value := getattr(args, name)) is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return [*words, "--device", str(precision.device), "--precision", precision.name]
+
+
 def build_report(
     detector: Detector,
     precision: Precision,
-    call: tuple[str, Sequence[str]],
+    words: Sequence[str],
     file: ImageFile,
     verdicts: Sequence[Verdict],
 ) -> str:
-    """Return the case report of a picture or a video, as predict.py writes it."""
+    """Return the case report of a picture or a video, as predict.py writes it.
+
+    Args:
+        detector, precision: who judged, and how.
+        words: as `list_words` returns them.
+        file: what was sent.
+        verdicts: on each of its faces or persons.
+    """
+    name = make_printable(file.name)
+    call = "predict.py", [*words, "--report", "case.html", "--", name]
     case = Case([detector], precision, call)
     case.add(file, [[verdict] for verdict in verdicts])
     return case.render()

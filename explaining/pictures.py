@@ -111,8 +111,10 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[Drawn]:
     explanation = explain_verdict(verdict, precision)
     methods = explanation.methods
     drawn = [Drawn(f"{caption}; {describe_shown(methods)}", words, seen)]
+    of_class = f"of '{CLASS_NAMES[explanation.target]}'"
     for number, method in enumerate(methods):
-        caption = f"{_begin(method.title)} ({method.checked})"
+        name = f"{_begin(method.title)} {of_class} ({method.checked})"
+        caption = f"{name}; {describe_colours([method])}"
         words = method.describe(explanation.maps[number], explanation.target)
         drawn.append(Drawn(caption, f"{_begin(words)}.", explanation.draw(number)))
     return drawn

@@ -279,6 +279,26 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def set_aside(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Rename files from NAME.pt to NAME.1.pt, with the first number free for all.
+
+    Returns:
+        From the old to the new names of the files that were there.
+    """
+    number = 1
+    while any(_add_number(path, number).exists() for path in paths):
+        number += 1
+    there = [path for path in paths if path.exists()]
+    return {path: path.rename(_add_number(path, number)) for path in there}
+
+
+def _add_number(path: Path, number: int) -> Path:
+    """Return NAME.1.pt for NAME.pt, and NAME.1 for a folder."""
+    if path.is_dir():  # in its name a dot is nothing special
+        return path.with_name(f"{path.name}.{number}")
+    return path.with_name(f"{path.stem}.{number}{path.suffix}")
+
+
 def check_free(destination: Path, flag: str) -> None:
     """Raise unless `grow_folder` can make the folder of a flag; it leaves nothing.
 

@@ -6,14 +6,14 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from files.atomic import remove_leftovers
+from files.atomic import remove_leftovers, set_aside
 from files.checkpoint import FORMAT_VERSION, CheckpointRecord, show
 from files.checkpoint_files import read_checkpoint
 from files.history import check_run, load_history, save_run
@@ -304,19 +304,6 @@ def stop_at_once(number: int, frame: object) -> None:
     raise InterruptedRunError(number)
 
 
-def set_aside(paths: Sequence[Path]) -> dict[Path, Path]:
-    """Rename files from NAME.pt to NAME.1.pt, with the first number free for all.
-
-    Returns:
-        From the old to the new names of the files that were there.
-    """
-    number = 1
-    while any(_add_number(path, number).exists() for path in paths):
-        number += 1
-    there = [path for path in paths if path.exists()]
-    return {path: path.rename(_add_number(path, number)) for path in there}
-
-
 @contextlib.contextmanager
 def hold_lock(path: str | Path) -> Iterator[None]:
     """Keep a file locked; the system releases the lock when the process dies.
@@ -401,13 +388,6 @@ def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) 
             f"cannot resume from {path} with other flags: {'; '.join(different)}; "
             "repeat the flags of the first call (only --epochs may grow)"
         )
-
-
-def _add_number(path: Path, number: int) -> Path:
-    """Return NAME.1.pt for NAME.pt, and NAME.1 for a folder."""
-    if path.is_dir():  # in its name a dot is nothing special
-        return path.with_name(f"{path.name}.{number}")
-    return path.with_name(f"{path.stem}.{number}{path.suffix}")
 
 
 def _describe_epoch(trainer: Any) -> str:

@@ -262,6 +262,8 @@ def explain_verdict(verdict: Verdict) -> list[str]:
         return sentences + (_explain_track(verdict) if verdict.track else [])
     if verdict.picture.reasons:
         to_do = "Find a better one" if verdict.picture.face else "Crop the picture"
+        if verdict.picture.num_faces == 0:
+            to_do = "If it shows a face, crop the picture to it"
         sentences.append(
             "The detector knows pictures that are cropped to a large, upright, whole "
             f"face, and what it says of others means nothing. {to_do}, and try again."

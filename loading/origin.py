@@ -38,6 +38,8 @@ from loading.metadata import (
     take_excerpt,
 )
 
+# Not MPO: what telephones put beside a photograph is not another one.
+_WITH_FRAMES = ("GIF", "PNG", "WEBP", "AVIF", "HEIF", "TIFF")
 MOST_LISTED = 8  # generators
 ABSENCE = (
     "All of this can be removed, and forged too, but for the credentials of a signer "
@@ -131,6 +133,7 @@ class Origin:
         source_type: IPTC's digital source type in XMP: trainedAlgorithmicMedia, ...
         generators: what only generators write.
         address: of credentials kept elsewhere, which is never asked.
+        has_frames: whether it holds several pictures, of which only the first is read.
         credentials: "none", "valid", "invalid", "untrusted signer", or "not looked
             for: " and why; this and what follows is of `Credentials`.
     """
@@ -152,6 +155,7 @@ class Origin:
     signer: str | None = None
     claim_generator: str | None = None
     claimed_source_types: tuple[str, ...] = ()
+    has_frames: bool = False
 
 
 def read_origin(
@@ -185,6 +189,7 @@ def read_origin(
         num_bytes=num_bytes,
         sha256=sha256,
         jpeg_quality=header.jpeg_quality,
+        has_frames=header.has_frames,
         **_find_camera(entries),
         software=_find(entries, "Software") or _find(entries, "CreatorTool"),
         source_type=shorten_source_type(_find(entries, "DigitalSourceType", XMP)),
@@ -201,6 +206,7 @@ class _Header(NamedTuple):
     size: tuple[int | None, int | None]
     jpeg_quality: int | None
     info: Mapping[str, Any]
+    has_frames: bool = False
 
 
 def _read_header(file: ImageFile) -> _Header:
@@ -208,12 +214,21 @@ def _read_header(file: ImageFile) -> _Header:
 
     def use(image: Image.Image) -> _Header:
         quality = estimate_jpeg_quality(image)
-        return _Header(image.format, image.size, quality, image.info)
+        info = dict(image.info)  # before another frame is looked for
+        return _Header(image.format, image.size, quality, info, _has_frames(image))
 
     try:
         return use_image(file, use)
     except ValueError:
         return _Header(None, (None, None), None, {})
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """Say whether a picture is animated, or has pages; not what a damaged one is."""
+    try:
+        return image.format in _WITH_FRAMES and bool(image.is_animated)
+    except Exception:  # as many kinds as there are decoders
+        return False
 
 
 def _set_upright(
@@ -332,7 +347,9 @@ def _describe_file(origin: Origin) -> str:
     quality = origin.jpeg_quality
     saved = "" if quality is None else f", saved at a quality of about {quality}"
     pixels = f"{origin.width} x {origin.height} pixels"
-    return f"The file is a picture in {origin.format}, {pixels}, {size}{saved}."
+    more = ", which has several frames: only the first was judged"
+    more = more if origin.has_frames else ""
+    return f"The file is a picture in {origin.format}, {pixels}, {size}{saved}{more}."
 
 
 def _describe_camera(origin: Origin) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Pictures and videos, what was said of them and why: one page, to be filed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -9,15 +10,15 @@ from PIL import Image
 
 from explaining.pictures import Drawn, draw_boxes, draw_maps
 from explaining.time_lines import draw_time_line, name_shown
-from files.atomic import save_text
+from files.atomic import save_text, set_aside
 from files.names import make_printable
 from files.provenance import describe_call
-from hardware import Precision
+from hardware import Precision, show_progress
 from judging.detector import Detector
 from judging.headlines import judge_several, name_picture
 from judging.pictures import Picture as Judged
 from judging.tracks import STRETCH
-from judging.verdicts import Verdict
+from judging.verdicts import NONE, Verdict
 from judging.words import (
     NOT_PROOF,
     count,
@@ -39,14 +40,17 @@ from judging.words import (
     describe_time,
 )
 from loading import ImageFile
-from loading.origin import describe_claims
+from loading.disturbances import parse_condition
+from loading.origin import describe_claims, describe_generation
 from metrics.meaning import describe_fake_score
 from plots.pages import Picture, embed_figure, embed_image, render_page
 
 TEMPLATE = Path(__file__).with_name("case.html")
 MOST_PICTURES = 100  # of a case
 MOST_MAPS = 200  # faces of a case whose maps are shown
-_UNKNOWN = "not known"
+MOST_KINDS = 10  # of files passed over, that are told apart
+_ALIKE = {"MPO": "JPEG", "DIB": "BMP"}  # formats that have another's endings
+_UNKNOWN, _UNJUDGED = "not known", "not judged"
 
 Fact = tuple[str, str]  # what it is, and what is known
 
@@ -74,12 +78,23 @@ class Face(NamedTuple):
     looks: list[Look]
 
 
+class Judge(NamedTuple):
+    """Who judged, and how often it errs on each kind of picture."""
+
+    name: str
+    facts: list[Fact]
+    errors: list[tuple[str, str, str]]
+
+
 class Entry(NamedTuple):
     """A picture of the case."""
 
     name: str
+    num_faces: str
+    notes: list[str]  # on its file, in the list of all
     facts: list[Fact]
     verdicts: list[str]  # of the picture, in a word, each detector's
+    reasons: list[str]  # of these, in short
     headlines: list[str]  # on several faces, each detector's
     shown: list[Figure]
     faces: list[Face]
@@ -91,6 +106,11 @@ class Entry(NamedTuple):
     def kind(self) -> str:
         """What it is called."""
         return "video" if self.is_video else "picture"
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether any detector has a verdict on it."""
+        return any(name != _UNJUDGED for name in self.verdicts)
 
 
 class Case:
@@ -113,6 +133,9 @@ class Case:
         self._call = call
         self._entries: list[Entry] = []
         self._refused: list[Fact] = []
+        self._passed_over: Counter[str] = Counter()  # files, by their names' endings
+        self._numbers: dict[str, int] = {}  # of the first pictures with such bytes
+        self._num_folders = 0  # not entered
         self._num_maps = 0
 
     def add(self, file: ImageFile, faces: Sequence[Sequence[Verdict]]) -> None:
@@ -132,11 +155,14 @@ class Case:
         self._refused += _list_refused(name, verdicts)
         entry = Entry(
             name,
+            _count_faces([face[0].picture for face in faces]),
+            list(self._list_notes(picture)),
             _list_file_facts(verdicts[0]),
-            [name_picture(of_detector) for of_detector in of_detectors],
+            [_name(name_picture(of_detector)) for of_detector in of_detectors],
+            [_say_why(of_detector) for of_detector in of_detectors],
             list(self._list_headlines(of_detectors)),
             _show_clip(of_detectors) if picture.clip else _show_picture(file, faces),
-            [self._build_face(face) for face in faces if _has_facts(face[0].picture)],
+            list(self._build_faces(faces)),
             describe_claims(picture.origin) if picture.origin else [],
             list(dict.fromkeys(make_printable(v.error) for v in verdicts if v.error)),
             picture.clip is not None,
@@ -147,21 +173,37 @@ class Case:
         """Add what never became a picture: a folder without any, for instance."""
         self._refused.append(("what was named", make_printable(reason)))
 
+    def pass_over(self, path: Path) -> None:
+        """Count what a named folder holds that is not judged: a file or a subfolder."""
+        if path.is_dir():
+            self._num_folders += 1
+        else:
+            self._passed_over[path.suffix.lower() or "without an ending"] += 1
+
     def render(self) -> str:
         """Return the page."""
         return render_page(
             TEMPLATE,
             title=f"Case report: {self._count_entries()}",
             entries=self._entries,
-            refused=self._refused,
-            detectors=[
-                (detector.title, _list_detector_facts(detector))
-                for detector in self._detectors
-            ],
+            refused=[*self._refused, *self._list_passed_over()],
+            detectors=list(map(self._describe_detector, self._detectors)),
             limits=list(dict.fromkeys(self._list_limits())),
             not_proof=NOT_PROOF,
             call=describe_call(*self._call),
+            folder=make_printable(str(Path.cwd())),
         )
+
+    def _list_passed_over(self) -> Iterator[Fact]:
+        """Yield how much in the folders was not judged, and what it is."""
+        if kinds := self._passed_over:
+            shown = kinds.most_common(MOST_KINDS)
+            said = [f"{num} {make_printable(kind)}" for kind, num in shown]
+            said += ["others"] if len(kinds) > MOST_KINDS else []
+            why = f"their names are not those of pictures: {', '.join(said)}"
+            yield "passed over", f"{count(kinds.total(), 'file')}, as {why}"
+        if self._num_folders:
+            yield "passed over", f"{count(self._num_folders, 'subfolder')}, not entered"
 
     def _list_limits(self) -> Iterator[str]:
         """Yield what the detectors do not know."""
@@ -170,12 +212,33 @@ class Case:
             for said in map(describe_counting, self._detectors):
                 yield f"{said[0].upper()}{said[1:]}."
 
+    def _describe_detector(self, detector: Detector) -> Judge:
+        precision = self._precision
+        how = ("computed in", f"{precision.name}, on the device {precision.device}")
+        facts = [*_list_detector_facts(detector), how]
+        return Judge(detector.title, facts, list(_list_errors(detector)))
+
     def _count_entries(self) -> str:
-        num_videos = sum(entry.is_video for entry in self._entries)
-        num = len(self._entries) - num_videos
-        pictures = [count(num, "picture")] if num or not num_videos else []
-        videos = [count(num_videos, "video")] if num_videos else []
-        return ", ".join(pictures + videos)
+        judged = [entry for entry in self._entries if entry.is_judged]
+        num_videos = sum(entry.is_video for entry in judged)
+        num, num_others = len(judged) - num_videos, len(self._entries) - len(judged)
+        said = [count(num, "picture")] if num or not num_videos else []
+        said += [count(num_videos, "video")] if num_videos else []
+        said += [f"{num_others} {_UNJUDGED}"] if num_others else []
+        return ", ".join(said)
+
+    def _list_notes(self, picture: Judged) -> Iterator[str]:
+        """Yield what is to be known of a file before its verdict is read."""
+        origin, number = picture.origin, len(self._entries) + 1
+        if origin is None:
+            return
+        first = self._numbers.setdefault(origin.sha256, number)
+        if first != number:
+            yield f"the same bytes as {self._entries[first - 1].kind} {first}"
+        if origin.has_frames:
+            yield "several frames: only the first was judged"
+        if said := describe_generation(origin):
+            yield f"{said}: see below"
 
     def _list_headlines(
         self, of_detectors: Iterable[Sequence[Verdict]]
@@ -186,6 +249,11 @@ class Case:
                 several = len(self._detectors) > 1
                 whose = f" (by {verdicts[0].detector.title})" if several else ""
                 yield f"{said}{whose}."
+
+    def _build_faces(self, faces: Sequence[Sequence[Verdict]]) -> Iterator[Face]:
+        """Yield what is known of each face; of many, maps take a minute."""
+        known = [face for face in faces if _has_facts(face[0].picture)]
+        yield from map(self._build_face, show_progress(known, "maps"))
 
     def _build_face(self, verdicts: Sequence[Verdict]) -> Face:
         number, person = verdicts[0].picture.number, verdicts[0].picture.person
@@ -200,9 +268,9 @@ class Case:
         elif not verdict.error and self._num_maps < MOST_MAPS:
             self._num_maps += 1
             maps = list(map(_embed, draw_maps(verdict, self._precision)))
-        facts = [("verdict", "none"), ("why", make_printable(verdict.error or ""))]
+        facts = [("verdict", _UNJUDGED), ("why", make_printable(verdict.error or ""))]
         facts = facts if verdict.error else list(list_facts(verdict))
-        return Look(verdict.detector.title, verdict.name, facts, maps)
+        return Look(verdict.detector.title, _name(verdict.name), facts, maps)
 
 
 @contextmanager
@@ -211,19 +279,27 @@ def open_case(
     detectors: Sequence[Detector],
     precision: Precision,
     call: tuple[str, Sequence[str]],
+    *,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Case]:
     """Collect pictures, and write the page, whole, if no error comes.
+
+    An earlier page is evidence, and is kept under a number.
 
     Args:
         path: of the page.
         detectors, precision, call: as for `Case`.
+        tell: is told how an earlier page is called now.
 
     Raises:
         OSError: the page cannot be written.
     """
     case = Case(detectors, precision, call)
     yield case
-    save_text(case.render(), path)
+    page = case.render()
+    for kept in set_aside([path] if path.is_file() else []).values():
+        tell(f"kept an earlier report as {kept}")
+    save_text(page, path)
 
 
 def check_number(num_pictures: int) -> None:
@@ -259,6 +335,11 @@ def list_facts(verdict: Verdict) -> Iterator[Fact]:
         yield "images with such a score", counted or f"{_UNKNOWN} for such pictures"
     yield "likelihood ratio", describe_ratio(verdict)
     yield "errors on this kind", " ".join(rates) or f"{_UNKNOWN} for such pictures"
+
+
+def _name(verdict: str) -> str:
+    """Return what the page calls a verdict, or that there is none."""
+    return _UNJUDGED if verdict == NONE else verdict
 
 
 def _list_person_facts(verdict: Verdict) -> Iterator[Fact]:
@@ -309,7 +390,7 @@ def _list_file_facts(verdict: Verdict) -> list[Fact]:
     size = _UNKNOWN if origin.format is None else f"{origin.width} x {origin.height}"
     facts = [
         ("SHA-256 of its bytes", origin.sha256),
-        ("format, by its content", origin.format or _UNKNOWN),
+        ("format, by its content", _describe_format(picture)),
         ("width x height, upright", size),
         ("bytes", f"{origin.num_bytes:,}"),
         ("JPEG quality, estimated", str(origin.jpeg_quality or quality)),
@@ -317,6 +398,33 @@ def _list_file_facts(verdict: Verdict) -> list[Fact]:
     ]
     found = ("faces", describe_faces(picture))
     return facts if picture.error else [*facts, found]
+
+
+def _describe_format(picture: Judged) -> str:
+    """Say what a picture is by its content, and by its name where that is another."""
+    known = picture.origin.format
+    named = Image.registered_extensions().get(Path(picture.name).suffix.lower())
+    if known is None or named is None or _ALIKE.get(known, known) == named:
+        return known or _UNKNOWN
+    return f"{known}; its name says {named}"
+
+
+def _count_faces(pictures: Sequence[Judged]) -> str:
+    """Say how many faces or persons were found in a file."""
+    first = pictures[0]
+    if first.clip is not None:
+        return count(sum(p.person is not None for p in pictures), "person")
+    if first.error:
+        return "-"
+    return "not looked for" if first.num_faces is None else str(first.num_faces)
+
+
+def _say_why(verdicts: Sequence[Verdict]) -> str:
+    """Say in short why a file is called what it is; '' where its score says so."""
+    if said := judge_several(verdicts):
+        return said.partition(": ")[2].partition(";")[0]
+    reasons = [r for v in verdicts for r in ([v.error] if v.error else v.reasons)]
+    return make_printable("; ".join(dict.fromkeys(reasons)))
 
 
 def _list_clip_facts(picture: Judged) -> list[Fact]:
@@ -336,15 +444,24 @@ def _list_clip_facts(picture: Judged) -> list[Fact]:
 def _list_detector_facts(detector: Detector) -> list[Fact]:
     """Return who judged, and what was found of it when it was trained."""
     file, record = detector.provenance, detector.record
+    qualified = describe_qualification(record)[len(record.errors) :]
     return [
         ("checkpoint", file["path"]),
         ("SHA-256 of the checkpoint", file["sha256"]),
         ("trained on", record.dataset or _UNKNOWN),
         ("trained with version", str(record.versions.get("suite", _UNKNOWN))),
         ("how it calls", describe_threshold(detector)),
-        *(("how it was qualified", line) for line in describe_qualification(record)),
+        *(("how it was qualified", line) for line in qualified),
         *(("what it lacks", lack) for lack in [describe_lack(detector)] if lack),
     ]
+
+
+def _list_errors(detector: Detector) -> Iterator[tuple[str, str, str]]:
+    """Yield a kind of validation image, and how many of each class were taken wrong."""
+    for name, row in detector.record.errors.items():
+        num_real, alarms, num_fake, misses = row
+        what = f"images {parse_condition(name).describe()}"
+        yield what, f"{alarms:,} of {num_real:,}", f"{misses:,} of {num_fake:,}"
 
 
 def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,11 @@ from explaining.time_lines import draw_time_line, name_shown
 from files.names import make_printable
 from judging.headlines import judge_several, name_picture
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
-from judging.words import describe_bounds, explain_verdict
+from judging.words import (
+    describe_bounds,
+    describe_kind,
+    explain_verdict,
+)
 from metrics.meaning import describe_fake_score
 from plots.pages import embed_figure
 
@@ -48,11 +52,41 @@ def describe_face(verdict: Verdict) -> dict[str, Any]:
         "real_below": real_below,
         "threshold": threshold,
         "bounds": describe_bounds(verdict) if is_shown else None,
+        "notes": [] if error else list(_list_notes(verdict)),
         "llr": verdict.llr,
         "reasons": list(verdict.reasons) if not error else [error],
-        "sentences": [error] if error else explain_verdict(verdict),
+        "sentences": [error] if error else _explain(verdict),
         "shown": list(map(pack_picture, name_shown(track) if track else ())),
     }
+
+
+def _list_notes(verdict: Verdict) -> Iterator[str]:
+    """Yield in what range a score lies, and which images the picture is like."""
+    if verdict.lowest is not None and not verdict.is_withheld:
+        what = "single frames" if verdict.track else "it and its harmless versions"
+        ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"
+        yield f"P(fake) is from {ends} for {what}."
+    if verdict.condition and not verdict.track:
+        kind = describe_kind(verdict)
+        yield f"{kind[0].upper()}{kind[1:]}."
+
+
+def _explain(verdict: Verdict) -> list[str]:
+    """Say what a verdict is worth, without what is said of the whole picture."""
+    picture, face = verdict.picture, verdict.picture.face
+    turned = []
+    if face is not None and face.quarter_turns and picture.clip is None:
+        degrees = 90 * face.quarter_turns
+        turned.append(
+            f"The face was turned upright, by {degrees} degrees, to be judged."
+        )
+    said = explain_verdict(verdict)
+    if picture.num_faces == 0 and (more := verdict.reasons[1:]):
+        rest = "; ".join(more)
+        said[0] = f"{rest[0].upper()}{rest[1:]}."
+    elif picture.num_faces == 0:
+        del said[0]
+    return said + turned
 
 
 def pack_time_line(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from judging.words import (
     explain_counting,
 )
 from loading import ImageFile
-from loading.origin import describe_origin
+from loading.origin import describe_generation, describe_origin
 from loading.videos import Heed
 from serving.answers import describe_face, describe_whole, pack_picture, pack_time_line
 from serving.guard import HEADERS, LIMITS, VIDEO, Limits, explain_refusal
@@ -36,6 +36,7 @@ try:
 except ImportError:  # an optional extra: requirements-page.txt
     flask = None
 
+NAMELESS = "(unnamed)"  # what a request that gives no name has sent
 STEP = 8  # faces of a video, between which pictures are judged
 READING = Reading(with_origin=True)
 # From a picture or a video and its verdicts, one a face or person, to a page.
@@ -156,11 +157,17 @@ class Judge:
     def _describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         """Return what is said of a picture as of a video."""
         picture = next(verdict.picture for verdict in verdicts if not verdict.error)
+        generated = describe_generation(picture.origin)
         return {
             "name": make_printable(picture.name),
             "size": f"{picture.width} x {picture.height}",
             "headline": describe_whole(verdicts),
+            "generated": generated
+            and f"{generated[0].upper()}{generated[1:]}: see below.",
             "limits": [describe_knowledge(self.detector), NOT_PROOF],
+            "checkpoint_sha256": self.detector.provenance["sha256"],
+            "precision": self.precision.name,
+            "device": str(self.precision.device),
             "origin": describe_origin(picture.origin) if picture.origin else [],
         }
 
@@ -217,6 +224,10 @@ def build_app(
     @app.errorhandler(404)
     @app.errorhandler(405)
     def say_what_there_is(error: Exception) -> Any:
+        if "POST" in (getattr(error, "valid_methods", None) or ()):
+            path = flask.request.path
+            what = "video" if path == VIDEO else "picture"
+            return answer_error(f"POST the {what}'s bytes to {path}", error.code)
         return answer_error("there is a page at / and nothing else", error.code)
 
     @app.errorhandler(BusyError)
@@ -236,14 +247,15 @@ def build_app(
 
     @app.post("/judge")
     def answer() -> Any:
-        return work.do(judge.answer, take_file())
+        return answer_or_refuse(work.do(judge.answer, take_file()))
 
     @app.post("/maps")
     def answer_maps() -> Any:
         face = flask.request.args.get("face", "")
         if not re.fullmatch("[1-9][0-9]{0,2}", face):
             return answer_error(f"there is no face {face[:20]!r}", 400)
-        return work.do(lambda file: judge.answer_maps(file, int(face)), take_file())
+        answer = work.do(lambda file: judge.answer_maps(file, int(face)), take_file())
+        return answer_or_refuse(answer)
 
     @app.post("/report")
     def answer_report() -> Any:
@@ -279,12 +291,17 @@ def take_file() -> ImageFile:
     data = request.get_data(cache=False)
     if request.content_length and not data:
         raise BusyError("other videos are on their way: try again")
-    return ImageFile(request.args.get("name", "")[:255] or "the file", data)
+    return ImageFile(request.args.get("name", "")[:255] or NAMELESS, data)
 
 
 def answer_error(reason: str, status: int) -> tuple[dict[str, str], int]:
     """Return an error as the page shows it, and the HTTP status."""
     return {"error": make_printable(reason)}, status
+
+
+def answer_or_refuse(answer: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Return an answer and the HTTP status: 422 where the picture is not judged."""
+    return answer, 422 if "error" in answer else 200
 
 
 def download_case(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from script_helpers import make_checkpoint
+from script_helpers import PROJECT, make_checkpoint
 
 import export
 from exporting.checking import Agreement
@@ -45,14 +45,28 @@ def test_main_writes_every_format_checked_with_examples_that_work(
     sizes = [(tmp_path / "to" / NAMES[n]).stat().st_size for n in (0, 3)]
     assert sizes[1] < 0.8 * sizes[0]
     pictures = sorted((faces_root / "test").rglob("*.png"))[:2]
-    done = subprocess.run(
-        [sys.executable, tmp_path / "to" / "example.py", *pictures],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_example(tmp_path / "to" / "example.py", *pictures)
+    assert done.returncode == 0
     assert all("P(fake)=" in line for line in done.stdout.splitlines())
     assert len(done.stdout.splitlines()) == 2
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    done = run_example(tmp_path / "to" / "example.py", tmp_path / "a.pdf", pictures[0])
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
+    note, reason = done.stderr.splitlines()
+    assert note.endswith("is taken for a crop to one face")
+    assert reason.startswith(f"cannot read the picture {tmp_path / 'a.pdf'}: ")
+
+
+def run_example(path: Path, *words: object) -> subprocess.CompletedProcess:
+    """Run what is exported beside the detector."""
+    command = [sys.executable, path, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_example_without_a_picture_says_how_it_is_used():
+    done = run_example(PROJECT / "exporting" / "example.py")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: python example.py PICTURE...")
 
 
 @pytest.mark.parametrize(

@@ -593,6 +593,7 @@ def test_main_report_holds_what_was_judged_and_what_was_not(
     other = make_checkpoint(tmp_path / "other.pt")
     report, table = tmp_path / "new" / "case.html", tmp_path / "a.csv"
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "note.txt").write_text("not a picture")
     (tmp_path / "broken.png").write_bytes(b"text")
     paths = [both, tmp_path / "broken.png", tmp_path / "none.png", tmp_path / "empty"]
     words = ["-cpp", checkpoint, other, *paths, "--report", report, "--csv", table]
@@ -606,8 +607,10 @@ def test_main_report_holds_what_was_judged_and_what_was_not(
     assert [re.sub(": .*;", ";", line) for line in sums] == [
         "1 picture, 2 faces; 2 could not be judged"
     ] * 2
-    assert "Case report: 3 pictures" in page
-    assert [error for error in errors if error not in page] == []
+    assert "Case report: 1 picture, 2 not judged" in page
+    assert "not those of pictures: 1 .txt" in page
+    unsaid = [error for error in errors if error not in page]
+    assert unsaid == ["passed over: 1 file (-v names them)"]
     for row in read_csv(table):
         for name in ("sha256", "reason", "examined", "checkpoint_sha256", "version"):
             assert row[name] in page

@@ -82,9 +82,17 @@ def served(checkpoint):
 
 @pytest.fixture
 def page(browser_page, served):
-    """The page, opened; no error in its console and no request elsewhere may follow."""
+    """The page, opened; no error in its console and no request elsewhere may follow.
+
+    That a picture was refused, the browser notes there by itself.
+    """
     heard = []
-    browser_page.on("console", lambda message: heard.append(message.type))
+
+    def hear(message):
+        if "status of 422" not in message.text:
+            heard.append(message.type)
+
+    browser_page.on("console", hear)
     browser_page.on("pageerror", lambda error: heard.append(str(error)))
     browser_page.on("request", lambda request: heard.append(request.url))
     browser_page.goto(served[1])
@@ -134,7 +142,7 @@ def test_case_report_is_saved_and_opens(page, faces_root, tmp_path):
     saved.value.save_as(tmp_path / "case.html")
     text = (tmp_path / "case.html").read_text()
     assert "Case report: 1 picture</h1>" in text
-    assert "python serve.py -cpp " in text
+    assert "python predict.py -cpp " in text
 
 
 PIXEL = (
@@ -149,6 +157,7 @@ def make_face(number: int, verdict: str) -> dict[str, object]:
     score = "P(fake)=0.900" if verdict == "fake" else None
     bounds = {"real_below": 0.2, "threshold": 0.6, "bounds": "between 0.2 and 0.6"}
     said = {"title": f"Called {verdict}", "sentences": ["So <b>it</b> is."]}
+    said["notes"] = ["From 0.8 to 0.9."] if verdict == "fake" else []
     known = {"number": number, "verdict": verdict, "fake_score": 0.9, "score": score}
     named = {"label": f"Face {number}", "shown": [], "maps": None}
     return {**known, **bounds, **said, **named}
@@ -166,6 +175,9 @@ def group(page):
         "picture": PICTURE,
         "faces": faces,
         "limits": ["It may err."],
+        "checkpoint_sha256": "abc",
+        "precision": "fp32",
+        "device": "cpu",
         "origin": [],
     }
     asked = []
@@ -191,7 +203,11 @@ def test_several_faces_have_a_card_each_and_maps_when_asked_for(group, page):
     assert page.locator(".scale").count() == 1
     assert page.locator(".bound").count() == 2
     assert page.is_hidden("#origin")
-    assert page.inner_text(".face.fake .hint") == "Between 0.2 and 0.6."
+    hints = page.locator(".face.fake .hint").all_inner_texts()
+    assert hints == ["Between 0.2 and 0.6.", "From 0.8 to 0.9."]
+    page.click("text=Who judged")
+    assert "SHA-256 abc, computed in fp32 on cpu" in page.inner_text("details")
+    assert page.is_hidden("#generated")
     assert page.locator("img").count() == 1
 
     page.focus("text=Show what it looked at in face 2")
@@ -270,8 +286,8 @@ def test_video_says_how_far_it_is_is_cancelled_and_is_judged(
 ):
     clip, script = make_clip(tmp_path / "clip.avi"), tmp_path / "decoder.py"
     script.write_text(SLOW)
-    call = "serve.py", ["-cpp", "net.pt"]
-    build_case = partial(serve.build_report, judge.detector, Precision(), call)
+    words = ["-cpp", "net.pt"]
+    build_case = partial(serve.build_report, judge.detector, Precision(), words)
     page, heard = browser_page, []
     page.on("pageerror", lambda error: heard.append(str(error)))
     with run_server(build_app(judge, build_case)) as (host, port):
@@ -305,6 +321,7 @@ def test_video_says_how_far_it_is_is_cancelled_and_is_judged(
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=scheme)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.is_visible(".sideways") == (width == 390)
             assert find_violations(page) == []
     assert heard == []
 

@@ -53,6 +53,7 @@ function addPicture(parent, picture) {
 }
 
 function addScroller(parent, title) {
+  add(parent, "p", `${title}: scroll it sideways to see all of it.`, "hint sideways");
   const box = add(parent, "div", "", "scroller");
   box.tabIndex = 0; // so that keys scroll it
   box.setAttribute("role", "group");
@@ -81,6 +82,7 @@ function addPictures(parent, pictures, size = "") {
 
 function addMaps(parent, maps) {
   addPictures(parent, maps);
+  if (maps.length < 2) return; // as the detector saw it, and no map
   const hint = "A map shows what the score depends on, not that the reason is a good one.";
   add(parent, "p", hint, "hint");
 }
@@ -109,6 +111,7 @@ function addFace(face, isAlone) {
       face.fake_score;
     addScale(section, face);
   }
+  face.notes.forEach((text) => add(section, "p", text, "hint"));
   const sentences = add(section, "div", "", "sentences");
   face.sentences.forEach((text) => add(sentences, "p", text));
   if (face.shown.length) addPictures(section, face.shown, "small");
@@ -122,7 +125,7 @@ function showResult(answer) {
   get("name").textContent = answer.name;
   get("size").textContent = ` (${answer.size} pixels)`;
   get("looked").textContent = answer.looked;
-  const said = { sentence: answer.headline.sentence, note: answer.note };
+  const said = { sentence: answer.headline.sentence, note: answer.note, generated: answer.generated };
   for (const [id, text] of Object.entries(said)) {
     get(id).hidden = !text;
     get(id).textContent = text || "";
@@ -133,6 +136,8 @@ function showResult(answer) {
   answer.origin.forEach((text) => add(get("claims"), "li", text));
   get("origin").hidden = !answer.origin.length;
   answer.limits.forEach((text) => add(get("limits"), "p", text));
+  get("checkpoint").textContent = answer.checkpoint_sha256;
+  get("precision").textContent = `${answer.precision} on ${answer.device}`;
   get("result").hidden = false;
 }
 

@@ -77,10 +77,14 @@ def test_case_says_what_was_judged_by_whom_and_what_it_is_worth(detector, faces_
         *("Of the test images, which chose nothing", "20 of 50 (95 % interval 26 to 5"),
         *("Nobody looked whether it shows a face", "It holds no content credentials"),
         *("absence proves nothing", "python predict.py --report case.html"),
-        *("5 of 100 real ones called fake", "calibrate.py adds it"),
+        *("real ones called fake</th>", ">5 of 100</td>"),
+        *("images with a crop of only 96 pixels</th>", "calibrate.py adds it"),
+        *("computed in</th><td>fp32, on the device cpu", "precision, versions"),
         *("fakes like those of some faces", "evidence to weigh, not proof"),
     ):
         assert said in page, said
+    assert ">1 of 50</td>" in page
+    assert page.count("how it was qualified") == 1  # the conditions are a table
     assert page.count("data:image/jpeg;base64,") == 4
     assert not re.search(r'(src|href)="(?!data:|#)', page)  # it needs no other file
 
@@ -173,6 +177,17 @@ def test_case_of_many_faces_is_bounded(detector, tmp_path, monkeypatch):
     assert page.count(said) == 2
 
 
+def test_case_shows_how_far_its_maps_are(detector, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(case, "show_progress", lambda *a: shown.append(a) or a[0])
+    Image.new("RGB", (200, 200)).save(tmp_path / "a.png")
+
+    faces = make_faces(detector, 2)
+    Case([detector], Precision(), CALL).add(ImageFile(tmp_path / "a.png"), faces)
+
+    assert shown == [(faces, "maps")]
+
+
 def test_open_case_writes_nothing_after_an_error(detector, tmp_path):
     path = tmp_path / "case.html"
     with pytest.raises(RuntimeError), open_case(path, [detector], Precision(), CALL):
@@ -181,6 +196,60 @@ def test_open_case_writes_nothing_after_an_error(detector, tmp_path):
     with open_case(path, [detector], Precision(), CALL) as case_:
         case_.refuse("there is no image in the folder x")
     assert "there is no image in the folder x" in path.read_text()
+
+
+def test_open_case_keeps_earlier_pages(detector, tmp_path):
+    path, told = tmp_path / "case.html", []
+    for reason in ("first", "second", "third"):
+        options = {"tell": told.append}
+        with open_case(path, [detector], Precision(), CALL, **options) as case_:
+            case_.refuse(f"it is the {reason}")
+    names = ["case.1.html", "case.2.html"]
+    assert told == [f"kept an earlier report as {tmp_path / name}" for name in names]
+    for name, reason in zip(
+        [*names, "case.html"], ["first", "second", "third"], strict=True
+    ):
+        assert f"it is the {reason}" in (tmp_path / name).read_text()
+
+
+def test_case_counts_what_folders_hold_that_was_passed_over(detector, tmp_path):
+    case_ = Case([detector], Precision(), CALL)
+    for name in ("b.txt", "a.TXT", "c.pdf", "README"):
+        case_.pass_over(tmp_path / name)
+    assert (
+        "4 files, as their names are not those of pictures: 2 .txt, 1 .pdf, 1 with"
+        in (case_.render())
+    )
+    case_.pass_over(tmp_path)
+    page = case_.render()
+    assert "1 subfolder, not entered" in page
+    assert "everything that was named has a verdict" not in page
+
+
+def test_case_notes_what_files_are(detector, tmp_path):
+    frames = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
+    paths = [tmp_path / name for name in ("a.gif", "b.gif", "c.png", "d.jpg")]
+    exif = Image.Exif()
+    exif[0x0131] = "AI generated"  # the software
+    frames[0].save(paths[0], save_all=True, append_images=frames[1:])
+    for path in paths[1:3]:
+        frames[0].save(path, "JPEG")
+    Image.new("RGB", (200, 100)).save(paths[3], exif=exif)
+    case_ = Case([detector], Precision(), CALL)
+    for path in paths:
+        case_.add(ImageFile(path), judge(path, detector))
+
+    page = html.unescape(case_.render()).replace("\N{NO-BREAK SPACE}", " ")
+
+    said = page.partition("What was said")[2].partition("Who examined")[0]
+    assert said.count("several frames: only the first was judged") == 1
+    assert said.count("its file says that it was generated: see below") == 1
+    assert page.count("Its file says that it was generated: see below.") == 1
+    assert said.count("the same bytes as picture 2") == 1
+    assert "not a face crop: 200 x 100" in said
+    assert said.count("not looked for") == 4
+    assert page.count("JPEG; its name says") == 2
+    assert "JPEG; its name says GIF" in page
 
 
 def test_case_lists_why_pictures_were_refused(detector, tmp_path):
@@ -199,7 +268,8 @@ def test_case_lists_why_pictures_were_refused(detector, tmp_path):
     assert "not a face crop: 200 x 100" in refused
     assert [refused.count(str(path)) for path in paths] == [2, 2, 1]
     assert page.count("Not judged:") == 2
-    assert page.count('<td class="called">none</td>') == 2
+    assert page.count('"><span class="called">not judged</span>') == 2
+    assert "<h1>Case report: 1 picture, 2 not judged</h1>" in page
     assert page.count("SHA-256 of its bytes") == 2  # of the broken one, too
 
 

@@ -1,6 +1,7 @@
 """The page's requests: what is answered, and every refusal."""
 
 import base64
+import html
 import io
 import itertools
 import json
@@ -42,8 +43,8 @@ READING = Reading(faces=False, with_origin=True)
 
 
 def build_case(judge: Judge):
-    call = "serve.py", ["-cpp", "net.pt"]
-    return partial(serve.build_report, judge.detector, Precision(), call)
+    words = ["-cpp", "net.pt", "--no-find-faces"]
+    return partial(serve.build_report, judge.detector, Precision(), words)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,12 @@ def test_answer_is_the_verdict_of_predict_with_maps_and_words(
     (face,) = answer["faces"]
     for name in ("fake_score", "llr", "verdict", "threshold", "real_below"):
         assert face[name] == row[name]
+    ends = f"{row['lowest']:.3f} to {row['highest']:.3f}"
+    assert face["notes"] == [
+        f"P(fake) is from {ends} for it and its harmless versions."
+    ]
+    assert answer["checkpoint_sha256"] == row["checkpoint_sha256"]
+    assert (answer["precision"], answer["device"]) == ("fp32", "cpu")
     titles = {"real": "Called real", "fake": "Called fake"}
     titles["inconclusive"] = "Inconclusive"
     headline = {"name": row["verdict"], "title": titles[row["verdict"]]}
@@ -93,12 +100,34 @@ def test_answer_is_the_verdict_of_predict_with_maps_and_words(
     assert answer["picture"] is None
     captions = [picture["caption"] for picture in face["maps"]]
     assert captions[0].startswith("As the detector saw it; nobody has checked whether")
-    assert captions[1:] == ["Saliency (not checked)", "Grad-CAM at conv3 (not checked)"]
+    called = "fake" if face["fake_score"] >= 0.5 else "real"
+    assert captions[1:] == [
+        f"Saliency of '{called}' (not checked); bright: the pixels that move the score "
+        "most",
+        f"Grad-CAM at conv3 of '{called}' (not checked); red: the map's maximum, blue: "
+        "0",
+    ]
     for picture in face["maps"]:
         assert len(picture["alt"]) > 20
         with open_png(picture) as drawn:
             assert drawn.size == (64, 64)
             assert np.ptp(np.asarray(drawn)) > 0
+
+
+def test_generated_is_said_beside_the_headline_and_changes_no_score(client, fake):
+    exif, plain = Image.Exif(), io.BytesIO()
+    exif[0x0131] = "AI generated"  # the software
+    marked = io.BytesIO()
+    with Image.open(fake) as image:
+        image.save(plain, "PNG")
+        image.save(marked, "PNG", exif=exif)
+
+    answers = [client.post("/judge", data=b.getvalue()).json for b in (plain, marked)]
+
+    assert answers[0]["generated"] is None
+    assert answers[1]["generated"].startswith("Its file says that it was generated")
+    assert answers[0]["headline"] == answers[1]["headline"]
+    assert answers[0]["faces"] == answers[1]["faces"]
 
 
 def test_maps_of_a_detector_are_those_that_passed_or_none(judge):
@@ -113,7 +142,8 @@ def test_maps_of_a_detector_are_those_that_passed_or_none(judge):
         captions.append([drawn.caption for drawn in draw_maps(verdict, Precision())])
 
     assert captions[0][1:] == [
-        "LayerCAM at conv2 (passed: randomisation, deletion, insertion)"
+        "LayerCAM at conv2 of 'real' (passed: randomisation, deletion, insertion); "
+        "red: the map's maximum, blue: 0"
     ]
     assert captions[1] == [
         "As the detector saw it; no kind of map passed the checks for this detector, "
@@ -198,10 +228,21 @@ def test_picture_without_a_face_is_inconclusive_and_gets_no_map(group, monkeypat
     (face,) = answer["faces"]
     assert answer["looked"] == "No face was found in it."
     assert (face["verdict"], face["score"], face["llr"]) == ("inconclusive", None, None)
+    (sentence,) = face["sentences"]  # what was looked for is said above
+    assert sentence.endswith(
+        "If it shows a face, crop the picture to it, and try again."
+    )
     assert answer["headline"]["title"] == "Inconclusive"
     assert [picture["caption"] for picture in face["maps"]] == [
         "As the detector saw it"
     ]
+
+
+def test_face_that_was_turned_says_so(group, monkeypatch):
+    faces = [Face((18, 38, 118, 138), 0.9, (), quarter_turns=q) for q in (0, 1)]
+    monkeypatch.setattr(pictures, "find_faces", lambda picture: list(faces))
+    said = [" ".join(f["sentences"]) for f in group.ask("/judge?name=a").json["faces"]]
+    assert [("upright, by 90 degrees" in words) for words in said] == [False, True]
 
 
 def test_report_is_the_page_of_predict_to_be_saved(group, tmp_path, monkeypatch):
@@ -221,15 +262,33 @@ def test_report_is_the_page_of_predict_to_be_saved(group, tmp_path, monkeypatch)
     changing = re.compile(r"<pre>.*?</pre>|20\d\d-\S+\+00:00", re.DOTALL)
     saved, sent = Path("case.html").read_text(), response.get_data(as_text=True)
     assert changing.sub("", sent) == changing.sub("", saved)
+    again = "predict.py -cpp net.pt --no-find-faces --report case.html -- 'ä<b>.png'"
+    assert f"<pre>python {again}</pre>" in html.unescape(sent)
+    assert f"in the folder <code>{tmp_path}</code>" in sent
     assert "ä&lt;b&gt;.png, face 3" in sent
     assert "<b>" not in sent
+
+
+def test_report_names_flags_by_which_predict_judges_alike():
+    flags = ["--no-find-faces", "--least-height", "40", "--every", "0.5", "--margin"]
+    flags += ["2", "--trusted", "a.pem", "--most-frames", "7"]
+    given = ["-cpp", "net.pt", "--port", "1", "--no-browser", *flags]
+    words = serve.list_words(serve.parse_args(given), Precision("bf16"))
+    assert "--port" not in words
+    ours, theirs = serve.parse_args(given), predict.parse_args([*words, "--", "a.png"])
+    assert theirs.checkpoint_path == [ours.checkpoint_path]
+    shared = ["find_faces", "margin", "least_height", "trusted", "every"]
+    for name in (*shared, "most_frames"):
+        assert getattr(theirs, name) == getattr(ours, name)
+    assert (theirs.precision, theirs.device) == ("bf16", "cpu")
+    assert "-cpp" not in serve.list_words(serve.parse_args([]), Precision())
 
 
 @pytest.mark.parametrize(
     ("data", "name", "reason"),
     [
         (b"no image", "a.jpg", "cannot read the image a.jpg: not an image file that"),
-        (b"", "", "cannot read the image the file: the file is empty"),
+        (b"", "", "cannot read the image (unnamed): the file is empty"),
         (b"%PDF", "a.pdf", "a.pdf: it is a PDF: take the images out of it first"),
         (b"x", "a\n\x1b[2J", r"cannot read the image a\n\x1b[2J: not an image"),
         (make_huge_png(10_000, 10_000), "large.png", "and 89,478,485 in all)"),
@@ -240,6 +299,7 @@ def test_refusal_says_why(data, name, reason, client):
     response = client.post("/judge", query_string={"name": name}, data=data)
 
     assert list(response.json) == ["error"]
+    assert response.status_code == (413 if "larger" in reason else 422)
     assert reason in response.json["error"]
 
 
@@ -271,7 +331,11 @@ def test_every_address_answers_its_own_page_alone(path, client):
 
 
 def test_other_addresses_say_what_there_is(client):
-    assert client.get("/judge").status_code == 405
+    for path, what in (("/judge", "picture"), ("/maps", "picture"), (VIDEO, "video")):
+        response = client.get(path)
+        assert response.status_code == 405
+        assert response.json == {"error": f"POST the {what}'s bytes to {path}"}
+    assert client.post("/").json["error"].startswith("there is a page at /")
     assert client.get("/none").json == {
         "error": "there is a page at / and nothing else"
     }

@@ -64,8 +64,8 @@ def judge(tmp_path, small_simple_net, monkeypatch) -> Judge:
 
 
 def start(judge: Judge, limits: Limits = LIMITS):
-    call = "serve.py", ["-cpp", "net.pt"]
-    build_case = partial(serve.build_report, judge.detector, Precision(), call)
+    words = ["-cpp", "net.pt"]
+    build_case = partial(serve.build_report, judge.detector, Precision(), words)
     return build_app(judge, build_case, limits=limits)
 
 
