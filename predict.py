@@ -48,10 +48,10 @@ from judging.verdicts import (
     judge_batches,
 )
 from judging.words import (
-    STARTER_KNOWS,
     UNLOOKED,
     describe_counting,
     describe_lack,
+    describe_scope,
     format_verdict,
     summarise,
 )
@@ -224,8 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     reading = take_reading(args, with_origin=bool(outputs))
     reading = replace(reading, sampling=take_fields(args, Sampling))
     detectors = [load_detector(path, compute) for path in args.checkpoint_path]
-    if STARTER in args.checkpoint_path and processes.is_main():
-        say(f"note: {STARTER_KNOWS}", file=sys.stderr)
+    scopes = filter(None, map(describe_scope, detectors if processes.is_main() else []))
+    say(*(f"note: {scope}" for scope in scopes), file=sys.stderr)
     written = [*outputs, *map(name_part, tables[:1])]
     check_outputs(written, [*args.checkpoint_path, *args.paths])
     if args.explain is not None:

@@ -32,11 +32,6 @@ UNLOOKED = (
     "nobody looked whether the pictures show a face, or several: "
     "pip install -r requirements-faces.txt"
 )
-STARTER_KINDS = "two kinds of fakes, faces by StyleGAN and planted ones"
-STARTER_KNOWS = (
-    f"the detector that comes along judges; it knows {STARTER_KINDS}, and no others "
-    "(starter/README.md); -cpp takes yours"
-)
 MOST_SPANS = 3  # that a line names
 NOT_PROOF = "A verdict is evidence to weigh, not proof."
 
@@ -278,12 +273,24 @@ def _explain_track(verdict: Verdict) -> list[str]:
 def describe_knowledge(detector: BaseDetector) -> str:
     """Say which fakes a detector knows, and what that means for others."""
     dataset = detector.record.dataset or "the data that it was trained on"
-    is_starter = detector.path == STARTER
-    kinds = STARTER_KINDS if is_starter else f"fakes like those of {dataset}"
+    kinds = detector.record.knows or f"fakes like those of {dataset}"
     return (
         f"The detector knows {kinds}. On other kinds of fakes it may be wrong without "
         "any sign of it."
     )
+
+
+def describe_scope(detector: BaseDetector) -> str | None:
+    """Say before it judges which fakes a detector knows; None where nobody said it."""
+    knows = detector.record.knows
+    if not knows:
+        return None
+    if detector.path == STARTER:
+        return (
+            f"the detector that comes along judges; it knows {knows}, and no others "
+            "(starter/README.md); -cpp takes yours"
+        )
+    return f"{detector.path} knows {knows}, and no others"
 
 
 def describe_kind(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from script_helpers import make_checkpoint
 
+from files.names import STARTER
 from judging.detector import Detector
 from judging.pictures import Picture
 from judging.tracks import Clip, Moment, Track
@@ -18,6 +19,7 @@ from judging.words import (
     describe_knowledge,
     describe_lack,
     describe_qualification,
+    describe_scope,
     explain_verdict,
     format_verdict,
     summarise,
@@ -240,6 +242,17 @@ def test_detector_says_what_it_knows_how_it_was_qualified_and_what_it_lacks(cali
     ]
     assert "calibrate.py adds it" in describe_lack(calibrated)
     assert "fakes like those of some faces." in describe_knowledge(calibrated)
+
+
+def test_what_a_detector_knows_travels_with_it(calibrated):
+    assert describe_scope(calibrated) is None
+    record = replace(calibrated.record, knows="two kinds of fakes")
+    named = replace(calibrated, record=record)
+    assert "detector knows two kinds of fakes. On other" in describe_knowledge(named)
+    said = "knows two kinds of fakes, and no others"
+    assert describe_scope(named) == f"{named.path} {said}"
+    starter = describe_scope(replace(named, path=STARTER))
+    assert "comes along" in starter and f"it {said} (" in starter
 
 
 def test_of_a_person_it_is_said_when_and_what_its_frames_count_as(detector):
