@@ -188,7 +188,7 @@ def describe_qualification(record: CheckpointRecord) -> list[str]:
         lines.append(f"persons in videos have bounds and ratios of their own: {policy}")
     if record.stable_versions is not None:
         stable = ", ".join(record.stable_versions) or "none"
-        lines.append(f"versions that must not change a verdict: {stable}")
+        lines.append(f"versions that must not get the opposite verdict: {stable}")
     return lines
 
 
@@ -307,7 +307,7 @@ def describe_ratio(verdict: Verdict) -> str:
     if verdict.llr is None:
         why = "ratios were not calibrated on images like this one"
         if verdict.flips and not verdict.is_withheld:
-            why = "harmless versions of the picture get another verdict"
+            why = "harmless versions of the picture get the opposite verdict"
         elif verdict.track and verdict.is_withheld:
             why = "the person gets no verdict"
         return f"There is no likelihood ratio: {why}."

@@ -293,7 +293,9 @@ def _describe_score(verdict: Verdict) -> str:
     if verdict.lowest is None:
         return f"{score}; {zone}"
     ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"
-    what = "single frames" if verdict.track else "it and its harmless versions"
+    turned = f"{len(verdict.flips) or 'none'} with the opposite verdict"
+    what = f"it and its harmless versions, {turned}"
+    what = "single frames" if verdict.track else what
     return f"{score}; from {ends} for {what}; {zone}"
 
 

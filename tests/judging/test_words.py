@@ -210,10 +210,12 @@ def test_explain_verdict_that_versions_change_says_so_and_how_often_it_errs(cali
     picture = Picture("a.png", 9, 9)
     verdict = Verdict(picture, calibrated, 0.99, 3.0, condition="jpeg=70")
     sentences = explain_verdict(replace(verdict, flips=("mirrored", "JPEG 70")))
-    assert sentences[0] == ("Harmless versions get another verdict: mirrored, JPEG 70.")
+    assert sentences[0] == (
+        "Harmless versions get the opposite verdict: mirrored, JPEG 70."
+    )
     assert (
-        "There is no likelihood ratio: harmless versions of the picture get another "
-        "verdict." in sentences
+        "There is no likelihood ratio: harmless versions of the picture get the "
+        "opposite verdict." in sentences
     )
     assert "9 of 900 (95 % interval" in sentences[-1]
     assert not any("was not tried" in sentence for sentence in sentences)
@@ -238,7 +240,7 @@ def test_detector_says_what_it_knows_how_it_was_qualified_and_what_it_lacks(cali
         "images compressed as JPEG of quality 70: 9 of 900 real ones called fake, 6 of "
         "120 fakes called real",
         "too few can be told: none; inconclusive",
-        "versions that must not change a verdict: a",
+        "versions that must not get the opposite verdict: a",
     ]
     assert "calibrate.py adds it" in describe_lack(calibrated)
     assert "fakes like those of some faces." in describe_knowledge(calibrated)

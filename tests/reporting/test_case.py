@@ -115,10 +115,12 @@ def test_list_facts_gives_ratio_bound_and_errors_of_this_kind(detector):
         "most like validation images as they are; 200 pixels a side"
     )
     assert facts["P(fake)"] == (
-        "0.900; from 0.700 to 0.950 for it and its harmless versions; called "
-        "fake at or above P(fake) = 0.5 (the default, as the checkpoint has none of "
-        "its own)"
+        "0.900; from 0.700 to 0.950 for it and its harmless versions, none with the "
+        "opposite verdict; called fake at or above P(fake) = 0.5 (the default, as the "
+        "checkpoint has none of its own)"
     )
+    turned = dict(list_facts(make_verdict(detector, flips=("JPEG 70", "mirrored"))))
+    assert "versions, 2 with the opposite verdict; called" in turned["P(fake)"]
     assert (
         "9 to 1, fake over real: weak support for 'fake' (at its bound"
         in (facts["likelihood ratio"])
