@@ -33,7 +33,23 @@ UNLOOKED = (
     "pip install -r requirements-faces.txt"
 )
 MOST_SPANS = 3  # that a line names
+# What follows of a verdict where fakes are more or less frequent than they were.
+_WHERE_OTHERWISE = {
+    "fake": "Where fakes are rarer than that, more of the pictures that are called "
+    "fake are real.",
+    "real": "Where fakes are commoner than that, more of the pictures that are called "
+    "real are fake.",
+    INCONCLUSIVE: "Where fakes are rarer than that, fewer of the pictures with such a "
+    "score are fake.",
+}
 NOT_PROOF = "A verdict is evidence to weigh, not proof."
+TOO_WEAK = "the evidence is too weak either way"
+INCONCLUSIVE_MEANS = (
+    'Inconclusive is not a weak "fake". Of a picture without a face, with a small one, '
+    "or unlike the calibration images nothing is known. Where the score lies between "
+    "the bounds, harmless versions get the opposite verdict, or a video's frames "
+    f"disagree, {TOO_WEAK}."
+)
 
 
 def describe_faces(picture: Picture) -> str:
@@ -249,6 +265,8 @@ def explain_verdict(verdict: Verdict) -> list[str]:
             "What the detector says of such a picture was not tried on any whose truth "
             "is known, so it gets no verdict and no ratio."
         )
+    elif verdict.reasons:
+        sentences.append(f"So {TOO_WEAK}.")
     if verdict.is_withheld:
         return sentences
     return [
@@ -364,6 +382,6 @@ def describe_neighbours(verdict: Verdict) -> list[str]:
         f"Of the {split} images, {chose}, those with the scores most like this "
         f"(P(fake) from {low} to {high}) were fake in "
         f"{_format_share(row.num_fake, row.num_samples)}.",
-        f"{num_fake:,} of all {num:,} {split} images were fake. Where fakes are "
-        "rarer than that, more of the pictures that are called fake are real.",
+        f"{num_fake:,} of all {num:,} {split} images were fake. "
+        f"{_WHERE_OTHERWISE[verdict.name]}",
     ]

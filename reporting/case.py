@@ -19,6 +19,7 @@ from judging.pictures import Picture as Judged
 from judging.tracks import STRETCH
 from judging.verdicts import Verdict
 from judging.words import (
+    INCONCLUSIVE_MEANS,
     NOT_PROOF,
     count,
     describe_bounds,
@@ -159,6 +160,7 @@ class Case:
                 for detector in self._detectors
             ],
             limits=list(dict.fromkeys(self._list_limits())),
+            inconclusive=INCONCLUSIVE_MEANS,
             not_proof=NOT_PROOF,
             call=describe_call(*self._call),
         )

@@ -219,6 +219,26 @@ def test_explain_verdict_that_versions_change_says_so_and_how_often_it_errs(cali
     )
     assert "9 of 900 (95 % interval" in sentences[-1]
     assert not any("was not tried" in sentence for sentence in sentences)
+    assert sentences[1] == "So the evidence is too weak either way."
+
+
+@pytest.mark.parametrize(
+    ("fake_score", "entries", "expected"),
+    [
+        (0.99, {}, "fakes are rarer than that, more of the pictures that are called f"),
+        (0.01, {}, "fakes are commoner than that, more of the pictures that are calle"),
+        (0.7, {"threshold": 0.9, "real_below": 0.4}, "rarer than that, fewer of the p"),
+    ],
+)
+def test_explain_verdict_says_what_another_share_of_fakes_does_to_it(
+    fake_score, entries, expected, calibrated
+):
+    own = replace(calibrated, record=replace(calibrated.record, **entries))
+    picture = Picture("a.png", 9, 9)
+    verdict = Verdict(picture, own, fake_score, 1.0, condition="jpeg=70")
+    sentences = explain_verdict(verdict)
+    assert any(f" {expected}" in sentence for sentence in sentences)
+    assert ("too weak either way" in "".join(sentences)) == bool(entries)
 
 
 def test_describe_bounds_are_those_of_the_kind_of_picture(calibrated):

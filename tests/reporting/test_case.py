@@ -79,6 +79,7 @@ def test_case_says_what_was_judged_by_whom_and_what_it_is_worth(detector, faces_
         *("absence proves nothing", "python predict.py --report case.html"),
         *("5 of 100 real ones called fake", "calibrate.py adds it"),
         *("fakes like those of some faces", "evidence to weigh, not proof"),
+        "between the bounds, harmless versions get the opposite verdict, or a video's",
     ):
         assert said in page, said
     assert page.count("data:image/jpeg;base64,") == 4
