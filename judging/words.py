@@ -152,8 +152,12 @@ def explain_counting(detector: BaseDetector) -> str:
     what = "the frames of a person count as"
     if not detector.record.track_calibration:
         return f"{what} one image, because this detector's validation knew no videos"
-    num = detector.of_tracks.record.num_calibrated
-    return f"{what} one video: bounds and ratios are of validation's {num} groups"
+    own = detector.of_tracks
+    return (
+        f"{what} one video: bounds and ratios are of validation's "
+        f"{own.record.num_calibrated} groups, and a person is "
+        f"{_format_bounds(own.real_below, own.threshold)}"
+    )
 
 
 def summarise(
@@ -222,11 +226,13 @@ def describe_threshold(detector: BaseDetector) -> str:
     if detector.record.threshold is not None:
         policy = detector.record.threshold_policy
         source = f"from the checkpoint{f': {policy}' if policy else ''}"
-    fake = f"called fake at or above P(fake) = {detector.threshold:.4g}"
-    real = ""
-    if detector.real_below < detector.threshold:
-        real = f", real below {detector.real_below:.4g}"
-    return f"{fake}{real} ({source})"
+    return f"{_format_bounds(detector.real_below, detector.threshold)} ({source})"
+
+
+def _format_bounds(real_below: float, threshold: float) -> str:
+    """Say at which P(fake) something is called fake, and below which real."""
+    real = f", real below {real_below:.4g}" if real_below < threshold else ""
+    return f"called fake at or above P(fake) = {threshold:.4g}{real}"
 
 
 def describe_bounds(verdict: Verdict) -> str:
@@ -234,12 +240,8 @@ def describe_bounds(verdict: Verdict) -> str:
     detector = verdict.detector
     if verdict.condition not in detector.record.zones:
         return describe_threshold(detector)
-    low, high = verdict.zone
     what = parse_condition(verdict.condition).describe()
-    return (
-        f"called fake at or above P(fake) = {high:.4g}, real below {low:.4g} (the "
-        f"bounds of images {what})"
-    )
+    return f"{_format_bounds(*verdict.zone)} (the bounds of images {what})"
 
 
 def explain_verdict(verdict: Verdict) -> list[str]:

@@ -138,10 +138,10 @@ def test_describe_headline_says_what_faces_are_called_and_how_often_by_chance(de
         return describe_headline(headline, len(faces))
 
     assert say(REAL, FAKE, ODD) == (
-        "3 faces, 1 called fake, 1 called real, 1 inconclusive; in 9.8 % (95 % interval "
-        "3 to 21 %) of pictures with 2 real faces that can be judged at least one "
-        "would be called fake, and in 2.0 % (95 % interval 0 to 11 %) one would score "
-        "so high"
+        "3 faces, 1 called fake, 1 called real, 1 inconclusive; in 9.8 % (95 % "
+        "interval 3 to 21 %) of pictures with 2 real faces that can be judged at "
+        "least one would be called fake, and in 2.0 % (95 % interval 0 to 11 %) one "
+        "would score so high"
     )
     assert "of pictures with one real face that can be judged at" in say(FAKE, ODD)
     assert say(*[REAL] * 5, FAKE).endswith(

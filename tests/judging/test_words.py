@@ -289,10 +289,12 @@ def test_of_a_person_it_is_said_when_and_what_its_frames_count_as(detector):
     chosen = {
         "errors": {"none": [20, 1, 30, 1]},
         "threshold_policy": "as it was chosen",
+        **{"threshold": 0.8957, "real_below": 0.3838},
     }
     record = replace(detector.record, track_calibration=chosen)
     said = describe_counting(replace(detector, record=record))
     assert said.endswith(
-        "as one video: bounds and ratios are of validation's 50 groups"
+        "as one video: bounds and ratios are of validation's 50 groups, and a person "
+        "is called fake at or above P(fake) = 0.8957, real below 0.3838"
     )
     assert "as it was chosen" in "".join(describe_qualification(record))
