@@ -9,6 +9,7 @@ from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER
 from judging.base import BaseDetector
 from judging.pictures import Picture
 from judging.tracks import (
+    LEAST_FRAMES,
     STRETCH,
     Clip,
     Track,
@@ -133,8 +134,14 @@ def describe_moments(track: Track) -> str:
     return ", ".join(said)
 
 
-def describe_extremes(track: Track) -> str:
-    """Say what the lowest and the highest mean logit of a stretch is, and when."""
+def describe_extremes(track: Track) -> str | None:
+    """Say what the lowest and the highest mean logit of a stretch is, and when.
+
+    None where too few frames are judged, or they are too far apart for stretches.
+    """
+    are_single = any(stretch.start == stretch.end for stretch in track.extremes)
+    if len(track.judged) < LEAST_FRAMES or are_single:
+        return None
     low, high = (
         f"{stretch.difference:.2f} from {format_span(stretch.start, stretch.end)}"
         for stretch in track.extremes
@@ -281,11 +288,11 @@ def explain_verdict(verdict: Verdict) -> list[str]:
 
 def _explain_track(verdict: Verdict) -> list[str]:
     """Say what a verdict on a person in a video rests on."""
-    track = verdict.track
+    track, extremes = verdict.track, describe_extremes(verdict.track)
     return [
         f"{describe_time(track)}.",
         f"Frames, each alone: {describe_moments(track)}.",
-        f"Mean logit, in {STRETCH:g} s: {describe_extremes(track)}.",
+        *([f"Mean logit, in {STRETCH:g} s: {extremes}."] if extremes else []),
         describe_ratio(verdict),
     ]
 

@@ -271,7 +271,8 @@ def _list_person_facts(verdict: Verdict) -> Iterator[Fact]:
     spread = f"standard deviation of the logits {track.spread:.2f}"
     score = "not given" if verdict.is_withheld else _describe_score(verdict)
     yield "P(fake), of the mean logit", f"{score}; {spread}"
-    yield f"mean logit, in {STRETCH:g} s", describe_extremes(track)
+    if extremes := describe_extremes(track):
+        yield f"mean logit, in {STRETCH:g} s", extremes
     yield "likelihood ratio", describe_ratio(verdict)
 
 

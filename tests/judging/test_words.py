@@ -277,6 +277,20 @@ def test_what_a_detector_knows_travels_with_it(calibrated):
     assert "comes along" in starter and f"it {said} (" in starter
 
 
+@pytest.mark.parametrize(
+    ("seconds", "is_said"),
+    [(range(5), True), (range(4), False), (range(0, 35, 5), False)],
+)
+def test_explain_verdict_speaks_of_stretches_only_where_frames_make_them(
+    seconds, is_said, detector
+):
+    moments = tuple(Moment(n, (0, 0, 9, 9), -1.0, 0.3, 0) for n in seconds)
+    picture = Picture("a.mp4", 1920, 1080, clip=Clip(), person=2)
+    verdict = Verdict(picture, detector, 0.3, -1.0, track=Track(moments))
+    sentences = explain_verdict(verdict)
+    assert any(s.startswith("Mean logit, in 3 s: lowest") for s in sentences) == is_said
+
+
 def test_of_a_person_it_is_said_when_and_what_its_frames_count_as(detector):
     moments = [Moment(n, (0, 0, 9, 9), -1.0, 0.3, 0, "", n > 4) for n in range(8)]
     picture = Picture("a.mp4", 1920, 1080, clip=Clip(), person=2)
