@@ -172,20 +172,31 @@ def describe_headline(
     is_open = headline.name == INCONCLUSIVE
     if not headline.num_fake:
         return f"{sentence}; so the {picture} is inconclusive" if is_open else sentence
-    if headline.any_chance is not None:
-        num = headline.num_looks
-        number = f"one real {faces[:-1]}" if num == 1 else f"{num} real {faces}"
-        able = " that can be judged" if num < num_faces else ""
-        sentence += (
-            f"; in {_format(headline.any_chance)} of {picture}s with {number}{able} at "
-            "least one would be called fake"
-        )
+    num = headline.num_looks
+    real = f"one real {faces[:-1]}" if num == 1 else f"{num} real {faces}"
+    able = " that can be judged" if num < num_faces else ""
+    chances = _list_chances(headline, f"of {picture}s with {real}{able}")
+    sentence = "; ".join([sentence, ", and ".join(chances)] if chances else [sentence])
+    if not is_open:
+        return sentence
     if headline.chance is None:
-        sentence += f"; how often one of as many real {faces} scores so high is unknown"
-        return f"{sentence}, so the {picture} is inconclusive" if is_open else sentence
-    sentence += f", and in {_format(headline.chance)} one would score so high"
-    often = f", too often for a verdict (at most {100 * headline.most:g} %)"
-    return sentence + often if is_open else sentence
+        unknown = f"how often one of as many real {faces} scores so high is unknown"
+        return f"{sentence}; {unknown}, so the {picture} is inconclusive"
+    return f"{sentence}, too often for a verdict (at most {100 * headline.most:g} %)"
+
+
+def _list_chances(headline: Headline, of_which: str) -> list[str]:
+    """Say how often one of as many real faces looks as fake, as far as it is known."""
+    chances = []
+    if headline.any_chance is not None:
+        share = _format(headline.any_chance)
+        chances.append(f"in {share} {of_which} at least one would be called fake")
+    if headline.chance is not None:
+        share, of = _format(headline.chance), "of them" if chances else of_which
+        chances.append(
+            f"in {share} {of} one would score so high in its worst condition"
+        )
+    return chances
 
 
 def _format(chance: Chance) -> str:

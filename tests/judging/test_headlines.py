@@ -140,14 +140,14 @@ def test_describe_headline_says_what_faces_are_called_and_how_often_by_chance(de
     assert say(REAL, FAKE, ODD) == (
         "3 faces, 1 called fake, 1 called real, 1 inconclusive; in 9.8 % (95 % "
         "interval 3 to 21 %) of pictures with 2 real faces that can be judged at "
-        "least one would be called fake, and in 2.0 % (95 % interval 0 to 11 %) one "
-        "would score so high"
+        "least one would be called fake, and in 2.0 % (95 % interval 0 to 11 %) of "
+        "them one would score so high in its worst condition"
     )
     assert "of pictures with one real face that can be judged at" in say(FAKE, ODD)
     assert say(*[REAL] * 5, FAKE).endswith(
         "of pictures with 6 real faces at least one would be called fake, and in 5.9 "
-        "% (95 % interval 0 to 29 %) one would score so high, too often for a verdict "
-        "(at most 5 %)"
+        "% (95 % interval 0 to 29 %) of them one would score so high in its worst "
+        "condition, too often for a verdict (at most 5 %)"
     )
     assert say(REAL, REAL) == "2 faces, 0 called fake, 2 called real"
     assert say(REAL, ODD) == (
