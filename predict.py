@@ -47,10 +47,10 @@ from judging.verdicts import (
     judge_batches,
 )
 from judging.words import (
-    STARTER_KNOWS,
     UNLOOKED,
     describe_counting,
     describe_lack,
+    describe_scope,
     format_verdict,
     summarise,
 )
@@ -71,11 +71,12 @@ EPILOG = """examples:
 
 prints a line for each image, face and checkpoint: verdict, P(fake), path. A verdict is
 real, fake or inconclusive, and then the line says why: the picture is unlike those that
-the detector was calibrated on, or not a face crop, or a harmless change of it changes
-the verdict. With requirements-faces.txt installed, faces are found, each is judged, and
-a picture with several gets a line of its own. Then videos are judged, too: a line for
-each person, by the frames that show it. Images that cannot be read are named on stderr,
-the others are still judged, and the exit status is 1.
+the detector was calibrated on, or not a face crop, its score lies between the bounds,
+or a harmless change of it turns real into fake or the reverse. With
+requirements-faces.txt installed, faces are found, each is judged, and a picture with
+several gets a line of its own. Then videos are judged, too: a line for each person, by
+the frames that show it. Images that cannot be read are named on stderr, the others are
+still judged, and the exit status is 1.
 
 Files are judged while they are being found, in constant memory. In a folder, files
 whose names end as an image's (.jpg, .png, .heic, ...) or a video's are judged."""
@@ -127,8 +128,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--no-stability",
         action="store_true",
         help="do not judge harmless versions of each picture as well (JPEG 90 and 70, "
-        "smaller, shifted, mirrored), whose verdict should be the same: up to seven "
-        "times as fast",
+        "smaller, shifted, mirrored), none of which may get the opposite verdict, real "
+        "for fake or the reverse: up to seven times as fast",
     )
     _add_output_flags(parser)
     command_line.add_compute_flags(parser, seed=False)
@@ -244,8 +245,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     reading = take_reading(args)
     reading = replace(reading, sampling=take_fields(args, Sampling))
     detectors = [load_detector(path, compute) for path in args.checkpoint_path]
-    if STARTER in args.checkpoint_path and processes.is_main():
-        say(f"note: {STARTER_KNOWS}", file=sys.stderr)
+    scopes = filter(None, map(describe_scope, detectors if processes.is_main() else []))
+    say(*(f"note: {scope}" for scope in scopes), file=sys.stderr)
     written = [*outputs, *map(name_part, tables[:1])]
     check_outputs(written, [*args.checkpoint_path, *args.paths])
     if args.report and args.report.suffix.lower() not in ("", ".html", ".htm"):

@@ -8,6 +8,7 @@ import command_line
 from command_line import say, take
 
 from files.atomic import check_free, grow_folder
+from files.checkpoint import KINDS
 from reporting.card import (
     LICENCE,
     REPOSITORY,
@@ -76,6 +77,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "the images show, and who agreed",
     )
     parser.add_argument(
+        "--knows",
+        type=take(KINDS),
+        default="",
+        metavar="TEXT",
+        help="what kinds of fakes it knows, to be said wherever it judges instead of "
+        "the dataset's name: 'two kinds of fakes, ...' (default: as the checkpoint "
+        "says)",
+    )
+    parser.add_argument(
         "--numbers",
         type=Path,
         nargs="+",
@@ -97,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     publication = Publication(
         *(args.repository, args.licence, measured),
         about=read_text(args.about) if args.about else "",
+        knows=args.knows,
         with_frozen=not args.without_frozen,
     )
     with grow_folder(args.to) as folder:

@@ -19,7 +19,7 @@ from files.names import STARTER, make_printable
 from hardware import Precision
 from judging.detector import Detector
 from judging.verdicts import Verdict
-from judging.words import STARTER_KNOWS, UNLOOKED, describe_lack
+from judging.words import UNLOOKED, describe_lack, describe_scope
 from loading import ImageFile
 from loading.videos import Sampling
 from reporting.case import Case
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         app = build_app(judge, build_case, host=args.host, limits=limits)
         notes = [describe_lack(detector), None if reading.looks else UNLOOKED]
-        notes += [STARTER_KNOWS] if detector.path == STARTER else []
+        notes.append(describe_scope(detector))
         say(*(f"note: {note}" for note in notes if note))
         if args.host not in LOCAL_NAMES:
             say(

@@ -26,6 +26,7 @@ ANY_NUMBER = Bounds(-1e30, 1e30)
 PERCENT = Bounds(0, 100)
 # If nothing may be called fake, it lies just above all scores.
 THRESHOLDS = Bounds(0, 1 + 1e-6)
+KINDS = Words(r"(?!\s)[^\x00-\x1f\x7f-\x9f]{0,200}", "a line of at most 200 characters")
 
 
 class _Pair:
@@ -57,6 +58,7 @@ class CheckpointRecord:
     Attributes:
         model_name: a name in `models.NETWORKS`; '' if unknown.
         dataset: what it was trained on; '' if unknown.
+        knows: what kinds of fakes it knows, in words; '' if nobody said it.
         class_names: by label.
         preprocessing: what the network expects, as `Preprocessing.to_dict` writes it.
         flags: of the training, as `Recipe.to_dict` writes them.
@@ -107,6 +109,7 @@ class CheckpointRecord:
 
     model_name: str = _entry("", str)
     dataset: str = _entry("", str)
+    knows: str = _entry("", KINDS)
     class_names: list[str] = _entry([], list)
     preprocessing: dict[str, Any] = _entry({}, dict)
     flags: dict[str, Any] = _entry({}, dict)

@@ -212,7 +212,7 @@ class _Sightings:
             condition=track.condition,
             track=track,
         )
-        doubts = tuple(track.list_doubts(verdict.decision))
+        doubts = tuple(track.list_doubts(verdict.decision, picture.clip.every))
         return drop_ratio(replace(verdict, doubts=doubts))
 
 

@@ -202,5 +202,5 @@ def describe_unlike(kind: str, comparison: Comparison) -> str:
     """Say in what way a picture is unlike the calibration images."""
     if kind == FEATURES:
         return "what the network makes of it is unlike any face that it knows"
-    more = "more" if comparison.is_high else "less"
-    return f"it has {more} {GROUPS[kind][comparison.trait]} than they have"
+    less, more = GROUPS[kind][comparison.trait]
+    return f"it has {more if comparison.is_high else less} than they have"

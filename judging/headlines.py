@@ -4,6 +4,7 @@ Many looks find something sooner.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,16 +32,22 @@ class Headline:
         name: real, fake or inconclusive.
         num_looks: how many of its faces could have been called fake.
         num_fake: how many of these are called fake.
+        num_real: how many are called real.
+        num_inconclusive: how many of all are called neither.
         chance: share of the pictures with so many real faces, one of which would score
             as high as the highest here; None if that is not known.
         any_chance: share of such pictures with a face that is called fake, likewise.
+        most: of the former, that a picture which is called fake may have.
     """
 
     name: str
     num_looks: int
     num_fake: int
+    num_real: int
+    num_inconclusive: int
     chance: Chance | None
     any_chance: Chance | None
+    most: float
 
 
 def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
@@ -54,7 +61,10 @@ def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
         verdicts: one or more, of one detector, none with an error.
     """
     looks = [verdict for verdict in verdicts if not verdict.is_withheld]
-    num_fake = sum(verdict.name == CLASS_NAMES[FAKE] for verdict in looks)
+    names = Counter(verdict.name for verdict in verdicts)
+    num_real, num_fake = (names[CLASS_NAMES[label]] for label in (REAL, FAKE))
+    most = verdicts[0].detector.record.most_false_alarms
+    most = MOST_BY_CHANCE if most is None else min(most, MOST_BY_CHANCE)
     chance = any_chance = None
     if looks:
         chance = find_chance(looks)
@@ -62,14 +72,12 @@ def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
     if len(verdicts) == 1:
         name = verdicts[0].name
     elif num_fake:
-        most = verdicts[0].detector.record.most_false_alarms
-        most = MOST_BY_CHANCE if most is None else min(most, MOST_BY_CHANCE)
         is_rare = chance is not None and chance.share <= most
         name = CLASS_NAMES[FAKE] if is_rare else INCONCLUSIVE
     else:
-        are_real = all(verdict.name == CLASS_NAMES[REAL] for verdict in verdicts)
-        name = CLASS_NAMES[REAL] if are_real else INCONCLUSIVE
-    return Headline(name, len(looks), num_fake, chance, any_chance)
+        name = CLASS_NAMES[REAL] if num_real == len(verdicts) else INCONCLUSIVE
+    counts = len(looks), num_fake, num_real, names[INCONCLUSIVE]
+    return Headline(name, *counts, chance, any_chance, most)
 
 
 def find_chance(looks: Sequence[Verdict]) -> Chance | None:
@@ -152,25 +160,46 @@ def judge_several(verdicts: Sequence[Verdict]) -> str | None:
 def describe_headline(
     headline: Headline, num_faces: int, *, of_video: bool = False
 ) -> str:
-    """Say how many looks at a picture, or at a video, it took, and what that means."""
-    faces, pictures = ("persons", "videos") if of_video else ("faces", "pictures")
-    looks = f"{num_faces} {faces}, {headline.num_looks} of them judged"
-    if not headline.num_looks:
-        return looks
-    called = f"{headline.num_fake} called fake"
-    if headline.any_chance is None:
-        return f"{looks}, {called}"
-    one = headline.num_looks == 1
-    number = f"one real {faces[:-1]}" if one else f"{headline.num_looks} real {faces}"
-    sentence = (
-        f"{looks}, {called}; of {pictures} with {number} "
-        f"{_format(headline.any_chance)} have one that is"
-    )
-    if headline.num_fake and headline.chance is not None:
-        sentence += f", and {_format(headline.chance)} one that scores so high"
-    return sentence
+    """Say what several faces in a picture, or persons in a video, are called.
+
+    And why the whole is inconclusive; or how often real ones would look as fake.
+    """
+    faces, picture = ("persons", "video") if of_video else ("faces", "picture")
+    called = [f"{headline.num_fake} called fake", f"{headline.num_real} called real"]
+    if num := headline.num_inconclusive:
+        called.append(f"{num} inconclusive")
+    sentence = f"{num_faces} {faces}, {', '.join(called)}"
+    is_open = headline.name == INCONCLUSIVE
+    if not headline.num_fake:
+        return f"{sentence}; so the {picture} is inconclusive" if is_open else sentence
+    num = headline.num_looks
+    real = f"one real {faces[:-1]}" if num == 1 else f"{num} real {faces}"
+    able = " that can be judged" if num < num_faces else ""
+    chances = _list_chances(headline, f"of {picture}s with {real}{able}")
+    sentence = "; ".join([sentence, ", and ".join(chances)] if chances else [sentence])
+    if not is_open:
+        return sentence
+    if headline.chance is None:
+        unknown = f"how often one of as many real {faces} scores so high is unknown"
+        return f"{sentence}; {unknown}, so the {picture} is inconclusive"
+    return f"{sentence}, too often for a verdict (at most {100 * headline.most:g} %)"
+
+
+def _list_chances(headline: Headline, of_which: str) -> list[str]:
+    """Say how often one of as many real faces looks as fake, as far as it is known."""
+    chances = []
+    if headline.any_chance is not None:
+        share = _format(headline.any_chance)
+        chances.append(f"in {share} {of_which} at least one would be called fake")
+    if headline.chance is not None:
+        share, of = _format(headline.chance), "of them" if chances else of_which
+        chances.append(
+            f"in {share} {of} one would score so high in its worst condition"
+        )
+    return chances
 
 
 def _format(chance: Chance) -> str:
     share, low, high = (100 * value for value in chance)
-    return f"{share:.0f} % (95 % interval {low:.0f} to {high:.0f} %)"
+    digits = 1 if share < 10 else 0  # 5.4 % is too often where 5 % is not
+    return f"{share:.{digits}f} % (95 % interval {low:.0f} to {high:.0f} %)"

@@ -1,4 +1,7 @@
-"""Harmless versions of a picture, under which a verdict should stay what it is."""
+"""Harmless versions of a picture, none of which may get the opposite verdict.
+
+One that is inconclusive beside a real or a fake picture speaks against nothing.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -52,11 +55,12 @@ def choose_versions(flips: np.ndarray, most: float = MOST_FLIPPED) -> list[int]:
     """Choose the versions that a detector bears, the gentlest first.
 
     Args:
-        flips: bool (N, V): whether each version changes the verdict on an image.
-        most: share of the images on which any of those chosen may change it.
+        flips: bool (N, V): whether each version turns an image's verdict into
+            the opposite.
+        most: share of the images on which any of those chosen may do so.
 
     Returns:
-        The numbers of the versions. One that changes many verdicts tells how weak the
+        The numbers of the versions. One that turns many verdicts tells how weak the
         detector is, not which picture its verdict is weak on.
     """
     chosen, flipped = [], np.zeros(len(flips), dtype=bool)

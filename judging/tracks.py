@@ -175,19 +175,23 @@ class Track:
                 parts.append((times[0], times[-1]))
         return parts
 
-    def list_doubts(self, decision: int) -> Iterator[str]:
+    def list_doubts(self, decision: int, every: float = 1.0) -> Iterator[str]:
         """Yield why the person gets no verdict.
 
         Args:
             decision: what the mean says: real, fake or `NEITHER`.
+            every: seconds between frames, as they were asked for.
         """
         num, num_withheld = len(self.moments), len(self.moments) - self.num_judged
         if num_withheld > MOST_WITHHELD * num:
             why = count_reasons(m.reason for m in self.moments if m.is_withheld)
             yield f"{num_withheld} of {num} frames cannot be judged: {why}"
         elif self.num_judged < LEAST_FRAMES:
-            frames = "frame is" if self.num_judged == 1 else "frames are"
-            yield f"{self.num_judged} {frames} judged, of at least {LEAST_FRAMES}"
+            halvings = math.ceil(math.log2((LEAST_FRAMES + 1) / self.num_judged))
+            yield (
+                f"too few frames, {self.num_judged} of the {LEAST_FRAMES} that are "
+                f"needed: try --every {every / 2**halvings:.2g}"
+            )
         elif self.stretches:
             yield describe_stretches(self.stretches)
         elif decision == REAL and self.unjudged:  # a forgery may be there

@@ -17,14 +17,18 @@ _LEAST_POWER = 0.01  # added, so that an even picture has a logarithm
 _BLOCK = 8  # pixels, of JPEG's grid
 _SCALES = (4, 8)  # pixels, at which edges are measured; finer ones the bands tell
 _LEAST_STEP = 0.05  # of 255, added, so that an even picture has a ratio
-# What high and low values of the traits mean, for those who are told.
+# What low and high values of the traits mean, for those who are told.
+_EDGES = "fewer distinct edges (as in noise)", "fewer soft transitions (as in drawings)"
 DETAIL = (
-    *("coarse structure",) * 3,
-    *("fine detail",) * 3,
-    *("of a grid as JPEG leaves it",) * 2,
-    *("change in few strong edges",) * (2 * len(_SCALES)),
+    *(("less contrast in large shapes", "more contrast in large shapes"),) * 3,
+    *(("less fine detail", "more fine detail"),) * 3,
+    *(("a weaker block pattern of JPEG", "a stronger block pattern of JPEG"),) * 2,
+    *(_EDGES,) * (2 * len(_SCALES)),
 )
-COLOUR = ("coarse colours", "colour detail", "colour noise") * 2
+_CONTRASTS = "weaker contrasts of colour", "stronger contrasts of colour"
+_DETAIL = "less detail in colour", "more detail in colour"
+_NOISE = "less colour noise", "more colour noise"
+COLOUR = (_CONTRASTS, _DETAIL, _NOISE) * 2
 GROUPS = {"detail": DETAIL, "colour": COLOUR}
 
 

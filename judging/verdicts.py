@@ -42,7 +42,7 @@ class Verdict:
         excess: how far it is from them, over how far it may be; above 1 it is unlike
             them. None if that is not known.
         doubts: in what the picture is unlike those that the detector was tried on.
-        flips: the harmless versions that get another verdict.
+        flips: the harmless versions that get the opposite verdict.
         error: why there is no verdict; None where there is one.
         sample: uint8 (S, S, 3), as the detector saw it; None where it did not.
         track: of a person in a video, what it says of each frame.
@@ -87,7 +87,7 @@ class Verdict:
             return (*self.picture.reasons, *self.doubts)
         if self.flips:
             versions = ", ".join(self.flips)
-            return (f"harmless versions get another verdict: {versions}",)
+            return (f"harmless versions get the opposite verdict: {versions}",)
         if self.decision == NEITHER:
             return ("its score lies between those called real and fake",)
         return ()

@@ -9,6 +9,7 @@ from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER
 from judging.base import BaseDetector
 from judging.pictures import Picture
 from judging.tracks import (
+    LEAST_FRAMES,
     STRETCH,
     Clip,
     Track,
@@ -33,13 +34,24 @@ UNLOOKED = (
     "nobody looked whether the pictures show a face, or several: "
     "pip install -r requirements-faces.txt"
 )
-STARTER_KINDS = "two kinds of fakes, faces by StyleGAN and planted ones"
-STARTER_KNOWS = (
-    f"the detector that comes along judges; it knows {STARTER_KINDS}, and no others "
-    "(starter/README.md); -cpp takes yours"
-)
 MOST_SPANS = 3  # that a line names
+# What follows of a verdict where fakes are more or less frequent than they were.
+_WHERE_OTHERWISE = {
+    "fake": "Where fakes are rarer than that, more of the pictures that are called "
+    "fake are real.",
+    "real": "Where fakes are commoner than that, more of the pictures that are called "
+    "real are fake.",
+    INCONCLUSIVE: "Where fakes are rarer than that, fewer of the pictures with such a "
+    "score are fake.",
+}
 NOT_PROOF = "A verdict is evidence to weigh, not proof."
+TOO_WEAK = "the evidence is too weak either way"
+INCONCLUSIVE_MEANS = (
+    'Inconclusive is not a weak "fake". Of a picture without a face, with a small one, '
+    "or unlike the calibration images nothing is known. Where the score lies between "
+    "the bounds, harmless versions get the opposite verdict, or a video's frames "
+    f"disagree, {TOO_WEAK}."
+)
 
 
 def describe_faces(picture: Picture) -> str:
@@ -139,8 +151,14 @@ def describe_moments(track: Track) -> str:
     return ", ".join(said)
 
 
-def describe_extremes(track: Track) -> str:
-    """Say what the lowest and the highest mean logit of a stretch is, and when."""
+def describe_extremes(track: Track) -> str | None:
+    """Say what the lowest and the highest mean logit of a stretch is, and when.
+
+    None where too few frames are judged, or they are too far apart for stretches.
+    """
+    are_single = any(stretch.start == stretch.end for stretch in track.extremes)
+    if len(track.judged) < LEAST_FRAMES or are_single:
+        return None
     low, high = (
         f"{stretch.difference:.2f} from {format_span(stretch.start, stretch.end)}"
         for stretch in track.extremes
@@ -158,8 +176,12 @@ def explain_counting(detector: BaseDetector) -> str:
     what = "the frames of a person count as"
     if not detector.record.track_calibration:
         return f"{what} one image, because this detector's validation knew no videos"
-    num = detector.of_tracks.record.num_calibrated
-    return f"{what} one video: bounds and ratios are of validation's {num} groups"
+    own = detector.of_tracks
+    return (
+        f"{what} one video: bounds and ratios are of validation's "
+        f"{own.record.num_calibrated} groups, and a person is "
+        f"{_format_bounds(own.real_below, own.threshold)}"
+    )
 
 
 def summarise(
@@ -210,7 +232,7 @@ def describe_qualification(record: CheckpointRecord) -> list[str]:
         lines.append(f"persons in videos have bounds and ratios of their own: {policy}")
     if record.stable_versions is not None:
         stable = ", ".join(record.stable_versions) or "none"
-        lines.append(f"versions that must not change a verdict: {stable}")
+        lines.append(f"versions that must not get the opposite verdict: {stable}")
     return lines
 
 
@@ -228,11 +250,13 @@ def describe_threshold(detector: BaseDetector) -> str:
     if detector.record.threshold is not None:
         policy = detector.record.threshold_policy
         source = f"from the checkpoint{f': {policy}' if policy else ''}"
-    fake = f"called fake at or above P(fake) = {detector.threshold:.4g}"
-    real = ""
-    if detector.real_below < detector.threshold:
-        real = f", real below {detector.real_below:.4g}"
-    return f"{fake}{real} ({source})"
+    return f"{_format_bounds(detector.real_below, detector.threshold)} ({source})"
+
+
+def _format_bounds(real_below: float, threshold: float) -> str:
+    """Say at which P(fake) something is called fake, and below which real."""
+    real = f", real below {real_below:.4g}" if real_below < threshold else ""
+    return f"called fake at or above P(fake) = {threshold:.4g}{real}"
 
 
 def describe_bounds(verdict: Verdict) -> str:
@@ -240,12 +264,8 @@ def describe_bounds(verdict: Verdict) -> str:
     detector = verdict.detector
     if verdict.condition not in detector.record.zones:
         return describe_threshold(detector)
-    low, high = verdict.zone
     what = parse_condition(verdict.condition).describe()
-    return (
-        f"called fake at or above P(fake) = {high:.4g}, real below {low:.4g} (the "
-        f"bounds of images {what})"
-    )
+    return f"{_format_bounds(*verdict.zone)} (the bounds of images {what})"
 
 
 def explain_verdict(verdict: Verdict) -> list[str]:
@@ -273,6 +293,8 @@ def explain_verdict(verdict: Verdict) -> list[str]:
             "What the detector says of such a picture was not tried on any whose truth "
             "is known, so it gets no verdict and no ratio."
         )
+    elif verdict.reasons:
+        sentences.append(f"So {TOO_WEAK}.")
     if verdict.is_withheld:
         return sentences
     return [
@@ -285,11 +307,11 @@ def explain_verdict(verdict: Verdict) -> list[str]:
 
 def _explain_track(verdict: Verdict) -> list[str]:
     """Say what a verdict on a person in a video rests on."""
-    track = verdict.track
+    track, extremes = verdict.track, describe_extremes(verdict.track)
     return [
         f"{describe_time(track)}.",
         f"Frames, each alone: {describe_moments(track)}.",
-        f"Mean logit, in {STRETCH:g} s: {describe_extremes(track)}.",
+        *([f"Mean logit, in {STRETCH:g} s: {extremes}."] if extremes else []),
         describe_ratio(verdict),
     ]
 
@@ -297,12 +319,24 @@ def _explain_track(verdict: Verdict) -> list[str]:
 def describe_knowledge(detector: BaseDetector) -> str:
     """Say which fakes a detector knows, and what that means for others."""
     dataset = detector.record.dataset or "the data that it was trained on"
-    is_starter = detector.path == STARTER
-    kinds = STARTER_KINDS if is_starter else f"fakes like those of {dataset}"
+    kinds = detector.record.knows or f"fakes like those of {dataset}"
     return (
         f"The detector knows {kinds}. On other kinds of fakes it may be wrong without "
         "any sign of it."
     )
+
+
+def describe_scope(detector: BaseDetector) -> str | None:
+    """Say before it judges which fakes a detector knows; None where nobody said it."""
+    knows = detector.record.knows
+    if not knows:
+        return None
+    if detector.path == STARTER:
+        return (
+            f"the detector that comes along judges; it knows {knows}, and no others "
+            "(starter/README.md); -cpp takes yours"
+        )
+    return f"{detector.path} knows {knows}, and no others"
 
 
 def describe_kind(verdict: Verdict) -> str:
@@ -319,7 +353,7 @@ def describe_ratio(verdict: Verdict) -> str:
     if verdict.llr is None:
         why = "ratios were not calibrated on images like this one"
         if verdict.flips and not verdict.is_withheld:
-            why = "harmless versions of the picture get another verdict"
+            why = "harmless versions of the picture get the opposite verdict"
         elif verdict.track and verdict.is_withheld:
             why = "the person gets no verdict"
         return f"There is no likelihood ratio: {why}."
@@ -376,6 +410,6 @@ def describe_neighbours(verdict: Verdict) -> list[str]:
         f"Of the {split} images, {chose}, those with the scores most like this "
         f"(P(fake) from {low} to {high}) were fake in "
         f"{_format_share(row.num_fake, row.num_samples)}.",
-        f"{num_fake:,} of all {num:,} {split} images were fake. Where fakes are "
-        "rarer than that, more of the pictures that are called fake are real.",
+        f"{num_fake:,} of all {num:,} {split} images were fake. "
+        f"{_WHERE_OTHERWISE[verdict.name]}",
     ]

@@ -37,6 +37,7 @@ from loading.metadata import (
     read_entries,
     take_excerpt,
 )
+from loading.videos import is_video
 
 # Not MPO: what telephones put beside a photograph is not another one.
 _WITH_FRAMES = ("GIF", "PNG", "WEBP", "AVIF", "HEIF", "TIFF")
@@ -46,6 +47,7 @@ ABSENCE = (
     "whom you trust. It is no part of the verdict, and its absence proves nothing."
 )
 
+_IN_VIDEO = f"{NOT_LOOKED_FOR}the file is a video"
 _LYING = ("5", "6", "7", "8")  # orientations by which width and height are exchanged
 _SOURCE_TYPES = {  # of IPTC, cv.iptc.org/newscodes/digitalsourcetype, in words
     "trainedAlgorithmicMedia": "made by a trained model",
@@ -243,6 +245,8 @@ def _look_for_credentials(
     file: ImageFile, header: _Header, anchors: str | None
 ) -> Credentials:
     """Look for credentials in what is a picture."""
+    if header.format is None and is_video(Path(file.name)):
+        return Credentials(_IN_VIDEO)
     if header.format is None:
         return Credentials(f"{NOT_LOOKED_FOR}the file cannot be opened as a picture")
     return read_credentials(file, anchors)
@@ -342,6 +346,8 @@ def describe_generation(origin: Origin | None) -> str | None:
 
 def _describe_file(origin: Origin) -> str:
     size = f"{origin.num_bytes:,} bytes"
+    if origin.credentials == _IN_VIDEO:
+        return f"The file is named as a video and has {size}."
     if origin.format is None:
         return f"The file has {size} and cannot be opened as a picture."
     quality = origin.jpeg_quality

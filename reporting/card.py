@@ -48,6 +48,7 @@ class Publication:
         measured: what numerical_analysis.py and robustness_analysis.py found, as
             `load_measured` returns it.
         about: what nobody else knows, in Markdown.
+        knows: what kinds of fakes it knows, in words; '' if its record says all.
         with_frozen: whether the weights that stayed frozen are laid out as well.
     """
 
@@ -55,6 +56,7 @@ class Publication:
     licence: str = UNKNOWN
     measured: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     about: str = ""
+    knows: str = ""
     with_frozen: bool = True
 
 
@@ -118,6 +120,7 @@ def save_publication(
     else:
         raise ValueError(f"{detector.path} has no frozen weights to leave out")
     record = _hide_folders(record)
+    record = replace(record, knows=publication.knows or record.knows)
     stem = spell_for_files(detector.path.stem).lstrip(".+-") or "detector"
     weights = folder / f"{stem}{SAFE_SUFFIX}"
     save_checkpoint(state, record, weights)

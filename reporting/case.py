@@ -20,6 +20,7 @@ from judging.pictures import Picture as Judged
 from judging.tracks import STRETCH
 from judging.verdicts import NONE, Verdict
 from judging.words import (
+    INCONCLUSIVE_MEANS,
     NOT_PROOF,
     count,
     describe_bounds,
@@ -189,6 +190,7 @@ class Case:
             refused=[*self._refused, *self._list_passed_over()],
             detectors=list(map(self._describe_detector, self._detectors)),
             limits=list(dict.fromkeys(self._list_limits())),
+            inconclusive=INCONCLUSIVE_MEANS,
             not_proof=NOT_PROOF,
             call=describe_call(*self._call),
             folder=make_printable(str(Path.cwd())),
@@ -350,7 +352,8 @@ def _list_person_facts(verdict: Verdict) -> Iterator[Fact]:
     spread = f"standard deviation of the logits {track.spread:.2f}"
     score = "not given" if verdict.is_withheld else _describe_score(verdict)
     yield "P(fake), of the mean logit", f"{score}; {spread}"
-    yield f"mean logit, in {STRETCH:g} s", describe_extremes(track)
+    if extremes := describe_extremes(track):
+        yield f"mean logit, in {STRETCH:g} s", extremes
     yield "likelihood ratio", describe_ratio(verdict)
 
 
@@ -374,7 +377,9 @@ def _describe_score(verdict: Verdict) -> str:
     if verdict.lowest is None:
         return f"{score}; {zone}"
     ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"
-    what = "single frames" if verdict.track else "it and its harmless versions"
+    turned = f"{len(verdict.flips) or 'none'} with the opposite verdict"
+    what = f"it and its harmless versions, {turned}"
+    what = "single frames" if verdict.track else what
     return f"{score}; from {ends} for {what}; {zone}"
 
 

@@ -179,7 +179,8 @@ def _describe_fakes(run: Run) -> str:
         known = "It was trained on self-blended real images instead of fakes."
     else:
         blended = " and on self-blended real images" if share else ""
-        known = f"It was trained on the forgeries of {dataset}{blended}, and no others."
+        kinds = run.detector.record.knows or f"the forgeries of {dataset}"
+        known = f"It was trained on {kinds}{blended}, and no others."
     return (
         f"{known} On forgeries of other kinds it can do worse than chance: before you "
         "rely on it, measure it there with numerical_analysis.py -cpp CHECKPOINT "

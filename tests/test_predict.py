@@ -538,7 +538,8 @@ def test_main_judges_each_face_of_a_picture_from_the_left(
     assert lines[1].startswith("inconclusive  ")
     small = "small face: 40 pixels high"  # and no word of a package to install
     assert lines[1].endswith(f"face 2 at 118,18 to 158,58  ({small})")
-    several = f"{both}: inconclusive: 2 faces, 1 of them judged, 0 called fake"
+    called = "2 faces, 0 called fake, 1 called real, 1 inconclusive"
+    several = f"{both}: inconclusive: {called}; so the picture is inconclusive"
     assert lines[2] == several
     assert lines[5].endswith("blue.png  (no face was found in it)")
     assert lines[7].startswith("2 pictures, 2 faces, 1 without a face: ")
@@ -671,7 +672,7 @@ def test_main_judges_each_person_in_a_video(clip, checkpoint, tmp_path, capsys):
     assert f"{clip}  person 1, 7 of 7 frames judged, from 0 s to 6 s  by" in lines[2]
     assert f"{clip}  person 2, 5 of 5 frames judged, from 2 s to 6 s" in lines[5]
     assert lines[7].startswith(f"{clip}: ")
-    assert "2 persons, 2 of them judged" in lines[7]
+    assert "2 persons, 0 called fake, 2 called real" in lines[7]
     assert sum("frames of a person count as one image" in note for note in notes) == 2
     rows, values = read_tables(tmp_path)
     persons = rows[2:6]

@@ -1,6 +1,8 @@
 """The detector that comes along: whole, what its card says, and the one that judges."""
 
 import hashlib
+import json
+import os
 import sys
 
 import pytest
@@ -23,6 +25,9 @@ def test_starter_is_what_its_hashes_and_its_card_say():
     card = (FOLDER / "README.md").read_text()
     assert "license: cc-by-nc-sa-4.0" in card
     assert f"`{digests[STARTER.name]}`" in card
+    assert "The detector knows two kinds of fakes, faces by StyleGAN" in card
+    record = json.loads((FOLDER / "record.json").read_text())["record"]
+    assert f"knows {record['knows']}. On other kinds" in card
     assert STARTER.stat().st_size < 3_000_000
 
 
@@ -36,6 +41,9 @@ def test_starter_judges_where_no_checkpoint_is_given(tmp_path, capsys):
     verdict, errors = capsys.readouterr()
     assert verdict.startswith(f"inconclusive  {image}  (no face was found in it")
     assert errors.count("the detector that comes along judges") == 1
+    named = os.path.relpath(STARTER)
+    assert predict.main(["-cpp", named, str(image)]) == 0
+    assert f"note: {named} knows two kinds of fakes" in capsys.readouterr().err
     starter = load_checkpoint(STARTER)
     assert "knows two kinds of fakes, faces by StyleGAN" in describe_knowledge(starter)
     record = starter.record

@@ -92,7 +92,9 @@ def test_judge_clip_looks_at_no_more_frames_than_it_may(clip, detector):
     persons = judge(clip, detector, most_frames=LEAST_FRAMES)
     assert [v.picture.clip.is_whole for (v,) in persons] == [False, False]
     assert persons[0][0].reasons == ()
-    assert persons[1][0].reasons == ("3 frames are judged, of at least 5",)
+    assert persons[1][0].reasons == (
+        "too few frames, 3 of the 5 that are needed: try --every 0.5",
+    )
     assert persons[1][0].llr is None
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from judging.guard import Guard, describe_unlike
+from judging.guard import Comparison, Guard, describe_unlike
 from judging.guard_fitting import fit_guard, fit_likeness
 from judging.traits import GROUPS, measure_traits
 from loading.disturbances import AS_IT_IS, Condition, disturb, parse_condition
@@ -164,6 +164,24 @@ def test_describe_unlike_says_what_there_is_more_or_less_of(guard):
     said = describe_unlike("detail", row["detail"])
     assert said == "it has less fine detail than they have"
     assert "any face" in describe_unlike("features", row["detail"])
+    drawn = describe_unlike("detail", Comparison(2.0, 0, 8, True))
+    assert drawn == "it has fewer soft transitions (as in drawings) than they have"
+    grey = describe_unlike("colour", Comparison(2.0, 0, 0, False))
+    assert grey == "it has weaker contrasts of colour than they have"
+
+
+def test_traits_go_the_way_that_their_names_say():
+    plain, drawn = draw_faces(8, 8), np.full((8, 64, 64, 3), 128, np.uint8)
+    drawn[:, 20:44, 10:40] = 250
+    grey = np.repeat(plain.mean(axis=3, keepdims=True).astype(np.uint8), 3, axis=3)
+    for changed, kind, traits, is_high in (
+        (plain // 2, "detail", range(6), False),
+        (drawn, "detail", range(8, 12), True),  # few strong edges
+        (grey, "colour", range(6), False),
+    ):
+        rows = (measure_traits(samples)[kind] for samples in (plain, changed))
+        before, after = (row.mean(axis=0) for row in rows)
+        assert [after[n] > before[n] for n in traits] == [is_high] * len(traits)
 
 
 def test_measure_traits_does_not_depend_on_the_batch_and_sees_a_grid():

@@ -126,20 +126,34 @@ def test_headline_of_an_older_checkpoint_says_no_chances(tmp_path):
     assert headline.name == "inconclusive"
     assert headline.chance is headline.any_chance is None
     said = describe_headline(headline, 2)
-    assert said == "2 faces, 2 of them judged, 1 called fake"
-
-
-def test_describe_headline_says_how_many_looks_and_how_often_by_chance(detector):
-    headline = judge_picture(make_verdicts(detector, REAL, FAKE, ODD))
-    assert describe_headline(headline, 3) == (
-        "3 faces, 2 of them judged, 1 called fake; of pictures with 2 "
-        "real faces 10 % (95 % interval 3 to 21 %) have one that is, and 2 % (95 % "
-        "interval 0 to 11 %) one that scores so high"
+    assert said == (
+        "2 faces, 1 called fake, 1 called real; how often one of as many real faces "
+        "scores so high is unknown, so the picture is inconclusive"
     )
-    alone = describe_headline(judge_picture(make_verdicts(detector, FAKE, ODD)), 2)
-    assert "of pictures with one real face 5 % (95 % interval 2 to 11 %) have" in alone
-    none = judge_picture(make_verdicts(detector, ODD, ODD))
-    assert describe_headline(none, 2) == "2 faces, 0 of them judged"
+
+
+def test_describe_headline_says_what_faces_are_called_and_how_often_by_chance(detector):
+    def say(*faces):
+        headline = judge_picture(make_verdicts(detector, *faces))
+        return describe_headline(headline, len(faces))
+
+    assert say(REAL, FAKE, ODD) == (
+        "3 faces, 1 called fake, 1 called real, 1 inconclusive; in 9.8 % (95 % "
+        "interval 3 to 21 %) of pictures with 2 real faces that can be judged at "
+        "least one would be called fake, and in 2.0 % (95 % interval 0 to 11 %) of "
+        "them one would score so high in its worst condition"
+    )
+    assert "of pictures with one real face that can be judged at" in say(FAKE, ODD)
+    assert say(*[REAL] * 5, FAKE).endswith(
+        "of pictures with 6 real faces at least one would be called fake, and in 5.9 "
+        "% (95 % interval 0 to 29 %) of them one would score so high in its worst "
+        "condition, too often for a verdict (at most 5 %)"
+    )
+    assert say(REAL, REAL) == "2 faces, 0 called fake, 2 called real"
+    assert say(REAL, ODD) == (
+        "2 faces, 0 called fake, 1 called real, 1 inconclusive; so the picture is "
+        "inconclusive"
+    )
 
 
 def test_judge_several_speaks_of_persons_in_a_video_and_of_no_single_face(detector):
@@ -149,10 +163,8 @@ def test_judge_several_speaks_of_persons_in_a_video_and_of_no_single_face(detect
     ]
     broken = Verdict(Picture("a.mp4", clip=Clip()), detector, error="it breaks off")
     said = judge_several([*verdicts, broken])
-    assert said.startswith(
-        "fake: 2 persons, 2 of them judged, 1 called fake; of videos"
-    )
-    assert "with 2 real persons" in said
+    assert said.startswith("fake: 2 persons, 1 called fake, 1 called real; in ")
+    assert "of videos with 2 real persons at least one" in said
     assert judge_several([verdicts[0], broken]) is None
     assert judge_several(make_verdicts(detector, REAL, FAKE)).startswith(
         "fake: 2 faces"

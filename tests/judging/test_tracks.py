@@ -13,6 +13,8 @@ from judging.tracks import (
     find_stretches,
 )
 
+OF_FIVE = "of the 5 that are needed: try --every"
+
 
 def make_track(scores, *, every=1.0, reasons=()) -> Track:
     """A track of logit differences; of the first frames those with reasons are odd."""
@@ -85,8 +87,8 @@ def test_track_counts_only_what_is_judged_unless_nothing_is():
     ("scores", "decision", "num_reasons", "doubt"),
     [
         ([-1.0] * 5, REAL, 0, None),
-        ([-1.0] * 4, REAL, 0, "4 frames are judged, of at least 5"),
-        ([-1.0], REAL, 0, "1 frame is judged, of at least 5"),
+        ([-1.0] * 4, REAL, 0, f"too few frames, 4 {OF_FIVE} 0.5"),
+        ([-1.0], REAL, 0, f"too few frames, 1 {OF_FIVE} 0.12"),
         ([1.0] * 9, FAKE, 4, None),
         ([-1.0] * 9, REAL, 2, None),
         ([-1.0] * 9, REAL, 4, "it looks real, but cannot be judged from 0 s to 3 s"),

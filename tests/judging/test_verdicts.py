@@ -225,7 +225,7 @@ def test_judge_batches_verdict_that_a_harmless_change_flips_is_inconclusive(
     assert edge.flips
     assert set(edge.flips) <= set(VERSIONS if stable is None else stable)
     versions = ", ".join(edge.flips)
-    assert edge.reasons == (f"harmless versions get another verdict: {versions}",)
+    assert edge.reasons == (f"harmless versions get the opposite verdict: {versions}",)
     assert not edge.is_withheld  # its kind was tried
 
 

@@ -8,6 +8,7 @@ import pytest
 from origin_files import PARAMETERS, encode_texts, read
 from script_helpers import make_checkpoint
 
+from files.names import STARTER
 from judging.detector import Detector
 from judging.pictures import Picture
 from judging.tracks import Clip, Moment, Track
@@ -20,6 +21,7 @@ from judging.words import (
     describe_knowledge,
     describe_lack,
     describe_qualification,
+    describe_scope,
     explain_verdict,
     format_verdict,
     summarise,
@@ -231,13 +233,35 @@ def test_explain_verdict_that_versions_change_says_so_and_how_often_it_errs(cali
     picture = Picture("a.png", 9, 9)
     verdict = Verdict(picture, calibrated, 0.99, 3.0, condition="jpeg=70")
     sentences = explain_verdict(replace(verdict, flips=("mirrored", "JPEG 70")))
-    assert sentences[0] == ("Harmless versions get another verdict: mirrored, JPEG 70.")
+    assert sentences[0] == (
+        "Harmless versions get the opposite verdict: mirrored, JPEG 70."
+    )
     assert (
-        "There is no likelihood ratio: harmless versions of the picture get another "
-        "verdict." in sentences
+        "There is no likelihood ratio: harmless versions of the picture get the "
+        "opposite verdict." in sentences
     )
     assert "9 of 900 (95 % interval" in sentences[-1]
     assert not any("was not tried" in sentence for sentence in sentences)
+    assert sentences[1] == "So the evidence is too weak either way."
+
+
+@pytest.mark.parametrize(
+    ("fake_score", "entries", "expected"),
+    [
+        (0.99, {}, "fakes are rarer than that, more of the pictures that are called f"),
+        (0.01, {}, "fakes are commoner than that, more of the pictures that are calle"),
+        (0.7, {"threshold": 0.9, "real_below": 0.4}, "rarer than that, fewer of the p"),
+    ],
+)
+def test_explain_verdict_says_what_another_share_of_fakes_does_to_it(
+    fake_score, entries, expected, calibrated
+):
+    own = replace(calibrated, record=replace(calibrated.record, **entries))
+    picture = Picture("a.png", 9, 9)
+    verdict = Verdict(picture, own, fake_score, 1.0, condition="jpeg=70")
+    sentences = explain_verdict(verdict)
+    assert any(f" {expected}" in sentence for sentence in sentences)
+    assert ("too weak either way" in "".join(sentences)) == bool(entries)
 
 
 def test_describe_bounds_are_those_of_the_kind_of_picture(calibrated):
@@ -259,10 +283,35 @@ def test_detector_says_what_it_knows_how_it_was_qualified_and_what_it_lacks(cali
         "images compressed as JPEG of quality 70: 9 of 900 real ones called fake, 6 of "
         "120 fakes called real",
         "too few can be told: none; inconclusive",
-        "versions that must not change a verdict: a",
+        "versions that must not get the opposite verdict: a",
     ]
     assert "calibrate.py adds it" in describe_lack(calibrated)
     assert "fakes like those of some faces." in describe_knowledge(calibrated)
+
+
+def test_what_a_detector_knows_travels_with_it(calibrated):
+    assert describe_scope(calibrated) is None
+    record = replace(calibrated.record, knows="two kinds of fakes")
+    named = replace(calibrated, record=record)
+    assert "detector knows two kinds of fakes. On other" in describe_knowledge(named)
+    said = "knows two kinds of fakes, and no others"
+    assert describe_scope(named) == f"{named.path} {said}"
+    starter = describe_scope(replace(named, path=STARTER))
+    assert "comes along" in starter and f"it {said} (" in starter
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_said"),
+    [(range(5), True), (range(4), False), (range(0, 35, 5), False)],
+)
+def test_explain_verdict_speaks_of_stretches_only_where_frames_make_them(
+    seconds, is_said, detector
+):
+    moments = tuple(Moment(n, (0, 0, 9, 9), -1.0, 0.3, 0) for n in seconds)
+    picture = Picture("a.mp4", 1920, 1080, clip=Clip(), person=2)
+    verdict = Verdict(picture, detector, 0.3, -1.0, track=Track(moments))
+    sentences = explain_verdict(verdict)
+    assert any(s.startswith("Mean logit, in 3 s: lowest") for s in sentences) == is_said
 
 
 def test_of_a_person_it_is_said_when_and_what_its_frames_count_as(detector):
@@ -277,10 +326,12 @@ def test_of_a_person_it_is_said_when_and_what_its_frames_count_as(detector):
     chosen = {
         "errors": {"none": [20, 1, 30, 1]},
         "threshold_policy": "as it was chosen",
+        **{"threshold": 0.8957, "real_below": 0.3838},
     }
     record = replace(detector.record, track_calibration=chosen)
     said = describe_counting(replace(detector, record=record))
     assert said.endswith(
-        "as one video: bounds and ratios are of validation's 50 groups"
+        "as one video: bounds and ratios are of validation's 50 groups, and a person "
+        "is called fake at or above P(fake) = 0.8957, real below 0.3838"
     )
     assert "as it was chosen" in "".join(describe_qualification(record))

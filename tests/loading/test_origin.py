@@ -66,6 +66,10 @@ def test_read_origin_of_what_is_no_picture_says_so():
     assert describe_origin(origin)[0] == (
         "The file has 17 bytes and cannot be opened as a picture."
     )
+    video = read_origin(ImageFile("a.MP4", b"GIF87a, or is it?"))
+    said = describe_origin(video)
+    assert said[0] == "The file is named as a video and has 17 bytes."
+    assert said[2].endswith("were not looked for: the file is a video.")
 
 
 def test_read_origin_of_no_file_is_an_error(tmp_path):

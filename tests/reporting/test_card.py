@@ -99,7 +99,7 @@ def test_publish_lays_out_what_every_script_then_takes(
     disturbed = save_robustness(tmp_path / "disturbed.json", "0" * 64, own)
     (tmp_path / "about.md").write_text("The photographers agreed.\n")
     words += ["--numbers", str(numbers), str(disturbed)]
-    words += ["--about", str(tmp_path / "about.md")]
+    words += ["--about", str(tmp_path / "about.md"), "--knows", "two kinds of fakes"]
     publish.main(["-cpp", str(checkpoint), *words])
     names = {path.name for path in folder.iterdir()}
     weights = "a-net_Adam.safetensors"
@@ -112,7 +112,8 @@ def test_publish_lays_out_what_every_script_then_takes(
     paths = checkpoint, folder / weights
     (state, record), (again, kept) = map(read_checkpoint, paths)
     flags = {**record.flags, "weights": "start.pth"}
-    assert kept == replace(record, flags=flags, guard=to_plain(record.guard))
+    known = {"flags": flags, "knows": "two kinds of fakes"}
+    assert kept == replace(record, **known, guard=to_plain(record.guard))
     assert load_checkpoint(paths[1]).guard.least_side == 64
     assert state.keys() == again.keys()
     assert all(torch.equal(state[name], again[name]) for name in state)
@@ -122,6 +123,7 @@ def test_publish_lays_out_what_every_script_then_takes(
     assert "/home/me" not in "".join(p.read_text("latin-1") for p in folder.iterdir())
     card = (folder / "README.md").read_text()
     assert "predict.py -cpp hf:me/net@REVISION" in card
+    assert "\nThe detector knows two kinds of fakes. On other" in card
     assert "\nThe photographers agreed.\n\n## How good it is\n" in card
     assert "| AUC | 0.750 [0.500, 0.900] |" in card
     shares = "1 of 9, 11.1 % [0.3 %, 48.2 %] | 1 of 8, 12.5 % [0.3 %, 52.7 %] | 0 of 0"

@@ -81,6 +81,7 @@ def test_case_says_what_was_judged_by_whom_and_what_it_is_worth(detector, faces_
         *("images with a crop of only 96 pixels</th>", "calibrate.py adds it"),
         *("computed in</th><td>fp32, on the device cpu", "precision, versions"),
         *("fakes like those of some faces", "evidence to weigh, not proof"),
+        "between the bounds, harmless versions get the opposite verdict, or a video's",
     ):
         assert said in page, said
     assert ">1 of 50</td>" in page
@@ -119,10 +120,12 @@ def test_list_facts_gives_ratio_bound_and_errors_of_this_kind(detector):
         "most like validation images as they are; 200 pixels a side"
     )
     assert facts["P(fake)"] == (
-        "0.900; from 0.700 to 0.950 for it and its harmless versions; called "
-        "fake at or above P(fake) = 0.5 (the default, as the checkpoint has none of "
-        "its own)"
+        "0.900; from 0.700 to 0.950 for it and its harmless versions, none with the "
+        "opposite verdict; called fake at or above P(fake) = 0.5 (the default, as the "
+        "checkpoint has none of its own)"
     )
+    turned = dict(list_facts(make_verdict(detector, flips=("JPEG 70", "mirrored"))))
+    assert "versions, 2 with the opposite verdict; called" in turned["P(fake)"]
     assert (
         "9 to 1, fake over real: weak support for 'fake' (at its bound"
         in (facts["likelihood ratio"])
@@ -173,7 +176,7 @@ def test_case_of_many_faces_is_bounded(detector, tmp_path, monkeypatch):
     page = case_.render()
     assert page.count("data:image/jpeg;base64,") == 2 + 3 * 3
     assert page.count("No maps: this case has them of as many faces as it takes") == 1
-    said = "2 faces, 2 of them judged, 2 called fake; of pictures with 2 real"
+    said = "2 faces, 2 called fake, 0 called real; in "
     assert page.count(said) == 2
 
 

@@ -78,6 +78,7 @@ def test_card_has_its_sections(run):
     ("changes", "expected"),
     [
         ({"dataset": "other"}, "on the forgeries of other"),
+        ({"dataset": "other", "knows": "two kinds"}, "on two kinds, and no others"),
         ({"dataset": ""}, "Which forgeries it was trained on was not recorded."),
         ({"training": {"recipe": BLENDED}}, "real images instead of fakes"),
         ({"training": {"recipe": MIXED}}, "of faces and on self-blended real images"),

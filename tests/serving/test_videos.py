@@ -103,7 +103,9 @@ def test_answer_is_what_predict_says_of_the_video(judge, clip, monkeypatch):
     assert "6 of 6 frames judged, from 2 s to 7 s." in persons[1]["sentences"]
     lowest = f"lowest {rows[1]['lowest_stretch']:.2f} from "
     assert lowest in " ".join(persons[1]["sentences"])
-    assert answer["headline"]["sentence"].startswith("2 persons, 2 of them judged")
+    assert answer["headline"]["sentence"].startswith(
+        "2 persons, 0 called fake, 2 called real"
+    )
     assert answer["looked"].startswith("8 frames, one every 1 s, from 0 s to 7 s; to")
     assert answer["picture"]["caption"] == "Time line"
     assert rows[0]["sha256"] in answer["origin"][1]
