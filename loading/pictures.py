@@ -312,8 +312,8 @@ def _list_class(folder: Path) -> Listing:
         there = next(path for path in folder.absolute().parents if path.is_dir())
         raise FileNotFoundError(
             f"there is no folder {folder}; {there} {describe_content(there)}, and a "
-            "dataset holds train, val and test, each with the folders real and fake; "
-            f"of another layout {suggest_table(folder.parent.parent)} makes one"
+            "dataset has {train,val,test}/{real,fake}; of another layout "
+            f"{suggest_table(folder.parent.parent)} makes one"
         ) from error
 
 
