@@ -29,6 +29,7 @@ CONFIDENCE = 0.95  # of all intervals of an audit together
 FILE_LIMITS = (0.5, 0.6)
 CONTENT_LIMITS = (0.6, 0.9)
 NUM_FOLDS = 5
+Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 FEWEST = 10  # images, or groups, of each class in a split; fewer can show nothing
 
 
@@ -157,15 +158,17 @@ def find_shortcuts(
     jobs = _list_jobs(inspection, units)
     num_intervals = sum(_varies(inspection, chosen, trait) for _, chosen, trait in jobs)
     confidence = 1 - (1 - CONFIDENCE) / max(num_intervals, 1)
-    shortcuts = []
+    shortcuts, folds_of = [], {}
     for split, chosen, trait in show_progress(jobs, "shortcuts"):
         labels, own = inspection.labels[chosen], units[chosen]
+        own = own if len(set(own)) < own.size else None
         varies = _varies(inspection, chosen, trait)
         auc, low, high = 0.5, 0.5, 0.5
         if varies:
             values = inspection.get_columns(trait.columns)[chosen]
-            own = own if len(set(own)) < own.size else None
-            scores = cross_validate(trait, values, labels, own, seed=seed)
+            if split not in folds_of:  # of groups it takes a second
+                folds_of[split] = list_folds(labels, own, seed=seed)
+            scores = cross_validate(trait, values, labels, folds_of[split])
             auc, low, high, *_ = compute_delong_interval(
                 scores, labels, groups=own, confidence=confidence
             )
@@ -224,13 +227,23 @@ def _is_content(inspection: Inspection, chosen: np.ndarray, trait: Property) -> 
     )
 
 
+def list_folds(
+    labels: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0
+) -> Folds:
+    """Put samples into folds: for each the indices of the others, and its own.
+
+    Args:
+        labels: (N,) 0 (real) or 1 (fake).
+        groups: (N,) a group's samples are in one fold.
+        seed: of the folds.
+    """
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = kind(NUM_FOLDS, shuffle=True, random_state=seed)
+    return list(folds.split(labels, labels, groups))
+
+
 def cross_validate(
-    trait: Property,
-    values: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray | None = None,
-    *,
-    seed: int = 0,
+    trait: Property, values: np.ndarray, labels: np.ndarray, folds: Folds
 ) -> np.ndarray:
     """Score each sample by a classifier that was trained on other samples.
 
@@ -240,9 +253,8 @@ def cross_validate(
             photo that is in both classes, with another face planted in one.
         values: (N, P) its numbers.
         labels: (N,) 0 (real) or 1 (fake).
-        groups: (N,) a group's samples are scored by one classifier, which has seen
-            none of them.
-        seed: of the folds.
+        folds: as `list_folds` returns them; each is scored by a classifier that has
+            seen none of it.
 
     Returns:
         (N,) P(fake).
@@ -262,15 +274,10 @@ def cross_validate(
             StandardScaler(),
             LogisticRegression(C=0.1, max_iter=1000),
         )
-    folds = StratifiedKFold if groups is None else StratifiedGroupKFold
-    return cross_val_predict(
-        classifier,
-        values,
-        labels,
-        groups=groups,
-        cv=folds(NUM_FOLDS, shuffle=True, random_state=seed),
-        method="predict_proba",
-    )[:, FAKE]
+    scores = cross_val_predict(
+        classifier, values, labels, cv=folds, method="predict_proba"
+    )
+    return scores[:, FAKE]
 
 
 def _describe_difference(
