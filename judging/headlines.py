@@ -187,14 +187,15 @@ def describe_headline(
 
 def _list_chances(headline: Headline, of_which: str) -> list[str]:
     """Say how often one of as many real faces looks as fake, as far as it is known."""
-    chances = []
+    chances, is_one = [], headline.num_looks == 1
     if headline.any_chance is not None:
-        share = _format(headline.any_chance)
-        chances.append(f"in {share} {of_which} at least one would be called fake")
+        share, which = _format(headline.any_chance), "it" if is_one else "at least one"
+        chances.append(f"in {share} {of_which} {which} would be called fake")
     if headline.chance is not None:
         share, of = _format(headline.chance), "of them" if chances else of_which
+        which = "it" if is_one else "one"
         chances.append(
-            f"in {share} {of} one would score so high in its worst condition"
+            f"in {share} {of} {which} would score so high in its worst condition"
         )
     return chances
 

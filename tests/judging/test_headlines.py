@@ -143,7 +143,9 @@ def test_describe_headline_says_what_faces_are_called_and_how_often_by_chance(de
         "least one would be called fake, and in 2.0 % (95 % interval 0 to 11 %) of "
         "them one would score so high in its worst condition"
     )
-    assert "of pictures with one real face that can be judged at" in say(FAKE, ODD)
+    assert "of pictures with one real face that can be judged it would" in say(
+        FAKE, ODD
+    )
     assert say(*[REAL] * 5, FAKE).endswith(
         "of pictures with 6 real faces at least one would be called fake, and in 5.9 "
         "% (95 % interval 0 to 29 %) of them one would score so high in its worst "
