@@ -218,15 +218,20 @@ def describe_lack(detector: BaseDetector) -> str | None:
 def describe_qualification(record: CheckpointRecord) -> list[str]:
     """Say what was found of a detector at the end of its training."""
     lines = [_describe_errors(name, row) for name, row in record.errors.items()]
-    own = ", ".join(record.zones)
-    if own:
+    lines = [f"on validation, {line}" for line in lines[:1]] + lines[1:]
+    return lines + describe_choices(record)
+
+
+def describe_choices(record: CheckpointRecord) -> list[str]:
+    """Say what was chosen at the end of a training beside the bounds for all."""
+    lines = []
+    if own := ", ".join(record.zones):
         lines.append(
             f"with bounds of their own, to keep that promise: {own}; no ratios there"
         )
     told = record.told_conditions
     if left_out := [name for name in record.errors if name not in told]:
         lines.append(f"too few can be told: {', '.join(left_out)}; inconclusive")
-    lines = [f"on validation, {line}" for line in lines[:1]] + lines[1:]
     if record.track_calibration:
         policy = record.track_calibration.get("threshold_policy", "")
         lines.append(f"persons in videos have bounds and ratios of their own: {policy}")

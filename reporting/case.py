@@ -24,6 +24,7 @@ from judging.words import (
     NOT_PROOF,
     count,
     describe_bounds,
+    describe_choices,
     describe_counting,
     describe_cuts,
     describe_extremes,
@@ -34,17 +35,16 @@ from judging.words import (
     describe_looked,
     describe_moments,
     describe_neighbours,
-    describe_qualification,
     describe_rates,
     describe_ratio,
     describe_threshold,
     describe_time,
 )
 from loading import ImageFile
-from loading.disturbances import parse_condition
 from loading.origin import describe_claims, describe_generation
 from metrics.meaning import describe_fake_score
 from plots.pages import Picture, embed_figure, embed_image, render_page
+from reporting.card import list_errors
 
 TEMPLATE = Path(__file__).with_name("case.html")
 MOST_PICTURES = 100  # of a case
@@ -218,7 +218,7 @@ class Case:
         precision = self._precision
         how = ("computed in", f"{precision.name}, on the device {precision.device}")
         facts = [*_list_detector_facts(detector), how]
-        return Judge(detector.title, facts, list(_list_errors(detector)))
+        return Judge(detector.title, facts, list_errors(detector.record))
 
     def _count_entries(self) -> str:
         judged = [entry for entry in self._entries if entry.is_judged]
@@ -449,24 +449,15 @@ def _list_clip_facts(picture: Judged) -> list[Fact]:
 def _list_detector_facts(detector: Detector) -> list[Fact]:
     """Return who judged, and what was found of it when it was trained."""
     file, record = detector.provenance, detector.record
-    qualified = describe_qualification(record)[len(record.errors) :]
     return [
         ("checkpoint", file["path"]),
         ("SHA-256 of the checkpoint", file["sha256"]),
         ("trained on", record.dataset or _UNKNOWN),
         ("trained with version", str(record.versions.get("suite", _UNKNOWN))),
         ("how it calls", describe_threshold(detector)),
-        *(("how it was qualified", line) for line in qualified),
+        *(("how it was qualified", line) for line in describe_choices(record)),
         *(("what it lacks", lack) for lack in [describe_lack(detector)] if lack),
     ]
-
-
-def _list_errors(detector: Detector) -> Iterator[tuple[str, str, str]]:
-    """Yield a kind of validation image, and how many of each class were taken wrong."""
-    for name, row in detector.record.errors.items():
-        num_real, alarms, num_fake, misses = row
-        what = f"images {parse_condition(name).describe()}"
-        yield what, f"{alarms:,} of {num_real:,}", f"{misses:,} of {num_fake:,}"
 
 
 def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:
