@@ -84,7 +84,7 @@ def test_case_says_what_was_judged_by_whom_and_what_it_is_worth(detector, faces_
         "between the bounds, harmless versions get the opposite verdict, or a video's",
     ):
         assert said in page, said
-    assert ">1 of 50</td>" in page
+    assert ">1 of 50, 2.0" in page
     assert page.count("how it was qualified") == 1  # the conditions are a table
     assert page.count("data:image/jpeg;base64,") == 4
     assert not re.search(r'(src|href)="(?!data:|#)', page)  # it needs no other file
