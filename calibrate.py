@@ -9,7 +9,7 @@ import command_line
 from command_line import say
 from command_line.compute import take_compute, take_source
 
-from explaining.shown import check_candidates, describe_checked
+from explaining.shown import describe_checked, qualify_with_maps
 from faces_dataset import FacesDataset
 from files.atomic import check_output
 from files.checkpoint_files import save_with_record
@@ -17,7 +17,7 @@ from files.hub import is_fetched
 from files.names import CHECKPOINTS_DIR
 from files.recipe import OF_CALIBRATION, Recipe
 from judging.detector import Detector
-from judging.qualifying import Policy, qualify, split_calibration
+from judging.qualifying import Policy, split_calibration
 from judging.words import describe_qualification, describe_threshold
 from tuning import name_kept
 from utils import Source, load_checkpoint, open_splits, take_fold
@@ -78,14 +78,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     recipe = take_recipe(detector, given)
     datasets = open_datasets(args.dataset, take_source(args), detector, recipe)
     policy = replace(Policy.of(recipe), seed=args.seed)
-    record = qualify(detector, datasets, policy, compute)
-    detector = replace(detector, record=record)
-    maps = check_candidates(detector, datasets["val"], policy, compute)
-    save_with_record(path, replace(record, maps=maps), output)
+    record = qualify_with_maps(detector, datasets, policy, compute)
+    save_with_record(path, record, output)
     say(
         *describe_qualification(record),
-        describe_threshold(detector),
-        *describe_checked(maps),
+        describe_threshold(replace(detector, record=record)),
+        *describe_checked(record.maps),
     )
     say(f"wrote {output}")
     kept = name_kept(path.parent, record.backbone_sha256)

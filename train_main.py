@@ -14,7 +14,7 @@ from command_line import say
 from command_line.compute import take_compute, take_network, take_source
 
 import numpy as np
-from torch import Tensor, channels_last, nn
+from torch import channels_last, nn
 
 from faces_dataset import (
     FacesDataset,
@@ -47,11 +47,11 @@ from hardware import (
     prepare_compute,
 )
 from judging.detector import Detector
-from judging.qualifying import Policy, augment_validation, qualify, split_calibration
+from judging.qualifying import Policy, augment_validation, split_calibration
 from judging.words import describe_qualification
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
-from metrics import choose_operating_point, compute_delong_interval
+from metrics import compute_delong_interval
 from metrics.error_rates import compute_proportion_interval, count_hits
 from metrics.samples import index_groups
 from models import build_model, get_network
@@ -250,7 +250,8 @@ def train(
     known = {**tuning.to_entries(), "backbone_sha256": start_sha256}
     if start_sha256:
         known["whole"] = keeping.whole
-    files = build_run_files(recipe, source, datasets, skipped, trainer, paths, known)
+    data = datasets, skipped
+    files = build_run_files(recipe, source, *data, trainer, paths, policy, known)
     files.log, trainer.measures_norm = log, log.is_on
     with files.watch(keeping.checkpoint_minutes):
         if keeping.resume:
@@ -294,14 +295,12 @@ def qualify_best(
     path = files.paths.checkpoint
     detector = load_checkpoint(path, device=compute.device)
     # Class activation maps take two seconds to import: --help does not wait.
-    from explaining.shown import check_candidates, describe_checked
+    from explaining.shown import describe_checked, qualify_with_maps
 
-    record = qualify(detector, datasets, policy, compute)
-    detector = replace(detector, record=record)
-    maps = check_candidates(detector, datasets["val"], policy, compute)
-    files.best = replace(record, maps=maps)
+    files.best = qualify_with_maps(detector, datasets, policy, compute)
     save_with_record(path, files.best)
-    say(*describe_qualification(record), *describe_checked(maps))
+    say(*describe_qualification(files.best), *describe_checked(files.best.maps))
+    detector = replace(detector, record=files.best)
     say(*describe_parts(detector, datasets["test"], compute))
 
 
@@ -518,6 +517,7 @@ def build_run_files(
     skipped: Mapping[str, list[str]],
     trainer: Trainer,
     paths: RunPaths,
+    policy: Policy,
     known: Mapping[str, Any],
 ) -> RunFiles:
     """Put together what writes the run's history, checkpoints and snapshots.
@@ -544,16 +544,8 @@ def build_run_files(
         "started": format_now(),
         "versions": record.versions,
     }
-
-    def calibrate(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-        confidence = recipe.fpr_confidence
-        point = choose_operating_point(
-            logits, labels, recipe.max_fpr, fpr_confidence=confidence
-        )
-        return point.to_entries()
-
     left_out = () if record.whole else list_frozen(trainer.model)
-    return RunFiles(paths, run, record, calibrate, say, left_out)
+    return RunFiles(paths, run, record, policy.calibrate, say, left_out)
 
 
 def build_run_entry(

@@ -16,7 +16,7 @@ from scipy import fft
 
 from hardware import processes, show_progress
 from loading import ImageFile
-from loading.image_files import to_upright_rgb, use_image
+from loading.image_files import scale_early, to_upright_rgb, use_image
 
 EDGE = 256  # pixels; traits of the content are measured at this size
 BORDER = 2  # pixels
@@ -184,7 +184,7 @@ def _measure_image(file: ImageFile, image: Image.Image) -> Traits:
     content = file.read()
     header = _measure_header(len(content), image)
     name, size = f"{image.format} {image.mode}", image.size
-    image.draft(None, (EDGE, EDGE))  # of JPEGs; not below this size
+    scale_early(image, EDGE)
     pixels = to_upright_rgb(image)
     digest = hashlib.blake2b(repr(size).encode(), digest_size=16)
     digest.update(pixels.tobytes())

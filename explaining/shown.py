@@ -33,10 +33,11 @@ from explaining.checks import (
 from explaining.explanation import Method
 from explaining.gradients import build_gradient_method, compute_attribution_maps
 from faces_dataset import FacesDataset, choose_random
+from files.checkpoint import CheckpointRecord
 from files.names import FAKE
 from hardware import Compute, Precision, show_progress
 from judging.detector import Detector
-from judging.qualifying import Policy
+from judging.qualifying import Policy, qualify
 from loading import ImageFile
 from loading.disturbances import AS_IT_IS
 from loading.disturbed_faces import DisturbedFaces
@@ -101,6 +102,26 @@ def list_candidates(detector: Detector) -> list[Candidate]:
         earlier = layers[max(0, place - 1) : place]
         candidates += [Candidate(AT_EARLIER_LAYER, layer) for layer in earlier]
     return candidates
+
+
+def qualify_with_maps(
+    detector: Detector,
+    datasets: Mapping[str, FacesDataset],
+    policy: Policy,
+    compute: Compute,
+) -> CheckpointRecord:
+    """Measure a detector as `qualify` does, then check maps of what it calls images.
+
+    Returns:
+        Its record, with what was found.
+
+    Raises:
+        ValueError: as `qualify`.
+    """
+    record = qualify(detector, datasets, policy, compute)
+    qualified = replace(detector, record=record)
+    maps = check_candidates(qualified, datasets["val"], policy, compute)
+    return replace(record, maps=maps)
 
 
 def check_candidates(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from faces_dataset import FacesDataset, choose_random, count_classes, list_names
 from files.checkpoint import CheckpointRecord
@@ -127,6 +128,11 @@ class Policy:
             max_fnr=self.max_fnr,
             num_views=num_views,
         )
+
+    def calibrate(self, logits: ArrayLike, labels: ArrayLike) -> dict[str, Any]:
+        """Choose by logits (N, 2) of images as they are; return a record's entries."""
+        logits, labels = np.asarray(logits), np.asarray(labels)
+        return self.choose(logits[:, None], labels).to_entries()
 
     def disturb(self, images: FacesDataset, *, once: bool = False) -> DisturbedFaces:
         """Return images under all conditions, or under one after another."""

@@ -219,14 +219,19 @@ def read_image_and_size(
 
     def use(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
         width, height = image.size
-        if at_least is not None and image.format in _JPEGS:  # HEIF: another picture
-            image.draft(None, (at_least, at_least))
+        scale_early(image, at_least)
         upright = to_upright_rgb(image)
         if image.getexif().get(ExifTags.Base.Orientation) in _LYING:
             width, height = height, width
         return upright, (width, height)
 
     return use_image(file, use)
+
+
+def scale_early(image: Image.Image, at_least: int | None) -> None:
+    """Let a JPEG's decoder scale an opened image down, as `read_image` has it."""
+    if at_least is not None and image.format in _JPEGS:  # HEIF: another picture
+        image.draft(None, (at_least, at_least))
 
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:

@@ -54,6 +54,18 @@ def test_measure_knows_which_formats_tell_their_compression(
     assert (get(traits, "quality"), get(traits, "subsampling")) == (0, -1)
 
 
+def test_measure_does_not_take_a_heic_by_its_thumbnail(tmp_path, monkeypatch):
+    pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.heic"
+    save_and_measure(draw_photo(0).resize((1024, 768)), path)
+    with Image.open(path) as image:
+        kind = type(image)
+    drafts = []
+    monkeypatch.setattr(kind, "draft", lambda *given: drafts.append(given))
+    assert get(measure(ImageFile(path)), "width") == 1024
+    assert not drafts
+
+
 def test_measure_of_a_grey_square_on_black_has_known_content(tmp_path):
     pixels = np.zeros((256, 256, 3), np.uint8)
     pixels[2:-2, 2:-2] = (200, 100, 100)

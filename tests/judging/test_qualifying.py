@@ -112,6 +112,17 @@ def test_policy_of_a_recipe_takes_its_flags_and_refuses_unknown_conditions():
     assert "\n" not in str(error.value)
 
 
+def test_policy_calibrates_an_epoch_by_all_that_it_promises():
+    """What a run that is killed before `qualify` leaves keeps the promise, too."""
+    labels = np.arange(200) % 2
+    logits = np.random.default_rng(0).normal(size=(200, 2)) + np.eye(2)[labels]
+    entries = Policy(max_fpr=0.05, max_fnr=0.1).calibrate(logits, labels)
+    assert 0 < entries["real_below"] < entries["threshold"] < 1
+    others = Policy(max_fpr=0.1).calibrate(logits, labels)
+    assert others["real_below"] is None
+    assert others["threshold"] < entries["threshold"]
+
+
 @pytest.fixture
 def detector(tiny_network, tiny_net) -> Detector:
     preprocessing = get_network(tiny_network).preprocessing
