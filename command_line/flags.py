@@ -21,7 +21,7 @@ from files.bounds import (
     Bounds,
 )
 from files.hub import PREFIX, find_checkpoint, get_revision
-from files.names import DEFAULT_MODEL, FIGURES_DIR, LOG_KINDS
+from files.names import DEFAULT_MODEL, FIGURES_DIR
 from files.recipe import (
     GROUPS,
     OF_CALIBRATION,
@@ -300,14 +300,15 @@ def add_calibration_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _build_options(entry: Field) -> dict[str, Any]:
-    """Return how argparse takes a field of a recipe."""
+    """Return how argparse takes a field of `Recipe` or `Keeping`."""
     flag = entry.metadata["flag"]
     default = flag.default_words or entry.default
     shown = flag.help if default is None else f"{flag.help} (default: {default})"
     if flag.allowed is bool:
         return {"action": "store_true", "help": flag.help}
     if isinstance(flag.allowed, tuple):
-        return {"choices": flag.allowed, "help": shown}
+        options = {"choices": flag.allowed, "help": shown}
+        return {**options, "nargs": "+"} if flag.several else options
     kind = flag.allowed if isinstance(flag.allowed, type) else take(flag.allowed)
     options = {"type": kind, "help": shown, "metavar": flag.metavar}
     if flag.several:
@@ -363,71 +364,14 @@ def add_runs_flags(parser: argparse.ArgumentParser) -> None:
 def add_keeping_flags(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each field of `Keeping`, and --report."""
     group = parser.add_argument_group("files")
-    group.add_argument(
-        "--check-images",
-        choices=("auto", "none", "header", "full"),
-        default=Keeping.check_images,
-        help="check every image before training: its header, or all of it; auto checks "
-        "the headers of up to 100,000 images",
-    )
-    group.add_argument(
-        "--skip-bad-images",
-        action="store_true",
-        help="leave unreadable images out and record them instead of stopping",
-    )
-    group.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on from the last snapshot of the same command",
-    )
-    group.add_argument(
-        "--checkpoint-minutes",
-        type=take(Bounds(0, 1e6)),
-        default=Keeping.checkpoint_minutes,
-        metavar="M",
-        help="minutes between snapshots within an epoch; 0 saves only at its end",
-    )
-    group.add_argument(
-        "--log",
-        nargs="+",
-        choices=LOG_KINDS,
-        default=Keeping.log,
-        help="note each step and epoch as it is done, in files beside the history: csv "
-        "(RUN_steps.csv, RUN_epochs.csv); tensorboard (RUN_tensorboard, which "
-        "`tensorboard --logdir out` draws; needs requirements-log.txt); with --tune "
-        "head there are epochs only, and no learning rate; repeat it with --resume",
-    )
+    for entry in fields(Keeping):
+        options = {**_build_options(entry), "help": entry.metadata["flag"].help}
+        group.add_argument(spell(entry.name), default=entry.default, **options)
     group.add_argument(
         "--report",
         action="store_true",
         help="at the end write figures/RUN_report.html, as report.py does",
     )
-    group.add_argument(
-        "--keep-pixels",
-        action="store_true",
-        help="write each decoded and resized image into FEATURES_DIR/pixels (197 kB at "
-        "256 pixels, if all fit into 10 GB and half of the free disk), where later "
-        "epochs and runs find it; pays where reading takes long: SimpleNet, large "
-        "photographs",
-    )
-    group.add_argument(
-        "--whole",
-        action="store_true",
-        help="with --tune other than all: checkpoints hold the frozen weights, too, "
-        "not only their hash",
-    )
-    for name, what in (
-        ("out_dir", "histories"),
-        ("checkpoints_dir", "checkpoints"),
-        ("features_dir", "features that --tune head keeps, and of kept pixels"),
-    ):
-        group.add_argument(
-            spell(name),
-            type=Path,
-            default=getattr(Keeping, name),
-            metavar="DIR",
-            help=f"folder of the {what}",
-        )
 
 
 def take_fields(args: argparse.Namespace, kind: type[T]) -> T:

@@ -25,6 +25,7 @@ from files.bounds import (
 )
 from files.names import (
     CHECKPOINTS_DIR,
+    LOG_KINDS,
     OPTIMIZER_NAMES,
     OUT_DIR,
     RunPaths,
@@ -58,7 +59,7 @@ OF_TUNING = {"features": "head", "hidden": "head", "rank": "lora", "layer_decay"
 
 @dataclass(frozen=True)
 class Flag:
-    """How a field of `Recipe` is given on a command line.
+    """How a field of `Recipe` or `Keeping` is given on a command line.
 
     Attributes:
         help: what it does.
@@ -550,31 +551,58 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Keeping:
-    """How a run's images are checked and its files kept; each field is a flag.
+    """How a run's images are checked and its files kept; each field is a flag."""
 
-    Attributes:
-        out_dir, checkpoints_dir: folders of the histories and the checkpoints.
-        check_images: which images are opened before training, and how: auto, none,
-            header or full.
-        skip_bad_images: leave unreadable images out and record them.
-        resume: go on from the last snapshot of the same recipe.
-        checkpoint_minutes: between snapshots within an epoch; 0 for none.
-        features_dir: folder of the features that are kept, and of pixels.
-        keep_pixels: keep decoded pixels there.
-        whole: checkpoints hold the frozen weights, too.
-        log: how each step and epoch is noted, some of `LOG_KINDS`.
-    """
-
-    out_dir: Path = OUT_DIR
-    checkpoints_dir: Path = CHECKPOINTS_DIR
-    check_images: str = "auto"
-    skip_bad_images: bool = False
-    resume: bool = False
-    checkpoint_minutes: float = 10.0
-    features_dir: Path = Path("features")
-    keep_pixels: bool = False
-    whole: bool = False
-    log: tuple[str, ...] = ()
+    out_dir: Path = _flag(OUT_DIR, "folder of the histories", Path, "DIR")
+    checkpoints_dir: Path = _flag(
+        CHECKPOINTS_DIR, "folder of the checkpoints", Path, "DIR"
+    )
+    check_images: str = _flag(
+        "auto",
+        "check every image before training: its header, or all of it; auto checks the "
+        "headers of up to 100,000 images",
+        ("auto", "none", "header", "full"),
+    )
+    skip_bad_images: bool = _flag(
+        False, "leave unreadable images out and record them instead of stopping", bool
+    )
+    resume: bool = _flag(
+        False, "go on from the last snapshot of the same command", bool
+    )
+    checkpoint_minutes: float = _flag(
+        10.0,
+        "minutes between snapshots within an epoch; 0 saves only at its end",
+        Bounds(0, 1e6),
+        "M",
+    )
+    features_dir: Path = _flag(
+        Path("features"),
+        "folder of the features that --tune head keeps, and of kept pixels",
+        Path,
+        "DIR",
+    )
+    keep_pixels: bool = _flag(
+        False,
+        "write each decoded and resized image into FEATURES_DIR/pixels (197 kB at 256 "
+        "pixels, if all fit into 10 GB and half of the free disk), where later epochs "
+        "and runs find it; pays where reading takes long: SimpleNet, large photographs",
+        bool,
+    )
+    whole: bool = _flag(
+        False,
+        "with --tune other than all: checkpoints hold the frozen weights, too, not "
+        "only their hash",
+        bool,
+    )
+    log: tuple[str, ...] = _flag(
+        (),
+        "note each step and epoch as it is done, in files beside the history: csv "
+        "(RUN_steps.csv, RUN_epochs.csv); tensorboard (RUN_tensorboard, which "
+        "`tensorboard --logdir out` draws; needs requirements-log.txt); with --tune "
+        "head there are epochs only, and no learning rate; repeat it with --resume",
+        LOG_KINDS,
+        several=True,
+    )
 
     def name_files(self, recipe: Recipe) -> RunPaths:
         """Return where the files of such a run are."""
