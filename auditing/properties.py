@@ -16,7 +16,7 @@ from scipy import fft
 
 from hardware import processes, show_progress
 from loading import ImageFile
-from loading.image_files import scale_early, to_upright_rgb, use_image
+from loading.image_files import ADVICE, scale_early, to_upright_rgb, use_image
 
 EDGE = 256  # pixels; traits of the content are measured at this size
 BORDER = 2  # pixels
@@ -176,7 +176,7 @@ def measure(file: ImageFile) -> Traits | Unreadable:
         return use_image(file, partial(_measure_image, file))
     except ValueError as error:
         reason = str(error).removeprefix(f"cannot read the image {file.name}: ")
-        return Unreadable(file, reason.split("; replace")[0])
+        return Unreadable(file, reason.removesuffix(ADVICE))
 
 
 def _measure_image(file: ImageFile, image: Image.Image) -> Traits:

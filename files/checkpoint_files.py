@@ -1,6 +1,7 @@
 """Checkpoints as files: weights and record, written and read."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], CheckpointRecord]
     content = _load_content(path)
     parts = content if isinstance(content, dict) else {}
     if isinstance(parts.get("trainer"), dict):
-        best = path.with_name(path.name.replace("_last", ""))
+        best = path.with_stem(re.sub(r"_last(?=(\.[0-9]+)?$)", "", path.stem))
         raise ValueError(
             f"{path} is the snapshot from which train_main.py --resume goes on; the "
             f"checkpoint of the best epoch is {best}"

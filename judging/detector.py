@@ -19,7 +19,7 @@ from judging.traits import measure_traits
 from loading import BatchLoader, Preprocessing, find_preprocessing
 from loading.batches import name_sample
 from models import Layout
-from scores import LOGIT_DIFFERENCE, ScoreSet
+from scores.score_sets import LOGIT_DIFFERENCE, STORED, ScoreSet
 from trainer import Batches, compute_logits, evaluation_mode
 from tuning.probe import Probe, pool_layers
 
@@ -160,7 +160,7 @@ def build_score_set(
         split: its name.
         groups, subsets: of its samples, as `ScoreSet` has them.
     """
-    stored, none = "chosen on validation, in the checkpoint", "the checkpoint holds"
+    none = "the checkpoint holds"
     has_threshold = detector.record.threshold is not None
     llr_source = f"logit difference over temperature: {none} no calibration"
     return ScoreSet(
@@ -176,8 +176,8 @@ def build_score_set(
         groups=groups,
         subsets=subsets,
         threshold=detector.threshold,
-        threshold_source=stored if has_threshold else f"default, {none} none",
-        llr_source=stored if detector.has_llr_line else llr_source,
+        threshold_source=STORED if has_threshold else f"default, {none} none",
+        llr_source=STORED if detector.has_llr_line else llr_source,
         score_name=LOGIT_DIFFERENCE,
         detector=detector.path.stem,
         provenance=_describe_source(name, dataset, detector),

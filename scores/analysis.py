@@ -15,7 +15,7 @@ from metrics.samples import check_samples
 from metrics.summary import compute_summary
 from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
-from scores.score_sets import ScoreSet
+from scores.score_sets import STORED, ScoreSet
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _note_use(scores: ScoreSet) -> list[str]:
     if scores.split != "val" or not is_home:
         return []
     sources = {"threshold": scores.threshold_source, "calibration": scores.llr_source}
-    chosen = [what for what, source in sources.items() if "in the checkpoint" in source]
+    chosen = [what for what, source in sources.items() if STORED in source]
     if scores.flags.get("fold"):
         fold = scores.flags["fold"]
         return [f"most of these images trained this detector, which is of fold {fold}"]

@@ -20,6 +20,7 @@ from metrics.summary import warn_of_samples
 PROBABILITY = "P(fake)"
 LOGIT_DIFFERENCE = "logit difference"
 RAW_SCORE = "score"
+STORED = "chosen on validation, in the checkpoint"  # of a threshold or calibration
 _LEAST_P = float(np.finfo(np.float32).eps)  # in place of a P(fake) of 0
 
 

@@ -134,14 +134,14 @@ def pack(*names: str) -> bytes:
         ([1, 2], "no entry 'model' with weights, but a list"),
         ({"epoch": 1, "state_dict": {}}, "but entries such as 'epoch', 'state_dict';"),
         ({"model": 3}, "no entry 'model' with weights"),
-        ({"trainer": {}, "run": {}}, "snapshot from which .* best epoch is .*d_m.pt"),
+        ({"trainer": {}, "run": {}}, "snapshot from which .* best epoch is .*x_last_m.1.pt"),
         ({"model": {}, "threshold": 2}, "cannot use the checkpoint .*its threshold"),
     ],
 )
 def test_read_checkpoint_says_what_a_file_is_instead(
     content, reason, tmp_path, refused
 ):
-    path = tmp_path / "d_m_last.pt"
+    path = tmp_path / "x_last_m_last.1.pt"
     if isinstance(content, bytes):
         path.write_bytes(content)
     else:
