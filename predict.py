@@ -7,14 +7,13 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import command_line
-from command_line import refuse_several, say, take_fields
-from command_line.faces import add_face_flags, add_sampling_flags, take_reading
+from command_line import refuse_several, say
+from command_line.faces import add_reading_flags, take_reading
 
 from files.atomic import check_outputs, check_writable
 from files.names import FIGURES_DIR, STARTER, make_printable
@@ -28,7 +27,7 @@ from judging.finding import (
     refuse_outputs,
 )
 from judging.headlines import judge_several
-from judging.pictures import Reading, View, load_pictures
+from judging.pictures import Reading, list_views, load_pictures
 from judging.tally import Said, Tally
 from judging.together import judge_together
 from judging.verdict_tables import (
@@ -56,7 +55,6 @@ from judging.words import (
 )
 from loading import ImageFile
 from loading.image_files import get_extensions
-from loading.videos import Sampling
 from metrics.meaning import describe_fake_score
 
 if TYPE_CHECKING:
@@ -122,8 +120,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         action="append",
     )
-    add_face_flags(parser)
-    add_sampling_flags(parser)
+    add_reading_flags(parser)
     parser.add_argument(
         "--no-stability",
         action="store_true",
@@ -243,7 +240,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = [path for path in (args.csv, args.json, args.frames) if path is not None]
     outputs = [*tables, *filter(None, [args.report])]
     reading = take_reading(args)
-    reading = replace(reading, sampling=take_fields(args, Sampling))
     detectors = [load_detector(path, compute) for path in args.checkpoint_path]
     scopes = filter(None, map(describe_scope, detectors if processes.is_main() else []))
     say(*(f"note: {scope}" for scope in scopes), file=sys.stderr)
@@ -264,13 +260,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_counted = sys.stderr.isatty() or args.report is not None
     is_counted = is_counted and processes.is_main()
     total = count_images(args.paths, finder) if is_counted else None
-    options = {"margin": args.margin, "stability": not args.no_stability}
-    judge = partial(judge_paths, detectors, compute, reading, **options)
+    stability = not args.no_stability
+    judge = partial(judge_paths, detectors, compute, reading, stability=stability)
     reporter = Reporter(detectors)
     paths, writers = refuse_outputs(finder, written), []
     with ExitStack() as stack:
         if tables and processes.is_main():
-            settings = describe_settings(detectors, compute, reading, **options)
+            settings = describe_settings(
+                detectors, compute, reading, stability=stability
+            )
             kept = open_tables(
                 *(args.csv, args.json, settings, compute.precision),
                 frames=args.frames,
@@ -365,28 +363,25 @@ def judge_paths(
     reading: Reading,
     paths: Iterable[Path],
     *,
-    margin: float | None,
     stability: bool,
 ) -> Iterator[Faces]:
     """Judge pictures and videos, and yield the faces in each."""
     batches = load_pictures(
         paths,
-        list(dict.fromkeys(View.of(detector, margin) for detector in detectors)),
+        list_views(detectors, reading.margin),
         batch_size=compute.batch_size,
         device=compute.device,
         workers=compute.workers,
         reading=reading,
     )
-    judged = judge_batches(
-        *(batches, detectors, compute.precision), margin=margin, stability=stability
-    )
+    options = {"margin": reading.margin, "stability": stability}
+    judged = judge_batches(batches, detectors, compute.precision, **options)
     for faces in group_faces(judged):
         picture = faces[0][0].picture
         if picture.clip is not None and reading.looks:  # it was set aside
             from judging.clips import judge_clip  # OpenCV and SciPy
 
-            path = Path(picture.name)
-            faces = judge_clip(path, detectors, compute, reading, margin=margin)
+            faces = judge_clip(Path(picture.name), detectors, compute, reading)
         yield faces
 
 

@@ -22,6 +22,7 @@ from judging.pictures import (
     fail,
     identify,
     is_crop,
+    list_views,
 )
 from judging.tracks import Clip, Moment, Shown, Track
 from judging.verdicts import Verdict, drop_ratio, judge_batches
@@ -44,7 +45,6 @@ def judge_clip(
     compute: "Compute",
     reading: Reading,
     *,
-    margin: float | None = None,
     heed: Heed = lambda *_: None,
 ) -> list[list[Verdict]]:
     """Judge a video: each person in it by the frames that show it.
@@ -57,14 +57,14 @@ def judge_clip(
         detectors: who judges.
         compute: how the networks run.
         reading: how pictures are read, and which frames are.
-        margin: as for `View.of`.
         heed: as for `read_frames`.
 
     Returns:
         For each person each detector's verdict; one on the video where it shows nobody.
         One with an error is last where it cannot be read, or not to its end.
     """
-    views = list(dict.fromkeys(View.of(detector, margin) for detector in detectors))
+    margin = reading.margin
+    views = list_views(detectors, margin)
     watched = _Watched(as_file(file), views, reading, heed=heed)
     batches = map(collate_pictures, cut_stream(watched, compute.batch_size))
     found: dict[int, list[_Sightings]] = {}

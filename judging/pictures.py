@@ -132,6 +132,13 @@ class View(NamedTuple):
         return Resize(Preprocessing(*any_mean, self.size, self.full_decoding))
 
 
+def list_views(
+    detectors: Iterable[BaseDetector], margin: float | None = None
+) -> list[View]:
+    """Return the views of detectors, as `View.of` has them, each once."""
+    return list(dict.fromkeys(View.of(detector, margin) for detector in detectors))
+
+
 # uint8: of a picture (S, S, 3), of a batch (n, S, S, 3).
 Samples = dict[View, np.ndarray]
 Read = tuple[Picture, Samples | None]  # None where it cannot be read
@@ -144,6 +151,7 @@ class Reading:
     Attributes:
         faces: whether the faces in each are looked for: always, never, or None where
             that is possible.
+        margin: of found faces' crops; None: as each detector was trained.
         least_height: of a face that is judged, pixels.
         with_origin: also read what the file says of itself.
         trusted: certificates of whose credentials are trusted, as `read_origin` has it.
@@ -151,6 +159,7 @@ class Reading:
     """
 
     faces: bool | None = None
+    margin: float | None = None
     least_height: int = LEAST_HEIGHT
     with_origin: bool = False
     trusted: Path | None = None

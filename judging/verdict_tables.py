@@ -155,7 +155,6 @@ def describe_settings(
     compute: "Compute",
     reading: Reading,
     *,
-    margin: float | None,
     stability: bool,
 ) -> dict[str, Any]:
     """Return what the rows depend on beside the pictures, as plain values."""
@@ -172,6 +171,6 @@ def describe_settings(
         "trusted certificates": trusted,
         "every": reading.sampling.every,
         "most frames": reading.sampling.most_frames,
-        "margin": margin,
+        "margin": reading.margin,
         "stability": stability,
     }

@@ -14,7 +14,13 @@ from files.names import VIDEO_SUFFIXES, make_printable
 from hardware import Compute, Precision
 from judging.clips import judge_clip
 from judging.detector import Detector
-from judging.pictures import Reading, View, collate_pictures, read_picture, set_aside
+from judging.pictures import (
+    Reading,
+    collate_pictures,
+    list_views,
+    read_picture,
+    set_aside,
+)
 from judging.verdicts import Verdict, judge_batches
 from judging.words import (
     NOT_PROOF,
@@ -51,13 +57,11 @@ class Judge:
         detector: who judges.
         precision: arithmetic of its network.
         reading: how pictures are read.
-        margin: of found faces' crops; None: as the detector was trained.
     """
 
     detector: Detector
     precision: Precision
     reading: Reading = READING
-    margin: float | None = None
 
     def judge(
         self, file: ImageFile, *, number: int | None = None, stability: bool = True
@@ -72,15 +76,17 @@ class Judge:
         Returns:
             The verdict on each face from the left, or on the whole picture.
         """
-        views = [View.of(self.detector, self.margin)]
-        read = read_picture(file, views, self.reading)
+        detectors, margin = [self.detector], self.reading.margin
+        read = read_picture(file, list_views(detectors, margin), self.reading)
         if number is not None:
             read = read[number - 1 : number]
         if not read:
             return []
-        batches, detectors = [collate_pictures(read)], [self.detector]
-        options = {"margin": self.margin, "stability": stability}
-        judged = judge_batches(batches, detectors, self.precision, **options)
+        judged = judge_batches(
+            *([collate_pictures(read)], detectors, self.precision),
+            margin=margin,
+            stability=stability,
+        )
         return [verdict for _, (verdict,) in judged]
 
     def watch(self, file: ImageFile, heed: Heed) -> list[Verdict]:
@@ -101,7 +107,6 @@ class Judge:
             [self.detector],
             Compute(self.precision, STEP),
             self.reading,
-            margin=self.margin,
             heed=heed,
         )
         return [verdict for (verdict,) in persons]

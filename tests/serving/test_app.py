@@ -203,7 +203,8 @@ def test_every_face_has_its_verdict_and_the_picture_its_number_of_looks(group):
         assert drawn.size == (800, 400)
         middles = [drawn.getpixel(place) for place in ((136, 176), (536, 176))]
         assert middles == [(255, 0, 0), (255, 255, 255)]
-    wider = ask("/judge?name=a", replace(judge, margin=4.0)).json
+    reading = replace(judge.reading, margin=4.0)
+    wider = ask("/judge?name=a", replace(judge, reading=reading)).json
     assert wider["faces"][0]["fake_score"] != faces[0]["fake_score"]
 
 
