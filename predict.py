@@ -5,7 +5,7 @@ import hashlib
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -250,16 +250,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.explain is not None:
         check_writable(args.explain)
 
-    finder = build_finder(
-        list_paths(args.paths, null=args.null),
-        recursive=args.recursive,
-        excluded=args.explain,
-        videos=reading.looks,
-        verbose=args.verbose,
-    )
+    where = {"recursive": args.recursive, "excluded": args.explain}
+    where["videos"] = reading.looks
+    finder = ImageFinder(list_paths(args.paths, null=args.null), **where)
+    finder.on_failure.append(partial(say, file=sys.stderr))
+    if args.verbose:
+        finder.on_passed_over.append(name_passed_over)
     is_counted = sys.stderr.isatty() or args.report is not None
     is_counted = is_counted and processes.is_main()
-    total = count_images(args.paths, finder) if is_counted else None
+    total = count_images(args.paths, **where) if is_counted else None
     stability = not args.no_stability
     judge = partial(judge_paths, detectors, compute, reading, stability=stability)
     reporter = Reporter(detectors)
@@ -286,9 +285,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             call = Path(__file__).name, sys.argv[1:] if argv is None else argv
             case = start_case(args.report, detectors, compute.precision, call, total)
             case = stack.enter_context(case)
-            finder.on_failure = partial(tell, case.refuse)
-            name = finder.on_passed_over
-            finder.on_passed_over = partial(pass_over, [name, case.pass_over])
+            finder.on_failure.append(case.refuse)
+            finder.on_passed_over.append(case.pass_over)
             writers.append(
                 lambda faces: case.add(ImageFile(faces[0][0].picture.name), faces)
             )
@@ -403,41 +401,10 @@ def start_case(
     return open_case(path, detectors, precision, call, tell=say)
 
 
-def tell(note: Callable[[str], object], sentence: str) -> None:
-    """Say on stderr what cannot be judged, and note it."""
-    say(sentence, file=sys.stderr)
-    note(sentence)
-
-
-def pass_over(notes: Iterable[Callable[[Path], object]], path: Path) -> None:
-    """Note wherever it is noted what is not judged."""
-    for note in notes:
-        note(path)
-
-
-def build_finder(
-    paths: Iterable[Path],
-    *,
-    recursive: bool,
-    excluded: Path | None,
-    videos: bool,
-    verbose: bool,
-) -> ImageFinder:
-    """Return what finds the files that are meant, and says what is passed over."""
-
-    def name(path: Path) -> None:
-        if verbose:
-            subfolder = " (a subfolder)" if path.is_dir() else ""
-            say(f"passed over: {path}{subfolder}", file=sys.stderr)
-
-    return ImageFinder(
-        paths,
-        recursive=recursive,
-        excluded=excluded,
-        videos=videos,
-        on_failure=partial(say, file=sys.stderr),
-        on_passed_over=name,
-    )
+def name_passed_over(path: Path) -> None:
+    """Name a file or a subfolder that is not judged."""
+    subfolder = " (a subfolder)" if path.is_dir() else ""
+    say(f"passed over: {path}{subfolder}", file=sys.stderr)
 
 
 def list_paths(paths: Iterable[Path], *, null: bool) -> Iterator[Path]:
@@ -450,13 +417,11 @@ def list_paths(paths: Iterable[Path], *, null: bool) -> Iterator[Path]:
             yield path
 
 
-def count_images(paths: Sequence[Path], finder: ImageFinder) -> int | None:
+def count_images(paths: Sequence[Path], **where: Any) -> int | None:
     """Count what there is to judge, to tell the time left; None for a list."""
     if Path(STANDARD_INPUT) in paths:
         return None
-    options = {"recursive": finder.recursive, "excluded": finder.excluded}
-    options["videos"] = finder.videos
-    return sum(1 for _ in ImageFinder(paths, **options))
+    return sum(1 for _ in ImageFinder(paths, **where))
 
 
 class Reporter:
@@ -519,9 +484,13 @@ class Reporter:
 def save_figures(folder: Path, precision: "Precision", faces: Faces) -> None:
     """Draw each face, or a video's time line, for each detector; say where."""
     if faces[0][0].picture.clip is not None:
+        from explaining.time_lines import save_time_line  # two seconds
+
         for verdicts in zip(*faces, strict=True):
             if any(verdict.track for verdict in verdicts):
-                say(f"wrote {save_clip(verdicts, folder)}")
+                path = name_figure(folder, verdicts[0], "time_line")
+                save_time_line(verdicts, path)
+                say(f"wrote {path}")
         return
     for face in faces:
         for verdict in face:
@@ -529,26 +498,14 @@ def save_figures(folder: Path, precision: "Precision", faces: Faces) -> None:
                 say(f"wrote {save_figure(verdict, folder, precision)}")
 
 
-def save_clip(verdicts: Sequence[Verdict], folder: Path) -> Path:
-    """Draw what a detector says of the persons in a video, and return where."""
-    from explaining.time_lines import save_time_line  # two seconds
-
-    path = name_figure(folder, verdicts[0], "time_line")
-    save_time_line(verdicts, path)
-    return path
-
-
 def save_figure(verdict: Verdict, folder: Path, precision: "Precision") -> Path:
     """Draw a picture with its maps, and return where."""
-    from explaining.pictures import (  # two seconds
-        NO_FACE,
-        explain_verdict,
-        save_explanation,
-    )
+    from explaining.pictures import explain_verdict, save_explanation  # two seconds
 
     path, title = name_figure(folder, verdict), title_figure(verdict)
-    why = NO_FACE if verdict.picture.num_faces == 0 else None
-    save_explanation(explain_verdict(verdict, precision), path, title, why=why)
+    has_face = verdict.picture.num_faces != 0
+    explanation = explain_verdict(verdict, precision)
+    save_explanation(explanation, path, title, has_face=has_face)
     return path
 
 

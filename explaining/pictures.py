@@ -23,7 +23,6 @@ from plots.style import make_drawable, save_figure
 
 BOXES_SIDE = 800  # pixels of the picture in which faces are marked
 NOT_CHECKED = "not checked"
-NO_FACE = "no face was found in it, so there is no map"
 
 
 def build_methods(detector: Detector, precision: Precision) -> list[Method]:
@@ -154,7 +153,7 @@ def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
 
 
 def save_explanation(
-    explanation: Explanation, path: Path, title: str, *, why: str | None = None
+    explanation: Explanation, path: Path, title: str, *, has_face: bool = True
 ) -> None:
     """Save a picture and its maps side by side, under a title, as PNG.
 
@@ -162,7 +161,7 @@ def save_explanation(
         explanation: the picture and its maps, or none.
         path: of the file.
         title: above them.
-        why: these maps are shown, or none; default as `describe_shown` says.
+        has_face: whether one was found, or nobody looked; else there is no map.
 
     Raises:
         OSError: the file cannot be written.
@@ -181,8 +180,10 @@ def save_explanation(
         axes.set(xticks=[], yticks=[], frame_on=False)
     figure.suptitle(make_drawable(title), fontsize=11)
     methods = explanation.methods
-    words = [why or describe_shown(methods), describe_colours(methods)]
-    figure.supxlabel("\n".join(filter(None, words)), fontsize=8)
+    why = "no face was found in it, so there is no map"
+    why = describe_shown(methods) if has_face else why
+    words = filter(None, [why, describe_colours(methods)])
+    figure.supxlabel("\n".join(words), fontsize=8)
     save_figure(figure, path)
 
 

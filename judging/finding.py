@@ -73,13 +73,13 @@ class ImageFinder:
             are not followed.
         excluded: a folder that is not entered: where results are written.
         videos: pass on a folder's videos, too.
-        on_failure: called with a sentence on each folder that cannot be listed or that
-            gives no image.
-        on_passed_over: called with each file of a folder that is not meant by its name,
-            and each subfolder that is not entered.
 
     Attributes:
-        num_failures: how often `on_failure` was called.
+        on_failure: are called with a sentence on each folder that cannot be listed or
+            that gives no image.
+        on_passed_over: are called with each file of a folder that is not meant by its
+            name, and each subfolder that is not entered.
+        num_failures: how many such sentences there were.
         num_files, num_folders: how many files and subfolders were passed over.
 
     Yields:
@@ -93,15 +93,13 @@ class ImageFinder:
         recursive: bool = False,
         excluded: Path | None = None,
         videos: bool = False,
-        on_failure: Callable[[str], object] = lambda sentence: None,
-        on_passed_over: Callable[[Path], object] = lambda path: None,
     ) -> None:
         self.paths = paths
         self.recursive = recursive
         self.excluded = excluded
         self.videos = videos
-        self.on_failure = on_failure
-        self.on_passed_over = on_passed_over
+        self.on_failure: list[Callable[[str], object]] = []
+        self.on_passed_over: list[Callable[[Path], object]] = []
         self.num_failures = self.num_files = self.num_folders = 0
 
     def __iter__(self) -> Iterator[Path]:
@@ -140,7 +138,8 @@ class ImageFinder:
             self.num_folders += len(passed_over)
             self.num_files += len(listing.others)
             for path in [*passed_over, *(folder / name for name in listing.others)]:
-                self.on_passed_over(path)
+                for note in self.on_passed_over:
+                    note(path)
             yield from (folder / name for name in listing.images)
             folders += reversed(entered)
 
@@ -152,7 +151,8 @@ class ImageFinder:
 
     def _fail(self, sentence: str) -> None:
         self.num_failures += 1
-        self.on_failure(sentence)
+        for note in self.on_failure:
+            note(sentence)
 
 
 def _take_videos(listing: Listing) -> Listing:

@@ -29,11 +29,9 @@ def folder(tmp_path: Path) -> Path:
 def test_image_finder_replaces_folders_by_their_sorted_images(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     one, failures, others = tmp_path / "one.png", [], []
-    finder = ImageFinder(
-        [one, folder, tmp_path / "empty"],
-        on_failure=failures.append,
-        on_passed_over=others.append,
-    )
+    finder = ImageFinder([one, folder, tmp_path / "empty"])
+    finder.on_failure.append(failures.append)
+    finder.on_passed_over.append(others.append)
 
     assert list(finder) == [one, folder / "a.JPG", folder / "b.png"]
     assert failures == [f"there is no image in the folder {tmp_path}/empty"]
@@ -46,11 +44,10 @@ def test_image_finder_passes_on_videos_where_they_are_wanted(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("aa.MP4", ".hidden.mp4"):
         (folder / name).touch()
-    failures = []
-    paths, options = [folder, tmp_path / "empty"], {"on_failure": failures.append}
-    without = ImageFinder(paths)
+    paths, failures = [folder, tmp_path / "empty"], []
+    without, wanted = ImageFinder(paths), ImageFinder(paths, videos=True)
+    wanted.on_failure.append(failures.append)
     assert [path.name for path in without] == ["a.JPG", "b.png"]
-    wanted = ImageFinder(paths, videos=True, **options)
     assert [path.name for path in wanted] == ["a.JPG", "aa.MP4", "b.png"]
     assert (without.num_files, wanted.num_files) == (4, 3)
     assert failures == [f"there is no image or video in the folder {tmp_path}/empty"]
@@ -88,7 +85,8 @@ def test_image_finder_bears_any_depth_and_length(tmp_path, monkeypatch):
     for _ in range(20):  # the system takes paths of 4096 bytes
         Path("d" * 250).mkdir()
         os.chdir("d" * 250)
-    finder = ImageFinder([long, tmp_path], recursive=True, on_failure=failures.append)
+    finder = ImageFinder([long, tmp_path], recursive=True)
+    finder.on_failure.append(failures.append)
     assert list(refuse_outputs(finder, [])) == [long]  # reading it says why
     (failure,) = failures
     assert failure.startswith(f"cannot list {tmp_path}/ddd")
@@ -112,8 +110,9 @@ def test_image_finder_takes_no_more_paths_than_are_asked_for(folder):
 )
 def test_image_finder_names_a_folder_that_cannot_be_listed(folder):
     folder.chmod(0)
-    failures = []
-    assert list(ImageFinder([folder], on_failure=failures.append)) == []
+    finder, failures = ImageFinder([folder]), []
+    finder.on_failure.append(failures.append)
+    assert list(finder) == []
     folder.chmod(0o700)
     assert failures == [f"cannot list {folder}: Permission denied"]
 
