@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from files.names import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
+from judging.words import capitalise
 from plots.style import MAP_COLORS
 from trainer import Batches
 
@@ -115,8 +116,7 @@ class Explanation:
     def describe(self) -> tuple[str, ...]:
         """Say of each map in a sentence where it is strongest."""
         return tuple(
-            f"{method.title[:1].upper()}{method.title[1:]}: "
-            f"{method.describe(values, self.target)}."
+            f"{capitalise(method.title)}: {method.describe(values, self.target)}."
             for method, values in zip(self.methods, self.maps, strict=True)
         )
 

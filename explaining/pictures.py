@@ -16,6 +16,7 @@ from files.names import CLASS_NAMES
 from hardware import Precision
 from judging.detector import Detector
 from judging.verdicts import Verdict
+from judging.words import capitalise
 from loading import ImageFile
 from loading.face_finding import Face
 from loading.image_files import read_image_and_size
@@ -112,15 +113,11 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[Drawn]:
     drawn = [Drawn(f"{caption}; {describe_shown(methods)}", words, seen)]
     of_class = f"of '{CLASS_NAMES[explanation.target]}'"
     for number, method in enumerate(methods):
-        name = f"{_begin(method.title)} {of_class} ({method.checked})"
+        name = f"{capitalise(method.title)} {of_class} ({method.checked})"
         caption = f"{name}; {describe_colours([method])}"
         words = method.describe(explanation.maps[number], explanation.target)
-        drawn.append(Drawn(caption, f"{_begin(words)}.", explanation.draw(number)))
+        drawn.append(Drawn(caption, f"{capitalise(words)}.", explanation.draw(number)))
     return drawn
-
-
-def _begin(sentence: str) -> str:
-    return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
@@ -147,8 +144,8 @@ def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
             brush.rectangle(box, outline=color, width=width)
         corner = max(box[0], 0) + 6, max(box[1], 0) + 4
         brush.text(corner, str(number), "white", **outlined)
-    marked = "its face is" if len(faces) == 1 else f"its {len(faces)} faces are"
-    words = f"{_begin(marked)} marked by a box and a number." if faces else "As it is."
+    marked = "Its face is" if len(faces) == 1 else f"Its {len(faces)} faces are"
+    words = f"{marked} marked by a box and a number." if faces else "As it is."
     return Drawn("The whole picture", words, np.asarray(picture))
 
 

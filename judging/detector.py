@@ -58,10 +58,6 @@ class Detector(BaseDetector):
         """What its network is called."""
         return self.record.model_name or type(self.network).__name__
 
-    def choose_compute(self) -> Compute:
-        """Return how to run it where nobody said how: as suits its device."""
-        return Compute(choose_precision("auto", self.device))
-
     def score(self, dataset: Dataset, compute: Compute | None = None) -> Scored:
         """Score every sample of a dataset, behind a progress bar.
 
@@ -74,7 +70,7 @@ class Detector(BaseDetector):
             ValueError: a sample cannot be read, or gets no finite score; the message
                 names it.
         """
-        compute = compute or self.choose_compute()
+        compute = compute or Compute(choose_precision("auto", self.device))
         dealt = compute.deal(len(dataset))
         logits, labels = torch.empty(0, 2), torch.empty(0, dtype=torch.int64)
         if dealt or not len(dataset):  # else there are fewer batches than processes

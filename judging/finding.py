@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from judging.words import count
 from loading import list_images
 from loading.image_files import Listing
 from loading.videos import is_video
@@ -172,11 +173,8 @@ def _ask(question: Callable[[], bool]) -> bool:
 
 def describe_passed_over(num_files: int, num_folders: int) -> str | None:
     """Return how much in the folders is not judged, None where that is nothing."""
-    counts = [
-        f"{count} {what}{'s' if count > 1 else ''}"
-        for count, what in ((num_files, "file"), (num_folders, "subfolder"))
-        if count
-    ]
+    numbers = {"file": num_files, "subfolder": num_folders}
+    counts = [count(number, what) for what, number in numbers.items() if number]
     return f"passed over: {' and '.join(counts)} (-v names them)" if counts else None
 
 

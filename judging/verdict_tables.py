@@ -6,7 +6,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from files.atomic import open_csv, open_json_lines
+from files.atomic import open_json_lines, save_csv
 from files.journal import Journal, open_journal
 from files.provenance import VERSION, describe_file
 from judging.base import BaseDetector
@@ -94,17 +94,15 @@ class VerdictTables:
     ) -> None:
         """Write the tables that are wanted, each whole or not at all."""
         if csv is not None:
-            with open_csv(csv, header=COLUMNS) as write_row:
-                for row in (row for rows in self.rows() for row in rows):
-                    write_row(list(row.values()))
+            rows = (row.values() for rows in self.rows() for row in rows)
+            save_csv(rows, csv, header=COLUMNS)
         if json is not None:
             with open_json_lines(json) as write_value:
                 for row in (row for rows in self.rows() for row in rows):
                     write_value(row)
         if frames is not None:
-            with open_csv(frames, header=FRAME_COLUMNS) as write_row:
-                for row in (row for _, rows in self._journal for row in rows):
-                    write_row(row)
+            rows = (row for _, rows in self._journal for row in rows)
+            save_csv(rows, frames, header=FRAME_COLUMNS)
 
 
 @contextmanager

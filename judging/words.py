@@ -108,6 +108,11 @@ def describe_time(track: Track) -> str:
     return f"{judged}, not from {', '.join(spans)}" if spans else judged
 
 
+def capitalise(sentence: str) -> str:
+    """Return a sentence with a capital at its start; the rest stays."""
+    return f"{sentence[:1].upper()}{sentence[1:]}"
+
+
 def count(number: int, what: str) -> str:
     """Return '1 picture' or '2 pictures'."""
     return f"{number} {what}{'' if number == 1 else 's'}"
@@ -281,8 +286,7 @@ def explain_verdict(verdict: Verdict) -> list[str]:
     """
     sentences = []
     if verdict.reasons:
-        reasons = "; ".join(verdict.reasons)
-        sentences.append(f"{reasons[0].upper()}{reasons[1:]}.")
+        sentences.append(f"{capitalise('; '.join(verdict.reasons))}.")
     if verdict.picture.clip:
         return sentences + (_explain_track(verdict) if verdict.track else [])
     if verdict.picture.reasons:

@@ -22,6 +22,7 @@ from judging.verdicts import NONE, Verdict
 from judging.words import (
     INCONCLUSIVE_MEANS,
     NOT_PROOF,
+    capitalise,
     count,
     describe_bounds,
     describe_choices,
@@ -212,7 +213,7 @@ class Case:
         yield from map(describe_knowledge, self._detectors)
         if any(entry.is_video for entry in self._entries):
             for said in map(describe_counting, self._detectors):
-                yield f"{said[0].upper()}{said[1:]}."
+                yield f"{capitalise(said)}."
 
     def _describe_detector(self, detector: Detector) -> Judge:
         precision = self._precision

@@ -24,6 +24,7 @@ from judging.pictures import (
 from judging.verdicts import Verdict, judge_batches
 from judging.words import (
     NOT_PROOF,
+    capitalise,
     describe_cuts,
     describe_faces,
     describe_knowledge,
@@ -149,8 +150,7 @@ class Judge:
         clip = judged[0].picture.clip
         has_line = any(verdict.track for verdict in judged)
         answer = self._describe(verdicts)
-        counting = explain_counting(self.detector)
-        answer["limits"].append(f"{counting[0].upper()}{counting[1:]}.")
+        answer["limits"].append(f"{capitalise(explain_counting(self.detector))}.")
         return {
             **answer,
             "looked": f"{describe_looked(clip)}. Cuts: {describe_cuts(clip)}.",
@@ -163,12 +163,13 @@ class Judge:
         """Return what is said of a picture as of a video."""
         picture = next(verdict.picture for verdict in verdicts if not verdict.error)
         generated = describe_generation(picture.origin)
+        if generated:
+            generated = f"{capitalise(generated)}: see below."
         return {
             "name": make_printable(picture.name),
             "size": f"{picture.width} x {picture.height}",
             "headline": describe_whole(verdicts),
-            "generated": generated
-            and f"{generated[0].upper()}{generated[1:]}: see below.",
+            "generated": generated,
             "limits": [describe_knowledge(self.detector), NOT_PROOF],
             "checkpoint_sha256": self.detector.provenance["sha256"],
             "precision": self.precision.name,
