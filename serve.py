@@ -144,9 +144,7 @@ def build_report(
     """Return the case report of a picture or a video, as predict.py writes it.
 
     Args:
-        detector, precision: who judged, and how.
         words: as `list_words` returns them.
-        file: what was sent.
         verdicts: on each of its faces or persons.
     """
     name = make_printable(file.name)

@@ -43,8 +43,6 @@ def check_maps(judged: JudgedImages, method: Method, *, num: int, seed: int) -> 
     """Check the maps of some random images of a split, half of each class.
 
     Args:
-        judged: the split.
-        method: of the maps.
         num: of images, if the classes have so many.
         seed: of the choice, the random layers and the random ranking.
 
@@ -102,7 +100,6 @@ def check_randomisation(
         maps: of the trained detector.
         compute_maps: from a detector to its maps of the same images.
         detector: the trained one; it stays as it is.
-        seed: of the random weights.
 
     Returns:
         `layers` that were the last to become random, from the top; after each the mean
@@ -264,8 +261,6 @@ def check_removal(
     Args:
         samples, targets: as `explaining.gradients.prepare_inputs` takes them.
         orders: of the cells, as `order_cells` returns them.
-        detector: that is explained.
-        precision: arithmetic of the scores.
         insert: put cells into the blurred image, rather than take them from the whole.
 
     Returns:

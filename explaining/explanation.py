@@ -133,9 +133,6 @@ def explain_image(
 
     Args:
         dataset: map-style; samples (3, H, W), uint8, or float and normalised.
-        detector: that is explained; it stays as it is.
-        methods: of the maps.
-        index: of the image.
         target_class: the class whose score is explained; default the image's label.
 
     Raises:

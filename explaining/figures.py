@@ -39,8 +39,6 @@ def build_sections_figure(
     """Draw sections below each other, each under its heading, all by one method.
 
     Args:
-        sections: what to draw, in order.
-        title: of the figure.
         target: whose score the maps explain: 'the true class'.
     """
     method = sections[0].explanations[0].methods[0]

@@ -62,7 +62,6 @@ def prepare_inputs(
     Args:
         samples: uint8 (B, 3, H, W); or float, already normalised.
         target_classes: int (B,), 0 real, 1 fake.
-        detector: that is explained.
 
     Returns:
         Images float (B, 3, H, W), and classes int64 (B,).
@@ -195,7 +194,6 @@ def build_gradient_method(name: str, compute: MapFunction) -> Method:
 
     Args:
         name: one of `TITLES`.
-        compute: computes them.
     """
     title, value = TITLES[name]
     is_plain = name == "gradient"

@@ -60,8 +60,6 @@ def explain_sample(
     Args:
         sample: uint8 (S, S, 3).
         target: the class whose score is explained.
-        detector: that judged it; it stays as it is.
-        methods: of the maps, as `build_methods` returns them.
     """
     image = torch.from_numpy(sample).permute(2, 0, 1)
     dataset = [(image, UNKNOWN)]
@@ -101,7 +99,6 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[Drawn]:
 
     Args:
         verdict: one that has a score.
-        precision: as for `explain_verdict`.
     """
     seen = verdict.sample
     height, width, _ = seen.shape
@@ -126,7 +123,6 @@ def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
     One without faces is not made larger.
 
     Args:
-        file: the picture.
         faces: in the order of their numbers, from 1; or none.
 
     Raises:
@@ -155,9 +151,6 @@ def save_explanation(
     """Save a picture and its maps side by side, under a title, as PNG.
 
     Args:
-        explanation: the picture and its maps, or none.
-        path: of the file.
-        title: above them.
         has_face: whether one was found, or nobody looked; else there is no map.
 
     Raises:

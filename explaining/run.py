@@ -89,13 +89,9 @@ def explain_dataset(
     """Draw some images of a split with their maps.
 
     Args:
-        judged: the split.
-        method: of the maps.
         explain: computes the map of one of its images.
         figures: the beginning of each figure's name, and the classes that it shows.
         num: of images, at most.
-        choose: telling or random.
-        seed: of the random choice.
 
     Returns:
         The files.

@@ -114,9 +114,7 @@ def check_candidates(
 
     Args:
         detector: with its threshold.
-        images: for validation.
         policy: by which it is qualified: its seed, and what makes fakes.
-        compute: how the network runs.
 
     Returns:
         For each candidate whose maps can be computed plain values for the record:

@@ -86,7 +86,6 @@ class BaseDetector:
 
         Args:
             samples: uint8 (n, S, S, 3).
-            precision: arithmetic of the network.
 
         Returns:
             What `score_samples` does, to the last bit, and numbers by kind (n, F): the

@@ -53,10 +53,6 @@ def judge_clip(
     frames are not tried: the frames themselves are versions of one another.
 
     Args:
-        file: the video, or its path.
-        detectors: who judges.
-        compute: how the networks run.
-        reading: how pictures are read, and which frames are.
         heed: as for `read_frames`.
 
     Returns:

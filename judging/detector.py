@@ -32,7 +32,6 @@ class Detector(BaseDetector):
         network: from images (N, 3, S, S) to logits (N, 2), real first.
         preprocessing: what it expects of a picture; None: floats, already normalised.
         record: what its checkpoint says; the defaults where there is none.
-        path: of the checkpoint; None where there is none.
         layer: whose activations class activation maps weigh.
         layout: how the network's layers arrange their activations.
 
@@ -146,16 +145,7 @@ def build_score_set(
     groups: Sequence[str] | None = None,
     subsets: Sequence[str] | None = None,
 ) -> ScoreSet:
-    """Put together what a detector from a checkpoint said of a split.
-
-    Args:
-        name: of the dataset.
-        dataset: the split.
-        detector: who scored it.
-        scored: what it said.
-        split: its name.
-        groups, subsets: of its samples, as `ScoreSet` has them.
-    """
+    """Put together what a detector from a checkpoint said of a split."""
     stored, none = "chosen on validation, in the checkpoint", "the checkpoint holds"
     has_threshold = detector.record.threshold is not None
     llr_source = f"logit difference over temperature: {none} no calibration"

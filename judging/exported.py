@@ -46,11 +46,7 @@ class _Float32(NamedTuple):
 
 @dataclass(frozen=True)
 class RuntimeCompute:
-    """How ONNX Runtime runs detectors: as a `Compute` on the CPU, in float32.
-
-    Attributes:
-        batch_size: pictures in a batch.
-    """
+    """How ONNX Runtime runs detectors: as a `Compute` on the CPU, in float32."""
 
     batch_size: int = 32
     workers: ClassVar[int] = 0
@@ -83,9 +79,6 @@ class ExportedDetector(BaseDetector):
 
     Attributes:
         session: ONNX Runtime's; from pixels uint8 (n, S, S, 3) to `OUTPUTS`.
-        preprocessing: what the graph does with them.
-        record: what the checkpoint said.
-        path: of the file.
 
     Raises:
         ValueError: as `BaseDetector`.
@@ -165,9 +158,7 @@ def build_exported(session: Any, description: str, path: Path) -> ExportedDetect
     """Put a detector together.
 
     Args:
-        session: as `ExportedDetector` has it.
         description: what the file says of itself.
-        path: of the file.
 
     Raises:
         ValueError: that is not what export.py writes.

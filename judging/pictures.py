@@ -176,11 +176,6 @@ def read_picture(
 ) -> list[Read]:
     """Read a picture, and cut its faces out of it if it is larger than a face's crop.
 
-    Args:
-        file: the picture.
-        views: who wants to see it.
-        reading: how it is read.
-
     Returns:
         For each face, from the left, what is known of the picture and each view's
         sample; one of the whole picture where it is a crop already, where no face is
@@ -293,11 +288,8 @@ def load_pictures(
 
     Args:
         paths: as many as there are; few more are taken than are being read.
-        views: who wants to see them.
-        batch_size: files in a batch.
         device: of the networks, by which the number of workers is chosen.
         workers: processes that read images; None chooses what suits the device.
-        reading: how they are read.
 
     Returns:
         For each batch what is known of its files, and for each view the samples uint8
@@ -320,8 +312,6 @@ class Reader:
     """A dataset whose indices are paths, as PyTorch's `DataLoader` takes it.
 
     Args:
-        views: who wants to see the pictures.
-        reading: how they are read.
         batch_size: the most samples in a batch.
     """
 

@@ -165,8 +165,6 @@ def qualify(
         datasets: `val`, on which everything is chosen; `train`, whose images say what
             its pictures are like; `test`, which chooses nothing, and says how many
             images with a score were fake.
-        policy: how it is chosen.
-        compute: how the network runs.
 
     Returns:
         Its record, with what was found.
@@ -390,8 +388,6 @@ def choose_zones(
     """Choose bounds of its own for each condition in which the point fails.
 
     Args:
-        views: of validation images.
-        point: the operating point.
         kept: the numbers of the conditions in which it keeps it.
         most: share of the real images that may be called fake.
 
@@ -423,8 +419,6 @@ def count_errors(
     """Count, in each condition, real images, those called fake, fakes, those missed.
 
     Args:
-        views: of N images.
-        point: from logits to P(fake).
         zones: of each condition, as `choose_zones` returns them.
     """
     is_real, is_fake = views.labels == REAL, views.labels == FAKE

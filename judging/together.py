@@ -30,7 +30,6 @@ def judge_together(
     Args:
         paths: what to judge; only the main process takes from it.
         judge: from a stream of paths to the faces in each, in order.
-        detectors: who judges.
         compute: says which batches this process is dealt.
         with_samples: verdicts of other processes hold what the detector saw.
 

@@ -240,8 +240,6 @@ def judge_batches(
 
     Args:
         batches: as `judging.pictures.load_pictures` yields them.
-        detectors: who judges.
-        precision: arithmetic of the networks.
         margin: of the views, as for `View.of`.
         stability: also judge harmless versions of each picture.
 

@@ -196,7 +196,6 @@ def summarise(
 
     Args:
         names: how often each `Verdict.name` was given.
-        detector: who gave them.
         with_detector: also say from which file it is.
     """
     counts = [

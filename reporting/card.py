@@ -155,8 +155,6 @@ def build_card(
     """Return the model card: Markdown under the header that hubs read.
 
     Args:
-        detector: whose card it is.
-        publication: what its author says of it.
         files: by name their `sha256` and `bytes`.
     """
     record = detector.record

@@ -119,7 +119,6 @@ class Case:
     """The pictures of a page, and what is refused; bounded, so that it fits in memory.
 
     Args:
-        detectors: who judges.
         precision: of the maps.
         call: the script that was called and its words, for the page to say.
     """
@@ -290,7 +289,6 @@ def open_case(
     An earlier page is evidence, and is kept under a number.
 
     Args:
-        path: of the page.
         detectors, precision, call: as for `Case`.
         tell: is told how an earlier page is called now.
 

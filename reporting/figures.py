@@ -212,7 +212,6 @@ def draw_analysis(analysis: Analysis, *, brief: bool = False) -> list[PageFigure
     """Draw all figures of one detector that there are numbers for.
 
     Args:
-        analysis: the numbers.
         brief: only what the curves of a comparison do not show.
     """
     plots = [*CURVES, *SCORE_PLOTS]

@@ -69,8 +69,6 @@ def explain_detector(
 
     Args:
         scores: what the detector said of the dataset, in its order.
-        dataset: the images.
-        detector: that judged them.
         compute: how it runs; class activation maps are computed in float32.
         num_mistakes: at most shown of each kind.
     """

@@ -60,8 +60,6 @@ def write_report(
 
     Args:
         checkpoint_paths: one, or several to compare.
-        output: the page.
-        settings: what is judged, and how.
         call: the script that was called and its words, for the page to say.
 
     Raises:

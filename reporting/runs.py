@@ -90,14 +90,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Run:
-    """A trained detector, judged.
-
-    Attributes:
-        detector: from its checkpoint.
-        analysis: the numbers.
-        training: what is known of it.
-        maps: its mistakes, and where it looks.
-    """
+    """A trained detector, judged."""
 
     detector: Detector
     analysis: Analysis
@@ -110,7 +103,6 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
 
     Args:
         checkpoint_paths: one, or several to compare.
-        settings: what is judged, and how.
 
     Raises:
         ValueError, OSError: a file is missing or of no use; a checkpoint does not say
@@ -200,7 +192,6 @@ def find_history(detector: Detector, given: Path | None) -> History:
     """Find the record of a detector's run, by the run's number.
 
     Args:
-        detector: from its checkpoint.
         given: the history file; None looks for it beside the checkpoint.
 
     Raises:

@@ -52,13 +52,7 @@ BuildCase = Callable[[ImageFile, Sequence[Verdict]], str]
 
 @dataclass(frozen=True)
 class Judge:
-    """A detector, and how it judges the pictures that are sent.
-
-    Attributes:
-        detector: who judges.
-        precision: arithmetic of its network.
-        reading: how pictures are read.
-    """
+    """A detector, and how it judges the pictures that are sent."""
 
     detector: Detector
     precision: Precision
@@ -70,9 +64,7 @@ class Judge:
         """Judge a picture as predict.py does, to the last bit.
 
         Args:
-            file: the picture.
             number: only of this face, from the left, from 1; None: of all.
-            stability: also judge harmless versions.
 
         Returns:
             The verdict on each face from the left, or on the whole picture.
@@ -94,7 +86,6 @@ class Judge:
         """Judge a video as predict.py does, to the last bit.
 
         Args:
-            file: the video.
             heed: as for `judge_clip`.
 
         Returns:
@@ -201,10 +192,8 @@ def build_app(
     """Build the page's application. It keeps nothing that is sent to it.
 
     Args:
-        judge: of the pictures.
         build_case: of a picture or a video that was judged, to be downloaded.
         host: the name or address that the server listens at.
-        limits: of what is sent.
 
     Returns:
         It; its extension `worker` is to be stopped when the server ends.
