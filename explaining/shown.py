@@ -39,7 +39,6 @@ from judging.detector import Detector
 from judging.qualifying import Policy
 from loading import ImageFile
 from loading.disturbances import AS_IT_IS
-from loading.disturbed_faces import DisturbedFaces
 
 NUM_IMAGES = 32  # that are looked at, half of each class
 LEAST_IMAGES = 8  # with fewer every interval is too wide to pass
@@ -158,7 +157,7 @@ class Trial:
         cls, detector: Detector, images: FacesDataset, policy: Policy, compute: Compute
     ) -> "Trial":
         """Read images as they are, and let the detector judge them."""
-        seen = DisturbedFaces(images, (AS_IT_IS,), policy.seed, policy.augmentation)
+        seen = replace(policy, conditions=(AS_IT_IS,)).disturb(images)
         samples = torch.stack([seen[index][0] for index in range(len(seen))])
         scored = [
             detector.score_samples(batch.numpy(), compute.precision).fake_scores

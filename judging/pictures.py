@@ -260,16 +260,11 @@ def fail(picture: Picture, error: object) -> Read:
 
     What to do with a dataset's image is left out: evidence is not replaced or removed.
     """
-    reason = str(error).removesuffix(ADVICE)
-    return picture._replace(error=advise(Path(picture.name)) or reason), None
-
-
-def advise(path: Path) -> str | None:
-    """Say what to do with an address in place of an image."""
-    if ADDRESS.match(str(path)):
-        address = str(path).replace(":/", "://", 1)
-        return f"{address} is an address: download the image first and give its path"
-    return None
+    path, reason = str(Path(picture.name)), str(error).removesuffix(ADVICE)
+    if ADDRESS.match(path):
+        address = path.replace(":/", "://", 1)
+        reason = f"{address} is an address: download the image first and give its path"
+    return picture._replace(error=reason), None
 
 
 Batch = tuple[list[Picture], Samples]  # samples of the readable ones

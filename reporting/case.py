@@ -188,7 +188,7 @@ class Case:
             title=f"Case report: {self._count_entries()}",
             entries=self._entries,
             refused=[*self._refused, *self._list_passed_over()],
-            detectors=list(map(self._describe_detector, self._detectors)),
+            detectors=list(map(self._describe_judge, self._detectors)),
             limits=list(dict.fromkeys(self._list_limits())),
             inconclusive=INCONCLUSIVE_MEANS,
             not_proof=NOT_PROOF,
@@ -214,11 +214,20 @@ class Case:
             for said in map(describe_counting, self._detectors):
                 yield f"{capitalise(said)}."
 
-    def _describe_detector(self, detector: Detector) -> Judge:
-        precision = self._precision
-        how = ("computed in", f"{precision.name}, on the device {precision.device}")
-        facts = [*_list_detector_facts(detector), how]
-        return Judge(detector.title, facts, list_errors(detector.record))
+    def _describe_judge(self, detector: Detector) -> Judge:
+        """Return who judged, and what was found of it when it was trained."""
+        file, record, precision = detector.provenance, detector.record, self._precision
+        facts = [
+            ("checkpoint", file["path"]),
+            ("SHA-256 of the checkpoint", file["sha256"]),
+            ("trained on", record.dataset or _UNKNOWN),
+            ("trained with version", str(record.versions.get("suite", _UNKNOWN))),
+            ("how it calls", describe_threshold(detector)),
+            *(("how it was qualified", line) for line in describe_choices(record)),
+            *(("what it lacks", lack) for lack in [describe_lack(detector)] if lack),
+            ("computed in", f"{precision.name}, on the device {precision.device}"),
+        ]
+        return Judge(detector.title, facts, list_errors(record))
 
     def _count_entries(self) -> str:
         judged = [entry for entry in self._entries if entry.is_judged]
@@ -253,8 +262,13 @@ class Case:
                 yield f"{said}{whose}."
 
     def _build_faces(self, faces: Sequence[Sequence[Verdict]]) -> Iterator[Face]:
-        """Yield what is known of each face; of many, maps take a minute."""
-        known = [face for face in faces if _has_facts(face[0].picture)]
+        """Yield what is known of each face, or person; of many, maps take a minute."""
+        known = [
+            face
+            for face in faces
+            if not (picture := face[0].picture).error
+            and (picture.clip is None or picture.person)
+        ]
         yield from map(self._build_face, show_progress(known, "maps"))
 
     def _build_face(self, verdicts: Sequence[Verdict]) -> Face:
@@ -445,20 +459,6 @@ def _list_clip_facts(picture: Judged) -> list[Fact]:
     return facts
 
 
-def _list_detector_facts(detector: Detector) -> list[Fact]:
-    """Return who judged, and what was found of it when it was trained."""
-    file, record = detector.provenance, detector.record
-    return [
-        ("checkpoint", file["path"]),
-        ("SHA-256 of the checkpoint", file["sha256"]),
-        ("trained on", record.dataset or _UNKNOWN),
-        ("trained with version", str(record.versions.get("suite", _UNKNOWN))),
-        ("how it calls", describe_threshold(detector)),
-        *(("how it was qualified", line) for line in describe_choices(record)),
-        *(("what it lacks", lack) for lack in [describe_lack(detector)] if lack),
-    ]
-
-
 def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:
     """Yield why a picture, or a face of it, got no verdict, each reason once."""
     reasons: dict[Fact, None] = {}
@@ -469,11 +469,6 @@ def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:
         for reason in [verdict.error] if verdict.error else verdict.reasons:
             reasons[what, make_printable(reason)] = None
     return iter(reasons)
-
-
-def _has_facts(picture: Judged) -> bool:
-    """Say whether a picture was read, or a video shows this person."""
-    return not picture.error and (picture.clip is None or picture.person is not None)
 
 
 def _show_clip(of_detectors: Iterable[Sequence[Verdict]]) -> list[Figure]:

@@ -174,18 +174,14 @@ def find_training(detector: Detector, settings: Settings) -> Training:
     samples = {}
     if splits:
         note += _compare_names(detector, splits, history)
-        samples = _choose_samples(splits["train"], settings.seed)
+        chosen = choose_random(splits["train"], NUM_SAMPLES, settings.seed)
+        samples = {
+            name: [splits["train"].get_file(index) for index in indices]
+            for name, indices in zip(CLASS_NAMES, chosen, strict=True)
+        }
         if recipe and recipe.splits_without_fakes:
             del samples[CLASS_NAMES[FAKE]]  # real images a second time
     return Training(recipe, source, counts, note, samples, history)
-
-
-def _choose_samples(train: FacesDataset, seed: int) -> dict[str, list[ImageFile]]:
-    chosen = choose_random(train, NUM_SAMPLES, seed)
-    return {
-        name: [train.get_file(index) for index in indices]
-        for name, indices in zip(CLASS_NAMES, chosen, strict=True)
-    }
 
 
 def find_history(detector: Detector, given: Path | None) -> History:

@@ -45,7 +45,6 @@ except ImportError:  # an optional extra: requirements-page.txt
 
 NAMELESS = "(unnamed)"  # what a request that gives no name has sent
 STEP = 8  # faces of a video, between which pictures are judged
-READING = Reading(with_origin=True)
 # From a picture or a video and its verdicts, one a face or person, to a page.
 BuildCase = Callable[[ImageFile, Sequence[Verdict]], str]
 
@@ -56,7 +55,7 @@ class Judge:
 
     detector: Detector
     precision: Precision
-    reading: Reading = READING
+    reading: Reading
 
     def judge(
         self, file: ImageFile, *, number: int | None = None, stability: bool = True
@@ -73,8 +72,6 @@ class Judge:
         read = read_picture(file, list_views(detectors, margin), self.reading)
         if number is not None:
             read = read[number - 1 : number]
-        if not read:
-            return []
         judged = judge_batches(
             *([collate_pictures(read)], detectors, self.precision),
             margin=margin,
@@ -255,7 +252,12 @@ def build_app(
     @app.post("/report")
     def answer_report() -> Any:
         def report(file: ImageFile) -> Any:
-            return download_case(build_case, file, judge.judge(file))
+            page = build_case(file, judge.judge(file))
+            name = quote(f"{make_printable(file.name)}_case.html", safe="")
+            return page.encode(errors="backslashreplace"), {
+                "Content-Type": "text/html; charset=utf-8",
+                "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
+            }
 
         return work.do(report, take_file())
 
@@ -297,15 +299,3 @@ def answer_error(reason: str, status: int) -> tuple[dict[str, str], int]:
 def answer_or_refuse(answer: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Return an answer and the HTTP status: 422 where the picture is not judged."""
     return answer, 422 if "error" in answer else 200
-
-
-def download_case(
-    build_case: BuildCase, file: ImageFile, verdicts: Sequence[Verdict]
-) -> tuple[bytes, dict[str, str]]:
-    """Return a picture's case report, and the headers by which it is saved."""
-    page = build_case(file, verdicts).encode(errors="backslashreplace")
-    name = quote(f"{make_printable(file.name)}_case.html", safe="")
-    return page, {
-        "Content-Type": "text/html; charset=utf-8",
-        "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
-    }

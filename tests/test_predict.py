@@ -13,7 +13,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from origin_files import PARAMETERS, encode_texts
 from PIL import Image
 from script_helpers import (
     PROJECT,
@@ -282,14 +281,6 @@ def test_main_file_name_cannot_forge_a_line(checkpoint, tmp_path, capsys):
     lines, _ = read_lines(capsys)
     assert len(lines) == 2  # the verdict and the summary
     assert all(line.isprintable() for line in lines)
-
-
-def test_main_says_that_a_file_says_that_it_was_generated(checkpoint, tmp_path, capsys):
-    path = tmp_path / "a.png"
-    path.write_bytes(encode_texts({"parameters": PARAMETERS}))
-    assert predict.main(["-cpp", str(checkpoint), str(path)]) == 0
-    lines, _ = read_lines(capsys)
-    assert lines[0].endswith(f"{path}  (its file says that it was generated)")
 
 
 def test_main_scores_that_are_not_finite_name_their_image(faces_root, tmp_path, capsys):

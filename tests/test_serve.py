@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from browser import find_violations
-from PIL import Image
 from script_helpers import (
     PROJECT,
     find_squares,
@@ -118,17 +117,6 @@ def test_dropped_picture_gets_its_verdict_and_maps(page, faces_root):
     shown = "[...document.querySelectorAll('img')].every(i => i.complete && i.alt)"
     assert page.evaluate(shown)
     assert page.get_attribute("#answer", "aria-live") == "polite"
-
-
-def test_picture_that_is_not_a_crop_is_inconclusive_without_a_score(page, tmp_path):
-    Image.new("RGB", (200, 100), "red").save(tmp_path / "wide.png")
-
-    page.set_input_files("#file", tmp_path / "wide.png")
-
-    page.wait_for_selector(RESULT)
-    assert page.inner_text("#headline") == "Inconclusive"
-    assert "Not a face crop: 200 x 100." in page.inner_text(".sentences")
-    assert page.locator(".score, .scale").count() == 0
 
 
 def test_case_report_is_saved_and_opens(page, faces_root, tmp_path):
@@ -268,7 +256,8 @@ def judge(checkpoint, monkeypatch) -> Judge:
     monkeypatch.setattr(pictures, "can_find_faces", lambda: True)
     monkeypatch.setattr(clips, "find_faces", find_squares)
     monkeypatch.setattr(Tracker, "follow", follow_from_left)
-    return Judge(load_checkpoint(checkpoint), Precision())
+    reading = pictures.Reading(with_origin=True)
+    return Judge(load_checkpoint(checkpoint), Precision(), reading)
 
 
 SLOW = """

@@ -140,15 +140,6 @@ def test_build_score_set_says_where_everything_is_from(
     assert scores.provenance["trained_on"] == "faces"
 
 
-@pytest.mark.parametrize("rows", [[[0.5, 0.4, 1, 2]], [[0.1, 0.2, 3, 2]], [[1, 2]]])
-def test_load_checkpoint_refuses_a_reliability_that_cannot_be(
-    rows, small_simple_net, tmp_path
-):
-    path = make_checkpoint(tmp_path / "net.pt", reliability=rows)
-    with pytest.raises(ValueError, match=r"cannot use .*net\.pt: its reliability"):
-        load_checkpoint(path)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

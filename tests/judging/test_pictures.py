@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from judging import pictures
-from judging.pictures import Picture, Reading, View, collate_pictures, load_pictures
+from judging.pictures import Picture, Reading, View, load_pictures
 from judging.pictures import read_picture as read_views
 from loading import PUBLISHED, ImageFile, Preprocessing, Resize, image_files, read_image
 from loading.face_finding import Face
@@ -214,13 +214,6 @@ def test_load_pictures_gives_batches_in_order_without_the_unreadable(
     samples = np.concatenate([samples[VIEW] for _, samples in batches])
     readable = [read_picture(path)[1] for path in paths if path != paths[3]]
     assert np.array_equal(samples, np.stack(readable))
-
-
-def test_collate_pictures_of_nothing_but_unreadable_ones_gives_no_sample():
-    read = [one for n in "ab" for one in read_views(ImageFile(f"{n}.png"), [VIEW])]
-    pictures_read, samples = collate_pictures(read)
-    assert len(pictures_read) == 2
-    assert samples == {}
 
 
 def exhaust(*_: object) -> None:

@@ -377,18 +377,6 @@ def test_one_picture_is_judged_some_wait_and_others_are_turned_away(
     assert len(began) == 1  # one thread for all
 
 
-@pytest.mark.parametrize(
-    ("host", "reason"),
-    [
-        ("192.0.2.1", r"cannot listen at port 0 of 192\.0\.2\.1"),  # for documentation
-        ("nowhere.invalid", "there is no host 'nowhere.invalid'"),
-    ],
-)
-def test_socket_that_cannot_be_opened_says_why(host, reason):
-    with pytest.raises(ValueError, match=reason):
-        server.open_socket(host, 0)
-
-
 @pytest.mark.parametrize("missing", ["flask", "waitress"])
 def test_main_says_what_is_not_installed(missing, monkeypatch):
     monkeypatch.setattr(server, "find_spec", lambda name: name != missing)
