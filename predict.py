@@ -252,10 +252,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     where = {"recursive": args.recursive, "excluded": args.explain}
     where["videos"] = reading.looks
-    finder = ImageFinder(list_paths(args.paths, null=args.null), **where)
-    finder.on_failure.append(partial(say, file=sys.stderr))
-    if args.verbose:
-        finder.on_passed_over.append(name_passed_over)
+    finder = ImageFinder(
+        list_paths(args.paths, null=args.null),
+        **where,
+        on_failure=[partial(say, file=sys.stderr)],
+        on_passed_over=[name_passed_over] if args.verbose else [],
+    )
     is_counted = sys.stderr.isatty() or args.report is not None
     is_counted = is_counted and processes.is_main()
     total = count_images(args.paths, **where) if is_counted else None

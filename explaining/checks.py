@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -208,8 +209,7 @@ def _list_parts(network: nn.Module, name: str) -> list[str]:
 
 
 def _get_part(network: nn.Module, name: str) -> nn.Module | nn.Parameter:
-    holder, _, last = name.rpartition(".")
-    return getattr(network.get_submodule(holder), last) if name else network
+    return attrgetter(name)(network) if name else network
 
 
 def compute_rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -242,9 +242,7 @@ def order_cells(maps: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 def _rank(keys: np.ndarray, chance: np.ndarray) -> np.ndarray:
     """Return when each cell's turn comes: the least key first, equal ones by chance."""
     order = np.lexsort((chance.ravel(), keys.ravel()))
-    ranks = np.empty_like(order)
-    ranks[order] = np.arange(order.size)
-    return ranks.reshape(keys.shape)
+    return order.argsort().reshape(keys.shape)
 
 
 def check_removal(

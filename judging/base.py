@@ -99,11 +99,9 @@ class BaseDetector:
         return f"{precision.name} on {precision.device.type}"
 
     def __post_init__(self) -> None:
-        check_neighbours(self.record.reliability)
-        _ = self.guard
-        conditions = () if self.guard is None else self.guard.conditions
+        conditions = self.guard.conditions if self.guard else ()
         _check_findings(self.record, conditions)
-        _ = self.of_tracks
+        _ = self.neighbours, self.of_tracks
 
     @cached_property
     def of_tracks(self) -> "BaseDetector":

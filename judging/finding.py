@@ -4,6 +4,7 @@ import codecs
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,6 +64,7 @@ def _read_names(names: Iterable[bytes], separator: bytes) -> Iterator[Path]:
             yield Path(os.fsdecode(name))
 
 
+@dataclass
 class ImageFinder:
     """Replace folders by their images, sorted by name, one folder at a time.
 
@@ -74,34 +76,29 @@ class ImageFinder:
             are not followed.
         excluded: a folder that is not entered: where results are written.
         videos: pass on a folder's videos, too.
-
-    Attributes:
         on_failure: are called with a sentence on each folder that cannot be listed or
             that gives no image.
         on_passed_over: are called with each file of a folder that is not meant by its
             name, and each subfolder that is not entered.
-        num_failures: how many such sentences there were.
+
+    Attributes:
+        num_failures: how many folders could not be listed, or gave no image.
         num_files, num_folders: how many files and subfolders were passed over.
 
     Yields:
         The image files. The numbers count what one iteration met.
     """
 
-    def __init__(
-        self,
-        paths: Iterable[str | Path],
-        *,
-        recursive: bool = False,
-        excluded: Path | None = None,
-        videos: bool = False,
-    ) -> None:
-        self.paths = paths
-        self.recursive = recursive
-        self.excluded = excluded
-        self.videos = videos
-        self.on_failure: list[Callable[[str], object]] = []
-        self.on_passed_over: list[Callable[[Path], object]] = []
-        self.num_failures = self.num_files = self.num_folders = 0
+    paths: Iterable[str | Path]
+    _: KW_ONLY
+    recursive: bool = False
+    excluded: Path | None = None
+    videos: bool = False
+    on_failure: list[Callable[[str], object]] = field(default_factory=list)
+    on_passed_over: list[Callable[[Path], object]] = field(default_factory=list)
+    num_failures: int = field(default=0, init=False)
+    num_files: int = field(default=0, init=False)
+    num_folders: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[Path]:
         self.num_failures = self.num_files = self.num_folders = 0

@@ -303,6 +303,7 @@ def load_pictures(
     return read_in_workers(reader, batches, device, workers)
 
 
+@dataclass(frozen=True)
 class Reader:
     """A dataset whose indices are paths, as PyTorch's `DataLoader` takes it.
 
@@ -310,29 +311,26 @@ class Reader:
         batch_size: the most samples in a batch.
     """
 
-    def __init__(
-        self, views: tuple[View, ...], reading: Reading, batch_size: int
-    ) -> None:
-        self._views = views
-        self._reading = reading
-        self._batch_size = batch_size
+    views: tuple[View, ...]
+    reading: Reading
+    batch_size: int
 
     @property
     def batch_bytes(self) -> int:
         """How large a batch's samples are."""
-        return self._batch_size * sum(3 * view.size**2 for view in self._views)
+        return self.batch_size * sum(3 * view.size**2 for view in self.views)
 
     def __getitem__(self, path: Path) -> list[Read]:
         if is_video(path):
             return [set_aside(path)]
-        return read_picture(ImageFile(path), self._views, self._reading)
+        return read_picture(ImageFile(path), self.views, self.reading)
 
     def __getitems__(self, paths: list[Path]) -> list[Read]:
         return [one for read in map_in_threads(self.__getitem__, paths) for one in read]
 
     def collate(self, read: Sequence[Read]) -> list[Batch]:
         """Return batches of at most so many samples: a picture may show many faces."""
-        num = self._batch_size
+        num = self.batch_size
         starts = range(0, len(read), num)
         return [collate_pictures(read[start : start + num]) for start in starts]
 

@@ -372,7 +372,7 @@ def _try_versions(
     samples = np.stack([verdicts[n].sample for n in tried])
     versions = make_versions(samples, names)  # (n, V, S, S, 3)
     versions = versions.reshape(-1, *samples.shape[1:])
-    size = max(1, len(verdicts))
+    size = len(verdicts)
     parts = [versions[n : n + size] for n in range(0, len(versions), size)]
     scores = [detector.score_samples(part, precision).fake_scores for part in parts]
     table = np.concatenate(scores).reshape(len(tried), len(names))

@@ -99,8 +99,8 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
 
 def describe_time(track: Track) -> str:
     """Say how many of a person's frames are judged, and when it is seen and is not."""
-    of = f"of {len(track.moments)} frame{'s' if len(track.moments) > 1 else ''}"
-    judged = f"{track.num_judged} {of} judged, from {format_span(*track.ends)}"
+    frames = count(len(track.moments), "frame")
+    judged = f"{track.num_judged} of {frames} judged, from {format_span(*track.ends)}"
     parts = track.unjudged if track.num_judged else []
     spans = [format_span(*ends) for ends in parts[:MOST_SPANS]]
     if len(parts) > MOST_SPANS:

@@ -16,8 +16,7 @@ import pytest
 from PIL import Image
 from script_helpers import (
     PROJECT,
-    find_squares,
-    follow_from_left,
+    let_squares_be_faces,
     make_broken_checkpoint,
     make_checkpoint,
     make_clip,
@@ -27,11 +26,10 @@ import predict
 from files.names import STARTER
 from files.provenance import VERSION
 from hardware import Compute, Precision
-from judging import clips, pictures
+from judging import pictures
 from judging.verdict_tables import VerdictTables
 from judging.verdicts import COLUMNS, FRAME_COLUMNS
 from loading.face_finding import Face
-from loading.tracking import Tracker
 from models import SimpleNet
 from numerical_analysis import get_soft_scores_and_true_labels
 from reporting import case
@@ -634,10 +632,7 @@ def test_main_find_faces_without_its_package_is_one_line(checkpoint, monkeypatch
 @pytest.fixture
 def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A video with two persons, whom no network finds, between two pictures."""
-    monkeypatch.setattr(pictures, "can_find_faces", lambda: True)
-    monkeypatch.setattr(pictures, "find_faces", lambda picture: [])
-    monkeypatch.setattr(clips, "find_faces", find_squares)
-    monkeypatch.setattr(Tracker, "follow", follow_from_left)
+    let_squares_be_faces(monkeypatch)
     folder = tmp_path / "in"
     folder.mkdir()
     for name in ("a.png", "c.png"):

@@ -17,8 +17,7 @@ import pytest
 from browser import find_violations
 from script_helpers import (
     PROJECT,
-    find_squares,
-    follow_from_left,
+    let_squares_be_faces,
     make_checkpoint,
     make_clip,
     run_script,
@@ -31,9 +30,8 @@ from served_pages import run_server
 
 import serve
 from hardware import Precision
-from judging import clips, pictures
+from judging.pictures import Reading
 from loading import videos
-from loading.tracking import Tracker
 from serving.app import Judge, build_app
 from utils import load_checkpoint
 
@@ -253,11 +251,9 @@ def test_page_fits_and_breaks_no_rule_of_accessibility(width, scheme, page, face
 @pytest.fixture
 def judge(checkpoint, monkeypatch) -> Judge:
     """It looks for faces, which no network finds."""
-    monkeypatch.setattr(pictures, "can_find_faces", lambda: True)
-    monkeypatch.setattr(clips, "find_faces", find_squares)
-    monkeypatch.setattr(Tracker, "follow", follow_from_left)
-    reading = pictures.Reading(with_origin=True)
-    return Judge(load_checkpoint(checkpoint), Precision(), reading)
+    let_squares_be_faces(monkeypatch)
+    detector, reading = load_checkpoint(checkpoint), Reading(with_origin=True)
+    return Judge(detector, Precision(), reading)
 
 
 SLOW = """

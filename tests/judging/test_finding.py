@@ -29,9 +29,8 @@ def folder(tmp_path: Path) -> Path:
 def test_image_finder_replaces_folders_by_their_sorted_images(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     one, failures, others = tmp_path / "one.png", [], []
-    finder = ImageFinder([one, folder, tmp_path / "empty"])
-    finder.on_failure.append(failures.append)
-    finder.on_passed_over.append(others.append)
+    hear = {"on_failure": [failures.append], "on_passed_over": [others.append]}
+    finder = ImageFinder([one, folder, tmp_path / "empty"], **hear)
 
     assert list(finder) == [one, folder / "a.JPG", folder / "b.png"]
     assert failures == [f"there is no image in the folder {tmp_path}/empty"]
@@ -45,8 +44,8 @@ def test_image_finder_passes_on_videos_where_they_are_wanted(folder, tmp_path):
     for name in ("aa.MP4", ".hidden.mp4"):
         (folder / name).touch()
     paths, failures = [folder, tmp_path / "empty"], []
-    without, wanted = ImageFinder(paths), ImageFinder(paths, videos=True)
-    wanted.on_failure.append(failures.append)
+    without = ImageFinder(paths)
+    wanted = ImageFinder(paths, videos=True, on_failure=[failures.append])
     assert [path.name for path in without] == ["a.JPG", "b.png"]
     assert [path.name for path in wanted] == ["a.JPG", "aa.MP4", "b.png"]
     assert (without.num_files, wanted.num_files) == (4, 3)
@@ -85,8 +84,8 @@ def test_image_finder_bears_any_depth_and_length(tmp_path, monkeypatch):
     for _ in range(20):  # the system takes paths of 4096 bytes
         Path("d" * 250).mkdir()
         os.chdir("d" * 250)
-    finder = ImageFinder([long, tmp_path], recursive=True)
-    finder.on_failure.append(failures.append)
+    options = {"recursive": True, "on_failure": [failures.append]}
+    finder = ImageFinder([long, tmp_path], **options)
     assert list(refuse_outputs(finder, [])) == [long]  # reading it says why
     (failure,) = failures
     assert failure.startswith(f"cannot list {tmp_path}/ddd")
@@ -110,9 +109,8 @@ def test_image_finder_takes_no_more_paths_than_are_asked_for(folder):
 )
 def test_image_finder_names_a_folder_that_cannot_be_listed(folder):
     folder.chmod(0)
-    finder, failures = ImageFinder([folder]), []
-    finder.on_failure.append(failures.append)
-    assert list(finder) == []
+    failures = []
+    assert list(ImageFinder([folder], on_failure=[failures.append])) == []
     folder.chmod(0o700)
     assert failures == [f"cannot list {folder}: Permission denied"]
 
