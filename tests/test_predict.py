@@ -31,9 +31,8 @@ from judging.verdict_tables import VerdictTables
 from judging.verdicts import COLUMNS, FRAME_COLUMNS
 from loading.face_finding import Face
 from models import SimpleNet
-from numerical_analysis import get_soft_scores_and_true_labels
 from reporting import case
-from utils import load_checkpoint, load_dataset
+from utils import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
 
@@ -167,20 +166,6 @@ def test_main_prints_a_line_an_image_and_writes_the_tables(
     ]
 
 
-def test_main_writes_the_floats_of_the_analysis(faces_root, checkpoint, tmp_path):
-    detector = load_checkpoint(checkpoint)
-    options = {"data_root": faces_root.parent, "preprocessing": detector.preprocessing}
-    dataset = load_dataset("faces", "test", **options)
-    table = tmp_path / "a.csv"
-    paths = [dataset.get_file(index).name for index in range(len(dataset))]
-
-    predict.main(["-cpp", str(checkpoint), *paths, "--csv", str(table), "-b", "3"])
-
-    _, expected, _ = get_soft_scores_and_true_labels(dataset, detector)
-    scores = [float(row["fake_score"]) for row in read_csv(table)]
-    assert scores == expected.tolist()
-
-
 def test_main_unreadable_images_have_rows_with_the_error(
     own_faces_root, checkpoint, tmp_path, capsys
 ):
@@ -218,23 +203,6 @@ def test_main_two_checkpoints_judge_each_image(
     assert [row["checkpoint"] for row in rows] == [str(checkpoint), str(other)] * 2
     assert rows[0]["checkpoint_sha256"] != rows[1]["checkpoint_sha256"]
     assert [bool(row["error"]) for row in rows] == [False, False, True, True]
-
-
-def test_main_what_is_not_a_face_crop_is_inconclusive_everywhere(
-    checkpoint, tmp_path, capsys
-):
-    Image.new("RGB", (192, 108)).save(tmp_path / "wide.png")
-    table = tmp_path / "a.csv"
-
-    predict.main(["-cpp", str(checkpoint), str(tmp_path), "--csv", str(table)])
-
-    lines, _ = read_lines(capsys)
-    (row,) = read_csv(table)
-    assert lines[0].startswith(f"inconclusive  {tmp_path / 'wide.png'}  (not a face")
-    assert "crop: 192 x 108; crop the face, or: pip install" in lines[0]
-    assert lines[1].startswith("0 fake, 0 real, 1 inconclusive by SimpleNet")
-    assert (row["verdict"], row["llr"]) == ("inconclusive", "")
-    assert row["reason"] == "not a face crop: 192 x 108"
 
 
 @pytest.mark.slow

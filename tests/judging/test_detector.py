@@ -11,7 +11,7 @@ from script_helpers import make_broken_checkpoint, make_checkpoint
 from files.checkpoint import CheckpointRecord
 from hardware import Compute, Precision
 from judging.detector import Detector, as_detector, build_score_set
-from loading import PUBLISHED, SYMMETRIC, BatchLoader
+from loading import PUBLISHED, SYMMETRIC
 from metrics.meaning import LlrCalibration
 from models import SimpleNet
 from utils import load_checkpoint, load_dataset
@@ -93,16 +93,6 @@ def test_score_samples_that_are_not_finite_are_nan_and_the_network_stays(
     scored = detector.score_samples(sample[None], Precision())
     assert np.isnan([*scored.fake_scores, *scored.llrs]).all()
     assert detector.network.training
-
-
-@pytest.mark.slow
-def test_score_batches_are_those_of_a_loader(faces, tmp_path):
-    detector = load_checkpoint(make_checkpoint(tmp_path / "net.pt", temperature=0.1))
-    loader = BatchLoader(faces, 4, detector.preprocessing)
-    scored = detector.score_batches(loader, Precision())
-    expected = detector.score(faces, Compute(Precision(), 4))
-    np.testing.assert_array_equal(scored.fake_scores, expected.fake_scores)
-    assert np.ptp(scored.fake_scores) > 1e-3
 
 
 @pytest.mark.slow

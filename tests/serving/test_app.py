@@ -18,7 +18,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from PIL import Image
-from script_helpers import make_broken_checkpoint, make_checkpoint, make_huge_png
+from script_helpers import make_checkpoint, make_huge_png
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
@@ -29,7 +29,6 @@ from hardware import Precision
 from judging import pictures
 from judging.pictures import Picture, Reading
 from judging.verdicts import Verdict
-from loading import ImageFile
 from loading.face_finding import Face
 from loading.origin import ABSENCE
 from serving import server
@@ -302,14 +301,6 @@ def test_refusal_says_why(data, name, reason, client):
     assert list(response.json) == ["error"]
     assert response.status_code == (413 if "larger" in reason else 422)
     assert reason in response.json["error"]
-
-
-def test_broken_network_is_an_error(tmp_path, fake):
-    broken = load_checkpoint(make_broken_checkpoint(tmp_path / "net.pt"))
-
-    answer = Judge(broken, Precision(), READING).answer(ImageFile(fake))
-
-    assert answer == {"error": f"the network gives {fake} no finite score"}
 
 
 @pytest.mark.parametrize(
