@@ -141,11 +141,6 @@ def compute_attribution_maps(
     return maps if maps.ndim == 3 else maps.sum(dim=1).abs()
 
 
-def take_magnitudes(images: Tensor, differentiate: Differentiate) -> Tensor:
-    """Return the gradient's magnitudes (Simonyan et al. 2014, section 3.1)."""
-    return compute_magnitudes(differentiate(images))
-
-
 def smooth_gradients(images: Tensor, differentiate: Differentiate) -> Tensor:
     """Average the gradient over noisy copies, and return its magnitudes.
 
@@ -182,7 +177,7 @@ def multiply_by_gradient(images: Tensor, differentiate: Differentiate) -> Tensor
 
 # To maps (B, H, W), or to shares (B, 3, H, W), which add up over the channels.
 METHODS = {
-    "gradient": take_magnitudes,
+    "gradient": lambda images, differentiate: compute_magnitudes(differentiate(images)),
     "smoothgrad": smooth_gradients,
     "integrated-gradients": integrate_gradients,
     "input-x-gradient": multiply_by_gradient,

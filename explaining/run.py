@@ -187,7 +187,6 @@ def _describe(details: Mapping[str, Any]) -> str:
 
 
 def _describe_threshold(details: Mapping[str, Any]) -> str:
-    """Return which images are called fake."""
     return f"called fake where P(fake) is at least {details['threshold']:.4g}"
 
 
@@ -205,7 +204,6 @@ def _summarise(explanation: Explanation) -> dict[str, Any]:
 
 
 def _summarise_values(values: np.ndarray) -> dict[str, float]:
-    """Return a map's range and mean as plain numbers."""
     return {name: float(getattr(values, name)()) for name in ("min", "max", "mean")}
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,8 +35,7 @@ class Detector(BaseDetector):
         layout: how the network's layers arrange their activations.
 
     Raises:
-        ValueError: the record's rows of like scores, zones or guard are not what they
-            should be.
+        ValueError: as `BaseDetector`.
     """
 
     network: nn.Module = field(repr=False)
@@ -166,17 +164,11 @@ def build_score_set(
         llr_source=stored if detector.has_llr_line else llr_source,
         score_name=LOGIT_DIFFERENCE,
         detector=detector.path.stem,
-        provenance=_describe_source(name, dataset, detector),
+        provenance={
+            "inputs": [detector.provenance],
+            "trained_on": detector.record.dataset or None,
+            "file_names_sha256": compute_fingerprint({name: dataset}),
+        },
         others=dataset.list_others(),
         flags=detector.record.flags,
     )
-
-
-def _describe_source(
-    name: str, dataset: FacesDataset, detector: Detector
-) -> dict[str, Any]:
-    return {
-        "inputs": [detector.provenance],
-        "trained_on": detector.record.dataset or None,
-        "file_names_sha256": compute_fingerprint({name: dataset}),
-    }

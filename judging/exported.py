@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -38,12 +39,6 @@ class _Cpu(NamedTuple):
         return self.type
 
 
-class _Float32(NamedTuple):
-    """Stands for a `Precision`."""
-
-    name: str = "fp32"
-
-
 @dataclass(frozen=True)
 class RuntimeCompute:
     """How ONNX Runtime runs detectors: as a `Compute` on the CPU, in float32."""
@@ -51,7 +46,7 @@ class RuntimeCompute:
     batch_size: int = 32
     workers: ClassVar[int] = 0
     device: ClassVar[_Cpu] = _Cpu()
-    precision: ClassVar[_Float32] = _Float32()
+    precision: ClassVar[SimpleNamespace] = SimpleNamespace(name="fp32")
 
 
 def prepare_runtime(

@@ -142,7 +142,6 @@ class ImageFinder:
             folders += reversed(entered)
 
     def _is_entered(self, path: Path) -> bool:
-        """Say whether a subfolder is looked into."""
         if not self.recursive or path.name.startswith(".") or _ask(path.is_symlink):
             return False
         return self.excluded is None or path.resolve() != self.excluded.resolve()

@@ -263,7 +263,6 @@ def describe_threshold(detector: BaseDetector) -> str:
 
 
 def _format_bounds(real_below: float, threshold: float) -> str:
-    """Say at which P(fake) something is called fake, and below which real."""
     real = f", real below {real_below:.4g}" if real_below < threshold else ""
     return f"called fake at or above P(fake) = {threshold:.4g}{real}"
 
@@ -314,7 +313,6 @@ def explain_verdict(verdict: Verdict) -> list[str]:
 
 
 def _explain_track(verdict: Verdict) -> list[str]:
-    """Say what a verdict on a person in a video rests on."""
     track, extremes = verdict.track, describe_extremes(verdict.track)
     return [
         f"{describe_time(track)}.",
@@ -387,7 +385,6 @@ def describe_rates(verdict: Verdict) -> list[str]:
 
 
 def _format_share(num: int, of: int) -> str:
-    """Return a share of a number with its 95 % interval."""
     low, high = (100 * end for end in metrics.compute_proportion_interval(num, of))
     return f"{num:,} of {of:,} (95 % interval {low:.0f} to {high:.0f} %)"
 

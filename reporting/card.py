@@ -313,7 +313,6 @@ def _is_on_hub(dataset: str) -> bool:
 
 
 def _format_share(num: int, of: int) -> str:
-    """Return a share with its 95 % interval."""
     ends = map(format_percent, compute_proportion_interval(num, of))
     return f"{format_percent(num / of)} [{', '.join(ends)}]"
 

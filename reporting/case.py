@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -64,57 +64,6 @@ class Figure(NamedTuple):
     caption: str
 
 
-class Look(NamedTuple):
-    """What a detector says of a face, or of a whole picture."""
-
-    detector: str
-    verdict: str
-    facts: list[Fact]
-    maps: list[Figure]
-
-
-class Face(NamedTuple):
-    """A face, a whole picture or a person, and what each detector says of it."""
-
-    title: str
-    looks: list[Look]
-
-
-class Judge(NamedTuple):
-    """Who judged, and how often it errs on each kind of picture."""
-
-    name: str
-    facts: list[Fact]
-    errors: list[tuple[str, str, str]]
-
-
-class Entry(NamedTuple):
-    """A picture of the case."""
-
-    name: str
-    num_faces: str
-    notes: list[str]  # on its file, in the list of all
-    facts: list[Fact]
-    verdicts: list[str]  # of the picture, in a word, each detector's
-    reasons: list[str]  # of these, in short
-    headlines: list[str]  # on several faces, each detector's
-    shown: list[Figure]
-    faces: list[Face]
-    claims: list[str]
-    errors: list[str]
-    is_video: bool
-
-    @property
-    def kind(self) -> str:
-        """What it is called."""
-        return "video" if self.is_video else "picture"
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether any detector has a verdict on it."""
-        return any(name != _UNJUDGED for name in self.verdicts)
-
-
 class Case:
     """The pictures of a page, and what is refused; bounded, so that it fits in memory.
 
@@ -132,7 +81,7 @@ class Case:
         self._detectors = detectors
         self._precision = precision
         self._call = call
-        self._entries: list[Entry] = []
+        self._entries: list[dict[str, Any]] = []  # as the template shows them
         self._refused: list[Fact] = []
         self._passed_over: Counter[str] = Counter()  # files, by their names' endings
         self._numbers: dict[str, int] = {}  # of the first pictures with such bytes
@@ -154,20 +103,23 @@ class Case:
         picture, name = verdicts[0].picture, make_printable(file.name)
         of_detectors = list(zip(*faces, strict=True))
         self._refused += _list_refused(name, verdicts)
-        entry = Entry(
-            name,
-            _count_faces([face[0].picture for face in faces]),
-            list(self._list_notes(picture)),
-            _list_file_facts(verdicts[0]),
-            [_name(name_picture(of_detector)) for of_detector in of_detectors],
-            [_say_why(of_detector) for of_detector in of_detectors],
-            list(self._list_headlines(of_detectors)),
-            _show_clip(of_detectors) if picture.clip else _show_picture(file, faces),
-            list(self._build_faces(faces)),
-            describe_claims(picture.origin) if picture.origin else [],
-            list(dict.fromkeys(make_printable(v.error) for v in verdicts if v.error)),
-            picture.clip is not None,
-        )
+        entry = {
+            "name": name,
+            "kind": "video" if picture.clip else "picture",
+            "num_faces": _count_faces([face[0].picture for face in faces]),
+            "notes": list(self._list_notes(picture)),
+            "facts": _list_file_facts(verdicts[0]),
+            "said": [(_name(name_picture(of)), _say_why(of)) for of in of_detectors],
+            "headlines": list(self._list_headlines(of_detectors)),
+            "shown": _show_clip(of_detectors)
+            if picture.clip
+            else _show_picture(file, faces),
+            "faces": list(self._build_faces(faces)),
+            "claims": describe_claims(picture.origin) if picture.origin else [],
+            "errors": list(
+                dict.fromkeys(make_printable(v.error) for v in verdicts if v.error)
+            ),
+        }
         self._entries.append(entry)
 
     def refuse(self, reason: str) -> None:
@@ -188,7 +140,7 @@ class Case:
             title=f"Case report: {self._count_entries()}",
             entries=self._entries,
             refused=[*self._refused, *self._list_passed_over()],
-            detectors=list(map(self._describe_judge, self._detectors)),
+            detectors=list(map(self._describe_detector, self._detectors)),
             limits=list(dict.fromkeys(self._list_limits())),
             inconclusive=INCONCLUSIVE_MEANS,
             not_proof=NOT_PROOF,
@@ -210,11 +162,11 @@ class Case:
     def _list_limits(self) -> Iterator[str]:
         """Yield what the detectors do not know."""
         yield from map(describe_knowledge, self._detectors)
-        if any(entry.is_video for entry in self._entries):
+        if any(entry["kind"] == "video" for entry in self._entries):
             for said in map(describe_counting, self._detectors):
                 yield f"{capitalise(said)}."
 
-    def _describe_judge(self, detector: Detector) -> Judge:
+    def _describe_detector(self, detector: Detector) -> dict[str, Any]:
         """Return who judged, and what was found of it when it was trained."""
         file, record, precision = detector.provenance, detector.record, self._precision
         facts = [
@@ -227,12 +179,17 @@ class Case:
             *(("what it lacks", lack) for lack in [describe_lack(detector)] if lack),
             ("computed in", f"{precision.name}, on the device {precision.device}"),
         ]
-        return Judge(detector.title, facts, list_errors(record))
+        errors = list_errors(record)
+        return {"name": detector.title, "facts": facts, "errors": errors}
 
     def _count_entries(self) -> str:
-        judged = [entry for entry in self._entries if entry.is_judged]
-        num_videos = sum(entry.is_video for entry in judged)
-        num, num_others = len(judged) - num_videos, len(self._entries) - len(judged)
+        kinds = Counter(
+            entry["kind"]
+            for entry in self._entries
+            if any(name != _UNJUDGED for name, _ in entry["said"])
+        )
+        num, num_videos = kinds["picture"], kinds["video"]
+        num_others = len(self._entries) - kinds.total()
         said = [count(num, "picture")] if num or not num_videos else []
         said += [count(num_videos, "video")] if num_videos else []
         said += [f"{num_others} {_UNJUDGED}"] if num_others else []
@@ -245,7 +202,7 @@ class Case:
             return
         first = self._numbers.setdefault(origin.sha256, number)
         if first != number:
-            yield f"the same bytes as {self._entries[first - 1].kind} {first}"
+            yield f"the same bytes as {self._entries[first - 1]['kind']} {first}"
         if origin.has_frames:
             yield "several frames: only the first was judged"
         if said := describe_generation(origin):
@@ -261,7 +218,9 @@ class Case:
                 whose = f" (by {verdicts[0].detector.title})" if several else ""
                 yield f"{said}{whose}."
 
-    def _build_faces(self, faces: Sequence[Sequence[Verdict]]) -> Iterator[Face]:
+    def _build_faces(
+        self, faces: Sequence[Sequence[Verdict]]
+    ) -> Iterator[dict[str, Any]]:
         """Yield what is known of each face, or person; of many, maps take a minute."""
         known = [
             face
@@ -271,13 +230,13 @@ class Case:
         ]
         yield from map(self._build_face, show_progress(known, "maps"))
 
-    def _build_face(self, verdicts: Sequence[Verdict]) -> Face:
+    def _build_face(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         number, person = verdicts[0].picture.number, verdicts[0].picture.person
         title = "The whole picture" if number is None else f"Face {number}"
         title = title if person is None else f"Person {person}"
-        return Face(title, [self._build_look(verdict) for verdict in verdicts])
+        return {"title": title, "looks": list(map(self._build_look, verdicts))}
 
-    def _build_look(self, verdict: Verdict) -> Look:
+    def _build_look(self, verdict: Verdict) -> dict[str, Any]:
         maps: list[Figure] = []
         if verdict.track:
             maps = list(map(_embed, name_shown(verdict.track)))
@@ -286,7 +245,8 @@ class Case:
             maps = list(map(_embed, draw_maps(verdict, self._precision)))
         facts = [("verdict", _UNJUDGED), ("why", make_printable(verdict.error or ""))]
         facts = facts if verdict.error else list(list_facts(verdict))
-        return Look(verdict.detector.title, _name(verdict.name), facts, maps)
+        names = {"detector": verdict.detector.title, "verdict": _name(verdict.name)}
+        return {**names, "facts": facts, "maps": maps}
 
 
 @contextmanager
@@ -358,7 +318,6 @@ def _name(verdict: str) -> str:
 
 
 def _list_person_facts(verdict: Verdict) -> Iterator[Fact]:
-    """Yield what is known of a person in a video."""
     track = verdict.track
     yield "when seen", describe_time(track)
     yield "frames, each alone", describe_moments(track)
@@ -397,7 +356,6 @@ def _describe_score(verdict: Verdict) -> str:
 
 
 def _list_file_facts(verdict: Verdict) -> list[Fact]:
-    """Return what is known of a picture's file."""
     picture, origin = verdict.picture, verdict.picture.origin
     if picture.clip is not None:
         return _list_clip_facts(picture)
@@ -428,7 +386,6 @@ def _describe_format(picture: Judged) -> str:
 
 
 def _count_faces(pictures: Sequence[Judged]) -> str:
-    """Say how many faces or persons were found in a file."""
     first = pictures[0]
     if first.clip is not None:
         return count(sum(p.person is not None for p in pictures), "person")
