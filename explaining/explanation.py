@@ -31,7 +31,6 @@ class Method:
     Attributes:
         name: in the names of files.
         compute: from samples, classes and a detector to maps, not negative.
-        title: in titles.
         legend: what the picture of a map shows.
         unit: what the colour bar of a mean map measures.
         is_overlay: whether it is drawn over its image, rather than by itself.
@@ -78,12 +77,9 @@ class Explanation:
     Attributes:
         image: float32 (H, W, 3) in [0, 1], as the detector saw it.
         target: the class whose score the maps explain.
-        methods: of the maps.
         maps: for each method float32 (H, W), not negative.
         label: the image's true class, or `UNKNOWN`.
-        name: of the image.
         verdict: the class that it is called.
-        fake_score: P(fake).
     """
 
     image: np.ndarray

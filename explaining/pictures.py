@@ -82,7 +82,6 @@ class Drawn(NamedTuple):
     """A picture or a map on a page: what it is called, what it shows, its pixels.
 
     Attributes:
-        caption: its name.
         words: what it shows, for readers who cannot see it, too.
         pixels: uint8 (H, W, 3).
     """

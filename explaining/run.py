@@ -37,12 +37,7 @@ MOST_TRIED = 4
 def explain_pictures(
     judged: JudgedImages, method: Method, explain: ExplainFunction, folder: Path
 ) -> list[Path]:
-    """Draw each of the user's pictures with its map, in a figure of its own.
-
-    Args: as `explain_dataset` has them; the figures go to `folder`.
-
-    Returns:
-        The files.
+    """Draw each of the user's pictures with its map; return the files, in `folder`.
 
     Raises:
         ValueError: two pictures would share a figure, or a figure would replace one.
@@ -86,15 +81,12 @@ def explain_dataset(
     choose: str,
     seed: int,
 ) -> list[Path]:
-    """Draw some images of a split with their maps.
+    """Draw some images of a split with their maps; return the files.
 
     Args:
         explain: computes the map of one of its images.
         figures: the beginning of each figure's name, and the classes that it shows.
         num: of images, at most.
-
-    Returns:
-        The files.
     """
     is_random = choose == "random"
     groups = rank_random(judged, seed) if is_random else rank_telling(judged)
@@ -170,8 +162,7 @@ def check_dataset(
 ) -> tuple[list[str], list[Path]]:
     """Check the maps of `num` random images of a split.
 
-    Returns:
-        What was found in words, and the files, whose names begin with `start`.
+    Return what was found in words, and the files, whose names begin with `start`.
     """
     checks = check_maps(judged, method, num=num, seed=seed)
     details = {**judged.get_details(method), "seed": seed}

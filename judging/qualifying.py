@@ -158,16 +158,13 @@ def qualify(
     policy: Policy,
     compute: Compute,
 ) -> CheckpointRecord:
-    """Measure a detector on validation images, and choose what its scores mean.
+    """Return a detector's record, with what its scores mean by validation images.
 
     Args:
         detector: as its training left it.
         datasets: `val`, on which everything is chosen; `train`, whose images say what
             its pictures are like; `test`, which chooses nothing, and says how many
             images with a score were fake.
-
-    Returns:
-        Its record, with what was found.
 
     Raises:
         ValueError: an image cannot be read, or has no finite score; or there are too
@@ -193,11 +190,7 @@ def qualify(
 def choose_entries(
     views: Views, policy: Policy
 ) -> tuple[OperatingPoint, dict[str, Any]]:
-    """Choose an operating point, and count what it gives under each condition.
-
-    Returns:
-        The point, and all that a record says of it, by names.
-    """
+    """Choose an operating point, and return all that a record says of it, by names."""
     kept, point = choose_conditions(views, policy)
     names = list(map(str, policy.conditions))
     most = find_most_false_alarms(views, point, policy)

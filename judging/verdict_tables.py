@@ -34,7 +34,6 @@ class VerdictTables:
     Args:
         journal: holds for each picture its rows' values, and those of a video's frames.
         precision: arithmetic of the networks, for the rows to say.
-        with_frames: whether these are wanted.
 
     Attributes:
         num_before: how many pictures an ended run had judged.
@@ -121,7 +120,6 @@ def open_tables(
     Args:
         csv, json, frames: files, of which at least one is wanted.
         settings: what the rows depend on, from `describe_settings`.
-        precision: arithmetic of the networks.
         resume: go on from the rows that an ended run left beside the first file.
         batch_size: pictures are judged in the batches of a run that was not ended.
 

@@ -36,10 +36,8 @@ class Plot(NamedTuple):
     """A plot of an analysis.
 
     Attributes:
-        name: its heading.
         draw: on axes; a curve takes a list of analyses.
         describe: what it shows, in a sentence with its numbers.
-        reading: how to read it.
     """
 
     name: str

@@ -38,7 +38,6 @@ class Settings:
         dataset: what is judged; None: what each checkpoint was trained on.
         history_path: the run's history; None: looked for beside the checkpoint.
         seed: of the bootstrap, and of the training images that are shown.
-        num_resamples: of the bootstrap.
         group_by: where groups stand in the images' names, as for `groups_from_names`.
         group_score: how a group is judged, as for `score_groups`.
     """
@@ -58,7 +57,6 @@ class History(NamedTuple):
 
     Attributes:
         run: the record; empty if there is none.
-        path: the file.
         note: where it was looked for, or why it is of no use.
     """
 
@@ -77,7 +75,6 @@ class Training:
         counts: split -> class -> images.
         note: where the counts come from, and whether the files are still the same.
         samples: class -> some random training images.
-        history: of the run.
     """
 
     recipe: Recipe | None
