@@ -86,7 +86,7 @@ class ImageFinder:
         num_files, num_folders: how many files and subfolders were passed over.
 
     Yields:
-        The image files. The numbers count what one iteration met.
+        The image files, once.
     """
 
     paths: Iterable[str | Path]
@@ -101,7 +101,6 @@ class ImageFinder:
     num_folders: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[Path]:
-        self.num_failures = self.num_files = self.num_folders = 0
         for path in map(Path, self.paths):
             if _ask(path.is_dir):
                 yield from self._enter(path)

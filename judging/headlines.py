@@ -90,13 +90,8 @@ def find_chance(looks: Sequence[Verdict]) -> Chance | None:
     highest = max(verdict.difference for verdict in looks)
     known = looks[0].detector.record.real_differences
     above = sum(value >= highest for value in known)
-    counts: list[tuple[int, int] | None] = []
-    for verdict in looks:
-        if verdict.is_calibrated:
-            counts.append((above + 1, len(known) + 1) if known else None)
-        else:
-            counts.append(_count_alarms(verdict))
-    return _join(counts)
+    usual = (above + 1, len(known) + 1) if known else None
+    return _join([usual if v.is_calibrated else _count_alarms(v) for v in looks])
 
 
 def _count_alarms(verdict: Verdict) -> tuple[int, int] | None:

@@ -190,7 +190,7 @@ def qualify(
 def choose_entries(
     views: Views, policy: Policy
 ) -> tuple[OperatingPoint, dict[str, Any]]:
-    """Choose an operating point, and return all that a record says of it, by names."""
+    """Return an operating point, and all that a record says of it, by names."""
     kept, point = choose_conditions(views, policy)
     names = list(map(str, policy.conditions))
     most = find_most_false_alarms(views, point, policy)
