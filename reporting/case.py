@@ -14,33 +14,12 @@ from files.atomic import save_text, set_aside
 from files.names import make_printable
 from files.provenance import describe_call
 from hardware import Precision, show_progress
+from judging import words
 from judging.detector import Detector
 from judging.headlines import judge_several, name_picture
 from judging.pictures import Picture as Judged
 from judging.tracks import STRETCH
 from judging.verdicts import NONE, Verdict
-from judging.words import (
-    INCONCLUSIVE_MEANS,
-    NOT_PROOF,
-    capitalise,
-    count,
-    describe_bounds,
-    describe_choices,
-    describe_counting,
-    describe_cuts,
-    describe_extremes,
-    describe_faces,
-    describe_kind,
-    describe_knowledge,
-    describe_lack,
-    describe_looked,
-    describe_moments,
-    describe_neighbours,
-    describe_rates,
-    describe_ratio,
-    describe_threshold,
-    describe_time,
-)
 from loading import ImageFile
 from loading.origin import describe_claims, describe_generation
 from metrics.meaning import describe_fake_score
@@ -142,8 +121,8 @@ class Case:
             refused=[*self._refused, *self._list_passed_over()],
             detectors=list(map(self._describe_detector, self._detectors)),
             limits=list(dict.fromkeys(self._list_limits())),
-            inconclusive=INCONCLUSIVE_MEANS,
-            not_proof=NOT_PROOF,
+            inconclusive=words.INCONCLUSIVE_MEANS,
+            not_proof=words.NOT_PROOF,
             call=describe_call(*self._call),
             folder=make_printable(str(Path.cwd())),
         )
@@ -155,28 +134,30 @@ class Case:
             said = [f"{num} {make_printable(kind)}" for kind, num in shown]
             said += ["others"] if len(kinds) > MOST_KINDS else []
             why = f"their names are not those of pictures: {', '.join(said)}"
-            yield "passed over", f"{count(kinds.total(), 'file')}, as {why}"
+            yield "passed over", f"{words.count(kinds.total(), 'file')}, as {why}"
         if self._num_folders:
-            yield "passed over", f"{count(self._num_folders, 'subfolder')}, not entered"
+            subfolders = words.count(self._num_folders, "subfolder")
+            yield "passed over", f"{subfolders}, not entered"
 
     def _list_limits(self) -> Iterator[str]:
         """Yield what the detectors do not know."""
-        yield from map(describe_knowledge, self._detectors)
+        yield from map(words.describe_knowledge, self._detectors)
         if any(entry["kind"] == "video" for entry in self._entries):
-            for said in map(describe_counting, self._detectors):
-                yield f"{capitalise(said)}."
+            for said in map(words.describe_counting, self._detectors):
+                yield f"{words.capitalise(said)}."
 
     def _describe_detector(self, detector: Detector) -> dict[str, Any]:
         """Return who judged, and what was found of it when it was trained."""
         file, record, precision = detector.provenance, detector.record, self._precision
+        lack = words.describe_lack(detector)
         facts = [
             ("checkpoint", file["path"]),
             ("SHA-256 of the checkpoint", file["sha256"]),
             ("trained on", record.dataset or _UNKNOWN),
             ("trained with version", str(record.versions.get("suite", _UNKNOWN))),
-            ("how it calls", describe_threshold(detector)),
-            *(("how it was qualified", line) for line in describe_choices(record)),
-            *(("what it lacks", lack) for lack in [describe_lack(detector)] if lack),
+            ("how it calls", words.describe_threshold(detector)),
+            *(("how it was qualified", one) for one in words.describe_choices(record)),
+            *([("what it lacks", lack)] if lack else []),
             ("computed in", f"{precision.name}, on the device {precision.device}"),
         ]
         errors = list_errors(record)
@@ -190,8 +171,8 @@ class Case:
         )
         num, num_videos = kinds["picture"], kinds["video"]
         num_others = len(self._entries) - kinds.total()
-        said = [count(num, "picture")] if num or not num_videos else []
-        said += [count(num_videos, "video")] if num_videos else []
+        said = [words.count(num, "picture")] if num or not num_videos else []
+        said += [words.count(num_videos, "video")] if num_videos else []
         said += [f"{num_others} {_UNJUDGED}"] if num_others else []
         return ", ".join(said)
 
@@ -299,16 +280,16 @@ def list_facts(verdict: Verdict) -> Iterator[Fact]:
         yield from _list_person_facts(verdict)
         return
     yield "what was judged", _describe_place(verdict)
-    yield "kind of picture", describe_kind(verdict)
-    rates = describe_rates(verdict)
+    yield "kind of picture", words.describe_kind(verdict)
+    rates = words.describe_rates(verdict)
     if verdict.is_withheld:
         yield "P(fake)", "not given: the detector was not tried on such pictures"
         rates = []
     else:
         yield "P(fake)", _describe_score(verdict)
-        counted = " ".join(describe_neighbours(verdict))
+        counted = " ".join(words.describe_neighbours(verdict))
         yield "images with such a score", counted or f"{_UNKNOWN} for such pictures"
-    yield "likelihood ratio", describe_ratio(verdict)
+    yield "likelihood ratio", words.describe_ratio(verdict)
     yield "errors on this kind", " ".join(rates) or f"{_UNKNOWN} for such pictures"
 
 
@@ -319,14 +300,14 @@ def _name(verdict: str) -> str:
 
 def _list_person_facts(verdict: Verdict) -> Iterator[Fact]:
     track = verdict.track
-    yield "when seen", describe_time(track)
-    yield "frames, each alone", describe_moments(track)
+    yield "when seen", words.describe_time(track)
+    yield "frames, each alone", words.describe_moments(track)
     spread = f"standard deviation of the logits {track.spread:.2f}"
     score = "not given" if verdict.is_withheld else _describe_score(verdict)
     yield "P(fake), of the mean logit", f"{score}; {spread}"
-    if extremes := describe_extremes(track):
+    if extremes := words.describe_extremes(track):
         yield f"mean logit, in {STRETCH:g} s", extremes
-    yield "likelihood ratio", describe_ratio(verdict)
+    yield "likelihood ratio", words.describe_ratio(verdict)
 
 
 def _describe_place(verdict: Verdict) -> str:
@@ -345,7 +326,7 @@ def _describe_place(verdict: Verdict) -> str:
 def _describe_score(verdict: Verdict) -> str:
     score = describe_fake_score(verdict.fake_score)
     score = score.removeprefix("P(fake)").lstrip("=")
-    zone = describe_bounds(verdict)
+    zone = words.describe_bounds(verdict)
     if verdict.lowest is None:
         return f"{score}; {zone}"
     ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"
@@ -372,7 +353,7 @@ def _list_file_facts(verdict: Verdict) -> list[Fact]:
         ("JPEG quality, estimated", str(origin.jpeg_quality or quality)),
         examined,
     ]
-    found = ("faces", describe_faces(picture))
+    found = ("faces", words.describe_faces(picture))
     return facts if picture.error else [*facts, found]
 
 
@@ -388,7 +369,7 @@ def _describe_format(picture: Judged) -> str:
 def _count_faces(pictures: Sequence[Judged]) -> str:
     first = pictures[0]
     if first.clip is not None:
-        return count(sum(p.person is not None for p in pictures), "person")
+        return words.count(sum(p.person is not None for p in pictures), "person")
     if first.error:
         return "-"
     return "not looked for" if first.num_faces is None else str(first.num_faces)
@@ -411,8 +392,8 @@ def _list_clip_facts(picture: Judged) -> list[Fact]:
         facts = [("SHA-256 of its bytes", origin.sha256), ("bytes", size), *facts]
     if clip.seconds:
         size = f"{picture.width} x {picture.height}"
-        facts += [("width x height", size), ("looked at", describe_looked(clip))]
-        facts.append(("cuts", describe_cuts(clip)))
+        facts += [("width x height", size), ("looked at", words.describe_looked(clip))]
+        facts.append(("cuts", words.describe_cuts(clip)))
     return facts
 
 
@@ -433,8 +414,8 @@ def _show_clip(of_detectors: Iterable[Sequence[Verdict]]) -> list[Figure]:
     figures = []
     for verdicts in of_detectors:
         if any(verdict.track for verdict in verdicts):
-            words = "P(fake) of each person, frame by frame."
-            drawn = embed_figure(draw_time_line(verdicts), words, "png")
+            alt = "P(fake) of each person, frame by frame."
+            drawn = embed_figure(draw_time_line(verdicts), alt, "png")
             figures.append(Figure(drawn, f"Time line, by {verdicts[0].detector.title}"))
     return figures
 
