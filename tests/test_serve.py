@@ -20,7 +20,6 @@ from script_helpers import (
     let_squares_be_faces,
     make_checkpoint,
     make_clip,
-    run_script,
 )
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
@@ -331,16 +330,6 @@ def test_script_warns_of_other_machines_and_hangs_up_at_ctrl_c(checkpoint):
     assert errors.startswith("warning: --host 0.0.0.0 lets other machines use this")
     assert (errors.count("\n"), output) == (1, "the page is closed\n")
     assert process.returncode == 0
-
-
-def test_script_port_in_use_is_one_line_and_status_2(checkpoint, served):
-    port = served[1].rstrip("/").rpartition(":")[2]
-
-    result = run_script("serve.py", "-cpp", checkpoint, "--port", port)
-
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert f"port {port} of 127.0.0.1 is in use; give another --port" in result.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
