@@ -16,12 +16,7 @@ from judging.base import BaseDetector
 from judging.tracks import Clip
 from loading import CROP_MARGIN, ImageFile, Preprocessing, Resize
 from loading.face_finding import Face, can_find_faces, crop_face, find_faces
-from loading.image_files import (
-    ADVICE,
-    map_in_threads,
-    naming,
-    read_image_and_size,
-)
+from loading.image_files import ADVICE, map_in_threads, naming, read_image_and_size
 from loading.origin import Origin, read_origin
 from loading.videos import Sampling, is_video
 

@@ -13,12 +13,7 @@ from explaining.time_lines import draw_time_line, name_shown
 from files.names import make_printable
 from judging.headlines import judge_several, name_picture
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
-from judging.words import (
-    capitalise,
-    describe_bounds,
-    describe_kind,
-    explain_verdict,
-)
+from judging.words import capitalise, describe_bounds, describe_kind, explain_verdict
 from metrics.meaning import describe_fake_score
 from plots.pages import embed_figure
 

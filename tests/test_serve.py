@@ -15,12 +15,7 @@ from pathlib import Path
 
 import pytest
 from browser import find_violations
-from script_helpers import (
-    PROJECT,
-    let_squares_be_faces,
-    make_checkpoint,
-    make_clip,
-)
+from script_helpers import PROJECT, let_squares_be_faces, make_checkpoint, make_clip
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")

@@ -11,12 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from script_helpers import (
-    let_squares_be_faces,
-    make_checkpoint,
-    make_clip,
-    wait_until,
-)
+from script_helpers import let_squares_be_faces, make_checkpoint, make_clip, wait_until
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
