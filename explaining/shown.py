@@ -139,8 +139,6 @@ class Trial:
         samples: uint8 (N, 3, S, S).
         targets: int64 (N,), what the detector calls them, which the maps explain.
         masks: which pixels of a fake are planted, if that is known.
-        detector: that is explained.
-        precision: of its scores.
         seed: of random layers and rankings.
     """
 

@@ -88,13 +88,7 @@ def judge_clip(
 
 
 class _Watched:
-    """The faces in a video as they come; then, what was looked at.
-
-    Attributes:
-        picture: what is known of the video.
-        seconds: of the frames looked at.
-        error: why it cannot be read, or not to its end; None where it can.
-    """
+    """The faces in a video as they come; then, what was looked at."""
 
     def __init__(
         self, file: ImageFile, views: Sequence[View], reading: Reading, *, heed: Heed
@@ -105,8 +99,8 @@ class _Watched:
         self._sampling = reading.sampling
         self._tracker = Tracker()
         self.picture = identify(file, reading)
-        self.seconds: list[float] = []
-        self.error: str | None = None
+        self.seconds: list[float] = []  # of the frames looked at
+        self.error: str | None = None  # why it cannot be read, or not to its end
 
     @property
     def clip(self) -> Clip:
@@ -146,17 +140,12 @@ class _Watched:
 
 @dataclass
 class _Sightings:
-    """What a detector says of one person, frame after frame.
-
-    Attributes:
-        moments: its frames so far, in numbers.
-        shown: the face to be shown of each class, and its rank.
-        error: why a frame has no score, of the last such frame.
-    """
+    """What a detector says of one person, frame after frame."""
 
     moments: list[Moment] = field(default_factory=list)
+    # Of each class the face to be shown, and its rank.
     shown: dict[int, tuple[tuple[bool, float], Shown]] = field(default_factory=dict)
-    error: str | None = None
+    error: str | None = None  # of the last frame without a score
 
     def add(self, verdict: Verdict) -> None:
         """Keep what is said of a frame."""

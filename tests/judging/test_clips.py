@@ -47,10 +47,9 @@ def found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clips, "Tracker", LeftToRight)
 
 
-def judge(path: Path, *detectors: Detector, batch_size=3, **sampling):
+def judge(path: Path, *detectors: Detector, **sampling):
     reading = Reading(with_origin=True, sampling=Sampling(**{"every": 1.0, **sampling}))
-    compute = Compute(Precision("fp32"), batch_size)
-    return judge_clip(path, detectors, compute, reading)
+    return judge_clip(path, detectors, Compute(Precision("fp32"), 3), reading)
 
 
 def test_judge_clip_sums_up_each_person_for_each_detector(clip, detector):
@@ -79,13 +78,6 @@ def test_judge_clip_sums_up_each_person_for_each_detector(clip, detector):
     assert real.fake_score <= fake.fake_score
     rows = list_frame_rows(right)
     assert [row[1:3] for row in rows] == [[2, float(n)] for n in range(2, 8)]
-
-
-@pytest.mark.slow
-def test_judge_clip_is_the_same_in_batches_of_any_size(clip, detector):
-    first, second = (judge(clip, detector, batch_size=n) for n in (1, 32))
-    for (one,), (other,) in zip(first, second, strict=True):
-        assert one.track.moments == other.track.moments
 
 
 def test_judge_clip_looks_at_no_more_frames_than_it_may(clip, detector):
