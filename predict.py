@@ -368,14 +368,13 @@ def judge_paths(
     """Judge pictures and videos, and yield the faces in each."""
     batches = load_pictures(
         paths,
-        list_views(detectors, reading.margin),
+        list_views(detectors),
         batch_size=compute.batch_size,
         device=compute.device,
         workers=compute.workers,
         reading=reading,
     )
-    options = {"margin": reading.margin, "stability": stability}
-    judged = judge_batches(batches, detectors, compute.precision, **options)
+    judged = judge_batches(batches, detectors, compute.precision, stability=stability)
     for faces in group_faces(judged):
         picture = faces[0][0].picture
         if picture.clip is not None and reading.looks:  # it was set aside

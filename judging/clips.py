@@ -59,13 +59,11 @@ def judge_clip(
         For each person each detector's verdict; one on the video where it shows nobody.
         One with an error is last where it cannot be read, or not to its end.
     """
-    margin = reading.margin
-    views = list_views(detectors, margin)
-    watched = _Watched(as_file(file), views, reading, heed=heed)
+    watched = _Watched(as_file(file), list_views(detectors), reading, heed=heed)
     batches = map(collate_pictures, cut_stream(watched, compute.batch_size))
     found: dict[int, list[_Sightings]] = {}
     for picture, verdicts in judge_batches(
-        batches, detectors, compute.precision, margin=margin, stability=False
+        batches, detectors, compute.precision, stability=False
     ):
         person = found.setdefault(picture.person, [_Sightings() for _ in detectors])
         for sightings, verdict in zip(person, verdicts, strict=True):
@@ -96,6 +94,7 @@ class _Watched:
         self._file = file
         self._heed = heed
         self._views = views
+        self._margins = [reading.margin or view.margin for view in views]
         self._sampling = reading.sampling
         self._tracker = Tracker()
         self.picture = identify(file, reading)
@@ -126,7 +125,7 @@ class _Watched:
         size = dict(zip(("width", "height"), image.size, strict=True))
         self.picture = self.picture._replace(**size)
         faces = find_faces(image)
-        is_whole = bool(faces) and is_crop(faces[0], image.size, self._views)
+        is_whole = bool(faces) and is_crop(faces[0], image.size, self._margins)
         faces = faces[:1] if is_whole else faces
         persons = self._tracker.follow(frame, faces)
         known = self.picture._replace(seconds=frame.seconds, num_faces=len(faces))
@@ -135,7 +134,7 @@ class _Watched:
             if is_whole:  # as a picture that is a crop already
                 yield picture, {v: v.make_transform()(image) for v in self._views}
             else:
-                yield cut_out(picture, image, face, self._views)
+                yield cut_out(picture, image, face, self._views, self._margins)
 
 
 @dataclass

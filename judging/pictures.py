@@ -116,10 +116,10 @@ class View(NamedTuple):
     margin: float
 
     @classmethod
-    def of(cls, detector: BaseDetector, margin: float | None = None) -> "View":
-        """Return a detector's view; with another margin where one is given."""
+    def of(cls, detector: BaseDetector) -> "View":
+        """Return a detector's view."""
         known = detector.preprocessing
-        return cls(known.size, known.full_decoding, margin or known.crop_margin)
+        return cls(known.size, known.full_decoding, known.crop_margin)
 
     def make_transform(self) -> Resize:
         """Return what brings an image to this size."""
@@ -127,11 +127,9 @@ class View(NamedTuple):
         return Resize(Preprocessing(*any_mean, self.size, self.full_decoding))
 
 
-def list_views(
-    detectors: Iterable[BaseDetector], margin: float | None = None
-) -> list[View]:
-    """Return the views of detectors, as `View.of` has them, each once."""
-    return list(dict.fromkeys(View.of(detector, margin) for detector in detectors))
+def list_views(detectors: Iterable[BaseDetector]) -> list[View]:
+    """Return the views of detectors, each once."""
+    return list(dict.fromkeys(map(View.of, detectors)))
 
 
 # uint8: of a picture (S, S, 3), of a batch (n, S, S, 3).
@@ -146,7 +144,7 @@ class Reading:
     Attributes:
         faces: whether the faces in each are looked for: always, never, or None where
             that is possible.
-        margin: of found faces' crops; None: as each detector was trained.
+        margin: of found faces' crops; None: that of each view.
         least_height: of a face that is judged, pixels.
         with_origin: also read what the file says of itself.
         trusted: certificates of whose credentials are trusted, as `read_origin` has it.
@@ -185,11 +183,12 @@ def read_picture(
             picture = picture._replace(width=size[0], height=size[1])
             faces = find_faces(image)
             picture = picture._replace(num_faces=len(faces))
-            if not faces or is_crop(faces[0], size, views):
+            margins = [reading.margin or view.margin for view in views]
+            if not faces or is_crop(faces[0], size, margins):
                 return [_read_whole(picture, file, views)]
             faces.sort(key=lambda face: face.box[0])
             return [
-                cut_out(picture._replace(number=n), image, face, views)
+                cut_out(picture._replace(number=n), image, face, views, margins)
                 for n, face in enumerate(faces, start=1)
             ]
     except ValueError as error:
@@ -206,13 +205,13 @@ def _read_whole(picture: Picture, file: ImageFile, views: Iterable[View]) -> Rea
     return picture._replace(width=size[0], height=size[1]), samples
 
 
-def is_crop(face: Face, size: tuple[int, int], views: Iterable[View]) -> bool:
+def is_crop(face: Face, size: tuple[int, int], margins: Iterable[float]) -> bool:
     """Say whether a picture of a size is a crop to its largest face already."""
     short = min(size)
     if max(size) >= LEAST_ELONGATED * short:
         return False
-    for view in views:
-        *start, side = face.place_crop(view.margin)
+    for margin in margins:
+        *start, side = face.place_crop(margin)
         off = [
             abs(first + side / 2 - whole / 2)
             for first, whole in zip(start, size, strict=True)
@@ -224,16 +223,19 @@ def is_crop(face: Face, size: tuple[int, int], views: Iterable[View]) -> bool:
 
 
 def cut_out(
-    picture: Picture, image: Image.Image, face: Face, views: Iterable[View]
+    picture: Picture,
+    image: Image.Image,
+    face: Face,
+    views: Sequence[View],
+    margins: Sequence[float],
 ) -> Read:
-    """Return a picture's face as each view shows it."""
+    """Return a picture's face as each view shows it, each cropped with its margin."""
     samples = {
-        view: view.make_transform()(crop_face(image, face, margin=view.margin))
-        for view in views
+        view: view.make_transform()(crop_face(image, face, margin=margin))
+        for view, margin in zip(views, margins, strict=True)
     }
-    beyond = max(face.find_share_beyond(image.size, view.margin) for view in views)
-    margin = min(view.margin for view in views)
-    return picture._replace(face=face, beyond=beyond, margin=margin), samples
+    beyond = max(face.find_share_beyond(image.size, margin) for margin in margins)
+    return picture._replace(face=face, beyond=beyond, margin=min(margins)), samples
 
 
 def identify(file: ImageFile, reading: Reading) -> Picture:

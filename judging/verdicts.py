@@ -233,14 +233,12 @@ def judge_batches(
     detectors: Sequence[BaseDetector],
     precision: "Precision",
     *,
-    margin: float | None = None,
     stability: bool = True,
 ) -> Iterator[tuple[Picture, list[Verdict]]]:
     """Judge pictures batch by batch, as a dataset's images are scored.
 
     Args:
         batches: as `judging.pictures.load_pictures` yields them.
-        margin: of the views, as for `View.of`.
         stability: also judge harmless versions of each picture.
 
     Yields:
@@ -251,7 +249,7 @@ def judge_batches(
         columns = [
             _judge(
                 pictures,
-                samples.get(View.of(detector, margin)),
+                samples.get(View.of(detector)),
                 detector,
                 precision,
                 stability=stability,

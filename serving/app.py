@@ -14,13 +14,7 @@ from files.names import VIDEO_SUFFIXES, make_printable
 from hardware import Compute, Precision
 from judging.clips import judge_clip
 from judging.detector import Detector
-from judging.pictures import (
-    Reading,
-    collate_pictures,
-    list_views,
-    read_picture,
-    set_aside,
-)
+from judging.pictures import Reading, View, collate_pictures, read_picture, set_aside
 from judging.verdicts import Verdict, judge_batches
 from judging.words import (
     NOT_PROOF,
@@ -68,15 +62,11 @@ class Judge:
         Returns:
             The verdict on each face from the left, or on the whole picture.
         """
-        detectors, margin = [self.detector], self.reading.margin
-        read = read_picture(file, list_views(detectors, margin), self.reading)
+        read = read_picture(file, [View.of(self.detector)], self.reading)
         if number is not None:
             read = read[number - 1 : number]
-        judged = judge_batches(
-            *([collate_pictures(read)], detectors, self.precision),
-            margin=margin,
-            stability=stability,
-        )
+        given = [collate_pictures(read)], [self.detector], self.precision
+        judged = judge_batches(*given, stability=stability)
         return [verdict for _, (verdict,) in judged]
 
     def watch(self, file: ImageFile, heed: Heed) -> list[Verdict]:

@@ -158,10 +158,6 @@ def test_main_prints_a_line_an_image_and_writes_the_tables(
         for value in read_json_lines(values)
     ]
     assert as_text == rows
-    assert sorted(path.name for path in table.parent.iterdir()) == [
-        "verdicts.csv",
-        "verdicts.jsonl",
-    ]
 
 
 def test_main_unreadable_images_have_rows_with_the_error(
