@@ -176,10 +176,7 @@ def _randomise(network: nn.Module, name: str) -> None:
 
 
 def _list_stages(network: nn.Module) -> list[list[str]]:
-    """Return the names of what is randomised at a time, the top first.
-
-    While there are too few, the largest part is replaced by its own parts.
-    """
+    """Return the names of what is randomised at a time, the top first."""
     parts = _list_parts(network, "") or [n for n, _ in network.named_parameters()]
     while len(parts) < MOST_STAGES:
         inner = {name: _list_parts(network, name) for name in parts}
@@ -196,13 +193,10 @@ def _list_stages(network: nn.Module) -> list[list[str]]:
 
 
 def _list_parts(network: nn.Module, name: str) -> list[str]:
-    """Return a module's own parameters, then the children that have any, by name.
-
-    A layer, which has no children, is not taken apart.
-    """
+    """Return a module's own parameters, then the children that have any, by name."""
     part = _get_part(network, name)
     if isinstance(part, nn.Parameter) or not list(part.children()):
-        return []
+        return []  # a layer is not taken apart
     names = [own for own, _ in part.named_parameters(recurse=False)]
     names += [own for own, child in part.named_children() if list(child.parameters())]
     return [f"{name}.{own}" if name else own for own in names]

@@ -122,8 +122,7 @@ class _Watched:
     def _take(self, frame: Frame) -> Iterator[Read]:
         """Yield each face in a frame, as every view shows it."""
         image = frame.picture
-        size = dict(zip(("width", "height"), image.size, strict=True))
-        self.picture = self.picture._replace(**size)
+        self.picture = self.picture._replace(width=image.width, height=image.height)
         faces = find_faces(image)
         is_whole = bool(faces) and is_crop(faces[0], image.size, self._margins)
         faces = faces[:1] if is_whole else faces

@@ -95,12 +95,10 @@ def find_chance(looks: Sequence[Verdict]) -> Chance | None:
 
 
 def _count_alarms(verdict: Verdict) -> tuple[int, int] | None:
-    """Return how many of the real images of a face's kind are called fake, of how many.
-
-    Where its kind is not known, they are images as they are.
-    """
+    """Return how many real images of a face's kind are called fake, and of how many."""
     rows = verdict.detector.record.errors
-    row = rows.get(verdict.condition) or next(iter(rows.values()), None)
+    as_they_are = next(iter(rows.values()), None)  # counts where its kind is not known
+    row = rows.get(verdict.condition) or as_they_are
     return None if row is None else (row[1], row[0])
 
 

@@ -307,14 +307,12 @@ def _judge(
 def _score(
     samples: np.ndarray | None, detector: BaseDetector, precision: "Precision"
 ) -> tuple[Scored | None, list[dict[str, Comparison]]]:
-    """Score samples, and compare them with the calibration images if these are known.
-
-    What is no number, of a network without a finite score, compares as far away.
-    """
+    """Score samples; compare them with the calibration images if these are known."""
     if samples is None or detector.guard is None:
         scored = None if samples is None else detector.score_samples(samples, precision)
         return scored, []
     scored, numbers = detector.examine(samples, precision)
+    # What is not a number, of a network without a finite score, compares as far away.
     finite = {kind: np.nan_to_num(values) for kind, values in numbers.items()}
     return scored, detector.guard.compare(finite)
 

@@ -203,9 +203,7 @@ def summarise(
     ]
     if names[INCONCLUSIVE]:
         counts.append(f"{names[INCONCLUSIVE]} {INCONCLUSIVE}")
-    whose = detector.title
-    if with_detector:
-        whose = f"{whose} ({detector.path})"
+    whose = f"{detector.title} ({detector.path})" if with_detector else detector.title
     return f"{', '.join(counts)} by {whose}; {describe_threshold(detector)}"
 
 

@@ -288,11 +288,10 @@ def _draw_mean(mean: MeanMaps, title: str, split: str) -> PageFigure:
     name = f"Mean {mean.name}"
     figure_title = f"{title}, {split} split:\nmean {mean.name} of the true class"
     figure = build_mean_maps_figure(mean.maps, mean.counts, figure_title, mean.unit)
-    parts = [
+    caption = " ".join(
         f"Of the {class_name} images' map (n = {mean.counts[class_name]}) {place}."
         for class_name, place in zip(CLASS_NAMES, mean.places, strict=True)
-    ]
-    caption = " ".join(parts)
+    )
     reading = (
         "Where the detector looks in general. Each image's map explains the score of "
         "its true class; both classes have one scale."
