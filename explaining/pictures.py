@@ -150,7 +150,7 @@ def save_explanation(
     """Save a picture and its maps side by side, under a title, as PNG.
 
     Args:
-        has_face: whether one was found, or nobody looked; else there is no map.
+        has_face: False where a finder found none: then there is no map.
 
     Raises:
         OSError: the file cannot be written.

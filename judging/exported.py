@@ -115,7 +115,7 @@ class ExportedDetector(BaseDetector):
         except Exception as error:  # ONNX Runtime's have no base of their own
             raise ValueError(f"{self.path} cannot be run: {error}") from error
         if any(len(output) != len(samples) for output in outputs):
-            raise ValueError(f"{self.path} gives not one answer for each picture")
+            raise ValueError(f"{self.path} does not give one answer for each picture")
         return outputs
 
 

@@ -31,7 +31,7 @@ from metrics.meaning import (
 # What to do about a picture that is not a face crop.
 CROP_ADVICE = "crop the face, or: pip install -r requirements-faces.txt"
 UNLOOKED = (
-    "nobody looked whether the pictures show a face, or several: "
+    "nobody checked whether the pictures show a face, or several: "
     "pip install -r requirements-faces.txt"
 )
 MOST_SPANS = 3  # that a line names
@@ -57,7 +57,7 @@ INCONCLUSIVE_MEANS = (
 def describe_faces(picture: Picture) -> str:
     """Say whether faces were looked for in a picture, and how many were found."""
     if picture.num_faces is None:
-        return "Nobody looked whether it shows a face, or several."
+        return "Nobody checked whether it shows a face, or several."
     if picture.num_faces == 0:
         return "No face was found in it."
     one = picture.num_faces == 1

@@ -103,7 +103,7 @@ def test_main_says_that_nobody_looked_and_what_the_checkpoint_does_not_know(
 ):
     predict.main(["-cpp", str(checkpoint), str(faces_root / "test" / "fake")])
     notes = capsys.readouterr().err.splitlines()
-    assert notes[0].startswith("note: nobody looked whether the pictures show a face")
+    assert notes[0].startswith("note: nobody checked whether the pictures show a face")
     assert notes[1].startswith(f"note: {checkpoint} does not say what its calibration")
 
 

@@ -104,7 +104,7 @@ def test_dropped_picture_gets_its_verdict_and_maps(page, faces_root):
     assert page.locator(".scale .mark").count() == 1
     assert "95 % interval" in page.inner_text(".sentences")
     assert "absence proves nothing" in page.inner_text("#origin")
-    assert "Nobody looked" in page.inner_text("#looked")
+    assert "Nobody checked" in page.inner_text("#looked")
     assert page.locator("#faces img").count() == 3
     shown = "[...document.querySelectorAll('img')].every(i => i.complete && i.alt)"
     assert page.evaluate(shown)
@@ -194,7 +194,7 @@ def test_several_faces_have_a_card_each_and_maps_when_asked_for(group, page):
     page.keyboard.press("Enter")
     page.wait_for_selector(".face.inconclusive img")
     assert group == ["name=a.png&face=2"]
-    # The button is gone; who reads by ear goes on where the maps are.
+    # The button is gone; whoever reads by ear goes on where the maps are.
     assert page.evaluate("document.activeElement.className").endswith("inconclusive")
 
     page.click("text=Show what it looked at in face 1")  # refused, and once more

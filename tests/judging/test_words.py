@@ -99,7 +99,7 @@ def test_format_verdict_says_that_a_file_says_it_was_generated(detector):
 @pytest.mark.parametrize(
     ("num_faces", "face", "expected"),
     [
-        (None, None, "Nobody looked whether it shows a face, or several."),
+        (None, None, "Nobody checked whether it shows a face, or several."),
         (0, None, "No face was found in it."),
         (1, TILTED, "One face was found."),
         (1, None, "One face was found; the picture is a crop to it, and all of it was"),

@@ -93,7 +93,7 @@ def test_answer_is_the_verdict_of_predict_with_maps_and_words(
     titles["inconclusive"] = "Inconclusive"
     headline = {"name": row["verdict"], "title": titles[row["verdict"]]}
     assert answer["headline"] == {**headline, "sentence": None}
-    assert answer["looked"] == "Nobody looked whether it shows a face, or several."
+    assert answer["looked"] == "Nobody checked whether it shows a face, or several."
     assert row["sha256"] in answer["origin"][1]
     assert answer["origin"][-1] == ABSENCE
     assert answer["picture"] is None
