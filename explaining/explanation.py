@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import torch
 from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from files.names import CLASS_NAMES, FAKE, REAL
@@ -210,14 +210,14 @@ def describe_place(values: np.ndarray) -> str:
 
 def compute_mean_maps(
     batches: Batches,
-    compute_maps: Callable[[Tensor, Tensor], Tensor],
+    compute_maps: MapFunction,
+    detector: Detector | nn.Module,
     targets: np.ndarray | None = None,
 ) -> np.ndarray:
     """Average the maps of all real and of all fake images.
 
     Args:
         batches: yields images (B, 3, H, W) and labels int (B,).
-        compute_maps: from images and the classes to explain to maps (B, H, W).
         targets: int (N,), the class that each map explains; default the labels.
 
     Returns:
@@ -232,7 +232,7 @@ def compute_mean_maps(
         if targets is not None:
             classes = torch.from_numpy(targets[start : start + len(labels)])
         start += len(labels)
-        maps, labels = compute_maps(images, classes).cpu(), labels.cpu()
+        maps, labels = compute_maps(images, classes, detector).cpu(), labels.cpu()
         for label in (REAL, FAKE):
             of_class = maps[labels == label]
             sums[label] = sums[label] + of_class.sum(dim=0, dtype=torch.float64)

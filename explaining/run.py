@@ -138,11 +138,8 @@ def explain_groups(
 def average_dataset(judged: JudgedImages, method: Method, start: Path) -> list[Path]:
     """Draw a split's mean maps; return the files, whose names begin with `start`."""
     batches = load_batches(judged.images, judged.detector, judged.compute)
-    maps = compute_mean_maps(
-        show_progress(batches, method.name),
-        lambda images, classes: method.compute(images, classes, judged.detector),
-        judged.targets,
-    )
+    batches = show_progress(batches, method.name)
+    maps = compute_mean_maps(batches, method.compute, judged.detector, judged.targets)
     counts, details = count_classes(judged.images), judged.get_details(method)
     classes = {
         name: {"n": counts[name], "map": _summarise_values(values)}

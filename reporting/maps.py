@@ -90,11 +90,9 @@ def _average(judged: JudgedImages, method: Method) -> MeanMaps:
     """Average the maps of some images of each class, of their true class's score."""
     some = choose_evenly(judged.images)
     compute = replace(judged.compute, batch_size=_BATCH_SIZE)
-    loader = load_batches(some, judged.detector, compute)
-    maps = compute_mean_maps(
-        show_progress(loader, method.title),
-        lambda images, labels: method.compute(images, labels, judged.detector),
-    )
+    batches = load_batches(some, judged.detector, compute)
+    batches = show_progress(batches, method.title)
+    maps = compute_mean_maps(batches, method.compute, judged.detector)
     places = tuple(f"most is {describe_place(values)}" for values in maps)
     return MeanMaps(method.title, method.unit, maps, count_classes(some), places)
 
