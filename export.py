@@ -28,7 +28,7 @@ from files.atomic import check_outputs, save_json, write_atomically
 from files.provenance import describe_file
 from judging.detector import Detector
 from judging.exported import load_exported
-from judging.finding import ImageFinder
+from judging.inputs import ImageFinder
 from judging.pictures import View
 from loading import ImageFile
 from utils import Source, find_dataset, load_checkpoint, open_source

@@ -19,18 +19,20 @@ from files.atomic import check_outputs, check_writable
 from files.names import FIGURES_DIR, STARTER, make_printable
 from hardware import processes, show_progress
 from judging.base import BaseDetector
-from judging.finding import (
+from judging.headlines import judge_several
+from judging.inputs import (
     STANDARD_INPUT,
     ImageFinder,
     describe_passed_over,
     read_path_list,
     refuse_outputs,
 )
-from judging.headlines import judge_several
 from judging.pictures import Reading, list_views, load_pictures
 from judging.tally import Said, Tally
 from judging.together import judge_together
 from judging.verdict_tables import (
+    COLUMNS,
+    FRAME_COLUMNS,
     PART,
     VerdictTables,
     describe_settings,
@@ -38,8 +40,6 @@ from judging.verdict_tables import (
     open_tables,
 )
 from judging.verdicts import (
-    COLUMNS,
-    FRAME_COLUMNS,
     Faces,
     Verdict,
     group_faces,

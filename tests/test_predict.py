@@ -27,8 +27,7 @@ from files.names import STARTER
 from files.provenance import VERSION
 from hardware import Compute, Precision
 from judging import pictures
-from judging.verdict_tables import VerdictTables
-from judging.verdicts import COLUMNS, FRAME_COLUMNS
+from judging.verdict_tables import COLUMNS, FRAME_COLUMNS, VerdictTables
 from loading.face_finding import Face
 from models import SimpleNet
 from reporting import case

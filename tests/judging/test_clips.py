@@ -13,7 +13,8 @@ from judging.clips import judge_clip
 from judging.detector import Detector
 from judging.pictures import Reading
 from judging.tracks import LEAST_FRAMES
-from judging.verdicts import Verdict, list_frame_rows
+from judging.verdict_tables import list_frame_rows, list_row
+from judging.verdicts import Verdict
 from loading.face_finding import Face
 from loading.videos import Sampling
 from utils import load_checkpoint
@@ -118,7 +119,7 @@ def test_judge_clip_says_why_there_is_no_person(clip, detector, tmp_path, monkey
     monkeypatch.setattr(clips, "find_faces", lambda picture: [])
     ((nobody,),) = judge(clip, detector)
     assert nobody.reasons == ("no face was found in it, in 8 frames",)
-    assert (nobody.name, nobody.to_row()["verdict"]) == ("inconclusive",) * 2
+    assert (nobody.name, list_row(nobody)["verdict"]) == ("inconclusive",) * 2
     assert list_frame_rows(nobody) == []
 
 

@@ -16,7 +16,8 @@ from judging.detector import Detector
 from judging.guard import Comparison
 from judging.pictures import Picture, Reading, View, load_pictures
 from judging.stability import VERSIONS
-from judging.verdicts import COLUMNS, FRAME_COLUMNS, Verdict, group_faces, judge_batches
+from judging.verdict_tables import COLUMNS, FRAME_COLUMNS, list_row
+from judging.verdicts import Verdict, group_faces, judge_batches
 from loading import BatchLoader
 from metrics import compute_fake_scores
 from models import SteadyLinear
@@ -260,11 +261,11 @@ def test_docs_name_the_columns_of_the_tables():
     assert in_table - set(COLUMNS) == set()
 
 
-def test_to_row_holds_every_column_as_plain_values(faces_root, detector, tmp_path):
+def test_list_row_holds_every_column_as_plain_values(faces_root, detector, tmp_path):
     good, bad = faces_root / "test" / "real" / "00.png", tmp_path / "none.png"
 
     reading = Reading(faces=False, with_origin=True)
-    rows = [v.to_row() for (v,) in judge([good, bad], detector, reading=reading)]
+    rows = [list_row(v) for (v,) in judge([good, bad], detector, reading=reading)]
 
     assert [tuple(row) for row in rows] == [COLUMNS, COLUMNS]
     assert rows[0]["sha256"] == describe_file(good)["sha256"]

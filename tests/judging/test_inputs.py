@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from judging import finding
-from judging.finding import (
+from judging.inputs import (
     ImageFinder,
     describe_passed_over,
     read_path_list,
