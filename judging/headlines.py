@@ -96,10 +96,10 @@ def find_chance(looks: Sequence[Verdict]) -> Chance | None:
 
 def _count_alarms(verdict: Verdict) -> tuple[int, int] | None:
     """Return how many real images of a face's kind are called fake, and of how many."""
-    rows = verdict.detector.record.errors
-    as_they_are = next(iter(rows.values()), None)  # counts where its kind is not known
-    row = rows.get(verdict.condition) or as_they_are
-    return None if row is None else (row[1], row[0])
+    counts = verdict.detector.record.error_counts
+    as_they_are = next(iter(counts.values()), None)  # for a kind that is not known
+    errors = verdict.error_counts or as_they_are
+    return None if errors is None else (errors.num_alarms, errors.num_real)
 
 
 def _join(counts: Sequence[tuple[int, int] | None]) -> Chance | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from faces_dataset import FacesDataset, choose_random, count_classes, list_names
-from files.checkpoint import CheckpointRecord
+from files.checkpoint import CheckpointRecord, ErrorCounts
 from files.names import CLASS_NAMES, FAKE, REAL
 from files.recipe import Recipe
 from files.tensors import to_tensors
@@ -196,9 +196,10 @@ def choose_entries(
     most = find_most_false_alarms(views, point, policy)
     zones = choose_zones(views, point, kept, most)
     ends = [zones.get(n, point.zone) for n in range(len(names))]
+    errors = map(list, count_errors(views, point, ends))
     return point, {
         **point.to_entries(),
-        "errors": dict(zip(names, count_errors(views, point, ends), strict=True)),
+        "errors": dict(zip(names, errors, strict=True)),
         "most_false_alarms": most,
         "zones": {names[number]: list(zone) for number, zone in zones.items()},
         "kept_conditions": [names[number] for number in kept],
@@ -352,7 +353,7 @@ def choose_conditions(views: Views, policy: Policy) -> tuple[list[int], Operatin
     while True:
         point = policy.choose(views.logits[:, kept], views.labels)
         errors = count_errors(views, point, [point.zone] * len(policy.conditions))
-        alarms = [row[1] / row[0] for row in errors]
+        alarms = [row.num_alarms / row.num_real for row in errors]
         allowed = MOST_TIMES * find_most_false_alarms(views, point, policy)
         others = [number for number in kept if number]
         if not others or max(alarms[number] for number in kept) <= allowed:
@@ -371,8 +372,8 @@ def find_most_false_alarms(
     """
     if policy.max_fpr is not None:
         return max(policy.max_fpr, 1 / int((views.labels == REAL).sum()))
-    num_real, alarms, *_ = count_errors(views, point, [point.zone])[0]
-    return compute_proportion_interval(alarms, num_real, 0.9)[1]
+    home = count_errors(views, point, [point.zone])[0]
+    return compute_proportion_interval(home.num_alarms, home.num_real, 0.9)[1]
 
 
 def choose_zones(
@@ -385,14 +386,14 @@ def choose_zones(
         most: share of the real images that may be called fake.
 
     Returns:
-        By a condition's number, P(fake) below which an image is called real, and from
-        which on fake: at most `most` of the real images then are, and of the fakes at
-        most twice the share called real that is when they are as they are. A condition
-        in which that leaves a verdict on too few images is left out.
+        By a condition's number, P(fake) below which an image is called real, and at or
+        above which it is called fake: at most `most` of the real images then are, and
+        of the fakes at most twice the share called real that is when they are as they
+        are. A condition in which that leaves a verdict on too few images is left out.
     """
     zones = {}
     home = count_errors(views, point, [point.zone])[0]
-    most_missed = MOST_TIMES * max(home[3], 1) / home[2]
+    most_missed = MOST_TIMES * max(home.num_misses, 1) / home.num_fake
     for number in range(views.logits.shape[1]):
         if number in kept:
             continue
@@ -408,8 +409,8 @@ def choose_zones(
 
 def count_errors(
     views: Views, point: OperatingPoint, zones: Sequence[tuple[float, float]]
-) -> list[list[int]]:
-    """Count, in each condition, real images, those called fake, fakes, those missed.
+) -> list[ErrorCounts]:
+    """Count the errors in each condition.
 
     Args:
         zones: of each condition, as `choose_zones` returns them.
@@ -418,9 +419,9 @@ def count_errors(
     rows = []
     for number, (real_below, threshold) in enumerate(zones):
         scores = point.compute_fake_scores(views.logits[:, number])
-        alarms = int((scores[is_real] >= threshold).sum())
-        misses = int((scores[is_fake] < real_below).sum())
-        rows.append([int(is_real.sum()), alarms, int(is_fake.sum()), misses])
+        is_called_fake, is_called_real = scores >= threshold, scores < real_below
+        kinds = is_real, is_real & is_called_fake, is_fake, is_fake & is_called_real
+        rows.append(ErrorCounts(*(int(kind.sum()) for kind in kinds)))
     return rows
 
 

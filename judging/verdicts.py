@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from files.checkpoint import ErrorCounts
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
 from judging.base import BaseDetector, Scored, decide
 from judging.guard import Comparison, describe_unlike
@@ -113,12 +114,9 @@ class Verdict:
         return None if self.llr is None else self.detector.llr_line.get_limit(self.llr)
 
     @property
-    def errors(self) -> list[int] | None:
-        """The errors on validation images of this condition; None if not known.
-
-        As a row of `CheckpointRecord.errors`.
-        """
-        return self.detector.record.errors.get(self.condition)
+    def error_counts(self) -> ErrorCounts | None:
+        """The errors on validation images of this condition; None if not known."""
+        return self.detector.record.error_counts.get(self.condition)
 
 
 Faces = Sequence[Sequence[Verdict]]  # of a picture, each with every detector's verdict

@@ -1,10 +1,9 @@
 """Verdicts in words: lines for a terminal, sentences for a page."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 import metrics
-from files.checkpoint import CheckpointRecord
+from files.checkpoint import CheckpointRecord, ErrorCounts
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER
 from judging.base import BaseDetector
 from judging.pictures import Picture
@@ -219,7 +218,7 @@ def describe_lack(detector: BaseDetector) -> str | None:
 
 def describe_qualification(record: CheckpointRecord) -> list[str]:
     """Say what was found of a detector at the end of its training."""
-    lines = [_describe_errors(name, row) for name, row in record.errors.items()]
+    lines = [_describe_errors(*item) for item in record.error_counts.items()]
     lines = [f"on validation, {line}" for line in lines[:1]] + lines[1:]
     return lines + describe_choices(record)
 
@@ -243,11 +242,11 @@ def describe_choices(record: CheckpointRecord) -> list[str]:
     return lines
 
 
-def _describe_errors(name: str, row: Sequence[int]) -> str:
-    num_real, alarms, num_fake, misses = row
+def _describe_errors(name: str, errors: ErrorCounts) -> str:
     return (
-        f"images {parse_condition(name).describe()}: {alarms} of {num_real} real ones "
-        f"called fake, {misses} of {num_fake} fakes called real"
+        f"images {parse_condition(name).describe()}: {errors.num_alarms} of "
+        f"{errors.num_real} real ones called fake, {errors.num_misses} of "
+        f"{errors.num_fake} fakes called real"
     )
 
 
@@ -371,14 +370,15 @@ def describe_ratio(verdict: Verdict) -> str:
 
 def describe_rates(verdict: Verdict) -> list[str]:
     """Say how often the detector errs on images like the picture; [] if not known."""
-    if verdict.errors is None:
+    errors = verdict.error_counts
+    if errors is None:
         return []
-    num_real, alarms, num_fake, misses = verdict.errors
     what = parse_condition(verdict.condition).describe()
     return [
         f"Of validation images {what}, which also chose the bounds of the verdicts, "
-        f"{_format_share(alarms, num_real)} of the real ones were called fake, and "
-        f"{_format_share(misses, num_fake)} of the fakes real."
+        f"{_format_share(errors.num_alarms, errors.num_real)} of the real ones were "
+        f"called fake, and {_format_share(errors.num_misses, errors.num_fake)} of the "
+        "fakes real."
     ]
 
 

@@ -202,10 +202,11 @@ def list_accuracies(record: CheckpointRecord) -> list[Row]:
 def list_errors(record: CheckpointRecord) -> list[tuple[str, str, str]]:
     """Return a row for each condition: validation images, false alarms and misses."""
     rows = []
-    for name, (num_real, alarms, num_fake, misses) in record.errors.items():
+    for name, errors in record.error_counts.items():
+        false_alarms = errors.num_alarms, errors.num_real
         cells = (
             f"{num:,} of {of:,}, {_format_share(num, of)}"
-            for num, of in ((alarms, num_real), (misses, num_fake))
+            for num, of in (false_alarms, (errors.num_misses, errors.num_fake))
         )
         rows.append((parse_condition(name).describe(), *cells))
     return rows

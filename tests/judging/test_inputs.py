@@ -74,7 +74,7 @@ def test_image_finder_bears_any_depth_and_length(tmp_path, monkeypatch):
         return Listing(["a.png"], [], ["d"] * (len(folder.parts) < 1500))
 
     with monkeypatch.context() as patched:
-        patched.setattr(finding, "list_images", list_deep)
+        patched.setattr("judging.inputs.list_images", list_deep)
         *_, deepest = ImageFinder([tmp_path], recursive=True)
     assert len(deepest.parts) == 1501
 
