@@ -59,7 +59,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_checkpoint_flag(
         parser,
-        "checkpoint written by train_main.py, or the one that comes along, "
+        "checkpoint written by train_main.py, or the included one, "
         "starter/detector.safetensors",
         required=True,
     )

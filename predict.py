@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import command_line
-from command_line import refuse_several, say
+from command_line import refuse_several, say, take_fields
 from command_line.faces import add_reading_flags, take_reading
 
 from files.atomic import check_outputs, check_writable
@@ -34,17 +34,11 @@ from judging.verdict_tables import (
     COLUMNS,
     FRAME_COLUMNS,
     PART,
+    TableFiles,
     VerdictTables,
-    describe_settings,
-    name_part,
     open_tables,
 )
-from judging.verdicts import (
-    Faces,
-    Verdict,
-    group_faces,
-    judge_batches,
-)
+from judging.verdicts import Faces, Verdict, group_faces, judge_batches
 from judging.words import (
     UNLOOKED,
     describe_counting,
@@ -116,7 +110,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "checkpoint written by train_main.py, or detector.onnx by export.py; says the "
         "network and how it wants its images; of several, whose names end alike (A.pt "
         "B.pt), each gives its own verdict, and what follows is a PATH (default: the "
-        "detector that comes along, starter/README.md)",
+        "included detector, starter/README.md)",
         nargs="+",
         action="append",
     )
@@ -134,23 +128,29 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     groups = [split_checkpoints(words) for words in args.checkpoint_path or [[STARTER]]]
     args.checkpoint_path = [path for checkpoints, _ in groups for path in checkpoints]
     args.paths += [path for _, paths in groups for path in paths]
+    if reason := find_conflict(args):
+        parser.error(reason)
+    return args
+
+
+def find_conflict(args: argparse.Namespace) -> str | None:
+    """Say which flags do not go together, or lack a value; None where all is well."""
     is_taken = args.explain is not None and os.access(args.explain, os.F_OK)
     if not args.paths or (is_taken and args.explain.is_file()):
-        parser.error(explain_no_path(args.checkpoint_path, args.explain))
+        return explain_no_path(args.checkpoint_path, args.explain)
     num_lists = args.paths.count(Path(STANDARD_INPUT))
     if num_lists > 1:
-        parser.error("- is given twice: there is one standard input")
+        return "- is given twice: there is one standard input"
     if args.null and not num_lists:
-        parser.error("-0 goes with -, a list of paths on standard input")
+        return "-0 goes with -, a list of paths on standard input"
     if any(map(is_exported, args.checkpoint_path)) and (args.explain or args.report):
-        parser.error("--explain and --report draw maps, which need the checkpoint")
+        return "--explain and --report draw maps, which need the checkpoint"
     for flag in ("csv", "json", "frames", "report"):
         if getattr(args, flag) == Path(STANDARD_INPUT):
-            parser.error(f"--{flag} writes a file, not to standard output; name one")
+            return f"--{flag} writes a file, not to standard output; name one"
     if args.resume and (args.report or not (args.csv or args.json or args.frames)):
-        message = "--resume goes with --csv, --json or --frames, and without --report"
-        parser.error(message)
-    return args
+        return "--resume goes with --csv, --json or --frames, and without --report"
+    return None
 
 
 def explain_no_path(checkpoints: Sequence[Path], figures: Path | None) -> str:
@@ -236,19 +236,13 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
-    compute = take_compute(args)
-    tables = [path for path in (args.csv, args.json, args.frames) if path is not None]
-    outputs = [*tables, *filter(None, [args.report])]
-    reading = take_reading(args)
-    detectors = [load_detector(path, compute) for path in args.checkpoint_path]
-    scopes = filter(None, map(describe_scope, detectors if processes.is_main() else []))
-    say(*(f"note: {scope}" for scope in scopes), file=sys.stderr)
-    written = [*outputs, *map(name_part, tables[:1])]
+    compute, reading = take_compute(args), take_reading(args)
+    detectors = load_detectors(args.checkpoint_path, compute)
+    files = take_fields(args, TableFiles)
+    outputs = [*files.wanted, *filter(None, [args.report])]
+    written = [*outputs, *files.parts]
     check_outputs(written, [*args.checkpoint_path, *args.paths])
-    if args.report and args.report.suffix.lower() not in ("", ".html", ".htm"):
-        raise ValueError(f"--report {args.report}: it writes HTML; name it .html")
-    if args.explain is not None:
-        check_writable(args.explain)
+    check_folder_and_report(args.explain, args.report)
 
     where = {"recursive": args.recursive, "excluded": args.explain}
     where["videos"] = reading.looks
@@ -261,26 +255,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_counted = sys.stderr.isatty() or args.report is not None
     is_counted = is_counted and processes.is_main()
     total = count_images(args.paths, **where) if is_counted else None
-    stability = not args.no_stability
-    judge = partial(judge_paths, detectors, compute, reading, stability=stability)
-    reporter = Reporter(detectors)
-    paths, writers = refuse_outputs(finder, written), []
+    how = {"compute": compute, "reading": reading, "stability": not args.no_stability}
+    paths, reporter = refuse_outputs(finder, written), Reporter(detectors)
+    writers = [reporter.report]
     with ExitStack() as stack:
-        if tables and processes.is_main():
-            settings = describe_settings(
-                detectors, compute, reading, stability=stability
-            )
-            kept = open_tables(
-                *(args.csv, args.json, settings, compute.precision),
-                frames=args.frames,
-                resume=args.resume,
-                batch_size=compute.batch_size,
-            )
-            kept = stack.enter_context(kept)
-            paths = kept.skip(paths)
-            reporter.count(kept)
-            writers.append(kept.add)  # what is printed is kept
-        writers.append(reporter.report)
+        if files.wanted and processes.is_main():
+            tables = open_tables(files, detectors, **how, resume=args.resume)
+            tables = stack.enter_context(tables)
+            paths = tables.skip(paths)
+            reporter.count(tables)
+            writers.insert(0, tables.add)  # what is printed is kept
         if args.explain is not None:
             writers.append(partial(save_figures, args.explain, compute.precision))
         if args.report is not None and processes.is_main():
@@ -293,25 +277,36 @@ def main(argv: Sequence[str] | None = None) -> int:
                 lambda faces: case.add(ImageFile(faces[0][0].picture.name), faces)
             )
         with_samples = args.explain is not None or args.report is not None
+        judge = partial(judge_paths, detectors, **how)
         judged = judge_together(
             *(paths, judge, detectors, compute), with_samples=with_samples
         )
-        judged = show_progress(
-            judged, "judge", total=total, initial=reporter.num_before
-        )
-        for faces in judged:
+        done = reporter.num_before
+        for faces in show_progress(judged, "judge", total=total, initial=done):
             for write in writers:
                 write(faces)
     if not processes.is_main():
         return 0
-    if not args.verbose:
-        passed_over = describe_passed_over(finder.num_files, finder.num_folders)
-        say(*filter(None, [passed_over]), file=sys.stderr)
+    passed_over = describe_passed_over(finder.num_files, finder.num_folders)
+    if passed_over and not args.verbose:
+        say(passed_over, file=sys.stderr)
     if not reading.looks:
         say(f"note: {UNLOOKED}", file=sys.stderr)
     reporter.summarise()
     say(*(f"wrote {path}" for path in outputs))
     return 1 if finder.num_failures or reporter.num_failures else 0
+
+
+def check_folder_and_report(folder: Path | None, report: Path | None) -> None:
+    """Refuse a report that would not be HTML, and a folder for no figures.
+
+    Raises:
+        ValueError, OSError: they cannot be written so.
+    """
+    if report and report.suffix.lower() not in ("", ".html", ".htm"):
+        raise ValueError(f"--report {report}: it writes HTML; name it .html")
+    if folder is not None:
+        check_writable(folder)
 
 
 def is_exported(path: Path) -> bool:
@@ -342,6 +337,19 @@ def take_compute(args: argparse.Namespace) -> "Compute":
     return take_shared_compute(args)
 
 
+def load_detectors(paths: Sequence[Path], compute: "Compute") -> list[BaseDetector]:
+    """Load detectors, and say what they know, as far as that is on record.
+
+    Raises:
+        ValueError, OSError: as `load_checkpoint` or `load_exported`.
+    """
+    detectors = [load_detector(path, compute) for path in paths]
+    if processes.is_main():
+        scopes = filter(None, map(describe_scope, detectors))
+        say(*(f"note: {scope}" for scope in scopes), file=sys.stderr)
+    return detectors
+
+
 def load_detector(path: Path, compute: "Compute") -> BaseDetector:
     """Load a detector from a checkpoint, or from what export.py made of one.
 
@@ -359,10 +367,10 @@ def load_detector(path: Path, compute: "Compute") -> BaseDetector:
 
 def judge_paths(
     detectors: Sequence[BaseDetector],
-    compute: "Compute",
-    reading: Reading,
     paths: Iterable[Path],
     *,
+    compute: "Compute",
+    reading: Reading,
     stability: bool,
 ) -> Iterator[Faces]:
     """Judge pictures and videos, and yield the faces in each."""

@@ -42,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_checkpoint_flag(
         parser,
-        "checkpoint written by train_main.py (default: the detector that comes along, "
+        "checkpoint written by train_main.py (default: the included detector, "
         "starter/README.md)",
     )
     parser.add_argument(

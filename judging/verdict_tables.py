@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -125,6 +126,30 @@ def list_row(verdict: Verdict, **known: Any) -> dict[str, Any]:
     return {name: get(verdict) for name, get in _COLUMNS.items()} | known
 
 
+@dataclass(frozen=True)
+class TableFiles:
+    """Where verdicts are written as tables; None: nowhere.
+
+    Attributes:
+        csv, json: a row, or an object, for each face or person and detector.
+        frames: a row for each frame of a video, person and detector.
+    """
+
+    csv: Path | None = None
+    json: Path | None = None
+    frames: Path | None = None
+
+    @property
+    def wanted(self) -> list[Path]:
+        """Those that are written."""
+        return [path for path in (self.csv, self.json, self.frames) if path is not None]
+
+    @property
+    def parts(self) -> list[Path]:
+        """What holds the rows until the tables are whole; [] where none is wanted."""
+        return [Path(f"{path}{PART}") for path in self.wanted[:1]]
+
+
 class VerdictTables:
     """Keep a row for each face and detector, until all are written.
 
@@ -185,47 +210,47 @@ class VerdictTables:
         for rows, _ in self._journal:
             yield [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
-    def write(
-        self, csv: Path | None, json: Path | None, frames: Path | None = None
-    ) -> None:
+    def write(self, files: TableFiles) -> None:
         """Write the tables that are wanted, each whole or not at all."""
-        if csv is not None:
+        if files.csv is not None:
             rows = (row.values() for rows in self.rows() for row in rows)
-            save_csv(rows, csv, header=COLUMNS)
-        if json is not None:
-            with open_json_lines(json) as write_value:
+            save_csv(rows, files.csv, header=COLUMNS)
+        if files.json is not None:
+            with open_json_lines(files.json) as write_value:
                 for row in (row for rows in self.rows() for row in rows):
                     write_value(row)
-        if frames is not None:
+        if files.frames is not None:
             rows = (row for _, rows in self._journal for row in rows)
-            save_csv(rows, frames, header=FRAME_COLUMNS)
+            save_csv(rows, files.frames, header=FRAME_COLUMNS)
 
 
 @contextmanager
 def open_tables(
-    csv: Path | None,
-    json: Path | None,
-    settings: dict[str, Any],
-    precision: "Precision",
+    files: TableFiles,
+    detectors: Sequence[BaseDetector],
+    compute: "Compute",
+    reading: Reading,
     *,
-    frames: Path | None = None,
+    stability: bool,
     resume: bool,
-    batch_size: int,
 ) -> Iterator[VerdictTables]:
     """Lend tables that are written when all went well.
 
     Args:
-        csv, json, frames: files, of which at least one is wanted.
-        settings: what the rows depend on, from `describe_settings`.
+        files: of which at least one is wanted.
+        detectors, compute, reading, stability: by which pictures are judged.
         resume: go on from the rows that an ended run left beside the first file.
-        batch_size: pictures are judged in the batches of a run that was not ended.
 
     Raises:
         ValueError, OSError: as `open_journal`.
     """
-    path = name_part(csv or json or frames)
-    with open_journal(path, settings, resume=resume, unit=batch_size) as journal:
-        tables = VerdictTables(journal, precision, with_frames=frames is not None)
+    (path,) = files.parts
+    settings = _describe_settings(detectors, compute, reading, stability=stability)
+    # Pictures are judged in the batches of a run that was not ended.
+    unit = compute.batch_size
+    with open_journal(path, settings, resume=resume, unit=unit) as journal:
+        with_frames = files.frames is not None
+        tables = VerdictTables(journal, compute.precision, with_frames=with_frames)
         try:
             yield tables
         except KeyboardInterrupt as interruption:
@@ -235,15 +260,10 @@ def open_tables(
                     f"{journal.num_entries}, in {path}; --resume goes on from them",
                 )
             raise
-        tables.write(csv, json, frames)
+        tables.write(files)
 
 
-def name_part(output: Path) -> Path:
-    """Return where the rows of a table are kept until it is whole."""
-    return Path(f"{output}{PART}")
-
-
-def describe_settings(
+def _describe_settings(
     detectors: Sequence[BaseDetector],
     compute: "Compute",
     reading: Reading,

@@ -336,7 +336,7 @@ def describe_scope(detector: BaseDetector) -> str | None:
         return None
     if detector.path == STARTER:
         return (
-            f"the detector that comes along judges; it knows {knows}, and no others "
+            f"the included detector judges; it knows {knows}, and no others "
             "(starter/README.md); -cpp takes yours"
         )
     return f"{detector.path} knows {knows}, and no others"

@@ -519,8 +519,8 @@ def test_save_figure_says_which_face_and_no_score_or_map_that_means_nothing(
     monkeypatch.setattr(
         "explaining.pictures.save_figure", lambda figure, path: shown.append(figure)
     )
-    given = [detector], Compute(), pictures.Reading(), [both, alone]
-    judged = predict.judge_paths(*given, stability=False)
+    how = {"compute": Compute(), "reading": pictures.Reading(), "stability": False}
+    judged = predict.judge_paths([detector], [both, alone], **how)
     for (verdict,) in (face for faces in judged for face in faces):
         predict.save_figure(verdict, tmp_path, Precision())
 

@@ -295,7 +295,7 @@ def test_what_a_detector_knows_travels_with_it(calibrated):
     said = "knows two kinds of fakes, and no others"
     assert describe_scope(named) == f"{named.path} {said}"
     starter = describe_scope(replace(named, path=STARTER))
-    assert "comes along" in starter and f"it {said} (" in starter
+    assert "included detector" in starter and f"it {said} (" in starter
 
 
 @pytest.mark.parametrize(
