@@ -39,7 +39,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_checkpoint_flag(
         parser,
-        "checkpoint written by train_main.py, or the one that comes along, "
+        "checkpoint written by train_main.py, or the included one, "
         "starter/detector.safetensors",
         required=True,
     )
@@ -75,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     output = args.output or folder / f"{path.stem}_calibrated{path.suffix}"
     check_output(output, [path])
     given = {name: getattr(args, name) for name in OF_CALIBRATION}
-    recipe = take_recipe(detector, given)
+    given = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
+    recipe = replace(Recipe.from_untrusted(detector.record.flags), **given)
     datasets = open_datasets(args.dataset, take_source(args), detector, recipe)
     policy = replace(Policy.of(recipe), seed=args.seed)
     record = qualify_with_maps(detector, datasets, policy, compute)
@@ -89,17 +90,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     kept = name_kept(path.parent, record.backbone_sha256)
     if kept.exists() and output.parent.resolve() != path.parent.resolve():
         say(f"it needs {kept} beside it: copy that as well")
-
-
-def take_recipe(detector: Detector, given: dict[str, object]) -> Recipe:
-    """Return the recipe by which a detector was trained, calibrated as is given.
-
-    Raises:
-        ValueError: flags exclude each other.
-    """
-    known = Recipe.from_untrusted(detector.record.flags)
-    several = {n: tuple(v) for n, v in given.items() if isinstance(v, list)}
-    return replace(known, **{**given, **several})
 
 
 def open_datasets(

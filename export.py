@@ -28,7 +28,7 @@ from files.atomic import check_outputs, save_json, write_atomically
 from files.provenance import describe_file
 from judging.detector import Detector
 from judging.exported import load_exported
-from judging.finding import ImageFinder
+from judging.inputs import ImageFinder
 from judging.pictures import View
 from loading import ImageFile
 from utils import Source, find_dataset, load_checkpoint, open_source
@@ -59,7 +59,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_checkpoint_flag(
         parser,
-        "checkpoint written by train_main.py, or the one that comes along, "
+        "checkpoint written by train_main.py, or the included one, "
         "starter/detector.safetensors",
         required=True,
     )

@@ -5,47 +5,40 @@ import hashlib
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import command_line
 from command_line import refuse_several, say, take_fields
-from command_line.faces import add_face_flags, add_sampling_flags, take_reading
+from command_line.faces import add_reading_flags, take_reading
 
 from files.atomic import check_outputs, check_writable
 from files.names import FIGURES_DIR, STARTER, make_printable
 from hardware import processes, show_progress
 from judging.base import BaseDetector
-from judging.finding import (
+from judging.headlines import judge_several
+from judging.inputs import (
     STANDARD_INPUT,
     ImageFinder,
     describe_passed_over,
     read_path_list,
     refuse_outputs,
 )
-from judging.headlines import judge_several
-from judging.pictures import Reading, View, load_pictures
+from judging.pictures import Reading, list_views, load_pictures
 from judging.tally import Said, Tally
 from judging.together import judge_together
 from judging.verdict_tables import (
-    PART,
-    VerdictTables,
-    describe_settings,
-    name_part,
-    open_tables,
-)
-from judging.verdicts import (
     COLUMNS,
     FRAME_COLUMNS,
-    Faces,
-    Verdict,
-    group_faces,
-    judge_batches,
+    PART,
+    TableFiles,
+    VerdictTables,
+    open_tables,
 )
+from judging.verdicts import Faces, Verdict, group_faces, judge_batches
 from judging.words import (
     UNLOOKED,
     describe_counting,
@@ -56,7 +49,6 @@ from judging.words import (
 )
 from loading import ImageFile
 from loading.image_files import get_extensions
-from loading.videos import Sampling
 from metrics.meaning import describe_fake_score
 
 if TYPE_CHECKING:
@@ -118,12 +110,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "checkpoint written by train_main.py, or detector.onnx by export.py; says the "
         "network and how it wants its images; of several, whose names end alike (A.pt "
         "B.pt), each gives its own verdict, and what follows is a PATH (default: the "
-        "detector that comes along, starter/README.md)",
+        "included detector, starter/README.md)",
         nargs="+",
         action="append",
     )
-    add_face_flags(parser)
-    add_sampling_flags(parser)
+    add_reading_flags(parser)
     parser.add_argument(
         "--no-stability",
         action="store_true",
@@ -137,23 +128,29 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     groups = [split_checkpoints(words) for words in args.checkpoint_path or [[STARTER]]]
     args.checkpoint_path = [path for checkpoints, _ in groups for path in checkpoints]
     args.paths += [path for _, paths in groups for path in paths]
+    if reason := find_conflict(args):
+        parser.error(reason)
+    return args
+
+
+def find_conflict(args: argparse.Namespace) -> str | None:
+    """Say which flags do not go together, or lack a value; None where all is well."""
     is_taken = args.explain is not None and os.access(args.explain, os.F_OK)
     if not args.paths or (is_taken and args.explain.is_file()):
-        parser.error(explain_no_path(args.checkpoint_path, args.explain))
+        return explain_no_path(args.checkpoint_path, args.explain)
     num_lists = args.paths.count(Path(STANDARD_INPUT))
     if num_lists > 1:
-        parser.error("- is given twice: there is one standard input")
+        return "- is given twice: there is one standard input"
     if args.null and not num_lists:
-        parser.error("-0 goes with -, a list of paths on standard input")
+        return "-0 goes with -, a list of paths on standard input"
     if any(map(is_exported, args.checkpoint_path)) and (args.explain or args.report):
-        parser.error("--explain and --report draw maps, which need the checkpoint")
+        return "--explain and --report draw maps, which need the checkpoint"
     for flag in ("csv", "json", "frames", "report"):
         if getattr(args, flag) == Path(STANDARD_INPUT):
-            parser.error(f"--{flag} writes a file, not to standard output; name one")
+            return f"--{flag} writes a file, not to standard output; name one"
     if args.resume and (args.report or not (args.csv or args.json or args.frames)):
-        message = "--resume goes with --csv, --json or --frames, and without --report"
-        parser.error(message)
-    return args
+        return "--resume goes with --csv, --json or --frames, and without --report"
+    return None
 
 
 def explain_no_path(checkpoints: Sequence[Path], figures: Path | None) -> str:
@@ -239,81 +236,77 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 when an image could not be read, else 0."""
     args = parse_args(argv)
-    compute = take_compute(args)
-    tables = [path for path in (args.csv, args.json, args.frames) if path is not None]
-    outputs = [*tables, *filter(None, [args.report])]
-    reading = take_reading(args)
-    reading = replace(reading, sampling=take_fields(args, Sampling))
-    detectors = [load_detector(path, compute) for path in args.checkpoint_path]
-    scopes = filter(None, map(describe_scope, detectors if processes.is_main() else []))
-    say(*(f"note: {scope}" for scope in scopes), file=sys.stderr)
-    written = [*outputs, *map(name_part, tables[:1])]
+    compute, reading = take_compute(args), take_reading(args)
+    detectors = load_detectors(args.checkpoint_path, compute)
+    files = take_fields(args, TableFiles)
+    outputs = [*files.wanted, *filter(None, [args.report])]
+    written = [*outputs, *files.parts]
     check_outputs(written, [*args.checkpoint_path, *args.paths])
-    if args.report and args.report.suffix.lower() not in ("", ".html", ".htm"):
-        raise ValueError(f"--report {args.report}: it writes HTML; name it .html")
-    if args.explain is not None:
-        check_writable(args.explain)
+    check_folder_and_report(args.explain, args.report)
 
-    finder = build_finder(
+    where = {"recursive": args.recursive, "excluded": args.explain}
+    where["videos"] = reading.looks
+    finder = ImageFinder(
         list_paths(args.paths, null=args.null),
-        recursive=args.recursive,
-        excluded=args.explain,
-        videos=reading.looks,
-        verbose=args.verbose,
+        **where,
+        on_failure=[partial(say, file=sys.stderr)],
+        on_passed_over=[name_passed_over] if args.verbose else [],
     )
     is_counted = sys.stderr.isatty() or args.report is not None
     is_counted = is_counted and processes.is_main()
-    total = count_images(args.paths, finder) if is_counted else None
-    options = {"margin": args.margin, "stability": not args.no_stability}
-    judge = partial(judge_paths, detectors, compute, reading, **options)
-    reporter = Reporter(detectors)
-    paths, writers = refuse_outputs(finder, written), []
+    total = count_images(args.paths, **where) if is_counted else None
+    how = {"compute": compute, "reading": reading, "stability": not args.no_stability}
+    paths, reporter = refuse_outputs(finder, written), Reporter(detectors)
+    writers = [reporter.report]
     with ExitStack() as stack:
-        if tables and processes.is_main():
-            settings = describe_settings(detectors, compute, reading, **options)
-            kept = open_tables(
-                *(args.csv, args.json, settings, compute.precision),
-                frames=args.frames,
-                resume=args.resume,
-                batch_size=compute.batch_size,
-            )
-            kept = stack.enter_context(kept)
-            paths = kept.skip(paths)
-            reporter.count(kept)
-            writers.append(kept.add)  # what is printed is kept
-        writers.append(reporter.report)
+        if files.wanted and processes.is_main():
+            tables = open_tables(files, detectors, **how, resume=args.resume)
+            tables = stack.enter_context(tables)
+            paths = tables.skip(paths)
+            reporter.count(tables)
+            writers.insert(0, tables.add)  # what is printed is kept
         if args.explain is not None:
             writers.append(partial(save_figures, args.explain, compute.precision))
         if args.report is not None and processes.is_main():
             call = Path(__file__).name, sys.argv[1:] if argv is None else argv
             case = start_case(args.report, detectors, compute.precision, call, total)
             case = stack.enter_context(case)
-            finder.on_failure = partial(tell, case.refuse)
-            name = finder.on_passed_over
-            finder.on_passed_over = partial(pass_over, [name, case.pass_over])
+            finder.on_failure.append(case.refuse)
+            finder.on_passed_over.append(case.pass_over)
             writers.append(
                 lambda faces: case.add(ImageFile(faces[0][0].picture.name), faces)
             )
         with_samples = args.explain is not None or args.report is not None
+        judge = partial(judge_paths, detectors, **how)
         judged = judge_together(
             *(paths, judge, detectors, compute), with_samples=with_samples
         )
-        judged = show_progress(
-            judged, "judge", total=total, initial=reporter.num_before
-        )
-        for faces in judged:
+        done = reporter.num_before
+        for faces in show_progress(judged, "judge", total=total, initial=done):
             for write in writers:
                 write(faces)
     if not processes.is_main():
         return 0
-    if not args.verbose:
-        passed_over = describe_passed_over(finder.num_files, finder.num_folders)
-        say(*filter(None, [passed_over]), file=sys.stderr)
+    passed_over = describe_passed_over(finder.num_files, finder.num_folders)
+    if passed_over and not args.verbose:
+        say(passed_over, file=sys.stderr)
     if not reading.looks:
         say(f"note: {UNLOOKED}", file=sys.stderr)
     reporter.summarise()
     say(*(f"wrote {path}" for path in outputs))
     return 1 if finder.num_failures or reporter.num_failures else 0
+
+
+def check_folder_and_report(folder: Path | None, report: Path | None) -> None:
+    """Refuse a report that would not be HTML, and a folder for no figures.
+
+    Raises:
+        ValueError, OSError: they cannot be written so.
+    """
+    if report and report.suffix.lower() not in ("", ".html", ".htm"):
+        raise ValueError(f"--report {report}: it writes HTML; name it .html")
+    if folder is not None:
+        check_writable(folder)
 
 
 def is_exported(path: Path) -> bool:
@@ -344,6 +337,19 @@ def take_compute(args: argparse.Namespace) -> "Compute":
     return take_shared_compute(args)
 
 
+def load_detectors(paths: Sequence[Path], compute: "Compute") -> list[BaseDetector]:
+    """Load detectors, and say what they know, as far as that is on record.
+
+    Raises:
+        ValueError, OSError: as `load_checkpoint` or `load_exported`.
+    """
+    detectors = [load_detector(path, compute) for path in paths]
+    if processes.is_main():
+        scopes = filter(None, map(describe_scope, detectors))
+        say(*(f"note: {scope}" for scope in scopes), file=sys.stderr)
+    return detectors
+
+
 def load_detector(path: Path, compute: "Compute") -> BaseDetector:
     """Load a detector from a checkpoint, or from what export.py made of one.
 
@@ -361,32 +367,28 @@ def load_detector(path: Path, compute: "Compute") -> BaseDetector:
 
 def judge_paths(
     detectors: Sequence[BaseDetector],
-    compute: "Compute",
-    reading: Reading,
     paths: Iterable[Path],
     *,
-    margin: float | None,
+    compute: "Compute",
+    reading: Reading,
     stability: bool,
 ) -> Iterator[Faces]:
     """Judge pictures and videos, and yield the faces in each."""
     batches = load_pictures(
         paths,
-        list(dict.fromkeys(View.of(detector, margin) for detector in detectors)),
+        list_views(detectors),
         batch_size=compute.batch_size,
         device=compute.device,
         workers=compute.workers,
         reading=reading,
     )
-    judged = judge_batches(
-        *(batches, detectors, compute.precision), margin=margin, stability=stability
-    )
+    judged = judge_batches(batches, detectors, compute.precision, stability=stability)
     for faces in group_faces(judged):
         picture = faces[0][0].picture
         if picture.clip is not None and reading.looks:  # it was set aside
             from judging.clips import judge_clip  # OpenCV and SciPy
 
-            path = Path(picture.name)
-            faces = judge_clip(path, detectors, compute, reading, margin=margin)
+            faces = judge_clip(Path(picture.name), detectors, compute, reading)
         yield faces
 
 
@@ -408,41 +410,10 @@ def start_case(
     return open_case(path, detectors, precision, call, tell=say)
 
 
-def tell(note: Callable[[str], object], sentence: str) -> None:
-    """Say on stderr what cannot be judged, and note it."""
-    say(sentence, file=sys.stderr)
-    note(sentence)
-
-
-def pass_over(notes: Iterable[Callable[[Path], object]], path: Path) -> None:
-    """Note wherever it is noted what is not judged."""
-    for note in notes:
-        note(path)
-
-
-def build_finder(
-    paths: Iterable[Path],
-    *,
-    recursive: bool,
-    excluded: Path | None,
-    videos: bool,
-    verbose: bool,
-) -> ImageFinder:
-    """Return what finds the files that are meant, and says what is passed over."""
-
-    def name(path: Path) -> None:
-        if verbose:
-            subfolder = " (a subfolder)" if path.is_dir() else ""
-            say(f"passed over: {path}{subfolder}", file=sys.stderr)
-
-    return ImageFinder(
-        paths,
-        recursive=recursive,
-        excluded=excluded,
-        videos=videos,
-        on_failure=partial(say, file=sys.stderr),
-        on_passed_over=name,
-    )
+def name_passed_over(path: Path) -> None:
+    """Name a file or a subfolder that is not judged."""
+    subfolder = " (a subfolder)" if path.is_dir() else ""
+    say(f"passed over: {path}{subfolder}", file=sys.stderr)
 
 
 def list_paths(paths: Iterable[Path], *, null: bool) -> Iterator[Path]:
@@ -455,13 +426,11 @@ def list_paths(paths: Iterable[Path], *, null: bool) -> Iterator[Path]:
             yield path
 
 
-def count_images(paths: Sequence[Path], finder: ImageFinder) -> int | None:
+def count_images(paths: Sequence[Path], **where: Any) -> int | None:
     """Count what there is to judge, to tell the time left; None for a list."""
     if Path(STANDARD_INPUT) in paths:
         return None
-    options = {"recursive": finder.recursive, "excluded": finder.excluded}
-    options["videos"] = finder.videos
-    return sum(1 for _ in ImageFinder(paths, **options))
+    return sum(1 for _ in ImageFinder(paths, **where))
 
 
 class Reporter:
@@ -524,9 +493,13 @@ class Reporter:
 def save_figures(folder: Path, precision: "Precision", faces: Faces) -> None:
     """Draw each face, or a video's time line, for each detector; say where."""
     if faces[0][0].picture.clip is not None:
+        from explaining.time_lines import save_time_line  # two seconds
+
         for verdicts in zip(*faces, strict=True):
             if any(verdict.track for verdict in verdicts):
-                say(f"wrote {save_clip(verdicts, folder)}")
+                path = name_figure(folder, verdicts[0], "time_line")
+                save_time_line(verdicts, path)
+                say(f"wrote {path}")
         return
     for face in faces:
         for verdict in face:
@@ -534,26 +507,14 @@ def save_figures(folder: Path, precision: "Precision", faces: Faces) -> None:
                 say(f"wrote {save_figure(verdict, folder, precision)}")
 
 
-def save_clip(verdicts: Sequence[Verdict], folder: Path) -> Path:
-    """Draw what a detector says of the persons in a video, and return where."""
-    from explaining.time_lines import save_time_line  # two seconds
-
-    path = name_figure(folder, verdicts[0], "time_line")
-    save_time_line(verdicts, path)
-    return path
-
-
 def save_figure(verdict: Verdict, folder: Path, precision: "Precision") -> Path:
     """Draw a picture with its maps, and return where."""
-    from explaining.pictures import (  # two seconds
-        NO_FACE,
-        explain_verdict,
-        save_explanation,
-    )
+    from explaining.pictures import explain_verdict, save_explanation  # two seconds
 
     path, title = name_figure(folder, verdict), title_figure(verdict)
-    why = NO_FACE if verdict.picture.num_faces == 0 else None
-    save_explanation(explain_verdict(verdict, precision), path, title, why=why)
+    has_face = verdict.picture.num_faces != 0
+    explanation = explain_verdict(verdict, precision)
+    save_explanation(explanation, path, title, has_face=has_face)
     return path
 
 

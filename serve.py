@@ -5,14 +5,12 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 import command_line
 from command_line import say, take
 from command_line.compute import take_compute
-from command_line.faces import add_face_flags, add_sampling_flags, take_reading
-from command_line.flags import take_fields
+from command_line.faces import add_reading_flags, take_reading
 
 from files.bounds import Bounds
 from files.names import STARTER, make_printable
@@ -21,7 +19,6 @@ from judging.detector import Detector
 from judging.verdicts import Verdict
 from judging.words import UNLOOKED, describe_lack, describe_scope
 from loading import ImageFile
-from loading.videos import Sampling
 from reporting.case import Case
 from serving.app import Judge, build_app
 from serving.guard import LOCAL_NAMES, Limits
@@ -45,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(__doc__, epilog=EPILOG)
     command_line.add_checkpoint_flag(
         parser,
-        "checkpoint written by train_main.py (default: the detector that comes along, "
+        "checkpoint written by train_main.py (default: the included detector, "
         "starter/README.md)",
     )
     parser.add_argument(
@@ -82,8 +79,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="S",
         help="length of the longest video that is taken",
     )
-    add_face_flags(parser)
-    add_sampling_flags(parser)
+    add_reading_flags(parser)
     parser.add_argument(
         "--no-browser", action="store_true", help="do not open the page in the browser"
     )
@@ -98,10 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with open_socket(args.host, args.port) as listening:
         precision = take_compute(args).precision
         reading = take_reading(args)
-        reading = replace(reading, sampling=take_fields(args, Sampling))
         path = args.checkpoint_path or STARTER
         detector = load_checkpoint(path, device=precision.device)
-        judge = Judge(detector, precision, reading, args.margin)
+        judge = Judge(detector, precision, reading)
         build_case = partial(
             build_report, detector, precision, list_words(args, precision)
         )
@@ -149,9 +144,7 @@ def build_report(
     """Return the case report of a picture or a video, as predict.py writes it.
 
     Args:
-        detector, precision: who judged, and how.
         words: as `list_words` returns them.
-        file: what was sent.
         verdicts: on each of its faces or persons.
     """
     name = make_printable(file.name)

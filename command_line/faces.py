@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from command_line.flags import take_fields
 from command_line.parser import take
 
 from files.bounds import Bounds
@@ -10,14 +11,15 @@ from judging.pictures import LEAST_HEIGHT, SAMPLING, Reading
 from loading.credentials import load_anchors
 from loading.face_finding import FaceFinder
 from loading.preprocessing import MARGINS
+from loading.videos import Sampling
 
 INTERVALS = Bounds(0.001, 86_400)  # seconds
 NUMBERS = Bounds(1, 100_000, int)
 HEIGHTS = Bounds(1, 4096, int)
 
 
-def add_face_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --find-faces, --margin, --least-height and --trusted."""
+def add_reading_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that `take_reading` takes."""
     parser.add_argument(
         "--find-faces",
         action=argparse.BooleanOptionalAction,
@@ -46,10 +48,6 @@ def add_face_flags(parser: argparse.ArgumentParser) -> None:
         help="certificates of the signers whose content credentials you trust (needs "
         "requirements-credentials.txt; without it no signer is trusted)",
     )
-
-
-def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --every and --most-frames."""
     parser.add_argument(
         "--every",
         type=take(INTERVALS),
@@ -69,9 +67,6 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
 def take_reading(args: argparse.Namespace) -> Reading:
     """Return how pictures are to be read, and what files say of themselves.
 
-    Args:
-        args: the parsed command line.
-
     Raises:
         ValueError: faces are to be found, and the package is not installed; or there
             are no certificates in the file.
@@ -83,7 +78,9 @@ def take_reading(args: argparse.Namespace) -> Reading:
         load_anchors(args.trusted)
     return Reading(
         faces=args.find_faces,
+        margin=args.margin,
         least_height=args.least_height,
         with_origin=True,
         trusted=args.trusted,
+        sampling=take_fields(args, Sampling),
     )

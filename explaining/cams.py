@@ -109,7 +109,6 @@ def build_cam_method(
     """Return how a method's maps are computed, drawn and called.
 
     Args:
-        detector: that is explained.
         method: one of `METHODS`.
         layer: of its network, if not its own; it then stands in the names of files.
 

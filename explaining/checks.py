@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,6 @@ def check_maps(judged: JudgedImages, method: Method, *, num: int, seed: int) -> 
     """Check the maps of some random images of a split, half of each class.
 
     Args:
-        judged: the split.
-        method: of the maps.
         num: of images, if the classes have so many.
         seed: of the choice, the random layers and the random ranking.
 
@@ -102,7 +101,6 @@ def check_randomisation(
         maps: of the trained detector.
         compute_maps: from a detector to its maps of the same images.
         detector: the trained one; it stays as it is.
-        seed: of the random weights.
 
     Returns:
         `layers` that were the last to become random, from the top; after each the mean
@@ -178,10 +176,7 @@ def _randomise(network: nn.Module, name: str) -> None:
 
 
 def _list_stages(network: nn.Module) -> list[list[str]]:
-    """Return the names of what is randomised at a time, the top first.
-
-    While there are too few, the largest part is replaced by its own parts.
-    """
+    """Return the names of what is randomised at a time, the top first."""
     parts = _list_parts(network, "") or [n for n, _ in network.named_parameters()]
     while len(parts) < MOST_STAGES:
         inner = {name: _list_parts(network, name) for name in parts}
@@ -198,21 +193,17 @@ def _list_stages(network: nn.Module) -> list[list[str]]:
 
 
 def _list_parts(network: nn.Module, name: str) -> list[str]:
-    """Return a module's own parameters, then the children that have any, by name.
-
-    A layer, which has no children, is not taken apart.
-    """
+    """Return a module's own parameters, then the children that have any, by name."""
     part = _get_part(network, name)
     if isinstance(part, nn.Parameter) or not list(part.children()):
-        return []
+        return []  # a layer is not taken apart
     names = [own for own, _ in part.named_parameters(recurse=False)]
     names += [own for own, child in part.named_children() if list(child.parameters())]
     return [f"{name}.{own}" if name else own for own in names]
 
 
 def _get_part(network: nn.Module, name: str) -> nn.Module | nn.Parameter:
-    holder, _, last = name.rpartition(".")
-    return getattr(network.get_submodule(holder), last) if name else network
+    return attrgetter(name)(network) if name else network
 
 
 def compute_rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -245,9 +236,7 @@ def order_cells(maps: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 def _rank(keys: np.ndarray, chance: np.ndarray) -> np.ndarray:
     """Return when each cell's turn comes: the least key first, equal ones by chance."""
     order = np.lexsort((chance.ravel(), keys.ravel()))
-    ranks = np.empty_like(order)
-    ranks[order] = np.arange(order.size)
-    return ranks.reshape(keys.shape)
+    return order.argsort().reshape(keys.shape)
 
 
 def check_removal(
@@ -264,8 +253,6 @@ def check_removal(
     Args:
         samples, targets: as `explaining.gradients.prepare_inputs` takes them.
         orders: of the cells, as `order_cells` returns them.
-        detector: that is explained.
-        precision: arithmetic of the scores.
         insert: put cells into the blurred image, rather than take them from the whole.
 
     Returns:

@@ -7,11 +7,12 @@ import matplotlib
 import numpy as np
 import torch
 from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from files.names import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
+from judging.words import capitalise
 from plots.style import MAP_COLORS
 from trainer import Batches
 
@@ -30,7 +31,6 @@ class Method:
     Attributes:
         name: in the names of files.
         compute: from samples, classes and a detector to maps, not negative.
-        title: in titles.
         legend: what the picture of a map shows.
         unit: what the colour bar of a mean map measures.
         is_overlay: whether it is drawn over its image, rather than by itself.
@@ -77,12 +77,9 @@ class Explanation:
     Attributes:
         image: float32 (H, W, 3) in [0, 1], as the detector saw it.
         target: the class whose score the maps explain.
-        methods: of the maps.
         maps: for each method float32 (H, W), not negative.
         label: the image's true class, or `UNKNOWN`.
-        name: of the image.
         verdict: the class that it is called.
-        fake_score: P(fake).
     """
 
     image: np.ndarray
@@ -115,8 +112,7 @@ class Explanation:
     def describe(self) -> tuple[str, ...]:
         """Say of each map in a sentence where it is strongest."""
         return tuple(
-            f"{method.title[:1].upper()}{method.title[1:]}: "
-            f"{method.describe(values, self.target)}."
+            f"{capitalise(method.title)}: {method.describe(values, self.target)}."
             for method, values in zip(self.methods, self.maps, strict=True)
         )
 
@@ -133,9 +129,6 @@ def explain_image(
 
     Args:
         dataset: map-style; samples (3, H, W), uint8, or float and normalised.
-        detector: that is explained; it stays as it is.
-        methods: of the maps.
-        index: of the image.
         target_class: the class whose score is explained; default the image's label.
 
     Raises:
@@ -217,14 +210,14 @@ def describe_place(values: np.ndarray) -> str:
 
 def compute_mean_maps(
     batches: Batches,
-    compute_maps: Callable[[Tensor, Tensor], Tensor],
+    compute_maps: MapFunction,
+    detector: Detector | nn.Module,
     targets: np.ndarray | None = None,
 ) -> np.ndarray:
     """Average the maps of all real and of all fake images.
 
     Args:
         batches: yields images (B, 3, H, W) and labels int (B,).
-        compute_maps: from images and the classes to explain to maps (B, H, W).
         targets: int (N,), the class that each map explains; default the labels.
 
     Returns:
@@ -239,7 +232,7 @@ def compute_mean_maps(
         if targets is not None:
             classes = torch.from_numpy(targets[start : start + len(labels)])
         start += len(labels)
-        maps, labels = compute_maps(images, classes).cpu(), labels.cpu()
+        maps, labels = compute_maps(images, classes, detector).cpu(), labels.cpu()
         for label in (REAL, FAKE):
             of_class = maps[labels == label]
             sums[label] = sums[label] + of_class.sum(dim=0, dtype=torch.float64)

@@ -39,8 +39,6 @@ def build_sections_figure(
     """Draw sections below each other, each under its heading, all by one method.
 
     Args:
-        sections: what to draw, in order.
-        title: of the figure.
         target: whose score the maps explain: 'the true class'.
     """
     method = sections[0].explanations[0].methods[0]
@@ -123,7 +121,7 @@ def build_checks_figure(checks: Numbers, title: str) -> Figure:
     return figure
 
 
-def plot_randomisation(axes: Axes, numbers: Numbers) -> Axes:
+def plot_randomisation(axes: Axes, numbers: Numbers) -> None:
     """Draw how like the trained detector's maps those of random layers still are."""
     places = range(len(numbers["layers"]) + 1)
     means = [{"mean": 1.0, "interval": [1.0, 1.0]}, *numbers["rank_correlations"]]
@@ -135,10 +133,9 @@ def plot_randomisation(axes: Axes, numbers: Numbers) -> Axes:
     axes.set_ylim(top=1.05)
     axes.set_xlabel("random layers, from the top down to")
     axes.set_ylabel("rank correlation of the maps")
-    return axes
 
 
-def plot_removal(axes: Axes, numbers: Numbers, x_label: str) -> Axes:
+def plot_removal(axes: Axes, numbers: Numbers, x_label: str) -> None:
     """Draw the class's score as cells are taken out, or put in, by each ranking."""
     names = {"map": "the map's", "random": "at random", "centre": "from the centre"}
     for index, (ranking, label) in enumerate(names.items()):
@@ -151,10 +148,9 @@ def plot_removal(axes: Axes, numbers: Numbers, x_label: str) -> Axes:
     axes.set_xlabel(x_label)
     axes.set_ylabel("mean P(explained class)")
     axes.legend(fontsize=8, loc="best")
-    return axes
 
 
-def plot_mask(axes: Axes, numbers: Numbers) -> Axes:
+def plot_mask(axes: Axes, numbers: Numbers) -> None:
     """Draw the maps' mass in the planted faces and at their borders beside the area."""
     places = ("inside", "border")
     for shift, what, color in ((-0.2, "mass", FAKE_COLOR), (0.2, "area", GREY)):
@@ -167,7 +163,6 @@ def plot_mask(axes: Axes, numbers: Numbers) -> Axes:
     axes.set_xticks(range(len(places)), ["in the planted face", "at its border"])
     axes.set_ylabel(f"share, {numbers['num_images']} images")
     axes.legend(fontsize=8)
-    return axes
 
 
 _PANELS = {

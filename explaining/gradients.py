@@ -62,7 +62,6 @@ def prepare_inputs(
     Args:
         samples: uint8 (B, 3, H, W); or float, already normalised.
         target_classes: int (B,), 0 real, 1 fake.
-        detector: that is explained.
 
     Returns:
         Images float (B, 3, H, W), and classes int64 (B,).
@@ -142,11 +141,6 @@ def compute_attribution_maps(
     return maps if maps.ndim == 3 else maps.sum(dim=1).abs()
 
 
-def take_magnitudes(images: Tensor, differentiate: Differentiate) -> Tensor:
-    """Return the gradient's magnitudes (Simonyan et al. 2014, section 3.1)."""
-    return compute_magnitudes(differentiate(images))
-
-
 def smooth_gradients(images: Tensor, differentiate: Differentiate) -> Tensor:
     """Average the gradient over noisy copies, and return its magnitudes.
 
@@ -183,7 +177,7 @@ def multiply_by_gradient(images: Tensor, differentiate: Differentiate) -> Tensor
 
 # To maps (B, H, W), or to shares (B, 3, H, W), which add up over the channels.
 METHODS = {
-    "gradient": take_magnitudes,
+    "gradient": lambda images, differentiate: compute_magnitudes(differentiate(images)),
     "smoothgrad": smooth_gradients,
     "integrated-gradients": integrate_gradients,
     "input-x-gradient": multiply_by_gradient,
@@ -195,7 +189,6 @@ def build_gradient_method(name: str, compute: MapFunction) -> Method:
 
     Args:
         name: one of `TITLES`.
-        compute: computes them.
     """
     title, value = TITLES[name]
     is_plain = name == "gradient"

@@ -33,7 +33,6 @@ class GivenPictures(Dataset):
 
     Args:
         files: the pictures; each sample is uint8 (3, S, S), as a split's are.
-        preprocessing: of the detector.
     """
 
     reads_in_threads = True
@@ -75,8 +74,6 @@ class JudgedImages:
 
     Attributes:
         images: samples uint8 (3, S, S).
-        detector: that judged them.
-        compute: how it runs.
         labels: int (N,), the true classes, or `UNKNOWN`.
         fake_scores: float64 (N,), P(fake).
         verdicts: int (N,), what the images are called at the detector's threshold.

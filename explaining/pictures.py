@@ -16,6 +16,7 @@ from files.names import CLASS_NAMES
 from hardware import Precision
 from judging.detector import Detector
 from judging.verdicts import Verdict
+from judging.words import capitalise
 from loading import ImageFile
 from loading.face_finding import Face
 from loading.image_files import read_image_and_size
@@ -23,7 +24,6 @@ from plots.style import make_drawable, save_figure
 
 BOXES_SIDE = 800  # pixels of the picture in which faces are marked
 NOT_CHECKED = "not checked"
-NO_FACE = "no face was found in it, so there is no map"
 
 
 def build_methods(detector: Detector, precision: Precision) -> list[Method]:
@@ -60,8 +60,6 @@ def explain_sample(
     Args:
         sample: uint8 (S, S, 3).
         target: the class whose score is explained.
-        detector: that judged it; it stays as it is.
-        methods: of the maps, as `build_methods` returns them.
     """
     image = torch.from_numpy(sample).permute(2, 0, 1)
     dataset = [(image, UNKNOWN)]
@@ -84,7 +82,6 @@ class Drawn(NamedTuple):
     """A picture or a map on a page: what it is called, what it shows, its pixels.
 
     Attributes:
-        caption: its name.
         words: what it shows, for readers who cannot see it, too.
         pixels: uint8 (H, W, 3).
     """
@@ -101,7 +98,6 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[Drawn]:
 
     Args:
         verdict: one that has a score.
-        precision: as for `explain_verdict`.
     """
     seen = verdict.sample
     height, width, _ = seen.shape
@@ -113,15 +109,11 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[Drawn]:
     drawn = [Drawn(f"{caption}; {describe_shown(methods)}", words, seen)]
     of_class = f"of '{CLASS_NAMES[explanation.target]}'"
     for number, method in enumerate(methods):
-        name = f"{_begin(method.title)} {of_class} ({method.checked})"
+        name = f"{capitalise(method.title)} {of_class} ({method.checked})"
         caption = f"{name}; {describe_colours([method])}"
         words = method.describe(explanation.maps[number], explanation.target)
-        drawn.append(Drawn(caption, f"{_begin(words)}.", explanation.draw(number)))
+        drawn.append(Drawn(caption, f"{capitalise(words)}.", explanation.draw(number)))
     return drawn
-
-
-def _begin(sentence: str) -> str:
-    return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
@@ -130,7 +122,6 @@ def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
     One without faces is not made larger.
 
     Args:
-        file: the picture.
         faces: in the order of their numbers, from 1; or none.
 
     Raises:
@@ -148,21 +139,18 @@ def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
             brush.rectangle(box, outline=color, width=width)
         corner = max(box[0], 0) + 6, max(box[1], 0) + 4
         brush.text(corner, str(number), "white", **outlined)
-    marked = "its face is" if len(faces) == 1 else f"its {len(faces)} faces are"
-    words = f"{_begin(marked)} marked by a box and a number." if faces else "As it is."
+    marked = "Its face is" if len(faces) == 1 else f"Its {len(faces)} faces are"
+    words = f"{marked} marked by a box and a number." if faces else "As it is."
     return Drawn("The whole picture", words, np.asarray(picture))
 
 
 def save_explanation(
-    explanation: Explanation, path: Path, title: str, *, why: str | None = None
+    explanation: Explanation, path: Path, title: str, *, has_face: bool = True
 ) -> None:
     """Save a picture and its maps side by side, under a title, as PNG.
 
     Args:
-        explanation: the picture and its maps, or none.
-        path: of the file.
-        title: above them.
-        why: these maps are shown, or none; default as `describe_shown` says.
+        has_face: False where a finder found none: then there is no map.
 
     Raises:
         OSError: the file cannot be written.
@@ -181,8 +169,10 @@ def save_explanation(
         axes.set(xticks=[], yticks=[], frame_on=False)
     figure.suptitle(make_drawable(title), fontsize=11)
     methods = explanation.methods
-    words = [why or describe_shown(methods), describe_colours(methods)]
-    figure.supxlabel("\n".join(filter(None, words)), fontsize=8)
+    why = "no face was found in it, so there is no map"
+    why = describe_shown(methods) if has_face else why
+    words = filter(None, [why, describe_colours(methods)])
+    figure.supxlabel("\n".join(words), fontsize=8)
     save_figure(figure, path)
 
 

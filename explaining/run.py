@@ -37,12 +37,7 @@ MOST_TRIED = 4
 def explain_pictures(
     judged: JudgedImages, method: Method, explain: ExplainFunction, folder: Path
 ) -> list[Path]:
-    """Draw each of the user's pictures with its map, in a figure of its own.
-
-    Args: as `explain_dataset` has them; the figures go to `folder`.
-
-    Returns:
-        The files.
+    """Draw each of the user's pictures with its map; return the files, in `folder`.
 
     Raises:
         ValueError: two pictures would share a figure, or a figure would replace one.
@@ -86,19 +81,12 @@ def explain_dataset(
     choose: str,
     seed: int,
 ) -> list[Path]:
-    """Draw some images of a split with their maps.
+    """Draw some images of a split with their maps; return the files.
 
     Args:
-        judged: the split.
-        method: of the maps.
         explain: computes the map of one of its images.
         figures: the beginning of each figure's name, and the classes that it shows.
         num: of images, at most.
-        choose: telling or random.
-        seed: of the random choice.
-
-    Returns:
-        The files.
     """
     is_random = choose == "random"
     groups = rank_random(judged, seed) if is_random else rank_telling(judged)
@@ -150,11 +138,8 @@ def explain_groups(
 def average_dataset(judged: JudgedImages, method: Method, start: Path) -> list[Path]:
     """Draw a split's mean maps; return the files, whose names begin with `start`."""
     batches = load_batches(judged.images, judged.detector, judged.compute)
-    maps = compute_mean_maps(
-        show_progress(batches, method.name),
-        lambda images, classes: method.compute(images, classes, judged.detector),
-        judged.targets,
-    )
+    batches = show_progress(batches, method.name)
+    maps = compute_mean_maps(batches, method.compute, judged.detector, judged.targets)
     counts, details = count_classes(judged.images), judged.get_details(method)
     classes = {
         name: {"n": counts[name], "map": _summarise_values(values)}
@@ -174,8 +159,7 @@ def check_dataset(
 ) -> tuple[list[str], list[Path]]:
     """Check the maps of `num` random images of a split.
 
-    Returns:
-        What was found in words, and the files, whose names begin with `start`.
+    Return what was found in words, and the files, whose names begin with `start`.
     """
     checks = check_maps(judged, method, num=num, seed=seed)
     details = {**judged.get_details(method), "seed": seed}
@@ -191,7 +175,6 @@ def _describe(details: Mapping[str, Any]) -> str:
 
 
 def _describe_threshold(details: Mapping[str, Any]) -> str:
-    """Return which images are called fake."""
     return f"called fake where P(fake) is at least {details['threshold']:.4g}"
 
 
@@ -209,7 +192,6 @@ def _summarise(explanation: Explanation) -> dict[str, Any]:
 
 
 def _summarise_values(values: np.ndarray) -> dict[str, float]:
-    """Return a map's range and mean as plain numbers."""
     return {name: float(getattr(values, name)()) for name in ("min", "max", "mean")}
 
 

@@ -40,7 +40,6 @@ from judging.detector import Detector
 from judging.qualifying import Policy, qualify
 from loading import ImageFile
 from loading.disturbances import AS_IT_IS
-from loading.disturbed_faces import DisturbedFaces
 
 NUM_IMAGES = 32  # that are looked at, half of each class
 LEAST_IMAGES = 8  # with fewer every interval is too wide to pass
@@ -135,9 +134,7 @@ def check_candidates(
 
     Args:
         detector: with its threshold.
-        images: for validation.
         policy: by which it is qualified: its seed, and what makes fakes.
-        compute: how the network runs.
 
     Returns:
         For each candidate whose maps can be computed plain values for the record:
@@ -163,8 +160,6 @@ class Trial:
         samples: uint8 (N, 3, S, S).
         targets: int64 (N,), what the detector calls them, which the maps explain.
         masks: which pixels of a fake are planted, if that is known.
-        detector: that is explained.
-        precision: of its scores.
         seed: of random layers and rankings.
     """
 
@@ -181,7 +176,7 @@ class Trial:
         cls, detector: Detector, images: FacesDataset, policy: Policy, compute: Compute
     ) -> "Trial":
         """Read images as they are, and let the detector judge them."""
-        seen = DisturbedFaces(images, (AS_IT_IS,), policy.seed, policy.augmentation)
+        seen = replace(policy, conditions=(AS_IT_IS,)).disturb(images)
         samples = torch.stack([seen[index][0] for index in range(len(seen))])
         scored = [
             detector.score_samples(batch.numpy(), compute.precision).fake_scores

@@ -6,7 +6,7 @@ It needs no PyTorch; whoever judges with an exported detector reads it, too.
 import reprlib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from files.bounds import (
     COUNT_OR_NONE,
@@ -48,6 +48,20 @@ def _entry(default: Any, allowed: Bounds | Words | _Pair | type) -> Any:
     return field(default=default, metadata=metadata)
 
 
+class ErrorCounts(NamedTuple):
+    """How often a detector erred on images under one condition.
+
+    Attributes:
+        num_alarms: real images that were called fake.
+        num_misses: fakes that were called real.
+    """
+
+    num_real: int
+    num_alarms: int
+    num_fake: int
+    num_misses: int
+
+
 @dataclass(frozen=True)
 class CheckpointRecord:
     """All that is known of a trained network, except for its weights.
@@ -84,12 +98,11 @@ class CheckpointRecord:
         threshold_policy: how it was chosen.
         reliability: rows of `metrics.meaning.ScoreNeighbours`.
         reliability_split: whose images these are; '' is validation.
-        errors: by condition, on validation, how many real images there were, how many
-            of them were called fake, how many fakes, how many were called real.
+        errors: by condition, on validation, the numbers of `ErrorCounts`.
         most_false_alarms: share of the real images that may be called fake.
         zones: by condition, the bounds of its own where those of the checkpoint would
-            break the promise: P(fake) below which an image is called real, and from
-            which on fake.
+            break the promise: P(fake) below which an image is called real, and at or
+            above which it is called fake.
         kept_conditions: those on which calibration and ratios rest.
         real_differences: of validation's real images, sorted; each image's highest in
             the kept conditions.
@@ -159,11 +172,15 @@ class CheckpointRecord:
         return (*self.kept_conditions, *self.zones)
 
     @property
+    def error_counts(self) -> dict[str, ErrorCounts]:
+        """The errors on validation images, by condition; as they are first."""
+        return {name: ErrorCounts(*row) for name, row in self.errors.items()}
+
+    @property
     def num_calibrated(self) -> int:
         """How many validation images ratios rest on; 0 if that is not known."""
-        rows = list(self.errors.values())
-        if rows:
-            return rows[0][0] + rows[0][2]
+        for counts in self.error_counts.values():
+            return counts.num_real + counts.num_fake
         return sum(row[3] for row in self.reliability)
 
     def to_dict(self) -> dict[str, Any]:

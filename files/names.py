@@ -14,7 +14,7 @@ DEFAULT_MODEL = "SimpleNet"
 OPTIMIZER_NAMES = ("Adam", "SGD", "LBFGS")
 OUT_DIR, CHECKPOINTS_DIR = Path("out"), Path("checkpoints")
 FIGURES_DIR = Path("figures")
-# The detector that comes along, in place of a checkpoint of one's own.
+# The included detector, in place of a checkpoint of one's own.
 STARTER = Path(__file__).parents[1] / "starter" / "detector.safetensors"
 SAFE_SUFFIX = ".safetensors"  # of weights in a file that cannot hold code
 LOG_KINDS = ("csv", "tensorboard")

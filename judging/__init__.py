@@ -6,11 +6,11 @@ threshold to guard. `guard.py`: is a picture like its calibration images, by
 `traits.py`? (`guard_fitting.py`: learnt.) `stability.py`: harmless versions of a
 picture.
 
-`finding.py`: which files are meant. `pictures.py`: read in batches, from a stream
+`inputs.py`: which files are meant. `pictures.py`: read in batches, from a stream
 (`workers.py`: by processes of their own). `verdicts.py`: what each detector says of
 each, `headlines.py` of several faces, `clips.py` of a video, by person, whose frames
 `tracks.py` sums up, `conditions.py` of a disturbed split. `words.py`: the same for a
-terminal and a page, `tally.py` counts them. `verdict_tables.py`: keeps their rows, to
-which a resumed run adds; the columns are those of `verdicts.py`. `together.py`:
-pictures judged by several processes.
+terminal and a page, `tally.py` counts them. `verdict_tables.py`: their columns, and
+their rows, to which a resumed run adds. `together.py`: pictures judged by several
+processes.
 """

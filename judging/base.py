@@ -86,7 +86,6 @@ class BaseDetector:
 
         Args:
             samples: uint8 (n, S, S, 3).
-            precision: arithmetic of the network.
 
         Returns:
             What `score_samples` does, to the last bit, and numbers by kind (n, F): the
@@ -100,11 +99,9 @@ class BaseDetector:
         return f"{precision.name} on {precision.device.type}"
 
     def __post_init__(self) -> None:
-        check_neighbours(self.record.reliability)
-        _ = self.guard
-        conditions = () if self.guard is None else self.guard.conditions
+        conditions = self.guard.conditions if self.guard else ()
         _check_findings(self.record, conditions)
-        _ = self.of_tracks
+        _ = self.neighbours, self.of_tracks
 
     @cached_property
     def of_tracks(self) -> "BaseDetector":
@@ -174,15 +171,10 @@ class BaseDetector:
         return min([side, *(condition.find_side(side) for condition in told)])
 
     @property
-    def temperature(self) -> float:
-        """What logits are divided by before the softmax."""
-        return self.record.temperature
-
-    @property
     def llr_line(self) -> LlrCalibration:
         """From logit differences to log-likelihood ratios."""
         if not self.has_llr_line:
-            return LlrCalibration(1 / self.temperature, 0.0)
+            return LlrCalibration(1 / self.record.temperature, 0.0)
         names = "llr_slope", "llr_intercept", "llr_lower", "llr_upper"
         return LlrCalibration.restore(*(getattr(self.record, name) for name in names))
 

@@ -22,6 +22,7 @@ from judging.pictures import (
     fail,
     identify,
     is_crop,
+    list_views,
 )
 from judging.tracks import Clip, Moment, Shown, Track
 from judging.verdicts import Verdict, drop_ratio, judge_batches
@@ -44,7 +45,6 @@ def judge_clip(
     compute: "Compute",
     reading: Reading,
     *,
-    margin: float | None = None,
     heed: Heed = lambda *_: None,
 ) -> list[list[Verdict]]:
     """Judge a video: each person in it by the frames that show it.
@@ -53,23 +53,17 @@ def judge_clip(
     frames are not tried: the frames themselves are versions of one another.
 
     Args:
-        file: the video, or its path.
-        detectors: who judges.
-        compute: how the networks run.
-        reading: how pictures are read, and which frames are.
-        margin: as for `View.of`.
         heed: as for `read_frames`.
 
     Returns:
         For each person each detector's verdict; one on the video where it shows nobody.
         One with an error is last where it cannot be read, or not to its end.
     """
-    views = list(dict.fromkeys(View.of(detector, margin) for detector in detectors))
-    watched = _Watched(as_file(file), views, reading, heed=heed)
+    watched = _Watched(as_file(file), list_views(detectors), reading, heed=heed)
     batches = map(collate_pictures, cut_stream(watched, compute.batch_size))
     found: dict[int, list[_Sightings]] = {}
     for picture, verdicts in judge_batches(
-        batches, detectors, compute.precision, margin=margin, stability=False
+        batches, detectors, compute.precision, stability=False
     ):
         person = found.setdefault(picture.person, [_Sightings() for _ in detectors])
         for sightings, verdict in zip(person, verdicts, strict=True):
@@ -92,13 +86,7 @@ def judge_clip(
 
 
 class _Watched:
-    """The faces in a video as they come; then, what was looked at.
-
-    Attributes:
-        picture: what is known of the video.
-        seconds: of the frames looked at.
-        error: why it cannot be read, or not to its end; None where it can.
-    """
+    """The faces in a video as they come; then, what was looked at."""
 
     def __init__(
         self, file: ImageFile, views: Sequence[View], reading: Reading, *, heed: Heed
@@ -106,11 +94,12 @@ class _Watched:
         self._file = file
         self._heed = heed
         self._views = views
+        self._margins = [reading.margin or view.margin for view in views]
         self._sampling = reading.sampling
         self._tracker = Tracker()
         self.picture = identify(file, reading)
-        self.seconds: list[float] = []
-        self.error: str | None = None
+        self.seconds: list[float] = []  # of the frames looked at
+        self.error: str | None = None  # why it cannot be read, or not to its end
 
     @property
     def clip(self) -> Clip:
@@ -133,10 +122,9 @@ class _Watched:
     def _take(self, frame: Frame) -> Iterator[Read]:
         """Yield each face in a frame, as every view shows it."""
         image = frame.picture
-        size = dict(zip(("width", "height"), image.size, strict=True))
-        self.picture = self.picture._replace(**size)
+        self.picture = self.picture._replace(width=image.width, height=image.height)
         faces = find_faces(image)
-        is_whole = bool(faces) and is_crop(faces[0], image.size, self._views)
+        is_whole = bool(faces) and is_crop(faces[0], image.size, self._margins)
         faces = faces[:1] if is_whole else faces
         persons = self._tracker.follow(frame, faces)
         known = self.picture._replace(seconds=frame.seconds, num_faces=len(faces))
@@ -145,22 +133,17 @@ class _Watched:
             if is_whole:  # as a picture that is a crop already
                 yield picture, {v: v.make_transform()(image) for v in self._views}
             else:
-                yield cut_out(picture, image, face, self._views)
+                yield cut_out(picture, image, face, self._views, self._margins)
 
 
 @dataclass
 class _Sightings:
-    """What a detector says of one person, frame after frame.
-
-    Attributes:
-        moments: its frames so far, in numbers.
-        shown: the face to be shown of each class, and its rank.
-        error: why a frame has no score, of the last such frame.
-    """
+    """What a detector says of one person, frame after frame."""
 
     moments: list[Moment] = field(default_factory=list)
+    # Of each class the face to be shown, and its rank.
     shown: dict[int, tuple[tuple[bool, float], Shown]] = field(default_factory=dict)
-    error: str | None = None
+    error: str | None = None  # of the last frame without a score
 
     def add(self, verdict: Verdict) -> None:
         """Keep what is said of a frame."""

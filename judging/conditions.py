@@ -44,7 +44,6 @@ def judge_conditions(
     """Judge every image under every condition as a user's pictures are judged.
 
     Args:
-        detector: who judges.
         images: N images under C conditions.
         compute: how the network runs. Processes that share the work all get all of it.
         stability: also judge harmless versions, as predict.py does.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,13 +31,11 @@ class Detector(BaseDetector):
         network: from images (N, 3, S, S) to logits (N, 2), real first.
         preprocessing: what it expects of a picture; None: floats, already normalised.
         record: what its checkpoint says; the defaults where there is none.
-        path: of the checkpoint; None where there is none.
         layer: whose activations class activation maps weigh.
         layout: how the network's layers arrange their activations.
 
     Raises:
-        ValueError: the record's rows of like scores, zones or guard are not what they
-            should be.
+        ValueError: as `BaseDetector`.
     """
 
     network: nn.Module = field(repr=False)
@@ -58,10 +55,6 @@ class Detector(BaseDetector):
         """What its network is called."""
         return self.record.model_name or type(self.network).__name__
 
-    def choose_compute(self) -> Compute:
-        """Return how to run it where nobody said how: as suits its device."""
-        return Compute(choose_precision("auto", self.device))
-
     def score(self, dataset: Dataset, compute: Compute | None = None) -> Scored:
         """Score every sample of a dataset, behind a progress bar.
 
@@ -74,7 +67,7 @@ class Detector(BaseDetector):
             ValueError: a sample cannot be read, or gets no finite score; the message
                 names it.
         """
-        compute = compute or self.choose_compute()
+        compute = compute or Compute(choose_precision("auto", self.device))
         dealt = compute.deal(len(dataset))
         logits, labels = torch.empty(0, 2), torch.empty(0, dtype=torch.int64)
         if dealt or not len(dataset):  # else there are fewer batches than processes
@@ -150,16 +143,7 @@ def build_score_set(
     groups: Sequence[str] | None = None,
     subsets: Sequence[str] | None = None,
 ) -> ScoreSet:
-    """Put together what a detector from a checkpoint said of a split.
-
-    Args:
-        name: of the dataset.
-        dataset: the split.
-        detector: who scored it.
-        scored: what it said.
-        split: its name.
-        groups, subsets: of its samples, as `ScoreSet` has them.
-    """
+    """Put together what a detector from a checkpoint said of a split."""
     none = "the checkpoint holds"
     has_threshold = detector.record.threshold is not None
     llr_source = f"logit difference over temperature: {none} no calibration"
@@ -180,17 +164,11 @@ def build_score_set(
         llr_source=STORED if detector.has_llr_line else llr_source,
         score_name=LOGIT_DIFFERENCE,
         detector=detector.path.stem,
-        provenance=_describe_source(name, dataset, detector),
+        provenance={
+            "inputs": [detector.provenance],
+            "trained_on": detector.record.dataset or None,
+            "file_names_sha256": compute_fingerprint({name: dataset}),
+        },
         others=dataset.list_others(),
         flags=detector.record.flags,
     )
-
-
-def _describe_source(
-    name: str, dataset: FacesDataset, detector: Detector
-) -> dict[str, Any]:
-    return {
-        "inputs": [detector.provenance],
-        "trained_on": detector.record.dataset or None,
-        "file_names_sha256": compute_fingerprint({name: dataset}),
-    }

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -38,24 +39,14 @@ class _Cpu(NamedTuple):
         return self.type
 
 
-class _Float32(NamedTuple):
-    """Stands for a `Precision`."""
-
-    name: str = "fp32"
-
-
 @dataclass(frozen=True)
 class RuntimeCompute:
-    """How ONNX Runtime runs detectors: as a `Compute` on the CPU, in float32.
-
-    Attributes:
-        batch_size: pictures in a batch.
-    """
+    """How ONNX Runtime runs detectors: as a `Compute` on the CPU, in float32."""
 
     batch_size: int = 32
     workers: ClassVar[int] = 0
     device: ClassVar[_Cpu] = _Cpu()
-    precision: ClassVar[_Float32] = _Float32()
+    precision: ClassVar[SimpleNamespace] = SimpleNamespace(name="fp32")
 
 
 def prepare_runtime(
@@ -83,9 +74,6 @@ class ExportedDetector(BaseDetector):
 
     Attributes:
         session: ONNX Runtime's; from pixels uint8 (n, S, S, 3) to `OUTPUTS`.
-        preprocessing: what the graph does with them.
-        record: what the checkpoint said.
-        path: of the file.
 
     Raises:
         ValueError: as `BaseDetector`.
@@ -127,7 +115,7 @@ class ExportedDetector(BaseDetector):
         except Exception as error:  # ONNX Runtime's have no base of their own
             raise ValueError(f"{self.path} cannot be run: {error}") from error
         if any(len(output) != len(samples) for output in outputs):
-            raise ValueError(f"{self.path} gives not one answer for each picture")
+            raise ValueError(f"{self.path} does not give one answer for each picture")
         return outputs
 
 
@@ -165,9 +153,7 @@ def build_exported(session: Any, description: str, path: Path) -> ExportedDetect
     """Put a detector together.
 
     Args:
-        session: as `ExportedDetector` has it.
         description: what the file says of itself.
-        path: of the file.
 
     Raises:
         ValueError: that is not what export.py writes.

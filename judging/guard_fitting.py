@@ -93,7 +93,6 @@ def fit_guard(
     Args:
         fitted, conditions, held: by kind of numbers, as for `fit_likeness`.
         names: of the C conditions.
-        least_side: as `Guard` has it.
 
     Returns:
         None where there are too few images to tell.

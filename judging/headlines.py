@@ -90,23 +90,16 @@ def find_chance(looks: Sequence[Verdict]) -> Chance | None:
     highest = max(verdict.difference for verdict in looks)
     known = looks[0].detector.record.real_differences
     above = sum(value >= highest for value in known)
-    counts: list[tuple[int, int] | None] = []
-    for verdict in looks:
-        if verdict.is_calibrated:
-            counts.append((above + 1, len(known) + 1) if known else None)
-        else:
-            counts.append(_count_alarms(verdict))
-    return _join(counts)
+    usual = (above + 1, len(known) + 1) if known else None
+    return _join([usual if v.is_calibrated else _count_alarms(v) for v in looks])
 
 
 def _count_alarms(verdict: Verdict) -> tuple[int, int] | None:
-    """Return how many of the real images of a face's kind are called fake, of how many.
-
-    Where its kind is not known, they are images as they are.
-    """
-    rows = verdict.detector.record.errors
-    row = rows.get(verdict.condition) or next(iter(rows.values()), None)
-    return None if row is None else (row[1], row[0])
+    """Return how many real images of a face's kind are called fake, and of how many."""
+    counts = verdict.detector.record.error_counts
+    as_they_are = next(iter(counts.values()), None)  # for a kind that is not known
+    errors = verdict.error_counts or as_they_are
+    return None if errors is None else (errors.num_alarms, errors.num_real)
 
 
 def _join(counts: Sequence[tuple[int, int] | None]) -> Chance | None:

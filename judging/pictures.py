@@ -16,12 +16,7 @@ from judging.base import BaseDetector
 from judging.tracks import Clip
 from loading import CROP_MARGIN, ImageFile, Preprocessing, Resize
 from loading.face_finding import Face, can_find_faces, crop_face, find_faces
-from loading.image_files import (
-    ADVICE,
-    map_in_threads,
-    naming,
-    read_image_and_size,
-)
+from loading.image_files import ADVICE, map_in_threads, naming, read_image_and_size
 from loading.origin import Origin, read_origin
 from loading.videos import Sampling, is_video
 
@@ -121,15 +116,20 @@ class View(NamedTuple):
     margin: float
 
     @classmethod
-    def of(cls, detector: BaseDetector, margin: float | None = None) -> "View":
-        """Return a detector's view; with another margin where one is given."""
+    def of(cls, detector: BaseDetector) -> "View":
+        """Return a detector's view."""
         known = detector.preprocessing
-        return cls(known.size, known.full_decoding, margin or known.crop_margin)
+        return cls(known.size, known.full_decoding, known.crop_margin)
 
     def make_transform(self) -> Resize:
         """Return what brings an image to this size."""
         any_mean = (0.0,) * 3, (1.0,) * 3
         return Resize(Preprocessing(*any_mean, self.size, self.full_decoding))
+
+
+def list_views(detectors: Iterable[BaseDetector]) -> list[View]:
+    """Return the views of detectors, each once."""
+    return list(dict.fromkeys(map(View.of, detectors)))
 
 
 # uint8: of a picture (S, S, 3), of a batch (n, S, S, 3).
@@ -144,6 +144,7 @@ class Reading:
     Attributes:
         faces: whether the faces in each are looked for: always, never, or None where
             that is possible.
+        margin: of found faces' crops; None: that of each view.
         least_height: of a face that is judged, pixels.
         with_origin: also read what the file says of itself.
         trusted: certificates of whose credentials are trusted, as `read_origin` has it.
@@ -151,6 +152,7 @@ class Reading:
     """
 
     faces: bool | None = None
+    margin: float | None = None
     least_height: int = LEAST_HEIGHT
     with_origin: bool = False
     trusted: Path | None = None
@@ -167,11 +169,6 @@ def read_picture(
 ) -> list[Read]:
     """Read a picture, and cut its faces out of it if it is larger than a face's crop.
 
-    Args:
-        file: the picture.
-        views: who wants to see it.
-        reading: how it is read.
-
     Returns:
         For each face, from the left, what is known of the picture and each view's
         sample; one of the whole picture where it is a crop already, where no face is
@@ -186,11 +183,12 @@ def read_picture(
             picture = picture._replace(width=size[0], height=size[1])
             faces = find_faces(image)
             picture = picture._replace(num_faces=len(faces))
-            if not faces or is_crop(faces[0], size, views):
+            margins = [reading.margin or view.margin for view in views]
+            if not faces or is_crop(faces[0], size, margins):
                 return [_read_whole(picture, file, views)]
             faces.sort(key=lambda face: face.box[0])
             return [
-                cut_out(picture._replace(number=n), image, face, views)
+                cut_out(picture._replace(number=n), image, face, views, margins)
                 for n, face in enumerate(faces, start=1)
             ]
     except ValueError as error:
@@ -207,13 +205,13 @@ def _read_whole(picture: Picture, file: ImageFile, views: Iterable[View]) -> Rea
     return picture._replace(width=size[0], height=size[1]), samples
 
 
-def is_crop(face: Face, size: tuple[int, int], views: Iterable[View]) -> bool:
+def is_crop(face: Face, size: tuple[int, int], margins: Iterable[float]) -> bool:
     """Say whether a picture of a size is a crop to its largest face already."""
     short = min(size)
     if max(size) >= LEAST_ELONGATED * short:
         return False
-    for view in views:
-        *start, side = face.place_crop(view.margin)
+    for margin in margins:
+        *start, side = face.place_crop(margin)
         off = [
             abs(first + side / 2 - whole / 2)
             for first, whole in zip(start, size, strict=True)
@@ -225,16 +223,19 @@ def is_crop(face: Face, size: tuple[int, int], views: Iterable[View]) -> bool:
 
 
 def cut_out(
-    picture: Picture, image: Image.Image, face: Face, views: Iterable[View]
+    picture: Picture,
+    image: Image.Image,
+    face: Face,
+    views: Sequence[View],
+    margins: Sequence[float],
 ) -> Read:
-    """Return a picture's face as each view shows it."""
+    """Return a picture's face as each view shows it, each cropped with its margin."""
     samples = {
-        view: view.make_transform()(crop_face(image, face, margin=view.margin))
-        for view in views
+        view: view.make_transform()(crop_face(image, face, margin=margin))
+        for view, margin in zip(views, margins, strict=True)
     }
-    beyond = max(face.find_share_beyond(image.size, view.margin) for view in views)
-    margin = min(view.margin for view in views)
-    return picture._replace(face=face, beyond=beyond, margin=margin), samples
+    beyond = max(face.find_share_beyond(image.size, margin) for margin in margins)
+    return picture._replace(face=face, beyond=beyond, margin=min(margins)), samples
 
 
 def identify(file: ImageFile, reading: Reading) -> Picture:
@@ -256,16 +257,11 @@ def fail(picture: Picture, error: object) -> Read:
 
     What to do with a dataset's image is left out: evidence is not replaced or removed.
     """
-    reason = str(error).removesuffix(ADVICE)
-    return picture._replace(error=advise(Path(picture.name)) or reason), None
-
-
-def advise(path: Path) -> str | None:
-    """Say what to do with an address in place of an image."""
-    if ADDRESS.match(str(path)):
-        address = str(path).replace(":/", "://", 1)
-        return f"{address} is an address: download the image first and give its path"
-    return None
+    path, reason = str(Path(picture.name)), str(error).removesuffix(ADVICE)
+    if ADDRESS.match(path):
+        address = path.replace(":/", "://", 1)
+        reason = f"{address} is an address: download the image first and give its path"
+    return picture._replace(error=reason), None
 
 
 Batch = tuple[list[Picture], Samples]  # samples of the readable ones
@@ -284,11 +280,8 @@ def load_pictures(
 
     Args:
         paths: as many as there are; few more are taken than are being read.
-        views: who wants to see them.
-        batch_size: files in a batch.
         device: of the networks, by which the number of workers is chosen.
         workers: processes that read images; None chooses what suits the device.
-        reading: how they are read.
 
     Returns:
         For each batch what is known of its files, and for each view the samples uint8
@@ -307,38 +300,34 @@ def load_pictures(
     return read_in_workers(reader, batches, device, workers)
 
 
+@dataclass(frozen=True)
 class Reader:
     """A dataset whose indices are paths, as PyTorch's `DataLoader` takes it.
 
     Args:
-        views: who wants to see the pictures.
-        reading: how they are read.
         batch_size: the most samples in a batch.
     """
 
-    def __init__(
-        self, views: tuple[View, ...], reading: Reading, batch_size: int
-    ) -> None:
-        self._views = views
-        self._reading = reading
-        self._batch_size = batch_size
+    views: tuple[View, ...]
+    reading: Reading
+    batch_size: int
 
     @property
     def batch_bytes(self) -> int:
         """How large a batch's samples are."""
-        return self._batch_size * sum(3 * view.size**2 for view in self._views)
+        return self.batch_size * sum(3 * view.size**2 for view in self.views)
 
     def __getitem__(self, path: Path) -> list[Read]:
         if is_video(path):
             return [set_aside(path)]
-        return read_picture(ImageFile(path), self._views, self._reading)
+        return read_picture(ImageFile(path), self.views, self.reading)
 
     def __getitems__(self, paths: list[Path]) -> list[Read]:
         return [one for read in map_in_threads(self.__getitem__, paths) for one in read]
 
     def collate(self, read: Sequence[Read]) -> list[Batch]:
         """Return batches of at most so many samples: a picture may show many faces."""
-        num = self._batch_size
+        num = self.batch_size
         starts = range(0, len(read), num)
         return [collate_pictures(read[start : start + num]) for start in starts]
 

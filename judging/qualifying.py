@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from faces_dataset import FacesDataset, choose_random, count_classes, list_names
-from files.checkpoint import CheckpointRecord
+from files.checkpoint import CheckpointRecord, ErrorCounts
 from files.names import CLASS_NAMES, FAKE, REAL
 from files.recipe import Recipe
 from files.tensors import to_tensors
@@ -164,18 +164,13 @@ def qualify(
     policy: Policy,
     compute: Compute,
 ) -> CheckpointRecord:
-    """Measure a detector on validation images, and choose what its scores mean.
+    """Return a detector's record, with what its scores mean by validation images.
 
     Args:
         detector: as its training left it.
         datasets: `val`, on which everything is chosen; `train`, whose images say what
             its pictures are like; `test`, which chooses nothing, and says how many
             images with a score were fake.
-        policy: how it is chosen.
-        compute: how the network runs.
-
-    Returns:
-        Its record, with what was found.
 
     Raises:
         ValueError: an image cannot be read, or has no finite score; or there are too
@@ -201,19 +196,16 @@ def qualify(
 def choose_entries(
     views: Views, policy: Policy
 ) -> tuple[OperatingPoint, dict[str, Any]]:
-    """Choose an operating point, and count what it gives under each condition.
-
-    Returns:
-        The point, and all that a record says of it, by names.
-    """
+    """Return an operating point, and all that a record says of it, by names."""
     kept, point = choose_conditions(views, policy)
     names = list(map(str, policy.conditions))
     most = find_most_false_alarms(views, point, policy)
     zones = choose_zones(views, point, kept, most)
     ends = [zones.get(n, point.zone) for n in range(len(names))]
+    errors = map(list, count_errors(views, point, ends))
     return point, {
         **point.to_entries(),
-        "errors": dict(zip(names, count_errors(views, point, ends), strict=True)),
+        "errors": dict(zip(names, errors, strict=True)),
         "most_false_alarms": most,
         "zones": {names[number]: list(zone) for number, zone in zones.items()},
         "kept_conditions": [names[number] for number in kept],
@@ -367,7 +359,7 @@ def choose_conditions(views: Views, policy: Policy) -> tuple[list[int], Operatin
     while True:
         point = policy.choose(views.logits[:, kept], views.labels)
         errors = count_errors(views, point, [point.zone] * len(policy.conditions))
-        alarms = [row[1] / row[0] for row in errors]
+        alarms = [row.num_alarms / row.num_real for row in errors]
         allowed = MOST_TIMES * find_most_false_alarms(views, point, policy)
         others = [number for number in kept if number]
         if not others or max(alarms[number] for number in kept) <= allowed:
@@ -386,8 +378,8 @@ def find_most_false_alarms(
     """
     if policy.max_fpr is not None:
         return max(policy.max_fpr, 1 / int((views.labels == REAL).sum()))
-    num_real, alarms, *_ = count_errors(views, point, [point.zone])[0]
-    return compute_proportion_interval(alarms, num_real, 0.9)[1]
+    home = count_errors(views, point, [point.zone])[0]
+    return compute_proportion_interval(home.num_alarms, home.num_real, 0.9)[1]
 
 
 def choose_zones(
@@ -396,20 +388,18 @@ def choose_zones(
     """Choose bounds of its own for each condition in which the point fails.
 
     Args:
-        views: of validation images.
-        point: the operating point.
         kept: the numbers of the conditions in which it keeps it.
         most: share of the real images that may be called fake.
 
     Returns:
-        By a condition's number, P(fake) below which an image is called real, and from
-        which on fake: at most `most` of the real images then are, and of the fakes at
-        most twice the share called real that is when they are as they are. A condition
-        in which that leaves a verdict on too few images is left out.
+        By a condition's number, P(fake) below which an image is called real, and at or
+        above which it is called fake: at most `most` of the real images then are, and
+        of the fakes at most twice the share called real that is when they are as they
+        are. A condition in which that leaves a verdict on too few images is left out.
     """
     zones = {}
     home = count_errors(views, point, [point.zone])[0]
-    most_missed = MOST_TIMES * max(home[3], 1) / home[2]
+    most_missed = MOST_TIMES * max(home.num_misses, 1) / home.num_fake
     for number in range(views.logits.shape[1]):
         if number in kept:
             continue
@@ -425,21 +415,19 @@ def choose_zones(
 
 def count_errors(
     views: Views, point: OperatingPoint, zones: Sequence[tuple[float, float]]
-) -> list[list[int]]:
-    """Count, in each condition, real images, those called fake, fakes, those missed.
+) -> list[ErrorCounts]:
+    """Count the errors in each condition.
 
     Args:
-        views: of N images.
-        point: from logits to P(fake).
         zones: of each condition, as `choose_zones` returns them.
     """
     is_real, is_fake = views.labels == REAL, views.labels == FAKE
     rows = []
     for number, (real_below, threshold) in enumerate(zones):
         scores = point.compute_fake_scores(views.logits[:, number])
-        alarms = int((scores[is_real] >= threshold).sum())
-        misses = int((scores[is_fake] < real_below).sum())
-        rows.append([int(is_real.sum()), alarms, int(is_fake.sum()), misses])
+        is_called_fake, is_called_real = scores >= threshold, scores < real_below
+        kinds = is_real, is_real & is_called_fake, is_fake, is_fake & is_called_real
+        rows.append(ErrorCounts(*(int(kind.sum()) for kind in kinds)))
     return rows
 
 

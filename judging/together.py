@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hardware import processes
 from judging.base import BaseDetector
-from judging.verdicts import Faces
+from judging.verdicts import Faces, Verdict
 
 if TYPE_CHECKING:
     from hardware import Compute
@@ -30,7 +30,6 @@ def judge_together(
     Args:
         paths: what to judge; only the main process takes from it.
         judge: from a stream of paths to the faces in each, in order.
-        detectors: who judges.
         compute: says which batches this process is dealt.
         with_samples: verdicts of other processes hold what the detector saw.
 
@@ -58,20 +57,14 @@ def judge_together(
 
 def _pack(faces: Faces, with_samples: bool) -> Faces:
     """Take out of verdicts what other processes have, or do not want."""
-    return [
-        [
-            # A sample is part of its batch, and would take all of that with it.
-            replace(
-                verdict,
-                detector=None,
-                sample=verdict.sample.copy()
-                if with_samples and verdict.sample is not None
-                else None,
-            )
-            for verdict in face
-        ]
-        for face in faces
-    ]
+
+    def pack(verdict: Verdict) -> Verdict:
+        # A sample is part of its batch, and would take all of that with it.
+        is_wanted = with_samples and verdict.sample is not None
+        sample = verdict.sample.copy() if is_wanted else None
+        return replace(verdict, detector=None, sample=sample)
+
+    return [list(map(pack, face)) for face in faces]
 
 
 def _unpack(faces: Faces, detectors: Sequence[BaseDetector]) -> Faces:

@@ -1,31 +1,153 @@
-"""Verdicts as tables: rows are kept as they come; an ended run goes on from them."""
+"""Verdicts as tables: their columns; rows, kept as they come, to be gone on from."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from files.atomic import open_csv, open_json_lines
+from files.atomic import open_json_lines, save_csv
 from files.journal import Journal, open_journal
+from files.names import CLASS_NAMES
 from files.provenance import VERSION, describe_file
 from judging.base import BaseDetector
 from judging.headlines import name_picture
 from judging.pictures import Reading
-from judging.verdicts import (
-    COLUMNS,
-    FRAME_COLUMNS,
-    NONE,
-    Faces,
-    Verdict,
-    list_frame_rows,
-)
+from judging.verdicts import INCONCLUSIVE, NONE, Faces, Verdict
 from loading import ImageFile
+from loading.origin import Origin
 
 if TYPE_CHECKING:
     from hardware import Compute, Precision
 
 PART = ".part"  # ends the name of what holds the rows until the tables are whole
+
+
+def _get_place(verdict: Verdict, number: int) -> float | None:
+    face = verdict.picture.face
+    return None if face is None else (*face.box, face.confidence)[number]
+
+
+def _get_origin(verdict: Verdict, name: str) -> Any:
+    origin: Origin | None = verdict.picture.origin
+    return None if origin is None else getattr(origin, name)
+
+
+def _name_origin(*names: str) -> dict[str, Callable[[Verdict], Any]]:
+    """Return columns that are called as what they hold of an `Origin`."""
+    return {name: partial(_get_origin, name=name) for name in names}
+
+
+def _list_generators(verdict: Verdict) -> str | None:
+    traces = _get_origin(verdict, "generators") or ()
+    return "; ".join(dict.fromkeys(trace.program for trace in traces)) or None
+
+
+def _name_stretch(name: str, number: int) -> dict[str, Callable[[Verdict], Any]]:
+    """Return the columns of an extreme stretch: mean logit difference, seconds."""
+
+    def get(verdict: Verdict, entry: str) -> float | None:
+        track = verdict.track
+        return track and getattr(track.extremes[number], entry)
+
+    entries = {"": "difference", "_from": "start", "_to": "end"}
+    return {f"{name}{end}": partial(get, entry=e) for end, e in entries.items()}
+
+
+_PLACE = ("face_left", "face_top", "face_right", "face_bottom", "face_confidence")
+# Of the tables of predict.py, in their order.
+_COLUMNS = {
+    "path": lambda v: v.picture.name,
+    "verdict": lambda v: None if v.name == NONE else v.name,
+    "reason": lambda v: None if v.error else "; ".join(v.reasons) or None,
+    "picture_verdict": lambda v: None,  # on all its faces, which a table knows
+    "fake_score": lambda v: v.fake_score,
+    "lowest": lambda v: v.lowest,
+    "highest": lambda v: v.highest,
+    "real_below": lambda v: v.zone[0],
+    "threshold": lambda v: v.zone[1],
+    "llr": lambda v: v.llr,
+    "llr_limit": lambda v: v.llr_limit,
+    "condition": lambda v: v.condition or None,
+    "excess": lambda v: v.excess,
+    "width": lambda v: v.picture.width,
+    "height": lambda v: v.picture.height,
+    "num_faces": lambda v: v.picture.num_faces,
+    "face": lambda v: v.picture.number,
+    **{name: partial(_get_place, number=n) for n, name in enumerate(_PLACE)},
+    "person": lambda v: v.picture.person,
+    "frames": lambda v: v.track and len(v.track.moments),
+    "judged_frames": lambda v: v.track and v.track.num_judged,
+    "inconclusive_frames": lambda v: v.track and v.track.share_inconclusive,
+    "first_s": lambda v: v.track and v.track.ends[0],
+    "last_s": lambda v: v.track and v.track.ends[1],
+    "spread": lambda v: v.track and v.track.spread,
+    **_name_stretch("lowest_stretch", 0),
+    **_name_stretch("highest_stretch", 1),
+    **_name_origin("sha256", "format", "num_bytes", "jpeg_quality", "camera"),
+    **_name_origin("software", "taken", "source_type"),
+    "generators": _list_generators,
+    **_name_origin("credentials", "signer", "claim_generator"),
+    "examined": lambda v: v.picture.examined,
+    "version": lambda v: VERSION,
+    "model": lambda v: v.detector.title,
+    "checkpoint": lambda v: v.detector.provenance["path"],
+    "checkpoint_sha256": lambda v: v.detector.provenance["sha256"],
+    "precision": lambda v: None,  # of the run, likewise
+    "error": lambda v: v.error,
+}
+COLUMNS = tuple(_COLUMNS)
+# Of the table of a video's frames.
+FRAME_COLUMNS = ("path", "person", "seconds", *_PLACE[:4], "fake_score", "verdict")
+FRAME_COLUMNS += ("reason", "checkpoint")
+
+
+def list_frame_rows(verdict: Verdict) -> list[list[Any]]:
+    """Return a row for each frame that shows a person, by `FRAME_COLUMNS`."""
+    person = verdict.picture.name, verdict.picture.person
+    checkpoint = verdict.detector.provenance["path"]
+    return [
+        [
+            *(*person, moment.seconds, *moment.box, moment.fake_score),
+            INCONCLUSIVE if moment.reason else CLASS_NAMES[moment.decision],
+            *(moment.reason or None, checkpoint),
+        ]
+        for moment in (verdict.track.moments if verdict.track else ())
+    ]
+
+
+def list_row(verdict: Verdict, **known: Any) -> dict[str, Any]:
+    """Return plain values by `COLUMNS`; None where there is nothing to say.
+
+    `known` are those of the columns which a verdict alone cannot fill.
+    """
+    return {name: get(verdict) for name, get in _COLUMNS.items()} | known
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """Where verdicts are written as tables; None: nowhere.
+
+    Attributes:
+        csv, json: a row, or an object, for each face or person and detector.
+        frames: a row for each frame of a video, person and detector.
+    """
+
+    csv: Path | None = None
+    json: Path | None = None
+    frames: Path | None = None
+
+    @property
+    def wanted(self) -> list[Path]:
+        """Those that are written."""
+        return [path for path in (self.csv, self.json, self.frames) if path is not None]
+
+    @property
+    def parts(self) -> list[Path]:
+        """What holds the rows until the tables are whole; [] where none is wanted."""
+        return [Path(f"{path}{PART}") for path in self.wanted[:1]]
 
 
 class VerdictTables:
@@ -34,7 +156,6 @@ class VerdictTables:
     Args:
         journal: holds for each picture its rows' values, and those of a video's frames.
         precision: arithmetic of the networks, for the rows to say.
-        with_frames: whether these are wanted.
 
     Attributes:
         num_before: how many pictures an ended run had judged.
@@ -81,7 +202,7 @@ class VerdictTables:
 
     def _list_values(self, verdict: Verdict, picture_verdict: str | None) -> list[Any]:
         precision = verdict.detector.describe_precision(self._precision)
-        row = verdict.to_row(picture_verdict=picture_verdict, precision=precision)
+        row = list_row(verdict, picture_verdict=picture_verdict, precision=precision)
         return list(row.values())
 
     def rows(self) -> Iterator[list[dict[str, Any]]]:
@@ -89,50 +210,47 @@ class VerdictTables:
         for rows, _ in self._journal:
             yield [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
-    def write(
-        self, csv: Path | None, json: Path | None, frames: Path | None = None
-    ) -> None:
+    def write(self, files: TableFiles) -> None:
         """Write the tables that are wanted, each whole or not at all."""
-        if csv is not None:
-            with open_csv(csv, header=COLUMNS) as write_row:
-                for row in (row for rows in self.rows() for row in rows):
-                    write_row(list(row.values()))
-        if json is not None:
-            with open_json_lines(json) as write_value:
+        if files.csv is not None:
+            rows = (row.values() for rows in self.rows() for row in rows)
+            save_csv(rows, files.csv, header=COLUMNS)
+        if files.json is not None:
+            with open_json_lines(files.json) as write_value:
                 for row in (row for rows in self.rows() for row in rows):
                     write_value(row)
-        if frames is not None:
-            with open_csv(frames, header=FRAME_COLUMNS) as write_row:
-                for row in (row for _, rows in self._journal for row in rows):
-                    write_row(row)
+        if files.frames is not None:
+            rows = (row for _, rows in self._journal for row in rows)
+            save_csv(rows, files.frames, header=FRAME_COLUMNS)
 
 
 @contextmanager
 def open_tables(
-    csv: Path | None,
-    json: Path | None,
-    settings: dict[str, Any],
-    precision: "Precision",
+    files: TableFiles,
+    detectors: Sequence[BaseDetector],
+    compute: "Compute",
+    reading: Reading,
     *,
-    frames: Path | None = None,
+    stability: bool,
     resume: bool,
-    batch_size: int,
 ) -> Iterator[VerdictTables]:
     """Lend tables that are written when all went well.
 
     Args:
-        csv, json, frames: files, of which at least one is wanted.
-        settings: what the rows depend on, from `describe_settings`.
-        precision: arithmetic of the networks.
+        files: of which at least one is wanted.
+        detectors, compute, reading, stability: by which pictures are judged.
         resume: go on from the rows that an ended run left beside the first file.
-        batch_size: pictures are judged in the batches of a run that was not ended.
 
     Raises:
         ValueError, OSError: as `open_journal`.
     """
-    path = name_part(csv or json or frames)
-    with open_journal(path, settings, resume=resume, unit=batch_size) as journal:
-        tables = VerdictTables(journal, precision, with_frames=frames is not None)
+    (path,) = files.parts
+    settings = _describe_settings(detectors, compute, reading, stability=stability)
+    # Pictures are judged in the batches of a run that was not ended.
+    unit = compute.batch_size
+    with open_journal(path, settings, resume=resume, unit=unit) as journal:
+        with_frames = files.frames is not None
+        tables = VerdictTables(journal, compute.precision, with_frames=with_frames)
         try:
             yield tables
         except KeyboardInterrupt as interruption:
@@ -142,20 +260,14 @@ def open_tables(
                     f"{journal.num_entries}, in {path}; --resume goes on from them",
                 )
             raise
-        tables.write(csv, json, frames)
+        tables.write(files)
 
 
-def name_part(output: Path) -> Path:
-    """Return where the rows of a table are kept until it is whole."""
-    return Path(f"{output}{PART}")
-
-
-def describe_settings(
+def _describe_settings(
     detectors: Sequence[BaseDetector],
     compute: "Compute",
     reading: Reading,
     *,
-    margin: float | None,
     stability: bool,
 ) -> dict[str, Any]:
     """Return what the rows depend on beside the pictures, as plain values."""
@@ -172,6 +284,6 @@ def describe_settings(
         "trusted certificates": trusted,
         "every": reading.sampling.every,
         "most frames": reading.sampling.most_frames,
-        "margin": margin,
+        "margin": reading.margin,
         "stability": stability,
     }

@@ -1,21 +1,19 @@
 """What detectors say of pictures: real, fake or inconclusive, and why."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from files.checkpoint import ErrorCounts
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
-from files.provenance import VERSION
 from judging.base import BaseDetector, Scored, decide
 from judging.guard import Comparison, describe_unlike
 from judging.pictures import Batch, Picture, View
 from judging.stability import VERSIONS, is_flipped, make_versions
 from judging.tracks import Track
 from loading.disturbances import parse_condition
-from loading.origin import Origin
 
 if TYPE_CHECKING:
     from hardware import Precision
@@ -116,116 +114,12 @@ class Verdict:
         return None if self.llr is None else self.detector.llr_line.get_limit(self.llr)
 
     @property
-    def errors(self) -> list[int] | None:
-        """The errors on validation images of this condition; None if not known.
-
-        As a row of `CheckpointRecord.errors`.
-        """
-        return self.detector.record.errors.get(self.condition)
-
-    def to_row(self, **known: Any) -> dict[str, Any]:
-        """Return plain values by `COLUMNS`; None where there is nothing to say.
-
-        Args:
-            known: of the columns which a verdict alone cannot fill.
-        """
-        return {name: get(self) for name, get in _COLUMNS.items()} | known
+    def error_counts(self) -> ErrorCounts | None:
+        """The errors on validation images of this condition; None if not known."""
+        return self.detector.record.error_counts.get(self.condition)
 
 
 Faces = Sequence[Sequence[Verdict]]  # of a picture, each with every detector's verdict
-
-
-def _get_place(verdict: Verdict, number: int) -> float | None:
-    face = verdict.picture.face
-    return None if face is None else (*face.box, face.confidence)[number]
-
-
-def _get_origin(verdict: Verdict, name: str) -> Any:
-    origin: Origin | None = verdict.picture.origin
-    return None if origin is None else getattr(origin, name)
-
-
-def _name_origin(*names: str) -> dict[str, Callable[[Verdict], Any]]:
-    """Return columns that are called as what they hold of an `Origin`."""
-    return {name: partial(_get_origin, name=name) for name in names}
-
-
-def _list_generators(verdict: Verdict) -> str | None:
-    traces = _get_origin(verdict, "generators") or ()
-    return "; ".join(dict.fromkeys(trace.program for trace in traces)) or None
-
-
-def _name_stretch(name: str, number: int) -> dict[str, Callable[[Verdict], Any]]:
-    """Return the columns of an extreme stretch: mean logit difference, seconds."""
-
-    def get(verdict: Verdict, entry: str) -> float | None:
-        track = verdict.track
-        return track and getattr(track.extremes[number], entry)
-
-    entries = {"": "difference", "_from": "start", "_to": "end"}
-    return {f"{name}{end}": partial(get, entry=e) for end, e in entries.items()}
-
-
-_PLACE = ("face_left", "face_top", "face_right", "face_bottom", "face_confidence")
-# Of the tables of predict.py, in their order.
-_COLUMNS = {
-    "path": lambda v: v.picture.name,
-    "verdict": lambda v: None if v.name == NONE else v.name,
-    "reason": lambda v: None if v.error else "; ".join(v.reasons) or None,
-    "picture_verdict": lambda v: None,  # on all its faces, which a table knows
-    "fake_score": lambda v: v.fake_score,
-    "lowest": lambda v: v.lowest,
-    "highest": lambda v: v.highest,
-    "real_below": lambda v: v.zone[0],
-    "threshold": lambda v: v.zone[1],
-    "llr": lambda v: v.llr,
-    "llr_limit": lambda v: v.llr_limit,
-    "condition": lambda v: v.condition or None,
-    "excess": lambda v: v.excess,
-    "width": lambda v: v.picture.width,
-    "height": lambda v: v.picture.height,
-    "num_faces": lambda v: v.picture.num_faces,
-    "face": lambda v: v.picture.number,
-    **{name: partial(_get_place, number=n) for n, name in enumerate(_PLACE)},
-    "person": lambda v: v.picture.person,
-    "frames": lambda v: v.track and len(v.track.moments),
-    "judged_frames": lambda v: v.track and v.track.num_judged,
-    "inconclusive_frames": lambda v: v.track and v.track.share_inconclusive,
-    "first_s": lambda v: v.track and v.track.ends[0],
-    "last_s": lambda v: v.track and v.track.ends[1],
-    "spread": lambda v: v.track and v.track.spread,
-    **_name_stretch("lowest_stretch", 0),
-    **_name_stretch("highest_stretch", 1),
-    **_name_origin("sha256", "format", "num_bytes", "jpeg_quality", "camera"),
-    **_name_origin("software", "taken", "source_type"),
-    "generators": _list_generators,
-    **_name_origin("credentials", "signer", "claim_generator"),
-    "examined": lambda v: v.picture.examined,
-    "version": lambda v: VERSION,
-    "model": lambda v: v.detector.title,
-    "checkpoint": lambda v: v.detector.provenance["path"],
-    "checkpoint_sha256": lambda v: v.detector.provenance["sha256"],
-    "precision": lambda v: None,  # of the run, likewise
-    "error": lambda v: v.error,
-}
-COLUMNS = tuple(_COLUMNS)
-# Of the table of a video's frames.
-FRAME_COLUMNS = ("path", "person", "seconds", *_PLACE[:4], "fake_score", "verdict")
-FRAME_COLUMNS += ("reason", "checkpoint")
-
-
-def list_frame_rows(verdict: Verdict) -> list[list[Any]]:
-    """Return a row for each frame that shows a person, by `FRAME_COLUMNS`."""
-    person = verdict.picture.name, verdict.picture.person
-    checkpoint = verdict.detector.provenance["path"]
-    return [
-        [
-            *(*person, moment.seconds, *moment.box, moment.fake_score),
-            INCONCLUSIVE if moment.reason else CLASS_NAMES[moment.decision],
-            *(moment.reason or None, checkpoint),
-        ]
-        for moment in (verdict.track.moments if verdict.track else ())
-    ]
 
 
 def judge_batches(
@@ -233,16 +127,12 @@ def judge_batches(
     detectors: Sequence[BaseDetector],
     precision: "Precision",
     *,
-    margin: float | None = None,
     stability: bool = True,
 ) -> Iterator[tuple[Picture, list[Verdict]]]:
     """Judge pictures batch by batch, as a dataset's images are scored.
 
     Args:
         batches: as `judging.pictures.load_pictures` yields them.
-        detectors: who judges.
-        precision: arithmetic of the networks.
-        margin: of the views, as for `View.of`.
         stability: also judge harmless versions of each picture.
 
     Yields:
@@ -253,7 +143,7 @@ def judge_batches(
         columns = [
             _judge(
                 pictures,
-                samples.get(View.of(detector, margin)),
+                samples.get(View.of(detector)),
                 detector,
                 precision,
                 stability=stability,
@@ -311,14 +201,12 @@ def _judge(
 def _score(
     samples: np.ndarray | None, detector: BaseDetector, precision: "Precision"
 ) -> tuple[Scored | None, list[dict[str, Comparison]]]:
-    """Score samples, and compare them with the calibration images if these are known.
-
-    What is no number, of a network without a finite score, compares as far away.
-    """
+    """Score samples; compare them with the calibration images if these are known."""
     if samples is None or detector.guard is None:
         scored = None if samples is None else detector.score_samples(samples, precision)
         return scored, []
     scored, numbers = detector.examine(samples, precision)
+    # What is not a number, of a network without a finite score, compares as far away.
     finite = {kind: np.nan_to_num(values) for kind, values in numbers.items()}
     return scored, detector.guard.compare(finite)
 
@@ -374,7 +262,7 @@ def _try_versions(
     samples = np.stack([verdicts[n].sample for n in tried])
     versions = make_versions(samples, names)  # (n, V, S, S, 3)
     versions = versions.reshape(-1, *samples.shape[1:])
-    size = max(1, len(verdicts))
+    size = len(verdicts)
     parts = [versions[n : n + size] for n in range(0, len(versions), size)]
     scores = [detector.score_samples(part, precision).fake_scores for part in parts]
     table = np.concatenate(scores).reshape(len(tried), len(names))

@@ -1,10 +1,9 @@
 """Verdicts in words: lines for a terminal, sentences for a page."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 import metrics
-from files.checkpoint import CheckpointRecord
+from files.checkpoint import CheckpointRecord, ErrorCounts
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER
 from judging.base import BaseDetector
 from judging.pictures import Picture
@@ -31,7 +30,7 @@ from metrics.meaning import (
 # What to do about a picture that is not a face crop.
 CROP_ADVICE = "crop the face, or: pip install -r requirements-faces.txt"
 UNLOOKED = (
-    "nobody looked whether the pictures show a face, or several: "
+    "nobody checked whether the pictures show a face, or several: "
     "pip install -r requirements-faces.txt"
 )
 MOST_SPANS = 3  # that a line names
@@ -57,7 +56,7 @@ INCONCLUSIVE_MEANS = (
 def describe_faces(picture: Picture) -> str:
     """Say whether faces were looked for in a picture, and how many were found."""
     if picture.num_faces is None:
-        return "Nobody looked whether it shows a face, or several."
+        return "Nobody checked whether it shows a face, or several."
     if picture.num_faces == 0:
         return "No face was found in it."
     one = picture.num_faces == 1
@@ -99,13 +98,18 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
 
 def describe_time(track: Track) -> str:
     """Say how many of a person's frames are judged, and when it is seen and is not."""
-    of = f"of {len(track.moments)} frame{'s' if len(track.moments) > 1 else ''}"
-    judged = f"{track.num_judged} {of} judged, from {format_span(*track.ends)}"
+    frames = count(len(track.moments), "frame")
+    judged = f"{track.num_judged} of {frames} judged, from {format_span(*track.ends)}"
     parts = track.unjudged if track.num_judged else []
     spans = [format_span(*ends) for ends in parts[:MOST_SPANS]]
     if len(parts) > MOST_SPANS:
         spans.append(f"{len(parts) - MOST_SPANS} more times")
     return f"{judged}, not from {', '.join(spans)}" if spans else judged
+
+
+def capitalise(sentence: str) -> str:
+    """Return a sentence with a capital at its start; the rest stays."""
+    return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def count(number: int, what: str) -> str:
@@ -191,7 +195,6 @@ def summarise(
 
     Args:
         names: how often each `Verdict.name` was given.
-        detector: who gave them.
         with_detector: also say from which file it is.
     """
     counts = [
@@ -199,9 +202,7 @@ def summarise(
     ]
     if names[INCONCLUSIVE]:
         counts.append(f"{names[INCONCLUSIVE]} {INCONCLUSIVE}")
-    whose = detector.title
-    if with_detector:
-        whose = f"{whose} ({detector.path})"
+    whose = f"{detector.title} ({detector.path})" if with_detector else detector.title
     return f"{', '.join(counts)} by {whose}; {describe_threshold(detector)}"
 
 
@@ -217,7 +218,7 @@ def describe_lack(detector: BaseDetector) -> str | None:
 
 def describe_qualification(record: CheckpointRecord) -> list[str]:
     """Say what was found of a detector at the end of its training."""
-    lines = [_describe_errors(name, row) for name, row in record.errors.items()]
+    lines = [_describe_errors(*item) for item in record.error_counts.items()]
     lines = [f"on validation, {line}" for line in lines[:1]] + lines[1:]
     return lines + describe_choices(record)
 
@@ -241,11 +242,11 @@ def describe_choices(record: CheckpointRecord) -> list[str]:
     return lines
 
 
-def _describe_errors(name: str, row: Sequence[int]) -> str:
-    num_real, alarms, num_fake, misses = row
+def _describe_errors(name: str, errors: ErrorCounts) -> str:
     return (
-        f"images {parse_condition(name).describe()}: {alarms} of {num_real} real ones "
-        f"called fake, {misses} of {num_fake} fakes called real"
+        f"images {parse_condition(name).describe()}: {errors.num_alarms} of "
+        f"{errors.num_real} real ones called fake, {errors.num_misses} of "
+        f"{errors.num_fake} fakes called real"
     )
 
 
@@ -259,7 +260,6 @@ def describe_threshold(detector: BaseDetector) -> str:
 
 
 def _format_bounds(real_below: float, threshold: float) -> str:
-    """Say at which P(fake) something is called fake, and below which real."""
     real = f", real below {real_below:.4g}" if real_below < threshold else ""
     return f"called fake at or above P(fake) = {threshold:.4g}{real}"
 
@@ -281,8 +281,7 @@ def explain_verdict(verdict: Verdict) -> list[str]:
     """
     sentences = []
     if verdict.reasons:
-        reasons = "; ".join(verdict.reasons)
-        sentences.append(f"{reasons[0].upper()}{reasons[1:]}.")
+        sentences.append(f"{capitalise('; '.join(verdict.reasons))}.")
     if verdict.picture.clip:
         return sentences + (_explain_track(verdict) if verdict.track else [])
     if verdict.picture.reasons:
@@ -311,7 +310,6 @@ def explain_verdict(verdict: Verdict) -> list[str]:
 
 
 def _explain_track(verdict: Verdict) -> list[str]:
-    """Say what a verdict on a person in a video rests on."""
     track, extremes = verdict.track, describe_extremes(verdict.track)
     return [
         f"{describe_time(track)}.",
@@ -338,7 +336,7 @@ def describe_scope(detector: BaseDetector) -> str | None:
         return None
     if detector.path == STARTER:
         return (
-            f"the detector that comes along judges; it knows {knows}, and no others "
+            f"the included detector judges; it knows {knows}, and no others "
             "(starter/README.md); -cpp takes yours"
         )
     return f"{detector.path} knows {knows}, and no others"
@@ -372,19 +370,19 @@ def describe_ratio(verdict: Verdict) -> str:
 
 def describe_rates(verdict: Verdict) -> list[str]:
     """Say how often the detector errs on images like the picture; [] if not known."""
-    if verdict.errors is None:
+    errors = verdict.error_counts
+    if errors is None:
         return []
-    num_real, alarms, num_fake, misses = verdict.errors
     what = parse_condition(verdict.condition).describe()
     return [
         f"Of validation images {what}, which also chose the bounds of the verdicts, "
-        f"{_format_share(alarms, num_real)} of the real ones were called fake, and "
-        f"{_format_share(misses, num_fake)} of the fakes real."
+        f"{_format_share(errors.num_alarms, errors.num_real)} of the real ones were "
+        f"called fake, and {_format_share(errors.num_misses, errors.num_fake)} of the "
+        "fakes real."
     ]
 
 
 def _format_share(num: int, of: int) -> str:
-    """Return a share of a number with its 95 % interval."""
     low, high = (100 * end for end in metrics.compute_proportion_interval(num, of))
     return f"{num:,} of {of:,} (95 % interval {low:.0f} to {high:.0f} %)"
 

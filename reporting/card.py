@@ -155,8 +155,6 @@ def build_card(
     """Return the model card: Markdown under the header that hubs read.
 
     Args:
-        detector: whose card it is.
-        publication: what its author says of it.
         files: by name their `sha256` and `bytes`.
     """
     record = detector.record
@@ -167,10 +165,10 @@ def build_card(
         publication=publication,
         record=record,
         version=VERSION,
-        command=_describe_training(record),
+        command=record.flags and Recipe.from_untrusted(record.flags).format_command(),
         needs_timm=record.model_name.startswith(TIMM),  # which reads safetensors, too
         weights=next((n for n in files if n.endswith(SAFE_SUFFIX)), "FILE"),
-        rows=[_clean(row) for row in list_accuracies(record)],
+        rows=[map(_clean, row) for row in list_accuracies(record)],
         errors=list_errors(record),
         measured=[_tabulate(numbers) for numbers in publication.measured],
         threshold=describe_threshold(detector),
@@ -204,10 +202,11 @@ def list_accuracies(record: CheckpointRecord) -> list[Row]:
 def list_errors(record: CheckpointRecord) -> list[tuple[str, str, str]]:
     """Return a row for each condition: validation images, false alarms and misses."""
     rows = []
-    for name, (num_real, alarms, num_fake, misses) in record.errors.items():
+    for name, errors in record.error_counts.items():
+        false_alarms = errors.num_alarms, errors.num_real
         cells = (
             f"{num:,} of {of:,}, {_format_share(num, of)}"
-            for num, of in ((alarms, num_real), (misses, num_fake))
+            for num, of in (false_alarms, (errors.num_misses, errors.num_fake))
         )
         rows.append((parse_condition(name).describe(), *cells))
     return rows
@@ -249,7 +248,7 @@ def _describe_images(numbers: Mapping[str, Any]) -> str:
         numbers.get(f"num_{name}", images.get(name)) for name in CLASS_NAMES
     )
     counts = f"{num_real} real, {num_fake} fake"
-    return _clean([f"{where.strip() or 'images'} ({counts})"])[0]
+    return _clean(f"{where.strip() or 'images'} ({counts})")
 
 
 def _build_header(detector: Detector, publication: Publication) -> str:
@@ -294,14 +293,7 @@ def _build_header(detector: Detector, publication: Publication) -> str:
 
 def _name(detector: Detector) -> str:
     dataset = detector.record.dataset or "data that were not recorded"
-    return _clean([f"{detector.title} trained on {dataset}"])[0]
-
-
-def _describe_training(record: CheckpointRecord) -> str | None:
-    """Return the command that repeats a training, None where it is not recorded."""
-    if not record.flags:
-        return None
-    return Recipe.from_untrusted(record.flags).format_command()
+    return _clean(f"{detector.title} trained on {dataset}")
 
 
 def _hide_folders(record: CheckpointRecord) -> CheckpointRecord:
@@ -322,14 +314,13 @@ def _is_on_hub(dataset: str) -> bool:
 
 
 def _format_share(num: int, of: int) -> str:
-    """Return a share with its 95 % interval."""
     ends = map(format_percent, compute_proportion_interval(num, of))
     return f"{format_percent(num / of)} [{', '.join(ends)}]"
 
 
-def _clean(texts: Sequence[str]) -> list[str]:
-    """Return texts for the cells of a table: each one line, and no cell's border."""
-    return [" ".join(text.split()).replace("|", "\\|") for text in texts]
+def _clean(text: str) -> str:
+    """Return a text for the cell of a table: one line, and no cell's border."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _describe(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -14,32 +14,12 @@ from files.atomic import save_text, set_aside
 from files.names import make_printable
 from files.provenance import describe_call
 from hardware import Precision, show_progress
+from judging import words
 from judging.detector import Detector
 from judging.headlines import judge_several, name_picture
 from judging.pictures import Picture as Judged
 from judging.tracks import STRETCH
 from judging.verdicts import NONE, Verdict
-from judging.words import (
-    INCONCLUSIVE_MEANS,
-    NOT_PROOF,
-    count,
-    describe_bounds,
-    describe_choices,
-    describe_counting,
-    describe_cuts,
-    describe_extremes,
-    describe_faces,
-    describe_kind,
-    describe_knowledge,
-    describe_lack,
-    describe_looked,
-    describe_moments,
-    describe_neighbours,
-    describe_rates,
-    describe_ratio,
-    describe_threshold,
-    describe_time,
-)
 from loading import ImageFile
 from loading.origin import describe_claims, describe_generation
 from metrics.meaning import describe_fake_score
@@ -63,62 +43,10 @@ class Figure(NamedTuple):
     caption: str
 
 
-class Look(NamedTuple):
-    """What a detector says of a face, or of a whole picture."""
-
-    detector: str
-    verdict: str
-    facts: list[Fact]
-    maps: list[Figure]
-
-
-class Face(NamedTuple):
-    """A face, a whole picture or a person, and what each detector says of it."""
-
-    title: str
-    looks: list[Look]
-
-
-class Judge(NamedTuple):
-    """Who judged, and how often it errs on each kind of picture."""
-
-    name: str
-    facts: list[Fact]
-    errors: list[tuple[str, str, str]]
-
-
-class Entry(NamedTuple):
-    """A picture of the case."""
-
-    name: str
-    num_faces: str
-    notes: list[str]  # on its file, in the list of all
-    facts: list[Fact]
-    verdicts: list[str]  # of the picture, in a word, each detector's
-    reasons: list[str]  # of these, in short
-    headlines: list[str]  # on several faces, each detector's
-    shown: list[Figure]
-    faces: list[Face]
-    claims: list[str]
-    errors: list[str]
-    is_video: bool
-
-    @property
-    def kind(self) -> str:
-        """What it is called."""
-        return "video" if self.is_video else "picture"
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether any detector has a verdict on it."""
-        return any(name != _UNJUDGED for name in self.verdicts)
-
-
 class Case:
     """The pictures of a page, and what is refused; bounded, so that it fits in memory.
 
     Args:
-        detectors: who judges.
         precision: of the maps.
         call: the script that was called and its words, for the page to say.
     """
@@ -132,7 +60,7 @@ class Case:
         self._detectors = detectors
         self._precision = precision
         self._call = call
-        self._entries: list[Entry] = []
+        self._entries: list[dict[str, Any]] = []  # as the template shows them
         self._refused: list[Fact] = []
         self._passed_over: Counter[str] = Counter()  # files, by their names' endings
         self._numbers: dict[str, int] = {}  # of the first pictures with such bytes
@@ -154,20 +82,23 @@ class Case:
         picture, name = verdicts[0].picture, make_printable(file.name)
         of_detectors = list(zip(*faces, strict=True))
         self._refused += _list_refused(name, verdicts)
-        entry = Entry(
-            name,
-            _count_faces([face[0].picture for face in faces]),
-            list(self._list_notes(picture)),
-            _list_file_facts(verdicts[0]),
-            [_name(name_picture(of_detector)) for of_detector in of_detectors],
-            [_say_why(of_detector) for of_detector in of_detectors],
-            list(self._list_headlines(of_detectors)),
-            _show_clip(of_detectors) if picture.clip else _show_picture(file, faces),
-            list(self._build_faces(faces)),
-            describe_claims(picture.origin) if picture.origin else [],
-            list(dict.fromkeys(make_printable(v.error) for v in verdicts if v.error)),
-            picture.clip is not None,
-        )
+        entry = {
+            "name": name,
+            "kind": "video" if picture.clip else "picture",
+            "num_faces": _count_faces([face[0].picture for face in faces]),
+            "notes": list(self._list_notes(picture)),
+            "facts": _list_file_facts(verdicts[0]),
+            "said": [(_name(name_picture(of)), _say_why(of)) for of in of_detectors],
+            "headlines": list(self._list_headlines(of_detectors)),
+            "shown": _show_clip(of_detectors)
+            if picture.clip
+            else _show_picture(file, faces),
+            "faces": list(self._build_faces(faces)),
+            "claims": describe_claims(picture.origin) if picture.origin else [],
+            "errors": list(
+                dict.fromkeys(make_printable(v.error) for v in verdicts if v.error)
+            ),
+        }
         self._entries.append(entry)
 
     def refuse(self, reason: str) -> None:
@@ -190,8 +121,8 @@ class Case:
             refused=[*self._refused, *self._list_passed_over()],
             detectors=list(map(self._describe_detector, self._detectors)),
             limits=list(dict.fromkeys(self._list_limits())),
-            inconclusive=INCONCLUSIVE_MEANS,
-            not_proof=NOT_PROOF,
+            inconclusive=words.INCONCLUSIVE_MEANS,
+            not_proof=words.NOT_PROOF,
             call=describe_call(*self._call),
             folder=make_printable(str(Path.cwd())),
         )
@@ -203,29 +134,45 @@ class Case:
             said = [f"{num} {make_printable(kind)}" for kind, num in shown]
             said += ["others"] if len(kinds) > MOST_KINDS else []
             why = f"their names are not those of pictures: {', '.join(said)}"
-            yield "passed over", f"{count(kinds.total(), 'file')}, as {why}"
+            yield "passed over", f"{words.count(kinds.total(), 'file')}, as {why}"
         if self._num_folders:
-            yield "passed over", f"{count(self._num_folders, 'subfolder')}, not entered"
+            subfolders = words.count(self._num_folders, "subfolder")
+            yield "passed over", f"{subfolders}, not entered"
 
     def _list_limits(self) -> Iterator[str]:
         """Yield what the detectors do not know."""
-        yield from map(describe_knowledge, self._detectors)
-        if any(entry.is_video for entry in self._entries):
-            for said in map(describe_counting, self._detectors):
-                yield f"{said[0].upper()}{said[1:]}."
+        yield from map(words.describe_knowledge, self._detectors)
+        if any(entry["kind"] == "video" for entry in self._entries):
+            for said in map(words.describe_counting, self._detectors):
+                yield f"{words.capitalise(said)}."
 
-    def _describe_detector(self, detector: Detector) -> Judge:
-        precision = self._precision
-        how = ("computed in", f"{precision.name}, on the device {precision.device}")
-        facts = [*_list_detector_facts(detector), how]
-        return Judge(detector.title, facts, list_errors(detector.record))
+    def _describe_detector(self, detector: Detector) -> dict[str, Any]:
+        """Return who judged, and what was found of it when it was trained."""
+        file, record, precision = detector.provenance, detector.record, self._precision
+        lack = words.describe_lack(detector)
+        facts = [
+            ("checkpoint", file["path"]),
+            ("SHA-256 of the checkpoint", file["sha256"]),
+            ("trained on", record.dataset or _UNKNOWN),
+            ("trained with version", str(record.versions.get("suite", _UNKNOWN))),
+            ("how it calls", words.describe_threshold(detector)),
+            *(("how it was qualified", one) for one in words.describe_choices(record)),
+            *([("what it lacks", lack)] if lack else []),
+            ("computed in", f"{precision.name}, on the device {precision.device}"),
+        ]
+        errors = list_errors(record)
+        return {"name": detector.title, "facts": facts, "errors": errors}
 
     def _count_entries(self) -> str:
-        judged = [entry for entry in self._entries if entry.is_judged]
-        num_videos = sum(entry.is_video for entry in judged)
-        num, num_others = len(judged) - num_videos, len(self._entries) - len(judged)
-        said = [count(num, "picture")] if num or not num_videos else []
-        said += [count(num_videos, "video")] if num_videos else []
+        kinds = Counter(
+            entry["kind"]
+            for entry in self._entries
+            if any(name != _UNJUDGED for name, _ in entry["said"])
+        )
+        num, num_videos = kinds["picture"], kinds["video"]
+        num_others = len(self._entries) - kinds.total()
+        said = [words.count(num, "picture")] if num or not num_videos else []
+        said += [words.count(num_videos, "video")] if num_videos else []
         said += [f"{num_others} {_UNJUDGED}"] if num_others else []
         return ", ".join(said)
 
@@ -236,7 +183,7 @@ class Case:
             return
         first = self._numbers.setdefault(origin.sha256, number)
         if first != number:
-            yield f"the same bytes as {self._entries[first - 1].kind} {first}"
+            yield f"the same bytes as {self._entries[first - 1]['kind']} {first}"
         if origin.has_frames:
             yield "several frames: only the first was judged"
         if said := describe_generation(origin):
@@ -252,18 +199,25 @@ class Case:
                 whose = f" (by {verdicts[0].detector.title})" if several else ""
                 yield f"{said}{whose}."
 
-    def _build_faces(self, faces: Sequence[Sequence[Verdict]]) -> Iterator[Face]:
-        """Yield what is known of each face; of many, maps take a minute."""
-        known = [face for face in faces if _has_facts(face[0].picture)]
+    def _build_faces(
+        self, faces: Sequence[Sequence[Verdict]]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what is known of each face, or person; of many, maps take a minute."""
+        known = [
+            face
+            for face in faces
+            if not (picture := face[0].picture).error
+            and (picture.clip is None or picture.person)
+        ]
         yield from map(self._build_face, show_progress(known, "maps"))
 
-    def _build_face(self, verdicts: Sequence[Verdict]) -> Face:
+    def _build_face(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         number, person = verdicts[0].picture.number, verdicts[0].picture.person
         title = "The whole picture" if number is None else f"Face {number}"
         title = title if person is None else f"Person {person}"
-        return Face(title, [self._build_look(verdict) for verdict in verdicts])
+        return {"title": title, "looks": list(map(self._build_look, verdicts))}
 
-    def _build_look(self, verdict: Verdict) -> Look:
+    def _build_look(self, verdict: Verdict) -> dict[str, Any]:
         maps: list[Figure] = []
         if verdict.track:
             maps = list(map(_embed, name_shown(verdict.track)))
@@ -272,7 +226,8 @@ class Case:
             maps = list(map(_embed, draw_maps(verdict, self._precision)))
         facts = [("verdict", _UNJUDGED), ("why", make_printable(verdict.error or ""))]
         facts = facts if verdict.error else list(list_facts(verdict))
-        return Look(verdict.detector.title, _name(verdict.name), facts, maps)
+        names = {"detector": verdict.detector.title, "verdict": _name(verdict.name)}
+        return {**names, "facts": facts, "maps": maps}
 
 
 @contextmanager
@@ -289,7 +244,6 @@ def open_case(
     An earlier page is evidence, and is kept under a number.
 
     Args:
-        path: of the page.
         detectors, precision, call: as for `Case`.
         tell: is told how an earlier page is called now.
 
@@ -326,16 +280,16 @@ def list_facts(verdict: Verdict) -> Iterator[Fact]:
         yield from _list_person_facts(verdict)
         return
     yield "what was judged", _describe_place(verdict)
-    yield "kind of picture", describe_kind(verdict)
-    rates = describe_rates(verdict)
+    yield "kind of picture", words.describe_kind(verdict)
+    rates = words.describe_rates(verdict)
     if verdict.is_withheld:
         yield "P(fake)", "not given: the detector was not tried on such pictures"
         rates = []
     else:
         yield "P(fake)", _describe_score(verdict)
-        counted = " ".join(describe_neighbours(verdict))
+        counted = " ".join(words.describe_neighbours(verdict))
         yield "images with such a score", counted or f"{_UNKNOWN} for such pictures"
-    yield "likelihood ratio", describe_ratio(verdict)
+    yield "likelihood ratio", words.describe_ratio(verdict)
     yield "errors on this kind", " ".join(rates) or f"{_UNKNOWN} for such pictures"
 
 
@@ -345,16 +299,15 @@ def _name(verdict: str) -> str:
 
 
 def _list_person_facts(verdict: Verdict) -> Iterator[Fact]:
-    """Yield what is known of a person in a video."""
     track = verdict.track
-    yield "when seen", describe_time(track)
-    yield "frames, each alone", describe_moments(track)
+    yield "when seen", words.describe_time(track)
+    yield "frames, each alone", words.describe_moments(track)
     spread = f"standard deviation of the logits {track.spread:.2f}"
     score = "not given" if verdict.is_withheld else _describe_score(verdict)
     yield "P(fake), of the mean logit", f"{score}; {spread}"
-    if extremes := describe_extremes(track):
+    if extremes := words.describe_extremes(track):
         yield f"mean logit, in {STRETCH:g} s", extremes
-    yield "likelihood ratio", describe_ratio(verdict)
+    yield "likelihood ratio", words.describe_ratio(verdict)
 
 
 def _describe_place(verdict: Verdict) -> str:
@@ -373,7 +326,7 @@ def _describe_place(verdict: Verdict) -> str:
 def _describe_score(verdict: Verdict) -> str:
     score = describe_fake_score(verdict.fake_score)
     score = score.removeprefix("P(fake)").lstrip("=")
-    zone = describe_bounds(verdict)
+    zone = words.describe_bounds(verdict)
     if verdict.lowest is None:
         return f"{score}; {zone}"
     ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"
@@ -384,7 +337,6 @@ def _describe_score(verdict: Verdict) -> str:
 
 
 def _list_file_facts(verdict: Verdict) -> list[Fact]:
-    """Return what is known of a picture's file."""
     picture, origin = verdict.picture, verdict.picture.origin
     if picture.clip is not None:
         return _list_clip_facts(picture)
@@ -401,7 +353,7 @@ def _list_file_facts(verdict: Verdict) -> list[Fact]:
         ("JPEG quality, estimated", str(origin.jpeg_quality or quality)),
         examined,
     ]
-    found = ("faces", describe_faces(picture))
+    found = ("faces", words.describe_faces(picture))
     return facts if picture.error else [*facts, found]
 
 
@@ -415,10 +367,9 @@ def _describe_format(picture: Judged) -> str:
 
 
 def _count_faces(pictures: Sequence[Judged]) -> str:
-    """Say how many faces or persons were found in a file."""
     first = pictures[0]
     if first.clip is not None:
-        return count(sum(p.person is not None for p in pictures), "person")
+        return words.count(sum(p.person is not None for p in pictures), "person")
     if first.error:
         return "-"
     return "not looked for" if first.num_faces is None else str(first.num_faces)
@@ -441,23 +392,9 @@ def _list_clip_facts(picture: Judged) -> list[Fact]:
         facts = [("SHA-256 of its bytes", origin.sha256), ("bytes", size), *facts]
     if clip.seconds:
         size = f"{picture.width} x {picture.height}"
-        facts += [("width x height", size), ("looked at", describe_looked(clip))]
-        facts.append(("cuts", describe_cuts(clip)))
+        facts += [("width x height", size), ("looked at", words.describe_looked(clip))]
+        facts.append(("cuts", words.describe_cuts(clip)))
     return facts
-
-
-def _list_detector_facts(detector: Detector) -> list[Fact]:
-    """Return who judged, and what was found of it when it was trained."""
-    file, record = detector.provenance, detector.record
-    return [
-        ("checkpoint", file["path"]),
-        ("SHA-256 of the checkpoint", file["sha256"]),
-        ("trained on", record.dataset or _UNKNOWN),
-        ("trained with version", str(record.versions.get("suite", _UNKNOWN))),
-        ("how it calls", describe_threshold(detector)),
-        *(("how it was qualified", line) for line in describe_choices(record)),
-        *(("what it lacks", lack) for lack in [describe_lack(detector)] if lack),
-    ]
 
 
 def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:
@@ -472,18 +409,13 @@ def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:
     return iter(reasons)
 
 
-def _has_facts(picture: Judged) -> bool:
-    """Say whether a picture was read, or a video shows this person."""
-    return not picture.error and (picture.clip is None or picture.person is not None)
-
-
 def _show_clip(of_detectors: Iterable[Sequence[Verdict]]) -> list[Figure]:
     """Return a video's time line for each detector that has one."""
     figures = []
     for verdicts in of_detectors:
         if any(verdict.track for verdict in verdicts):
-            words = "P(fake) of each person, frame by frame."
-            drawn = embed_figure(draw_time_line(verdicts), words, "png")
+            alt = "P(fake) of each person, frame by frame."
+            drawn = embed_figure(draw_time_line(verdicts), alt, "png")
             figures.append(Figure(drawn, f"Time line, by {verdicts[0].detector.title}"))
     return figures
 

@@ -36,10 +36,8 @@ class Plot(NamedTuple):
     """A plot of an analysis.
 
     Attributes:
-        name: its heading.
         draw: on axes; a curve takes a list of analyses.
         describe: what it shows, in a sentence with its numbers.
-        reading: how to read it.
     """
 
     name: str
@@ -212,7 +210,6 @@ def draw_analysis(analysis: Analysis, *, brief: bool = False) -> list[PageFigure
     """Draw all figures of one detector that there are numbers for.
 
     Args:
-        analysis: the numbers.
         brief: only what the curves of a comparison do not show.
     """
     plots = [*CURVES, *SCORE_PLOTS]
@@ -291,11 +288,10 @@ def _draw_mean(mean: MeanMaps, title: str, split: str) -> PageFigure:
     name = f"Mean {mean.name}"
     figure_title = f"{title}, {split} split:\nmean {mean.name} of the true class"
     figure = build_mean_maps_figure(mean.maps, mean.counts, figure_title, mean.unit)
-    parts = [
+    caption = " ".join(
         f"Of the {class_name} images' map (n = {mean.counts[class_name]}) {place}."
         for class_name, place in zip(CLASS_NAMES, mean.places, strict=True)
-    ]
-    caption = " ".join(parts)
+    )
     reading = (
         "Where the detector looks in general. Each image's map explains the score of "
         "its true class; both classes have one scale."

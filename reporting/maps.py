@@ -69,8 +69,6 @@ def explain_detector(
 
     Args:
         scores: what the detector said of the dataset, in its order.
-        dataset: the images.
-        detector: that judged them.
         compute: how it runs; class activation maps are computed in float32.
         num_mistakes: at most shown of each kind.
     """
@@ -92,11 +90,9 @@ def _average(judged: JudgedImages, method: Method) -> MeanMaps:
     """Average the maps of some images of each class, of their true class's score."""
     some = choose_evenly(judged.images)
     compute = replace(judged.compute, batch_size=_BATCH_SIZE)
-    loader = load_batches(some, judged.detector, compute)
-    maps = compute_mean_maps(
-        show_progress(loader, method.title),
-        lambda images, labels: method.compute(images, labels, judged.detector),
-    )
+    batches = load_batches(some, judged.detector, compute)
+    batches = show_progress(batches, method.title)
+    maps = compute_mean_maps(batches, method.compute, judged.detector)
     places = tuple(f"most is {describe_place(values)}" for values in maps)
     return MeanMaps(method.title, method.unit, maps, count_classes(some), places)
 

@@ -14,31 +14,16 @@ from plots.paper_tables import build_detectors, build_tests
 from plots.runs import build_rows
 from plots.style import format_number, format_with_interval, get_interval
 from plots.tables import describe_groups, format_ends
-from reporting.figures import (
-    draw_analysis,
-    draw_comparison,
-    draw_learning,
-    draw_means,
-    draw_mistake,
-    draw_samples,
-    list_counts,
-)
+from reporting import figures, words
 from reporting.runs import Run, Settings, collect_runs
-from reporting.words import (
-    build_card,
-    describe_maps,
-    describe_verdict,
-    grade,
-    list_commands,
-)
 from scores.analysis import compare_detectors
 from scores.runs import analyse_runs, describe_recipe
 
 TEMPLATE = Path(__file__).with_name("report.html")
 _PACKAGES = ("scipy", "scikit-learn", "matplotlib", "grad-cam")
 _USED_IN_TEMPLATE = (
-    *(describe_groups, describe_maps, draw_mistake, format_ends, format_number),
-    *(format_with_interval, get_interval, shorten),
+    *(words.describe_maps, figures.draw_mistake, format_ends, format_number),
+    *(describe_groups, format_with_interval, get_interval, shorten),
 )
 
 
@@ -60,8 +45,6 @@ def write_report(
 
     Args:
         checkpoint_paths: one, or several to compare.
-        output: the page.
-        settings: what is judged, and how.
         call: the script that was called and its words, for the page to say.
 
     Raises:
@@ -94,9 +77,9 @@ def _build_comparison(runs: Sequence[Run], settings: Settings) -> dict[str, Any]
     analyses = [run.analysis for run in runs]
     return {
         "detectors": build_detectors(analyses),
-        "grades": [grade(analysis.numbers) for analysis in analyses],
+        "grades": [words.grade(analysis.numbers) for analysis in analyses],
         "tests": build_tests(compare_detectors(analyses)),
-        "figures": draw_comparison(analyses),
+        "figures": figures.draw_comparison(analyses),
         "means": _build_means(runs, settings),
     }
 
@@ -124,15 +107,15 @@ def _build_part(
     names = dict.fromkeys([*versions, *trained])
     return {
         "run": run,
-        "verdict": describe_verdict(run),
-        "counts": list_counts(run.training.counts),
-        "samples": draw_samples(run),
+        "verdict": words.describe_verdict(run),
+        "counts": figures.list_counts(run.training.counts),
+        "samples": figures.draw_samples(run),
         "flags": flags,
-        "learning": draw_learning(run),
-        "figures": draw_analysis(run.analysis, brief=brief),
-        "means": draw_means(run),
-        "card": build_card(run),
-        "commands": list_commands(run, settings),
+        "learning": figures.draw_learning(run),
+        "figures": figures.draw_analysis(run.analysis, brief=brief),
+        "means": figures.draw_means(run),
+        "card": words.build_card(run),
+        "commands": words.list_commands(run, settings),
         "files": _list_files(run),
         "versions": [(n, trained.get(n, "-"), versions.get(n, "-")) for n in names],
     }

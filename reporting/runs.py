@@ -38,7 +38,6 @@ class Settings:
         dataset: what is judged; None: what each checkpoint was trained on.
         history_path: the run's history; None: looked for beside the checkpoint.
         seed: of the bootstrap, and of the training images that are shown.
-        num_resamples: of the bootstrap.
         group_by: where groups stand in the images' names, as for `groups_from_names`.
         group_score: how a group is judged, as for `score_groups`.
     """
@@ -58,7 +57,6 @@ class History(NamedTuple):
 
     Attributes:
         run: the record; empty if there is none.
-        path: the file.
         note: where it was looked for, or why it is of no use.
     """
 
@@ -77,7 +75,6 @@ class Training:
         counts: split -> class -> images.
         note: where the counts come from, and whether the files are still the same.
         samples: class -> some random training images.
-        history: of the run.
     """
 
     recipe: Recipe | None
@@ -90,14 +87,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Run:
-    """A trained detector, judged.
-
-    Attributes:
-        detector: from its checkpoint.
-        analysis: the numbers.
-        training: what is known of it.
-        maps: its mistakes, and where it looks.
-    """
+    """A trained detector, judged."""
 
     detector: Detector
     analysis: Analysis
@@ -110,7 +100,6 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
 
     Args:
         checkpoint_paths: one, or several to compare.
-        settings: what is judged, and how.
 
     Raises:
         ValueError, OSError: a file is missing or of no use; a checkpoint does not say
@@ -182,25 +171,20 @@ def find_training(detector: Detector, settings: Settings) -> Training:
     samples = {}
     if splits:
         note += _compare_names(detector, splits, history)
-        samples = _choose_samples(splits["train"], settings.seed)
+        chosen = choose_random(splits["train"], NUM_SAMPLES, settings.seed)
+        samples = {
+            name: [splits["train"].get_file(index) for index in indices]
+            for name, indices in zip(CLASS_NAMES, chosen, strict=True)
+        }
         if recipe and recipe.splits_without_fakes:
             del samples[CLASS_NAMES[FAKE]]  # real images a second time
     return Training(recipe, source, counts, note, samples, history)
-
-
-def _choose_samples(train: FacesDataset, seed: int) -> dict[str, list[ImageFile]]:
-    chosen = choose_random(train, NUM_SAMPLES, seed)
-    return {
-        name: [train.get_file(index) for index in indices]
-        for name, indices in zip(CLASS_NAMES, chosen, strict=True)
-    }
 
 
 def find_history(detector: Detector, given: Path | None) -> History:
     """Find the record of a detector's run, by the run's number.
 
     Args:
-        detector: from its checkpoint.
         given: the history file; None looks for it beside the checkpoint.
 
     Raises:

@@ -8,7 +8,7 @@ from explaining.pictures import describe_shown
 from files.names import CLASS_NAMES, shorten
 from files.provenance import format_command
 from hardware import DTYPES
-from judging.words import describe_threshold
+from judging.words import capitalise, describe_threshold
 from metrics.meaning import describe_fake_score
 from plots.style import format_percent, format_with_interval
 from reporting.runs import Run, Settings
@@ -98,7 +98,7 @@ def describe_maps(methods: Sequence[Method]) -> str:
         parts.append(f"its {method.title}, {reading} ({method.checked})")
     return (
         f"From left to right: the image; {'; '.join(parts)}. Maps explain what the "
-        f"image was called. {note[0].upper()}{note[1:]}. A map shows what the score "
+        f"image was called. {capitalise(note)}. A map shows what the score "
         "depends on, not that the reason is a good one."
     )
 

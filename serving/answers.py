@@ -13,11 +13,7 @@ from explaining.time_lines import draw_time_line, name_shown
 from files.names import make_printable
 from judging.headlines import judge_several, name_picture
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
-from judging.words import (
-    describe_bounds,
-    describe_kind,
-    explain_verdict,
-)
+from judging.words import capitalise, describe_bounds, describe_kind, explain_verdict
 from metrics.meaning import describe_fake_score
 from plots.pages import embed_figure
 
@@ -67,8 +63,7 @@ def _list_notes(verdict: Verdict) -> Iterator[str]:
         ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"
         yield f"P(fake) is from {ends} for {what}."
     if verdict.condition and not verdict.track:
-        kind = describe_kind(verdict)
-        yield f"{kind[0].upper()}{kind[1:]}."
+        yield f"{capitalise(describe_kind(verdict))}."
 
 
 def _explain(verdict: Verdict) -> list[str]:
@@ -82,8 +77,7 @@ def _explain(verdict: Verdict) -> list[str]:
         )
     said = explain_verdict(verdict)
     if picture.num_faces == 0 and (more := verdict.reasons[1:]):
-        rest = "; ".join(more)
-        said[0] = f"{rest[0].upper()}{rest[1:]}."
+        said[0] = f"{capitalise('; '.join(more))}."
     elif picture.num_faces == 0:
         del said[0]
     return said + turned

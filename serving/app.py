@@ -18,6 +18,7 @@ from judging.pictures import Reading, View, collate_pictures, read_picture, set_
 from judging.verdicts import Verdict, judge_batches
 from judging.words import (
     NOT_PROOF,
+    capitalise,
     describe_cuts,
     describe_faces,
     describe_knowledge,
@@ -38,26 +39,17 @@ except ImportError:  # an optional extra: requirements-page.txt
 
 NAMELESS = "(unnamed)"  # what a request that gives no name has sent
 STEP = 8  # faces of a video, between which pictures are judged
-READING = Reading(with_origin=True)
 # From a picture or a video and its verdicts, one a face or person, to a page.
 BuildCase = Callable[[ImageFile, Sequence[Verdict]], str]
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A detector, and how it judges the pictures that are sent.
-
-    Attributes:
-        detector: who judges.
-        precision: arithmetic of its network.
-        reading: how pictures are read.
-        margin: of found faces' crops; None: as the detector was trained.
-    """
+    """A detector, and how it judges the pictures that are sent."""
 
     detector: Detector
     precision: Precision
-    reading: Reading = READING
-    margin: float | None = None
+    reading: Reading
 
     def judge(
         self, file: ImageFile, *, number: int | None = None, stability: bool = True
@@ -65,29 +57,22 @@ class Judge:
         """Judge a picture as predict.py does, to the last bit.
 
         Args:
-            file: the picture.
             number: only of this face, from the left, from 1; None: of all.
-            stability: also judge harmless versions.
 
         Returns:
             The verdict on each face from the left, or on the whole picture.
         """
-        views = [View.of(self.detector, self.margin)]
-        read = read_picture(file, views, self.reading)
+        read = read_picture(file, [View.of(self.detector)], self.reading)
         if number is not None:
             read = read[number - 1 : number]
-        if not read:
-            return []
-        batches, detectors = [collate_pictures(read)], [self.detector]
-        options = {"margin": self.margin, "stability": stability}
-        judged = judge_batches(batches, detectors, self.precision, **options)
+        given = [collate_pictures(read)], [self.detector], self.precision
+        judged = judge_batches(*given, stability=stability)
         return [verdict for _, (verdict,) in judged]
 
     def watch(self, file: ImageFile, heed: Heed) -> list[Verdict]:
         """Judge a video as predict.py does, to the last bit.
 
         Args:
-            file: the video.
             heed: as for `judge_clip`.
 
         Returns:
@@ -101,7 +86,6 @@ class Judge:
             [self.detector],
             Compute(self.precision, STEP),
             self.reading,
-            margin=self.margin,
             heed=heed,
         )
         return [verdict for (verdict,) in persons]
@@ -144,8 +128,7 @@ class Judge:
         clip = judged[0].picture.clip
         has_line = any(verdict.track for verdict in judged)
         answer = self._describe(verdicts)
-        counting = explain_counting(self.detector)
-        answer["limits"].append(f"{counting[0].upper()}{counting[1:]}.")
+        answer["limits"].append(f"{capitalise(explain_counting(self.detector))}.")
         return {
             **answer,
             "looked": f"{describe_looked(clip)}. Cuts: {describe_cuts(clip)}.",
@@ -158,12 +141,13 @@ class Judge:
         """Return what is said of a picture as of a video."""
         picture = next(verdict.picture for verdict in verdicts if not verdict.error)
         generated = describe_generation(picture.origin)
+        if generated:
+            generated = f"{capitalise(generated)}: see below."
         return {
             "name": make_printable(picture.name),
             "size": f"{picture.width} x {picture.height}",
             "headline": describe_whole(verdicts),
-            "generated": generated
-            and f"{generated[0].upper()}{generated[1:]}: see below.",
+            "generated": generated,
             "limits": [describe_knowledge(self.detector), NOT_PROOF],
             "checkpoint_sha256": self.detector.provenance["sha256"],
             "precision": self.precision.name,
@@ -195,10 +179,8 @@ def build_app(
     """Build the page's application. It keeps nothing that is sent to it.
 
     Args:
-        judge: of the pictures.
         build_case: of a picture or a video that was judged, to be downloaded.
         host: the name or address that the server listens at.
-        limits: of what is sent.
 
     Returns:
         It; its extension `worker` is to be stopped when the server ends.
@@ -260,7 +242,12 @@ def build_app(
     @app.post("/report")
     def answer_report() -> Any:
         def report(file: ImageFile) -> Any:
-            return download_case(build_case, file, judge.judge(file))
+            page = build_case(file, judge.judge(file))
+            name = quote(f"{make_printable(file.name)}_case.html", safe="")
+            return page.encode(errors="backslashreplace"), {
+                "Content-Type": "text/html; charset=utf-8",
+                "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
+            }
 
         return work.do(report, take_file())
 
@@ -302,15 +289,3 @@ def answer_error(reason: str, status: int) -> tuple[dict[str, str], int]:
 def answer_or_refuse(answer: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Return an answer and the HTTP status: 422 where the picture is not judged."""
     return answer, 422 if "error" in answer else 200
-
-
-def download_case(
-    build_case: BuildCase, file: ImageFile, verdicts: Sequence[Verdict]
-) -> tuple[bytes, dict[str, str]]:
-    """Return a picture's case report, and the headers by which it is saved."""
-    page = build_case(file, verdicts).encode(errors="backslashreplace")
-    name = quote(f"{make_printable(file.name)}_case.html", safe="")
-    return page, {
-        "Content-Type": "text/html; charset=utf-8",
-        "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
-    }

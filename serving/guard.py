@@ -21,13 +21,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be sent.
-
-    Attributes:
-        megabytes: of a picture.
-        video_megabytes: of a video.
-        video_seconds: that it lasts.
-    """
+    """What may be sent."""
 
     megabytes: float = 20
     video_megabytes: float = 100

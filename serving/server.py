@@ -39,7 +39,6 @@ def open_socket(host: str, port: int) -> socket.socket:
     """Take a port before anything is loaded: it may not be free.
 
     Args:
-        host: name or address to listen at.
         port: 0 takes any that is free.
 
     Raises:

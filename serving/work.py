@@ -23,7 +23,7 @@ LONGEST_WORK = 600  # seconds, on a video
 
 
 class BusyError(Exception):
-    """There is no room: to be said to who asks."""
+    """There is no room: to be said to whoever asks."""
 
 
 class StoppedError(Exception):
@@ -153,7 +153,7 @@ class Worker:
 def _run(task: Callable[[], Any], done: Future[Any] | None) -> None:
     try:
         done.set_result(task())
-    except Exception as error:  # for who waits
+    except Exception as error:  # for whoever waits
         done.set_exception(error)
     finally:
         done = None  # else error, traceback and future keep one another, and the file

@@ -14,13 +14,16 @@ from unittest import mock
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import nn
 
 from files.checkpoint import start_record
 from files.tensors import save_tensors
+from judging import clips, pictures
 from loading.face_finding import Face
+from loading.tracking import Tracker
 from models import NETWORKS, MaxPool2x2, SimpleNet, SteadyLinear, build_model
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -120,6 +123,14 @@ def wait_until(is_so: Callable[[], object]) -> None:
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def let_squares_be_faces(patch: pytest.MonkeyPatch) -> None:
+    """Let the squares in `make_clip` be found, and nothing else; no network looks."""
+    patch.setattr(pictures, "can_find_faces", lambda: True)
+    patch.setattr(pictures, "find_faces", lambda picture: [])
+    patch.setattr(clips, "find_faces", find_squares)
+    patch.setattr(Tracker, "follow", follow_from_left)
 
 
 def find_squares(picture: Image.Image) -> list[Face]:

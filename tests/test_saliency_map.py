@@ -168,7 +168,7 @@ def test_main_with_images_explains_them_as_predicted_without_a_dataset(
         (["-m", "XceptionBased"], "it is of SimpleNet, not XceptionBased"),
         (["--figures-dir", "/dev/null/x"], "cannot write to the folder /dev/null/x"),
         (["--image", "missing.jpg"], "cannot read the image missing.jpg"),
-        (["-cpp", "broken"], r"no finite score.*real/00\.png"),
+        (["-cpp", "broken"], r"5 of 5 images no finite score.*real/00\.png"),
     ],
 )
 def test_main_with_bad_input_says_so_and_writes_nothing(

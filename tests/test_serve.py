@@ -15,15 +15,7 @@ from pathlib import Path
 
 import pytest
 from browser import find_violations
-from PIL import Image
-from script_helpers import (
-    PROJECT,
-    find_squares,
-    follow_from_left,
-    make_checkpoint,
-    make_clip,
-    run_script,
-)
+from script_helpers import PROJECT, let_squares_be_faces, make_checkpoint, make_clip
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
@@ -32,9 +24,8 @@ from served_pages import run_server
 
 import serve
 from hardware import Precision
-from judging import clips, pictures
+from judging.pictures import Reading
 from loading import videos
-from loading.tracking import Tracker
 from serving.app import Judge, build_app
 from utils import load_checkpoint
 
@@ -113,22 +104,11 @@ def test_dropped_picture_gets_its_verdict_and_maps(page, faces_root):
     assert page.locator(".scale .mark").count() == 1
     assert "95 % interval" in page.inner_text(".sentences")
     assert "absence proves nothing" in page.inner_text("#origin")
-    assert "Nobody looked" in page.inner_text("#looked")
+    assert "Nobody checked" in page.inner_text("#looked")
     assert page.locator("#faces img").count() == 3
     shown = "[...document.querySelectorAll('img')].every(i => i.complete && i.alt)"
     assert page.evaluate(shown)
     assert page.get_attribute("#answer", "aria-live") == "polite"
-
-
-def test_picture_that_is_not_a_crop_is_inconclusive_without_a_score(page, tmp_path):
-    Image.new("RGB", (200, 100), "red").save(tmp_path / "wide.png")
-
-    page.set_input_files("#file", tmp_path / "wide.png")
-
-    page.wait_for_selector(RESULT)
-    assert page.inner_text("#headline") == "Inconclusive"
-    assert "Not a face crop: 200 x 100." in page.inner_text(".sentences")
-    assert page.locator(".score, .scale").count() == 0
 
 
 def test_case_report_is_saved_and_opens(page, faces_root, tmp_path):
@@ -214,7 +194,7 @@ def test_several_faces_have_a_card_each_and_maps_when_asked_for(group, page):
     page.keyboard.press("Enter")
     page.wait_for_selector(".face.inconclusive img")
     assert group == ["name=a.png&face=2"]
-    # The button is gone; who reads by ear goes on where the maps are.
+    # The button is gone; whoever reads by ear goes on where the maps are.
     assert page.evaluate("document.activeElement.className").endswith("inconclusive")
 
     page.click("text=Show what it looked at in face 1")  # refused, and once more
@@ -265,10 +245,9 @@ def test_page_fits_and_breaks_no_rule_of_accessibility(width, scheme, page, face
 @pytest.fixture
 def judge(checkpoint, monkeypatch) -> Judge:
     """It looks for faces, which no network finds."""
-    monkeypatch.setattr(pictures, "can_find_faces", lambda: True)
-    monkeypatch.setattr(clips, "find_faces", find_squares)
-    monkeypatch.setattr(Tracker, "follow", follow_from_left)
-    return Judge(load_checkpoint(checkpoint), Precision())
+    let_squares_be_faces(monkeypatch)
+    detector, reading = load_checkpoint(checkpoint), Reading(with_origin=True)
+    return Judge(detector, Precision(), reading)
 
 
 SLOW = """
@@ -346,16 +325,6 @@ def test_script_warns_of_other_machines_and_hangs_up_at_ctrl_c(checkpoint):
     assert errors.startswith("warning: --host 0.0.0.0 lets other machines use this")
     assert (errors.count("\n"), output) == (1, "the page is closed\n")
     assert process.returncode == 0
-
-
-def test_script_port_in_use_is_one_line_and_status_2(checkpoint, served):
-    port = served[1].rstrip("/").rpartition(":")[2]
-
-    result = run_script("serve.py", "-cpp", checkpoint, "--port", port)
-
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert f"port {port} of 127.0.0.1 is in use; give another --port" in result.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")

@@ -1,4 +1,4 @@
-"""The detector that comes along: whole, what its card says, and the one that judges."""
+"""The included detector: whole, what its card says, and the one that judges."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def test_starter_judges_where_no_checkpoint_is_given(tmp_path, capsys):
     assert predict.main([str(image)]) == 0
     verdict, errors = capsys.readouterr()
     assert verdict.startswith(f"inconclusive  {image}  (no face was found in it")
-    assert errors.count("the detector that comes along judges") == 1
+    assert errors.count("the included detector judges") == 1
     named = os.path.relpath(STARTER)
     assert predict.main(["-cpp", named, str(image)]) == 0
     assert f"note: {named} knows two kinds of fakes" in capsys.readouterr().err

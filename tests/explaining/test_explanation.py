@@ -146,7 +146,10 @@ def test_compute_mean_maps_sums_each_class_in_float64_by_its_targets(batch_size)
     batches = zip(values.split(batch_size), labels.split(batch_size), strict=True)
 
     mean_maps = compute_mean_maps(
-        batches, lambda images, classes: images[:, 0] + classes.view(-1, 1, 1), targets
+        batches,
+        lambda images, classes, _: images[:, 0] + classes.view(-1, 1, 1),
+        None,
+        targets,
     )
 
     assert mean_maps.dtype == np.float32
@@ -161,4 +164,4 @@ def test_compute_mean_maps_of_one_class_or_not_finite_raises(labels, factor, mes
     batches = [(make_images(2), torch.tensor(labels))]
 
     with pytest.raises(ValueError, match=message):
-        compute_mean_maps(batches, lambda images, labels: images[:, 0] * factor)
+        compute_mean_maps(batches, lambda images, *_: images[:, 0] * factor, None)

@@ -13,7 +13,8 @@ from judging.clips import judge_clip
 from judging.detector import Detector
 from judging.pictures import Reading
 from judging.tracks import LEAST_FRAMES
-from judging.verdicts import Verdict, list_frame_rows
+from judging.verdict_tables import list_frame_rows, list_row
+from judging.verdicts import Verdict
 from loading.face_finding import Face
 from loading.videos import Sampling
 from utils import load_checkpoint
@@ -47,10 +48,9 @@ def found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clips, "Tracker", LeftToRight)
 
 
-def judge(path: Path, *detectors: Detector, batch_size=3, **sampling):
+def judge(path: Path, *detectors: Detector, **sampling):
     reading = Reading(with_origin=True, sampling=Sampling(**{"every": 1.0, **sampling}))
-    compute = Compute(Precision("fp32"), batch_size)
-    return judge_clip(path, detectors, compute, reading)
+    return judge_clip(path, detectors, Compute(Precision("fp32"), 3), reading)
 
 
 def test_judge_clip_sums_up_each_person_for_each_detector(clip, detector):
@@ -79,13 +79,6 @@ def test_judge_clip_sums_up_each_person_for_each_detector(clip, detector):
     assert real.fake_score <= fake.fake_score
     rows = list_frame_rows(right)
     assert [row[1:3] for row in rows] == [[2, float(n)] for n in range(2, 8)]
-
-
-@pytest.mark.slow
-def test_judge_clip_is_the_same_in_batches_of_any_size(clip, detector):
-    first, second = (judge(clip, detector, batch_size=n) for n in (1, 32))
-    for (one,), (other,) in zip(first, second, strict=True):
-        assert one.track.moments == other.track.moments
 
 
 def test_judge_clip_looks_at_no_more_frames_than_it_may(clip, detector):
@@ -126,7 +119,7 @@ def test_judge_clip_says_why_there_is_no_person(clip, detector, tmp_path, monkey
     monkeypatch.setattr(clips, "find_faces", lambda picture: [])
     ((nobody,),) = judge(clip, detector)
     assert nobody.reasons == ("no face was found in it, in 8 frames",)
-    assert (nobody.name, nobody.to_row()["verdict"]) == ("inconclusive",) * 2
+    assert (nobody.name, list_row(nobody)["verdict"]) == ("inconclusive",) * 2
     assert list_frame_rows(nobody) == []
 
 

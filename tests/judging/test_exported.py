@@ -3,10 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,6 +20,7 @@ from files.tensors import to_tensors
 from hardware import Precision
 from judging.exported import ENTRY, ExportedDetector, load_exported, prepare_runtime
 from judging.guard_fitting import fit_guard
+from loading import PUBLISHED
 from utils import load_checkpoint
 
 NOT_THERE = ("torch", "scipy", "sklearn", "matplotlib", "cv2", "tuning", "models")
@@ -131,34 +130,27 @@ def test_predict_exported_detectors_have_no_maps_and_no_gpu(pair, capsys):
     assert prepare_runtime("auto", "fp32", 4, 0).batch_size == 4
 
 
-def change_record(description: dict[str, Any], **entries: object) -> dict[str, Any]:
-    return {**description, "record": {**description["record"], **entries}}
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("entries", "message"),
     [
-        (lambda known: {}, "does not hold what export.py writes"),
-        (lambda known: {"record": [1]}, "its record is a list"),
-        (lambda known: change_record(known, temperature=-1), "its temperature is -1"),
-        (lambda known: change_record(known, threshold=1e999), "its threshold is inf"),
-        (lambda known: change_record(known, preprocessing={}), "mean must be 3"),
-        (lambda known: change_record(known, guard={"a": 1}), "its guard is damaged"),
-        (lambda known: change_record(known, zones={"jpeg=1": [0, 1]}), "no condition"),
-        (
-            lambda known: change_record(
-                known, preprocessing={**known["record"]["preprocessing"], "size": 65}
-            ),
-            r"\[65, 65, 3\]",
-        ),
+        (None, "does not hold what export.py writes"),
+        ([1], "its record is a list"),
+        ({"temperature": -1}, "its temperature is -1"),
+        ({"threshold": 1e999}, "its threshold is inf"),
+        ({"preprocessing": {}}, "mean must be 3"),
+        ({"guard": {"a": 1}}, "its guard is damaged"),
+        ({"zones": {"jpeg=1": [0, 1]}}, "no condition"),
+        ({"preprocessing": replace(PUBLISHED, size=65).to_dict()}, r"\[65, 65, 3\]"),
     ],
 )
 def test_load_exported_trusts_nothing_in_the_file(
-    change: Callable[[dict], dict], message, pair, tmp_path, refused
+    entries, message, pair, tmp_path, refused
 ):
     model = onnx.load(pair[1])
     (known,) = (json.loads(p.value) for p in model.metadata_props if p.key == ENTRY)
-    text = json.dumps(change(known))
+    if isinstance(entries, dict):
+        entries = {**known["record"], **entries}
+    text = json.dumps({} if entries is None else {"record": entries})
     onnx.helper.set_model_props(model, {ENTRY: text})
     onnx.save(model, tmp_path / "changed.onnx")
     with refused(message) as error:

@@ -75,7 +75,7 @@ def test_case_says_what_was_judged_by_whom_and_what_it_is_worth(detector, faces_
         *(verdict.picture.origin.sha256, verdict.picture.examined, "it is not a JPEG"),
         *("24 x 24", detector.provenance["sha256"], str(detector.path)),
         *("Of the test images, which chose nothing", "20 of 50 (95 % interval 26 to 5"),
-        *("Nobody looked whether it shows a face", "It holds no content credentials"),
+        *("Nobody checked whether it shows a face", "It holds no content credentials"),
         *("absence proves nothing", "python predict.py --report case.html"),
         *("real ones called fake</th>", ">5 of 100, 5.0"),
         *(">with a crop of only 96 pixels</th>", "calibrate.py adds it"),

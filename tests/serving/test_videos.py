@@ -11,13 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from script_helpers import (
-    find_squares,
-    follow_from_left,
-    make_checkpoint,
-    make_clip,
-    wait_until,
-)
+from script_helpers import let_squares_be_faces, make_checkpoint, make_clip, wait_until
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
@@ -25,10 +19,9 @@ pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
 import predict
 import serve
 from hardware import Precision
-from judging import clips, pictures
+from judging import clips
 from judging.pictures import Reading
 from loading import videos
-from loading.tracking import Tracker
 from serving import work
 from serving.app import Judge, build_app
 from serving.guard import LIMITS, VIDEO, Limits
@@ -53,10 +46,7 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture
 def judge(tmp_path, small_simple_net, monkeypatch) -> Judge:
     """It looks for faces, which no network finds."""
-    monkeypatch.setattr(pictures, "can_find_faces", lambda: True)
-    monkeypatch.setattr(pictures, "find_faces", lambda picture: [])
-    monkeypatch.setattr(clips, "find_faces", find_squares)
-    monkeypatch.setattr(Tracker, "follow", follow_from_left)
+    let_squares_be_faces(monkeypatch)
     monkeypatch.setattr(work, "PULSE", 0.02)
     monkeypatch.setattr(work, "PATIENCE", 0.02)
     detector = load_checkpoint(make_checkpoint(tmp_path / "net.pt", temperature=0.01))

@@ -4,9 +4,11 @@ import codecs
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from judging.words import count
 from loading import list_images
 from loading.image_files import Listing
 from loading.videos import is_video
@@ -62,6 +64,7 @@ def _read_names(names: Iterable[bytes], separator: bytes) -> Iterator[Path]:
             yield Path(os.fsdecode(name))
 
 
+@dataclass
 class ImageFinder:
     """Replace folders by their images, sorted by name, one folder at a time.
 
@@ -73,39 +76,31 @@ class ImageFinder:
             are not followed.
         excluded: a folder that is not entered: where results are written.
         videos: pass on a folder's videos, too.
-        on_failure: called with a sentence on each folder that cannot be listed or that
-            gives no image.
-        on_passed_over: called with each file of a folder that is not meant by its name,
-            and each subfolder that is not entered.
+        on_failure: are called with a sentence on each folder that cannot be listed or
+            that gives no image.
+        on_passed_over: are called with each file of a folder that is not meant by its
+            name, and each subfolder that is not entered.
 
     Attributes:
-        num_failures: how often `on_failure` was called.
+        num_failures: how many folders could not be listed, or gave no image.
         num_files, num_folders: how many files and subfolders were passed over.
 
     Yields:
-        The image files. The numbers count what one iteration met.
+        The image files, once.
     """
 
-    def __init__(
-        self,
-        paths: Iterable[str | Path],
-        *,
-        recursive: bool = False,
-        excluded: Path | None = None,
-        videos: bool = False,
-        on_failure: Callable[[str], object] = lambda sentence: None,
-        on_passed_over: Callable[[Path], object] = lambda path: None,
-    ) -> None:
-        self.paths = paths
-        self.recursive = recursive
-        self.excluded = excluded
-        self.videos = videos
-        self.on_failure = on_failure
-        self.on_passed_over = on_passed_over
-        self.num_failures = self.num_files = self.num_folders = 0
+    paths: Iterable[str | Path]
+    _: KW_ONLY
+    recursive: bool = False
+    excluded: Path | None = None
+    videos: bool = False
+    on_failure: list[Callable[[str], object]] = field(default_factory=list)
+    on_passed_over: list[Callable[[Path], object]] = field(default_factory=list)
+    num_failures: int = field(default=0, init=False)
+    num_files: int = field(default=0, init=False)
+    num_folders: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[Path]:
-        self.num_failures = self.num_files = self.num_folders = 0
         for path in map(Path, self.paths):
             if _ask(path.is_dir):
                 yield from self._enter(path)
@@ -140,19 +135,20 @@ class ImageFinder:
             self.num_folders += len(passed_over)
             self.num_files += len(listing.others)
             for path in [*passed_over, *(folder / name for name in listing.others)]:
-                self.on_passed_over(path)
+                for note in self.on_passed_over:
+                    note(path)
             yield from (folder / name for name in listing.images)
             folders += reversed(entered)
 
     def _is_entered(self, path: Path) -> bool:
-        """Say whether a subfolder is looked into."""
         if not self.recursive or path.name.startswith(".") or _ask(path.is_symlink):
             return False
         return self.excluded is None or path.resolve() != self.excluded.resolve()
 
     def _fail(self, sentence: str) -> None:
         self.num_failures += 1
-        self.on_failure(sentence)
+        for note in self.on_failure:
+            note(sentence)
 
 
 def _take_videos(listing: Listing) -> Listing:
@@ -172,11 +168,8 @@ def _ask(question: Callable[[], bool]) -> bool:
 
 def describe_passed_over(num_files: int, num_folders: int) -> str | None:
     """Return how much in the folders is not judged, None where that is nothing."""
-    counts = [
-        f"{count} {what}{'s' if count > 1 else ''}"
-        for count, what in ((num_files, "file"), (num_folders, "subfolder"))
-        if count
-    ]
+    numbers = {"file": num_files, "subfolder": num_folders}
+    counts = [count(number, what) for what, number in numbers.items() if number]
     return f"passed over: {' and '.join(counts)} (-v names them)" if counts else None
 
 

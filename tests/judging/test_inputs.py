@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from judging import finding
-from judging.finding import (
+from judging.inputs import (
     ImageFinder,
     describe_passed_over,
     read_path_list,
@@ -29,11 +28,8 @@ def folder(tmp_path: Path) -> Path:
 def test_image_finder_replaces_folders_by_their_sorted_images(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     one, failures, others = tmp_path / "one.png", [], []
-    finder = ImageFinder(
-        [one, folder, tmp_path / "empty"],
-        on_failure=failures.append,
-        on_passed_over=others.append,
-    )
+    hear = {"on_failure": [failures.append], "on_passed_over": [others.append]}
+    finder = ImageFinder([one, folder, tmp_path / "empty"], **hear)
 
     assert list(finder) == [one, folder / "a.JPG", folder / "b.png"]
     assert failures == [f"there is no image in the folder {tmp_path}/empty"]
@@ -46,11 +42,10 @@ def test_image_finder_passes_on_videos_where_they_are_wanted(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("aa.MP4", ".hidden.mp4"):
         (folder / name).touch()
-    failures = []
-    paths, options = [folder, tmp_path / "empty"], {"on_failure": failures.append}
+    paths, failures = [folder, tmp_path / "empty"], []
     without = ImageFinder(paths)
+    wanted = ImageFinder(paths, videos=True, on_failure=[failures.append])
     assert [path.name for path in without] == ["a.JPG", "b.png"]
-    wanted = ImageFinder(paths, videos=True, **options)
     assert [path.name for path in wanted] == ["a.JPG", "aa.MP4", "b.png"]
     assert (without.num_files, wanted.num_files) == (4, 3)
     assert failures == [f"there is no image or video in the folder {tmp_path}/empty"]
@@ -79,7 +74,7 @@ def test_image_finder_bears_any_depth_and_length(tmp_path, monkeypatch):
         return Listing(["a.png"], [], ["d"] * (len(folder.parts) < 1500))
 
     with monkeypatch.context() as patched:
-        patched.setattr(finding, "list_images", list_deep)
+        patched.setattr("judging.inputs.list_images", list_deep)
         *_, deepest = ImageFinder([tmp_path], recursive=True)
     assert len(deepest.parts) == 1501
 
@@ -88,7 +83,8 @@ def test_image_finder_bears_any_depth_and_length(tmp_path, monkeypatch):
     for _ in range(20):  # the system takes paths of 4096 bytes
         Path("d" * 250).mkdir()
         os.chdir("d" * 250)
-    finder = ImageFinder([long, tmp_path], recursive=True, on_failure=failures.append)
+    options = {"recursive": True, "on_failure": [failures.append]}
+    finder = ImageFinder([long, tmp_path], **options)
     assert list(refuse_outputs(finder, [])) == [long]  # reading it says why
     (failure,) = failures
     assert failure.startswith(f"cannot list {tmp_path}/ddd")
@@ -113,7 +109,7 @@ def test_image_finder_takes_no_more_paths_than_are_asked_for(folder):
 def test_image_finder_names_a_folder_that_cannot_be_listed(folder):
     folder.chmod(0)
     failures = []
-    assert list(ImageFinder([folder], on_failure=failures.append)) == []
+    assert list(ImageFinder([folder], on_failure=[failures.append])) == []
     folder.chmod(0o700)
     assert failures == [f"cannot list {folder}: Permission denied"]
 
