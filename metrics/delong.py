@@ -92,7 +92,7 @@ def compute_delong_interval(
             sizes = np.clip(sizes * single[0, 0] / variance, units[:2], sizes)
         share = _PRIOR_SAMPLES / (_PRIOR_SAMPLES + units.smaller)
         variance += share * (_expect_variance(auc, *sizes) - variance)
-    margin = _get_margin(confidence, units.smaller - 1)
+    margin = scipy.stats.t.ppf((1 + confidence) / 2, units.smaller - 1)
     margin *= np.sqrt(variance) / (auc * (1 - auc))
     low, high = special.expit(special.logit(auc) + np.array([-margin, margin]))
     return AucInterval(auc, float(low), float(high), standard_error, "DeLong, logit")
@@ -249,12 +249,6 @@ def _sum_by_group(
 def _get_bessel_factor(group_index: np.ndarray) -> float:
     num_groups = np.count_nonzero(np.bincount(group_index))
     return num_groups / (num_groups - 1) if num_groups > 1 else np.nan
-
-
-def _get_margin(confidence: float, num_free: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
-    return float(scipy.stats.t.ppf((1 + confidence) / 2, num_free))
 
 
 def compute_auc_kept(

@@ -228,11 +228,6 @@ def count_allowed_false_positives(
     Raises:
         ValueError: even a threshold above them all cannot promise it.
     """
-    if not (0 < max_fpr < 1 and 0 < confidence < 1):
-        raise ValueError(
-            f"rate and confidence must lie between 0 and 1, got {max_fpr:g} and "
-            f"{confidence:g}"
-        )
     allowed = int(scipy.stats.binom.ppf(1 - confidence, num_real, max_fpr))
     if scipy.stats.binom.cdf(allowed, num_real, max_fpr) > 1 - confidence:
         allowed -= 1

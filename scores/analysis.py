@@ -90,8 +90,6 @@ def analyse(
         ValueError: for scores or labels that cannot be measured; the message names
             where they are from.
     """
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise ValueError(f"prevalence must lie between 0 and 1, got {prevalence:g}")
     options = {"num_resamples": num_resamples, "prevalence": prevalence, "seed": seed}
     with scores.name_errors():
         whole, *subsets = (
@@ -183,22 +181,10 @@ def _split_subsets(scores: ScoreSet) -> list[ScoreSet]:
         for label in missing:
             chosen |= scores.labels == label
         if not chosen.all():  # else it is the whole
-            parts.append(_choose(scores, np.flatnonzero(chosen), name))
+            part = scores.select(np.flatnonzero(chosen))
+            detector = ", ".join(filter(None, (scores.own_name, name)))
+            parts.append(replace(part, detector=detector, origin=""))
     return parts
-
-
-def _choose(scores: ScoreSet, places: np.ndarray, name: str) -> ScoreSet:
-    """Return some of the samples, as a detector's named part."""
-    chosen: dict[str, Any] = {}
-    for column in ("scores", "labels", "fake_scores", "llrs", "paths", "groups"):
-        values = getattr(scores, column)
-        if isinstance(values, np.ndarray):
-            chosen[column] = values[places]
-        elif values is not None:
-            chosen[column] = [values[place] for place in places]
-    detector = ", ".join(filter(None, (scores.own_name, name)))
-    chosen |= {"detector": detector, "origin": "", "keys": None, "subsets": None}
-    return replace(scores, **chosen)
 
 
 def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
@@ -215,25 +201,22 @@ def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
     pairs = [_compare(a, b) for a, b in combinations(analyses, 2)]
-    tested = [
-        number
-        for number, pair in enumerate(pairs)
-        if pair.test is not None and np.isfinite(pair.test.p_value)
-    ]
-    p_values = correct_by_holm([pairs[number].test.p_value for number in tested])
-    for number, p_value in zip(tested, p_values, strict=True):
-        pairs[number] = pairs[number]._replace(holm_p_value=p_value)
-    return pairs
+    p_values = correct_by_holm([pair.test and pair.test.p_value for pair in pairs])
+    corrected = zip(pairs, p_values, strict=True)
+    return [pair._replace(holm_p_value=p_value) for pair, p_value in corrected]
 
 
-def correct_by_holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for the chance of any false alarm among them."""
-    order = np.argsort(p_values)
-    factors = np.arange(len(p_values), 0, -1)
-    corrected = np.maximum.accumulate(np.asarray(p_values)[order] * factors)
-    result = np.empty(len(p_values))
-    result[order] = np.minimum(corrected, 1.0)
-    return result.tolist()
+def correct_by_holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Correct p-values for the chance of any false alarm; None where there is none."""
+    known = np.array(p_values, dtype=np.float64)  # None becomes NaN, and stays last
+    order = np.argsort(known)[: np.count_nonzero(np.isfinite(known))]
+    factors = np.arange(order.size, 0, -1)
+    corrected: list[float | None] = [None] * known.size
+    for place, value in zip(
+        order, np.maximum.accumulate(known[order] * factors), strict=True
+    ):
+        corrected[place] = min(float(value), 1.0)
+    return corrected
 
 
 def _compare(a: Analysis, b: Analysis) -> Comparison:

@@ -208,19 +208,14 @@ def analyse_runs(
         for a, b in combinations(measured, 2)
         if _get_images(a) == _get_images(b)
     ]
-    tested = [n for n, pair in enumerate(pairs) if _has_p_value(pair)]
-    p_values = correct_by_holm([pairs[n].tests["auc"].p_value for n in tested])
-    for number, p_value in zip(tested, p_values, strict=True):
-        pairs[number] = pairs[number]._replace(holm_p_value=p_value)
-    return measured, pairs
+    tests = [pair.tests.get("auc") for pair in pairs]
+    p_values = correct_by_holm([test and test.p_value for test in tests])
+    corrected = zip(pairs, p_values, strict=True)
+    return measured, [p._replace(holm_p_value=p_value) for p, p_value in corrected]
 
 
 def _get_images(runs: RunSet) -> tuple[str, str]:
     return runs.runs[0].dataset, runs.runs[0].split
-
-
-def _has_p_value(pair: RunsComparison) -> bool:
-    return "auc" in pair.tests and bool(np.isfinite(pair.tests["auc"].p_value))
 
 
 def _tell_apart(sets: Sequence[RunSet]) -> list[RunSet]:
@@ -246,7 +241,7 @@ def _align(runs: Sequence[ScoreSet]) -> list[ScoreSet]:
                 f"{run.labels.size} {run.unit}, of which {len(places[0])} are the "
                 "same: runs of one recipe must have judged the same"
             )
-        aligned.append(_take(run, places[1]))
+        aligned.append(run.select(places[1]))
     return aligned
 
 
@@ -262,20 +257,6 @@ def _pair(a: ScoreSet, b: ScoreSet) -> tuple[list[int], list[int]]:
     if np.any(a.labels[places[0]] != b.labels[places[1]]):
         raise ValueError(f"{a.title} and {b.title} say real and fake of one sample")
     return places
-
-
-def _take(scores: ScoreSet, places: Sequence[int]) -> ScoreSet:
-    """Return some samples in a new order, with the columns that runs need."""
-    columns = ("scores", "labels", "fake_scores", "llrs")
-    chosen = {n: getattr(scores, n) for n in columns}
-    groups = scores.groups and [scores.groups[place] for place in places]
-    return replace(
-        scores,
-        **{n: None if v is None else v[places] for n, v in chosen.items()},
-        paths=[scores.paths[place] for place in places],
-        groups=groups,
-        subsets=None,
-    )
 
 
 def _check(runs: Sequence[ScoreSet]) -> list[Samples]:
@@ -339,7 +320,7 @@ def _compare(a: RunSet, b: RunSet, **options: Any) -> RunsComparison:
         note = f"not tested: {num_common} common samples do not hold both classes"
         return RunsComparison(a, b, {}, num_common, note=note)
     chosen = [
-        _check([_take(run, of) for run in runs.runs])
+        _check([run.select(of) for run in runs.runs])
         for runs, of in zip((a, b), places, strict=True)
     ]
     groups = chosen[0][0].group_index  # the first set says what belongs together

@@ -106,6 +106,18 @@ class ScoreSet:
             return f"{self.dataset}{name}{split}"
         return f"{self.model}{name} on {self.dataset}{split}"
 
+    def select(self, places: Sequence[int] | np.ndarray) -> "ScoreSet":
+        """Return the samples at these places, in this order, without subsets."""
+        chosen: dict[str, Any] = {"subsets": None}
+        names = ("scores", "labels", "fake_scores", "llrs", "paths", "keys", "groups")
+        for name in names:
+            values = getattr(self, name)
+            if isinstance(values, np.ndarray):
+                chosen[name] = values[places]
+            elif values is not None:
+                chosen[name] = [values[place] for place in places]
+        return replace(self, **chosen)
+
     @contextmanager
     def name_errors(self) -> Iterator[None]:
         """Let each ValueError say which scores it is about."""
