@@ -99,11 +99,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def audit_splits(
     name: str,
     datasets: Mapping[str, FacesDataset],
-    pattern: str | None = None,
+    pattern: str | None,
     *,
-    seed: int = 0,
+    seed: int,
 ) -> Audit:
-    """Audit a dataset.
+    """Audit the splits of a dataset.
 
     Args:
         name: of the dataset.

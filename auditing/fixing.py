@@ -225,11 +225,7 @@ def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
     """Write the copies, the manifest and faces.csv, whole or not at all.
 
     Each copy is upright, RGB, 256 x 256, a JPEG of quality 90 with 4:2:0 subsampling,
-    without metadata.
-
-    Args:
-        fates: as `plan_fix` returns them.
-        destination: a folder that is not there, or empty.
+    without metadata. The destination is a folder that is not there, or empty.
 
     Raises:
         OSError: the folder cannot be written.
@@ -243,8 +239,10 @@ def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
         map_files(_save_copy, jobs, "fix")
         rows = [(shorten(f.file.name), f.action, f.reason, f.new_path) for f in fates]
         save_csv(rows, folder / MANIFEST, header=HEADER)
-        places = [(fate.new_path, PurePath(fate.new_path), fate) for fate in copied]
-        faces = [(p, of.parts[1], f.split, f.group) for p, of, f in places]
+        faces = [
+            (f.new_path, PurePath(f.new_path).parts[1], f.split, f.group)
+            for f in copied
+        ]
         save_csv(faces, folder / FACES_TABLE, header=FACES_HEADER)
 
 
