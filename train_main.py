@@ -361,9 +361,8 @@ def prepare_model(
 
 def find_licence(recipe: Recipe) -> str:
     """Return the licence of the weights to start from; of a user's file none."""
-    if recipe.weights or recipe.from_scratch:
-        return ""
-    return get_network(recipe.model).licence
+    is_own = recipe.weights or recipe.from_scratch
+    return "" if is_own else get_network(recipe.model).licence
 
 
 def keep_start_weights(recipe: Recipe, model: nn.Module, keeping: Keeping) -> str:
@@ -479,10 +478,9 @@ def build_loaders(
 ) -> dict[str, BatchLoader]:
     """Build the batches of every split, on the network's device.
 
-    `weights` say how often training images are seen.
-
-    The validation split gets self-blended fakes like the training split, because the
-    best epoch and the threshold are chosen on it.
+    `weights` say how often training images are seen. The validation split gets
+    self-blended fakes like the training split, because the best epoch and the threshold
+    are chosen on it.
     """
     found = recipe.face_landmarks
     augmentations = {
@@ -505,12 +503,6 @@ def build_loaders(
     }
 
 
-def count_measured(recipe: Recipe, datasets: Splits) -> dict[str, int]:
-    """Return of how many images an epoch's accuracies are, where of whole splits."""
-    splits = ("test",) if recipe.calibration_share else ("val", "test")
-    return {split: len(datasets[split]) for split in splits}
-
-
 def build_run_files(
     recipe: Recipe,
     source: Source,
@@ -525,10 +517,11 @@ def build_run_files(
     `known` are the entries of the checkpoint's record on what is trained.
     """
     flags = list_flags(recipe, source, trainer.precision)
+    whole = ("test",) if recipe.calibration_share else ("val", "test")
     record = start_record(
         model_name=recipe.model,
         dataset=recipe.dataset,
-        num_images=count_measured(recipe, datasets),
+        num_images={split: len(datasets[split]) for split in whole},
         preprocessing=trainer.model.preprocessing.to_dict(),
         flags=flags,
         data_fingerprint=compute_fingerprint(datasets),
@@ -546,11 +539,8 @@ def build_run_files(
     }
 
     def calibrate(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-        confidence = recipe.fpr_confidence
-        point = choose_operating_point(
-            logits, labels, recipe.max_fpr, fpr_confidence=confidence
-        )
-        return point.to_entries()
+        rates = {"max_fpr": recipe.max_fpr, "fpr_confidence": recipe.fpr_confidence}
+        return choose_operating_point(logits, labels, **rates).to_entries()
 
     left_out = () if record.whole else list_frozen(trainer.model)
     return RunFiles(paths, run, record, calibrate, say, left_out)

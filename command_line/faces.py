@@ -69,9 +69,6 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
 def take_reading(args: argparse.Namespace) -> Reading:
     """Return how pictures are to be read, and what files say of themselves.
 
-    Args:
-        args: the parsed command line.
-
     Raises:
         ValueError: faces are to be found, and the package is not installed; or there
             are no certificates in the file.

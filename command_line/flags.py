@@ -109,12 +109,9 @@ def add_model_flag(
     *,
     from_checkpoint: bool = False,
 ) -> None:
-    """Add -m/--model; if it is not given, a checkpoint may decide.
+    """Add -m/--model; without it a checkpoint decides, if there is one.
 
-    Args:
-        parser: that gets the flag.
-        take_name: from what was given to a network's name: `compute.take_network`.
-        from_checkpoint: whether there is one.
+    `take_name` turns what was given into a network's name: `compute.take_network`.
     """
     says = " (default: what the checkpoint says)" if from_checkpoint else ""
     parser.add_argument(

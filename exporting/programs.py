@@ -1,6 +1,7 @@
 """An exported detector as PyTorch's own program, loaded for its check."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +10,18 @@ import torch
 from judging.exported import ENTRY, OUTPUTS, PIXELS, ExportedDetector, build_exported
 
 
+@dataclass
 class Program:
-    """Stands for a session of ONNX Runtime.
+    """Stands for a session of ONNX Runtime; `module` is from pixels to `OUTPUTS`."""
 
-    Args:
-        module: from pixels to `OUTPUTS`.
-    """
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self._module = module
+    module: torch.nn.Module
 
     def run(
         self, names: Sequence[str], inputs: Mapping[str, np.ndarray]
     ) -> list[np.ndarray]:
         """Return outputs by their names."""
         with torch.no_grad():
-            outputs = self._module(torch.from_numpy(inputs[PIXELS]))
+            outputs = self.module(torch.from_numpy(inputs[PIXELS]))
         found = dict(zip(OUTPUTS, outputs, strict=True))
         return [found[name].numpy() for name in names]
 

@@ -45,13 +45,9 @@ def save_quantised(
     batches: Iterator[np.ndarray],
     description: dict[str, Any],
 ) -> None:
-    """Save a detector of ONNX in 8-bit integers.
+    """Save a detector of ONNX in 8-bit integers, its description inside.
 
-    Args:
-        source: the detector in float32.
-        target: where the other one goes.
-        batches: of training images, uint8 (n, S, S, 3).
-        description: goes into the file.
+    `batches` are of training images, uint8 (n, S, S, 3).
     """
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)

@@ -47,9 +47,6 @@ def check_gives_logits(logits: object, num_images: int, precision: str) -> None:
 def check_before_training(name: str) -> None:
     """Let a network that does not come along show that it can be trained and judged.
 
-    Args:
-        name: as `models.get_network` takes it.
-
     Raises:
         ValueError: it fails, gives no logits of its images, or no map at its layer.
     """

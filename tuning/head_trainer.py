@@ -160,9 +160,8 @@ class HeadTrainer(Trainer):
         first = -distributed.maximum([-(*done, False).index(False)])[0]
         if first < len(batches):
             batches.batch = first if batches.training else 0
-            what = (
-                what or f"features of {split}" + f", view {view + 1}" * batches.training
-            )
+            view_words = f", view {view + 1}" * batches.training
+            what = what or f"features of {split}{view_words}"
             with evaluation_mode(self.model), torch.no_grad():
                 for images, _ in self._watch(batches, what, done=batches.batch):
                     with self.precision.autocast():
