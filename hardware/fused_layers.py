@@ -206,7 +206,8 @@ class _Depthwise(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, taps, mean, inverse_std, scale, shift = ctx.saved_tensors
+        features, taps, *values = ctx.saved_tensors
+        mean, inverse_std, scale, shift = affine = Affine(*values)
         gradient = _channels_last(gradient)
         inputs = torch.empty_like(features)  # at first for scale * features + shift
         weight, sums = torch.empty_like(taps), torch.empty_like(taps[:2])
@@ -218,7 +219,6 @@ class _Depthwise(Function):
         weight = weight.t().reshape(-1, 1, 3, 3)
         if ctx.norm is None:
             return inputs, weight, None, None, None, None
-        affine = Affine(mean, inverse_std, scale, shift)
         terms = _gradient_terms(affine, sums, features, from_batch=ctx.from_batch)
         run(
             "affine_grad",
@@ -252,12 +252,12 @@ class _Norm(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, mean, inverse_std, scale, shift = ctx.saved_tensors
+        features, *values = ctx.saved_tensors
+        mean, inverse_std, scale, shift = affine = Affine(*values)
         gradient = _channels_last(gradient)
-        inputs, sums = torch.empty_like(features), _empty(2, features)
+        inputs, sums = torch.empty_like(features), _empty_pair(features)
         line = (gradient, features, scale, shift)
         run("affine_sums", *line, mean, ctx.relu, *sums, *_rows(features))
-        affine = Affine(mean, inverse_std, scale, shift)
         terms = _gradient_terms(affine, sums, features, from_batch=ctx.from_batch)
         run("affine_grad", *line, ctx.relu, *terms, inputs, *_rows(features))
         return inputs, sums[1] * inverse_std, sums[0], None, None
@@ -289,13 +289,13 @@ class _NormMaxPool(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, maxima, which, mean, inverse_std, scale, shift = ctx.saved_tensors
+        features, maxima, which, *values = ctx.saved_tensors
+        mean, inverse_std, scale, shift = affine = Affine(*values)
         gradient = _channels_last(gradient)
-        inputs, sums = torch.empty_like(features), _empty(2, features)
+        inputs, sums = torch.empty_like(features), _empty_pair(features)
         # Only the maxima have a gradient: the sums need no other values.
         line = (gradient, maxima, scale, shift)
         run("affine_sums", *line, mean, False, *sums, *_rows(maxima))
-        affine = Affine(mean, inverse_std, scale, shift)
         terms = _gradient_terms(affine, sums, features, from_batch=ctx.from_batch)
         run("pool_grad", gradient, which, features, *terms, inputs, *_sizes(features))
         return inputs, sums[1] * inverse_std, sums[0], None
@@ -340,7 +340,7 @@ class _PoolRelu(Function):
 def _measure(features: Tensor, norm: nn.BatchNorm2d) -> Affine:
     """Measure the batch or take the running statistics, whichever the norm would."""
     if _uses_batch(norm):
-        mean, variance = _empty(2, features)
+        mean, variance = _empty_pair(features)
         rows = _rows(features)
         run("channel_moments", features, mean, variance, *rows)
         if norm.training and norm.track_running_stats:
@@ -414,15 +414,14 @@ def _check_depthwise(conv: nn.Conv2d) -> None:
 
 def _identity(features: Tensor) -> Affine:
     """Return the identity."""
-    one, nothing = _empty(2, features)
-    one.fill_(1)
-    nothing.zero_()
+    one = features.new_ones(features.shape[1], dtype=torch.float32)
+    nothing = torch.zeros_like(one)
     return Affine(nothing, one, one, nothing)
 
 
-def _empty(num_rows: int, features: Tensor) -> Tensor:
-    """Return an empty float32 tensor (rows, C)."""
-    return features.new_empty((num_rows, features.shape[1]), dtype=torch.float32)
+def _empty_pair(features: Tensor) -> Tensor:
+    """Return an empty float32 tensor (2, C)."""
+    return features.new_empty((2, features.shape[1]), dtype=torch.float32)
 
 
 def _empty_images(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -347,24 +347,20 @@ def _explain_missing_intervals(
     numbers: dict[str, Any], resampled: dict[str, np.ndarray]
 ) -> list[str]:
     """Say why numbers have no interval: no spread, or resamples that have no value."""
-    missing = [
-        name
-        for name in resampled
-        if numbers[name] is not None and numbers[f"{name}_interval"] is None
-    ]
-    notes = []
-    for name in missing:
-        num_undefined = np.count_nonzero(~np.isfinite(resampled[name]))
+    notes, flat = [], []
+    for name, values in resampled.items():
+        if numbers[name] is None or numbers[f"{name}_interval"] is not None:
+            continue
+        words, num_undefined = METRICS[name].words, np.sum(~np.isfinite(values))
         if num_undefined:
-            total = resampled[name].size
             notes.append(
-                f"{METRICS[name].words} has no interval: it is infinite in "
-                f"{num_undefined} of {total} resamples"
+                f"{words} has no interval: it is infinite in {num_undefined} of "
+                f"{values.size} resamples"
             )
-    flat = [name for name in missing if np.isfinite(resampled[name]).all()]
+        else:
+            flat.append(words)
     if flat:
-        names = ", ".join(METRICS[name].words for name in flat)
-        notes.append(f"no interval, the samples show no spread: {names}")
+        notes.append(f"no interval, the samples show no spread: {', '.join(flat)}")
     return notes
 
 

@@ -47,9 +47,13 @@ def format_auc_matrix(matrix: AucMatrix) -> str:
     lines = [f"AUC, detector by data it was tested on (*: {HOME_NOTE})"]
     lines.append(" " * start + "".join(f"{head:<{width}}" for head in heads))
     for name, detector in zip(names, matrix.detectors, strict=True):
-        analyses = [matrix.cells[detector, dataset] for dataset in matrix.datasets]
-        cells = [_format_auc(analysis) for analysis in analyses]
-        lines.append(f"{name:<{start}}" + "".join(f"{c:<{width}}" for c in cells))
+        line = f"{name:<{start}}"
+        for dataset in matrix.datasets:
+            analysis = matrix.cells[detector, dataset]
+            home = " *" if _is_home(analysis) else ""
+            cell = format_with_interval(analysis.numbers, "auc") + home
+            line += f"{cell:<{width}}"
+        lines.append(line)
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -96,8 +100,3 @@ def _name_detector(analysis: Analysis) -> str:
 
 def _is_home(analysis: Analysis) -> bool:
     return analysis.scores.provenance.get("trained_on") == analysis.scores.dataset
-
-
-def _format_auc(analysis: Analysis) -> str:
-    home = " *" if _is_home(analysis) else ""
-    return format_with_interval(analysis.numbers, "auc") + home

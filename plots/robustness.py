@@ -62,11 +62,8 @@ def build_errors_figure(
 ) -> Figure:
     """Draw how often a detector errs, and how often it says nothing.
 
-    Args:
-        detector: with its `conditions`, as for `build_robustness_figure`, and
-            `promised_false_alarms`.
-        panels: by disturbance its unit and the strength of each level.
-        title: of the figure.
+    It has its `conditions`, as for `build_robustness_figure`, whose panels these are,
+    and `promised_false_alarms`.
     """
 
     def plot(axes: Axes, name: str, strengths: Sequence[float]) -> None:
