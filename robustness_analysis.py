@@ -121,8 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def list_conditions(texts: Sequence[str]) -> list[Condition]:
     """Return the conditions that texts name, ordered by disturbance and level.
 
-    Raises:
-        ValueError: as `parse_conditions`; or they name nothing that is done.
+    Raises ValueError as `parse_conditions`, or if they name nothing that is done.
     """
     names = list(LEVELS)
     _, *others = parse_conditions(texts)
@@ -215,7 +214,7 @@ def _measure_condition(
 
 
 def _describe_kept(kept: dict[str, Any], num_levels: int) -> str:
-    """Say how much of the AUC is kept, in the mean over so many levels."""
+    """Say how much of the AUC is kept, on average over so many levels."""
     if kept["auc_kept"] is None:
         return "is not surely better than chance to begin with"
     interval = kept["auc_kept_interval"]
@@ -227,8 +226,7 @@ def _describe_kept(kept: dict[str, Any], num_levels: int) -> str:
 def name_detectors(detectors: Sequence[Detector]) -> list[str]:
     """Return what the detectors are called: their titles, or where equal their files.
 
-    Raises:
-        ValueError: a checkpoint is given twice.
+    Raises ValueError if a checkpoint is given twice.
     """
     ways = [
         [d.title for d in detectors],

@@ -32,16 +32,10 @@ class Pair(NamedTuple):
 
 
 def find_duplicates(inspection: Inspection) -> list[Pair]:
-    """Find all pairs of images that show the same.
+    """Find all pairs of images that show the same, the most similar first.
 
     Of several equal files, each is paired with the first, and only the first is
     compared with the other images.
-
-    Args:
-        inspection: of N images.
-
-    Returns:
-        The pairs, the most similar first.
 
     Source:
         Zauner 2010, the hash by a discrete cosine transform. Deviations: it compares

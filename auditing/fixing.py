@@ -60,20 +60,12 @@ class Fate:
 def plan_fix(
     inspection: Inspection, pairs: Sequence[Pair], groups: Sequence[str] | None = None
 ) -> list[Fate]:
-    """Decide what becomes of each file.
+    """Decide what becomes of each file, the unreadable ones last.
 
     Of images that show the same, one is kept: the test split's, else validation's;
-    images with equal pixels but both labels all go. A group in several splits goes as a
-    whole to the one that lacks most of its images. A fake that resembles a real image
-    stays if both end in one split.
-
-    Args:
-        inspection: of N images.
-        pairs: as `find_duplicates` returns them.
-        groups: (N,) names.
-
-    Returns:
-        A `Fate` for each file, the unreadable ones at the end.
+    images with equal pixels but both labels all go. A group (N,) in several splits goes
+    as a whole to the one that lacks most of its images. A fake that resembles a real
+    image stays if both end in one split.
 
     Raises:
         ValueError: a class of a split would be left without an image.
@@ -91,11 +83,7 @@ def plan_fix(
 
 
 def _drop_equal(inspection: Inspection, fates: list[Fate]) -> dict[int, int]:
-    """Leave out all but one of equal images, and all if their labels differ.
-
-    Returns:
-        From the first of equal images to the one that stays.
-    """
+    """Keep one of equal images, none if labels differ; return first -> kept."""
     keepers = {}
     for copies in group_equal(inspection):
         keeper = min(copies, key=lambda index: _rank(fates, index))

@@ -319,8 +319,7 @@ def take_recipe(args: argparse.Namespace) -> Recipe:
 
     Of several runs it is the first fold's, with the seed that --seed would have.
 
-    Raises:
-        ValueError: flags exclude or need each other.
+    Raises ValueError if flags exclude or need each other.
     """
     for one, several in (("seed", args.seeds), ("fold", args.folds)):
         if several and one in args:

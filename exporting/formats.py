@@ -38,8 +38,7 @@ def check_packages() -> None:
 def save_onnx(detector: Detector, description: dict[str, Any], path: Path) -> None:
     """Save a detector in ONNX, its description inside.
 
-    Raises:
-        ValueError: the exporter cannot translate the network.
+    Raises ValueError if the exporter cannot translate the network.
     """
     pixels, shapes = _make_input(detector)
     try:
@@ -71,8 +70,7 @@ def add_description(model: Any, description: dict[str, Any]) -> Any:
 def save_program(detector: Detector, description: dict[str, Any], path: Path) -> None:
     """Save a detector as `torch.export` writes one: no network's code is needed.
 
-    Raises:
-        ValueError: the network cannot be traced.
+    Raises ValueError if the network cannot be traced.
     """
     pixels, shapes = _make_input(detector)
     with _quiet():

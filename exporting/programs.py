@@ -27,7 +27,7 @@ class Program:
 
 
 def load_program(path: Path) -> ExportedDetector:
-    """Load a detector that `save_program` wrote; only a file that one trusts."""
+    """Load what `save_program` wrote: only a file that you trust."""
     more = {ENTRY: ""}
     program = torch.export.load(path, extra_files=more)
     return build_exported(Program(program.module()), more[ENTRY], path)

@@ -95,14 +95,8 @@ def prepare_compute(
 ) -> Compute:
     """Return how to run networks on a device; a CPU is made ready for it.
 
-    Every script calls this once, before its first batch.
-
-    Args:
-        device, precision: names, as for `choose_device` and `choose_precision`.
-        batch_size, workers: as `Compute` has them.
-
-    Raises:
-        ValueError: there is no such device, or it does not have this precision.
+    Every script calls this once, before its first batch. It raises ValueError as
+    `choose_device` and `choose_precision` do, whose names it takes.
     """
     chosen = choose_precision(precision, choose_device(device))
     if chosen.device.type == "cpu":
@@ -176,10 +170,8 @@ def keep_large_blocks() -> bool:
     glibc takes blocks of 32 MB and more from the system and returns them at once, so
     each batch pays for all its pages again. On two virtual cores this alone made a
     plain loop train XceptionBased 1.4 times as fast (docs/speed.md). Peak memory grows:
-    in evaluation from 2.6 to 3.9 GB, in training from 10.4 to 12.0.
-
-    Returns:
-        Whether it worked: only on Linux with glibc.
+    in evaluation from 2.6 to 3.9 GB, in training from 10.4 to 12.0. Returns whether it
+    worked: only on Linux with glibc.
     """
     mallopt = _find_in_glibc("mallopt")
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
@@ -188,8 +180,7 @@ def keep_large_blocks() -> bool:
 def give_memory_back() -> bool:
     """Give the system what the process has freed, after `keep_large_blocks` too.
 
-    Returns:
-        Whether there was any: only on Linux with glibc.
+    Returns whether there was any: only on Linux with glibc.
     """
     return bool(_find_in_glibc("malloc_trim")(0))
 

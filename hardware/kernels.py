@@ -80,11 +80,7 @@ def _convert(arg: torch.Tensor | int | bool) -> ctypes._SimpleCData:
 
 
 def _choose_flags(dtype: torch.dtype) -> tuple[str, ...]:
-    """Return the compiler's flags for the instructions that PyTorch itself uses here.
-
-    Raises:
-        ValueError: there are no kernels for this type, or this processor.
-    """
+    """Return the flags for the instructions that PyTorch uses, or raise ValueError."""
     capability = torch.backends.cpu.get_cpu_capability()
     if dtype == torch.float32:
         if capability == "AVX512":
@@ -121,11 +117,7 @@ def _load_or_compile(flags: Sequence[str]) -> ctypes.CDLL:
 
 
 def _is_whole(path: Path) -> bool:
-    """Say whether a library still ends in the SHA-256 of the rest.
-
-    Raises:
-        OSError: there is no library.
-    """
+    """Say whether a library still ends in the SHA-256 of the rest."""
     content = path.read_bytes()
     digest = hashlib.sha256(content[:-DIGEST_SIZE]).digest()
     return digest == content[-DIGEST_SIZE:]
@@ -141,11 +133,7 @@ def _make_writable(folder: Path) -> Path | None:
 
 
 def _compile(flags: Sequence[str], path: Path) -> Path:
-    """Compile the source into a shared library with the first compiler that works.
-
-    Raises:
-        ValueError: there is no compiler, or all failed.
-    """
+    """Compile the source by the first compiler that can; else raise ValueError."""
     reason = NO_COMPILER
     for command in [shlex.split(os.environ.get("CC", "")), *([c] for c in COMPILERS)]:
         if not command or shutil.which(command[0]) is None:

@@ -36,9 +36,8 @@ def compute_reliability_bins(
 ) -> ReliabilityBins:
     """Bin P(fake) (N,) and compare each bin's mean score with its share of fakes.
 
-    Returns:
-        The filled ones of 15 bins of equal width, of whose distances the ECE is the
-        mean.
+    Returns the filled ones of 15 bins of equal width, of whose distances the ECE is the
+    mean.
     """
     scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
     index = assign_bins(scores)
@@ -55,9 +54,8 @@ def count_neighbours(
 ) -> list[ScoreNeighbours]:
     """Count the fakes among neighbours, lowest first.
 
-    Returns:
-        Up to 15 rows of about equally many samples, at least ten each (one row with
-        fewer than twenty samples). Equal scores share a row.
+    Returns up to 15 rows of about equally many samples, at least ten each (one row with
+    fewer than twenty samples). Equal scores share a row.
     """
     scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
     order = np.argsort(scores, kind="stable")

@@ -59,7 +59,7 @@ class OperatingPoint:
 
     @property
     def zone(self) -> tuple[float, float]:
-        """P(fake) below which an image is called real, and from which on fake."""
+        """P(fake) below which an image is called real, and at or above which fake."""
         below = self.threshold if self.real_below is None else self.real_below
         return below, self.threshold
 

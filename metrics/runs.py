@@ -281,10 +281,8 @@ def compare_sets(
 ) -> dict[str, RunsTest]:
     """Test for every metric whether two recipes' runs differ on the same images.
 
-    Args: as for `measure_runs`, of both recipes.
-
-    Returns:
-        Metric name -> its test, for the metrics that have an interval.
+    It takes what `measure_runs` takes, of both recipes. Metrics without an interval
+    have no test.
     """
     runs = [*first, *second]
     _check_alike(runs)

@@ -121,7 +121,7 @@ def measure_condition(
 ) -> dict[str, Any]:
     """Compute each metric that has a column in 'robustness', its interval beside it.
 
-    Args: as for `check_samples`; the threshold is one of P(fake).
+    It takes what `check_samples` takes; the threshold is one of P(fake).
     """
     samples = check_samples(scores, labels, threshold, fake_scores=fake_scores)
     numbers = compute_summary(samples, seed=seed)

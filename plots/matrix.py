@@ -25,9 +25,7 @@ class AucMatrix(NamedTuple):
 def build_auc_matrix(analyses: Sequence[Analysis]) -> AucMatrix | None:
     """Arrange analyses by detector and dataset.
 
-    Returns:
-        The matrix; None unless each of several detectors was tested on the same
-        several datasets.
+    None unless each of several detectors was tested on the same several datasets.
     """
     cells = {(_name_detector(a), a.scores.dataset): a for a in analyses}
     detectors = list(dict.fromkeys(detector for detector, _ in cells))

@@ -40,7 +40,7 @@ def build_robustness_figure(
     """Draw the numbers of one detector, or the AUCs of several.
 
     Args:
-        detectors: each with its `title`, `auc_kept` in words, and `conditions`: by
+        detectors: each with its `title`, `auc_kept_in_words`, and `conditions`: by
             disturbance the numbers of level 0 and of each level after it.
         panels: by disturbance its unit and the strength of each level.
         title: of the figure.

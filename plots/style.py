@@ -175,11 +175,7 @@ def _add_title_and_grid(axes: Axes, title: str) -> None:
 
 
 def save_plot(draw: Callable[[Axes], object], path: str | Path) -> None:
-    """Save as PNG what is drawn on new axes, which have one size in all figures.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Save as PNG what is drawn on new axes, which have one size in all figures."""
     figure = build_plot(draw)
     options = {"dpi": PLOT_DPI, "bbox_inches": "tight"}
     write_atomically(path, lambda handle: render(figure, handle, **options))

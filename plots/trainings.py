@@ -71,11 +71,7 @@ def format_trainings(
 def save_trainings(
     trainings: Sequence[Training], sets: Sequence[TrainingSet], folder: Path
 ) -> list[Path]:
-    """Save the tables, and return what was written.
-
-    Raises:
-        OSError: a file cannot be written.
-    """
+    """Save the tables, and return what was written."""
     paths = [folder / "trainings.csv", folder / "trainings.md"]
     rows = [[getattr(of, column) for column in CSV_HEADER] for of in trainings]
     save_csv(rows, paths[0], header=list(CSV_HEADER))

@@ -190,13 +190,9 @@ def _split_subsets(scores: ScoreSet) -> list[ScoreSet]:
 def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
     """Test each pair of detectors on the samples that both judged.
 
-    Args:
-        analyses: any number.
-
-    Returns:
-        All pairs. Samples are joined by `pair_names`, whatever their order. Each pair
-        has its paired DeLong test, by group if the first of the two has groups, and the
-        p-value corrected by Holm for all tests. A pair that cannot be tested says why.
+    Samples are joined by `pair_names`, whatever their order. Each pair has its paired
+    DeLong test, by group if the first of the two has groups, and the p-value corrected
+    by Holm for all tests. A pair that cannot be tested says why.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """

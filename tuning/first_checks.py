@@ -17,8 +17,7 @@ class FaultError(Exception):
 def build_network(network: Network) -> nn.Module:
     """Build it as a training does, and look for the layers that its entry names.
 
-    Raises:
-        FaultError: it is not a module, or has no such layer.
+    Raises FaultError if it is not a module, or has no such layer.
     """
     model = network.build()
     if not isinstance(model, nn.Module):

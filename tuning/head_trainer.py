@@ -102,8 +102,7 @@ class HeadTrainer(Trainer):
     def compare_layers(self) -> dict[str, tuple[Fit, float]]:
         """Fit a head to each layer alone, in the first view of the training images.
 
-        Returns:
-            By layer how its head was fitted, and the AUC on validation.
+        Returns by layer how its head was fitted, and the AUC on validation.
         """
         train, val = self._read("train"), self._read("val")
         weights = getattr(self.criterion, "weight", None)
