@@ -103,16 +103,10 @@ def audit_splits(
     *,
     seed: int,
 ) -> Audit:
-    """Audit the splits of a dataset.
+    """Audit a dataset's splits.
 
-    Args:
-        name: of the dataset.
-        datasets: by split.
-        pattern: what names the group of an image, as `groups_from_names` takes it.
-        seed: of the folds.
-
-    Raises:
-        ValueError: the pattern is broken, or does not match a name.
+    `pattern` names the group of an image, as `groups_from_names` takes it; `seed` is of
+    the folds. Raises ValueError if the pattern is broken, or does not match a name.
     """
     files, splits, labels, group_of = [], [], [], {}
     for split, dataset in datasets.items():

@@ -149,9 +149,8 @@ def measure_detector(
     """Compute what each condition leaves of a detector.
 
     Args:
-        detector: who judged.
-        judged: what it said of N images.
-        conditions: under which, the first is as they are.
+        detector, judged: who judged, and what it said of N images.
+        conditions: under which; the first is as they are.
         title: what the detector is called.
         seed: of the bootstrap.
 

@@ -321,8 +321,7 @@ def describe_parts(
         groups = None if known is None else [known[row] for row in rows]
         index = None if groups is None else index_groups(groups, len(rows))
         is_right = (scored.fake_scores[rows] >= detector.threshold) == labels
-        hits = count_hits(is_right, index)
-        low, high = compute_proportion_interval(*hits[:2])
+        low, high = compute_proportion_interval(*count_hits(is_right, index))
         auc = compute_delong_interval(scored.differences[rows], labels, groups=groups)
         lines.append(
             f"test of {names[rows[0]]}: {len(rows)} images, accuracy at the threshold "

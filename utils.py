@@ -335,7 +335,7 @@ def drop_bad_images(
         skip: leave them out instead of refusing the dataset.
 
     Returns:
-        The datasets by split, and by split the names of the images left out.
+        By split the datasets, and the names of the images left out.
 
     Raises:
         ValueError: images cannot be read, or a class has no image left.
@@ -368,12 +368,8 @@ def take_fold(
 ) -> dict[str, FacesDataset]:
     """Return the splits of a recipe's fold; without one, those of the folders.
 
-    Args:
-        recipe: says the fold, and which images belong together.
-        datasets: `train` and `val`, of which the folds are made; others stay.
-
-    Raises:
-        ValueError: the pattern finds no group, or there are too few groups.
+    Folds are made of `train` and `val`; other splits stay. Raises ValueError if the
+    recipe's pattern finds no group, or there are too few groups.
     """
     if recipe.fold is None:
         return dict(datasets)

@@ -118,12 +118,9 @@ class Inspection:
 def inspect(
     files: Sequence[ImageFile], splits: Sequence[str], labels: Sequence[int]
 ) -> Inspection:
-    """Measure images, decoding each once.
+    """Measure N images, decoding each once.
 
-    Args:
-        files: N pictures.
-        splits: (N,) names.
-        labels: (N,) 0 (real) or 1 (fake).
+    `splits` are their names, `labels` 0 (real) or 1 (fake), (N,) each.
     """
     found = map_files(measure, files, "audit")
     readable = [i for i, traits in enumerate(found) if isinstance(traits, Traits)]

@@ -75,9 +75,7 @@ class Compute:
     def collect(self, rows: Tensor, batches: Sequence[range]) -> Tensor:
         """Return all processes' rows in the order of the images.
 
-        Args:
-            rows: (n, ...), of the images of `batches`.
-            batches: that this process was dealt.
+        `rows` (n, ...) are of the images of the batches that this process was dealt.
         """
         if not self.shared:
             return rows

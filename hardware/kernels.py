@@ -35,12 +35,9 @@ def load_kernels(dtype: torch.dtype) -> tuple[ctypes.CDLL | None, str]:
     The library lies in `__pycache__`, like Python's own compiled files, and belongs to
     one state of the source. If that folder is read-only, it is compiled each time.
 
-    Args:
-        dtype: of the features, torch.float32 or torch.bfloat16.
-
     Returns:
-        The library and "", or None and why there is none: another type, system or
-        processor, no compiler, or a compiler that failed.
+        The library and "", or None and why there is none: another type than float32
+        and bfloat16, another system or processor, no compiler, or one that failed.
     """
     if sys.platform != "linux":
         return None, "the suite's own are for Linux"

@@ -209,8 +209,7 @@ def compute_aucs_and_covariance(
 
     Args:
         score_rows: (D, N), finite: D detectors' scores of the same samples.
-        labels: int (N,).
-        group_index: int (N,), as of `index_groups`.
+        labels, group_index: int (N,); the groups as of `index_groups`.
     """
     fake, real = labels == FAKE, labels == REAL
     num_fake, num_real = fake.sum(), real.sum()

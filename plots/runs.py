@@ -214,12 +214,9 @@ def save_runs(
     folder: Path,
     call: Mapping[str, Any],
 ) -> tuple[list[Path], str]:
-    """Save the numbers, tables and curves of sets of runs.
+    """Save the numbers, tables and curves of sets of runs, as of `analyse_runs`.
 
-    Args:
-        sets, comparisons: as `analyse_runs` returns them.
-        folder: where everything goes.
-        call: what ran, as `files.provenance.describe_call` returns it.
+    `call` says what ran, as `files.provenance.describe_call` returns it.
 
     Returns:
         What was written: {NAME}_metrics.{json,csv,md,tex}, of several sets called
@@ -228,7 +225,6 @@ def save_runs(
 
     Raises:
         ValueError: the table would replace a file that the scores came from.
-        OSError: a file cannot be written.
     """
     start = sets[0].name if len(sets) == 1 else "comparison_runs"
     paths = [folder / f"{start}_metrics.{end}" for end in ("json", "csv", "md", "tex")]

@@ -50,19 +50,15 @@ SCORE_PLOTS = {
 def save_all(
     analyses: Sequence[Analysis], folder: str | Path, call: Mapping[str, Any]
 ) -> tuple[list[Path], str]:
-    """Save numbers, scores, tables and figures.
+    """Save numbers, scores, tables and figures of one detector, or of several compared.
 
-    Args:
-        analyses: one detector, or several to compare as well.
-        folder: where everything goes.
-        call: what ran, as `files.provenance.describe_call` returns it.
+    `call` says what ran, as `files.provenance.describe_call` returns it.
 
     Returns:
         What was written, in that order, and the tables to print.
 
     Raises:
         ValueError: an output would replace a file that the scores came from.
-        OSError: a file cannot be written.
     """
     folder = Path(folder)
     _check_inputs_stay(analyses, folder)

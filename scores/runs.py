@@ -89,9 +89,6 @@ def find_sets(
             second, ...; none: checkpoints whose flags differ in `OF_A_RUN` alone are
             of one recipe, and files are all of one.
 
-    Returns:
-        The sets, in the order of their first runs.
-
     Raises:
         ValueError: the sizes do not add up, a set has one run alone or a run twice, or
             a run of a fold was judged on the images that trained it.
@@ -188,10 +185,8 @@ def analyse_runs(
 ) -> tuple[list[RunSet], list[RunsComparison]]:
     """Measure sets of runs and of their groups, and test each pair on one dataset.
 
-    Args:
-        sets: as `find_sets` returns them.
-        num_resamples, seed: of the bootstrap.
-        group_score: how a group is judged, as for `score_groups`.
+    The sets are as `find_sets` returns them, `group_score` as for `score_groups`; the
+    resamples and the seed are the bootstrap's.
 
     Raises:
         ValueError: runs of one recipe judged other images, or images without names.

@@ -68,16 +68,15 @@ def fit_head(
 ) -> Fit:
     """Fit a head, and leave it with the penalty that suits validation best.
 
-    Args:
-        head: its parameters and its standardisation are replaced.
-        train: what it is fitted to.
-        val: on which the penalty is chosen.
-        class_weights: of the loss, float (2,).
-        seed: of the weights from which a hidden layer starts.
-
     The training minimises the mean cross-entropy plus half the penalty times the
     squared weights' sum; the penalty is the one with the least cross-entropy on
     validation.
+
+    Args:
+        head: its parameters and its standardisation are replaced.
+        train, val: what it is fitted to, and on which the penalty is chosen.
+        class_weights: of the loss, float (2,).
+        seed: of the weights from which a hidden layer starts.
 
     Raises:
         FloatingPointError: features are not finite.

@@ -62,9 +62,7 @@ class Tuning:
 def tune(model: nn.Module, network: Network, tuning: Tuning) -> nn.Module:
     """Freeze what is not trained, and add what is new.
 
-    Args:
-        model: as the network builds it, with the weights that it starts from.
-        network, tuning: whose it is, and what is to be trained.
+    The model is as the network builds it, with the weights that it starts from.
 
     Returns:
         The module to train: the same one, or a `Probe` of it; with its `preprocessing`.
