@@ -1,7 +1,6 @@
 """Audit a dataset: duplicates, leaks between splits, and shortcuts to the class."""
 
 import argparse
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,8 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command_line.say(*map(str, audit.findings))
     command_line.say(f"{args.dataset}: {summarise(audit.findings)}")
 
-    words = sys.argv[1:] if argv is None else argv
-    call = describe_call(Path(__file__).name, words, "scipy", "scikit-learn")
+    call = describe_call(__file__, argv, "scipy", "scikit-learn")
     for written in save_audit(audit, args.figures_dir, call):
         command_line.say(f"wrote {written}")
     if args.fix is not None:

@@ -1,7 +1,6 @@
 """Measure trained detectors: curves, metrics with intervals, comparisons."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -236,8 +235,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "seed": args.seed,
         "group_score": args.group_score,
     }
-    words = sys.argv[1:] if argv is None else argv
-    call = describe_call(__file__, words, "scipy", "scikit-learn", "matplotlib")
+    call = describe_call(__file__, argv, "scipy", "scikit-learn", "matplotlib")
     if args.runs is None:
         options["prevalence"] = args.prevalence
         named = show_progress(tell_apart(score_sets), "analyse")

@@ -1,7 +1,6 @@
 """Measure what compression, blur, noise and the like leave of trained detectors."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         **{"levels": list_strengths(conditions), "units": UNITS},
         **{"stability": args.stability, "detectors": measured},
         "provenance": {
-            **describe_call(__file__, sys.argv[1:] if argv is None else argv),
+            **describe_call(__file__, argv),
             "inputs": [detector.provenance for detector in detectors],
             "file_names_sha256": compute_fingerprint({args.dataset: faces}),
         },

@@ -150,9 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_runs(args.recipes, keeping, source)
     if not args.report:
         return 0
-    words = sys.argv[1:] if argv is None else argv
-    options = {"compute": compute, "words": words}
-    return save_reports(args.recipes, keeping, source, **options)
+    return save_reports(args.recipes, keeping, source, compute=compute, words=argv)
 
 
 def choose_runs(
@@ -640,7 +638,7 @@ def save_reports(
     source: Source,
     *,
     compute: Compute,
-    words: Sequence[str],
+    words: Sequence[str] | None,
 ) -> int:
     """Write the finished runs' reports; if one fails, say so and return 1, else 0."""
     is_main = distributed.is_main()
@@ -655,7 +653,7 @@ def save_reports(
 
 
 def save_report(
-    recipe: Recipe, paths: RunPaths, words: Sequence[str], **options: Any
+    recipe: Recipe, paths: RunPaths, words: Sequence[str] | None, **options: Any
 ) -> int:
     """Write a report; `options` are those of `Settings`."""
     # Its figures and maps take seconds to import: a run without a report does not wait.
