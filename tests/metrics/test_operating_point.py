@@ -17,11 +17,6 @@ from metrics.operating_point import (
 from metrics.summary import compute_metrics
 
 
-def make_logits(margins):
-    """Logits of real and fake that differ by these margins, (N, 2)."""
-    return np.outer(margins, [-0.5, 0.5])
-
-
 @pytest.mark.parametrize(
     ("options", "policy"),
     [
@@ -37,7 +32,7 @@ def test_choose_operating_point_is_of_the_calibrated_scores(options, policy):
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 2, 200)
     margins = 5 * rng.normal(size=200) + 6 * labels + 2
-    logits = torch.tensor(make_logits(margins))
+    logits = torch.tensor(np.outer(margins, [-0.5, 0.5]))
 
     point = choose_operating_point(logits, torch.tensor(labels), **options)
 
