@@ -42,7 +42,7 @@ def save_onnx(detector: Detector, description: dict[str, Any], path: Path) -> No
     """
     pixels, shapes = _make_input(detector)
     try:
-        with _quiet():
+        with quiet("torch.onnx"):
             program = torch.onnx.export(
                 Graph(detector),
                 (pixels,),
@@ -73,7 +73,7 @@ def save_program(detector: Detector, description: dict[str, Any], path: Path) ->
     Raises ValueError if the network cannot be traced.
     """
     pixels, shapes = _make_input(detector)
-    with _quiet():
+    with quiet("torch.onnx"):
         try:
             program = torch.export.export(
                 Graph(detector), (pixels,), dynamic_shapes=shapes, strict=False
@@ -108,9 +108,9 @@ def _make_input(detector: Detector) -> tuple[torch.Tensor, tuple[Any]]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the exporter says to its developers from the user."""
-    logger = logging.getLogger("torch.onnx")
+def quiet(name: str | None = None) -> Iterator[None]:
+    """Keep what a package's logger, or all, say to developers from the user."""
+    logger = logging.getLogger(name)
     level = logger.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
