@@ -407,9 +407,9 @@ def choose_tuning(
     say(f"comparing {len(stages)} layers on {len(fewer['train'])} training images")
     trainer = build_trainer(recipe, probe, fewer, compute, keeping, start_sha256)
     found = trainer.compare_layers()
-    for layer, (fit, auc) in found.items():
-        say(f"  {layer}: validation log loss {fit.val_loss:.4f}, AUC {auc:.4f}")
-    best = min(found, key=lambda layer: found[layer][0].val_loss)
+    for layer, (loss, auc) in found.items():
+        say(f"  {layer}: validation log loss {loss:.4f}, AUC {auc:.4f}")
+    best = min(found, key=lambda layer: found[layer][0])
     say(f"the head reads {best}, which has the least log loss")
     return replace(tuning, features=(best,))
 

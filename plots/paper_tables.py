@@ -15,6 +15,8 @@ from scores.analysis import Analysis, Comparison
 
 _TESTS = ("first", "second", "tested on", "real", "fake")
 _TESTS += ("AUC difference", "p", "p by Holm", "note")
+# A name must not become markup: neither cells nor tags.
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in r"\|*_`<["})
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"}
 _LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 _LATEX |= {"^": r"\textasciicircum{}", "|": r"\textbar{}"}
@@ -64,8 +66,7 @@ def format_markdown_tables(*tables: Sequence[Sequence[str]]) -> str:
     """Return tables of Markdown; of each the first row is the header."""
     texts = []
     for rows in tables:
-        # A name must not become markup: neither cells nor tags.
-        escaped = [[_escape_markdown(cell) for cell in row] for row in rows]
+        escaped = [[cell.translate(_MARKDOWN) for cell in row] for row in rows]
         lines = [f"| {' | '.join(row)} |" for row in escaped]
         rule = f"|{' --- |' * len(rows[0])}"
         texts.append("\n".join([lines[0], rule, *lines[1:]]))
@@ -179,12 +180,6 @@ def build_tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
         data = make_printable(comparison.data)
         rows.append([*titles, data, *sizes, *numbers, comparison.note])
     return rows
-
-
-def _escape_markdown(text: str) -> str:
-    for character in r"\|*_`<[":
-        text = text.replace(character, f"\\{character}")
-    return text
 
 
 def escape_latex(text: str) -> str:

@@ -11,7 +11,6 @@ from metrics.calibration import ReliabilityBins, compute_reliability_bins
 from metrics.delong import AucComparison, compute_paired_delong_test
 from metrics.error_rates import RocBand, RocCurve, compute_roc_band, compute_roc_curve
 from metrics.likelihood_ratios import describe_llr_bounds
-from metrics.samples import check_samples
 from metrics.summary import compute_summary
 from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
@@ -100,9 +99,7 @@ def analyse(
 
 
 def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
-    names = ("fake_scores", "llrs", "groups")
-    columns = {name: getattr(scores, name) for name in names}
-    samples = check_samples(scores.scores, scores.labels, scores.threshold, **columns)
+    samples = scores.check()
     numbers = compute_summary(samples, **options)
     numbers["notes"] = [*scores.notes, *_note_use(scores), *numbers["notes"]]
     curve = compute_roc_curve(samples)

@@ -12,7 +12,7 @@ import numpy as np
 from files.recipe import describe_shared
 from metrics.error_rates import RocCurve, average_roc_curves, compute_roc_curve
 from metrics.runs import RunsTest, compare_sets, measure_runs
-from metrics.samples import Samples, check_samples
+from metrics.samples import Samples
 from scores.analysis import correct_by_holm
 from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
@@ -256,15 +256,11 @@ def _pair(a: ScoreSet, b: ScoreSet) -> tuple[list[int], list[int]]:
 
 def _check(runs: Sequence[ScoreSet]) -> list[Samples]:
     """Return the runs as samples; what belongs together the first one says."""
-    checked = []
+    samples = []
     for run in runs:
-        columns = {n: getattr(run, n) for n in ("fake_scores", "llrs")}
         with run.name_errors():
-            samples = check_samples(
-                run.scores, run.labels, run.threshold, groups=runs[0].groups, **columns
-            )
-        checked.append(samples)
-    return checked
+            samples.append(replace(run, groups=runs[0].groups).check())
+    return samples
 
 
 def _analyse_set(runs: Sequence[ScoreSet], **options: Any) -> RunSet:

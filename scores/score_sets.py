@@ -13,7 +13,7 @@ from files.names import FAKE, spell_dataset, spell_for_files
 from metrics.delong import compute_delong_interval
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.operating_point import choose_threshold, describe_policy
-from metrics.samples import check_samples
+from metrics.samples import Samples, check_samples
 from metrics.summary import warn_of_samples
 
 # What scores can be, by `ScoreSet.score_name`.
@@ -117,6 +117,12 @@ class ScoreSet:
             elif values is not None:
                 chosen[name] = [values[place] for place in places]
         return replace(self, **chosen)
+
+    def check(self) -> Samples:
+        """Return checked samples, or raise ValueError for what cannot be measured."""
+        names = ("fake_scores", "llrs", "groups")
+        columns = {name: getattr(self, name) for name in names}
+        return check_samples(self.scores, self.labels, self.threshold, **columns)
 
     @contextmanager
     def name_errors(self) -> Iterator[None]:
