@@ -9,7 +9,7 @@ from typing import Any
 
 from files.names import make_printable
 from metrics.table import list_columns
-from plots.style import format_with_interval, get_interval
+from plots.style import format_p_value, format_with_interval, get_interval
 from plots.tables import list_levels, name_by_letters
 from scores.analysis import Analysis, Comparison
 
@@ -169,12 +169,11 @@ def build_tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
     """Return a header and a row for each pair: its paired DeLong test, or why none."""
     rows = [list(_TESTS)]
     for comparison in comparisons:
-        test, holm = comparison.test, comparison.holm_p_value
-        numbers = ["-", "-", "-"]
+        test, numbers = comparison.test, ["-", "-", "-"]
         if test is not None:
             interval = f"[{test.low:+.3f}, {test.high:+.3f}]"
             numbers = [f"{test.difference:+.3f} {interval}", f"{test.p_value:.3g}"]
-            numbers += ["-" if holm is None else f"{holm:.3g}"]
+            numbers.append(format_p_value(comparison.holm_p_value))
         titles = [make_printable(c.scores.title) for c in (comparison.a, comparison.b)]
         sizes = [str(comparison.num_real), str(comparison.num_fake)]
         data = make_printable(comparison.data)
