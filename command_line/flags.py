@@ -14,8 +14,6 @@ from files.bounds import (
     COUNT,
     DATASET_NAME,
     FOLDS,
-    INNER_SHARE,
-    PROPER_SHARE,
     SEED,
     SHARE,
     Bounds,
@@ -240,23 +238,6 @@ def add_figures_flag(parser: argparse.ArgumentParser) -> None:
         default=FIGURES_DIR,
         metavar="DIR",
         help="folder for figures and the numbers behind them",
-    )
-
-
-def add_fpr_flags(parser: argparse._ActionsContainer, goes_with: str) -> None:
-    """Add --max-fpr, which goes with another flag, and --fpr-confidence."""
-    parser.add_argument(
-        "--max-fpr",
-        type=take(PROPER_SHARE),
-        metavar="RATE",
-        help=f"with {goes_with}: the threshold at which at most this share of its real "
-        "samples is called fake (default: where both errors are equally frequent)",
-    )
-    parser.add_argument(
-        "--fpr-confidence",
-        type=take(INNER_SHARE),
-        metavar="C",
-        help="with --max-fpr: the confidence that other real samples keep to it too",
     )
 
 
