@@ -32,7 +32,7 @@ from metrics.samples import (
     check_samples,
     number_folds,
 )
-from metrics.table import MAX_FPRS, METRICS, compute_weighted_metrics, list_columns
+from metrics.table import MAX_FPRS, METRICS, compute_weighted_metrics
 
 _POINT_FPRS = (0.1, *MAX_FPRS)
 # Of a class (benchmarks/interval_coverage.py). With 25 fakes 86 to 89 % of the
@@ -109,24 +109,6 @@ def _explain_too_few(max_fpr: float, given: str) -> str:
         f"no TPR at FPR {100 * max_fpr:g} %: {given} are too few, at least "
         f"{round(1 / max_fpr)} are needed"
     )
-
-
-def measure_condition(
-    scores: np.ndarray,
-    fake_scores: np.ndarray,
-    labels: np.ndarray,
-    threshold: float,
-    *,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Compute each metric that has a column in 'robustness', its interval beside it.
-
-    It takes what `check_samples` takes; the threshold is one of P(fake).
-    """
-    samples = check_samples(scores, labels, threshold, fake_scores=fake_scores)
-    numbers = compute_summary(samples, seed=seed)
-    names = [metric.name for metric in list_columns("robustness")]
-    return {key: numbers[key] for n in names for key in (n, f"{n}_interval")}
 
 
 def compute_summary(
