@@ -21,8 +21,7 @@ from exporting.checking import (
     load_samples,
 )
 from exporting.description import describe_export
-from exporting.formats import FORMATS, OPSET, check_packages
-from exporting.programs import load_program
+from exporting.formats import FORMATS, OPSET, check_packages, load_program
 from exporting.quantising import save_quantised
 from files.atomic import check_outputs, save_json, write_atomically
 from files.provenance import describe_file

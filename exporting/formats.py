@@ -2,8 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from exporting.description import write_line
 from exporting.graph import Graph
 from files.checkpoint_files import save_checkpoint
 from judging.detector import Detector
-from judging.exported import ENTRY, OUTPUTS, PIXELS
+from judging.exported import ENTRY, OUTPUTS, PIXELS, ExportedDetector, build_exported
 from utils import read_whole
 
 try:  # extras, for exporting
@@ -91,6 +92,29 @@ def save_program(detector: Detector, description: dict[str, Any], path: Path) ->
 def save_weights(detector: Detector, description: dict[str, Any], path: Path) -> None:
     """Save a checkpoint's weights and record in safetensors, as publish.py does."""
     save_checkpoint(*read_whole(detector), path)
+
+
+@dataclass
+class Program:
+    """Stands for a session of ONNX Runtime; `module` is from pixels to `OUTPUTS`."""
+
+    module: torch.nn.Module
+
+    def run(
+        self, names: Sequence[str], inputs: Mapping[str, np.ndarray]
+    ) -> list[np.ndarray]:
+        """Return outputs by their names."""
+        with torch.no_grad():
+            outputs = self.module(torch.from_numpy(inputs[PIXELS]))
+        found = dict(zip(OUTPUTS, outputs, strict=True))
+        return [found[name].numpy() for name in names]
+
+
+def load_program(path: Path) -> ExportedDetector:
+    """Load what `save_program` wrote: only a file that you trust."""
+    more = {ENTRY: ""}
+    program = torch.export.load(path, extra_files=more)
+    return build_exported(Program(program.module()), more[ENTRY], path)
 
 
 FORMATS: dict[str, Callable[[Detector, dict[str, Any], Path], None]] = {
