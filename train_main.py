@@ -641,40 +641,32 @@ def save_reports(
     words: Sequence[str] | None,
 ) -> int:
     """Write the finished runs' reports; if one fails, say so and return 1, else 0."""
-    is_main = distributed.is_main()
-    distributed.stop()  # one process reads all of the test split
-    if not is_main:
-        return 0
-    options = {"source": replace(source, split="test"), "compute": compute}
-    return max(
-        save_report(recipe, keeping.name_files(recipe), words, **options)
-        for recipe in recipes
-    )
-
-
-def save_report(
-    recipe: Recipe, paths: RunPaths, words: Sequence[str] | None, **options: Any
-) -> int:
-    """Write a report; `options` are those of `Settings`."""
     # Its figures and maps take seconds to import: a run without a report does not wait.
     from reporting import Settings, name_report, write_report
 
-    checkpoints, source = [paths.checkpoint], options["source"]
-    settings = Settings(history_path=paths.history, seed=recipe.seed, **options)
-    try:
-        output = name_report(checkpoints, FIGURES_DIR)
-        write_report(checkpoints, output, settings, call=(Path(__file__).name, words))
-    except Exception as error:  # whatever it is, the training was not in vain
-        flags = ["-cpp", *checkpoints, "--data-root", source.data_root]
-        say(
-            "the run is complete, but there is no report: "
-            f"{command_line.describe_error(error)}; to try again: "
-            f"{format_command('report.py', flags)}",
-            file=sys.stderr,
-        )
-        return 1
-    say(f"wrote {output}")
-    return 0
+    is_main, status = distributed.is_main(), 0
+    distributed.stop()  # one process reads all of the test split
+    shared = {"source": replace(source, split="test"), "compute": compute}
+    for recipe in recipes if is_main else ():
+        paths = keeping.name_files(recipe)
+        checkpoints = [paths.checkpoint]
+        settings = Settings(history_path=paths.history, seed=recipe.seed, **shared)
+        try:
+            output = name_report(checkpoints, FIGURES_DIR)
+            call = (Path(__file__).name, words)
+            write_report(checkpoints, output, settings, call=call)
+        except Exception as error:  # whatever it is, the training was not in vain
+            flags = ["-cpp", *checkpoints, "--data-root", source.data_root]
+            say(
+                "the run is complete, but there is no report: "
+                f"{command_line.describe_error(error)}; to try again: "
+                f"{format_command('report.py', flags)}",
+                file=sys.stderr,
+            )
+            status = 1
+        else:
+            say(f"wrote {output}")
+    return status
 
 
 def describe_one_class(fake_share: float | None) -> str | None:
