@@ -106,13 +106,12 @@ def compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
 
     Source: Brümmer & du Preez 2006, section 5, by pool adjacent violators.
     """
-    return np.array([_compute_min_cllr(*row) for row in zip(fp, tp, strict=True)])
-
-
-def _compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> float:
-    real_shares, fake_shares, fitted = fit_order_keeping(fp, tp)
-    losses = special.xlogy(fake_shares, fitted) + special.xlogy(real_shares, 1 - fitted)
-    return max(0.0, float(-losses.sum() / (2 * np.log(2))))
+    costs = []
+    for row in zip(fp, tp, strict=True):
+        reals, fakes, fitted = fit_order_keeping(*row)
+        losses = special.xlogy(fakes, fitted) + special.xlogy(reals, 1 - fitted)
+        costs.append(max(0.0, float(-losses.sum() / (2 * np.log(2)))))
+    return np.array(costs)
 
 
 class OrderKeeping(NamedTuple):

@@ -127,11 +127,11 @@ def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
 
 def _list_llr_bounds(scores: ScoreSet) -> dict[str, Any]:
     """Return the bounds of the likelihood ratios, None if unknown, and a sentence."""
-    names, words = ("llr_lower", "llr_upper"), None
-    ends = [bound if np.isfinite(bound) else None for bound in scores.llr_bounds]
+    lower, upper = (end if np.isfinite(end) else None for end in scores.llr_bounds)
+    words = None
     if scores.llrs is not None:
         words = describe_llr_bounds(scores.llrs, scores.labels, scores.llr_bounds)
-    return {**dict(zip(names, ends, strict=True)), "llr_bounds_in_words": words}
+    return {"llr_lower": lower, "llr_upper": upper, "llr_bounds_in_words": words}
 
 
 def _note_use(scores: ScoreSet) -> list[str]:
