@@ -100,7 +100,9 @@ def _load_or_compile(flags: Sequence[str]) -> ctypes.CDLL:
     name = f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
     path = SOURCE.parent / "__pycache__" / name
     with contextlib.suppress(OSError):  # none yet, or from another system
-        if _is_whole(path):  # a damaged library can crash the process
+        kept = path.read_bytes()
+        digest = hashlib.sha256(kept[:-DIGEST_SIZE]).digest()
+        if digest == kept[-DIGEST_SIZE:]:  # a damaged library can crash the process
             return ctypes.CDLL(str(path))
     folder = _make_writable(path.parent)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -111,13 +113,6 @@ def _load_or_compile(flags: Sequence[str]) -> ctypes.CDLL:
                 file.write(hashlib.sha256(compiled.read_bytes()).digest())
             compiled.replace(path)  # in one step: others may be compiling too
     return library
-
-
-def _is_whole(path: Path) -> bool:
-    """Say whether a library still ends in the SHA-256 of the rest."""
-    content = path.read_bytes()
-    digest = hashlib.sha256(content[:-DIGEST_SIZE]).digest()
-    return digest == content[-DIGEST_SIZE:]
 
 
 def _make_writable(folder: Path) -> Path | None:
