@@ -471,8 +471,9 @@ def test_main_report_that_fails_is_said_and_the_run_is_kept(
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="another system")
 def test_script_under_torchrun_lost_process_is_one_line(faces_root, tmp_path):
-    flags = ("-m", "SimpleNet", "-e", "10000", "--checkpoint-minutes", "0.0001")
-    words = make_arguments(faces_root, tmp_path, "--workers", "0", *flags)
+    flags = ("--workers", "0", "-e", "10000", "--checkpoint-minutes", "0.0001")
+    words = make_arguments(faces_root, tmp_path, *flags)
+    words = [word.replace("TinyNet", "SimpleNet") for word in words]
     options = {"cwd": PROJECT, "stderr": subprocess.PIPE, "text": True}
     options["env"] = {**os.environ, "OMP_NUM_THREADS": "1"}
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node=2", "train_main.py")
