@@ -1,7 +1,6 @@
 """Audit a dataset: duplicates, leaks between splits, and shortcuts to the class."""
 
 import argparse
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,8 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command_line.say(*map(str, audit.findings))
     command_line.say(f"{args.dataset}: {summarise(audit.findings)}")
 
-    words = sys.argv[1:] if argv is None else argv
-    call = describe_call(Path(__file__).name, words, "scipy", "scikit-learn")
+    call = describe_call(__file__, argv, "scipy", "scikit-learn")
     for written in save_audit(audit, args.figures_dir, call):
         command_line.say(f"wrote {written}")
     if args.fix is not None:
@@ -99,20 +97,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def audit_splits(
     name: str,
     datasets: Mapping[str, FacesDataset],
-    pattern: str | None = None,
+    pattern: str | None,
     *,
-    seed: int = 0,
+    seed: int,
 ) -> Audit:
-    """Audit a dataset.
+    """Audit a dataset's splits.
 
-    Args:
-        name: of the dataset.
-        datasets: by split.
-        pattern: what names the group of an image, as `groups_from_names` takes it.
-        seed: of the folds.
-
-    Raises:
-        ValueError: the pattern is broken, or does not match a name.
+    `pattern` names the group of an image, as `groups_from_names` takes it; `seed` is of
+    the folds. Raises ValueError if the pattern is broken, or does not match a name.
     """
     files, splits, labels, group_of = [], [], [], {}
     for split, dataset in datasets.items():

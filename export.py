@@ -21,8 +21,7 @@ from exporting.checking import (
     load_samples,
 )
 from exporting.description import describe_export
-from exporting.formats import FORMATS, OPSET, check_packages
-from exporting.programs import load_program
+from exporting.formats import FORMATS, OPSET, check_packages, load_program
 from exporting.quantising import save_quantised
 from files.atomic import check_outputs, save_json, write_atomically
 from files.provenance import describe_file
@@ -154,11 +153,7 @@ def choose_dataset(given: str | None, source: Source, detector: Detector) -> str
 
 
 def list_files(dataset: str, source: Source, detector: Detector) -> list[ImageFile]:
-    """Return a split's pictures.
-
-    Raises:
-        OSError, ValueError: as `open_source`.
-    """
+    """Return the pictures of the split that a source names."""
     source = source.follow(detector.record, dataset)
     faces = open_source(dataset, source, preprocessing=detector.preprocessing)
     return [faces.get_file(number) for number in range(len(faces))]
@@ -170,11 +165,7 @@ def find_pictures(
     source: Source,
     detector: Detector,
 ) -> list[ImageFile]:
-    """Return pictures to check an export on, and say which they are.
-
-    Raises:
-        OSError, ValueError: there are none where they were to be.
-    """
+    """Return pictures to check an export on, and say which they are."""
     if given:
         if missing := [path for path in given if not path.exists()]:
             raise FileNotFoundError(f"there is no picture {missing[0]}")
@@ -192,11 +183,7 @@ def find_pictures(
 
 
 def check(detector: Detector, path: Path, pictures: Sequence[ImageFile]) -> None:
-    """Say how far an export is from its checkpoint.
-
-    Raises:
-        ValueError: it is too far.
-    """
+    """Say how far an export is from its checkpoint; raise ValueError if too far."""
     if path.suffix == ".safetensors":  # the weights as they are
         return
     load = load_exported if path.suffix == ".onnx" else load_program
@@ -213,11 +200,7 @@ def check(detector: Detector, path: Path, pictures: Sequence[ImageFile]) -> None
 def check_quantised(
     detector: Detector, path: Path, pictures: Sequence[ImageFile]
 ) -> None:
-    """Say what 8-bit integers cost.
-
-    Raises:
-        ValueError: too much.
-    """
+    """Say what 8-bit integers cost; raise ValueError if too much."""
     agreement = compare(detector, load_exported(path), pictures)
     say(f"{path.name}: {agreement.describe()}")
     if agreement.num_other > MOST_OTHER * agreement.num_pictures:

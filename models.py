@@ -106,14 +106,12 @@ def register(
         name: of the network; it stands in the names of files.
         preprocessing: what it expects of a picture; by default 224 pixels with
             ImageNet's mean and deviation.
-        layer: whose activations (N, C, H, W) class activation maps weigh.
+        layer, licence, layout: as `Network` has them.
         head: name of its last layer, which is new in every detector; '' if the network
             always starts from random weights.
         weights: address of the weights to start from, a state dict whose name ends in
             the first digits of its SHA-256, as torchvision's do; '' if only --weights
             can name some.
-        licence: of these weights.
-        layout: how its layers arrange their activations, if not as (N, C, H, W).
 
     Raises:
         ValueError: the name cannot be used.

@@ -1,7 +1,6 @@
 """Measure trained detectors: curves, metrics with intervals, comparisons."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -18,7 +17,7 @@ from torch.utils.data import Dataset
 
 from faces_dataset import list_names
 from files.atomic import check_writable
-from files.bounds import INNER_SHARE, Bounds
+from files.bounds import INNER_SHARE, PROPER_SHARE, Bounds
 from files.names import default_checkpoint_path
 from files.provenance import describe_call
 from hardware import Compute, distributed, show_progress
@@ -167,7 +166,19 @@ def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
         ),
     ):
         group.add_argument(flag, nargs="+", metavar="FILE", help=text)
-    command_line.add_fpr_flags(group, "--calibrate-on")
+    group.add_argument(
+        "--max-fpr",
+        type=take(PROPER_SHARE),
+        metavar="RATE",
+        help="with --calibrate-on: the threshold at which at most this share of its "
+        "real samples is called fake (default: where both errors are equally frequent)",
+    )
+    group.add_argument(
+        "--fpr-confidence",
+        type=take(INNER_SHARE),
+        metavar="C",
+        help="with --max-fpr: the confidence that other real samples keep to it too",
+    )
     for name, default, text in (
         ("score", "score", "scores; P(fake) where all are from 0 to 1"),
         ("label", "label", "labels"),
@@ -236,8 +247,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "seed": args.seed,
         "group_score": args.group_score,
     }
-    words = sys.argv[1:] if argv is None else argv
-    call = describe_call(__file__, words, "scipy", "scikit-learn", "matplotlib")
+    call = describe_call(__file__, argv, "scipy", "scikit-learn", "matplotlib")
     if args.runs is None:
         options["prevalence"] = args.prevalence
         named = show_progress(tell_apart(score_sets), "analyse")

@@ -97,11 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw_steps(path: Path, figures_dir: Path) -> None:
-    """Draw a table of steps, and print where.
-
-    Raises:
-        OSError, ValueError: it cannot be read, or is a table of something else.
-    """
+    """Draw a table of steps, and print where."""
     steps = load_table(path)
     if not {"step", "loss", "learning_rate"} <= steps.keys():
         raise ValueError(
@@ -119,9 +115,8 @@ def choose_run(
 ) -> TrainingRun:
     """Return run `number` (1 the oldest, None the newest) of the history at `path`.
 
-    Raises:
-        ValueError: there is no run of this number, its curves cannot be read (it may
-            have diverged), or it has no finished epoch.
+    Raises ValueError if there is no such run, its curves cannot be read (it may have
+    diverged), or it has no finished epoch.
     """
     number = len(runs) if number is None else number
     if number > len(runs):

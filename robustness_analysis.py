@@ -1,7 +1,6 @@
 """Measure what compression, blur, noise and the like leave of trained detectors."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,9 @@ from judging.qualifying import MOST_TIMES
 from loading.disturbances import AS_IT_IS, LEVELS, UNITS, Condition, parse_conditions
 from loading.disturbed_faces import DisturbedFaces
 from metrics.delong import compute_auc_kept
-from metrics.summary import measure_condition
+from metrics.samples import check_samples
+from metrics.summary import compute_summary
+from metrics.table import list_columns
 from metrics.verdicts import check_promise, measure_rates
 from plots.paper_tables import list_csv_cells, name_csv_columns
 from plots.robustness import (
@@ -109,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         **{"levels": list_strengths(conditions), "units": UNITS},
         **{"stability": args.stability, "detectors": measured},
         "provenance": {
-            **describe_call(__file__, sys.argv[1:] if argv is None else argv),
+            **describe_call(__file__, argv),
             "inputs": [detector.provenance for detector in detectors],
             "file_names_sha256": compute_fingerprint({args.dataset: faces}),
         },
@@ -121,8 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def list_conditions(texts: Sequence[str]) -> list[Condition]:
     """Return the conditions that texts name, ordered by disturbance and level.
 
-    Raises:
-        ValueError: as `parse_conditions`; or they name nothing that is done.
+    Raises ValueError as `parse_conditions`, or if they name nothing that is done.
     """
     names = list(LEVELS)
     _, *others = parse_conditions(texts)
@@ -150,9 +150,8 @@ def measure_detector(
     """Compute what each condition leaves of a detector.
 
     Args:
-        detector: who judged.
-        judged: what it said of N images.
-        conditions: under which, the first is as they are.
+        detector, judged: who judged, and what it said of N images.
+        conditions: under which; the first is as they are.
         title: what the detector is called.
         seed: of the bootstrap.
 
@@ -201,21 +200,22 @@ def _measure_condition(
     promised: float | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Return all numbers of one condition."""
+    """Return all numbers of one condition, intervals beside them."""
     fake_scores, labels = judged.fake_scores[number], judged.labels
+    columns = judged.differences[number], labels, detector.threshold
+    samples = check_samples(*columns, fake_scores=fake_scores)
+    summary = compute_summary(samples, seed=seed)
+    names = [metric.name for metric in list_columns("robustness")]
     rates = measure_rates(labels, detector.decide(fake_scores), judged.told[number])
     return {
-        **measure_condition(
-            *(judged.differences[number], fake_scores, labels, detector.threshold),
-            seed=seed,
-        ),
+        **{key: summary[key] for n in names for key in (n, f"{n}_interval")},
         **rates,
         "keeps_promise": check_promise(rates, promised),
     }
 
 
 def _describe_kept(kept: dict[str, Any], num_levels: int) -> str:
-    """Say how much of the AUC is kept, in the mean over so many levels."""
+    """Say how much of the AUC is kept, on average over so many levels."""
     if kept["auc_kept"] is None:
         return "is not surely better than chance to begin with"
     interval = kept["auc_kept_interval"]
@@ -227,8 +227,7 @@ def _describe_kept(kept: dict[str, Any], num_levels: int) -> str:
 def name_detectors(detectors: Sequence[Detector]) -> list[str]:
     """Return what the detectors are called: their titles, or where equal their files.
 
-    Raises:
-        ValueError: a checkpoint is given twice.
+    Raises ValueError if a checkpoint is given twice.
     """
     ways = [
         [d.title for d in detectors],

@@ -150,9 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_runs(args.recipes, keeping, source)
     if not args.report:
         return 0
-    words = sys.argv[1:] if argv is None else argv
-    options = {"compute": compute, "words": words}
-    return save_reports(args.recipes, keeping, source, **options)
+    return save_reports(args.recipes, keeping, source, compute=compute, words=argv)
 
 
 def choose_runs(
@@ -320,8 +318,7 @@ def describe_parts(
         groups = None if known is None else [known[row] for row in rows]
         index = None if groups is None else index_groups(groups, len(rows))
         is_right = (scored.fake_scores[rows] >= detector.threshold) == labels
-        hits = count_hits(is_right, index)
-        low, high = compute_proportion_interval(*hits[:2])
+        low, high = compute_proportion_interval(*count_hits(is_right, index))
         auc = compute_delong_interval(scored.differences[rows], labels, groups=groups)
         lines.append(
             f"test of {names[rows[0]]}: {len(rows)} images, accuracy at the threshold "
@@ -360,9 +357,8 @@ def prepare_model(
 
 def find_licence(recipe: Recipe) -> str:
     """Return the licence of the weights to start from; of a user's file none."""
-    if recipe.weights or recipe.from_scratch:
-        return ""
-    return get_network(recipe.model).licence
+    is_own = recipe.weights or recipe.from_scratch
+    return "" if is_own else get_network(recipe.model).licence
 
 
 def keep_start_weights(recipe: Recipe, model: nn.Module, keeping: Keeping) -> str:
@@ -410,9 +406,9 @@ def choose_tuning(
     say(f"comparing {len(stages)} layers on {len(fewer['train'])} training images")
     trainer = build_trainer(recipe, probe, fewer, compute, keeping, start_sha256)
     found = trainer.compare_layers()
-    for layer, (fit, auc) in found.items():
-        say(f"  {layer}: validation log loss {fit.val_loss:.4f}, AUC {auc:.4f}")
-    best = min(found, key=lambda layer: found[layer][0].val_loss)
+    for layer, (loss, auc) in found.items():
+        say(f"  {layer}: validation log loss {loss:.4f}, AUC {auc:.4f}")
+    best = min(found, key=lambda layer: found[layer][0])
     say(f"the head reads {best}, which has the least log loss")
     return replace(tuning, features=(best,))
 
@@ -478,10 +474,9 @@ def build_loaders(
 ) -> dict[str, BatchLoader]:
     """Build the batches of every split, on the network's device.
 
-    `weights` say how often training images are seen.
-
-    The validation split gets self-blended fakes like the training split, because the
-    best epoch and the threshold are chosen on it.
+    `weights` say how often training images are seen. The validation split gets
+    self-blended fakes like the training split, because the best epoch and the threshold
+    are chosen on it.
     """
     found = recipe.face_landmarks
     augmentations = {
@@ -504,12 +499,6 @@ def build_loaders(
     }
 
 
-def count_measured(recipe: Recipe, datasets: Splits) -> dict[str, int]:
-    """Return of how many images an epoch's accuracies are, where of whole splits."""
-    splits = ("test",) if recipe.calibration_share else ("val", "test")
-    return {split: len(datasets[split]) for split in splits}
-
-
 def build_run_files(
     recipe: Recipe,
     source: Source,
@@ -525,10 +514,11 @@ def build_run_files(
     `known` are the entries of the checkpoint's record on what is trained.
     """
     flags = list_flags(recipe, source, trainer.precision)
+    whole = ("test",) if recipe.calibration_share else ("val", "test")
     record = start_record(
         model_name=recipe.model,
         dataset=recipe.dataset,
-        num_images=count_measured(recipe, datasets),
+        num_images={split: len(datasets[split]) for split in whole},
         preprocessing=trainer.model.preprocessing.to_dict(),
         flags=flags,
         data_fingerprint=compute_fingerprint(datasets),
@@ -643,43 +633,35 @@ def save_reports(
     source: Source,
     *,
     compute: Compute,
-    words: Sequence[str],
+    words: Sequence[str] | None,
 ) -> int:
     """Write the finished runs' reports; if one fails, say so and return 1, else 0."""
-    is_main = distributed.is_main()
-    distributed.stop()  # one process reads all of the test split
-    if not is_main:
-        return 0
-    options = {"source": replace(source, split="test"), "compute": compute}
-    return max(
-        save_report(recipe, keeping.name_files(recipe), words, **options)
-        for recipe in recipes
-    )
-
-
-def save_report(
-    recipe: Recipe, paths: RunPaths, words: Sequence[str], **options: Any
-) -> int:
-    """Write a report; `options` are those of `Settings`."""
     # Its figures and maps take seconds to import: a run without a report does not wait.
     from reporting import Settings, name_report, write_report
 
-    checkpoints, source = [paths.checkpoint], options["source"]
-    settings = Settings(history_path=paths.history, seed=recipe.seed, **options)
-    try:
-        output = name_report(checkpoints, FIGURES_DIR)
-        write_report(checkpoints, output, settings, call=(Path(__file__).name, words))
-    except Exception as error:  # whatever it is, the training was not in vain
-        flags = ["-cpp", *checkpoints, "--data-root", source.data_root]
-        say(
-            "the run is complete, but there is no report: "
-            f"{command_line.describe_error(error)}; to try again: "
-            f"{format_command('report.py', flags)}",
-            file=sys.stderr,
-        )
-        return 1
-    say(f"wrote {output}")
-    return 0
+    is_main, status = distributed.is_main(), 0
+    distributed.stop()  # one process reads all of the test split
+    shared = {"source": replace(source, split="test"), "compute": compute}
+    for recipe in recipes if is_main else ():
+        paths = keeping.name_files(recipe)
+        checkpoints = [paths.checkpoint]
+        settings = Settings(history_path=paths.history, seed=recipe.seed, **shared)
+        try:
+            output = name_report(checkpoints, FIGURES_DIR)
+            call = (Path(__file__).name, words)
+            write_report(checkpoints, output, settings, call=call)
+        except Exception as error:  # whatever it is, the training was not in vain
+            flags = ["-cpp", *checkpoints, "--data-root", source.data_root]
+            say(
+                "the run is complete, but there is no report: "
+                f"{command_line.describe_error(error)}; to try again: "
+                f"{format_command('report.py', flags)}",
+                file=sys.stderr,
+            )
+            status = 1
+        else:
+            say(f"wrote {output}")
+    return status
 
 
 def describe_one_class(fake_share: float | None) -> str | None:

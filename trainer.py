@@ -53,8 +53,7 @@ class Totals:
     def compute_means(self) -> tuple[float, float]:
         """Return mean loss and accuracy in percent, over all processes together.
 
-        Raises:
-            ValueError: there was no sample.
+        Raises ValueError if there was no sample.
         """
         totals = self.sum_over_processes()
         if not totals.num_samples:

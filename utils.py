@@ -213,10 +213,7 @@ def open_pictures(
 ) -> Mapping[str, Pictures]:
     """Return what the splits of a dataset, or of several together, hold.
 
-    Args: as for `open_splits`.
-
-    Raises:
-        OSError, ValueError: as `open_splits`, but a class may be empty.
+    It takes and raises what `open_splits` does, but a class may be empty.
     """
     opened = _open_parts(name, source, splits, without_fakes)
     if source.shares and not any(of.is_dealt for of in opened.values()):
@@ -318,12 +315,9 @@ def list_datasets(data_root: str | Path) -> list[str]:
 def list_splits(path: Path, shares: Sequence[float] | None = None) -> list[str]:
     """List the splits of a dataset's folder or table, in the order of `SPLITS`.
 
-    Args:
-        path: of the dataset.
-        shares: by which a table that names no splits is dealt out.
+    A table that names no splits is dealt out by `shares`.
 
-    Raises:
-        OSError, ValueError: a table cannot be read.
+    Raises OSError or ValueError if a table cannot be read.
     """
     if path.suffix in TABLE_SUFFIXES and path.is_file():
         return list_table_splits(path, shares)
@@ -341,7 +335,7 @@ def drop_bad_images(
         skip: leave them out instead of refusing the dataset.
 
     Returns:
-        The datasets by split, and by split the names of the images left out.
+        By split the datasets, and the names of the images left out.
 
     Raises:
         ValueError: images cannot be read, or a class has no image left.
@@ -374,12 +368,8 @@ def take_fold(
 ) -> dict[str, FacesDataset]:
     """Return the splits of a recipe's fold; without one, those of the folders.
 
-    Args:
-        recipe: says the fold, and which images belong together.
-        datasets: `train` and `val`, of which the folds are made; others stay.
-
-    Raises:
-        ValueError: the pattern finds no group, or there are too few groups.
+    Folds are made of `train` and `val`; other splits stay. Raises ValueError if the
+    recipe's pattern finds no group, or there are too few groups.
     """
     if recipe.fold is None:
         return dict(datasets)
@@ -464,11 +454,8 @@ def _check_starter() -> None:
 def read_whole(detector: Detector) -> tuple[dict[str, Any], CheckpointRecord]:
     """Read a detector's checkpoint so that it needs no other file.
 
-    Returns:
-        Its state dict, the frozen weights included, and its record.
-
-    Raises:
-        OSError, ValueError: as `load_checkpoint`, which returned the detector.
+    Returns its state dict, the frozen weights included, and its record. It raises what
+    `load_checkpoint` does, which returned the detector.
     """
     record = detector.record
     state, _ = read_checkpoint(detector.path)

@@ -14,7 +14,6 @@ MIN_SIMILARITY = 0.85
 COARSE = 8  # frequencies in each direction, compared first
 MIN_COARSE = 0.85
 BLOCK = 2048  # images, compared with as many others at once
-KINDS = ("bytes", "pixels", "near", "mirrored")
 
 
 class Pair(NamedTuple):
@@ -22,7 +21,7 @@ class Pair(NamedTuple):
 
     Attributes:
         first, second: their indices in the inspection, first < second.
-        kind: one of `KINDS`.
+        kind: bytes, pixels, near or mirrored.
         similarity: correlation of the sketches; 1 for equal bytes or pixels.
     """
 
@@ -33,16 +32,10 @@ class Pair(NamedTuple):
 
 
 def find_duplicates(inspection: Inspection) -> list[Pair]:
-    """Find all pairs of images that show the same.
+    """Find all pairs of images that show the same, the most similar first.
 
     Of several equal files, each is paired with the first, and only the first is
     compared with the other images.
-
-    Args:
-        inspection: of N images.
-
-    Returns:
-        The pairs, the most similar first.
 
     Source:
         Zauner 2010, the hash by a discrete cosine transform. Deviations: it compares

@@ -41,14 +41,7 @@ def list_findings(
     leaks: Sequence[Leak],
     shortcuts: Sequence[Shortcut],
 ) -> list[Finding]:
-    """Say what was found, the serious findings first.
-
-    Args:
-        inspection: of the dataset.
-        pairs: as `find_duplicates` returns them.
-        leaks: groups that two splits share.
-        shortcuts: as `find_shortcuts` returns them.
-    """
+    """Say what was found, the serious findings first."""
     by_group = "split by group, not by image (--fix DEST)"
     findings = [
         *_describe_unreadable(inspection),

@@ -60,20 +60,12 @@ class Fate:
 def plan_fix(
     inspection: Inspection, pairs: Sequence[Pair], groups: Sequence[str] | None = None
 ) -> list[Fate]:
-    """Decide what becomes of each file.
+    """Decide what becomes of each file, the unreadable ones last.
 
     Of images that show the same, one is kept: the test split's, else validation's;
-    images with equal pixels but both labels all go. A group in several splits goes as a
-    whole to the one that lacks most of its images. A fake that resembles a real image
-    stays if both end in one split.
-
-    Args:
-        inspection: of N images.
-        pairs: as `find_duplicates` returns them.
-        groups: (N,) names.
-
-    Returns:
-        A `Fate` for each file, the unreadable ones at the end.
+    images with equal pixels but both labels all go. A group (N,) in several splits goes
+    as a whole to the one that lacks most of its images. A fake that resembles a real
+    image stays if both end in one split.
 
     Raises:
         ValueError: a class of a split would be left without an image.
@@ -91,11 +83,7 @@ def plan_fix(
 
 
 def _drop_equal(inspection: Inspection, fates: list[Fate]) -> dict[int, int]:
-    """Leave out all but one of equal images, and all if their labels differ.
-
-    Returns:
-        From the first of equal images to the one that stays.
-    """
+    """Keep one of equal images, none if labels differ; return first -> kept."""
     keepers = {}
     for copies in group_equal(inspection):
         keeper = min(copies, key=lambda index: _rank(fates, index))
@@ -225,11 +213,7 @@ def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
     """Write the copies, the manifest and faces.csv, whole or not at all.
 
     Each copy is upright, RGB, 256 x 256, a JPEG of quality 90 with 4:2:0 subsampling,
-    without metadata.
-
-    Args:
-        fates: as `plan_fix` returns them.
-        destination: a folder that is not there, or empty.
+    without metadata. The destination is a folder that is not there, or empty.
 
     Raises:
         OSError: the folder cannot be written.
@@ -243,8 +227,10 @@ def save_fix(fates: Sequence[Fate], destination: str | Path) -> None:
         map_files(_save_copy, jobs, "fix")
         rows = [(shorten(f.file.name), f.action, f.reason, f.new_path) for f in fates]
         save_csv(rows, folder / MANIFEST, header=HEADER)
-        places = [(fate.new_path, PurePath(fate.new_path), fate) for fate in copied]
-        faces = [(p, of.parts[1], f.split, f.group) for p, of, f in places]
+        faces = [
+            (f.new_path, PurePath(f.new_path).parts[1], f.split, f.group)
+            for f in copied
+        ]
         save_csv(faces, folder / FACES_TABLE, header=FACES_HEADER)
 
 

@@ -21,7 +21,6 @@ from plots.style import GREY, SPLIT_COLORS, SPLIT_MARKERS, make_drawable, save_f
 
 MOST_PAIRS = 24  # that the page shows
 THUMBNAIL = 112  # pixels
-ENDINGS = (".png", ".json", ".html")
 _TEMPLATE = Path(__file__).with_name("audit.html")
 
 
@@ -80,14 +79,10 @@ def _take(value: object, *names: str) -> dict[str, Any]:
 def save_audit(audit: Audit, folder: Path, call: dict[str, Any]) -> list[Path]:
     """Save figure, numbers and page; return their paths.
 
-    Args:
-        audit: what was found.
-        folder: where.
-        call: what ran, as `describe_call` returns it.
+    `call` says what ran, as `describe_call` returns it.
     """
-    png, json, html = (
-        folder / f"{spell_dataset(audit.dataset)}_audit{e}" for e in ENDINGS
-    )
+    start = f"{spell_dataset(audit.dataset)}_audit"
+    png, json, html = (folder / f"{start}.{end}" for end in ("png", "json", "html"))
     page = build_page(audit)
     save_figure(build_figure(audit.dataset, audit.shortcuts), png)
     save_json({**call, **audit.to_dict()}, json)
@@ -145,15 +140,7 @@ def build_figure(dataset: str, shortcuts: Sequence[Shortcut]) -> Figure:
 
 
 def plot_shortcuts(axes: Axes, shortcuts: Sequence[Shortcut]) -> Axes:
-    """Draw a row for each property, a marker with its interval for each split.
-
-    Args:
-        axes: where to draw.
-        shortcuts: in any order.
-
-    Returns:
-        The same axes.
-    """
+    """Draw a row for each property, a marker with its interval for each split."""
     rows: dict[str, list[Shortcut]] = {}
     for shortcut in shortcuts:
         rows.setdefault(shortcut.trait.name, []).append(shortcut)

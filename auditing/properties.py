@@ -118,15 +118,9 @@ class Inspection:
 def inspect(
     files: Sequence[ImageFile], splits: Sequence[str], labels: Sequence[int]
 ) -> Inspection:
-    """Measure images, decoding each once.
+    """Measure N images, decoding each once.
 
-    Args:
-        files: N pictures.
-        splits: (N,) names.
-        labels: (N,) 0 (real) or 1 (fake).
-
-    Returns:
-        What was measured, in the same order.
+    `splits` are their names, `labels` 0 (real) or 1 (fake), (N,) each.
     """
     found = map_files(measure, files, "audit")
     readable = [i for i, traits in enumerate(found) if isinstance(traits, Traits)]
@@ -153,13 +147,7 @@ def map_files(
 ) -> list[Result]:
     """Apply a function to each item, in several processes if there are many.
 
-    Args:
-        function: takes one item; both can be pickled.
-        items: what it is called with.
-        description: of the progress bar.
-
-    Returns:
-        The results in the order of the items.
+    The function and the items can be pickled. Results are in the order of the items.
     """
     workers = processes.count_cores()
     if workers == 1 or len(items) < FEWEST_FOR_A_POOL:

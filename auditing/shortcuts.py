@@ -154,7 +154,11 @@ def find_shortcuts(
         Bonferroni's correction: with m intervals of properties that vary, each has
         the confidence 1 - 0.05 / m.
     """
-    units = join_groups(inspection.labels.size, groups, pairs)
+    # Groups are numbered, and joined where a pair links them: int (N,).
+    names = np.arange(inspection.labels.size) if groups is None else groups
+    units = np.unique(names, return_inverse=True)[1]
+    for pair in pairs:
+        units[units == units[pair.second]] = units[pair.first]
     jobs = _list_jobs(inspection, units)
     num_intervals = sum(_varies(inspection, chosen, trait) for _, chosen, trait in jobs)
     confidence = 1 - (1 - CONFIDENCE) / max(num_intervals, 1)
@@ -181,17 +185,6 @@ def find_shortcuts(
         )
         shortcuts.append(shortcut)
     return sorted(shortcuts, key=lambda shortcut: -shortcut.low)
-
-
-def join_groups(
-    num_images: int, groups: Sequence[str] | None, pairs: Sequence[Pair]
-) -> np.ndarray:
-    """Number the groups of images, joined where a pair links them: int (N,)."""
-    names = np.arange(num_images) if groups is None else groups
-    units = np.unique(names, return_inverse=True)[1]
-    for pair in pairs:
-        units[units == units[pair.second]] = units[pair.first]
-    return units
 
 
 def _list_jobs(
@@ -232,10 +225,7 @@ def list_folds(
 ) -> Folds:
     """Put samples into folds: for each the indices of the others, and its own.
 
-    Args:
-        labels: (N,) 0 (real) or 1 (fake).
-        groups: (N,) a group's samples are in one fold.
-        seed: of the folds.
+    The samples of one of the `groups` (N,) are in one fold.
     """
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     folds = kind(NUM_FOLDS, shuffle=True, random_state=seed)

@@ -14,7 +14,6 @@ from command_line.flags import (
     add_dataset_flag,
     add_device_flags,
     add_figures_flag,
-    add_fpr_flags,
     add_group_flags,
     add_keeping_flags,
     add_model_flag,

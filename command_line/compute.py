@@ -11,8 +11,7 @@ from utils import Source
 def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Compute:
     """Return how the networks run, as the flags of `add_compute_flags` say.
 
-    Raises:
-        ValueError: there is no such device, or it does not have this precision.
+    Raises ValueError if there is no such device, or it does not have this precision.
     """
     return prepare_compute(
         args.device,
@@ -25,8 +24,7 @@ def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Com
 def take_source(args: argparse.Namespace, split: str = "test") -> Source:
     """Return where the flags of `add_source_flags` say that images come from.
 
-    Raises:
-        ValueError: the shares do not sum to 1.
+    Raises ValueError if the shares do not sum to 1.
     """
     given = {e.name: getattr(args, e.name) for e in fields(Source) if e.name in args}
     return Source(**{"split": split, **given})
@@ -37,8 +35,7 @@ def take_shared_compute(args: argparse.Namespace) -> Compute:
 
     What travels between them is small, and gloo notices at once if one is lost.
 
-    Raises:
-        ValueError: as `take_compute`; or there are more processes than GPUs.
+    Raises ValueError as `take_compute`, or if there are more processes than GPUs.
     """
     compute = take_compute(args)
     device = distributed.start(compute.device, "gloo")

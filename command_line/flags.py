@@ -14,8 +14,6 @@ from files.bounds import (
     COUNT,
     DATASET_NAME,
     FOLDS,
-    INNER_SHARE,
-    PROPER_SHARE,
     SEED,
     SHARE,
     Bounds,
@@ -109,12 +107,9 @@ def add_model_flag(
     *,
     from_checkpoint: bool = False,
 ) -> None:
-    """Add -m/--model; if it is not given, a checkpoint may decide.
+    """Add -m/--model; without it a checkpoint decides, if there is one.
 
-    Args:
-        parser: that gets the flag.
-        take_name: from what was given to a network's name: `compute.take_network`.
-        from_checkpoint: whether there is one.
+    `take_name` turns what was given into a network's name: `compute.take_network`.
     """
     says = " (default: what the checkpoint says)" if from_checkpoint else ""
     parser.add_argument(
@@ -246,23 +241,6 @@ def add_figures_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_fpr_flags(parser: argparse._ActionsContainer, goes_with: str) -> None:
-    """Add --max-fpr, which goes with another flag, and --fpr-confidence."""
-    parser.add_argument(
-        "--max-fpr",
-        type=take(PROPER_SHARE),
-        metavar="RATE",
-        help=f"with {goes_with}: the threshold at which at most this share of its real "
-        "samples is called fake (default: where both errors are equally frequent)",
-    )
-    parser.add_argument(
-        "--fpr-confidence",
-        type=take(INNER_SHARE),
-        metavar="C",
-        help="with --max-fpr: the confidence that other real samples keep to it too",
-    )
-
-
 def add_recipe_flags(
     parser: argparse.ArgumentParser, take_name: Callable[[str], str]
 ) -> None:
@@ -323,8 +301,7 @@ def take_recipe(args: argparse.Namespace) -> Recipe:
 
     Of several runs it is the first fold's, with the seed that --seed would have.
 
-    Raises:
-        ValueError: flags exclude or need each other.
+    Raises ValueError if flags exclude or need each other.
     """
     for one, several in (("seed", args.seeds), ("fold", args.folds)):
         if several and one in args:

@@ -98,8 +98,7 @@ def check_flags(parser: Parser, args: argparse.Namespace) -> argparse.Namespace:
 def take_judged_images(args: argparse.Namespace) -> JudgedImages:
     """Load the detector and judge the images that the flags name.
 
-    Raises:
-        ValueError, OSError: a file or a folder is not there, or of no use.
+    Raises ValueError or OSError if a file or a folder is not there, or of no use.
     """
     compute = take_compute(args)
     path = args.checkpoint_path or default_checkpoint_path(args.dataset, args.model)

@@ -98,10 +98,6 @@ def say(*lines: str, file: TextIO | None = None) -> None:
     """Print each text at once, as one line that a terminal can show.
 
     Everything that the suite prints goes through here; a progress bar makes way for it.
-
-    Args:
-        lines: what to print.
-        file: default stdout.
     """
     for line in lines:
         with tqdm.external_write_mode(file):

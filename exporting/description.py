@@ -12,12 +12,7 @@ from judging.guard import FEATURES
 
 
 def describe_export(detector: Detector, opset: int) -> dict[str, Any]:
-    """Return what `judging.exported` reads, and callers in other languages.
-
-    Args:
-        detector: as its checkpoint has it.
-        opset: of ONNX.
-    """
+    """Return what `judging.exported` reads, and callers in other languages."""
     side, known = detector.preprocessing.size, detector.record
     # How maps were checked says nothing of a detector that cannot draw any.
     known = replace(known, preprocessing=detector.preprocessing.to_dict(), maps=None)

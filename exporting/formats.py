@@ -2,8 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from exporting.description import write_line
 from exporting.graph import Graph
 from files.checkpoint_files import save_checkpoint
 from judging.detector import Detector
-from judging.exported import ENTRY, OUTPUTS, PIXELS
+from judging.exported import ENTRY, OUTPUTS, PIXELS, ExportedDetector, build_exported
 from utils import read_whole
 
 try:  # extras, for exporting
@@ -38,12 +39,11 @@ def check_packages() -> None:
 def save_onnx(detector: Detector, description: dict[str, Any], path: Path) -> None:
     """Save a detector in ONNX, its description inside.
 
-    Raises:
-        ValueError: the exporter cannot translate the network.
+    Raises ValueError if the exporter cannot translate the network.
     """
     pixels, shapes = _make_input(detector)
     try:
-        with _quiet():
+        with quiet("torch.onnx"):
             program = torch.onnx.export(
                 Graph(detector),
                 (pixels,),
@@ -71,11 +71,10 @@ def add_description(model: Any, description: dict[str, Any]) -> Any:
 def save_program(detector: Detector, description: dict[str, Any], path: Path) -> None:
     """Save a detector as `torch.export` writes one: no network's code is needed.
 
-    Raises:
-        ValueError: the network cannot be traced.
+    Raises ValueError if the network cannot be traced.
     """
     pixels, shapes = _make_input(detector)
-    with _quiet():
+    with quiet("torch.onnx"):
         try:
             program = torch.export.export(
                 Graph(detector), (pixels,), dynamic_shapes=shapes, strict=False
@@ -95,6 +94,29 @@ def save_weights(detector: Detector, description: dict[str, Any], path: Path) ->
     save_checkpoint(*read_whole(detector), path)
 
 
+@dataclass
+class Program:
+    """Stands for a session of ONNX Runtime; `module` is from pixels to `OUTPUTS`."""
+
+    module: torch.nn.Module
+
+    def run(
+        self, names: Sequence[str], inputs: Mapping[str, np.ndarray]
+    ) -> list[np.ndarray]:
+        """Return outputs by their names."""
+        with torch.no_grad():
+            outputs = self.module(torch.from_numpy(inputs[PIXELS]))
+        found = dict(zip(OUTPUTS, outputs, strict=True))
+        return [found[name].numpy() for name in names]
+
+
+def load_program(path: Path) -> ExportedDetector:
+    """Load what `save_program` wrote: only a file that you trust."""
+    more = {ENTRY: ""}
+    program = torch.export.load(path, extra_files=more)
+    return build_exported(Program(program.module()), more[ENTRY], path)
+
+
 FORMATS: dict[str, Callable[[Detector, dict[str, Any], Path], None]] = {
     "onnx": save_onnx,
     "pt2": save_program,
@@ -110,9 +132,9 @@ def _make_input(detector: Detector) -> tuple[torch.Tensor, tuple[Any]]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the exporter says to its developers from the user."""
-    logger = logging.getLogger("torch.onnx")
+def quiet(name: str | None = None) -> Iterator[None]:
+    """Keep what a package's logger, or all, say to developers from the user."""
+    logger = logging.getLogger(name)
     level = logger.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -37,16 +37,13 @@ class Graph(nn.Module):
             P(fake) (N,), the logit difference (N,), and the features (N, F); float32.
         """
         images = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
-        features, logits = self._run(images)
-        difference = logits[:, 1] - logits[:, 0]
-        fake_score = torch.sigmoid(difference / self.temperature + self.bias)
-        return fake_score, difference, features
-
-    def _run(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the network once, and keep what the layers give on the way."""
         network = self.network.backbone if self.is_probe else self.network
         found: dict[str, Tensor] = {}
         with hooked(network, self.layers, found.setdefault):
             logits = network(images)
         features = torch.cat([pool(found[n], self.layout) for n in self.layers], dim=1)
-        return features, self.network.head(features) if self.is_probe else logits
+        if self.is_probe:
+            logits = self.network.head(features)
+        difference = logits[:, 1] - logits[:, 0]
+        fake_score = torch.sigmoid(difference / self.temperature + self.bias)
+        return fake_score, difference, features

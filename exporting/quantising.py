@@ -6,7 +6,6 @@ ranges are those met on a dataset's training images.
 Source: Jacob et al., CVPR 2018, section 2; computed by ONNX Runtime's quantiser.
 """
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from exporting.formats import add_description
+from exporting.formats import add_description, quiet
 from judging.exported import PIXELS
 
 try:  # an extra, for exporting
@@ -45,28 +44,19 @@ def save_quantised(
     batches: Iterator[np.ndarray],
     description: dict[str, Any],
 ) -> None:
-    """Save a detector of ONNX in 8-bit integers.
+    """Save a detector of ONNX in 8-bit integers, its description inside.
 
-    Args:
-        source: the detector in float32.
-        target: where the other one goes.
-        batches: of training images, uint8 (n, S, S, 3).
-        description: goes into the file.
+    `batches` are of training images, uint8 (n, S, S, 3).
     """
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)
-    try:
-        with TemporaryDirectory() as folder:
-            prepared = Path(folder) / "prepared.onnx"
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
-            quantization.quantize_static(
-                prepared,
-                target,
-                _Reader(batches),
-                quant_format=quantization.QuantFormat.QDQ,
-                op_types_to_quantize=_TYPES,
-                per_channel=True,
-            )
-    finally:
-        logging.root.setLevel(level)
+    with quiet(), TemporaryDirectory() as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared,
+            target,
+            _Reader(batches),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=_TYPES,
+            per_channel=True,
+        )
     onnx.save(add_description(onnx.load(target), description), target)

@@ -5,6 +5,7 @@ import os
 import platform
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -39,16 +40,19 @@ def describe_file(path: str | Path) -> dict[str, str]:
     return {"path": str(path), "sha256": digest.hexdigest()}
 
 
-def describe_call(script: str, arguments: Sequence[str], *more: str) -> dict[str, Any]:
+def describe_call(
+    script: str, words: Sequence[str] | None, *more: str
+) -> dict[str, Any]:
     """Return what ran, when (UTC), and with which versions.
 
     Args:
         script: its file name.
-        arguments: the words after it.
+        words: after it; None: those of this process, as for `main`.
         more: packages, as for `get_versions`.
     """
+    given = sys.argv[1:] if words is None else words
     return {
-        "command": format_command(Path(script).name, arguments),
+        "command": format_command(Path(script).name, given),
         "date": format_now(),
         "versions": get_versions(*more),
     }

@@ -75,9 +75,7 @@ class Compute:
     def collect(self, rows: Tensor, batches: Sequence[range]) -> Tensor:
         """Return all processes' rows in the order of the images.
 
-        Args:
-            rows: (n, ...), of the images of `batches`.
-            batches: that this process was dealt.
+        `rows` (n, ...) are of the images of the batches that this process was dealt.
         """
         if not self.shared:
             return rows
@@ -95,14 +93,8 @@ def prepare_compute(
 ) -> Compute:
     """Return how to run networks on a device; a CPU is made ready for it.
 
-    Every script calls this once, before its first batch.
-
-    Args:
-        device, precision: names, as for `choose_device` and `choose_precision`.
-        batch_size, workers: as `Compute` has them.
-
-    Raises:
-        ValueError: there is no such device, or it does not have this precision.
+    Every script calls this once, before its first batch. It raises ValueError as
+    `choose_device` and `choose_precision` do, whose names it takes.
     """
     chosen = choose_precision(precision, choose_device(device))
     if chosen.device.type == "cpu":
@@ -170,28 +162,26 @@ def is_compiled(model: nn.Module) -> bool:
     return model._compiled_call_impl is not None  # it has no public name
 
 
-def keep_large_blocks() -> bool:
+def keep_large_blocks() -> None:
     """Let the process reuse large blocks instead of asking for new ones every batch.
 
     glibc takes blocks of 32 MB and more from the system and returns them at once, so
     each batch pays for all its pages again. On two virtual cores this alone made a
     plain loop train XceptionBased 1.4 times as fast (docs/speed.md). Peak memory grows:
-    in evaluation from 2.6 to 3.9 GB, in training from 10.4 to 12.0.
-
-    Returns:
-        Whether it worked: only on Linux with glibc.
+    in evaluation from 2.6 to 3.9 GB, in training from 10.4 to 12.0. Elsewhere than on
+    Linux with glibc nothing happens.
     """
     mallopt = _find_in_glibc("mallopt")
-    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+    if mallopt(_M_MMAP_MAX, 0):
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def give_memory_back() -> bool:
+def give_memory_back() -> None:
     """Give the system what the process has freed, after `keep_large_blocks` too.
 
-    Returns:
-        Whether there was any: only on Linux with glibc.
+    Elsewhere than on Linux with glibc nothing happens.
     """
-    return bool(_find_in_glibc("malloc_trim")(0))
+    _find_in_glibc("malloc_trim")(0)
 
 
 def _find_in_glibc(name: str) -> Callable[..., int]:

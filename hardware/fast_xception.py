@@ -96,18 +96,12 @@ def _run_chain(layers: Iterable[nn.Module], features: Tensor) -> Tensor:
             features = norm_max_pool(features, norm)
             norm = None
         else:
-            features = _filter(features, norm, relu, layer.conv1)
+            if norm is None:
+                features = relu_depthwise(features, layer.conv1, relu=relu)
+            else:
+                features = norm_relu_depthwise(features, norm, layer.conv1)
             features = pointwise(features, layer.pointwise)
             norm, relu = None, False
     if norm is not None:
         features = norm_relu(features, norm, relu=relu)
     return features
-
-
-def _filter(
-    features: Tensor, norm: nn.BatchNorm2d | None, relu: bool, conv: nn.Conv2d
-) -> Tensor:
-    """Compute a depthwise convolution of the features after norm and ReLU."""
-    if norm is None:
-        return relu_depthwise(features, conv, relu=relu)
-    return norm_relu_depthwise(features, norm, conv)

@@ -6,7 +6,9 @@ are not rounded to bfloat16, so the gradients are slightly more exact, too.
 
 All functions take and return features (N, C, H, W) on the CPU, float32 or bfloat16,
 channels-last (others are converted), and need the kernels: ask `fit` first. Only first
-derivatives are supported.
+derivatives are supported. A layer that the kernels do not compute, or that does not fit
+the features, is a ValueError. In training mode a norm's running statistics are updated
+as by the norm itself.
 """
 
 from collections.abc import Iterable
@@ -75,12 +77,8 @@ def conv_pool_relu(features: Tensor, conv: nn.Conv2d) -> Tensor:
     2. With this and the pooling kernel SimpleNet trains at 6.8 ms an image, without at
     9.4 (two cores, bf16, batch 32, medians of 3, `benchmarks/speed.py`).
 
-    Args:
-        features: (N, C, H, W).
-        conv: any convolution.
-
-    Returns:
-        Features (N, conv.out_channels, H' // 2, W' // 2) for a convolution to H' x W'.
+    Returns features (N, conv.out_channels, H' // 2, W' // 2), of a convolution of any
+    kind to H' x W'.
     """
     form = (conv.stride, conv.padding, conv.dilation, conv.groups)
     if form != ((1, 1), (0, 0), (1, 1), 1) or conv.out_channels > FEW_CHANNELS:
@@ -92,11 +90,7 @@ def conv_pool_relu(features: Tensor, conv: nn.Conv2d) -> Tensor:
 
 
 def relu_depthwise(features: Tensor, conv: nn.Conv2d, *, relu: bool = True) -> Tensor:
-    """Compute a 3 x 3 depthwise convolution (stride 1, padding 1) of the ReLU.
-
-    Raises:
-        ValueError: `conv` is another convolution.
-    """
+    """Compute a 3 x 3 depthwise convolution (stride 1, padding 1) of the ReLU."""
     _check_depthwise(conv)
     return _Depthwise.apply(features, conv.weight, None, None, None, relu)
 
@@ -104,24 +98,14 @@ def relu_depthwise(features: Tensor, conv: nn.Conv2d, *, relu: bool = True) -> T
 def norm_relu_depthwise(
     features: Tensor, norm: nn.BatchNorm2d, conv: nn.Conv2d
 ) -> Tensor:
-    """Compute `relu_depthwise` of the batch-normalised features.
-
-    In training mode the norm's running statistics are updated, as by the norm itself.
-
-    Raises:
-        ValueError: `conv` is another convolution, or the norm does not fit.
-    """
+    """Compute `relu_depthwise` of the batch-normalised features."""
     _check_depthwise(conv)
     _check_norm(norm, features)
     return _Depthwise.apply(features, conv.weight, norm.weight, norm.bias, norm, True)
 
 
 def norm_relu(features: Tensor, norm: nn.BatchNorm2d, *, relu: bool = True) -> Tensor:
-    """Compute batch norm and ReLU; update statistics like `norm_relu_depthwise`.
-
-    Raises:
-        ValueError: the norm does not fit the features.
-    """
+    """Compute batch norm and, if wanted, the ReLU."""
     _check_norm(norm, features)
     return _Norm.apply(features, norm.weight, norm.bias, norm, relu)
 
@@ -129,11 +113,7 @@ def norm_relu(features: Tensor, norm: nn.BatchNorm2d, *, relu: bool = True) -> T
 def norm_max_pool(features: Tensor, norm: nn.BatchNorm2d) -> Tensor:
     """Compute batch norm and 3 x 3 max-pooling (stride 2, padding 1).
 
-    Returns:
-        Features (N, C, ceil(H / 2), ceil(W / 2)).
-
-    Raises:
-        ValueError: the norm does not fit the features.
+    Returns features (N, C, ceil(H / 2), ceil(W / 2)).
     """
     _check_norm(norm, features)
     return _NormMaxPool.apply(features, norm.weight, norm.bias, norm)
@@ -145,9 +125,6 @@ def pointwise(features: Tensor, conv: nn.Conv2d) -> Tensor:
     With few pixels PyTorch's gradient of the weights is slower than a matrix product:
     24.8 ms against 15.6 for 1536 to 2048 channels of 2,048 pixels on two cores, 10.5
     against 7.5 for 1024 to 1536. With more pixels it is as fast or faster.
-
-    Raises:
-        ValueError: `conv` is another convolution.
     """
     if conv.kernel_size != (1, 1) or conv.stride != (1, 1) or conv.bias is not None:
         raise ValueError(f"expected a 1 x 1 convolution without bias, got {conv}")
@@ -206,7 +183,8 @@ class _Depthwise(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, taps, mean, inverse_std, scale, shift = ctx.saved_tensors
+        features, taps, *values = ctx.saved_tensors
+        mean, inverse_std, scale, shift = affine = Affine(*values)
         gradient = _channels_last(gradient)
         inputs = torch.empty_like(features)  # at first for scale * features + shift
         weight, sums = torch.empty_like(taps), torch.empty_like(taps[:2])
@@ -218,7 +196,6 @@ class _Depthwise(Function):
         weight = weight.t().reshape(-1, 1, 3, 3)
         if ctx.norm is None:
             return inputs, weight, None, None, None, None
-        affine = Affine(mean, inverse_std, scale, shift)
         terms = _gradient_terms(affine, sums, features, from_batch=ctx.from_batch)
         run(
             "affine_grad",
@@ -252,12 +229,12 @@ class _Norm(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, mean, inverse_std, scale, shift = ctx.saved_tensors
+        features, *values = ctx.saved_tensors
+        mean, inverse_std, scale, shift = affine = Affine(*values)
         gradient = _channels_last(gradient)
-        inputs, sums = torch.empty_like(features), _empty(2, features)
+        inputs, sums = torch.empty_like(features), _empty_pair(features)
         line = (gradient, features, scale, shift)
         run("affine_sums", *line, mean, ctx.relu, *sums, *_rows(features))
-        affine = Affine(mean, inverse_std, scale, shift)
         terms = _gradient_terms(affine, sums, features, from_batch=ctx.from_batch)
         run("affine_grad", *line, ctx.relu, *terms, inputs, *_rows(features))
         return inputs, sums[1] * inverse_std, sums[0], None, None
@@ -289,13 +266,13 @@ class _NormMaxPool(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, maxima, which, mean, inverse_std, scale, shift = ctx.saved_tensors
+        features, maxima, which, *values = ctx.saved_tensors
+        mean, inverse_std, scale, shift = affine = Affine(*values)
         gradient = _channels_last(gradient)
-        inputs, sums = torch.empty_like(features), _empty(2, features)
+        inputs, sums = torch.empty_like(features), _empty_pair(features)
         # Only the maxima have a gradient: the sums need no other values.
         line = (gradient, maxima, scale, shift)
         run("affine_sums", *line, mean, False, *sums, *_rows(maxima))
-        affine = Affine(mean, inverse_std, scale, shift)
         terms = _gradient_terms(affine, sums, features, from_batch=ctx.from_batch)
         run("pool_grad", gradient, which, features, *terms, inputs, *_sizes(features))
         return inputs, sums[1] * inverse_std, sums[0], None
@@ -340,7 +317,7 @@ class _PoolRelu(Function):
 def _measure(features: Tensor, norm: nn.BatchNorm2d) -> Affine:
     """Measure the batch or take the running statistics, whichever the norm would."""
     if _uses_batch(norm):
-        mean, variance = _empty(2, features)
+        mean, variance = _empty_pair(features)
         rows = _rows(features)
         run("channel_moments", features, mean, variance, *rows)
         if norm.training and norm.track_running_stats:
@@ -414,15 +391,14 @@ def _check_depthwise(conv: nn.Conv2d) -> None:
 
 def _identity(features: Tensor) -> Affine:
     """Return the identity."""
-    one, nothing = _empty(2, features)
-    one.fill_(1)
-    nothing.zero_()
+    one = features.new_ones(features.shape[1], dtype=torch.float32)
+    nothing = torch.zeros_like(one)
     return Affine(nothing, one, one, nothing)
 
 
-def _empty(num_rows: int, features: Tensor) -> Tensor:
-    """Return an empty float32 tensor (rows, C)."""
-    return features.new_empty((num_rows, features.shape[1]), dtype=torch.float32)
+def _empty_pair(features: Tensor) -> Tensor:
+    """Return an empty float32 tensor (2, C)."""
+    return features.new_empty((2, features.shape[1]), dtype=torch.float32)
 
 
 def _empty_images(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:

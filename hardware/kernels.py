@@ -35,12 +35,9 @@ def load_kernels(dtype: torch.dtype) -> tuple[ctypes.CDLL | None, str]:
     The library lies in `__pycache__`, like Python's own compiled files, and belongs to
     one state of the source. If that folder is read-only, it is compiled each time.
 
-    Args:
-        dtype: of the features, torch.float32 or torch.bfloat16.
-
     Returns:
-        The library and "", or None and why there is none: another type, system or
-        processor, no compiler, or a compiler that failed.
+        The library and "", or None and why there is none: another type than float32
+        and bfloat16, another system or processor, no compiler, or one that failed.
     """
     if sys.platform != "linux":
         return None, "the suite's own are for Linux"
@@ -80,11 +77,7 @@ def _convert(arg: torch.Tensor | int | bool) -> ctypes._SimpleCData:
 
 
 def _choose_flags(dtype: torch.dtype) -> tuple[str, ...]:
-    """Return the compiler's flags for the instructions that PyTorch itself uses here.
-
-    Raises:
-        ValueError: there are no kernels for this type, or this processor.
-    """
+    """Return the flags for the instructions that PyTorch uses, or raise ValueError."""
     capability = torch.backends.cpu.get_cpu_capability()
     if dtype == torch.float32:
         if capability == "AVX512":
@@ -107,7 +100,9 @@ def _load_or_compile(flags: Sequence[str]) -> ctypes.CDLL:
     name = f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
     path = SOURCE.parent / "__pycache__" / name
     with contextlib.suppress(OSError):  # none yet, or from another system
-        if _is_whole(path):  # a damaged library can crash the process
+        kept = path.read_bytes()
+        digest = hashlib.sha256(kept[:-DIGEST_SIZE]).digest()
+        if digest == kept[-DIGEST_SIZE:]:  # a damaged library can crash the process
             return ctypes.CDLL(str(path))
     folder = _make_writable(path.parent)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -120,17 +115,6 @@ def _load_or_compile(flags: Sequence[str]) -> ctypes.CDLL:
     return library
 
 
-def _is_whole(path: Path) -> bool:
-    """Say whether a library still ends in the SHA-256 of the rest.
-
-    Raises:
-        OSError: there is no library.
-    """
-    content = path.read_bytes()
-    digest = hashlib.sha256(content[:-DIGEST_SIZE]).digest()
-    return digest == content[-DIGEST_SIZE:]
-
-
 def _make_writable(folder: Path) -> Path | None:
     """Return the folder, made if need be, or None if it cannot be written to."""
     try:
@@ -141,11 +125,7 @@ def _make_writable(folder: Path) -> Path | None:
 
 
 def _compile(flags: Sequence[str], path: Path) -> Path:
-    """Compile the source into a shared library with the first compiler that works.
-
-    Raises:
-        ValueError: there is no compiler, or all failed.
-    """
+    """Compile the source by the first compiler that can; else raise ValueError."""
     reason = NO_COMPILER
     for command in [shlex.split(os.environ.get("CC", "")), *([c] for c in COMPILERS)]:
         if not command or shutil.which(command[0]) is None:

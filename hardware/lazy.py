@@ -9,11 +9,9 @@ from typing import Any
 
 
 def attach(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a package's `__getattr__`.
+    """Return the `__getattr__` of a package, given its `__name__`.
 
-    Args:
-        package: its `__name__`.
-        homes: by module, the names that it has, with spaces between them.
+    `homes` has by module the names that it has, with spaces between them.
 
     Source: PEP 562; as scientific packages do it, SPEC 1.
     """

@@ -16,10 +16,7 @@ def show_progress(
 ) -> tqdm:
     """Return the items behind a progress bar on the main process's terminal.
 
-    Args:
-        items: what is gone through; None where the bar is moved by hand.
-        desc: is written beside the bar.
-        options: others of `tqdm`.
+    Without items the bar is moved by hand. `options` are others of `tqdm`.
     """
     hidden = None if processes.is_main() else True  # None: where stderr is a file
     return tqdm(items, desc, leave=False, dynamic_ncols=True, disable=hidden, **options)

@@ -6,13 +6,13 @@ positive class, so a false positive is a real image called fake. Rates and accur
 are fractions in [0, 1]. The curves of the other score, P(real) = 1 - P(fake), follow
 from these: its AUC against the same positive class is 1 - AUC.
 
-Labels are (N,), 0 real and 1 fake. Whoever takes them raises ValueError for what
+Labels are (N,), 0 real and 1 fake. Functions that take them raise ValueError for what
 `samples.check_scores_and_labels` refuses.
 
 Start at `table.py`, the table of metrics, whose formulas are in `measures.py` and whose
 `samples.py` are checked and sorted. `bootstrap.py`, `delong.py`, `error_rates.py`: the
 intervals, tests and the ROC curve. `calibration.py`, `likelihood_ratios.py`: what a
-score is worth as a probability and as evidence, and `bounding.py` at most.
+score is worth as a probability and as evidence, and `bounding.py`: how much at most.
 `operating_point.py`: what is chosen on validation, and `meaning.py`: what scores then
 mean. `summary.py`: every number with its interval, and notes. `runs.py`: several runs
 as one result. `verdicts.py`: error rates where there may be no verdict.

@@ -31,13 +31,8 @@ def bootstrap_metrics(
     Returns:
         Metric name -> (R,) values.
 
-    Raises:
-        ValueError: `num_resamples` is below 1.
-
     Source: Efron & Tibshirani 1993, ch. 8 (each class is a sample of its own).
     """
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}")
     cells = build_cells(samples, MAX_CELLS)
     draws = draw_weights(samples, cells, num_resamples, seed=seed)
     chunks = [compute_weighted_metrics(cells, weights) for weights in draws]
@@ -120,10 +115,7 @@ def count_contents(
 
 
 def compute_bootstrap_interval(
-    values: np.ndarray,
-    estimate: float | None,
-    scale: str = "percentiles",
-    num_units: int | None = None,
+    values: np.ndarray, estimate: float | None, scale: str, num_units: int
 ) -> tuple[float, float] | None:
     """Compute the 95 % interval that resampled values give.
 
@@ -151,7 +143,8 @@ def compute_bootstrap_interval(
         or np.ptp(values) <= _NO_SPREAD
     ):
         return None
-    margin = _get_margin(num_units)
+    units = max(num_units, 2)
+    margin = scipy.stats.t.ppf(0.975, units - 1) * (units / (units - 1)) ** 0.5
     if scale == "percentiles":
         tail = scipy.stats.norm.sf(margin)
         low, high = np.quantile(values, [tail, 1 - tail])
@@ -186,11 +179,3 @@ _TRANSFORMS: dict[str, tuple[Callable, Callable, Callable]] = {
     ),
     "atanh": (np.arctanh, np.tanh, lambda value: 1 / np.float64(1 - value**2)),
 }
-
-
-def _get_margin(num_units: int | None) -> float:
-    """Return how many standard deviations of resamples to go to either side."""
-    if num_units is None:
-        return float(scipy.stats.norm.ppf(0.975))
-    units = max(num_units, 2)
-    return float(scipy.stats.t.ppf(0.975, units - 1) * (units / (units - 1)) ** 0.5)

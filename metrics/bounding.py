@@ -4,14 +4,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from files.names import FAKE, REAL
-from metrics.samples import check_scores_and_labels, check_weights
+from metrics.samples import check_scores_and_labels
 
 # Of the logarithms to base 10 at which the utility is compared, as in `lir`.
 STEP = 0.01
 
 
 def compute_elub(
-    llrs: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None
+    llrs: ArrayLike, labels: ArrayLike, *, weights: np.ndarray | None = None
 ) -> tuple[float, float]:
     """Compute the empirical lower and upper bound of log-likelihood ratios (ELUB).
 
@@ -21,16 +21,13 @@ def compute_elub(
 
     Args:
         llrs: (N,) finite log-likelihood ratios, fake over real, natural logarithm.
-        weights: (N,) what each sample counts for: each of k views of an image 1 / k.
-            The samples that are added count 1. None: 1 each.
+        weights: float64 (N,) what each sample counts for: each of k views of an image
+            1 / k. The samples that are added count 1. None: 1 each.
 
     Returns:
         Lower bound, at most 0, and upper bound, at least 0, natural logarithm; both are
         0 where the ratios are no evidence. Beyond n + 1 to 1 for 'fake', n being the
         weight of the real samples, nothing is supported; for 'real' the fakes count.
-
-    Raises:
-        ValueError: a weight is not a positive number, or their number is another.
 
     Source:
         Vergeer et al. 2016, "Numerical likelihood ratios outputted by LR systems are
@@ -38,7 +35,7 @@ def compute_elub(
         56, as `lir` (Netherlands Forensic Institute) computes it: on steps of 0.01.
     """
     llrs, labels = check_scores_and_labels(llrs, labels)
-    weights = check_weights(weights, llrs.size)
+    weights = np.ones(llrs.size) if weights is None else weights
     num_real, num_fake = np.bincount(labels, weights)
     log_ratios = llrs / np.log(10)
     low = max(log_ratios.min(), -np.log10(num_fake + 1))

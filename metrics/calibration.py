@@ -36,9 +36,8 @@ def compute_reliability_bins(
 ) -> ReliabilityBins:
     """Bin P(fake) (N,) and compare each bin's mean score with its share of fakes.
 
-    Returns:
-        The filled ones of 15 bins of equal width, of whose distances the ECE is the
-        mean.
+    Returns the filled ones of 15 bins of equal width, of whose distances the ECE is the
+    mean.
     """
     scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
     index = assign_bins(scores)
@@ -55,24 +54,17 @@ def count_neighbours(
 ) -> list[ScoreNeighbours]:
     """Count the fakes among neighbours, lowest first.
 
-    Returns:
-        Up to 15 rows of about equally many samples, at least ten each (one row with
-        fewer than twenty samples). Equal scores share a row.
+    Returns up to 15 rows of about equally many samples, at least ten each (one row with
+    fewer than twenty samples). Equal scores share a row.
     """
-    scores, labels, starts, ends = _bin_scores(fake_scores, labels)
-    columns = scores[starts], scores[ends - 1], np.add.reduceat(labels, starts)
-    rows = zip(*(of.tolist() for of in (*columns, ends - starts)), strict=True)
-    return [ScoreNeighbours(*row) for row in rows]
-
-
-def _bin_scores(
-    fake_scores: ArrayLike, labels: ArrayLike
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return rising scores, their labels, and where each bin starts and ends."""
     scores, labels = check_scores_and_labels(fake_scores, labels, probabilities=True)
     order = np.argsort(scores, kind="stable")
-    ends = np.array(_find_bin_ends(scores[order]))
-    return scores[order], labels[order], np.append(0, ends[:-1]), ends
+    scores, ends = scores[order], np.array(_find_bin_ends(scores[order]))
+    starts = np.append(0, ends[:-1])
+    num_fake = np.add.reduceat(labels[order], starts)
+    columns = scores[starts], scores[ends - 1], num_fake, ends - starts
+    rows = zip(*(of.tolist() for of in columns), strict=True)
+    return [ScoreNeighbours(*row) for row in rows]
 
 
 def _find_bin_ends(ordered: np.ndarray) -> list[int]:

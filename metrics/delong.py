@@ -92,7 +92,7 @@ def compute_delong_interval(
             sizes = np.clip(sizes * single[0, 0] / variance, units[:2], sizes)
         share = _PRIOR_SAMPLES / (_PRIOR_SAMPLES + units.smaller)
         variance += share * (_expect_variance(auc, *sizes) - variance)
-    margin = _get_margin(confidence, units.smaller - 1)
+    margin = scipy.stats.t.ppf((1 + confidence) / 2, units.smaller - 1)
     margin *= np.sqrt(variance) / (auc * (1 - auc))
     low, high = special.expit(special.logit(auc) + np.array([-margin, margin]))
     return AucInterval(auc, float(low), float(high), standard_error, "DeLong, logit")
@@ -209,8 +209,7 @@ def compute_aucs_and_covariance(
 
     Args:
         score_rows: (D, N), finite: D detectors' scores of the same samples.
-        labels: int (N,).
-        group_index: int (N,), as of `index_groups`.
+        labels, group_index: int (N,); the groups as of `index_groups`.
     """
     fake, real = labels == FAKE, labels == REAL
     num_fake, num_real = fake.sum(), real.sum()
@@ -249,12 +248,6 @@ def _sum_by_group(
 def _get_bessel_factor(group_index: np.ndarray) -> float:
     num_groups = np.count_nonzero(np.bincount(group_index))
     return num_groups / (num_groups - 1) if num_groups > 1 else np.nan
-
-
-def _get_margin(confidence: float, num_free: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
-    return float(scipy.stats.t.ppf((1 + confidence) / 2, num_free))
 
 
 def compute_auc_kept(

@@ -21,11 +21,11 @@ from metrics.meaning import (
     describe_likelihood_ratio,
     format_ratio,
 )
-from metrics.samples import check_scores_and_labels, check_weights
+from metrics.samples import check_scores_and_labels
 
 
 def fit_llr_calibration(
-    scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+    scores: ArrayLike, labels: ArrayLike, weights: np.ndarray | None = None
 ) -> LlrCalibration:
     """Fit the line from scores to log-likelihood ratios, and their bounds.
 
@@ -33,8 +33,8 @@ def fit_llr_calibration(
 
     Args:
         scores: (N,) finite numbers, higher is more fake, such as logit differences.
-        weights: (N,) what each sample counts for, as for `compute_elub`: with 1 / k,
-            k views of an image count as one image.
+        weights: float64 (N,) what each sample counts for, as for `compute_elub`: with
+            1 / k, k views of an image count as one image.
 
     Returns:
         The line of a logistic regression in which both classes weigh alike, so that
@@ -43,15 +43,14 @@ def fit_llr_calibration(
         scores get the slope 0 and the bounds 0: no evidence.
 
     Raises:
-        ValueError: for input that `check_scores_and_labels` refuses, and for weights
-            that are not positive.
+        ValueError: for input that `check_scores_and_labels` refuses.
 
     Source:
         Brümmer & du Preez 2006 (prior-free logistic regression); Platt 1999, section
         2.2 (targets); Vergeer et al. 2016 (bounds).
     """
     scores, labels = check_scores_and_labels(scores, labels)
-    weights = check_weights(weights, scores.size)
+    weights = np.ones(scores.size) if weights is None else weights
     line = _fit_line(scores, labels, weights)
     bounds = compute_elub(line.compute_llrs(scores), labels, weights=weights)
     return LlrCalibration(line.slope, line.intercept, *bounds)
@@ -83,12 +82,10 @@ def _fit_line(
     )
 
 
-def compute_platt_targets(
-    labels: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
+def compute_platt_targets(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return what a calibration aims at in place of labels 0 and 1, (N,).
 
-    With weights (N,), a class has as many samples as its weights sum up to.
+    A class has as many samples as its weights (N,) sum up to.
 
     Source: Platt 1999, section 2.2: 1 / (n + 2) and (n + 1) / (n + 2) in a class of n
     samples, because n samples cannot tell 1 from n / (n + 1).
@@ -109,13 +106,12 @@ def compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
 
     Source: Brümmer & du Preez 2006, section 5, by pool adjacent violators.
     """
-    return np.array([_compute_min_cllr(*row) for row in zip(fp, tp, strict=True)])
-
-
-def _compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> float:
-    real_shares, fake_shares, fitted = fit_order_keeping(fp, tp)
-    losses = special.xlogy(fake_shares, fitted) + special.xlogy(real_shares, 1 - fitted)
-    return max(0.0, float(-losses.sum() / (2 * np.log(2))))
+    costs = []
+    for row in zip(fp, tp, strict=True):
+        reals, fakes, fitted = fit_order_keeping(*row)
+        losses = special.xlogy(fakes, fitted) + special.xlogy(reals, 1 - fitted)
+        costs.append(max(0.0, float(-losses.sum() / (2 * np.log(2)))))
+    return np.array(costs)
 
 
 class OrderKeeping(NamedTuple):

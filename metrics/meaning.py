@@ -49,13 +49,9 @@ def compute_fake_scores(
 
 
 def compute_logit_differences(logits: ArrayLike) -> np.ndarray:
-    """Return fake's logit minus real's, float64 (N,).
+    """Return fake's logit minus real's, float64 (N,), of logits (N, 2), real first.
 
-    Args:
-        logits: (N, 2), real first.
-
-    Raises:
-        ValueError: for another shape.
+    Raises ValueError for another shape.
     """
     array = np.asarray(logits, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 2:
@@ -170,8 +166,7 @@ class ScoreNeighbours(NamedTuple):
 def check_neighbours(rows: object) -> list[ScoreNeighbours]:
     """Take the rows of `count_neighbours` from an untrusted file.
 
-    Raises:
-        ValueError: they are not such rows.
+    Raises ValueError if they are not such rows.
     """
     if not isinstance(rows, list):
         raise ValueError(f"its reliability is a {type(rows).__name__}, not a list")

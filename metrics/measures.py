@@ -68,11 +68,9 @@ class Tally(Decisions):
 
 
 def tally_cells(cells: Cells, weights: np.ndarray) -> Tally:
-    """Count and average what lies in cells.
+    """Count and average what lies in C cells.
 
-    Args:
-        cells: C cells of samples.
-        weights: (2, R, C) how many real and fake samples each cell counts for.
+    `weights` (2, R, C): how many real and fake samples each cell counts for.
     """
     fp, tp = np.cumsum(weights, axis=2)
     if cells.block_ends.size < weights.shape[2]:
@@ -150,9 +148,8 @@ def compute_eer(tally: Tally) -> np.ndarray:
 def _find_eer_crossing(fp: np.ndarray, tp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find where FPR = FNR: the ROC point at or after it, and how far along to it.
 
-    Returns:
-        Index (R,) of the first point with FPR >= FNR, and the fraction (R,) in
-        (0, 1] of the way from the point before it (the origin, for index 0).
+    The index (R,) is of the first point with FPR >= FNR, the fraction (R,) in (0, 1] of
+    the way from the point before it (the origin, for index 0).
     """
     # Multiplied out, FPR + TPR >= 1 compares whole numbers: no rounding.
     num_real, num_fake = fp[:, -1:], tp[:, -1:]

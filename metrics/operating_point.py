@@ -1,6 +1,6 @@
 """What is chosen on validation: temperature, likelihood ratios and a threshold."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,84 +9,62 @@ from numpy.typing import ArrayLike
 
 from metrics.calibration import Calibration, choose_calibration, count_neighbours
 from metrics.likelihood_ratios import fit_llr_calibration
-from metrics.meaning import (
-    ScoreNeighbours,
-    compute_fake_scores,
-    compute_logit_differences,
-)
+from metrics.meaning import compute_fake_scores, compute_logit_differences
 from metrics.measures import find_eer_threshold
 from metrics.samples import SortedSamples, check_scores_and_labels, sort_samples
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What was chosen on the validation split.
+    """What was chosen on the validation split, named as in a checkpoint's record.
 
     Attributes:
         temperature: divides the logits, so that the scores are calibrated.
-        threshold: the verdict is 'fake' if P(fake) after that is at least as high.
-        real_below: the verdict is 'real' if P(fake) is below it; in between it is
-            neither. At most the threshold.
-        policy: how the threshold was chosen.
-        fake_share: the share of images whose larger logit says 'fake'.
-        num_samples: how many images were scored.
+        temperature_interval: 95 % interval of the temperature that fits best.
+        logit_bias: added to the scaled logit difference.
+        log_losses: without and with temperature and bias, nats.
+        calibration_notes: sentences about the fit, such as that it met a bound.
         llr_slope, llr_intercept: the line from logit differences (fake's minus real's)
             to log-likelihood ratios, natural logarithm.
         llr_lower, llr_upper: the bounds of these ratios, at most 0 and at least 0.
-        temperature_interval: 95 % interval of the temperature that fits best.
-        bias: added to the scaled logit difference.
-        log_loss_before, log_loss_after: without and with temperature and bias, nats.
-        notes: sentences about the fit, such as that it met a bound.
-        reliability: how many fakes there are among images with similar scores.
+        threshold: the verdict is 'fake' if the calibrated P(fake) is at least as high.
+        threshold_policy: how it was chosen, and on how many images.
+        val_fake_share: the share of images whose larger logit says 'fake'.
+        reliability: rows of `ScoreNeighbours`, among images with similar scores.
+        real_below: the verdict is 'real' if P(fake) is below it; in between it is
+            neither. At most the threshold; None: as the threshold.
     """
 
     temperature: float
-    threshold: float
-    policy: str
-    fake_share: float
-    num_samples: int
+    temperature_interval: list[float]
+    logit_bias: float
+    log_losses: list[float]
+    calibration_notes: list[str]
     llr_slope: float
     llr_intercept: float
     llr_lower: float
     llr_upper: float
-    temperature_interval: tuple[float, float]
-    log_loss_before: float
-    log_loss_after: float
-    bias: float = 0.0
+    threshold: float
+    threshold_policy: str
+    val_fake_share: float
+    reliability: list[list[float]]
     real_below: float | None = None
-    notes: tuple[str, ...] = ()
-    reliability: tuple[ScoreNeighbours, ...] = ()
 
     @property
     def zone(self) -> tuple[float, float]:
-        """P(fake) below which an image is called real, and from which on fake."""
+        """P(fake) below which an image is called real, and at or above which fake."""
         below = self.threshold if self.real_below is None else self.real_below
         return below, self.threshold
 
     def compute_fake_scores(self, logits: np.ndarray) -> np.ndarray:
         """Turn logits (..., 2) into P(fake) (...)."""
-        flat = compute_fake_scores(logits.reshape(-1, 2), self.temperature, self.bias)
-        return flat.reshape(logits.shape[:-1])
+        flat = logits.reshape(-1, 2)
+        scores = compute_fake_scores(flat, self.temperature, self.logit_bias)
+        return scores.reshape(logits.shape[:-1])
 
     def to_entries(self) -> dict[str, Any]:
-        """Return what a checkpoint's record says of it: plain values by its names."""
-        return {
-            "temperature": self.temperature,
-            "temperature_interval": list(self.temperature_interval),
-            "logit_bias": self.bias,
-            "log_losses": [self.log_loss_before, self.log_loss_after],
-            "calibration_notes": list(self.notes),
-            "llr_slope": self.llr_slope,
-            "llr_intercept": self.llr_intercept,
-            "llr_lower": self.llr_lower,
-            "llr_upper": self.llr_upper,
-            "threshold": self.threshold,
-            "real_below": self.real_below,
-            "threshold_policy": f"{self.policy} on {self.num_samples} validation "
-            "images",
-            "val_fake_share": self.fake_share,
-            "reliability": [list(row) for row in self.reliability],
-        }
+        """Return what a checkpoint's record says of it."""
+        return asdict(self)
 
 
 def choose_operating_point(
@@ -125,30 +103,26 @@ def choose_operating_point(
     if max_fnr is not None:
         fewest = find_fpr_threshold(sort_samples(1 - fake_scores, 1 - labels), max_fnr)
         real_below = min(threshold, max(0.0, 1 - fewest))
+    policy = describe_policy(max_fpr, fpr_confidence, max_fnr)
     return OperatingPoint(
         temperature=calibration.temperature,
-        threshold=threshold,
-        real_below=real_below,
-        policy=describe_policy(max_fpr, fpr_confidence, max_fnr),
-        fake_share=float(np.mean(differences > 0)),
-        num_samples=differences.size // num_views,
+        temperature_interval=list(choice.temperature_interval),
+        logit_bias=calibration.bias,
+        log_losses=[
+            float(of.compute_losses(differences, labels).mean())
+            for of in (Calibration(), calibration)
+        ],
+        calibration_notes=list(choice.notes),
         llr_slope=line.slope,
         llr_intercept=line.intercept,
         llr_lower=line.lower,
         llr_upper=line.upper,
-        temperature_interval=choice.temperature_interval,
-        log_loss_before=_average_loss(Calibration(), differences, labels),
-        log_loss_after=_average_loss(calibration, differences, labels),
-        bias=calibration.bias,
-        notes=choice.notes,
-        reliability=tuple(count_neighbours(fake_scores, labels)),
+        threshold=threshold,
+        threshold_policy=f"{policy} on {labels.size // num_views} validation images",
+        val_fake_share=float(np.mean(differences > 0)),
+        reliability=[list(row) for row in count_neighbours(fake_scores, labels)],
+        real_below=real_below,
     )
-
-
-def _average_loss(
-    calibration: Calibration, differences: np.ndarray, labels: np.ndarray
-) -> float:
-    return float(calibration.compute_losses(differences, labels).mean())
 
 
 def describe_policy(
@@ -228,11 +202,6 @@ def count_allowed_false_positives(
     Raises:
         ValueError: even a threshold above them all cannot promise it.
     """
-    if not (0 < max_fpr < 1 and 0 < confidence < 1):
-        raise ValueError(
-            f"rate and confidence must lie between 0 and 1, got {max_fpr:g} and "
-            f"{confidence:g}"
-        )
     allowed = int(scipy.stats.binom.ppf(1 - confidence, num_real, max_fpr))
     if scipy.stats.binom.cdf(allowed, num_real, max_fpr) > 1 - confidence:
         allowed -= 1

@@ -68,23 +68,6 @@ def _as_numbers(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def check_weights(weights: ArrayLike | None, num_samples: int) -> np.ndarray:
-    """Return what each sample counts for, float64 (N,); 1 each by default.
-
-    Raises:
-        ValueError: there is another number of weights, or one is not positive.
-    """
-    if weights is None:
-        return np.ones(num_samples)
-    checked = _as_numbers(weights, "weights")
-    if checked.size != num_samples or checked.min() <= 0:
-        raise ValueError(
-            f"each of {num_samples} samples needs a positive weight, got "
-            f"{checked.size} weights, the least of them {checked.min():g}"
-        )
-    return checked
-
-
 def index_groups(groups: ArrayLike | None, num_samples: int) -> np.ndarray:
     """Number the groups 0, 1, ... (N,); without groups each sample is its own."""
     if groups is None:

@@ -32,7 +32,7 @@ from metrics.samples import (
     check_samples,
     number_folds,
 )
-from metrics.table import MAX_FPRS, METRICS, compute_weighted_metrics, list_columns
+from metrics.table import MAX_FPRS, METRICS, compute_weighted_metrics
 
 _POINT_FPRS = (0.1, *MAX_FPRS)
 # Of a class (benchmarks/interval_coverage.py). With 25 fakes 86 to 89 % of the
@@ -109,24 +109,6 @@ def _explain_too_few(max_fpr: float, given: str) -> str:
         f"no TPR at FPR {100 * max_fpr:g} %: {given} are too few, at least "
         f"{round(1 / max_fpr)} are needed"
     )
-
-
-def measure_condition(
-    scores: np.ndarray,
-    fake_scores: np.ndarray,
-    labels: np.ndarray,
-    threshold: float,
-    *,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Compute each metric that has a column in 'robustness', its interval beside it.
-
-    Args: as for `check_samples`; the threshold is one of P(fake).
-    """
-    samples = check_samples(scores, labels, threshold, fake_scores=fake_scores)
-    numbers = compute_summary(samples, seed=seed)
-    names = [metric.name for metric in list_columns("robustness")]
-    return {key: numbers[key] for n in names for key in (n, f"{n}_interval")}
 
 
 def compute_summary(
@@ -347,24 +329,20 @@ def _explain_missing_intervals(
     numbers: dict[str, Any], resampled: dict[str, np.ndarray]
 ) -> list[str]:
     """Say why numbers have no interval: no spread, or resamples that have no value."""
-    missing = [
-        name
-        for name in resampled
-        if numbers[name] is not None and numbers[f"{name}_interval"] is None
-    ]
-    notes = []
-    for name in missing:
-        num_undefined = np.count_nonzero(~np.isfinite(resampled[name]))
+    notes, flat = [], []
+    for name, values in resampled.items():
+        if numbers[name] is None or numbers[f"{name}_interval"] is not None:
+            continue
+        words, num_undefined = METRICS[name].words, np.sum(~np.isfinite(values))
         if num_undefined:
-            total = resampled[name].size
             notes.append(
-                f"{METRICS[name].words} has no interval: it is infinite in "
-                f"{num_undefined} of {total} resamples"
+                f"{words} has no interval: it is infinite in {num_undefined} of "
+                f"{values.size} resamples"
             )
-    flat = [name for name in missing if np.isfinite(resampled[name]).all()]
+        else:
+            flat.append(words)
     if flat:
-        names = ", ".join(METRICS[name].words for name in flat)
-        notes.append(f"no interval, the samples show no spread: {names}")
+        notes.append(f"no interval, the samples show no spread: {', '.join(flat)}")
     return notes
 
 

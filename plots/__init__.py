@@ -7,8 +7,8 @@ confusion matrix. `tables.py`: numbers as text. `style.py`: how it looks, with i
 colours. `save_analysis.py`: all files of an analysis. `runs.py`: of several runs.
 `trainings.py`: what ran. `time_line.py`: a video's persons.
 
-Whoever imports Matplotlib imports this room first: then the user's backend and
-matplotlibrc, which may break the import or a figure, are not read.
+Import this room before Matplotlib: then the user's backend and matplotlibrc, which may
+break the import or a figure, are not read.
 """
 
 import os

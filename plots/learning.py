@@ -107,10 +107,7 @@ def plot_curves(axes: Axes, run: TrainingRun, quantity: str) -> Axes:
 def plot_steps(axes: Axes, steps: Mapping[str, Sequence[float]], title: str) -> Axes:
     """Draw the loss of each step, raw and smoothed, and the learning rate below.
 
-    Args:
-        axes: for the losses; the rate gets axes of its own.
-        steps: columns `step`, `loss` and `learning_rate`, of equal length.
-        title: what was trained.
+    `steps` has the columns `step`, `loss` and `learning_rate`, of equal length.
     """
     window = 1 + 2 * round(_SMOOTHED_SHARE * len(steps["step"]))
     smooth = compute_running_means(steps["loss"], window)
@@ -132,12 +129,7 @@ def plot_steps(axes: Axes, steps: Mapping[str, Sequence[float]], title: str) -> 
 def compute_running_means(values: Sequence[float], window: int) -> np.ndarray:
     """Return the mean of the `window` values around each, of fewer at the ends.
 
-    Args:
-        values: (N,), N at least `window`.
-        window: how many values, at least 1.
-
-    Returns:
-        float64 (N,).
+    The values are (N,), N at least `window`; the means float64 (N,).
     """
     counts = np.convolve(np.ones(len(values)), np.ones(window), "same")
     return np.convolve(values, np.ones(window), "same") / counts

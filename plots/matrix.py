@@ -25,9 +25,7 @@ class AucMatrix(NamedTuple):
 def build_auc_matrix(analyses: Sequence[Analysis]) -> AucMatrix | None:
     """Arrange analyses by detector and dataset.
 
-    Returns:
-        The matrix; None unless each of several detectors was tested on the same
-        several datasets.
+    None unless each of several detectors was tested on the same several datasets.
     """
     cells = {(_name_detector(a), a.scores.dataset): a for a in analyses}
     detectors = list(dict.fromkeys(detector for detector, _ in cells))
@@ -47,9 +45,13 @@ def format_auc_matrix(matrix: AucMatrix) -> str:
     lines = [f"AUC, detector by data it was tested on (*: {HOME_NOTE})"]
     lines.append(" " * start + "".join(f"{head:<{width}}" for head in heads))
     for name, detector in zip(names, matrix.detectors, strict=True):
-        analyses = [matrix.cells[detector, dataset] for dataset in matrix.datasets]
-        cells = [_format_auc(analysis) for analysis in analyses]
-        lines.append(f"{name:<{start}}" + "".join(f"{c:<{width}}" for c in cells))
+        line = f"{name:<{start}}"
+        for dataset in matrix.datasets:
+            analysis = matrix.cells[detector, dataset]
+            home = " *" if _is_home(analysis) else ""
+            cell = format_with_interval(analysis.numbers, "auc") + home
+            line += f"{cell:<{width}}"
+        lines.append(line)
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -96,8 +98,3 @@ def _name_detector(analysis: Analysis) -> str:
 
 def _is_home(analysis: Analysis) -> bool:
     return analysis.scores.provenance.get("trained_on") == analysis.scores.dataset
-
-
-def _format_auc(analysis: Analysis) -> str:
-    home = " *" if _is_home(analysis) else ""
-    return format_with_interval(analysis.numbers, "auc") + home

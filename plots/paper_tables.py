@@ -9,12 +9,14 @@ from typing import Any
 
 from files.names import make_printable
 from metrics.table import list_columns
-from plots.style import format_with_interval, get_interval
+from plots.style import format_p_value, format_with_interval, get_interval
 from plots.tables import list_levels, name_by_letters
 from scores.analysis import Analysis, Comparison
 
 _TESTS = ("first", "second", "tested on", "real", "fake")
 _TESTS += ("AUC difference", "p", "p by Holm", "note")
+# A name must not become markup: neither cells nor tags.
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in r"\|*_`<["})
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"}
 _LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 _LATEX |= {"^": r"\textasciicircum{}", "|": r"\textbar{}"}
@@ -64,8 +66,7 @@ def format_markdown_tables(*tables: Sequence[Sequence[str]]) -> str:
     """Return tables of Markdown; of each the first row is the header."""
     texts = []
     for rows in tables:
-        # A name must not become markup: neither cells nor tags.
-        escaped = [[_escape_markdown(cell) for cell in row] for row in rows]
+        escaped = [[cell.translate(_MARKDOWN) for cell in row] for row in rows]
         lines = [f"| {' | '.join(row)} |" for row in escaped]
         rule = f"|{' --- |' * len(rows[0])}"
         texts.append("\n".join([lines[0], rule, *lines[1:]]))
@@ -168,23 +169,16 @@ def build_tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
     """Return a header and a row for each pair: its paired DeLong test, or why none."""
     rows = [list(_TESTS)]
     for comparison in comparisons:
-        test, holm = comparison.test, comparison.holm_p_value
-        numbers = ["-", "-", "-"]
+        test, numbers = comparison.test, ["-", "-", "-"]
         if test is not None:
             interval = f"[{test.low:+.3f}, {test.high:+.3f}]"
             numbers = [f"{test.difference:+.3f} {interval}", f"{test.p_value:.3g}"]
-            numbers += ["-" if holm is None else f"{holm:.3g}"]
+            numbers.append(format_p_value(comparison.holm_p_value))
         titles = [make_printable(c.scores.title) for c in (comparison.a, comparison.b)]
         sizes = [str(comparison.num_real), str(comparison.num_fake)]
         data = make_printable(comparison.data)
         rows.append([*titles, data, *sizes, *numbers, comparison.note])
     return rows
-
-
-def _escape_markdown(text: str) -> str:
-    for character in r"\|*_`<[":
-        text = text.replace(character, f"\\{character}")
-    return text
 
 
 def escape_latex(text: str) -> str:

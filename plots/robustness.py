@@ -40,7 +40,7 @@ def build_robustness_figure(
     """Draw the numbers of one detector, or the AUCs of several.
 
     Args:
-        detectors: each with its `title`, `auc_kept` in words, and `conditions`: by
+        detectors: each with its `title`, `auc_kept_in_words`, and `conditions`: by
             disturbance the numbers of level 0 and of each level after it.
         panels: by disturbance its unit and the strength of each level.
         title: of the figure.
@@ -62,11 +62,8 @@ def build_errors_figure(
 ) -> Figure:
     """Draw how often a detector errs, and how often it says nothing.
 
-    Args:
-        detector: with its `conditions`, as for `build_robustness_figure`, and
-            `promised_false_alarms`.
-        panels: by disturbance its unit and the strength of each level.
-        title: of the figure.
+    It has its `conditions`, as for `build_robustness_figure`, whose panels these are,
+    and `promised_false_alarms`.
     """
 
     def plot(axes: Axes, name: str, strengths: Sequence[float]) -> None:

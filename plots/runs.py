@@ -28,6 +28,7 @@ from plots.style import (
     build_title,
     finish_axes,
     format_number,
+    format_p_value,
     format_with_interval,
     get_line_style,
     save_plot,
@@ -152,20 +153,13 @@ def build_tests(
             rows.append([*start, "-", size, "-", "-", "-", pair.note])
         for metric in list_columns("paper"):
             if metric.name in pair.tests:
-                cells = _list_test(pair.tests[metric.name])
-                is_auc = metric.name == "auc"
-                holm = (
-                    f"{pair.holm_p_value:.3g}"
-                    if is_auc and pair.holm_p_value is not None
-                    else "-"
-                )
-                rows.append([*start, metric.short, size, *cells, holm, pair.note])
+                test = pair.tests[metric.name]
+                ends = f"[{test.low:+.3f}, {test.high:+.3f}]"
+                holm = pair.holm_p_value if metric.name == "auc" else None
+                cells = [f"{test.difference:+.3f} {ends}"]
+                cells += map(format_p_value, (test.p_value, holm))
+                rows.append([*start, metric.short, size, *cells, pair.note])
     return rows
-
-
-def _list_test(test: RunsTest) -> list[str]:
-    difference = f"{test.difference:+.3f} [{test.low:+.3f}, {test.high:+.3f}]"
-    return [difference, f"{test.p_value:.3g}" if test.p_value == test.p_value else "-"]
 
 
 def format_markdown(
@@ -214,12 +208,9 @@ def save_runs(
     folder: Path,
     call: Mapping[str, Any],
 ) -> tuple[list[Path], str]:
-    """Save the numbers, tables and curves of sets of runs.
+    """Save the numbers, tables and curves of sets of runs, as of `analyse_runs`.
 
-    Args:
-        sets, comparisons: as `analyse_runs` returns them.
-        folder: where everything goes.
-        call: what ran, as `files.provenance.describe_call` returns it.
+    `call` says what ran, as `files.provenance.describe_call` returns it.
 
     Returns:
         What was written: {NAME}_metrics.{json,csv,md,tex}, of several sets called
@@ -228,7 +219,6 @@ def save_runs(
 
     Raises:
         ValueError: the table would replace a file that the scores came from.
-        OSError: a file cannot be written.
     """
     start = sets[0].name if len(sets) == 1 else "comparison_runs"
     paths = [folder / f"{start}_metrics.{end}" for end in ("json", "csv", "md", "tex")]

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from files.atomic import save_csv, save_json, save_text
 from plots.curves import plot_det, plot_precision_recall, plot_roc
 from plots.matrix import (
-    AucMatrix,
     build_auc_matrix,
     build_auc_rows,
     format_auc_matrix,
@@ -50,19 +49,15 @@ SCORE_PLOTS = {
 def save_all(
     analyses: Sequence[Analysis], folder: str | Path, call: Mapping[str, Any]
 ) -> tuple[list[Path], str]:
-    """Save numbers, scores, tables and figures.
+    """Save numbers, scores, tables and figures of one detector, or of several compared.
 
-    Args:
-        analyses: one detector, or several to compare as well.
-        folder: where everything goes.
-        call: what ran, as `files.provenance.describe_call` returns it.
+    `call` says what ran, as `files.provenance.describe_call` returns it.
 
     Returns:
         What was written, in that order, and the tables to print.
 
     Raises:
         ValueError: an output would replace a file that the scores came from.
-        OSError: a file cannot be written.
     """
     folder = Path(folder)
     _check_inputs_stay(analyses, folder)
@@ -78,7 +73,10 @@ def save_all(
     matrix = build_auc_matrix(analyses)
     if matrix is not None:
         texts.append(format_auc_matrix(matrix))
-        paths += _save_auc_matrix(matrix, folder)
+        paths += [folder / f"comparison_auc_matrix.{end}" for end in ("csv", "png")]
+        header, rows = build_auc_rows(matrix)
+        save_csv(rows, paths[-2], header=header)
+        _save_figure(plot_auc_matrix, matrix, paths[-1])
     return paths, "\n\n".join(texts)
 
 
@@ -150,14 +148,6 @@ def _save_comparison(
     save_text(format_markdown(analyses, comparisons), paths[2])
     save_text(format_latex(analyses, comparisons), paths[3])
     return [*paths, *_save_figures(CURVE_PLOTS, analyses, folder, "comparison")]
-
-
-def _save_auc_matrix(matrix: AucMatrix, folder: Path) -> list[Path]:
-    paths = [folder / f"comparison_auc_matrix.{end}" for end in ("csv", "png")]
-    header, rows = build_auc_rows(matrix)
-    save_csv(rows, paths[0], header=header)
-    _save_figure(plot_auc_matrix, matrix, paths[1])
-    return paths
 
 
 def _list_test(comparison: Comparison) -> dict[str, Any]:

@@ -93,13 +93,18 @@ def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:
     axes.plot([0, 1], [0, 1], color=GREY, ls=":", label="perfectly calibrated")
     joined = counts >= _MIN_JOINED
     if joined.any():
-        label = f"bins of {_describe_counts(counts[joined])} {unit}"
+        ends = sorted({counts[joined].min(), counts[joined].max()})
+        label = f"bins of {' to '.join(map(str, ends))} {unit}"
         _draw_bins(axes, analysis, joined, fmt="o-", label=label)
     if not joined.all():
         label = f"bins of fewer than {_MIN_JOINED} {unit}"
         _draw_bins(axes, analysis, ~joined, fmt="o", mfc="white", label=label)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
-    axes.set_xlabel(f"Mean score P(fake) of the bin\n{_describe_ece(analysis.numbers)}")
+    ece, floor, p_value = (
+        analysis.numbers[name] for name in ("ece", "ece_noise_floor", "ece_p_value")
+    )
+    words = f"ECE {ece:.3f}; by chance alone {floor:.3f}, p = {p_value:.2g}"
+    axes.set_xlabel(f"Mean score P(fake) of the bin\n{words}")
     axes.set_ylabel("Share that is fake")
     title = _build_title("Reliability", analysis)
     return finish_axes(axes, title, legend_top=-0.22, columns=1)
@@ -114,16 +119,6 @@ def _draw_bins(axes: Axes, analysis: Analysis, chosen: np.ndarray, **look: str) 
         errors = np.abs(np.transpose(list(intervals)) - shares)
     common = {"color": FAKE_COLOR, "capsize": 3, "ms": 5, "lw": 1.2}
     axes.errorbar(scores, shares, errors, **common, **look)
-
-
-def _describe_counts(counts: np.ndarray) -> str:
-    fewest, most = counts.min(), counts.max()
-    return f"{fewest}" if fewest == most else f"{fewest} to {most}"
-
-
-def _describe_ece(numbers: dict[str, Any]) -> str:
-    floor, p_value = numbers["ece_noise_floor"], numbers["ece_p_value"]
-    return f"ECE {numbers['ece']:.3f}; by chance alone {floor:.3f}, p = {p_value:.2g}"
 
 
 def plot_tippett(axes: Axes, analysis: Analysis) -> Axes:

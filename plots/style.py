@@ -128,6 +128,11 @@ def _lengthen(value: float, digits: int, kind: str) -> str:
     return next(t for t in texts if abs(float(t)) != 1 or abs(value) == 1)
 
 
+def format_p_value(value: float | None) -> str:
+    """Return a p-value with three digits, '-' where there is none (None or NaN)."""
+    return "-" if value is None or value != value else f"{value:.3g}"
+
+
 def get_interval(numbers: Mapping[str, Any], name: str) -> list[float] | None:
     """Return the interval beside a number, of an analysis or of an operating point."""
     return numbers.get(f"{name}_interval")
@@ -175,11 +180,7 @@ def _add_title_and_grid(axes: Axes, title: str) -> None:
 
 
 def save_plot(draw: Callable[[Axes], object], path: str | Path) -> None:
-    """Save as PNG what is drawn on new axes, which have one size in all figures.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Save as PNG what is drawn on new axes, which have one size in all figures."""
     figure = build_plot(draw)
     options = {"dpi": PLOT_DPI, "bbox_inches": "tight"}
     write_atomically(path, lambda handle: render(figure, handle, **options))

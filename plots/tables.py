@@ -9,6 +9,7 @@ from files.names import make_printable
 from metrics.table import METRICS, Metric, list_columns
 from plots.style import (
     format_number,
+    format_p_value,
     format_threshold,
     format_with_interval,
     get_interval,
@@ -191,8 +192,8 @@ def _format_tests(
             continue
         start = f"{pair:<7}{comparison.num_real:>7}{comparison.num_fake:>7}  "
         cell = f"{test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}]"
-        holm = comparison.holm_p_value
-        p_values = f"{test.p_value:>9.3g}{'-' if holm is None else f'{holm:.3g}':>12}"
+        holm = format_p_value(comparison.holm_p_value)
+        p_values = f"{test.p_value:>9.3g}{holm:>12}"
         lines.append(f"{start}{cell:<28}{p_values}")
         lines += [_wrap(f"       {comparison.note}")] if comparison.note else []
     notes = untested.items()

@@ -123,13 +123,7 @@ def _find_runs(flags: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def build_time_lines(lines: Sequence[Line], looked: Looked, title: str) -> Figure:
-    """Draw persons below one another, each with faces at the right.
-
-    Args:
-        lines: of the persons, one or more.
-        looked: what was looked at.
-        title: of the figure.
-    """
+    """Draw persons, one or more, below one another, each with faces at the right."""
     height = _HEAD + _FOOT + _ROW * len(lines)
     figure = Figure(figsize=(10, height), layout="constrained")
     widths = {"width_ratios": [7, 1, 1]}

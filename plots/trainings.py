@@ -18,18 +18,16 @@ CSV_HEADER += ("started", "path", "number", "changed")
 
 def build_runs(trainings: Sequence[Training]) -> list[list[str]]:
     """Return a header and a row for each training."""
-    return [list(HEADER), *map(_list_cells, trainings)]
-
-
-def _list_cells(of: Training) -> list[str]:
-    epochs = f"{of.best_epoch} of {of.num_epochs}"
-    if not of.is_whole:
-        epochs += f", interrupted before {of.num_planned}"
-    return [
-        *(of.dataset, of.model, of.tune or "all", of.seed, of.fold, epochs),
-        *(f"{of.val_acc:.2f} %", f"{of.test_acc:.2f} %", format_time(of.seconds)),
-        *(f"{of.path.name} {of.number}", of.changed),
-    ]
+    rows = [list(HEADER)]
+    for of in trainings:
+        epochs = f"{of.best_epoch} of {of.num_epochs}"
+        if not of.is_whole:
+            epochs += f", interrupted before {of.num_planned}"
+        cells = [of.dataset, of.model, of.tune or "all", of.seed, of.fold, epochs]
+        cells += [f"{of.val_acc:.2f} %", f"{of.test_acc:.2f} %"]
+        cells += [format_time(of.seconds), f"{of.path.name} {of.number}", of.changed]
+        rows.append(cells)
+    return rows
 
 
 def build_sets(sets: Sequence[TrainingSet]) -> list[list[str]]:
@@ -71,11 +69,7 @@ def format_trainings(
 def save_trainings(
     trainings: Sequence[Training], sets: Sequence[TrainingSet], folder: Path
 ) -> list[Path]:
-    """Save the tables, and return what was written.
-
-    Raises:
-        OSError: a file cannot be written.
-    """
+    """Save the tables, and return what was written."""
     paths = [folder / "trainings.csv", folder / "trainings.md"]
     rows = [[getattr(of, column) for column in CSV_HEADER] for of in trainings]
     save_csv(rows, paths[0], header=list(CSV_HEADER))

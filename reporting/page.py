@@ -39,7 +39,7 @@ def write_report(
     output: str | Path,
     settings: Settings,
     *,
-    call: tuple[str, Sequence[str]],
+    call: tuple[str, Sequence[str] | None],
 ) -> None:
     """Judge and explain detectors, and write all of it as one page.
 

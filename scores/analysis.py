@@ -11,7 +11,6 @@ from metrics.calibration import ReliabilityBins, compute_reliability_bins
 from metrics.delong import AucComparison, compute_paired_delong_test
 from metrics.error_rates import RocBand, RocCurve, compute_roc_band, compute_roc_curve
 from metrics.likelihood_ratios import describe_llr_bounds
-from metrics.samples import check_samples
 from metrics.summary import compute_summary
 from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
@@ -90,8 +89,6 @@ def analyse(
         ValueError: for scores or labels that cannot be measured; the message names
             where they are from.
     """
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise ValueError(f"prevalence must lie between 0 and 1, got {prevalence:g}")
     options = {"num_resamples": num_resamples, "prevalence": prevalence, "seed": seed}
     with scores.name_errors():
         whole, *subsets = (
@@ -102,9 +99,7 @@ def analyse(
 
 
 def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
-    names = ("fake_scores", "llrs", "groups")
-    columns = {name: getattr(scores, name) for name in names}
-    samples = check_samples(scores.scores, scores.labels, scores.threshold, **columns)
+    samples = scores.check()
     numbers = compute_summary(samples, **options)
     numbers["notes"] = [*scores.notes, *_note_use(scores), *numbers["notes"]]
     curve = compute_roc_curve(samples)
@@ -132,11 +127,11 @@ def _analyse_whole(scores: ScoreSet, **options: Any) -> Analysis:
 
 def _list_llr_bounds(scores: ScoreSet) -> dict[str, Any]:
     """Return the bounds of the likelihood ratios, None if unknown, and a sentence."""
-    names, words = ("llr_lower", "llr_upper"), None
-    ends = [bound if np.isfinite(bound) else None for bound in scores.llr_bounds]
+    lower, upper = (end if np.isfinite(end) else None for end in scores.llr_bounds)
+    words = None
     if scores.llrs is not None:
         words = describe_llr_bounds(scores.llrs, scores.labels, scores.llr_bounds)
-    return {**dict(zip(names, ends, strict=True)), "llr_bounds_in_words": words}
+    return {"llr_lower": lower, "llr_upper": upper, "llr_bounds_in_words": words}
 
 
 def _note_use(scores: ScoreSet) -> list[str]:
@@ -183,57 +178,38 @@ def _split_subsets(scores: ScoreSet) -> list[ScoreSet]:
         for label in missing:
             chosen |= scores.labels == label
         if not chosen.all():  # else it is the whole
-            parts.append(_choose(scores, np.flatnonzero(chosen), name))
+            part = scores.select(np.flatnonzero(chosen))
+            detector = ", ".join(filter(None, (scores.own_name, name)))
+            parts.append(replace(part, detector=detector, origin=""))
     return parts
-
-
-def _choose(scores: ScoreSet, places: np.ndarray, name: str) -> ScoreSet:
-    """Return some of the samples, as a detector's named part."""
-    chosen: dict[str, Any] = {}
-    for column in ("scores", "labels", "fake_scores", "llrs", "paths", "groups"):
-        values = getattr(scores, column)
-        if isinstance(values, np.ndarray):
-            chosen[column] = values[places]
-        elif values is not None:
-            chosen[column] = [values[place] for place in places]
-    detector = ", ".join(filter(None, (scores.own_name, name)))
-    chosen |= {"detector": detector, "origin": "", "keys": None, "subsets": None}
-    return replace(scores, **chosen)
 
 
 def compare_detectors(analyses: Sequence[Analysis]) -> list[Comparison]:
     """Test each pair of detectors on the samples that both judged.
 
-    Args:
-        analyses: any number.
-
-    Returns:
-        All pairs. Samples are joined by `pair_names`, whatever their order. Each pair
-        has its paired DeLong test, by group if the first of the two has groups, and the
-        p-value corrected by Holm for all tests. A pair that cannot be tested says why.
+    Samples are joined by `pair_names`, whatever their order. Each pair has its paired
+    DeLong test, by group if the first of the two has groups, and the p-value corrected
+    by Holm for all tests. A pair that cannot be tested says why.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
     pairs = [_compare(a, b) for a, b in combinations(analyses, 2)]
-    tested = [
-        number
-        for number, pair in enumerate(pairs)
-        if pair.test is not None and np.isfinite(pair.test.p_value)
-    ]
-    p_values = correct_by_holm([pairs[number].test.p_value for number in tested])
-    for number, p_value in zip(tested, p_values, strict=True):
-        pairs[number] = pairs[number]._replace(holm_p_value=p_value)
-    return pairs
+    p_values = correct_by_holm([pair.test and pair.test.p_value for pair in pairs])
+    corrected = zip(pairs, p_values, strict=True)
+    return [pair._replace(holm_p_value=p_value) for pair, p_value in corrected]
 
 
-def correct_by_holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for the chance of any false alarm among them."""
-    order = np.argsort(p_values)
-    factors = np.arange(len(p_values), 0, -1)
-    corrected = np.maximum.accumulate(np.asarray(p_values)[order] * factors)
-    result = np.empty(len(p_values))
-    result[order] = np.minimum(corrected, 1.0)
-    return result.tolist()
+def correct_by_holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Correct p-values for the chance of any false alarm; None where there is none."""
+    known = np.array(p_values, dtype=np.float64)  # None becomes NaN, and stays last
+    order = np.argsort(known)[: np.count_nonzero(np.isfinite(known))]
+    factors = np.arange(order.size, 0, -1)
+    corrected: list[float | None] = [None] * known.size
+    for place, value in zip(
+        order, np.maximum.accumulate(known[order] * factors), strict=True
+    ):
+        corrected[place] = min(float(value), 1.0)
+    return corrected
 
 
 def _compare(a: Analysis, b: Analysis) -> Comparison:

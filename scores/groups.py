@@ -76,15 +76,9 @@ def groups_from_names(
 
 
 def choose_groups(groups: Sequence[str], share: float, seed: int) -> list[int]:
-    """Choose random groups that hold a share of the samples.
+    """Choose random groups that hold a share of the samples, above 0 and below 1.
 
-    Args:
-        groups: (N,) of each sample.
-        share: of the samples, above 0 and below 1.
-        seed: of the choice.
-
-    Returns:
-        The samples' indices, sorted: whole groups, at least one, and not all.
+    Returns the samples' indices, sorted: whole groups, at least one, and not all.
     """
     names, index = np.unique(groups, return_inverse=True)
     sizes = np.bincount(index)
@@ -102,8 +96,7 @@ def deal_folds(groups: Sequence[str], labels: np.ndarray, num: int) -> np.ndarra
     random, and the same whatever the seed.
 
     Args:
-        groups: (N,) of each sample.
-        labels: int64 (N,), 0 (real) or 1 (fake).
+        groups, labels: (N,) of each sample; labels int64, 0 (real) or 1 (fake).
         num: how many folds.
 
     Returns:

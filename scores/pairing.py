@@ -108,7 +108,9 @@ def set_keys(
             found = [_find_start(name, starts) for name in parts]
             unused -= set(found)
             rest = [n[len(start) :] for n, start in zip(parts, found, strict=True)]
-            keys = [_spell_key(name, match) for name in rest]
+            keys = ["/".join(name) for name in rest]
+            if match == "stem":
+                keys = [_ENDING.sub("", name[-1]) for name in rest]
             with scores.name_errors():
                 _check_distinct(keys, scores.paths)
         keyed.append(replace(scores, keys=keys))
@@ -122,10 +124,6 @@ def _find_start(name: Parts, starts: Sequence[Parts]) -> Parts:
     """Return the longest of the folders that a file lies in; () for none."""
     fitting = [s for s in starts if len(s) < len(name) and name[: len(s)] == s]
     return max(fitting, key=len, default=())
-
-
-def _spell_key(name: Parts, match: str) -> str:
-    return _ENDING.sub("", name[-1]) if match == "stem" else "/".join(name)
 
 
 def _check_distinct(keys: Sequence[str], names: Sequence[str]) -> None:

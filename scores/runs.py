@@ -12,7 +12,7 @@ import numpy as np
 from files.recipe import describe_shared
 from metrics.error_rates import RocCurve, average_roc_curves, compute_roc_curve
 from metrics.runs import RunsTest, compare_sets, measure_runs
-from metrics.samples import Samples, check_samples
+from metrics.samples import Samples
 from scores.analysis import correct_by_holm
 from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
@@ -88,9 +88,6 @@ def find_sets(
         sizes: how many of the inputs, in order, are of the first recipe, of the
             second, ...; none: checkpoints whose flags differ in `OF_A_RUN` alone are
             of one recipe, and files are all of one.
-
-    Returns:
-        The sets, in the order of their first runs.
 
     Raises:
         ValueError: the sizes do not add up, a set has one run alone or a run twice, or
@@ -188,10 +185,8 @@ def analyse_runs(
 ) -> tuple[list[RunSet], list[RunsComparison]]:
     """Measure sets of runs and of their groups, and test each pair on one dataset.
 
-    Args:
-        sets: as `find_sets` returns them.
-        num_resamples, seed: of the bootstrap.
-        group_score: how a group is judged, as for `score_groups`.
+    The sets are as `find_sets` returns them, `group_score` as for `score_groups`; the
+    resamples and the seed are the bootstrap's.
 
     Raises:
         ValueError: runs of one recipe judged other images, or images without names.
@@ -208,19 +203,14 @@ def analyse_runs(
         for a, b in combinations(measured, 2)
         if _get_images(a) == _get_images(b)
     ]
-    tested = [n for n, pair in enumerate(pairs) if _has_p_value(pair)]
-    p_values = correct_by_holm([pairs[n].tests["auc"].p_value for n in tested])
-    for number, p_value in zip(tested, p_values, strict=True):
-        pairs[number] = pairs[number]._replace(holm_p_value=p_value)
-    return measured, pairs
+    tests = [pair.tests.get("auc") for pair in pairs]
+    p_values = correct_by_holm([test and test.p_value for test in tests])
+    corrected = zip(pairs, p_values, strict=True)
+    return measured, [p._replace(holm_p_value=p_value) for p, p_value in corrected]
 
 
 def _get_images(runs: RunSet) -> tuple[str, str]:
     return runs.runs[0].dataset, runs.runs[0].split
-
-
-def _has_p_value(pair: RunsComparison) -> bool:
-    return "auc" in pair.tests and bool(np.isfinite(pair.tests["auc"].p_value))
 
 
 def _tell_apart(sets: Sequence[RunSet]) -> list[RunSet]:
@@ -246,7 +236,7 @@ def _align(runs: Sequence[ScoreSet]) -> list[ScoreSet]:
                 f"{run.labels.size} {run.unit}, of which {len(places[0])} are the "
                 "same: runs of one recipe must have judged the same"
             )
-        aligned.append(_take(run, places[1]))
+        aligned.append(run.select(places[1]))
     return aligned
 
 
@@ -264,31 +254,13 @@ def _pair(a: ScoreSet, b: ScoreSet) -> tuple[list[int], list[int]]:
     return places
 
 
-def _take(scores: ScoreSet, places: Sequence[int]) -> ScoreSet:
-    """Return some samples in a new order, with the columns that runs need."""
-    columns = ("scores", "labels", "fake_scores", "llrs")
-    chosen = {n: getattr(scores, n) for n in columns}
-    groups = scores.groups and [scores.groups[place] for place in places]
-    return replace(
-        scores,
-        **{n: None if v is None else v[places] for n, v in chosen.items()},
-        paths=[scores.paths[place] for place in places],
-        groups=groups,
-        subsets=None,
-    )
-
-
 def _check(runs: Sequence[ScoreSet]) -> list[Samples]:
     """Return the runs as samples; what belongs together the first one says."""
-    checked = []
+    samples = []
     for run in runs:
-        columns = {n: getattr(run, n) for n in ("fake_scores", "llrs")}
         with run.name_errors():
-            samples = check_samples(
-                run.scores, run.labels, run.threshold, groups=runs[0].groups, **columns
-            )
-        checked.append(samples)
-    return checked
+            samples.append(replace(run, groups=runs[0].groups).check())
+    return samples
 
 
 def _analyse_set(runs: Sequence[ScoreSet], **options: Any) -> RunSet:
@@ -339,7 +311,7 @@ def _compare(a: RunSet, b: RunSet, **options: Any) -> RunsComparison:
         note = f"not tested: {num_common} common samples do not hold both classes"
         return RunsComparison(a, b, {}, num_common, note=note)
     chosen = [
-        _check([_take(run, of) for run in runs.runs])
+        _check([run.select(of) for run in runs.runs])
         for runs, of in zip((a, b), places, strict=True)
     ]
     groups = chosen[0][0].group_index  # the first set says what belongs together

@@ -417,9 +417,6 @@ def save_score_set(scores: ScoreSet, path: str | Path) -> None:
     `logit_difference` is called `raw_score` if the scores are another program's, and is
     empty if P(fake) is all there is. `llr_limit` is the bound on the side of each
     ratio, empty if none is known. What else the dataset says of each sample follows.
-
-    Raises:
-        OSError: the file cannot be written.
     """
     is_raw = scores.score_name == RAW_SCORE and scores.fake_scores is not None
     header = [RAW_COLUMN if is_raw and n == "logit_difference" else n for n in HEADER]

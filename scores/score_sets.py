@@ -13,7 +13,7 @@ from files.names import FAKE, spell_dataset, spell_for_files
 from metrics.delong import compute_delong_interval
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.operating_point import choose_threshold, describe_policy
-from metrics.samples import check_samples
+from metrics.samples import Samples, check_samples
 from metrics.summary import warn_of_samples
 
 # What scores can be, by `ScoreSet.score_name`.
@@ -106,6 +106,24 @@ class ScoreSet:
         if not self.model:
             return f"{self.dataset}{name}{split}"
         return f"{self.model}{name} on {self.dataset}{split}"
+
+    def select(self, places: Sequence[int] | np.ndarray) -> "ScoreSet":
+        """Return the samples at these places, in this order, without subsets."""
+        chosen: dict[str, Any] = {"subsets": None}
+        names = ("scores", "labels", "fake_scores", "llrs", "paths", "keys", "groups")
+        for name in names:
+            values = getattr(self, name)
+            if isinstance(values, np.ndarray):
+                chosen[name] = values[places]
+            elif values is not None:
+                chosen[name] = [values[place] for place in places]
+        return replace(self, **chosen)
+
+    def check(self) -> Samples:
+        """Return checked samples, or raise ValueError for what cannot be measured."""
+        names = ("fake_scores", "llrs", "groups")
+        columns = {name: getattr(self, name) for name in names}
+        return check_samples(self.scores, self.labels, self.threshold, **columns)
 
     @contextmanager
     def name_errors(self) -> Iterator[None]:

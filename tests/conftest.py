@@ -49,6 +49,13 @@ def coarsen_figures(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "gc", SimpleNamespace(collect=int))
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets an analysis be saved without its figures."""
+    monkeypatch.setattr(save_analysis, "CURVE_PLOTS", {})
+    monkeypatch.setattr(save_analysis, "SCORE_PLOTS", {})
+
+
 def make_image(seed: int, *, fake: bool, size: int = 24) -> Image.Image:
     """Noise that is reddish where it is real and bluish where it is fake."""
     pixels = np.random.default_rng(seed).integers(0, 90, (size, size, 3))

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from script_helpers import PROJECT, make_checkpoint
@@ -99,10 +100,4 @@ def test_checks_refuse_what_says_something_else(agreement, message, monkeypatch)
     is_quantised = agreement.num_other > 0
     check = export.check_quantised if is_quantised else export.check
     with pytest.raises(ValueError, match=message):
-        check(None if is_quantised else Refused, Path("detector.onnx"), [])
-
-
-class Refused:
-    """Stands for a detector."""
-
-    path = Path("net.pt")
+        check(SimpleNamespace(path="net.pt"), Path("detector.onnx"), [])

@@ -18,10 +18,7 @@ from models import (
     build_plain_xception,
     get_xception_based_model,
 )
-
-
-def count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+from utils import get_nof_parameters
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +147,8 @@ def test_steady_linear_gives_a_row_alone_what_it_gives_amid_others(num_rows):
 
 
 def test_xception_is_as_published(xception):
-    plain = count(build_plain_xception())
-    assert (plain, count(xception)) == (22_855_952, 23_128_786)
+    plain = get_nof_parameters(build_plain_xception())
+    assert (plain, get_nof_parameters(xception)) == (22_855_952, 23_128_786)
     head = list(xception.last_linear)
     assert head[0].in_features == 2048
     assert [layer.out_features for layer in head[::2]] == [1000, 256, 64, 2]

@@ -17,7 +17,6 @@ from judging.detector import Detector
 from loading import PUBLISHED
 from metrics.delong import compute_delong_interval
 from metrics.meaning import format_ratio
-from plots import save_analysis
 from scores.score_files import ScoreFormat, load_score_set
 from scores.score_sets import LOGIT_DIFFERENCE
 from utils import load_dataset
@@ -33,26 +32,33 @@ FIGURES = (
 LLR_LINE = {"llr_slope": 0.5, "llr_intercept": 0.25, "llr_lower": -0.25, "llr_upper": 1}
 
 
-def write_scores(path, seed=0, num_samples=60):
+def write_scores(name, seed=0):
     rng = np.random.default_rng(seed)
-    labels = np.repeat([0, 1], num_samples // 2)
-    scores = np.clip(0.3 + 0.4 * labels + 0.2 * rng.normal(size=num_samples), 0, 1)
-    lines = ["path,label,score,video"] + [
-        f"v{i // 3}_{i}.png,{labels[i]},{float(scores[i])!r},v{i // 3}"
-        for i in range(num_samples)
+    labels = np.repeat([0, 1], 30)
+    scores = np.clip(0.3 + 0.4 * labels + 0.2 * rng.normal(size=60), 0, 1)
+    rows = zip(labels, scores.tolist(), strict=True)
+    lines = [
+        f"v{i // 3}_{i}.png,{label},{score!r},v{i // 3}"
+        for i, (label, score) in enumerate(rows)
     ]
-    path.write_text("\n".join(lines) + "\n")
+    Path(name).write_text("\n".join(["path,label,score,video", *lines]))
     return scores, labels
 
 
-def run(command, *paths):
-    """Run the script on a command line; {0} is the first path."""
-    words = [word.format(*paths) for word in command.split()]
-    numerical_analysis.main(words)
+def run(command):
+    """Run the script with few resamples."""
+    numerical_analysis.main([*command.split(), "--resamples", "100"])
 
 
-def load_json(path):
-    return json.loads(path.read_text())
+def load_json(name, folder="figures"):
+    """Read what the script wrote to the folder of figures."""
+    return json.loads(Path(folder, name).read_text())
+
+
+@pytest.fixture(autouse=True)
+def working_folder(monkeypatch, tmp_path):
+    """All files of a test are here."""
+    monkeypatch.chdir(tmp_path)
 
 
 class Brightness(torch.nn.Module):
@@ -68,12 +74,6 @@ class Brightness(torch.nn.Module):
 
 
 @pytest.fixture
-def no_figures(monkeypatch):
-    monkeypatch.setattr(save_analysis, "CURVE_PLOTS", {})
-    monkeypatch.setattr(save_analysis, "SCORE_PLOTS", {})
-
-
-@pytest.fixture
 def detectors(monkeypatch):
     """Load a brightness detector from any file; 'odd' ones hold what was chosen."""
 
@@ -86,33 +86,32 @@ def detectors(monkeypatch):
 
 
 @pytest.fixture
-def data_root(tmp_path):
+def faces(working_folder):
+    """The dataset `faces`, where datasets are looked for."""
     rng = np.random.default_rng(0)
     for split in ("val", "test"):
         for level, name in ((90, "real"), (150, "fake")):
-            folder = tmp_path / "data" / "faces" / split / name
+            folder = Path("datasets", "faces", split, name)
             folder.mkdir(parents=True)
             for index in range(6):
                 pixels = rng.integers(level - 60, level + 60, (8, 8, 1)).repeat(3, 2)
                 image = Image.fromarray(pixels.astype(np.uint8))
                 image.save(folder / f"{name}{split[0]}{index // 2}_{index}.png")
-    return tmp_path / "data"
 
 
-def write_checkpoint(path):
+def write_checkpoint(name):
     """Write a file that stands for a checkpoint, and return its SHA-256."""
-    path.write_bytes(b"weights")
+    Path(name).write_bytes(b"weights")
     return hashlib.sha256(b"weights").hexdigest()
 
 
 @pytest.mark.slow
-def test_main_from_scores_writes_everything_and_the_metrics_agree(tmp_path, capsys):
-    scores, labels = write_scores(tmp_path / "mine.csv")
-    out = tmp_path / "figures"
+def test_main_from_scores_writes_everything_and_the_metrics_agree(capsys):
+    scores, labels = write_scores("mine.csv")
 
-    run("--from-scores {0}/mine.csv --figures-dir {1}", tmp_path, out)
+    run("--from-scores mine.csv --figures-dir own")
 
-    report = load_json(out / "mine_metrics.json")
+    out, report = Path("own"), load_json("mine_metrics.json", "own")
     auc, low, high = compute_delong_interval(scores, labels)[:3]
     assert report["auc"] == auc
     assert report["auc_interval"] == [low, high]
@@ -126,46 +125,36 @@ def test_main_from_scores_writes_everything_and_the_metrics_agree(tmp_path, caps
         assert str(path) in printed
     assert {p.name for p in out.glob("*.png")} == {f"mine_{f}.png" for f in FIGURES}
     assert f"{auc:.4f}   [{low:.4f}, {high:.4f}]" in printed
-
-
-def test_main_provenance_says_command_versions_date_and_files(tmp_path, no_figures):
-    path = tmp_path / "mine.csv"
-    write_scores(path)
-
-    run("--from-scores {0} --figures-dir {1} --resamples 100", path, tmp_path)
-
-    provenance = load_json(tmp_path / "mine_metrics.json")["provenance"]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert provenance["inputs"] == [{"path": str(path), "sha256": digest}]
-    assert provenance["command"].endswith(f"--figures-dir {tmp_path} --resamples 100")
+    provenance = report["provenance"]
+    digest = hashlib.sha256(Path("mine.csv").read_bytes()).hexdigest()
+    assert provenance["inputs"] == [{"path": "mine.csv", "sha256": digest}]
+    assert provenance["command"].endswith("--figures-dir own --resamples 100")
     assert provenance["versions"]["numpy"] == np.__version__
     assert provenance["date"].endswith("+00:00")
 
 
-def test_main_calibrate_on_chooses_all_there_is_to_choose(tmp_path, no_figures, capsys):
+def test_main_calibrate_on_chooses_all_there_is_to_choose(no_figures, capsys):
     rng = np.random.default_rng(0)
     labels = np.arange(400) % 2
     for name in ("test", "val"):
         distances = 5 - 2 * labels + rng.normal(size=400)
         words = np.where(labels, "spoof", "bonafide")
         lines = [f"{name}{i};{words[i]};{distances[i]}" for i in range(400)]
-        (tmp_path / f"{name}.csv").write_text("\n".join(["id;key;dist", *lines]))
+        Path(f"{name}.csv").write_text("\n".join(["id;key;dist", *lines]))
 
     run(
-        "--from-scores {0}/test.csv --calibrate-on {0}/val.csv --lower-is-fake "
-        "--score-column dist --label-column key --path-column id --prevalence 0.01 "
-        "--resamples 100 --max-fpr 0.05 --figures-dir {0}",
-        tmp_path,
+        "--from-scores test.csv --calibrate-on val.csv --lower-is-fake --max-fpr 0.05 "
+        "--score-column dist --label-column key --path-column id --prevalence 0.01"
     )
 
-    report = load_json(tmp_path / "test_metrics.json")
+    report = load_json("test_metrics.json")
     assert report["threshold_source"] == "FPR 0.05 on val (400 samples)"
     assert report["real_accuracy"] == pytest.approx(0.95, abs=0.04)
     # Normal scores two deviations apart: AUC 0.92, Cllr 0.57 as far as calibrated.
     assert report["auc"] == pytest.approx(0.92, abs=0.03)
     assert report["cllr"] == pytest.approx(0.54, abs=0.1)
-    assert report["provenance"]["calibrated_on"][0]["path"].endswith("val.csv")
-    saved = load_score_set(tmp_path / "test_scores.csv")
+    assert report["provenance"]["calibrated_on"][0]["path"] == "val.csv"
+    saved = load_score_set("figures/test_scores.csv")
     assert saved.paths[:2] == ["test0", "test1"]
     assert np.corrcoef(saved.scores, labels)[0, 1] > 0.6
     bounds = report["llr_lower"], report["llr_upper"]
@@ -177,61 +166,44 @@ def test_main_calibrate_on_chooses_all_there_is_to_choose(tmp_path, no_figures, 
     assert f"their bounds are {' ... '.join(map(format_ratio, bounds))}" in printed
 
 
-def test_main_calibrate_on_shared_names_are_reported_as_a_leak(
-    tmp_path, no_figures, capsys
-):
-    for seed, name in enumerate(("test", "val")):
-        write_scores(tmp_path / f"{name}.csv", seed)
+def test_main_calibrate_on_shared_names_are_reported_as_a_leak(no_figures, capsys):
+    write_scores("test.csv")
+    write_scores("val.csv", seed=1)
 
-    run(
-        "--from-scores {0}/test.csv --calibrate-on {0}/val.csv --figures-dir {0} "
-        "--group-column video --resamples 100",
-        tmp_path,
-    )
+    run("--from-scores test.csv --calibrate-on val.csv --group-column video")
 
     assert "LEAK: 60 samples of" in capsys.readouterr().out
 
 
-def test_main_calibrate_on_the_scores_to_analyse_is_refused(tmp_path):
-    for name in ("test", "copy"):
-        write_scores(tmp_path / f"{name}.csv")
+def test_main_calibrate_on_the_scores_to_analyse_is_refused():
+    write_scores("test.csv")
+    write_scores("copy.csv")
 
     with pytest.raises(ValueError, match=r"copy.csv holds the scores to be analysed"):
-        run(
-            "--from-scores {0}/test.csv --calibrate-on {0}/copy.csv --figures-dir {0}",
-            tmp_path,
-        )
+        run("--from-scores test.csv --calibrate-on copy.csv")
 
 
 @pytest.mark.slow
-def test_main_subsets_are_measured_by_themselves(tmp_path, no_figures, capsys):
+def test_main_subsets_are_measured_by_themselves(no_figures, capsys):
     rows = "".join(f"real/{i}.png,0.{i},0\n" for i in range(1, 7))
     rows += "".join(f"{m}/{i}.png,0.{i + 1},1\n" for m in "ab" for i in range(3, 8))
-    (tmp_path / "mine.csv").write_text("path,score,label\n" + rows)
+    Path("mine.csv").write_text("path,score,label\n" + rows)
 
-    run(
-        "--from-scores {0}/mine.csv --subset-by ^([ab])/ --resamples 100 "
-        "--figures-dir {0}",
-        tmp_path,
-    )
+    run("--from-scores mine.csv --subset-by ^([ab])/")
 
-    subsets = load_json(tmp_path / "mine_metrics.json")["subsets"]
+    subsets = load_json("mine_metrics.json")["subsets"]
     sizes = {n: (r["num_real"], r["num_fake"]) for n, r in subsets.items()}
     assert sizes == {"a": (6, 5), "b": (6, 5)}
     assert "subset    real   fake  AUC" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_main_groups_by_column_and_by_name_agree(tmp_path, no_figures, capsys):
-    path = tmp_path / "mine.csv"
-    write_scores(path)
+def test_main_groups_by_column_and_by_name_agree(no_figures, capsys):
+    write_scores("mine.csv")
     measured = []
-    for flags in (["--group-column", "video"], ["--group_by", "prefix"]):
-        command = ["--from-scores", str(path), "--figures-dir", str(tmp_path), *flags]
-        numerical_analysis.main(
-            [*command, "--resamples", "100", "--group-score", "max"]
-        )
-        measured.append(load_json(tmp_path / "mine_metrics.json"))
+    for flags in ("--group-column video", "--group_by prefix"):
+        run(f"--from-scores mine.csv --group-score max {flags}")
+        measured.append(load_json("mine_metrics.json"))
 
     by_column, by_name = ({**r, "provenance": None} for r in measured)
     assert by_column == by_name
@@ -241,79 +213,50 @@ def test_main_groups_by_column_and_by_name_agree(tmp_path, no_figures, capsys):
     assert by_column["group_level"]["group_score_in_words"] == words
     assert "intervals by group: 20 groups" in capsys.readouterr().out
     score_format = ScoreFormat(group_column="group")
-    saved = load_score_set(tmp_path / "mine_scores.csv", score_format)
+    saved = load_score_set("figures/mine_scores.csv", score_format)
     assert saved.groups[3] == "v1"
 
 
-def test_main_mixed_groups_say_that_they_have_no_label(tmp_path, no_figures, capsys):
-    path = tmp_path / "mine.csv"
-    path.write_text("score,label,g\n0.1,0,a\n0.8,1,a\n0.3,0,b\n0.6,1,b\n")
-    command = ["--from-scores", str(path), "--figures-dir", str(tmp_path)]
+def test_main_mixed_groups_say_that_they_have_no_label(no_figures, capsys):
+    rows = "score,label,g\n0.1,0,a\n0.8,1,a\n0.3,0,b\n0.6,1,b\n"
+    Path("mine.csv").write_text(rows)
 
-    numerical_analysis.main([*command, "--group-column", "g", "--resamples", "100"])
+    run("--from-scores mine.csv --group-column g")
 
-    report = load_json(tmp_path / "mine_metrics.json")
-    assert report["group_level"] is None
+    assert load_json("mine_metrics.json")["group_level"] is None
     assert "no group-level scores: 2 of 2 groups hold both" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_main_several_files_are_compared_and_tested(tmp_path, capsys):
-    for seed, name in enumerate(("a", "b")):
-        write_scores(tmp_path / f"{name}.csv", seed)
-    out = tmp_path / "out"
+def test_main_several_files_are_compared_and_tested(capsys):
+    write_scores("a.csv")
+    write_scores("b.csv", seed=1)
 
-    run(
-        "--from-scores {0}/a.csv {0}/b.csv -d faces -m SimpleNet --figures-dir {1} "
-        "--resamples 100",
-        tmp_path,
-        out,
-    )
+    run("--from-scores a.csv b.csv -d faces -m SimpleNet")
 
-    comparison = load_json(out / "comparison_metrics.json")
+    comparison = load_json("comparison_metrics.json")
     titles = ["SimpleNet (a) on faces", "SimpleNet (b) on faces"]
     assert [d["title"] for d in comparison["detectors"]] == titles
     (test,) = comparison["paired_delong_tests"]
     assert (test["first"], test["second"]) == tuple(titles)
     assert 0 < test["p_value"] <= 1
     assert "AUCs compared by paired DeLong tests: 1" in capsys.readouterr().out
-    assert (out / "comparison_roc_curve.png").exists()
-    assert (out / "faces_SimpleNet_a_metrics.json").exists()
-
-
-def test_main_files_of_some_common_samples_are_tested_on_these(
-    tmp_path, no_figures, capsys
-):
-    write_scores(tmp_path / "a.csv", num_samples=60)
-    write_scores(tmp_path / "b.csv", seed=1, num_samples=60)
-    lines = (tmp_path / "b.csv").read_text().splitlines()
-    (tmp_path / "b.csv").write_text("\n".join([lines[0], *lines[11:]]))
-
-    run("--from-scores {0}/a.csv {0}/b.csv --figures-dir {0} --resamples 100", tmp_path)
-
-    (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
-    assert test["num_common"] == 50
-    assert "tested on the 50 samples in both" in capsys.readouterr().out
+    assert Path("figures/comparison_roc_curve.png").exists()
+    assert Path("figures/faces_SimpleNet_a_metrics.json").exists()
 
 
 @pytest.mark.slow
-def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, capsys):
-    out = tmp_path / "figures"
-    digest = write_checkpoint(tmp_path / "some.pt")
+def test_main_checkpoint_scores_the_test_split(faces, detectors):
+    digest = write_checkpoint("some.pt")
+    Path("datasets").rename("data")
 
-    run(
-        "-m SimpleNet -cpp {2}/some.pt -d faces --data_root {0} --figures-dir {1} "
-        "--resamples 100 --precision fp32",
-        data_root,
-        out,
-        tmp_path,
-    )
+    run("-m SimpleNet -cpp some.pt -d faces --data_root data --precision fp32")
 
-    report = load_json(out / "faces_SimpleNet_metrics.json")
+    out, report = Path("figures"), load_json("faces_SimpleNet_metrics.json")
     assert (report["num_real"], report["num_fake"], report["auc"]) == (6, 6, 1.0)
     assert report["threshold_source"] == "default, the checkpoint holds none"
     columns = load_score_set(out / "faces_SimpleNet_scores.csv")
-    dataset = load_dataset("faces", "test", data_root=data_root)
+    dataset = load_dataset("faces", "test", data_root="data")
     _, fake_scores, labels = numerical_analysis.get_soft_scores_and_true_labels(
         dataset, Detector(Brightness(), PUBLISHED)
     )
@@ -332,27 +275,22 @@ def test_main_checkpoint_scores_the_test_split(tmp_path, data_root, detectors, c
 
 @pytest.mark.slow
 def test_main_stored_threshold_and_several_checkpoints(
-    tmp_path, no_figures, data_root, detectors, capsys
+    no_figures, faces, detectors, capsys
 ):
-    for name in ("even", "odd"):
-        write_checkpoint(tmp_path / f"{name}.pt")
+    names = ("even", "odd")
+    for name in names:
+        write_checkpoint(f"{name}.pt")
 
-    run(
-        "-cpp {1}/even.pt {1}/odd.pt -d faces --split val --data-root {0} "
-        "--figures-dir {1} --resamples 100 --limit 4 --group-by prefix",
-        data_root,
-        tmp_path,
-    )
+    run("-cpp even.pt odd.pt -d faces --split val --limit 4 --group-by prefix")
 
     even, odd = (
-        load_json(tmp_path / f"faces_val_SimpleNet_{name}_metrics.json")
-        for name in ("even", "odd")
+        load_json(f"faces_val_SimpleNet_{name}_metrics.json") for name in names
     )
     assert odd["threshold"] == 0.7
     assert "chosen on validation" in odd["threshold_source"]
     assert odd["llr_source"] == "chosen on validation, in the checkpoint"
     assert (odd["llr_lower"], odd["llr_upper"], even["llr_upper"]) == (-0.25, 1, None)
-    scores = load_score_set(tmp_path / "faces_val_SimpleNet_odd_scores.csv")
+    scores = load_score_set("figures/faces_val_SimpleNet_odd_scores.csv")
     expected = np.clip(0.5 * scores.scores + 0.25, -0.25, 1)
     np.testing.assert_allclose(scores.llrs, expected)
     assert even["threshold"] == 0.5
@@ -365,22 +303,19 @@ def test_main_stored_threshold_and_several_checkpoints(
 
 @pytest.mark.slow
 def test_main_files_beside_a_checkpoint_are_compared_on_its_dataset(
-    tmp_path, no_figures, data_root, detectors, capsys
+    no_figures, faces, detectors
 ):
-    write_checkpoint(tmp_path / "some.pt")
+    write_checkpoint("some.pt")
     rows = [f"x/{k}t{n // 2}_{n}.mp4,{k},{n}" for k in ("real", "fake") for n in (1, 2)]
-    (tmp_path / "p.csv").write_text("\n".join(["path,label,score", *rows]))
-    (tmp_path / "q.csv").write_text("\n".join(["file,y,logit", *rows[::-1], ""]))
+    Path("p.csv").write_text("\n".join(["path,label,score", *rows]))
+    Path("q.csv").write_text("\n".join(["file,y,logit", *rows[::-1], ""]))
 
     run(
-        "-cpp {1}/some.pt --from-scores {1}/p.csv {1}/q.csv:label=y,score=logit "
-        "-d faces --data-root {0} --figures-dir {1} --resamples 100 --match stem "
-        "--limit 3 --group-by prefix",
-        data_root,
-        tmp_path,
+        "-cpp some.pt --from-scores p.csv q.csv:label=y,score=logit -d faces "
+        "--match stem --limit 3 --group-by prefix"
     )
 
-    comparison = load_json(tmp_path / "comparison_metrics.json")
+    comparison = load_json("comparison_metrics.json")
     titles = ["SimpleNet on faces", "p on faces", "q on faces"]
     assert [d["title"] for d in comparison["detectors"]] == titles
     assert [d["num_samples"] for d in comparison["detectors"]] == [6, 4, 4]
@@ -388,50 +323,39 @@ def test_main_files_beside_a_checkpoint_are_compared_on_its_dataset(
         sizes = {name: test[name] for name in ("num_common", "num_real", "num_fake")}
         assert sizes == {"num_common": 4, "num_real": 2, "num_fake": 2}
     assert comparison["paired_delong_tests"][0]["tested_on"] == "faces, test split"
-    names = {path.name for path in tmp_path.glob("*_metrics.json")}
+    names = {path.name for path in Path("figures").glob("*_metrics.json")}
     assert names == {
         "comparison_metrics.json",
         *(f"faces_{model}_metrics.json" for model in ("SimpleNet", "p", "q")),
     }
-    saved = load_score_set(tmp_path / "faces_q_scores.csv")
+    saved = load_score_set("figures/faces_q_scores.csv")
     assert saved.paths[0] == "x/faket1_2.mp4"
 
 
-def test_main_folders_are_taken_off_before_names_are_paired(tmp_path, no_figures):
+def test_main_folders_are_taken_off_before_names_are_paired(no_figures):
     for name, folder in (("a", "one/x"), ("b", "two/y")):
         rows = [f"{folder}/v{n}.png,{n % 2},{n}" for n in range(6)]
-        (tmp_path / f"{name}.csv").write_text("\n".join(["path,label,score", *rows]))
+        Path(f"{name}.csv").write_text("\n".join(["path,label,score", *rows]))
 
-    run(
-        "--from-scores {0}/a.csv {0}/b.csv --figures-dir {0} --resamples 100 "
-        "--strip-path one/x two",
-        tmp_path,
-    )
+    run("--from-scores a.csv b.csv --strip-path one/x two")
 
-    (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
+    (test,) = load_json("comparison_metrics.json")["paired_delong_tests"]
     assert test["num_common"] == 6
 
 
 def test_main_shared_groups_are_reported_as_a_leak(
-    tmp_path, no_figures, data_root, detectors, capsys
+    no_figures, faces, detectors, capsys
 ):
-    write_checkpoint(tmp_path / "some.pt")
+    write_checkpoint("some.pt")
 
-    run(
-        r"-cpp {1}/some.pt -d faces --group-by (\d)_ --data-root {0} --figures-dir {1} "
-        "--resamples 100 --threshold 0.6",
-        data_root,
-        tmp_path,
-    )
+    run(r"-cpp some.pt -d faces --group-by (\d)_ --threshold 0.6")
 
     assert "LEAK, 3 groups are in both val and test: 0, 1, 2" in capsys.readouterr().out
-    report = load_json(tmp_path / "faces_SimpleNet_metrics.json")
+    report = load_json("faces_SimpleNet_metrics.json")
     assert report["threshold_source"] == "given by --threshold"
 
 
-def test_main_without_checkpoint_takes_the_one_of_the_training(
-    monkeypatch, tmp_path, data_root
-):
+def test_main_without_checkpoint_takes_the_one_of_the_training(monkeypatch):
     asked = []
 
     def load(path, model_name=None, device="cpu"):
@@ -441,61 +365,41 @@ def test_main_without_checkpoint_takes_the_one_of_the_training(
     monkeypatch.setattr(numerical_analysis, "load_checkpoint", load)
 
     with pytest.raises(FileNotFoundError):
-        run("-d faces --data-root {0} --figures-dir {1}", data_root, tmp_path)
+        run("-d faces")
 
     path = Path("checkpoints/faces_SimpleNet_Adam.pt")
     assert asked == [(path, None)]
 
 
-def test_main_files_of_one_name_are_refused(tmp_path):
-    for folder in ("x", "y"):
-        (tmp_path / folder).mkdir()
-        write_scores(tmp_path / folder / "a.csv")
-    inputs = [str(tmp_path / folder / "a.csv") for folder in ("x", "y")]
-
-    with pytest.raises(ValueError, match="2 inputs would be saved as"):
-        numerical_analysis.main(
-            ["--from-scores", *inputs, "--figures-dir", str(tmp_path)]
-        )
-
-
 @pytest.mark.parametrize("threshold", ["1.5", "-0.1"])
-def test_main_threshold_that_is_no_probability_is_refused(tmp_path, threshold):
-    write_scores(tmp_path / "mine.csv")
+def test_main_threshold_that_is_no_probability_is_refused(threshold):
+    write_scores("mine.csv")
 
     with pytest.raises(ValueError, match=f"--threshold {threshold} is one of P"):
-        run(
-            "--from-scores {0}/mine.csv --figures-dir {0} --threshold={1}",
-            tmp_path,
-            threshold,
-        )
+        run(f"--from-scores mine.csv --threshold={threshold}")
 
 
-def test_main_threshold_of_scores_that_only_rank_may_be_any(tmp_path, no_figures):
-    (tmp_path / "mine.csv").write_text("score,label\n-3,0\n7,1\n-1,0\n2,1\n")
+def test_main_threshold_of_scores_that_only_rank_may_be_any(no_figures):
+    Path("mine.csv").write_text("score,label\n-3,0\n7,1\n-1,0\n2,1\n")
 
-    run(
-        "--from-scores {0}/mine.csv --figures-dir {0} --threshold=-2 --resamples 100",
-        tmp_path,
-    )
+    run("--from-scores mine.csv --threshold=-2")
 
-    report = load_json(tmp_path / "mine_metrics.json")
+    report = load_json("mine_metrics.json")
     assert (report["real_accuracy"], report["fake_accuracy"]) == (0.5, 1.0)
     assert report["log_loss"] is None
 
 
 @pytest.mark.slow
-def test_main_runs_from_scores_are_one_result_or_sets_by_number(tmp_path, capsys):
-    for number in range(4):
-        write_scores(tmp_path / f"s{number}.csv", seed=number)
-    files = " ".join(f"{tmp_path}/s{number}.csv" for number in range(4))
-    flags = f"--resamples 100 --figures-dir {tmp_path}/f --group-column video"
+def test_main_runs_from_scores_are_one_result_or_sets_by_number(capsys):
+    files = [f"s{number}.csv" for number in range(4)]
+    for number, name in enumerate(files):
+        write_scores(name, seed=number)
     for words, name, sizes in (
         ("--runs", "scores_runs", [4]),
         ("--runs 2 2 -d faces --group-score max", "comparison_runs", [2, 2]),
     ):
-        run(f"--from-scores {files} {flags} {words}")
-        content = load_json(tmp_path / "f" / f"{name}_metrics.json")
+        run(f"--from-scores {' '.join(files)} --group-column video {words}")
+        content = load_json(f"{name}_metrics.json")
         assert [found["num_runs"] for found in content["sets"]] == sizes
         assert [found["num_groups"] for found in content["sets"]] == [20] * len(sizes)
         assert len(content["tests"]) == len(sizes) - 1
@@ -504,13 +408,13 @@ def test_main_runs_from_scores_are_one_result_or_sets_by_number(tmp_path, capsys
     printed = capsys.readouterr().out
     assert "\nby group (mean of its samples' P(fake)), 10 real and 10 fake" in printed
     assert "\nB by group (highest of its samples' P(fake)), 10 real and" in printed
-    for path in (tmp_path / "f").iterdir():
+    for path in Path("figures").iterdir():
         assert f"wrote {path}" in printed
 
 
 @pytest.mark.slow
 def test_main_runs_of_checkpoints_are_told_apart_by_their_flags(
-    tmp_path, data_root, detectors, monkeypatch, capsys
+    faces, detectors, monkeypatch
 ):
     load = numerical_analysis.load_checkpoint
 
@@ -521,15 +425,11 @@ def test_main_runs_of_checkpoints_are_told_apart_by_their_flags(
         return replace(detector, record=replace(detector.record, flags=flags))
 
     monkeypatch.setattr(numerical_analysis, "load_checkpoint", load_named)
-    paths = [tmp_path / f"{name}_seed{n}.pt" for name in ("odd", "b") for n in (0, 1)]
-    for path in paths:
-        path.write_text(path.name)
-    checkpoints = " ".join(map(str, paths))
-    flags = "-d faces --resamples 100 --runs --group-by ^(.+)_"
-    run(
-        f"-cpp {checkpoints} {flags} --data-root {data_root} --figures-dir {tmp_path}/f"
-    )
-    content = load_json(tmp_path / "f" / "comparison_runs_metrics.json")
+    names = [f"{name}_seed{number}.pt" for name in ("odd", "b") for number in (0, 1)]
+    for name in names:
+        Path(name).write_text(name)
+    run(f"-cpp {' '.join(names)} -d faces --runs --group-by ^(.+)_")
+    content = load_json("comparison_runs_metrics.json")
     titles = [found["title"] for found in content["sets"]]
     assert titles == ["SimpleNet_odd on faces, 2 runs", "SimpleNet_b on faces, 2 runs"]
     assert content["sets"][0]["num_groups"] == 6

@@ -209,27 +209,6 @@ def test_main_writes_figure_csv_and_json_of_one_and_of_several_told_apart(
     ]
 
 
-@pytest.mark.slow
-def test_main_of_few_conditions_writes_these_alone(
-    faces_root, checkpoint, tmp_path, capsys
-):
-    flags = ["--conditions", "face=96", "jpeg=10", "jpeg=90"]
-    robustness_analysis.main([*make_flags(faces_root, tmp_path, checkpoint), *flags])
-
-    numbers = json.loads((tmp_path / "faces_SimpleNet_robustness.json").read_text())
-    assert numbers["levels"] == {"jpeg": [90, 10], "face": [96]}
-    with (tmp_path / "faces_SimpleNet_robustness.csv").open() as handle:
-        rows = list(csv.DictReader(handle))
-    places = [(row["disturbance"], row["level"], row["strength"]) for row in rows]
-    assert places == [
-        *(("jpeg", "0", ""), ("jpeg", "1", "90"), ("jpeg", "5", "10")),
-        *(("face", "0", ""), ("face", "3", "96")),
-    ]
-    printed = capsys.readouterr().out
-    named = {word.strip(":") for word in printed.split() if "=" in word}
-    assert named == {"jpeg=90", "jpeg=10", "face=96"}
-
-
 @pytest.mark.parametrize("stability", [False, True])
 def test_main_passes_on_conditions_stability_and_seed(
     stability, faces_root, checkpoint, tmp_path, monkeypatch

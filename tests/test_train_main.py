@@ -468,22 +468,16 @@ def test_main_report_that_fails_is_said_and_the_run_is_kept(
     assert line.endswith(f"python report.py {flags}")
 
 
-TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node=2")
-
-
-def make_script_arguments(faces_root: Path, folder: Path, *more: str) -> list[str]:
-    words = make_arguments(faces_root, folder, "--workers", "0", *more)
-    return ["train_main.py", *(w.replace("TinyNet", "SimpleNet") for w in words)]
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="another system")
 def test_script_under_torchrun_lost_process_is_one_line(faces_root, tmp_path):
-    flags = ("-e", "10000", "--checkpoint-minutes", "0.0001")
-    words = make_script_arguments(faces_root, tmp_path, *flags)
+    flags = ("--workers", "0", "-e", "10000", "--checkpoint-minutes", "0.0001")
+    words = make_arguments(faces_root, tmp_path, *flags)
+    words = [word.replace("TinyNet", "SimpleNet") for word in words]
     options = {"cwd": PROJECT, "stderr": subprocess.PIPE, "text": True}
     options["env"] = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, *TORCHRUN, *words], **options)
+    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node=2", "train_main.py")
+    process = subprocess.Popen([sys.executable, *torchrun, *words], **options)
     while not list(tmp_path.glob("checkpoints/*_last.pt")):
         assert process.poll() is None
         time.sleep(0.1)

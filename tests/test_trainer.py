@@ -16,7 +16,7 @@ import trainer as trainer_module
 from files.history import CURVES
 from hardware.device import Precision
 from loading.batches import BatchLoader
-from trainer import Totals, Trainer, compute_logits, read_results
+from trainer import Trainer, compute_logits, read_results
 from utils import build_optimizer, build_scheduler
 
 SPLITS = ("train", "val", "test")
@@ -369,13 +369,6 @@ def test_read_results_counts_the_larger_share_and_what_bfloat16_cannot_hold():
     assert read_results(logits, labels, loss) == (0.5, 301)
     loss = torch.tensor(1e39, dtype=torch.float64)  # float32 cannot hold it
     assert read_results(logits, labels, loss) == (1e39, 301)
-
-
-def test_totals_weigh_a_batch_by_its_samples():
-    totals = Totals()
-    totals.add(0.5, 3, 4)
-    totals.add(2.0, 0, 1)
-    assert totals.compute_means() == (0.8, 60.0)
 
 
 def test_trainer_of_a_network_without_batch_norm_recalibrates_nothing():

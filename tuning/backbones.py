@@ -48,13 +48,8 @@ def load_start(
 ) -> None:
     """Load the weights that a checkpoint's detector started from.
 
-    They are looked for beside the checkpoint, then where the network finds its own.
-
-    Args:
-        model: as the network builds it.
-        network: whose it is.
-        record: of the checkpoint.
-        folder: in which the checkpoint lies.
+    They are looked for in the checkpoint's folder, then where the network finds its
+    own. The model is as the network builds it.
 
     Raises:
         ValueError: they are not there, or others are.

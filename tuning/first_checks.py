@@ -17,8 +17,7 @@ class FaultError(Exception):
 def build_network(network: Network) -> nn.Module:
     """Build it as a training does, and look for the layers that its entry names.
 
-    Raises:
-        FaultError: it is not a module, or has no such layer.
+    Raises FaultError if it is not a module, or has no such layer.
     """
     model = network.build()
     if not isinstance(model, nn.Module):
@@ -46,9 +45,6 @@ def check_gives_logits(logits: object, num_images: int, precision: str) -> None:
 
 def check_before_training(name: str) -> None:
     """Let a network that does not come along show that it can be trained and judged.
-
-    Args:
-        name: as `models.get_network` takes it.
 
     Raises:
         ValueError: it fails, gives no logits of its images, or no map at its layer.

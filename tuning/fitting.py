@@ -16,19 +16,6 @@ CHUNK = 16384  # rows that are in memory at a time
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How a head was fitted.
-
-    Attributes:
-        penalty: that was chosen, one of `PENALTIES`.
-        val_loss: mean cross-entropy on validation, nats.
-    """
-
-    penalty: float
-    val_loss: float
-
-
-@dataclass(frozen=True)
 class Examples:
     """Features of images, in views of the same images, and their labels.
 
@@ -65,19 +52,21 @@ def fit_head(
     class_weights: Tensor | None = None,
     *,
     seed: int = 0,
-) -> Fit:
+) -> float:
     """Fit a head, and leave it with the penalty that suits validation best.
-
-    Args:
-        head: its parameters and its standardisation are replaced.
-        train: what it is fitted to.
-        val: on which the penalty is chosen.
-        class_weights: of the loss, float (2,).
-        seed: of the weights from which a hidden layer starts.
 
     The training minimises the mean cross-entropy plus half the penalty times the
     squared weights' sum; the penalty is the one with the least cross-entropy on
     validation.
+
+    Args:
+        head: its parameters and its standardisation are replaced.
+        train, val: what it is fitted to, and on which the penalty is chosen.
+        class_weights: of the loss, float (2,).
+        seed: of the weights from which a hidden layer starts.
+
+    Returns:
+        The mean cross-entropy on validation, nats.
 
     Raises:
         FloatingPointError: features are not finite.
@@ -86,18 +75,18 @@ def fit_head(
         with a line search by the strong Wolfe conditions, of torch.
     """
     _standardise(head, train)
-    best, state = None, {}
+    best, state = 0.0, {}
     for penalty in PENALTIES:
         # A line goes on from the last, stronger penalty's; with a hidden layer that
         # may have left nothing to go on from.
-        if best is None or head.hidden:
+        if not state or head.hidden:
             _start(head, seed)
         _minimise(head, train, class_weights, penalty)
         with torch.no_grad():
             loss = _compute_loss(head, val, class_weights, backward=False)
-        if best is None or loss < best.val_loss:
+        if not state or loss < best:
             state = {name: value.clone() for name, value in head.state_dict().items()}
-            best = Fit(penalty, loss)
+            best = loss
     head.load_state_dict(state)
     return best
 

@@ -14,7 +14,7 @@ from loading import BatchLoader
 from metrics import compute_delong_interval, compute_logit_differences
 from trainer import Totals, Trainer, evaluation_mode
 from tuning.features import KeptFeatures, hash_files
-from tuning.fitting import Examples, Fit, fit_head
+from tuning.fitting import Examples, fit_head
 from tuning.probe import Head, Probe, run_fused
 
 
@@ -33,9 +33,6 @@ class HeadTrainer(Trainer):
         criterion, precision: as `Trainer` has them.
         seed: of a hidden layer's first weights.
         weights: (N,) of the training images in the loss; None: all the same.
-
-    Attributes:
-        fit: of the last epoch; None before the first.
     """
 
     def __init__(
@@ -54,7 +51,6 @@ class HeadTrainer(Trainer):
         super().__init__(
             probe, optimizer, loaders, criterion=criterion, precision=precision
         )
-        self.fit: Fit | None = None
         self._folder, self._start, self._seed = folder, dict(start), seed
         self._weights = weights
         self._files = {split: hash_files(b.dataset) for split, b in loaders.items()}
@@ -74,7 +70,7 @@ class HeadTrainer(Trainer):
         train = Examples(views, labels, self._weights)
         val = self._read("val")
         weights = getattr(self.criterion, "weight", None)
-        self.fit = fit_head(self.model.head, train, val, weights, seed=self._seed)
+        fit_head(self.model.head, train, val, weights, seed=self._seed)
         self.totals = Totals()
         if distributed.is_main():  # all processes have fitted the same
             loss, accuracy, _ = self._measure(train)
@@ -99,11 +95,10 @@ class HeadTrainer(Trainer):
         self.logits, self.labels = logits, torch.from_numpy(examples.labels)
         return loss, accuracy
 
-    def compare_layers(self) -> dict[str, tuple[Fit, float]]:
+    def compare_layers(self) -> dict[str, tuple[float, float]]:
         """Fit a head to each layer alone, in the first view of the training images.
 
-        Returns:
-            By layer how its head was fitted, and the AUC on validation.
+        Returns by layer the log loss and the AUC on validation.
         """
         train, val = self._read("train"), self._read("val")
         weights = getattr(self.criterion, "weight", None)
@@ -112,10 +107,10 @@ class HeadTrainer(Trainer):
             head = Head(self.model.widths[number], self.model.head.hidden)
             head.to(self.device)
             one, other = train.select(number), val.select(number)
-            fit = fit_head(head, one, other, weights, seed=self._seed)
+            loss = fit_head(head, one, other, weights, seed=self._seed)
             *_, logits = self._measure(other, head)
             scores = compute_logit_differences(logits)
-            found[layer] = fit, compute_delong_interval(scores, val.labels).auc
+            found[layer] = loss, compute_delong_interval(scores, val.labels).auc
         return found
 
     def state_dict(self) -> dict[str, Any]:
@@ -160,9 +155,8 @@ class HeadTrainer(Trainer):
         first = -distributed.maximum([-(*done, False).index(False)])[0]
         if first < len(batches):
             batches.batch = first if batches.training else 0
-            what = (
-                what or f"features of {split}" + f", view {view + 1}" * batches.training
-            )
+            view_words = f", view {view + 1}" * batches.training
+            what = what or f"features of {split}{view_words}"
             with evaluation_mode(self.model), torch.no_grad():
                 for images, _ in self._watch(batches, what, done=batches.batch):
                     with self.precision.autocast():

@@ -80,7 +80,7 @@ class Probe(nn.Module):
                 f"{', '.join(list_stages(backbone, size))}"
             )
         with torch.no_grad():
-            parts = self._pool_layers(_make_image(backbone, size))
+            parts = pool_layers(backbone, layers, layout, _make_image(backbone, size))
         self.widths = [part.shape[1] for part in parts]
         self.head = Head(sum(self.widths), hidden)
 
@@ -104,12 +104,10 @@ class Probe(nn.Module):
         """Return what the head reads, float32 (N, F).
 
         Of each layer the mean and the deviation of each channel over all places, and of
-        a transformer's first token, if it has one that is no place, each channel.
+        a transformer's first token, if it has one that is not a place, each channel.
         """
-        return torch.cat(self._pool_layers(images), dim=1)
-
-    def _pool_layers(self, images: Tensor) -> list[Tensor]:
-        return pool_layers(self.backbone, self.layers, self.layout, images)
+        parts = pool_layers(self.backbone, self.layers, self.layout, images)
+        return torch.cat(parts, dim=1)
 
 
 def pool_layers(
@@ -117,8 +115,7 @@ def pool_layers(
 ) -> list[Tensor]:
     """Return of each layer's output what `Probe.compute_features` says, (N, F).
 
-    Raises:
-        ValueError: a layer is not computed, or gives no map or tokens.
+    Raises ValueError if a layer is not computed, or gives no map or tokens.
     """
     outputs = run_layers(network, layers, images)
     if any(not isinstance(o, Tensor) or o.ndim not in (3, 4) for o in outputs):
@@ -157,8 +154,7 @@ def run_layers(
 ) -> list[Tensor]:
     """Return what layers of a network give for images, and run no further.
 
-    Raises:
-        ValueError: a layer is not computed.
+    Raises ValueError if a layer is not computed.
     """
     if run_fused(network, layers, images):
         last = max(map(network.BLOCKS.index, layers))

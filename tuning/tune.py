@@ -62,10 +62,7 @@ class Tuning:
 def tune(model: nn.Module, network: Network, tuning: Tuning) -> nn.Module:
     """Freeze what is not trained, and add what is new.
 
-    Args:
-        model: as the network builds it, with the weights that it starts from.
-        network: whose it is.
-        tuning: what is to be trained.
+    The model is as the network builds it, with the weights that it starts from.
 
     Returns:
         The module to train: the same one, or a `Probe` of it; with its `preprocessing`.
@@ -80,26 +77,22 @@ def tune(model: nn.Module, network: Network, tuning: Tuning) -> nn.Module:
         probe = Probe(model, tuning.features, network.layout, size, tuning.hidden)
         probe.preprocessing = find_preprocessing(model)
         return probe
-    heads = [model.get_submodule(name) for name in _list_heads(model, network)]
+    heads = [model.get_submodule(name) for name in network.heads]
+    if not heads:
+        heads = [m for m in model.modules() if isinstance(m, nn.Linear)][-1:]
     model.requires_grad_(False)
     if tuning.how == "norms":
         trained = [m for m in model.modules() if _is_norm(m)]
     else:
         trained = list(_add_low_ranks(model, heads, tuning.rank))
     if not trained:
-        what = (
-            "no normalisation layers" if tuning.how == "norms" else "no linear layers"
+        what = "normalisation" if tuning.how == "norms" else "linear"
+        raise ValueError(
+            f"--tune {tuning.how}: the network has no {what} layers but its head"
         )
-        raise ValueError(f"--tune {tuning.how}: the network has {what} but its head")
     for module in [*trained, *heads]:
         module.requires_grad_(True)
     return model
-
-
-def _list_heads(model: nn.Module, network: Network) -> tuple[str, ...]:
-    """Return the last layers' names: of a network that names none, the last linear."""
-    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear)]
-    return network.heads or tuple(names[-1:])
 
 
 def _is_norm(module: nn.Module) -> bool:

@@ -10,9 +10,8 @@ from torch import nn
 
 from exporting.checking import draw_pictures, load_samples
 from exporting.description import describe_export
-from exporting.formats import FORMATS, save_onnx
+from exporting.formats import FORMATS, load_program, save_onnx
 from exporting.graph import Graph
-from exporting.programs import load_program
 from files.checkpoint import CheckpointRecord
 from hardware import Precision
 from judging.detector import Detector

@@ -134,7 +134,7 @@ def pack(*names: str) -> bytes:
         ([1, 2], "no entry 'model' with weights, but a list"),
         ({"epoch": 1, "state_dict": {}}, "but entries such as 'epoch', 'state_dict';"),
         ({"model": 3}, "no entry 'model' with weights"),
-        ({"trainer": {}, "run": {}}, "snapshot from which .* best epoch is .*x_last_m.1.pt"),
+        ({"trainer": {}, "run": {}}, "snapshot .* best epoch is .*x_last_m.1.pt"),
         ({"model": {}, "threshold": 2}, "cannot use the checkpoint .*its threshold"),
     ],
 )

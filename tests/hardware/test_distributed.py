@@ -13,19 +13,6 @@ from hardware import distributed
 CPU = torch.device("cpu")
 
 
-def find_free_port() -> str:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return str(server.getsockname()[1])
-
-
-def make_environment(rank: int, num_processes: int, port: str) -> dict[str, str]:
-    """Return what torchrun tells a process."""
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    group |= {"WORLD_SIZE": str(num_processes), "OMP_NUM_THREADS": "1"}
-    return {**group, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-
-
 def check_lone_process() -> None:
     """Check that a process by itself gets back what it gives."""
     assert (distributed.get_rank(), distributed.get_world_size()) == (0, 1)
@@ -49,8 +36,12 @@ def test_alone_everything_is_a_no_op():
 @pytest.fixture
 def lone_group(monkeypatch):
     """A process group of one, started from torchrun's environment."""
-    for name, value in make_environment(0, 1, find_free_port()).items():
-        monkeypatch.setenv(name, value)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 1}
+    for name, value in {**told, "RANK": 0, "LOCAL_RANK": 0}.items():
+        monkeypatch.setenv(name, str(value))
     yield distributed.start(CPU)
     distributed.stop()
 

@@ -126,7 +126,6 @@ def test_where_a_hook_waits_the_layers_run_one_by_one(model, calls, hook):
 
 CHANGES = {
     "switched off": lambda model: setattr(model, "fuse", False),
-    "no norm": lambda model: setattr(model, "bn1", nn.Identity()),
     "other norm": lambda model: setattr(model, "bn3", nn.GroupNorm(4, 1536)),
     "other relu": lambda model: model.block5.rep.__setitem__(3, nn.LeakyReLU()),
     "other type": lambda model: model.bfloat16(),

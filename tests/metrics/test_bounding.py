@@ -1,7 +1,5 @@
 """Bounds of likelihood ratios: those of `lir`, and what must hold for any samples."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -103,13 +101,6 @@ def test_fit_llr_calibration_views_of_an_image_count_as_one_image():
         assert fitted[:2] == pytest.approx(expected[:2], abs=1e-5)
         assert fitted.bounds == pytest.approx(expected.bounds, abs=1.01 * step)
     assert fit_llr_calibration(*views)[:2] != pytest.approx(expected[:2], abs=1e-3)
-
-
-@pytest.mark.parametrize("weights", [[1.0], [1, 1, 0, 1], [1, 1, np.nan, 1]])
-@pytest.mark.parametrize("fit", [fit_llr_calibration, partial(compute_elub)])
-def test_weights_that_are_none_are_refused(fit, weights):
-    with pytest.raises(ValueError, match="weight"):
-        fit([0.0, 1, 2, 3], [0, 1, 0, 1], weights=weights)
 
 
 @pytest.mark.parametrize("gap", [-2, 0, 0.5, 2, 30])

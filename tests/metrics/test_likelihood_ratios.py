@@ -109,9 +109,9 @@ def test_compute_cross_fitted_cllr_class_in_one_fold_is_nan():
 
 
 def test_compute_platt_targets_are_platts():
-    assert compute_platt_targets(np.array([0, 1, 1])) == pytest.approx(
-        [1 / 3, 3 / 4, 3 / 4]
-    )
+    targets = compute_platt_targets(np.array([0, 1, 1]), np.ones(3))
+
+    assert targets == pytest.approx([1 / 3, 3 / 4, 3 / 4])
 
 
 @pytest.mark.parametrize("share_fake", [0.5, 0.05])

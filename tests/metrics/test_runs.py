@@ -130,15 +130,6 @@ def test_measure_runs_perfect_ones_get_the_bound_of_their_images():
     assert numbers["auc_interval"] == [single.low, 1]
 
 
-def test_measure_runs_one_run_or_other_images_are_refused(refused):
-    first, second = draw_runs(2, 40)
-    with refused("several runs are needed.*got 1"):
-        measure_runs([first])
-    other = check_samples(second.scores, 1 - second.labels)
-    with refused("the same images"):
-        compare_sets([first, second], [first, other])
-
-
 def test_compare_sets_finds_a_difference_and_no_other():
     good, again = draw_runs(4, 400, spread=0.05), draw_runs(5, 400, 0, spread=0.05)
     poor = [check_samples(run.scores - run.labels, run.labels, 0.0) for run in again]

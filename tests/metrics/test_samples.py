@@ -28,18 +28,14 @@ def test_check_scores_and_labels_lists_become_arrays():
     ("scores", "labels", "message"),
     [
         ([0.1, 0.2], [0, 0], "both classes .* 2 real and 0 fake"),
-        ([0.1, 0.2], [1, 1], "both classes .* 0 real and 2 fake"),
         ([0.1, np.nan], [0, 1], "1 of 2 scores are NaN"),
-        ([0.1, np.inf], [0, 1], "NaN or infinite"),
         ([0.1, 1.2], [0, 1], r"in \[0, 1\], got 0.1 to 1.2"),
-        ([0.1, 0.2], [0, 2], "labels must be 0 .* got 2"),
         ([0.1, 0.2], [0, 0.5], "labels must be 0 .* got 0.5"),
         ([0.1, 0.2], [0, np.nan], "1 of 2 labels are NaN"),
         ([0.1, 0.2, 0.3], [0, 1], "3 scores but 2 labels"),
         ([], [], "non-empty"),
         ([[0.1, 0.2]], [[0, 1]], r"shape \(1, 2\)"),
         ([0.1, 0.2], ["real", "fake"], "list of numbers"),
-        ([[0.1], [0.2, 0.3]], [0, 1], "list of numbers"),
     ],
 )
 def test_check_scores_and_labels_bad_input_is_refused_in_one_line(

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from metrics.samples import check_samples
-from metrics.summary import compute_summary, measure_condition
+from metrics.summary import compute_summary
 from metrics.table import METRICS
 
 
@@ -232,15 +232,3 @@ def test_compute_summary_heavy_tails_are_warned_of(draw, is_heavy):
     notes = summarise(noise + labels, labels)["notes"]
 
     assert any("heavy tails" in note for note in notes) == is_heavy
-
-
-def test_measure_condition_gives_three_numbers_with_intervals():
-    scores, labels = draw_scores(80)
-
-    found = measure_condition(scores, expit(scores), labels, 0.4, seed=3)
-
-    columns = {"fake_scores": expit(scores)}
-    expected = compute_summary(check_samples(scores, labels, 0.4, **columns), seed=3)
-    names = [n for m in ("auc", "eer", "accuracy") for n in (m, f"{m}_interval")]
-    assert list(found) == names
-    assert found == {name: expected[name] for name in names}

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 from metrics.table import METRICS, Metric
-from plots import save_analysis, tables
+from plots import tables
 from plots.robustness import list_metrics
 from plots.save_analysis import save_all
 from scores.analysis import analyse
@@ -44,10 +44,7 @@ def analyses(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_new_metric_is_one_row_and_stands_everywhere(analyses, tmp_path, monkeypatch):
-    for plots in ("CURVE_PLOTS", "SCORE_PLOTS"):
-        monkeypatch.setattr(save_analysis, plots, {})
-
+def test_a_new_metric_is_one_row_and_stands_everywhere(analyses, tmp_path, no_figures):
     paths, text = save_all(analyses, tmp_path, {})
 
     written = {path.name: path for path in paths}

@@ -8,18 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plots import save_analysis
 from plots.save_analysis import CURVE_PLOTS, SCORE_PLOTS, save_all
 from scores.score_files import load_score_set
 
 CALL = {"command": "python x.py", "date": "2000-01-01T00:00:00+00:00", "versions": {}}
 SUBSETS = [""] * 60 + ["blend"] * 20 + ["swap"] * 20
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    monkeypatch.setattr(save_analysis, "CURVE_PLOTS", {})
-    monkeypatch.setattr(save_analysis, "SCORE_PLOTS", {})
 
 
 def load_json(path):

@@ -101,13 +101,8 @@ def test_plot_reliability_small_bins_are_hollow_and_joined_by_no_line(
     assert hollow.get_linestyle() == "None"
     assert "bins of 12 to 40 images" in get_legend(axes)
     assert "bins of fewer than 10 images" in get_legend(axes)
-    (low, _), *_ = hollow_segments(axes, 1)
+    (low, _), *_ = axes.containers[1].lines[2][0].get_segments()
     assert low[1] == pytest.approx(0.025 ** (1 / 3))  # exact, for 3 of 3
-
-
-def hollow_segments(axes, number):
-    """Return the interval lines of a container: [[x, low], [x, high]] each."""
-    return axes.containers[number].lines[2][0].get_segments()
 
 
 @pytest.mark.slow

@@ -135,7 +135,7 @@ def test_format_comparison_is_a_table_and_a_line_for_each_test():
     c.numbers |= {"auc": -0.9, "auc_interval": [-0.95, -0.8]}
     test = SimpleNamespace(difference=0.02, low=-0.01, high=0.05, p_value=0.0361)
     comparisons = [
-        Comparison(a, b, test, 10, 0.0722, "", 6, 4),
+        Comparison(a, b, test, 10, 0.0722, "tested on 10", 6, 4),
         *(
             Comparison(of, c, None, note="not tested: no sample is in both")
             for of in (a, b)
@@ -153,7 +153,10 @@ def test_format_comparison_is_a_table_and_a_line_for_each_test():
         *("A", "-", "B", "6", "4", "+0.0200", "[-0.0100,", "+0.0500]"),
         *("0.0361", "0.0722"),
     ]
-    assert lines[12:] == ["A - C, B - C: not tested: no sample is in both"]
+    assert lines[12:] == [
+        "       tested on 10",
+        "A - C, B - C: not tested: no sample is in both",
+    ]
     assert max(map(len, lines)) <= 100
 
 

@@ -4,12 +4,13 @@ import json
 import math
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TinyNet
+from conftest import TINY, TinyNet
 
 import publish
 import train_main
@@ -22,6 +23,7 @@ from files.run_files import RunFiles
 from files.tensors import load_tensors
 from hardware import prepare_compute
 from judging.detector import Detector
+from models import NETWORKS
 from tuning import Probe
 from utils import Source, load_checkpoint, open_source, read_whole
 
@@ -38,8 +40,9 @@ def train(faces_root: Path, folder: Path, *more: str) -> RunPaths:
     ]
     train_main.main(words)
     optimizer = "LBFGS" if "head" in more else "Adam"
+    name = more[more.index("--name") + 1] if "--name" in more else None
     folders = {"out_dir": folder / "out", "checkpoints_dir": folder / "checkpoints"}
-    return name_run_files("faces", "TinyNet", optimizer, **folders)
+    return name_run_files("faces", "TinyNet", optimizer, name=name, **folders)
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +111,8 @@ def test_features_that_are_kept_are_not_computed_again(
     assert all(about.keys() == depends for about in abouts)
     assert {about["model"] for about in abouts} == {"TinyNet"}
     words = (*HEAD, "--name", "again", "--log", "csv")
-    train(faces_root, folder, *words)
+    again = train(faces_root, folder, *words)
     assert counted == []
-    again = name_run_files(
-        *("faces", "TinyNet", "LBFGS"),
-        name="again",
-        out_dir=folder / "out",
-        checkpoints_dir=folder / "checkpoints",
-    )
     assert_equal_checkpoints(trained, again)
     counted.clear()
     train(faces_root, folder, *words, "-e", "3", "--resume")
@@ -227,12 +224,7 @@ def test_auto_compares_layers_and_hidden_units_are_kept(
             self.second(self.norm(self.conv(images)).relu())
             return super().forward(images)
 
-    from conftest import TINY
-
-    from models import NETWORKS
-
-    network = train_main.replace(TINY, build=Deeper)
-    monkeypatch.setitem(NETWORKS, "TinyNet", network)
+    monkeypatch.setitem(NETWORKS, "TinyNet", replace(TINY, build=Deeper))
     words = ("--tune", "head", "--hidden", "3", "-e", "1")
     files = train(faces_root, tmp_path, *words)
     lines = capsys.readouterr().out.splitlines()
