@@ -1,15 +1,15 @@
 """Audit a dataset: duplicates, leaks between splits, and shortcuts to the class."""
 
 import argparse
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import command_line
 from command_line.compute import take_source
 
-from auditing.duplicates import find_duplicates
-from auditing.findings import list_findings, summarise
+from auditing.audit import audit_splits
+from auditing.findings import summarise
 from auditing.fixing import (
     ACTIONS,
     MANIFEST,
@@ -18,14 +18,13 @@ from auditing.fixing import (
     plan_fix,
     save_fix,
 )
-from auditing.page import Audit, save_audit
-from auditing.properties import inspect
-from auditing.shortcuts import Shortcut, find_shortcuts
-from faces_dataset import FacesDataset, count_classes, describe_split, list_names
+from auditing.page import save_audit
+from auditing.shortcuts import Shortcut
+from faces_dataset import describe_split, list_names
 from files.atomic import check_writable
 from files.names import SPLITS
 from files.provenance import describe_call
-from scores import find_leaks, groups_from_names
+from scores import groups_from_names
 from utils import find_dataset, list_splits, open_splits
 
 _ROW = "{:<24}{:<9}{:<7}{:<24}{}"
@@ -92,39 +91,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         save_fix(fates, args.fix)
         command_line.say(describe_fix(fates, args.fix))
     return int(any(finding.level == "serious" for finding in audit.findings))
-
-
-def audit_splits(
-    name: str,
-    datasets: Mapping[str, FacesDataset],
-    pattern: str | None,
-    *,
-    seed: int,
-) -> Audit:
-    """Audit a dataset's splits.
-
-    `pattern` names the group of an image, as `groups_from_names` takes it; `seed` is of
-    the folds. Raises ValueError if the pattern is broken, or does not match a name.
-    """
-    files, splits, labels, group_of = [], [], [], {}
-    for split, dataset in datasets.items():
-        own = list(map(dataset.get_file, range(len(dataset))))
-        files += own
-        known = dataset.get_column("group")
-        groups = groups_from_names(list_names(dataset), pattern, known)
-        group_of |= zip((f.name for f in own), groups or (), strict=False)
-        splits += [split] * len(dataset)
-        labels += dataset.get_labels().tolist()
-    inspection = inspect(files, splits, labels)
-    pairs = find_duplicates(inspection)
-    groups = [group_of[file.name] for file in inspection.files] if group_of else None
-    by_split = defaultdict(list)
-    for split, group in zip(inspection.splits.tolist(), groups or (), strict=False):
-        by_split[split].append(group)
-    shortcuts = find_shortcuts(inspection, groups, pairs=pairs, seed=seed)
-    findings = list_findings(inspection, pairs, find_leaks(by_split), shortcuts)
-    counts = {split: count_classes(dataset) for split, dataset in datasets.items()}
-    return Audit(name, counts, inspection, groups, pairs, shortcuts, findings)
 
 
 def format_table(shortcuts: Sequence[Shortcut]) -> list[str]:

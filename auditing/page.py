@@ -1,7 +1,6 @@
 """An audit as a figure, as numbers, and as one page that needs no other file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from auditing.audit import Audit
 from auditing.duplicates import Pair
-from auditing.findings import Finding, classify_pair, name_pair, summarise
+from auditing.findings import name_pair, summarise
 from auditing.properties import Inspection
 from auditing.shortcuts import CONTENT_LIMITS, FILE_LIMITS, Shortcut
 from files.atomic import save_json, save_text
-from files.names import CLASS_NAMES, shorten, spell_dataset
+from files.names import CLASS_NAMES, spell_dataset
 from loading import read_image
 from plots.pages import embed_figure, embed_image, render_page
 from plots.style import GREY, SPLIT_COLORS, SPLIT_MARKERS, make_drawable, save_figure
@@ -22,58 +22,6 @@ from plots.style import GREY, SPLIT_COLORS, SPLIT_MARKERS, make_drawable, save_f
 MOST_PAIRS = 24  # that the page shows
 THUMBNAIL = 112  # pixels
 _TEMPLATE = Path(__file__).with_name("audit.html")
-
-
-@dataclass(frozen=True)
-class Audit:
-    """All that was found out about a dataset.
-
-    Attributes:
-        dataset: its name.
-        counts: split -> class -> images.
-        inspection: what was measured of each.
-        groups: their names, one for each image; None: there are none.
-        pairs: of images that show the same.
-        shortcuts: how well each property tells the classes apart.
-        findings: what to know about it, the serious first.
-    """
-
-    dataset: str
-    counts: dict[str, dict[str, int]]
-    inspection: Inspection
-    groups: list[str] | None
-    pairs: list[Pair]
-    shortcuts: list[Shortcut]
-    findings: list[Finding]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as values for JSON."""
-        names = ("kind", "split", "num_images", "auc", "is_constant", "verdict")
-        return {
-            "dataset": self.dataset,
-            "counts": self.counts,
-            "findings": [_take(f, "level", "text", "advice") for f in self.findings],
-            "shortcuts": [
-                {"property": s.trait.name, "columns": s.trait.columns}
-                | {**_take(s, *names), "auc_interval": [s.low, s.high]}
-                | {"typical": s.difference}
-                for s in self.shortcuts
-            ],
-            "pairs": [
-                name_pair(self.inspection, p)
-                | _take(p, "kind", "similarity")
-                | {"meaning": classify_pair(self.inspection, p)}
-                for p in self.pairs
-            ],
-            "unreadable": [
-                {"path": shorten(file.name), "reason": reason}
-                for file, reason in self.inspection.unreadable
-            ],
-        }
-
-
-def _take(value: object, *names: str) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in names}
 
 
 def save_audit(audit: Audit, folder: Path, call: dict[str, Any]) -> list[Path]:

@@ -5,6 +5,7 @@
 `flags.py`: the flags that several scripts take, and those of a training.
 `compute.py`: how networks run, as the flags say; apart, because it imports torch.
 `maps.py`: those of the two scripts that draw maps, and the images that they name.
+`faces.py`: those on how a user's pictures are read.
 """
 
 from command_line.flags import (

@@ -2,8 +2,9 @@
 
 Start at `score_sets.py`: the scores of one detector on one dataset. `score_files.py`:
 the same from CSV and to CSV. `groups.py`: frames of one video (`pooling.py`: as one
-score), subsets, leaks between splits. `analysis.py`: all numbers of one detector, and
-comparisons. `runs.py`: several runs of one recipe.
+score), subsets, leaks between splits. `pairing.py`: which names mean one sample.
+`analysis.py`: all numbers of one detector, and comparisons. `runs.py`: several runs of
+one recipe.
 """
 
 from hardware.lazy import attach

