@@ -374,7 +374,8 @@ def _get_timm_network(name: str) -> Network:
     """
     timm = _import_timm()
     if not re.fullmatch(r"[\w.]+", name):  # a folder, or a site to ask, to timm
-        raise ValueError(f"timm knows no network {name!r:.60}: it lists none so called")
+        unknown = f"timm knows no network {name!r:.60}"
+        raise ValueError(f"{unknown}: it lists none of that name")
     try:
         with torch.device("meta"):  # its shape alone
             model = timm.create_model(name, num_classes=2)

@@ -36,7 +36,7 @@ def find_label(name: str) -> int | None:
 
 
 def list_words(name: str) -> list[str]:
-    """Return a name's words in small letters, without digits and punctuation."""
+    """Return a name's words in lowercase, without digits and punctuation."""
     return re.findall(r"[^\W\d_]+", name.casefold())
 
 

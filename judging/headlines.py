@@ -54,8 +54,8 @@ def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
     """Put together a detector's verdicts on all faces of a picture, or persons.
 
     Several faces are called fake only where a picture with as many real ones seldom has
-    one that scores so high: in at most 5 of 100, and no oftener than a single real face
-    is called fake.
+    one that scores so high: in at most 5 of 100, and no more often than a single real
+    face is called fake.
 
     Args:
         verdicts: one or more, of one detector, none with an error.

@@ -1,8 +1,8 @@
 """What a detector is told at the end of its training, by validation images.
 
 Threshold, calibration and ratios, under the conditions that its pictures will have been
-through; what these images are like; which versions of an image its verdicts bear; and
-how often it errs.
+through; what these images are like; which versions of an image its verdicts survive;
+and how often it errs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -432,7 +432,7 @@ def count_errors(
 
 
 def _choose_versions(views: Views, point: OperatingPoint) -> list[str]:
-    """Return the names of the versions that the detector's verdicts bear."""
+    """Return the names of the versions that the detector's verdicts survive."""
     before = decide(point.compute_fake_scores(views.logits[:, 0]), *point.zone)
     after = decide(point.compute_fake_scores(views.version_logits), *point.zone)
     names = list(VERSIONS)

@@ -52,7 +52,7 @@ def make_versions(samples: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def choose_versions(flips: np.ndarray, most: float = MOST_FLIPPED) -> list[int]:
-    """Choose the versions that a detector bears, the gentlest first.
+    """Choose the versions that a detector tolerates, the gentlest first.
 
     Args:
         flips: bool (N, V): whether each version turns an image's verdict into

@@ -139,8 +139,8 @@ def test_a_file_of_ones_own_is_found_and_one_that_fails_is_named(own_networks, r
         ("Nobody", "'Nobody': choose from SimpleNet, .* own, its file in networks/ is"),
         ("timm:resnet19", "no network 'resnet19' .*; timm has .*resnet18"),
         ("timm:test_vit.nobody", "no network 'test_vit.nobody' .*timm has test_vit"),
-        ("timm:hf-hub:nobody/net", "it lists none so called"),
-        ("timm:", "it lists none so called"),
+        ("timm:hf-hub:nobody/net", "it lists none of that name"),
+        ("timm:", "it lists none of that name"),
     ],
 )
 def test_get_network_refuses_an_unknown_name_in_a_line(name, reason, refused):

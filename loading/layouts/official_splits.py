@@ -12,7 +12,7 @@ from loading.layouts.frame_lists import load_json
 from loading.layouts.rows import Found, Row, join_families
 from loading.splitting import SHARES, deal_evenly
 
-ListedVideo = tuple[str, str]  # its folder and its name, in small letters
+ListedVideo = tuple[str, str]  # its folder and its name, in lowercase
 
 
 def split_by_pairs(found: Found, files: Sequence[Path]) -> Found:

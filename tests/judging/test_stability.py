@@ -1,4 +1,4 @@
-"""Harmless versions of pictures, and which of them a detector bears."""
+"""Harmless versions of pictures, and which of them a detector tolerates."""
 
 import numpy as np
 
