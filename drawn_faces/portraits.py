@@ -123,7 +123,7 @@ def _sample(rng: np.random.Generator, ranges: dict[str, tuple[float, float]]) ->
 
 
 def draw_face(
-    person: Traits, shot: Traits, rng: np.random.Generator, *, size: int = 256
+    person: Traits, shot: Traits, rng: np.random.Generator, *, size: int
 ) -> Face:
     """Draw one portrait.
 
@@ -132,8 +132,6 @@ def draw_face(
         shot: traits from `sample_shot`.
         rng: decides the background and every texture.
         size: height and width in pixels.
-    Returns:
-        The Face.
     """
     grid = _build_grid(person, shot, size)
     strands = draw_strands(person, grid, rng)

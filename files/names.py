@@ -116,11 +116,6 @@ def default_checkpoint_path(dataset: str, model: str | None = None) -> Path:
     return name_run_files(dataset, model or DEFAULT_MODEL).checkpoint
 
 
-def default_history_path(dataset: str, model: str) -> Path:
-    """Return the history that is drawn by default."""
-    return name_run_files(dataset, model).history
-
-
 def list_history_paths(checkpoint_path: str | Path) -> list[Path]:
     """Return where the history of a checkpoint's run may be, the likeliest first.
 

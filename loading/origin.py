@@ -290,13 +290,9 @@ def _find_generators(entries: Sequence[Entry]) -> list[Trace]:
     traces = []
     for entry in entries:
         if program := _name_generator(entry):
-            place = entry.place if entry.place == COMMENT else _name_place(entry)
-            traces.append(Trace(program, place, take_excerpt(entry.text)))
+            name = "" if entry.place == COMMENT else f' "{take_excerpt(entry.name)}"'
+            traces.append(Trace(program, entry.place + name, take_excerpt(entry.text)))
     return list(dict.fromkeys(traces))[:MOST_LISTED]
-
-
-def _name_place(entry: Entry) -> str:
-    return f'{entry.place} "{take_excerpt(entry.name)}"'
 
 
 def _name_generator(entry: Entry) -> str | None:
@@ -312,8 +308,8 @@ def describe_origin(origin: Origin) -> list[str]:
 
     The texts in them are the file's own: a page has to escape them.
     """
-    file = [_describe_file(origin), f"Its SHA-256 is {origin.sha256}."]
-    return [*file, *describe_claims(origin)]
+    sha256 = f"Its SHA-256 is {origin.sha256}."
+    return [_describe_file(origin), sha256, *describe_claims(origin)]
 
 
 def describe_claims(origin: Origin) -> list[str]:
@@ -353,8 +349,8 @@ def _describe_file(origin: Origin) -> str:
     quality = origin.jpeg_quality
     saved = "" if quality is None else f", saved at a quality of about {quality}"
     pixels = f"{origin.width} x {origin.height} pixels"
-    more = ", which has several frames: only the first was judged"
-    more = more if origin.has_frames else ""
+    several = ", which has several frames: only the first was judged"
+    more = several if origin.has_frames else ""
     return f"The file is a picture in {origin.format}, {pixels}, {size}{saved}{more}."
 
 
@@ -384,11 +380,9 @@ def _describe_credentials(origin: Origin) -> Iterator[str]:
     yield _describe_state(origin)
     if origin.address:
         yield f"It says that credentials are at {origin.address}, which was not asked."
-    said = []
-    if origin.claim_generator:
-        said.append(f"made by the program {origin.claim_generator}")
-    for source_type in origin.claimed_source_types:
-        said.append(f"source type {_put_in_words(source_type)}")
+    program = origin.claim_generator
+    said = [f"made by the program {program}"] if program else []
+    said += [f"source type {_put_in_words(x)}" for x in origin.claimed_source_types]
     if said:
         yield f"The credentials say: {'; '.join(said)}."
 
