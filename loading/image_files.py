@@ -327,6 +327,7 @@ def _get_formats() -> tuple[str, ...]:
     return ("JPEG", "PNG", *names)  # the first ones are tried first
 
 
+@functools.cache
 def get_extensions() -> frozenset[str]:
     """Return the file name extensions of pictures: `.jpg`, ..."""
     formats = frozenset(_get_formats())
@@ -466,7 +467,7 @@ def _count_threads() -> int:
     return min(usable, MAX_THREADS)
 
 
-def read_samples(dataset: "Dataset", indices: Sequence[int]) -> list[Any]:
+def read_samples(dataset: "Dataset", indices: Sequence[Any]) -> list[Any]:
     """Return a dataset's samples, read in threads if it has a true `reads_in_threads`.
 
     Only the dataset knows: a transform of the caller's may draw random numbers, or not

@@ -76,19 +76,6 @@ def test_write_atomically_failure_leaves_the_old_file(old, monkeypatch, owner, s
     assert list_names(old.parent) == ["file"]
 
 
-def test_save_json_beyond_the_largest_file_leaves_the_old_one(old):
-    resource = pytest.importorskip("resource", reason="Windows has no such limits")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            save_json(list(range(100_000)), old)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert old.read_bytes() == b"old"
-    assert list_names(old.parent) == ["file"]
-
-
 def test_open_atomically_of_two_writers_the_last_wins_whole(old):
     with open_atomically(old) as first:
         first.write(b"begun first, ")

@@ -156,7 +156,7 @@ def test_save_rows_odd_names_and_links_come_back(tmp_path):
     (tmp_path / "tables").symlink_to(tmp_path / "elsewhere")
     names = ["=a.png", "-b.png", "ä, 'c'.png", "d.png"]
     touch(tmp_path / "elsewhere", names)
-    rows = [Row(f"{tmp_path}/tables/{x}", n % 2) for n, x in enumerate(names * 1)]
+    rows = [Row(f"{tmp_path}/tables/{x}", n % 2) for n, x in enumerate(names)]
     save_rows(rows, tmp_path / "tables" / "own.csv")
     with (tmp_path / "elsewhere" / "own.csv").open(newline="") as file:
         assert next(csv.reader(file)) == ["path", "label"]
