@@ -155,9 +155,8 @@ def test_open_json_lines_writes_a_value_a_line_as_it_comes(old):
 def test_check_writable_leaves_nothing_and_refuses_a_file_for_a_folder(old, refused):
     check_writable(old.parent / "a" / "b")
     for folder in (old, old / "sub"):
-        with refused("cannot write to the folder", OSError) as error:
+        with refused(f"cannot write to the folder {folder}: ", OSError):
             check_writable(folder)
-        assert str(folder) in str(error.value)
     assert list_names(old.parent) == ["file"]
 
 

@@ -67,9 +67,8 @@ def test_load_backbone_misfit_is_refused_and_model_unchanged(
     path, model = tmp_path / "weights.pth", Backbone()
     torch.save(change(make_state()), path)
     before = model.conv1.weight.clone()
-    with refused(f"not hold weights of Xception: .*{reason}") as e:
+    with refused(f"{path} does not hold weights of Xception: .*{reason}"):
         load_backbone(model, path)
-    assert str(path) in str(e.value)
     assert torch.equal(model.conv1.weight, before)
 
 

@@ -193,9 +193,8 @@ def test_read_image_decompression_bomb_is_refused(
 ):
     Image.new("RGB", (64, 64)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(*place, limit)
-    with refused("too many pixels") as error:
+    with refused("bomb.png: it has too many pixels"):
         read_image(tmp_path / "bomb.png")
-    assert "bomb.png" in str(error.value)
 
 
 def make_progressive_jpeg(num_more_scans: int, size: int = 512) -> bytes:
