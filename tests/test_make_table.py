@@ -70,9 +70,8 @@ def test_main_takes_faceforensics_with_its_splits(tmp_path, capsys):
 
 def test_main_takes_lists_of_deepfakebench(tmp_path, capsys):
     path = make_frame_list(tmp_path)
-    (
-        tmp_path / "FaceForensics++/original_sequences/youtube/c23/frames/000/001.png"
-    ).unlink()
+    videos = tmp_path / "FaceForensics++/original_sequences/youtube/c23/frames"
+    (videos / "000/001.png").unlink()
     splits = open_written(tmp_path, path, "--compression", "c23")
     assert count(splits) == FF_COUNTS | {"train": (11, 24)}
     assert list(map(len, list_groups(splits))) == [3, 1, 2]
@@ -94,9 +93,8 @@ def test_main_frame_lists_settle_videos_of_several_splits(tmp_path, capsys):
         content[kind] = {"train": listed, "val": held, "test": held}
     (tmp_path / "own.json").write_text(json.dumps({"own": content}))
 
-    splits = open_written(
-        tmp_path, tmp_path / "own.json", "--shares", "0.7", "0.3", "0"
-    )
+    shares = ("--shares", "0.7", "0.3", "0")
+    splits = open_written(tmp_path, tmp_path / "own.json", *shares)
 
     assert count(splits) == {"train": (4, 4), "val": (2, 2), "test": (4, 4)}
     assert "4 videos are listed in several splits" in capsys.readouterr().out
@@ -175,12 +173,9 @@ def test_main_deals_families_out_and_shows_without_writing(tmp_path, capsys):
 
 
 def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys):
-    kinds = [
-        f"{split}_{name}"
-        for split in ("training", "testing")
-        for name in ("real", "fake_gan", "fake_swap")
-    ]
-    folder = touch(tmp_path / "d", [f"{k}/{n}.png" for k in kinds for n in range(10)])
+    kinds = product(("training", "testing"), ("real", "fake_gan", "fake_swap"))
+    names = [f"{'_'.join(kind)}/{n}.png" for kind in kinds for n in range(10)]
+    folder = touch(tmp_path / "d", names)
     with pytest.raises(ValueError, match="no row is of the split val"):
         open_written(tmp_path, folder)
     assert "split: no val; --shares 0.8 0.2 0" in capsys.readouterr().out
@@ -196,10 +191,8 @@ def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys
 
 def test_main_joins_datasets_whose_own_names_mean_a_class(tmp_path):
     names = ("fakes_dataset", "synthetic_dataset")
-    for name, split, label in product(
-        names, ("train", "val", "test"), ("real", "fake")
-    ):
-        touch(tmp_path, [f"{name}/{split}/{label}/{n}.png" for n in range(2)])
+    folders = product(names, ("train", "val", "test"), ("real", "fake"), "01")
+    touch(tmp_path, [f"{'/'.join(parts)}.png" for parts in folders])
     sources = [tmp_path / name for name in names]
     splits = open_written(tmp_path, *sources, "--levels", "subset")
     assert count(splits) == dict.fromkeys(splits, (4, 4))

@@ -117,9 +117,7 @@ def test_find_weights_bad_download_leaves_the_cache_as_it_was(remote, cache, ref
         find_weights()
     (cache / NAME).write_bytes(b"damaged")
     remote.unlink()
-    with pytest.raises(
-        OSError, match=r"SHA-256 starts with [0-9a-f]{12}.*No such file"
-    ):
+    with pytest.raises(OSError, match=r"SHA-256 starts with \w{12},.*No such file"):
         find_weights()
     assert (cache / NAME).read_bytes() == b"damaged"
 
