@@ -317,9 +317,8 @@ def choose_splits(
         seed: of the order in which families are dealt out.
     """
     hauls = [haul for haul in hauls if haul.rows]
-    families = find_families(
-        *([h.group for h in hauls if h.class_name == name] for name in CLASS_NAMES)
-    )
+    groups = ([h.group for h in hauls if h.class_name == n] for n in CLASS_NAMES)
+    families = find_families(*groups)
     held: dict[str, dict[str, int]] = {}  # the classes of each family
     for haul in hauls:
         held.setdefault(families[haul.group], {})[haul.class_name] = 1

@@ -144,9 +144,8 @@ def crop_and_mirror(images: Tensor, draws: np.ndarray) -> Tensor:
     height, width = images.shape[2:]
     padded = F.pad(images, [PADDING] * 4)
     result = torch.empty_like(images, memory_format=torch.channels_last)
-    for image, source, (top, left, mirrored) in zip(
-        result, padded, draws.tolist(), strict=True
-    ):
+    pairs = zip(result, padded, draws.tolist(), strict=True)
+    for image, source, (top, left, mirrored) in pairs:
         crop = source[:, top : top + height, left : left + width]
         image.copy_(crop.flip(-1) if mirrored else crop)
     return result

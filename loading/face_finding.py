@@ -301,14 +301,11 @@ def _decode(
     starts = 4 * (cells + 0.5 + offsets[:, is_hint]) - sides / 2
     points = starts + sides * landmarks[:, is_hint].reshape(5, 2, -1)  # (5, 2, n)
     boxes = np.concatenate([starts[::-1], (starts + sides)[::-1]])  # (4, n)
+    marks = points[:, ::-1].transpose(2, 0, 1)  # (n, 5, 2), columns before rows
+    hints = (array.tolist() for array in (boxes.T, heat[0][is_hint], marks))
     return [
-        Face(tuple(box), confidence, tuple(map(tuple, marks)))
-        for box, confidence, marks in zip(
-            boxes.T.tolist(),
-            heat[0][is_hint].tolist(),
-            points[:, ::-1].transpose(2, 0, 1).tolist(),
-            strict=True,
-        )
+        Face(tuple(box), confidence, tuple(map(tuple, landmarks)))
+        for box, confidence, landmarks in zip(*hints, strict=True)
     ]
 
 
@@ -382,11 +379,10 @@ def _list_parts(
 
 def _is_cut(box: Box, part: Box, size: tuple[int, int]) -> bool:
     """Say whether a box crosses an edge of a part inside the picture."""
+    sides = zip(box[:2], box[2:], part[:2], part[2:], size, strict=True)
     return any(
         (start > 0 and low <= start) or (end < most and high >= end)
-        for low, high, start, end, most in zip(
-            box[:2], box[2:], part[:2], part[2:], size, strict=True
-        )
+        for low, high, start, end, most in sides
     )
 
 

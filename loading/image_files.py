@@ -337,9 +337,8 @@ def get_extensions() -> frozenset[str]:
 
 def _describe_content_error(head: bytes, error: Exception) -> str:
     """Say in a few words what is wrong with the bytes of an image file."""
-    if isinstance(
-        error, (Image.DecompressionBombError, Image.DecompressionBombWarning)
-    ):
+    bombs = Image.DecompressionBombError, Image.DecompressionBombWarning
+    if isinstance(error, bombs):
         found = re.search(r"\d+( x \d+)? pixels", str(error))
         size, most = found[0] if found else error, Image.MAX_IMAGE_PIXELS
         return (

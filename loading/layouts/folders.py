@@ -321,14 +321,11 @@ def _add_masks(
     rows: Sequence[Row], names: Sequence[Parts], masks: Sequence[Folder]
 ) -> tuple[list[Row], list[str]]:
     """Give fakes the masks that lie as they do, but for `masks` and maybe a folder."""
-    paths = {
-        (*(p for p in folder.parts if p.casefold() not in MASKS), Path(name).stem): (
-            str(folder.path / name)
-        )
-        for folder in masks
-        for name in folder.images
-    }
-    found = []
+    paths, found = {}, []
+    for folder in masks:
+        own = [part for part in folder.parts if part.casefold() not in MASKS]
+        for name in folder.images:
+            paths[(*own, Path(name).stem)] = str(folder.path / name)
     for row, parts in zip(rows, names, strict=True):
         stem = Path(row.path).stem
         keys = [(*parts, stem)]
