@@ -85,9 +85,8 @@ def test_main_makes_a_dataset_whose_splits_share_no_source(sources, tmp_path, ca
     assert all(groups.values())
     assert sum(map(len, groups.values())) == len(set().union(*groups.values())) == 6
     rows = read_table(tmp_path / "own")
-    assert sorted(row["path"] for row in rows) == [
-        str(crop.relative_to(tmp_path / "own")) for crop in crops
-    ]
+    paths = sorted(row["path"] for row in rows)
+    assert paths == [str(crop.relative_to(tmp_path / "own")) for crop in crops]
     train = FacesDataset(tmp_path / "own" / "train")
     assert train.crop_margin == 1.5  # for whoever trains on it
     (photo,) = [row for row in rows if row["source"].endswith("real/photo_2.jpg")]
@@ -287,17 +286,15 @@ def test_choose_splits_keeps_shares_and_names_in_both_classes_together():
     ("reals", "fakes"),
     [
         # FaceForensics++ and Celeb-DF, as `name_groups` writes their names.
-        (
-            [f"{n:03}" for n in range(40)],
-            [f"{n:03}-{(n + 20) % 40:03}" for n in range(40)],
-        ),
-        (
-            [f"id{who}-{n:04}" for n in range(20) for who in range(2)],
-            [f"id{who}-id{1 - who}-{n:04}" for n in range(20) for who in range(2)],
-        ),
+        (["{0:03}"], ["{0:03}-{1:03}"]),
+        (["id0-{0:04}", "id1-{0:04}"], ["id0-id1-{0:04}", "id1-id0-{0:04}"]),
     ],
 )
 def test_choose_splits_keeps_fakes_with_what_they_are_made_of(reals, fakes):
+    reals, fakes = (
+        [name.format(n, (n + 20) % 40) for n in range(40 // len(of)) for name in of]
+        for of in (reals, fakes)
+    )
     hauls = [Haul(Path(), "real", name, rows=[()]) for name in reals]
     hauls += [Haul(Path(), "fake", name, rows=[()]) for name in fakes]
     splits = choose_splits(hauls, (0.6, 0.2, 0.2), seed=0)

@@ -299,9 +299,8 @@ def test_get_mask_is_there_for_fakes_whose_planted_pixels_are_known(own_faces_ro
         Image.new("L", (2, 2), 255).save(folder / f"{name}.png")
     masks = [dataset.get_mask(index) for index in range(len(dataset))]
     assert masks[:3] == [None] * 3
-    assert [mask.name for mask in masks[3:]] == [
-        str(folder / f"{name}.png") for name in ("00", "01")
-    ]
+    paths = [str(folder / f"{name}.png") for name in ("00", "01")]
+    assert [mask.name for mask in masks[3:]] == paths
     assert masks[3].read() == (folder / "00.png").read_bytes()
     (folder / "01.png").unlink()
     assert dataset.get_mask(4) is None

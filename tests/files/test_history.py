@@ -12,9 +12,7 @@ def make_run(run_id: str | None = None, num_epochs: int = 2, **changes) -> dict:
     return {**({"run_id": run_id} if run_id else {}), **run, **changes}
 
 
-@pytest.mark.parametrize(
-    "runs", [make_run(), [make_run()], [make_run(), {"broken": 1}]]
-)
+@pytest.mark.parametrize("runs", [make_run(), [make_run(), {"broken": 1}]])
 def test_load_history_files_of_the_original_exercise_are_read(tmp_path, runs):
     path = tmp_path / "old.json"
     path.write_text(json.dumps(runs))

@@ -43,9 +43,8 @@ class Network:
 
     def forward(self, names: list[str]) -> list[np.ndarray]:
         height, width = np.array(self.pixels.shape[1:]) // 4
-        heat, sizes, offsets, landmarks = (
-            np.zeros((1, number, height, width)) for number in (1, 2, 2, 10)
-        )
+        shapes = [(1, number, height, width) for number in (1, 2, 2, 10)]
+        heat, sizes, offsets, landmarks = map(np.zeros, shapes)
         eyes, mouth = (self.pixels[channel] > 128 for channel in (0, 1))
         labels, _ = ndimage.label(eyes | mouth)
         for number, found in enumerate(ndimage.find_objects(labels), start=1):
@@ -172,9 +171,8 @@ def test_crop_face_larger_than_memory_bears_is_the_same_one_smaller(monkeypatch)
 def test_face_finder_boxes_faces_of_all_heights_once(side, hint, make_finder):
     finder, _ = make_finder(hint)
     (face,) = finder.find(draw((1600, 1200), (300, 5, side)))
-    assert face.box == pytest.approx(
-        (300, 5, 300 + side, 5 + side), abs=0.02 * side + 1
-    )
+    expected = (300, 5, 300 + side, 5 + side)
+    assert face.box == pytest.approx(expected, abs=0.02 * side + 1)
     assert (face.quarter_turns, face.confidence) == (0, 0.9)
 
 
@@ -236,9 +234,8 @@ def test_face_finder_finds_lying_faces_upright(hint, turns, size, make_finder):
     (face,) = finder.find(picture)
     assert face.quarter_turns == turns
     assert face.tilt == pytest.approx(0, abs=1)
-    assert face.turn(picture.size, turns).box == pytest.approx(
-        (100, 60, 340, 300), abs=8
-    )
+    box = face.turn(picture.size, turns).box
+    assert box == pytest.approx((100, 60, 340, 300), abs=8)
     crop = crop_face(picture, face, margin=1)
     assert crop.getpixel((120, 60))[:2] == EYES[:2]
     assert crop.getpixel((120, 180))[:2] == MOUTH[:2]

@@ -56,11 +56,9 @@ def test_read_origin_of_what_is_no_picture_says_so():
     origin = read(b"GIF87a, or is it?")
     assert origin.format is origin.width is origin.jpeg_quality is None
     assert origin.credentials.endswith("the file cannot be opened as a picture")
-    assert describe_origin(origin)[0] == (
-        "The file has 17 bytes and cannot be opened as a picture."
-    )
-    video = read_origin(ImageFile("a.MP4", b"GIF87a, or is it?"))
-    said = describe_origin(video)
+    said = describe_origin(origin)
+    assert said[0] == "The file has 17 bytes and cannot be opened as a picture."
+    said = describe_origin(read_origin(ImageFile("a.MP4", b"GIF87a, or is it?")))
     assert said[0] == "The file is named as a video and has 17 bytes."
     assert said[2].endswith("were not looked for: the file is a video.")
 

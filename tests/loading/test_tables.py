@@ -146,17 +146,14 @@ def test_open_splits_joins_data_sets_and_mixes_them(own_faces_root):
     save_table(own_faces_root, root / "other.csv")
     joined = open_splits("other+more", Source(root))["train"]
     assert joined.get_labels().tolist() == [0] * 8 + [1] * 8
-    assert [joined.get_name(i) for i in (0, 5, 15)] == [
-        *("other/faces/train/real/00.png", "more/train/real/00.png"),
-        "more/train/fake/03.png",
-    ]
-    assert joined.get_column("subset") == ["other"] * 5 + ["more"] * 3 + [
-        *["other"] * 4 + ["more"] * 4
-    ]
-    assert joined.get_column("group")[:6] == [
-        *("other/train-0", "other/train-0", "other/train-1", "other/train-1"),
-        *("other/train-2", "more/train/real/00.png"),
-    ]
+    names = [joined.get_name(i) for i in (0, 5, 15)]
+    assert names[:2] == ["other/faces/train/real/00.png", "more/train/real/00.png"]
+    assert names[2] == "more/train/fake/03.png"
+    parts = np.repeat(["other", "more"] * 2, [5, 3, 4, 4]).tolist()
+    assert joined.get_column("subset") == parts
+    groups = joined.get_column("group")[:6]
+    assert groups[:4] == [f"other/train-{number}" for number in (0, 0, 1, 1)]
+    assert groups[4:] == ["other/train-2", "more/train/real/00.png"]
     assert (joined[5][0] == open_splits("more", Source(root))["train"][0][0]).all()
     weights = compute_weights(joined, "equal")
     assert weights[:5].sum() + weights[8:12].sum() == pytest.approx(8)
@@ -184,9 +181,8 @@ def test_open_table_weights_masks_kinds_and_shares(own_faces_root):
     train = FacesDataset(parts["train"])
     kinds = train.get_column("subset")
     assert set(kinds) == {"", "method0", "method1"}
-    assert [bool(train.get_mask(i)) for i in range(len(train))] == [
-        kind == "method1" for kind in kinds
-    ]
+    has_masks = [bool(train.get_mask(i)) for i in range(len(train))]
+    assert has_masks == [kind == "method1" for kind in kinds]
     weights = compute_weights(train)
     texts = train.get_column("weight")
     assert weights.mean() == pytest.approx(1)
@@ -227,9 +223,8 @@ def test_open_table_says_what_its_splits_are(own_faces_root, refused):
     save_csv([row[:2] for row in rows], table, header=HEADER[:2])
     joined = open_splits("faces+t", shares)  # they say how one of the two is read
     leaks = find_shared_files(joined)
-    assert {(leak.split_a, leak.split_b) for leak in leaks} == {
-        *(("train", "val"), ("train", "test"), ("val", "test"))
-    }
+    shared = {(leak.split_a, leak.split_b) for leak in leaks}
+    assert shared == {("train", "val"), ("train", "test"), ("val", "test")}
     assert str(own_faces_root) in str(leaks[0])
     assert not find_shared_files(open_splits("t", shares))
     with pytest.raises(FileNotFoundError, match="without its ending: -d t"):
