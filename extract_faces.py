@@ -311,10 +311,7 @@ def choose_splits(
 ) -> dict[str, str]:
     """Draw a split for each group that gave faces, as `deal_splits` does for families.
 
-    Args:
-        hauls: what the sources gave.
-        shares: of the families, in each split.
-        seed: of the order in which families are dealt out.
+    All groups of a family go to one split.
     """
     hauls = [haul for haul in hauls if haul.rows]
     groups = ([h.group for h in hauls if h.class_name == n] for n in CLASS_NAMES)

@@ -106,9 +106,7 @@ def sample_person(rng: np.random.Generator) -> Traits:
 def sample_shot(rng: np.random.Generator, *, pose_of: Traits | None = None) -> Traits:
     """Draw the traits of one picture: pose, expression and light (SHOT_RANGES).
 
-    Args:
-        rng: source of the randomness.
-        pose_of: another shot, whose scale, tilt and yaw are reused.
+    Of `pose_of`, another shot, scale, tilt and yaw are reused.
     """
     shot = _sample(rng, SHOT_RANGES)
     if pose_of is not None:

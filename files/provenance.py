@@ -40,13 +40,7 @@ def describe_file(path: str | Path) -> dict[str, str]:
 
 
 def describe_call(script: str, arguments: Sequence[str], *more: str) -> dict[str, Any]:
-    """Return what ran, when (UTC), and with which versions.
-
-    Args:
-        script: its file name.
-        arguments: the words after it.
-        more: packages, as for `get_versions`.
-    """
+    """Return what ran, when (UTC), and with which versions, as `get_versions` does."""
     return {
         "command": format_command(Path(script).name, arguments),
         "date": format_now(),
@@ -62,12 +56,6 @@ def format_now() -> str:
 def format_command(
     script: str | Path, words: Sequence[object], *, windows: bool = os.name == "nt"
 ) -> str:
-    """Return a command line to paste into a shell.
-
-    Args:
-        script: one of the suite's.
-        words: what follows it.
-        windows: for its shells, which do not know single quotes.
-    """
+    """Return a command line to paste into a shell; Windows' know no single quotes."""
     join = subprocess.list2cmdline if windows else shlex.join
     return join(["python", str(script), *map(str, words)])

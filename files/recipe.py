@@ -441,11 +441,7 @@ class Recipe:
         return cls(**{**known, **several})
 
     def format_command(self, *more: object) -> str:
-        """Return the command line that repeats the training.
-
-        Args:
-            more: words that follow, on what is not part of a recipe.
-        """
+        """Return the command line that repeats the training; `more` words follow."""
         words: list[object] = []
         for entry in fields(self):
             value, flag = getattr(self, entry.name), entry.metadata["flag"]

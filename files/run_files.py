@@ -324,10 +324,6 @@ def hold_lock(path: str | Path) -> Iterator[None]:
 def is_complete(paths: RunPaths, flags: dict[str, Any]) -> bool:
     """Say whether a run has all its epochs, and what is chosen at its end.
 
-    Args:
-        paths: of the run's files.
-        flags: of the run, as `CheckpointRecord.flags` has them.
-
     Raises:
         FileNotFoundError: there is no snapshot.
         ValueError: the snapshot is damaged, or its run had other flags.
