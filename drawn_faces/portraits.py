@@ -123,13 +123,9 @@ def _sample(rng: np.random.Generator, ranges: dict[str, tuple[float, float]]) ->
 def draw_face(
     person: Traits, shot: Traits, rng: np.random.Generator, *, size: int
 ) -> Face:
-    """Draw one portrait.
+    """Draw one portrait, `size` pixels high and wide.
 
-    Args:
-        person: traits from `sample_person`.
-        shot: traits from `sample_shot`.
-        rng: decides the background and every texture.
-        size: height and width in pixels.
+    `rng` decides the background and every texture.
     """
     grid = _build_grid(person, shot, size)
     strands = draw_strands(person, grid, rng)

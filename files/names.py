@@ -90,11 +90,7 @@ def spell_dataset(name: str) -> str:
 
 
 def name_mask(image_path: str | Path) -> Path:
-    """Return where a fake's mask would be: ROOT/masks/SPLIT/STEM.png.
-
-    Args:
-        image_path: ROOT/SPLIT/fake/STEM.jpg, or with another ending.
-    """
+    """Return where the mask of ROOT/SPLIT/fake/STEM.* is: ROOT/masks/SPLIT/STEM.png."""
     path = Path(image_path)
     split = path.parent.parent
     return split.parent / MASKS / split.name / f"{path.stem}.png"

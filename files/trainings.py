@@ -72,10 +72,7 @@ class TrainingSet:
 
 
 def list_trainings(folder: Path) -> tuple[list[Training], list[str]]:
-    """Read all histories of a folder.
-
-    Args:
-        folder: in which train_main.py writes them, *.json.
+    """Read all histories, *.json, of a folder.
 
     Returns:
         The trainings, the best on validation first, and a line for each history or run

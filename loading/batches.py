@@ -243,10 +243,7 @@ class SteadyLoader(DataLoader):
     copies of a process whose other threads could hold a lock. The batches that they
     owe are then read in this process, and the next iteration starts new ones.
 
-    Args:
-        dataset, batch_sampler, collate_fn: as `DataLoader` takes them.
-        workers: processes that read.
-        options: others of `DataLoader`.
+    It takes what `DataLoader` takes; `workers` are processes that read.
     """
 
     def __init__(

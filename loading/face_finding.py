@@ -333,13 +333,7 @@ def _find_open(
 ) -> np.ndarray:
     """Return where there may be faces that are too small for a copy of a picture.
 
-    Args:
-        small: the copy.
-        heat: (h, w), the network's, a cell of it for 4 x 4 pixels.
-        seen: in the copy.
-
-    Returns:
-        uint8, a number for each cell of the copy: 1 or 0.
+    That is 1, elsewhere 0, uint8, in each cell of 4 x 4 pixels, as in heat (h, w).
     """
     from cv2 import MORPH_GRADIENT, morphologyEx
 
@@ -358,13 +352,7 @@ def _find_open(
 def _list_parts(
     is_open: np.ndarray, size: tuple[int, int], small: float, large: float
 ) -> list[Box]:
-    """Return boxes around open cells, in pixels of the picture.
-
-    Args:
-        is_open: as `_find_open` returns it.
-        size: of the picture, pixels.
-        small, large: scales of both copies.
-    """
+    """Return boxes around open cells of the small copy, in pixels of the picture."""
     from cv2 import connectedComponentsWithStats, dilate
 
     area = np.ones((2 * SURROUNDINGS + 1,) * 2, np.uint8)

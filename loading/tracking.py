@@ -97,12 +97,7 @@ class Tracker:
         self._num_persons = 0
 
     def follow(self, frame: Frame, faces: Sequence[Face]) -> list[int]:
-        """Return the number of the person, from 1, to whom each face belongs.
-
-        Args:
-            frame: the next one.
-            faces: in it, as `FaceFinder.find` returns them.
-        """
+        """Return the number, from 1, of each person whose face the next frame shows."""
         sight = self._scenes.follow(frame.picture)
         if sight.is_cut:
             self.cut_times.append(frame.seconds)
