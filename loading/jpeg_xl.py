@@ -25,7 +25,7 @@ _LAST_RATIO = (2, 1)
 
 
 def register_jpeg_xl(most_side: int) -> None:
-    """Let Pillow read JPEG XL of up to so many pixels a side, if the package is there."""
+    """Let Pillow read JPEG XL of up to `most_side` pixels a side, where it can."""
 
     def open_checked(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
         width, height = read_size(file)

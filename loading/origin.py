@@ -183,7 +183,9 @@ def read_origin(
         with file.open() as stream:
             entries = read_entries(stream, header.info)
         credentials = _look_for_credentials(file, header, anchors)
-    width, height = _set_upright(header, entries)
+    # Of a TIFF, Pillow says them as they are seen.
+    is_lying = header.format != "TIFF" and _find(entries, ORIENTATION, EXIF) in _LYING
+    width, height = header.size[::-1] if is_lying else header.size
     return Origin(
         format=header.format,
         width=width,
@@ -231,14 +233,6 @@ def _has_frames(image: Image.Image) -> bool:
         return image.format in _WITH_FRAMES and bool(image.is_animated)
     except Exception:  # as many kinds as there are decoders
         return False
-
-
-def _set_upright(
-    header: _Header, entries: Sequence[Entry]
-) -> tuple[int | None, int | None]:
-    """Return width and height as they are seen; of a TIFF, Pillow says them so."""
-    is_lying = header.format != "TIFF" and _find(entries, ORIENTATION, EXIF) in _LYING
-    return header.size[::-1] if is_lying else header.size
 
 
 def _look_for_credentials(

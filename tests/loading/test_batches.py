@@ -446,18 +446,6 @@ def test_describe_batch_names_the_files_of_the_batch(dataset):
     assert loader.describe_batch() == "sample 0, sample 1"
 
 
-def list_everyones_batches(
-    monkeypatch: pytest.MonkeyPatch, loader: BatchLoader, num_processes: int
-) -> list[list[tuple[np.ndarray, float]]]:
-    """What each of several processes would get."""
-    batches = []
-    monkeypatch.setattr(distributed, "get_world_size", lambda: num_processes)
-    for rank in range(num_processes):
-        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
-        batches.append(list(loader.list_batches()))
-    return batches
-
-
 @pytest.mark.parametrize(
     ("num_samples", "batch_size"), [(9, 4), (8, 4), (3, 7), (1, 2)]
 )
@@ -468,7 +456,11 @@ def test_list_batches_shares_count_each_sample_once_and_average_to_the_mean(
 ):
     loader = BatchLoader(make_samples(num_samples), batch_size, training=training)
     whole = [indices for indices, _ in loader.list_batches()]
-    everyones = list_everyones_batches(monkeypatch, loader, num_processes)
+    everyones = []
+    monkeypatch.setattr(distributed, "get_world_size", lambda: num_processes)
+    for rank in range(num_processes):
+        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
+        everyones.append(list(loader.list_batches()))
     for indices, parts in zip(whole, zip(*everyones, strict=True), strict=True):
         counted = [index for part, share in parts if share for index in part]
         assert sorted(counted) == sorted(indices)

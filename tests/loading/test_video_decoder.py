@@ -22,7 +22,6 @@ from loading.video_decoder import (
     turn_upright,
 )
 
-UNEVEN = (0, 0.1, 2.0, 2.1, 2.2, 3.0)
 NOISE = list(np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), np.uint8))
 COLOURS = np.zeros((48, 64, 3), np.uint8)
 COLOURS[:24, :32], COLOURS[:24, 32:] = (200, 30, 30), (30, 30, 200)
@@ -70,7 +69,7 @@ def test_decode_gives_each_frame_at_its_time(ending, options):
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 def test_decode_of_uneven_lengths_takes_a_frame_each_period(ending):
-    data = encode(ending, [draw(n) for n in range(6)], UNEVEN)
+    data = encode(ending, [draw(n) for n in range(6)], (0, 0.1, 2.0, 2.1, 2.2, 3.0))
     frames, _ = run(data, every=1.0)
     assert [seconds for seconds, _ in frames] == [0, 2.0, 3.0]
     assert np.allclose([p.mean() for _, p in frames], [0, 20, 50], atol=4)
