@@ -230,12 +230,8 @@ def _align(picture: Image.Image, face: Face) -> np.ndarray:
     if marks.std(axis=0).max() < _LEAST_SPREAD * reach:
         marks = centre + reach * (places - _BOX_CENTRE)
     marks = (marks - start) * size / (end - start)
-    return cv2.warpAffine(
-        np.asarray(small),
-        _fit(marks, _SIDE * places),
-        (_SIDE, _SIDE),
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    matrix, edge = _fit(marks, _SIDE * places), cv2.BORDER_REPLICATE
+    return cv2.warpAffine(np.asarray(small), matrix, (_SIDE, _SIDE), borderMode=edge)
 
 
 def _fit(source: np.ndarray, target: np.ndarray) -> np.ndarray:
