@@ -101,12 +101,12 @@ class FacesDataset(Dataset):
     @property
     def real_image_names(self) -> list[str]:
         """The names of the real images that are in use, made anew when asked."""
-        return self._list_names(REAL)
+        return list(self.pictures.names.take(self.pictures.labels == REAL))
 
     @property
     def fake_image_names(self) -> list[str]:
         """The names of the fake images that are in use, made anew when asked."""
-        return self._list_names(FAKE)
+        return list(self.pictures.names.take(self.pictures.labels == FAKE))
 
     def get_file(self, index: int) -> ImageFile:
         """Return the picture at `index`, from which it can be read."""
@@ -169,10 +169,6 @@ class FacesDataset(Dataset):
         rest.pictures = self.pictures.take(np.delete(np.arange(len(self)), indices))
         rest._refuse_empty_class()
         return rest
-
-    def _list_names(self, label: int) -> list[str]:
-        """Return the names of one class's pictures, as they are listed."""
-        return list(self.pictures.names.take(self.pictures.labels == label))
 
     def _refuse_empty_class(self) -> None:
         """Raise ValueError if a class has no image."""

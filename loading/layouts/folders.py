@@ -211,13 +211,12 @@ def _find_parents_of_both(
 
     Whatever their names mean, as fakes_dataset's, it is the subfolders that tell.
     """
-    below: dict[Parts, set[int]] = {}
+    below: dict[Parts, set[int | None]] = {}
     for path, found in zip(paths, all_found, strict=True):
         for i, label in found.items():
-            if label is not None:
-                for j in range(i):
-                    below.setdefault(path[: j + 1], set()).add(label)
-    return {parent for parent, labels in below.items() if len(labels) > 1}
+            for j in range(i):
+                below.setdefault(path[: j + 1], set()).add(label)
+    return {parent for parent, labels in below.items() if labels >= {REAL, FAKE}}
 
 
 def _tell_said_classes(

@@ -74,7 +74,6 @@ WRONG: list[tuple[str, Any, str]] = [
     *((name, None, f"its {name} is None") for name in ENTRIES),
     ("class_names", ["fake", "real"], "class_names are .*, not .'real', 'fake'"),
     ("threshold", 2, "its threshold is 2, not a number from 0 to 1.000001"),
-    ("threshold", True, "its threshold is True"),
     ("threshold", "x\n", "its threshold is 'x.n'"),
     ("threshold", 10**400, "its threshold is 1000"),
     ("temperature", 0.0, "its temperature is 0.0, not a number above 0"),
