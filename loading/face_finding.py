@@ -333,7 +333,7 @@ def _find_open(
 ) -> np.ndarray:
     """Return where there may be faces that are too small for a copy of a picture.
 
-    That is 1, elsewhere 0, uint8, in each cell of 4 x 4 pixels, as in heat (h, w).
+    For each of its cells of 4 x 4 pixels, as in `heat` (h, w), it is 1 or 0, uint8.
     """
     from cv2 import MORPH_GRADIENT, morphologyEx
 
