@@ -22,7 +22,7 @@ from files.bounds import SHARE, Bounds
 from files.names import CLASS_NAMES, SPLITS
 from hardware import show_progress
 from loading import CROP_MARGIN, IMAGE_SIZE, list_images, read_image
-from loading.face_finding import Face, FaceFinder, crop_face
+from loading.face_finding import FaceFinder, crop_face
 from loading.pictures import FACES_TABLE
 from loading.preprocessing import MARGINS
 from loading.splitting import SHARES, deal_splits, find_families
@@ -229,9 +229,9 @@ def extract(
         prefix = folder / haul.class_name / haul.group
         prefix.parent.mkdir(exist_ok=True)
         start = num_frames[prefix], num_persons[prefix]
-        options = {"cropping": cropping, "finder": finder}
+        cut = cut_faces(haul.source, prefix, start, cropping=cropping, finder=finder)
         try:
-            for rows in cut_faces(haul.source, prefix, start, **options):
+            for rows in cut:
                 haul.num_frames += 1
                 haul.rows += rows
         except ValueError as error:
@@ -260,11 +260,15 @@ def cut_faces(
         finder: of the faces.
 
     Raises:
-        ValueError: as `read_pictures`.
+        ValueError: the source cannot be read, or breaks off.
         OSError: a crop cannot be written.
     """
-    tracker = Tracker() if is_video(source) else None
-    for number, frame in enumerate(read_pictures(source, cropping), start[0]):
+    if is_video(source):
+        sampling = Sampling(cropping.every, cropping.most_frames)
+        tracker, frames = Tracker(), read_frames(source, sampling)
+    else:
+        tracker, frames = None, [Frame(0.0, read_image(source))]
+    for number, frame in enumerate(frames, start[0]):
         found = finder.find(frame.picture)
         faces = [face for face in found if face.height >= cropping.least_height]
         if tracker:
@@ -277,7 +281,9 @@ def cut_faces(
         rows = []
         for face, name, *who in zip(faces, names, groups, persons, strict=True):
             path = prefix.with_name(f"{prefix.name}_{name}.jpg")
-            save_crop(frame.picture, face, path, cropping)
+            crop = crop_face(frame.picture, face, margin=cropping.margin)
+            crop = crop.resize((cropping.size,) * 2, Image.Resampling.LANCZOS)
+            crop.save(path, quality=QUALITY)
             box = [round(x, 1) for x in face.box]
             found = round(face.confidence, 4), face.quarter_turns, cropping.margin
             place = str(source), round(frame.seconds, 3), *box
@@ -285,39 +291,18 @@ def cut_faces(
         yield rows
 
 
-def save_crop(picture: Image.Image, face: Face, path: Path, cropping: Cropping) -> None:
-    """Save a face.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    crop = crop_face(picture, face, margin=cropping.margin)
-    size = cropping.size, cropping.size
-    crop.resize(size, Image.Resampling.LANCZOS).save(path, quality=QUALITY)
-
-
-def read_pictures(source: Path, cropping: Cropping) -> Iterator[Frame]:
-    """Yield a photograph, or a video's frames.
-
-    Raises:
-        ValueError: it cannot be read, or breaks off.
-    """
-    if is_video(source):
-        yield from read_frames(source, Sampling(cropping.every, cropping.most_frames))
-    else:
-        yield Frame(0.0, read_image(source))
-
-
 def describe_failures(hauls: Iterable[Haul], cropping: Cropping) -> list[str]:
     """Name the sources that cannot be read or show no face, each with the reason."""
     no_face = f"no face of at least {cropping.least_height:g} pixels (--least-height)"
     lines = []
     for haul in hauls:
-        line = haul.error or ("" if haul.rows else f"{haul.source}: {no_face}")
-        if line and haul.num_frames:
+        if haul.rows and not haul.error:
+            continue
+        line = haul.error or f"{haul.source}: {no_face}"
+        if haul.num_frames:
             line += f"; frames looked at: {haul.num_frames}"
             line += f", faces kept: {len(haul.rows)}" * bool(haul.rows)
-        lines += [line] * bool(line)
+        lines.append(line)
     return lines
 
 
@@ -326,15 +311,11 @@ def choose_splits(
 ) -> dict[str, str]:
     """Draw a split for each group that gave faces, as `deal_splits` does for families.
 
-    Args:
-        hauls: what the sources gave.
-        shares: of the families, in each split.
-        seed: of the order in which families are dealt out.
+    All groups of a family go to one split.
     """
     hauls = [haul for haul in hauls if haul.rows]
-    families = find_families(
-        *([h.group for h in hauls if h.class_name == name] for name in CLASS_NAMES)
-    )
+    groups = ([h.group for h in hauls if h.class_name == n] for n in CLASS_NAMES)
+    families = find_families(*groups)
     held: dict[str, dict[str, int]] = {}  # the classes of each family
     for haul in hauls:
         held.setdefault(families[haul.group], {})[haul.class_name] = 1

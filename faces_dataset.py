@@ -83,14 +83,12 @@ class FacesDataset(Dataset):
             ValueError: the file cannot be read as an image; the message names it.
         """
         with naming(self.get_file(index)) as file:
-            kept = self.kept
-            sample = kept.read(file, self._read) if kept else self._read(file)
+            sample = self.kept.read(file, self._read) if self.kept else self._read(file)
         return sample, self.get_label(index)
 
     def _read(self, file: ImageFile) -> Any:
         """Return a picture as a sample."""
-        at_least = getattr(self.transform, "at_least", None)
-        image = read_image(file, at_least=at_least)
+        image = read_image(file, at_least=getattr(self.transform, "at_least", None))
         return self.transform(image) if self.transform else image
 
     __getitems__ = read_samples  # a `DataLoader` asks for a batch so
@@ -103,12 +101,12 @@ class FacesDataset(Dataset):
     @property
     def real_image_names(self) -> list[str]:
         """The names of the real images that are in use, made anew when asked."""
-        return self._list_names(REAL)
+        return list(self.pictures.names.take(self.pictures.labels == REAL))
 
     @property
     def fake_image_names(self) -> list[str]:
         """The names of the fake images that are in use, made anew when asked."""
-        return self._list_names(FAKE)
+        return list(self.pictures.names.take(self.pictures.labels == FAKE))
 
     def get_file(self, index: int) -> ImageFile:
         """Return the picture at `index`, from which it can be read."""
@@ -168,14 +166,9 @@ class FacesDataset(Dataset):
             ValueError: a class has no image left.
         """
         rest = copy.copy(self)
-        kept = np.delete(np.arange(len(self)), indices)
-        rest.pictures = self.pictures.take(kept)
+        rest.pictures = self.pictures.take(np.delete(np.arange(len(self)), indices))
         rest._refuse_empty_class()
         return rest
-
-    def _list_names(self, label: int) -> list[str]:
-        """Return the names of one class's pictures, as they are listed."""
-        return list(self.pictures.names.take(self.pictures.labels == label))
 
     def _refuse_empty_class(self) -> None:
         """Raise ValueError if a class has no image."""
@@ -205,8 +198,7 @@ def count_classes(dataset: FacesDataset) -> dict[str, int]:
 
 def describe_split(split: str, dataset: FacesDataset) -> str:
     """Return a split's size and class proportion as a line."""
-    counts = count_classes(dataset)
-    num_real, num_fake = counts[CLASS_NAMES[REAL]], counts[CLASS_NAMES[FAKE]]
+    num_real, num_fake = count_classes(dataset).values()
     line = (
         f"{split}: {len(dataset)} images, {num_real} real and {num_fake} fake "
         f"({100 * num_fake / len(dataset):.1f} % fake)"
@@ -229,10 +221,8 @@ def compute_weights(dataset: FacesDataset, mix: str = "size") -> np.ndarray | No
     Raises:
         ValueError: a weight is not a number from 0, or all are 0.
     """
-    texts, parts = (
-        dataset.get_column("weight"),
-        dataset.pictures.places.get("dataset"),
-    )
+    texts = dataset.get_column("weight")
+    parts = dataset.pictures.places.get("dataset")
     if texts is None and (mix == "size" or parts is None):
         return None
     try:
@@ -276,7 +266,7 @@ def choose_random(
         For each label the images' indices, sorted.
     """
     generator, chosen = np.random.default_rng(seed), []
-    for label in range(len(CLASS_NAMES)):
+    for label in (REAL, FAKE):
         indices = np.flatnonzero(dataset.get_labels() == label)
         size = min(num, len(indices))
         chosen.append(np.sort(generator.choice(indices, size, replace=False)).tolist())

@@ -14,7 +14,7 @@ import command_line
 
 from files.atomic import check_output
 from files.bounds import SHARE
-from files.names import CLASS_NAMES, FAKE, SPLITS
+from files.names import CLASS_NAMES, SPLITS
 from loading.layouts import (
     COLUMNS,
     LEVELS,
@@ -249,15 +249,11 @@ def _describe_groups(rows: Sequence[Row], flags: str) -> list[str]:
 
 def _show(rows: Sequence[Row]) -> list[str]:
     """Return the first rows of each class, but for their places in an archive."""
-    first = [[r for r in rows if r.label == x][:NUM_SHOWN] for x in range(FAKE + 1)]
-    return [
-        "first rows:",
-        *(
-            "  " + "  ".join(filter(None, (r.path, CLASS_NAMES[r.label], *r[2:5])))
-            for of_class in first
-            for r in of_class
-        ),
-    ]
+    lines = ["first rows:"]
+    for label, name in enumerate(CLASS_NAMES):
+        for row in [row for row in rows if row.label == label][:NUM_SHOWN]:
+            lines.append("  " + "  ".join(filter(None, (row.path, name, *row[2:5]))))
+    return lines
 
 
 if __name__ == "__main__":

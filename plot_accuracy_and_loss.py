@@ -10,12 +10,7 @@ from files.atomic import check_writable, save_csv
 from files.bounds import COUNT, DATASET_NAME
 from files.history import CURVES, check_run, load_history
 from files.log_tables import load_table
-from files.names import (
-    default_history_path,
-    name_detector,
-    spell_dataset,
-    spell_for_files,
-)
+from files.names import name_detector, name_run_files, spell_dataset, spell_for_files
 from plots.learning import TrainingRun, plot_accuracies, plot_losses, plot_steps
 from plots.style import save_plot
 
@@ -77,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.steps:
         draw_steps(args.steps, args.figures_dir)
         return
-    default_path = default_history_path(args.dataset, args.model)
+    default_path = name_run_files(args.dataset, args.model).history
     path = args.train_details_json or default_path
     run = choose_run(load_history(path), args.run, path)
     check_origin(run, args.dataset, args.model, path)

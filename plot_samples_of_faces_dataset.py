@@ -4,7 +4,6 @@ import argparse
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import command_line
 from command_line.compute import take_source
@@ -75,8 +74,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    options = {"names": args.dataset, "source": take_source(args)}
-    rows = choose_rows(args.data_root, args.seed, **options)
+    rows = choose_rows(take_source(args), args.seed, args.dataset)
     if args.augmented:
         rows = add_changed_rows(rows, args.seed)
     check_writable(args.figures_dir)
@@ -92,11 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def choose_rows(
-    data_root: str | Path,
-    seed: int,
-    *,
-    names: Sequence[str] | None = None,
-    source: Source | None = None,
+    source: Source, seed: int, names: Sequence[str] | None = None
 ) -> list[Row]:
     """Choose random images of both classes of datasets.
 
@@ -104,26 +98,24 @@ def choose_rows(
     datasets do not change the choice.
 
     Args:
-        data_root: folder that holds the datasets.
+        source: where the datasets are, and how they are read.
         seed: of the choice.
-        names: of datasets, as `open_splits` takes them; None: all under `data_root`.
-        source: how they are read.
+        names: of datasets, as `open_splits` takes them; None: all that are there.
 
     Raises:
         FileNotFoundError: there is no dataset, or none of a name.
         ValueError: a class is empty, or an image cannot be read.
     """
-    is_named, names = bool(names), names or list_datasets(data_root)
+    is_named, names = bool(names), names or list_datasets(source.data_root)
     if not names:
         raise FileNotFoundError(
-            f"there is no dataset under {data_root}; name another folder with "
+            f"there is no dataset under {source.data_root}; name another folder with "
             "--data-root, or make examples with make_demo_datasets.py"
         )
     rows = []
     for name in names:
         try:
-            own = replace(source or Source(), data_root=Path(data_root))
-            rows += _choose_rows_of(name, own, seed)
+            rows += _choose_rows_of(name, source, seed)
         except (OSError, ValueError) as error:
             others = [other for other in names if other != name]
             if is_named or not others:

@@ -30,14 +30,9 @@ SIDES = (-1, 1)  # of a face: left and right in the picture
 
 
 def smooth_noise(rng: np.random.Generator, size: int, grain: float) -> np.ndarray:
-    """Draw a field of smooth noise.
+    """Draw a field of smooth noise that changes over `grain` pixels, at least 1.
 
-    Args:
-        rng: source of the randomness.
-        size: height and width of the field in pixels.
-        grain: distance in pixels over which the noise changes, at least 1.
-    Returns:
-        float32 (size, size), mean about 0, standard deviation below 1.
+    Returns: float32 (size, size), mean about 0, standard deviation below 1.
     """
     coarse = max(4, round(size / grain))
     values = rng.standard_normal((coarse, coarse), dtype=np.float32)
@@ -87,11 +82,7 @@ def blend(colours: np.ndarray, position: float) -> np.ndarray:
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw an out-of-focus room: a gradient, a few shapes, mottled texture.
 
-    Args:
-        rng: source of the randomness.
-        size: height and width in pixels.
-    Returns:
-        float32 (size, size, 3) from about 0 to 1.
+    Returns: float32 (size, size, 3) from about 0 to 1.
     """
     ends = rng.uniform(0.1, 0.9) + rng.uniform(-0.13, 0.13, (2, 3))
     angle = rng.uniform(0, 2 * np.pi)

@@ -168,14 +168,13 @@ def _draw_eye(
     eye = cover(lens, grid.pixel)
     shade = 0.88 - 0.3 * bump(along, height + upper, 2.0, 0.035)
     white = shade[..., None] * np.array([0.98, 0.94, 0.91], np.float32)
-    radius = np.hypot(across - shot.gaze * wide * 0.6, height)
+    from_pupil = across - shot.gaze * wide * 0.6
+    radius = np.hypot(from_pupil, height)
     ring = 0.75 + 0.35 * bump(radius, radius, 0.06, 0.06)
     iris = blend(IRISES, person.iris) * ring[..., None]
     paint(white, iris, cover(radius - 0.058, grid.pixel))
     paint(white, 0.03, cover(radius - 0.025, grid.pixel))
-    glint = np.hypot(
-        across - shot.gaze * wide * 0.6 - 0.02 * shot.light_right, height + 0.02
-    )
+    glint = np.hypot(from_pupil - 0.02 * shot.light_right, height + 0.02)
     paint(white, 0.97, cover(glint - 0.011, grid.pixel))
     paint(skin, white, eye)
     lash = np.abs(height + upper) - 0.011
@@ -204,19 +203,15 @@ def _draw_mouth(skin: np.ndarray, person: Traits, shot: Traits, grid: Grid) -> N
     line = grid.v - person.mouth_y + shot.smile * along**2
     gap = max(0.0, shot.mouth_open) * arc
     bow = arc * (1 - 0.3 * bump(along, along, 0.25, 0.25))
-    lips = np.maximum(
-        -person.lip_upper * bow - line, line - gap - person.lip_lower * arc
-    )
-    red = tone * (
-        np.array([0.95, 0.55, 0.55]) * person.lip_red + 0.82 * (1 - person.lip_red)
-    )
+    upper, lower = -person.lip_upper * bow - line, line - gap - person.lip_lower * arc
+    tint = np.array([0.95, 0.55, 0.55]) * person.lip_red + 0.82 * (1 - person.lip_red)
     inside = np.abs(along) < 1
     light = 0.85 + 0.3 * bump(along, line - gap - 0.5 * person.lip_lower, 0.5, 0.025)
-    paint(skin, red * light[..., None], cover(lips, 2 * grid.pixel) * inside)
+    lips = cover(np.maximum(upper, lower), 2 * grid.pixel) * inside
+    paint(skin, tone * tint * light[..., None], lips)
     teeth = cover(np.maximum(-line, line - 0.6 * gap), grid.pixel)
-    paint(
-        skin, tone * 0.15, cover(np.maximum(-line, line - gap) - 0.006, 0.015) * inside
-    )
+    slit = cover(np.maximum(-line, line - gap) - 0.006, 0.015)
+    paint(skin, tone * 0.15, slit * inside)
     paint(skin, 0.86, teeth * (gap > 0.012) * inside)
 
 

@@ -17,6 +17,8 @@ UPSAMPLINGS = ((2, 3), (4, 6))
 # alone SimpleNet reached 98 to 100 % in five epochs, which teaches nothing.
 CAREFUL_SHARE = 0.3
 
+TRACES = 1.3  # standard deviation of a generator's traces, in grey levels of 255
+
 
 class Swap(NamedTuple):
     """A picture with a planted face.
@@ -52,7 +54,8 @@ def swap_face(host: Face, donor: Face, rng: np.random.Generator) -> Swap:
     patch = resample(_warp(donor.image, matrix), coarseness)
     shared = host.inner_mask * _warp(donor.inner_mask, matrix)
     patch = _match_colours(patch, host.image, shared, colour_match)
-    soft = _feather(shared, feather * size)
+    # It reaches 0 before the mask's old border.
+    soft = np.clip(2 * ndimage.gaussian_filter(shared, feather * size) - 1, 0, 1)
     return Swap(host.image + soft[..., None] * (patch - host.image), soft)
 
 
@@ -64,17 +67,11 @@ def _fit_affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def _warp(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Sample an image (H, W[, C]) at matrix @ (x, y, 1) for each pixel (x, y)."""
-    swapped = matrix[::-1]
-    linear, offset = swapped[:, 1::-1], swapped[:, 2]
-
-    def sample(channel: np.ndarray) -> np.ndarray:
-        return ndimage.affine_transform(
-            channel, linear, offset, order=1, mode="nearest"
-        )
-
-    if image.ndim == 2:
-        return sample(image)
-    return np.stack([sample(channel) for channel in np.moveaxis(image, 2, 0)], axis=2)
+    if image.ndim == 3:
+        channels = np.moveaxis(image, 2, 0)
+        return np.stack([_warp(channel, matrix) for channel in channels], axis=2)
+    linear, offset = matrix[::-1, 1::-1], matrix[::-1, 2]
+    return ndimage.affine_transform(image, linear, offset, order=1, mode="nearest")
 
 
 def _match_colours(
@@ -90,20 +87,12 @@ def _match_colours(
     return patch + strength * (matched - patch)
 
 
-def _feather(mask: np.ndarray, width: float) -> np.ndarray:
-    """Soften a mask inwards: it reaches 0 before its old border."""
-    return np.clip(2 * ndimage.gaussian_filter(mask, width) - 1, 0, 1)
-
-
-def add_generator_traces(
-    image: np.ndarray, rng: np.random.Generator, *, strength: float = 1.3
-) -> np.ndarray:
+def add_generator_traces(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Add the faint periodic pattern that a GAN's up-sampling layers leave.
 
     Args:
         image: float32 (S, S, 3), 0 to 1.
         rng: decides the phase of the pattern.
-        strength: its standard deviation in grey levels of 255.
     Returns:
         float32 (S, S, 3).
     Source: Odena et al., Deconvolution and Checkerboard Artifacts (Distill 2016). A
@@ -113,7 +102,7 @@ def add_generator_traces(
     for stride, kernel in UPSAMPLINGS:
         phase = rng.integers(0, stride, 2)
         traces += _upsample_unevenly(image, stride, kernel, phase)
-    return image + traces * (strength / 255 / (traces.std() + 1e-6))
+    return image + traces * (TRACES / 255 / (traces.std() + 1e-6))
 
 
 def _upsample_unevenly(

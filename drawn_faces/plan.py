@@ -80,25 +80,21 @@ def _choose_donor(host: int, people: range, seed: int) -> int:
     return people[(host - people[0] + int(step)) % len(people)]
 
 
-def check_replaceable(dataset_path: str | Path) -> None:
+def check_replaceable(path: Path) -> None:
     """Raise ValueError if there is a dataset that this module did not make."""
-    dataset_path = Path(dataset_path)
-    if dataset_path.is_symlink() or (
-        dataset_path.exists() and not (dataset_path / MARK).is_file()
-    ):
+    if path.is_symlink() or (path.exists() and not (path / MARK).is_file()):
         raise ValueError(
-            f"{dataset_path} was not made by this script and is left alone: move it "
-            f"away or give another --data-root"
+            f"{path} was not made by this script and is left alone: move it "
+            "away or give another --data-root"
         )
 
 
 @contextmanager
-def publish(dataset_path: str | Path) -> Iterator[Path]:
+def publish(dataset_path: Path) -> Iterator[Path]:
     """Lend an empty folder that becomes the dataset if all goes well.
 
     If it is interrupted, the dataset is there whole or not at all.
     """
-    dataset_path = Path(dataset_path)
     growing = dataset_path.with_name(f".{dataset_path.name}.partial")
     old = dataset_path.with_name(f".{dataset_path.name}.old")
     shutil.rmtree(growing, ignore_errors=True)

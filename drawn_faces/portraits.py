@@ -106,9 +106,7 @@ def sample_person(rng: np.random.Generator) -> Traits:
 def sample_shot(rng: np.random.Generator, *, pose_of: Traits | None = None) -> Traits:
     """Draw the traits of one picture: pose, expression and light (SHOT_RANGES).
 
-    Args:
-        rng: source of the randomness.
-        pose_of: another shot, whose scale, tilt and yaw are reused.
+    Of `pose_of`, another shot, scale, tilt and yaw are reused.
     """
     shot = _sample(rng, SHOT_RANGES)
     if pose_of is not None:
@@ -123,17 +121,11 @@ def _sample(rng: np.random.Generator, ranges: dict[str, tuple[float, float]]) ->
 
 
 def draw_face(
-    person: Traits, shot: Traits, rng: np.random.Generator, *, size: int = 256
+    person: Traits, shot: Traits, rng: np.random.Generator, *, size: int
 ) -> Face:
-    """Draw one portrait.
+    """Draw one portrait, `size` pixels high and wide.
 
-    Args:
-        person: traits from `sample_person`.
-        shot: traits from `sample_shot`.
-        rng: decides the background and every texture.
-        size: height and width in pixels.
-    Returns:
-        The Face.
+    `rng` decides the background and every texture.
     """
     grid = _build_grid(person, shot, size)
     strands = draw_strands(person, grid, rng)

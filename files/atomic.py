@@ -23,15 +23,7 @@ LONGEST_END = 30  # of a figure's or a run's file name, such as _last.10.pt
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file as `open_atomically` does.
-
-    Args:
-        path: the file to write; missing parent folders are made.
-        write: called with a binary file open for writing.
-
-    Raises:
-        OSError: as `open_atomically`.
-    """
+    """Write a file as `open_atomically` does; `write` is called with it."""
     with open_atomically(path) as handle:
         write(handle)
 

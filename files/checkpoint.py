@@ -229,6 +229,5 @@ def show(value: object) -> str:
 
 def start_record(**entries: Any) -> CheckpointRecord:
     """Return what is known of a run's checkpoints when it starts."""
-    return CheckpointRecord(
-        class_names=list(CLASS_NAMES), versions=get_versions(), **entries
-    )
+    known = {"class_names": list(CLASS_NAMES), "versions": get_versions()}
+    return CheckpointRecord(**known, **entries)

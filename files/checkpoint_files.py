@@ -22,10 +22,7 @@ def save_with_record(
 ) -> None:
     """Save a checkpoint's weights with another record, whole or not at all.
 
-    Args:
-        path: of the checkpoint.
-        record: what the new one says.
-        output: where it goes; default in place of the old one.
+    It goes to `output`, or else in place of the old one.
 
     Raises:
         OSError: the file cannot be written.

@@ -41,7 +41,10 @@ def open_csv(path: Path) -> Iterator[CsvRows]:
     with path.open(**_find_encoding(path), newline="") as handle:
         try:
             header, dialect, num_lines = _read_header(handle)
-            _refuse_repetition(header, path)
+            if twice := [n for n in header if n and header.count(n) > 1]:
+                raise ValueError(
+                    f"{path}, line 1: the column {twice[0]!r} is there twice"
+                )
             rows = _read_rows(csv.reader(handle, **dialect), header, path, num_lines)
             yield CsvRows(header, rows, dialect["delimiter"] == ";")
         except csv.Error as error:
@@ -52,11 +55,9 @@ def _find_encoding(path: Path) -> dict[str, str]:
     """Return how to decode a file; bytes that are not UTF-8 are kept as they are."""
     with path.open("rb") as handle:
         is_wide = handle.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    return (
-        {"encoding": "utf-16", "errors": "replace"}
-        if is_wide
-        else {"encoding": "utf-8-sig", "errors": "surrogateescape"}
-    )
+    if is_wide:
+        return {"encoding": "utf-16", "errors": "replace"}
+    return {"encoding": "utf-8-sig", "errors": "surrogateescape"}
 
 
 def _read_header(handle: TextIO) -> tuple[list[str], dict[str, Any], int]:
@@ -79,13 +80,6 @@ def _read_header(handle: TextIO) -> tuple[list[str], dict[str, Any], int]:
     has_spaces = any(name.startswith(" ") for name in header)
     dialect = {"delimiter": separator, "skipinitialspace": has_spaces, "strict": True}
     return [name.strip() for name in header], dialect, num_lines
-
-
-def _refuse_repetition(header: Sequence[str], path: Path) -> None:
-    """Refuse (ValueError) a header that names a column twice."""
-    for name in filter(None, header):
-        if header.count(name) > 1:
-            raise ValueError(f"{path}, line 1: the column {name!r} is there twice")
 
 
 def _read_rows(

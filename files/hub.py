@@ -86,27 +86,19 @@ def _fetch(text: str, name: str, file: str, revision: str | None) -> Path:
     """Return a file of a repository, from the hub or from its cache."""
     hub = import_package(text)
     errors = hub.errors
+    connection_error = getattr(errors, "HTTPError", OSError)  # before 1.0 an OSError
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # of its retries
     try:
         return Path(hub.hf_hub_download(name, file, revision=revision))
-    # One that is not in the cache, and cannot be reached, is of this kind too.
-    except errors.EntryNotFoundError as error:
-        if isinstance(error, errors.LocalEntryNotFoundError):
-            raise ValueError(f"cannot fetch {text}: {_shorten(error)}") from error
-        raise ValueError(
-            f"{text} has no {file}: it is not a detector that publish.py laid out"
-        ) from error
-    except (OSError, ValueError, _get_connection_error(errors)) as error:
-        raise ValueError(f"cannot fetch {text}: {_shorten(error)}") from error
-
-
-def _get_connection_error(errors: Any) -> type[Exception]:
-    """Return what the package raises of a connection; before 1.0 an OSError."""
-    return getattr(errors, "HTTPError", OSError)
-
-
-def _shorten(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    except (errors.EntryNotFoundError, OSError, ValueError, connection_error) as error:
+        # One that is not in the cache, and cannot be reached, is of the first kind too.
+        is_missing = isinstance(error, errors.EntryNotFoundError)
+        if is_missing and not isinstance(error, errors.LocalEntryNotFoundError):
+            raise ValueError(
+                f"{text} has no {file}: it is not a detector that publish.py laid out"
+            ) from error
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"cannot fetch {text}: {reason}") from error
 
 
 def _read_weights(text: str, path: Path) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 
 import torch
@@ -137,7 +136,9 @@ def load_backbone(
     starts = tuple(f"{name}." for name in heads)
     whole = model.state_dict()
     own = {k: v for k, v in whole.items() if not k.startswith(starts)}
-    content = _load_file(Path(path))
+    path = Path(path)
+    is_safe = path.suffix == SAFE_SUFFIX
+    content = load_safetensors(path)[0] if is_safe else load_tensors(path)
     for wrapper in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -151,9 +152,3 @@ def load_backbone(
     except ValueError as error:
         raise ValueError(f"{path} does not hold weights of {name}: {error}") from error
     model.load_state_dict(backbone, strict=False)
-
-
-def _load_file(path: Path) -> Any:
-    """Load a file of torch.save or, by its ending, of safetensors."""
-    is_safe = path.suffix == SAFE_SUFFIX
-    return load_safetensors(path)[0] if is_safe else load_tensors(path)

@@ -19,12 +19,7 @@ _KIND = "journal"  # the first line's entry that holds the settings
 
 
 class Journal:
-    """Entries of plain values in a file that grows.
-
-    Args:
-        path: the file.
-        num_entries: that it holds.
-    """
+    """Entries of plain values in a file that grows, which holds `num_entries` now."""
 
     def __init__(self, path: Path, num_entries: int) -> None:
         self.path = path

@@ -84,9 +84,8 @@ def list_kinds(words: Sequence[str], labels: Iterable[int]) -> list[str]:
         words: (N,) of a table's column of labels.
         labels: (N,) what they mean, as `read_labels` says.
     """
-    kinds = [
-        word if label == FAKE else "" for word, label in zip(words, labels, strict=True)
-    ]
+    pairs = zip(words, labels, strict=True)
+    kinds = [word if label == FAKE else "" for word, label in pairs]
     return kinds if len(set(kinds) - {""}) > 1 else [""] * len(kinds)
 
 

@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from files.atomic import open_atomically
 
@@ -65,7 +64,11 @@ class CsvTable:
         with open_atomically(self.path) as new, self.path.open("rb") as old:
             header = old.readline()
             if header.endswith(b"\n"):  # else a kill left part of it
-                self._check_header(header)
+                if header.decode(errors="replace") != self._header:
+                    raise ValueError(
+                        f"cannot go on with the log {self.path}: its columns are not "
+                        f"{self._header.rstrip()}; move it elsewhere"
+                    )
                 new.write(header)
             for line in itertools.takewhile(lambda line: self._keeps(line, last), old):
                 new.write(line)
@@ -78,13 +81,6 @@ class CsvTable:
     def _format(self, row: Row) -> str:
         values = (row[name] for name in self._columns)
         return ",".join("" if v is None else str(v) for v in values) + "\n"
-
-    def _check_header(self, header: bytes) -> None:
-        if header.decode(errors="replace") != self._header:
-            raise ValueError(
-                f"cannot go on with the log {self.path}: its columns are not "
-                f"{self._header.rstrip()}; move it elsewhere"
-            )
 
     def _keeps(self, line: bytes, last: int) -> bool:
         """Say whether a line is a whole row with a key up to `last`."""
@@ -108,8 +104,14 @@ class TensorBoardTable:
     def __init__(self, path: Path, columns: Sequence[str], key: str) -> None:
         self.path = path
         self._tags, self._key = {name: f"{key}/{name}" for name in columns}, key
-        self._writer_type = import_summary_writer()
-        self._writer: Any = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # which takes a second
+        except ImportError as error:
+            raise ValueError(
+                "--log tensorboard needs the package tensorboard: pip install -r "
+                "requirements-log.txt"
+            ) from error
+        self._writer_type, self._writer = SummaryWriter, None
         self._hidden_from: int | None = None
 
     def write(self, rows: Sequence[Row], *, sync: bool = False) -> None:
@@ -154,22 +156,6 @@ def _named_in_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
-
-
-def import_summary_writer() -> Any:
-    """Return the class that writes TensorBoard's files; to import it takes a second.
-
-    Raises:
-        ValueError: the package tensorboard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ValueError(
-            "--log tensorboard needs the package tensorboard: pip install -r "
-            "requirements-log.txt"
-        ) from error
-    return SummaryWriter
 
 
 def load_table(path: Path) -> dict[str, list[float]]:

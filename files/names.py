@@ -90,11 +90,7 @@ def spell_dataset(name: str) -> str:
 
 
 def name_mask(image_path: str | Path) -> Path:
-    """Return where a fake's mask would be: ROOT/masks/SPLIT/STEM.png.
-
-    Args:
-        image_path: ROOT/SPLIT/fake/STEM.jpg, or with another ending.
-    """
+    """Return where the mask of ROOT/SPLIT/fake/STEM.* is: ROOT/masks/SPLIT/STEM.png."""
     path = Path(image_path)
     split = path.parent.parent
     return split.parent / MASKS / split.name / f"{path.stem}.png"
@@ -114,11 +110,6 @@ def name_detector(model: str, flags: object) -> str:
 def default_checkpoint_path(dataset: str, model: str | None = None) -> Path:
     """Return the checkpoint that the scripts load by default."""
     return name_run_files(dataset, model or DEFAULT_MODEL).checkpoint
-
-
-def default_history_path(dataset: str, model: str) -> Path:
-    """Return the history that is drawn by default."""
-    return name_run_files(dataset, model).history
 
 
 def list_history_paths(checkpoint_path: str | Path) -> list[Path]:

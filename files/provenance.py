@@ -66,12 +66,6 @@ def format_now() -> str:
 def format_command(
     script: str | Path, words: Sequence[object], *, windows: bool = os.name == "nt"
 ) -> str:
-    """Return a command line to paste into a shell.
-
-    Args:
-        script: one of the suite's.
-        words: what follows it.
-        windows: for its shells, which do not know single quotes.
-    """
+    """Return a command line for a shell; those of Windows do not know single quotes."""
     join = subprocess.list2cmdline if windows else shlex.join
     return join(["python", str(script), *map(str, words)])

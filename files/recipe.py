@@ -83,13 +83,12 @@ class Flag:
 
     def fits(self, value: object) -> bool:
         """Say whether a value of the field, other than None, may be given."""
+        allowed = self.allowed
         if self.several:
-            return (
-                type(value) is tuple and value and all(v in self.allowed for v in value)
-            )
-        if isinstance(self.allowed, type):
-            return isinstance(value, self.allowed)
-        return value in self.allowed
+            return type(value) is tuple and value and all(v in allowed for v in value)
+        if isinstance(allowed, type):
+            return isinstance(value, allowed)
+        return value in allowed
 
     def describe_allowed(self) -> str:
         """Return what may be given, in words."""
@@ -443,11 +442,7 @@ class Recipe:
         return cls(**{**known, **several})
 
     def format_command(self, *more: object) -> str:
-        """Return the command line that repeats the training.
-
-        Args:
-            more: words that follow, on what is not part of a recipe.
-        """
+        """Return the command line that repeats the training; `more` words follow."""
         words: list[object] = []
         for entry in fields(self):
             value, flag = getattr(self, entry.name), entry.metadata["flag"]
@@ -468,9 +463,7 @@ class Recipe:
 def describe_shared(flags: Mapping[str, Any]) -> str:
     """Return what makes a recipe, out of a training's flags: equal for its runs."""
     known = {**READING, **flags}
-    return repr(
-        sorted(repr(entry) for entry in known.items() if entry[0] not in OF_A_RUN)
-    )
+    return repr(sorted(repr(e) for e in known.items() if e[0] not in OF_A_RUN))
 
 
 def list_runs(

@@ -19,7 +19,7 @@ from files.checkpoint_files import read_checkpoint
 from files.history import check_run, load_history, save_run
 from files.locks import take_lock
 from files.names import RunPaths
-from files.recipe import Recipe
+from files.recipe import Recipe, spell
 from files.run_log import RunLog
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
@@ -324,10 +324,6 @@ def hold_lock(path: str | Path) -> Iterator[None]:
 def is_complete(paths: RunPaths, flags: dict[str, Any]) -> bool:
     """Say whether a run has all its epochs, and what is chosen at its end.
 
-    Args:
-        paths: of the run's files.
-        flags: of the run, as `CheckpointRecord.flags` has them.
-
     Raises:
         FileNotFoundError: there is no snapshot.
         ValueError: the snapshot is damaged, or its run had other flags.
@@ -343,14 +339,13 @@ def is_complete(paths: RunPaths, flags: dict[str, Any]) -> bool:
     return num_epochs >= flags["epochs"] and is_its_own and bool(record.errors)
 
 
-def load_snapshot(path: str | Path) -> dict[str, Any]:
+def load_snapshot(path: Path) -> dict[str, Any]:
     """Load a snapshot that `RunFiles` saved.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: the file is damaged, or not a snapshot.
     """
-    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"there is no snapshot {path} to go on from; start without --resume"
@@ -380,9 +375,8 @@ def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) 
         is_on = was or now or (name in stored and name in given)
         is_same = type(was) is type(now) and was == now
         if name not in MAY_CHANGE and is_on and not is_same:
-            flag = name.replace("_", "-")
             before, after = ("not given" if v is None else show(v) for v in (was, now))
-            different.append(f"--{flag} was {before}, is now {after}")
+            different.append(f"{spell(name)} was {before}, is now {after}")
     if different:
         raise ValueError(
             f"cannot resume from {path} with other flags: {'; '.join(different)}; "

@@ -43,13 +43,9 @@ class RunLog:
             raise ValueError(f"--log takes {allowed}, got {unknown[0]!r:.60}")
         self.is_on = bool(kinds)
         written = kinds if distributed.is_main() else ()
-        self._steps, self._epochs = (
-            _build_tables(written, path, paths.events / key, columns)
-            for key, path, columns in (
-                ("step", paths.steps, STEP_COLUMNS),
-                ("epoch", paths.epochs, EPOCH_COLUMNS),
-            )
-        )
+        steps, epochs = paths.events / "step", paths.events / "epoch"
+        self._steps = _build_tables(written, paths.steps, steps, STEP_COLUMNS)
+        self._epochs = _build_tables(written, paths.epochs, epochs, EPOCH_COLUMNS)
         self._rows: list[dict[str, Any]] = []
         self._flushed_at = time.monotonic()
         self.begin()

@@ -246,9 +246,8 @@ def canonical_state_dict(
     for wrapper in WRAPPERS:
         if state_dict and all(n.startswith(prefix + wrapper) for n in state_dict):
             prefix += wrapper
-    is_renamed = any(n.startswith("last_linear.") for n in own) and not any(
-        n.startswith("fc.") for n in own
-    )
+    layers = {name.partition(".")[0] for name in own}
+    is_renamed = "last_linear" in layers and "fc" not in layers
     renamed: dict[str, object] = {}
     for name, value in state_dict.items():
         name = name.removeprefix(prefix)

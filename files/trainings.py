@@ -10,7 +10,7 @@ from files.bounds import Bounds
 from files.checkpoint import show
 from files.history import check_run, get_best_epoch, load_history
 from files.names import make_printable
-from files.recipe import OF_A_RUN, READING, Recipe, describe_shared
+from files.recipe import OF_A_RUN, READING, Recipe, describe_shared, spell
 
 _SECONDS = Bounds(0, 1e12)
 # Flags that have a column of their own, or do not change what is learnt.
@@ -72,10 +72,7 @@ class TrainingSet:
 
 
 def list_trainings(folder: Path) -> tuple[list[Training], list[str]]:
-    """Read all histories of a folder.
-
-    Args:
-        folder: in which train_main.py writes them, *.json.
+    """Read all histories, *.json, of a folder.
 
     Returns:
         The trainings, the best on validation first, and a line for each history or run
@@ -151,7 +148,7 @@ def _list_changed(flags: Mapping[str, Any]) -> str:
             continue
         several = value if isinstance(value, list) else [value]
         given = [] if value is True else map(_spell, several)
-        words.append(" ".join([f"--{name.replace('_', '-')}", *given]))
+        words.append(" ".join([spell(name), *given]))
     return " ".join(words)
 
 

@@ -41,25 +41,17 @@ class ArchivedFile(ImageFile):
 
     @property
     def is_regular(self) -> bool:
-        """Whether it can be read from its beginning twice, as no pipe can."""
         return self._archive.is_file()
 
     def open(self) -> IO[bytes]:
-        """Open it for reading.
-
-        Raises:
-            OSError: there is no such archive.
-            ArchiveError: no such member begins there.
-        """
+        """Open it for reading; raise OSError as `read_member` does."""
         return io.BytesIO(read_member(self._archive, *self._place))
 
     def identify(self) -> str:
-        """Return what changes when the picture does."""
         known = self._archive.stat()
         return f"{known.st_size} {known.st_mtime_ns} {self._place} "
 
     def explain(self, error: Exception) -> str:
-        """Say in a few words why it could not be read, and what to do."""
         if not self._archive.is_file():
             return f"there is no archive {self._archive}"
         if isinstance(error, ArchiveError):

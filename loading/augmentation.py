@@ -5,7 +5,6 @@ reads it.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch.utils.data import Dataset
 from files.names import REAL
 from loading.disturbances import add_noise, compress, draw_photograph, rescale
 from loading.face_finding import find_landmarks
-from loading.image_files import map_in_threads
+from loading.image_files import read_samples
 from loading.self_blending import self_blend
 
 PADDING = 4  # pixels on each side, as published
@@ -68,8 +67,11 @@ class ChangedImages(Dataset):
         augmentation: what is done.
     """
 
+    __getitems__ = read_samples  # a `DataLoader` asks for a batch so
+
     def __init__(self, dataset: Dataset, seed: int, augmentation: Augmentation) -> None:
         self.dataset = dataset
+        self.reads_in_threads = getattr(dataset, "reads_in_threads", False)
         self._seed = seed
         self._augmentation = augmentation
         self._real_indices = np.flatnonzero(dataset.get_labels() == REAL)
@@ -87,8 +89,7 @@ class ChangedImages(Dataset):
         is_blended = label != REAL and generator.random() < share
         if is_blended:
             index = generator.choice(self._real_indices)
-        pixels = self.dataset[index][0].permute(1, 2, 0).numpy()
-        image = Image.fromarray(pixels)
+        image = Image.fromarray(self.dataset[index][0].permute(1, 2, 0).numpy())
         if is_blended:
             to_find = self._augmentation.face_landmarks
             landmarks = find_landmarks(image) if to_find else None
@@ -96,18 +97,9 @@ class ChangedImages(Dataset):
         if self._augmentation.style == "robust":
             image = degrade(image, generator)
         if self._augmentation.style == "photographs":
-            size = image.size
-            image = draw_photograph(image, generator)
-            image = image.resize(size, Image.Resampling.BICUBIC)
+            photograph = draw_photograph(image, generator)
+            image = photograph.resize(image.size, Image.Resampling.BICUBIC)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1), label
-
-    def __getitems__(
-        self, places: Sequence[tuple[int, int]]
-    ) -> list[tuple[Tensor, int]]:
-        """Return several samples, made in threads if the dataset bears them."""
-        if getattr(self.dataset, "reads_in_threads", False):
-            return map_in_threads(self.__getitem__, places)
-        return [self[place] for place in places]
 
 
 def degrade(image: Image.Image, generator: np.random.Generator) -> Image.Image:
@@ -152,9 +144,8 @@ def crop_and_mirror(images: Tensor, draws: np.ndarray) -> Tensor:
     height, width = images.shape[2:]
     padded = F.pad(images, [PADDING] * 4)
     result = torch.empty_like(images, memory_format=torch.channels_last)
-    for image, source, (top, left, mirrored) in zip(
-        result, padded, draws.tolist(), strict=True
-    ):
+    pairs = zip(result, padded, draws.tolist(), strict=True)
+    for image, source, (top, left, mirrored) in pairs:
         crop = source[:, top : top + height, left : left + width]
         image.copy_(crop.flip(-1) if mirrored else crop)
     return result

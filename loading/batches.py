@@ -119,13 +119,11 @@ class BatchLoader:
         self.batch = 0
         self.batch_indices = np.empty(0, dtype=np.int64)
         self.share = 1.0
-        if augmentation is None:
-            augmentation = AS_PUBLISHED if training else UNCHANGED
-        self.augmentation = augmentation
-        self.is_changed = augmentation.changes_images
+        self.augmentation = augmentation or (AS_PUBLISHED if training else UNCHANGED)
+        self.is_changed = self.augmentation.changes_images
         samples = dataset
         if self.is_changed:
-            samples = ChangedImages(dataset, seed, augmentation)
+            samples = ChangedImages(dataset, seed, self.augmentation)
         workers = fit_into_shared_memory(
             workers, lambda: batch_size * dataset[0][0].nbytes, self.device
         )
@@ -143,21 +141,20 @@ class BatchLoader:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        generator = _make_generator(self.seed, self.epoch, _CROPS)
+        generator = np.random.default_rng([self.seed, self.epoch, _CROPS])
         draws = draw_crops(len(self.dataset), generator)
         # The loader runs ahead of the batches; this is a second iteration.
         self._loader.batch_sampler.batches = self._list_reads()
         for place, batch in zip(self.list_batches(), self._loader, strict=True):
             self.batch_indices, self.share = place
-            images, labels = batch
-            images = images.to(self.device, non_blocking=True)
-            labels = labels.to(self.device, non_blocking=True)
+            images, labels = (t.to(self.device, non_blocking=True) for t in batch)
             if images.dtype == torch.uint8:
                 if self.augmentation.style != "none":
                     images = crop_and_mirror(images, draws[self.batch_indices])
                 if self.preprocessing is not None:
                     images = self.preprocessing.normalise(images)
-            generator = _make_generator(self.seed, self.epoch, _MIXING, self.batch)
+            stream = [self.seed, self.epoch, _MIXING, self.batch]
+            generator = np.random.default_rng(stream)
             if generator.random() < self.augmentation.cutmix:
                 images, labels = mix_parts(images, labels, generator)
             if self.training:
@@ -192,9 +189,7 @@ class BatchLoader:
             that of the whole batch, such that the average over the processes is
             exact. A process that gets nothing keeps step with a stand-in of weight 0.
         """
-        order = np.arange(len(self.dataset))
-        if self.training:
-            order = self._draw_order()
+        order = self._draw_order() if self.training else np.arange(len(self.dataset))
         rank, num_processes = distributed.get_rank(), distributed.get_world_size()
         if self.alone:
             rank, num_processes = 0, 1
@@ -221,7 +216,7 @@ class BatchLoader:
 
         Source: Kitagawa, Monte Carlo filter and smoother, 1996, section 2.
         """
-        generator = _make_generator(self.seed, self.epoch, _ORDER)
+        generator = np.random.default_rng([self.seed, self.epoch, _ORDER])
         order = generator.permutation(len(self.dataset))
         if self.weights is None:
             return order
@@ -248,10 +243,7 @@ class SteadyLoader(DataLoader):
     copies of a process whose other threads could hold a lock. The batches that they
     owe are then read in this process, and the next iteration starts new ones.
 
-    Args:
-        dataset, batch_sampler, collate_fn: as `DataLoader` takes them.
-        workers: processes that read.
-        options: others of `DataLoader`.
+    It takes what `DataLoader` takes; `workers` are processes that read.
     """
 
     def __init__(
@@ -359,8 +351,7 @@ def _tells_of_lost_workers(error: Exception) -> bool:
     """
     if isinstance(error, ConnectionError | EOFError):
         return not str(error).startswith("Caught ")
-    is_torchs = isinstance(error, RuntimeError)
-    return is_torchs and LOST_WORKERS.match(str(error)) is not None
+    return isinstance(error, RuntimeError) and bool(LOST_WORKERS.match(str(error)))
 
 
 class _Remembered:
@@ -451,8 +442,3 @@ def prepare_worker(worker: int) -> None:
         os.setpgid(0, 0)
     else:  # on Windows Ctrl-C goes to all processes of a terminal
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _make_generator(seed: int, *stream: int) -> np.random.Generator:
-    """Return the random generator of an epoch's stream, or of one of its batches."""
-    return np.random.default_rng([seed, *stream])

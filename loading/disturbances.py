@@ -179,14 +179,12 @@ def disturb(
         ValueError: there is no such disturbance or level; or `found` needs a package
             that is not installed.
     """
-    if (name, level) == AS_IT_IS:
+    if level == 0:
         return image
     if name not in LEVELS:
         raise ValueError(f"no disturbance is called {name!r}: {', '.join(LEVELS)}")
     if level not in range(len(LEVELS[name]) + 1):
         raise ValueError(f"a level is a whole number from 0 to 5, got {level!r}")
-    if level == 0:
-        return image
     return _CHANGES[name](image, LEVELS[name][level - 1], generator)
 
 
@@ -251,9 +249,8 @@ def _crop(
     image: Image.Image, share: float, generator: np.random.Generator
 ) -> Image.Image:
     size = np.maximum(np.rint(share * np.array(image.size)).astype(int), 1)
-    left, top = np.rint(generator.random(2) * (image.size - size)).astype(int).tolist()
-    width, height = size.tolist()
-    return image.crop((left, top, left + width, top + height))
+    start = np.rint(generator.random(2) * (image.size - size)).astype(int)
+    return image.crop((*start.tolist(), *(start + size).tolist()))
 
 
 def _photograph_screen(

@@ -301,14 +301,11 @@ def _decode(
     starts = 4 * (cells + 0.5 + offsets[:, is_hint]) - sides / 2
     points = starts + sides * landmarks[:, is_hint].reshape(5, 2, -1)  # (5, 2, n)
     boxes = np.concatenate([starts[::-1], (starts + sides)[::-1]])  # (4, n)
+    marks = points[:, ::-1].transpose(2, 0, 1)  # (n, 5, 2), columns before rows
+    hints = (array.tolist() for array in (boxes.T, heat[0][is_hint], marks))
     return [
-        Face(tuple(box), confidence, tuple(map(tuple, marks)))
-        for box, confidence, marks in zip(
-            boxes.T.tolist(),
-            heat[0][is_hint].tolist(),
-            points[:, ::-1].transpose(2, 0, 1).tolist(),
-            strict=True,
-        )
+        Face(tuple(box), confidence, tuple(map(tuple, landmarks)))
+        for box, confidence, landmarks in zip(*hints, strict=True)
     ]
 
 
@@ -336,13 +333,7 @@ def _find_open(
 ) -> np.ndarray:
     """Return where there may be faces that are too small for a copy of a picture.
 
-    Args:
-        small: the copy.
-        heat: (h, w), the network's, a cell of it for 4 x 4 pixels.
-        seen: in the copy.
-
-    Returns:
-        uint8, a number for each cell of the copy: 1 or 0.
+    For each of its cells of 4 x 4 pixels, as in `heat` (h, w), it is 1 or 0, uint8.
     """
     from cv2 import MORPH_GRADIENT, morphologyEx
 
@@ -361,13 +352,7 @@ def _find_open(
 def _list_parts(
     is_open: np.ndarray, size: tuple[int, int], small: float, large: float
 ) -> list[Box]:
-    """Return boxes around open cells, in pixels of the picture.
-
-    Args:
-        is_open: as `_find_open` returns it.
-        size: of the picture, pixels.
-        small, large: scales of both copies.
-    """
+    """Return boxes around open cells of the small copy, in pixels of the picture."""
     from cv2 import connectedComponentsWithStats, dilate
 
     area = np.ones((2 * SURROUNDINGS + 1,) * 2, np.uint8)
@@ -382,11 +367,10 @@ def _list_parts(
 
 def _is_cut(box: Box, part: Box, size: tuple[int, int]) -> bool:
     """Say whether a box crosses an edge of a part inside the picture."""
+    sides = zip(box[:2], box[2:], part[:2], part[2:], size, strict=True)
     return any(
         (start > 0 and low <= start) or (end < most and high >= end)
-        for low, high, start, end, most in zip(
-            box[:2], box[2:], part[:2], part[2:], size, strict=True
-        )
+        for low, high, start, end, most in sides
     )
 
 

@@ -55,11 +55,7 @@ _KINDS = (  # how it begins, what Pillow calls it if it may read it, what it is
 
 
 def describe_kind(head: bytes) -> str | None:
-    """Say what a file is and what to do; None where its beginning is not known.
-
-    Args:
-        head: its first `NUM_BYTES`.
-    """
+    """Say what a file is by its first `NUM_BYTES`, and what to do; None if unknown."""
     for pattern, name, words in _KINDS:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             is_readable = name in Image.OPEN

@@ -42,7 +42,6 @@ class HubPictures(Pictures):
         return ", ".join(f"{what} {text}" for what, text in self.origin.items())
 
     def get_file(self, index: int) -> ImageFile:
-        """Return the picture at `index`, to be read."""
         row = int(self.places["row"][index])
         image = self.rows[row][self.image_column]
         if image["bytes"] is None:
@@ -78,7 +77,11 @@ def open_hub(
     parts = {read_split(part) or part: rows for part, rows in found.items()}
     try:
         if not set(splits) <= set(parts) and len(parts) == 1:
-            return _deal(name, *parts.values(), splits, real_labels, shares)
+            whole = _open_rows(name, "train", *parts.values(), real_labels)
+            groups = list(whole.columns.get("group", whole.names))
+            split_of = np.array(deal_rows(groups, shares))
+            whole = replace(whole, is_dealt=True)
+            return {s: whole.take(np.flatnonzero(split_of == s)) for s in splits}
         if missing := [split for split in splits if split not in parts]:
             raise ValueError(f"it has no split {missing[0]}, but {', '.join(parts)}")
         return {s: _open_rows(name, s, parts[s], real_labels) for s in splits}
@@ -108,21 +111,6 @@ def _load(name: str, revision: str | None) -> Any:
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"cannot open {PREFIX}{name}: {reason}") from error
-
-
-def _deal(
-    name: str,
-    rows: Any,
-    splits: Collection[str],
-    real_labels: Sequence[str],
-    shares: Sequence[float] | None,
-) -> dict[str, HubPictures]:
-    """Deal the rows of the only split out."""
-    whole = _open_rows(name, "train", rows, real_labels)
-    groups = list(whole.columns.get("group", whole.names))
-    split_of = np.array(deal_rows(groups, shares))
-    whole = replace(whole, is_dealt=True)
-    return {s: whole.take(np.flatnonzero(split_of == s)) for s in splits}
 
 
 def _open_rows(
@@ -156,11 +144,10 @@ def _open_rows(
 
 def _find_origin(name: str, info: Any) -> dict[str, str]:
     """Return which revision was opened, and under which licence, as far as is known."""
-    match = _NAME.fullmatch(name)
     files = " ".join(map(str, info.download_checksums or ()))
     commit = re.search(r"@([0-9a-f]{40})/", files)
-    revision = commit[1] if commit else match["revision"] or ""
-    found = {"revision": revision, "licence": info.license or ""}
+    revision = commit[1] if commit else _NAME.fullmatch(name)["revision"]
+    found = {"revision": revision, "licence": info.license}
     return {what: text for what, text in found.items() if text}
 
 

@@ -332,6 +332,7 @@ def _get_formats() -> tuple[str, ...]:
     return ("JPEG", "PNG", *names)  # the first ones are tried first
 
 
+@functools.cache
 def get_extensions() -> frozenset[str]:
     """Return the file name extensions of pictures: `.jpg`, ..."""
     formats = frozenset(_get_formats())
@@ -341,9 +342,8 @@ def get_extensions() -> frozenset[str]:
 
 def _describe_content_error(head: bytes, error: Exception) -> str:
     """Say in a few words what is wrong with the bytes of an image file."""
-    if isinstance(
-        error, (Image.DecompressionBombError, Image.DecompressionBombWarning)
-    ):
+    bombs = Image.DecompressionBombError, Image.DecompressionBombWarning
+    if isinstance(error, bombs):
         found = re.search(r"\d+( x \d+)? pixels", str(error))
         size, most = found[0] if found else error, Image.MAX_IMAGE_PIXELS
         return (
@@ -471,7 +471,7 @@ def _count_threads() -> int:
     return min(usable, MAX_THREADS)
 
 
-def read_samples(dataset: "Dataset", indices: Sequence[int]) -> list[Any]:
+def read_samples(dataset: "Dataset", indices: Sequence[Any]) -> list[Any]:
     """Return a dataset's samples, read in threads if it has a true `reads_in_threads`.
 
     Only the dataset knows: a transform of the caller's may draw random numbers, or not

@@ -25,11 +25,7 @@ _LAST_RATIO = (2, 1)
 
 
 def register_jpeg_xl(most_side: int) -> None:
-    """Let Pillow read JPEG XL, if the package is installed.
-
-    Args:
-        most_side: of a picture that is opened, pixels.
-    """
+    """Let Pillow read JPEG XL of up to `most_side` pixels a side, where it can."""
 
     def open_checked(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
         width, height = read_size(file)

@@ -183,7 +183,9 @@ def read_origin(
         with file.open() as stream:
             entries = read_entries(stream, header.info)
         credentials = _look_for_credentials(file, header, anchors)
-    width, height = _set_upright(header, entries)
+    # Of a TIFF, Pillow says them as they are seen.
+    is_lying = header.format != "TIFF" and _find(entries, ORIENTATION, EXIF) in _LYING
+    width, height = header.size[::-1] if is_lying else header.size
     return Origin(
         format=header.format,
         width=width,
@@ -231,14 +233,6 @@ def _has_frames(image: Image.Image) -> bool:
         return image.format in _WITH_FRAMES and bool(image.is_animated)
     except Exception:  # as many kinds as there are decoders
         return False
-
-
-def _set_upright(
-    header: _Header, entries: Sequence[Entry]
-) -> tuple[int | None, int | None]:
-    """Return width and height as they are seen; of a TIFF, Pillow says them so."""
-    is_lying = header.format != "TIFF" and _find(entries, ORIENTATION, EXIF) in _LYING
-    return header.size[::-1] if is_lying else header.size
 
 
 def _look_for_credentials(
@@ -290,13 +284,9 @@ def _find_generators(entries: Sequence[Entry]) -> list[Trace]:
     traces = []
     for entry in entries:
         if program := _name_generator(entry):
-            place = entry.place if entry.place == COMMENT else _name_place(entry)
-            traces.append(Trace(program, place, take_excerpt(entry.text)))
+            name = "" if entry.place == COMMENT else f' "{take_excerpt(entry.name)}"'
+            traces.append(Trace(program, entry.place + name, take_excerpt(entry.text)))
     return list(dict.fromkeys(traces))[:MOST_LISTED]
-
-
-def _name_place(entry: Entry) -> str:
-    return f'{entry.place} "{take_excerpt(entry.name)}"'
 
 
 def _name_generator(entry: Entry) -> str | None:
@@ -312,8 +302,8 @@ def describe_origin(origin: Origin) -> list[str]:
 
     The texts in them are the file's own: a page has to escape them.
     """
-    file = [_describe_file(origin), f"Its SHA-256 is {origin.sha256}."]
-    return [*file, *describe_claims(origin)]
+    sha256 = f"Its SHA-256 is {origin.sha256}."
+    return [_describe_file(origin), sha256, *describe_claims(origin)]
 
 
 def describe_claims(origin: Origin) -> list[str]:
@@ -353,8 +343,8 @@ def _describe_file(origin: Origin) -> str:
     quality = origin.jpeg_quality
     saved = "" if quality is None else f", saved at a quality of about {quality}"
     pixels = f"{origin.width} x {origin.height} pixels"
-    more = ", which has several frames: only the first was judged"
-    more = more if origin.has_frames else ""
+    several = ", which has several frames: only the first was judged"
+    more = several if origin.has_frames else ""
     return f"The file is a picture in {origin.format}, {pixels}, {size}{saved}{more}."
 
 
@@ -384,11 +374,9 @@ def _describe_credentials(origin: Origin) -> Iterator[str]:
     yield _describe_state(origin)
     if origin.address:
         yield f"It says that credentials are at {origin.address}, which was not asked."
-    said = []
-    if origin.claim_generator:
-        said.append(f"made by the program {origin.claim_generator}")
-    for source_type in origin.claimed_source_types:
-        said.append(f"source type {_put_in_words(source_type)}")
+    program = origin.claim_generator
+    said = [f"made by the program {program}"] if program else []
+    said += [f"source type {_put_in_words(x)}" for x in origin.claimed_source_types]
     if said:
         yield f"The credentials say: {'; '.join(said)}."
 

@@ -156,7 +156,6 @@ class FolderPictures(Pictures):
         return f"{self.root.name}/{folder}/{self.names[index]}"
 
     def get_file(self, index: int) -> ImageFile:
-        """Return the picture at `index`, to be read."""
         folder = self.root / self.folders[self.labels[index]]
         return ImageFile(folder / self.names[index])
 
@@ -167,11 +166,9 @@ class FolderPictures(Pictures):
         return ImageFile(path) if is_there else None
 
     def call_real_fake(self) -> FolderPictures:
-        """Return the real pictures, and the same once more as fakes."""
         return replace(super().call_real_fake(), folders=[self.folders[REAL]] * 2)
 
     def describe_lack(self, label: int) -> str:
-        """Say that a class has no picture, and what to do."""
         folder = self.root / self.folders[label]
         readable = "readable " * bool(list_images(folder).images)
         return (
@@ -202,12 +199,10 @@ class JoinedPictures(Pictures):
         return " and ".join(map(str, self.parts))
 
     def get_file(self, index: int) -> ImageFile:
-        """Return the picture at `index`, to be read."""
         part, place = self._find(index)
         return part.get_file(place)
 
     def get_mask(self, index: int) -> ImageFile | None:
-        """Return which pixels of the fake at `index` are planted, if that is known."""
         part, place = self._find(index)
         return part.get_mask(place)
 
@@ -244,16 +239,14 @@ def join_pictures(
             columns[name] += values
     sizes = [len(part) for part in parts.values()]
     number = np.repeat(np.arange(len(sizes)), sizes)
-    own = [
-        part.places.get("dataset", np.zeros(len(part), int)) for part in parts.values()
-    ]
+    numbers = [p.places.get("dataset", np.zeros(len(p), int)) for p in parts.values()]
     labels = np.concatenate([part.labels for part in parts.values()])
     whole = JoinedPictures(
         Texts(names),
         labels,
         {name: Texts(values) for name, values in columns.items()},
         {
-            "dataset": np.concatenate(own) if of_one else number,
+            "dataset": np.concatenate(numbers) if of_one else number,
             "part": number,
             "place": np.concatenate([np.arange(size) for size in sizes]),
         },

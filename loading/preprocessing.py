@@ -52,15 +52,9 @@ class Preprocessing:
                     f"preprocessing {name} must be {allowed}, got {value!r:.60}"
                 )
         for name, lowest in (("mean", -1000), ("std", 1e-6)):
-            items = getattr(self, name)
-            # Neither NaN nor a bool is a number.
-            if (
-                not isinstance(items, list | tuple)
-                or len(items) != 3
-                or not all(
-                    type(i) in (int, float) and lowest <= i <= 1000 for i in items
-                )
-            ):
+            items, allowed = getattr(self, name), Bounds(lowest, 1000)
+            is_three = isinstance(items, list | tuple) and len(items) == 3
+            if not (is_three and all(item in allowed for item in items)):
                 raise ValueError(
                     f"preprocessing {name} must be 3 numbers from {lowest} to 1000"
                 )

@@ -39,12 +39,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return what brings a profile's colours to sRGB; None if they are, or damaged."""
     try:
-        transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-        )
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(own, srgb, mode, "RGB")
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         return None
     levels = np.arange(0, 256, 15, dtype=np.uint8)

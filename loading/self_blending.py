@@ -90,9 +90,8 @@ def deform(image: Image.Image, generator: np.random.Generator) -> Image.Image:
             corners = [(0, 0), (1, 0), (1, 1), (0, 1)]  # as Pillow wants them
             quad = [grid[row + i, column + j] for i, j in corners]
             mesh.append((box, np.concatenate(quad).tolist()))
-    return image.transform(
-        image.size, Image.Transform.MESH, mesh, Image.Resampling.BICUBIC
-    )
+    method, how = Image.Transform.MESH, Image.Resampling.BICUBIC
+    return image.transform(image.size, method, mesh, how)
 
 
 def draw_outline(generator: np.random.Generator) -> np.ndarray:

@@ -69,9 +69,7 @@ def deal_evenly(
     return [splits[group] for group in groups]
 
 
-def deal_rows(
-    groups: Sequence[str], shares: Sequence[float] | None = None
-) -> list[str]:
+def deal_rows(groups: Sequence[str], shares: Sequence[float] | None) -> list[str]:
     """Return each picture's split, whole groups in one.
 
     A group's name alone says where it goes, so that it stays where it is when others
@@ -84,7 +82,7 @@ def deal_rows(
     ends = np.cumsum(shares or SHARES)
     ends[np.flatnonzero(shares or SHARES)[-1] :] = 1  # whatever rounding left
     splits = {}
-    for group in dict.fromkeys(groups):
+    for group in set(groups):
         digest = hashlib.sha256(os.fsencode(group)).digest()
         place = int.from_bytes(digest[:6], "big") / 2**48
         splits[group] = SPLITS[int(np.searchsorted(ends, place, side="right"))]

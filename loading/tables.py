@@ -41,7 +41,6 @@ class TablePictures(Pictures):
         return f"the split {self.split} of {self.table}"
 
     def describe_lack(self, label: int) -> str:
-        """Say that a class has no picture, and what to do."""
         advice = "give it images of both classes, in the column split"
         if self.is_dealt:
             advice = (

@@ -97,12 +97,7 @@ class Tracker:
         self._num_persons = 0
 
     def follow(self, frame: Frame, faces: Sequence[Face]) -> list[int]:
-        """Return the number of the person, from 1, to whom each face belongs.
-
-        Args:
-            frame: the next one.
-            faces: in it, as `FaceFinder.find` returns them.
-        """
+        """Return the number, from 1, of each person whose face the next frame shows."""
         sight = self._scenes.follow(frame.picture)
         if sight.is_cut:
             self.cut_times.append(frame.seconds)
@@ -235,12 +230,8 @@ def _align(picture: Image.Image, face: Face) -> np.ndarray:
     if marks.std(axis=0).max() < _LEAST_SPREAD * reach:
         marks = centre + reach * (places - _BOX_CENTRE)
     marks = (marks - start) * size / (end - start)
-    return cv2.warpAffine(
-        np.asarray(small),
-        _fit(marks, _SIDE * places),
-        (_SIDE, _SIDE),
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    matrix, edge = _fit(marks, _SIDE * places), cv2.BORDER_REPLICATE
+    return cv2.warpAffine(np.asarray(small), matrix, (_SIDE, _SIDE), borderMode=edge)
 
 
 def _fit(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -93,11 +93,9 @@ class Wish:
 
 
 class Reader:
-    """A video's frames in order, and when they are shown.
+    """A video's frames in order, within the bounds of a wish, and when they are shown.
 
-    Args:
-        container: the opened file.
-        wish: whose bounds the frames must keep.
+    Attributes:
         num_decoded: frames so far.
         seconds: from the start to the last of them.
         breaks_off: the container leads to no more of them, before its end.
@@ -213,12 +211,7 @@ def turn_upright(pixels: np.ndarray, frame: Any) -> np.ndarray:
 def take_sharpest(
     frames: Iterator[tuple[float, Any]], every: float
 ) -> Iterator[tuple[float, Any]]:
-    """Yield of each period the sharpest of a few frames that are spread over it.
-
-    Args:
-        frames: with their seconds, in order.
-        every: seconds of a period.
-    """
+    """Yield of each period of so many seconds the sharpest of a few frames."""
     step, due = every / LOOKED_AT, 0.0
     best, period, sharpness = None, 0.0, 0.0
     for seconds, frame in frames:

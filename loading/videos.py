@@ -155,13 +155,8 @@ def _receive(
 ) -> tuple[Frame, float | None] | None:
     """Return the next frame, and how long the video lasts; None after the last.
 
-    Args:
-        process: the decoder.
-        reader: a thread that waits for it.
-        on_pulse: is called meanwhile.
-
-    Raises:
-        ValueError: the decoder says why there is none, or says nothing.
+    While `reader` waits for the decoder, `on_pulse` is called; a ValueError says what
+    the decoder says, or that it says nothing.
     """
     reading = reader.submit(_read_message, process.stdout)
     start = time.monotonic()

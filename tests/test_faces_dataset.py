@@ -1,6 +1,7 @@
 """Which files are in a split, in which order, and what a sample is."""
 
 import os
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -30,9 +31,8 @@ ORANGE = (200, 100, 50)
 
 @pytest.mark.parametrize("split", ["none", "train/real/00.png"])
 def test_faces_dataset_missing_folder_is_named(faces_root, split, refused):
-    with refused("there is no folder", FileNotFoundError) as error:
+    with refused(f"no folder {faces_root / split / 'real'}; ", FileNotFoundError):
         FacesDataset(faces_root / split)
-    assert str(faces_root / split / "real") in str(error.value)
     with refused(f"make_table.py .*{Path.cwd().name} --to", FileNotFoundError):
         FacesDataset(".")
 
@@ -68,9 +68,8 @@ def test_faces_dataset_too_little_memory_is_a_failure_of_that_image(
 
     monkeypatch.setattr(ResizeToTensor, "resize", exhaust)
     dataset = FacesDataset(faces_root / "val", ResizeToTensor())
-    with refused("there is not enough memory for it") as error:
+    with refused(f"{dataset.get_name(1)}: there is not enough memory for it"):
         dataset[1]
-    assert dataset.get_name(1) in str(error.value)
 
 
 def test_faces_dataset_real_comes_first_and_is_sorted(own_faces_root):
@@ -147,9 +146,8 @@ def test_drop_gives_a_copy_without_the_images(faces_root):
 
 @pytest.mark.parametrize(("indices", "name"), [([0, 1, 2], "real"), ([3, 4], "fake")])
 def test_drop_all_of_a_class_is_refused(faces_root, indices, name, refused):
-    with refused("no readable images in") as error:
+    with refused(f"no readable images in {faces_root / 'val' / name}, which"):
         FacesDataset(faces_root / "val").drop(indices)
-    assert str(faces_root / "val" / name) in str(error.value)
 
 
 def test_faces_dataset_bad_image_is_an_error_not_another_sample(own_faces_root):
@@ -190,9 +188,8 @@ def test_faces_dataset_getitems_are_the_items(transform, faces_root, monkeypatch
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     dataset = FacesDataset(faces_root / "train", transform)
     indices = [7, 0, 3, 8]
-    for (sample, label), index in zip(
-        dataset.__getitems__(indices), indices, strict=True
-    ):
+    samples = dataset.__getitems__(indices)
+    for (sample, label), index in zip(samples, indices, strict=True):
         expected, true_label = dataset[index]
         assert label == true_label
         assert torch.equal(torch.as_tensor(sample), torch.as_tensor(expected))
@@ -243,9 +240,8 @@ def test_describe_split_counts_the_classes_and_what_was_skipped(own_faces_root):
     line = "val: 5 images, 3 real and 2 fake (40.0 % fake)"
     assert describe_split("val", FacesDataset(root)) == line
     (root / "fake" / "notes.txt").touch()
-    assert describe_split("val", FacesDataset(root)) == (
-        f"{line}; 1 other files or folders passed over"
-    )
+    skipped = f"{line}; 1 other files or folders passed over"
+    assert describe_split("val", FacesDataset(root)) == skipped
     for name in ("manipulated", ".cache", "Fake2"):
         (root / name).mkdir()
     line = describe_split("val", FacesDataset(root))
@@ -266,9 +262,7 @@ def test_list_folder_of_other_names_reads_from_them(tmp_path):
 
 def test_faces_dataset_real_only_takes_the_real_images_twice(own_faces_root):
     folder = own_faces_root / "train"
-    for path in (folder / "fake").iterdir():
-        path.unlink()
-    (folder / "fake").rmdir()
+    shutil.rmtree(folder / "fake")
     dataset = FacesDataset(folder, real_only=True)
     assert dataset.get_labels().tolist() == [0] * 5 + [1] * 5
     assert dataset.get_name(7) == dataset.get_name(2)
@@ -291,8 +285,7 @@ def test_faces_dataset_lets_large_photographs_be_decoded_small(
     monkeypatch.setattr(faces_dataset, "read_image", watch)
     photo = Image.effect_noise((1024, 1024), 50)
     photo.save(own_faces_root / "train" / "real" / "0.jpg")
-    preprocessing = replace(PUBLISHED, full_decoding=full_decoding)
-    transform = ResizeToTensor(preprocessing)
+    transform = ResizeToTensor(replace(PUBLISHED, full_decoding=full_decoding))
     sample, _ = FacesDataset(own_faces_root / "train", transform)[0]
     assert sizes == [(size, size)]
     assert sample.shape == (3, 256, 256)
@@ -306,9 +299,8 @@ def test_get_mask_is_there_for_fakes_whose_planted_pixels_are_known(own_faces_ro
         Image.new("L", (2, 2), 255).save(folder / f"{name}.png")
     masks = [dataset.get_mask(index) for index in range(len(dataset))]
     assert masks[:3] == [None] * 3
-    assert [mask.name for mask in masks[3:]] == [
-        str(folder / f"{name}.png") for name in ("00", "01")
-    ]
+    paths = [str(folder / f"{name}.png") for name in ("00", "01")]
+    assert [mask.name for mask in masks[3:]] == paths
     assert masks[3].read() == (folder / "00.png").read_bytes()
     (folder / "01.png").unlink()
     assert dataset.get_mask(4) is None
@@ -333,10 +325,9 @@ def test_crop_margin_is_that_of_the_extraction(table, margin, own_faces_root):
 
 @pytest.mark.parametrize("real_only", [False, True])
 def test_join_holds_the_images_of_both_splits_real_ones_first(faces_root, real_only):
+    options = {"limit": 3, "real_only": real_only}
     named = {
-        split: FacesDataset(
-            faces_root / split, np.asarray, limit=3, real_only=real_only
-        )
+        split: FacesDataset(faces_root / split, np.asarray, **options)
         for split in ("val", "train")
     }
     whole, parts = join(named), list(named.values())

@@ -56,9 +56,8 @@ def test_main_takes_faceforensics_with_its_splits(tmp_path, capsys):
     assert count(splits) == FF_COUNTS
     assert list(map(len, list_groups(splits))) == [3, 1, 2]
     train = splits["train"]
-    assert Counter(train.get_column("subset")) == {
-        **{"Deepfakes": 12, "Face2Face": 12, "youtube": 12}
-    }
+    subsets = dict.fromkeys(("Deepfakes", "Face2Face", "youtube"), 12)
+    assert Counter(train.get_column("subset")) == subsets
     masks = [train.get_mask(i) for i in range(len(train))]
     assert sum(mask is not None for mask in masks) == 6
     assert Path(train.get_file(0).name).is_file()
@@ -70,15 +69,13 @@ def test_main_takes_faceforensics_with_its_splits(tmp_path, capsys):
 
 def test_main_takes_lists_of_deepfakebench(tmp_path, capsys):
     path = make_frame_list(tmp_path)
-    (
-        tmp_path / "FaceForensics++/original_sequences/youtube/c23/frames/000/001.png"
-    ).unlink()
+    videos = tmp_path / "FaceForensics++/original_sequences/youtube/c23/frames"
+    (videos / "000/001.png").unlink()
     splits = open_written(tmp_path, path, "--compression", "c23")
     assert count(splits) == FF_COUNTS | {"train": (11, 24)}
     assert list(map(len, list_groups(splits))) == [3, 1, 2]
-    assert Counter(splits["test"].get_column("subset")) == {
-        **{"": 8, "FF-DF": 8, "FF-F2F": 8}
-    }
+    subsets = dict.fromkeys(("", "FF-DF", "FF-F2F"), 8)
+    assert Counter(splits["test"].get_column("subset")) == subsets
     assert "1 frames are not there, such as" in capsys.readouterr().out
 
 
@@ -94,9 +91,8 @@ def test_main_frame_lists_settle_videos_of_several_splits(tmp_path, capsys):
         content[kind] = {"train": listed, "val": held, "test": held}
     (tmp_path / "own.json").write_text(json.dumps({"own": content}))
 
-    splits = open_written(
-        tmp_path, tmp_path / "own.json", "--shares", "0.7", "0.3", "0"
-    )
+    shares = ("--shares", "0.7", "0.3", "0")
+    splits = open_written(tmp_path, tmp_path / "own.json", *shares)
 
     assert count(splits) == {"train": (4, 4), "val": (2, 2), "test": (4, 4)}
     assert "4 videos are listed in several splits" in capsys.readouterr().out
@@ -160,9 +156,8 @@ def test_main_deals_families_out_and_shows_without_writing(tmp_path, capsys):
     folder = make_celeb(tmp_path)
     run(folder, "--levels", "group", "--families", "--shares", "0.5", "0.25", "0.25")
     shown = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in shown[1:4]] == [
-        *(["train", "20", "16"], ["val", "10", "8"], ["test", "10", "8"])
-    ]
+    numbers = [" ".join(line.split()) for line in shown[1:4]]
+    assert numbers == ["train 20 16", "val 10 8", "test 10 8"]
     assert shown[4].startswith("group: 12, such as 00000, ")
     assert not [line for line in shown if "LEAK" in line]
     assert shown[-1] == "nothing written: --to datasets/NAME.csv writes it"
@@ -175,12 +170,9 @@ def test_main_deals_families_out_and_shows_without_writing(tmp_path, capsys):
 
 
 def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys):
-    kinds = [
-        f"{split}_{name}"
-        for split in ("training", "testing")
-        for name in ("real", "fake_gan", "fake_swap")
-    ]
-    folder = touch(tmp_path / "d", [f"{k}/{n}.png" for k in kinds for n in range(10)])
+    kinds = product(("training", "testing"), ("real", "fake_gan", "fake_swap"))
+    names = [f"{'_'.join(kind)}/{n}.png" for kind in kinds for n in range(10)]
+    folder = touch(tmp_path / "d", names)
     with pytest.raises(ValueError, match="no row is of the split val"):
         open_written(tmp_path, folder)
     assert "split: no val; --shares 0.8 0.2 0" in capsys.readouterr().out
@@ -196,10 +188,8 @@ def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys
 
 def test_main_joins_datasets_whose_own_names_mean_a_class(tmp_path):
     names = ("fakes_dataset", "synthetic_dataset")
-    for name, split, label in product(
-        names, ("train", "val", "test"), ("real", "fake")
-    ):
-        touch(tmp_path, [f"{name}/{split}/{label}/{n}.png" for n in range(2)])
+    folders = product(names, ("train", "val", "test"), ("real", "fake"), "01")
+    touch(tmp_path, [f"{'/'.join(parts)}.png" for parts in folders])
     sources = [tmp_path / name for name in names]
     splits = open_written(tmp_path, *sources, "--levels", "subset")
     assert count(splits) == dict.fromkeys(splits, (4, 4))

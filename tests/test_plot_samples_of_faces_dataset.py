@@ -20,7 +20,7 @@ def data_root(own_faces_root: Path) -> Path:
 
 
 def test_choose_rows_takes_both_classes_of_every_dataset(data_root):
-    rows = script.choose_rows(data_root, seed=0)
+    rows = script.choose_rows(Source(data_root), seed=0)
 
     assert [(r.dataset, r.split, r.class_name, r.num_images) for r in rows] == [
         ("faces", "train", "real", 5),
@@ -39,21 +39,16 @@ def test_choose_rows_follows_the_seed_and_the_limit_but_no_other_dataset(
     data_root, monkeypatch
 ):
     monkeypatch.setattr(script, "NUM_SAMPLES", 3)
-    first, again, other, limited = (
-        [row.names for row in script.choose_rows(data_root, **options)]
-        for options in (
-            {"seed": 0},
-            {"seed": 0},
-            {"seed": 1},
-            {"seed": 0, "source": Source(limit=2)},
-        )
+    source, limited = Source(data_root), Source(data_root, limit=2)
+    first, again, other, few = (
+        [row.names for row in script.choose_rows(*given)]
+        for given in ((source, 0), (source, 0), (source, 1), (limited, 0))
     )
     assert first == again != other
-    assert {Path(name).name for names in limited for name in names} == {
-        *("00.png", "01.png")
-    }
+    used = {Path(name).name for names in few for name in names}
+    assert used == {"00.png", "01.png"}
     shutil.rmtree(data_root / "faces")
-    assert [row.names for row in script.choose_rows(data_root, seed=0)] == first[2:]
+    assert [row.names for row in script.choose_rows(source, seed=0)] == first[2:]
 
 
 def test_main_draws_the_named_datasets_alone(data_root, tmp_path):
@@ -85,7 +80,7 @@ def test_main_writes_the_figure_and_which_images_it_shows(data_root, tmp_path, c
 
 
 def test_add_changed_rows_follow_the_real_images(faces_root):
-    rows = script.choose_rows(faces_root.parent, 0)
+    rows = script.choose_rows(Source(faces_root.parent), 0)
     real, blend, degraded, fake = script.add_changed_rows(rows, 0)
     assert [row.label for row in (real, blend, degraded, fake)] == [0, 1, 0, 1]
     assert real.names == blend.names == degraded.names

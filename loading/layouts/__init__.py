@@ -54,10 +54,6 @@ TABLES = DataLayout("tables", read_foreign_tables, ("real_labels", "root", "colu
 def read_layout(sources: Sequence[Path], said: Said) -> Found:
     """Find pictures in folders, tar files, lists of frames or tables.
 
-    Args:
-        sources: of one layout.
-        said: what names do not say.
-
     Raises:
         OSError: something is not there, or cannot be read.
         ValueError: sources are of several layouts, or do not say what is needed.

@@ -211,13 +211,12 @@ def _find_parents_of_both(
 
     Whatever their names mean, as fakes_dataset's, it is the subfolders that tell.
     """
-    below: dict[Parts, set[int]] = {}
+    below: dict[Parts, set[int | None]] = {}
     for path, found in zip(paths, all_found, strict=True):
         for i, label in found.items():
-            if label is not None:
-                for j in range(i):
-                    below.setdefault(path[: j + 1], set()).add(label)
-    return {parent for parent, labels in below.items() if len(labels) > 1}
+            for j in range(i):
+                below.setdefault(path[: j + 1], set()).add(label)
+    return {parent for parent, labels in below.items() if labels >= {REAL, FAKE}}
 
 
 def _tell_said_classes(
@@ -321,14 +320,11 @@ def _add_masks(
     rows: Sequence[Row], names: Sequence[Parts], masks: Sequence[Folder]
 ) -> tuple[list[Row], list[str]]:
     """Give fakes the masks that lie as they do, but for `masks` and maybe a folder."""
-    paths = {
-        (*(p for p in folder.parts if p.casefold() not in MASKS), Path(name).stem): (
-            str(folder.path / name)
-        )
-        for folder in masks
-        for name in folder.images
-    }
-    found = []
+    paths, found = {}, []
+    for folder in masks:
+        own = [part for part in folder.parts if part.casefold() not in MASKS]
+        for name in folder.images:
+            paths[(*own, Path(name).stem)] = str(folder.path / name)
     for row, parts in zip(rows, names, strict=True):
         stem = Path(row.path).stem
         keys = [(*parts, stem)]

@@ -72,14 +72,16 @@ def _make_rows(
     ]
     if is_packed:
         return Found(rows)
-    there = [row for row in rows if Path(row.path).is_file()]
-    missing = [row.path for row in rows if not Path(row.path).is_file()]
+    there, missing = [], []
+    for row in rows:
+        (there if Path(row.path).is_file() else missing).append(row)
     if missing and not there:
         raise FileNotFoundError(
             f"{file}: none of the {len(missing)} images is there, such as "
-            f"{missing[0]}: --root DIR says where their paths start"
+            f"{missing[0].path}: --root DIR says where their paths start"
         )
-    note = (
-        f"{len(missing)} images of {file} are not there, such as {''.join(missing[:1])}"
-    )
-    return Found(there, [note] * bool(missing))
+    notes = [
+        f"{len(missing)} images of {file} are not there, such as {row.path}"
+        for row in missing[:1]
+    ]
+    return Found(there, notes)

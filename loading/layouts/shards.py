@@ -67,10 +67,8 @@ def read_shards(sources: Sequence[Path], said: Said) -> Found:
         raise ValueError(f"no images in {shorten(str(shard.path) for shard in shards)}")
     labels, subsets = _tell_labels(samples, said)
     splits, _ = tell_splits([sample.parts for sample in samples])
-    rows = []
-    for sample, label, subset, split in zip(
-        samples, labels, subsets, splits, strict=True
-    ):
+    rows, known = [], zip(samples, labels, subsets, splits, strict=True)
+    for sample, label, subset, split in known:
         own = take_split(sample.known.get("split") or "", sample.path)
         group = str(sample.known.get("group", sample.known.get("video", "")))
         place = {"offset": sample.member.offset, "bytes": sample.member.num_bytes}

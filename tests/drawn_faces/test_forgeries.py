@@ -60,13 +60,9 @@ def test_swap_face_sloppy_loses_more_detail_than_careful(pair, monkeypatch):
 
 def test_swap_face_with_itself_changes_little(pair, monkeypatch):
     monkeypatch.setattr(forgeries, "CAREFUL_SHARE", 1.0)
-    own, foreign = (
-        np.abs(
-            swap_face(pair[0], donor, np.random.default_rng(0)).image - pair[0].image
-        )
-        for donor in pair
-    )
-    assert own.mean() < foreign.mean() / 1.5
+    swaps = [swap_face(pair[0], donor, np.random.default_rng(0)) for donor in pair]
+    own, foreign = (np.abs(swap.image - pair[0].image).mean() for swap in swaps)
+    assert own < foreign / 1.5
 
 
 def test_fit_affine_known_map_is_recovered_and_warp_follows_it():
@@ -103,11 +99,9 @@ def test_add_generator_traces_are_faint_and_peak_at_periods_two_and_four(pair):
     assert (strongest % (SIZE // 4) == 0).all()
 
 
-def test_add_generator_traces_without_strength_or_light_adds_nothing(pair):
-    image, black = pair[0].image, np.zeros((16, 16, 3), np.float32)
-    rng = np.random.default_rng(0)
-    np.testing.assert_array_equal(add_generator_traces(image, rng, strength=0), image)
-    assert (add_generator_traces(black, rng) == 0).all()
+def test_add_generator_traces_of_a_black_image_adds_nothing():
+    black = np.zeros((16, 16, 3), np.float32)
+    assert (add_generator_traces(black, np.random.default_rng(0)) == 0).all()
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.7, 4.0])

@@ -76,19 +76,6 @@ def test_write_atomically_failure_leaves_the_old_file(old, monkeypatch, owner, s
     assert list_names(old.parent) == ["file"]
 
 
-def test_save_json_beyond_the_largest_file_leaves_the_old_one(old):
-    resource = pytest.importorskip("resource", reason="Windows has no such limits")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            save_json(list(range(100_000)), old)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert old.read_bytes() == b"old"
-    assert list_names(old.parent) == ["file"]
-
-
 def test_open_atomically_of_two_writers_the_last_wins_whole(old):
     with open_atomically(old) as first:
         first.write(b"begun first, ")
@@ -168,9 +155,8 @@ def test_open_json_lines_writes_a_value_a_line_as_it_comes(old):
 def test_check_writable_leaves_nothing_and_refuses_a_file_for_a_folder(old, refused):
     check_writable(old.parent / "a" / "b")
     for folder in (old, old / "sub"):
-        with refused("cannot write to the folder", OSError) as error:
+        with refused(f"cannot write to the folder {folder}: ", OSError):
             check_writable(folder)
-        assert str(folder) in str(error.value)
     assert list_names(old.parent) == ["file"]
 
 

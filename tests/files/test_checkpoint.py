@@ -74,7 +74,6 @@ WRONG: list[tuple[str, Any, str]] = [
     *((name, None, f"its {name} is None") for name in ENTRIES),
     ("class_names", ["fake", "real"], "class_names are .*, not .'real', 'fake'"),
     ("threshold", 2, "its threshold is 2, not a number from 0 to 1.000001"),
-    ("threshold", True, "its threshold is True"),
     ("threshold", "x\n", "its threshold is 'x.n'"),
     ("threshold", 10**400, "its threshold is 1000"),
     ("temperature", 0.0, "its temperature is 0.0, not a number above 0"),
@@ -117,10 +116,7 @@ def pack(*names: str) -> bytes:
         (b"\n<!DOCTYPE html><html>", "it is a web page: download the file itself"),
         (b"\x89HDF\r\n\x1a\n", "Keras file"),
         (b"", "the file is empty"),
-        (
-            b"\x40" + bytes(7) + b'{"a":{"dtype":"F32"',
-            "it is a file of safetensors: let its name end",
-        ),
+        (b"\x40" + bytes(7) + b'{"a":{"dtype":"', "it is a file of safetensors: let i"),
         (b"\x08\x08\x12\x07pytorch", "it is an ONNX file"),
         (b"\x1f\x8b\x08", "it is a packed file: unpack it"),
         (b'[{"train_loss": []}]', "it is JSON, as a history is"),
@@ -135,7 +131,7 @@ def pack(*names: str) -> bytes:
         ({"epoch": 1, "state_dict": {}}, "but entries such as 'epoch', 'state_dict';"),
         ({"model": 3}, "no entry 'model' with weights"),
         ({"trainer": {}, "run": {}}, "snapshot .* best epoch is .*x_last_m.1.pt"),
-        ({"model": {}, "threshold": 2}, "cannot use the checkpoint .*its threshold"),
+        ({"model": {}, "threshold": 2}, ": its threshold is 2, not"),
     ],
 )
 def test_read_checkpoint_says_what_a_file_is_instead(
@@ -146,9 +142,8 @@ def test_read_checkpoint_says_what_a_file_is_instead(
         path.write_bytes(content)
     else:
         save_tensors(content, path)
-    with refused(reason) as error:
+    with refused(f"{tmp_path}.*{reason}"):
         read_checkpoint(path)
-    assert str(tmp_path) in str(error.value)
 
 
 def test_read_checkpoint_of_a_foreign_file_of_safetensors(tmp_path, refused):
@@ -157,9 +152,8 @@ def test_read_checkpoint_of_a_foreign_file_of_safetensors(tmp_path, refused):
     assert read_checkpoint(path)[1] == CheckpointRecord()
     for record, reason in (("[" * 100_000, "is not JSON"), ('{"epoch": -1}', "epoch")):
         save_safetensors({"w": torch.ones(2)}, {"record": record}, path)
-        with refused(reason) as error:
+        with refused(f"{path}.*{reason}"):
             read_checkpoint(path)
-        assert str(path) in str(error.value)
     path.write_bytes(b"damaged")
     with pytest.raises(ValueError, match="refused to load .* it is damaged"):
         read_checkpoint(path)

@@ -12,9 +12,7 @@ def make_run(run_id: str | None = None, num_epochs: int = 2, **changes) -> dict:
     return {**({"run_id": run_id} if run_id else {}), **run, **changes}
 
 
-@pytest.mark.parametrize(
-    "runs", [make_run(), [make_run()], [make_run(), {"broken": 1}]]
-)
+@pytest.mark.parametrize("runs", [make_run(), [make_run(), {"broken": 1}]])
 def test_load_history_files_of_the_original_exercise_are_read(tmp_path, runs):
     path = tmp_path / "old.json"
     path.write_text(json.dumps(runs))
@@ -22,9 +20,8 @@ def test_load_history_files_of_the_original_exercise_are_read(tmp_path, runs):
 
 
 def test_load_history_missing_file_says_what_writes_one(tmp_path, refused):
-    with refused(r"train_main\.py writes", FileNotFoundError) as error:
+    with refused(r"none\.json; train_main\.py writes", FileNotFoundError):
         load_history(tmp_path / "none.json")
-    assert "none.json" in str(error.value)
 
 
 NOT_JSON = [b"", b"[{]", b"\xff\xfe[]", b"[" * 1_000_000, b'{"a":' * 100_000]
@@ -40,9 +37,8 @@ def test_save_run_file_that_is_not_a_history_is_refused_and_left(
 ):
     path = tmp_path / "history.json"
     path.write_bytes(content)
-    with refused(reason) as error:
+    with refused(f"{path} .*{reason}"):
         save_run(make_run("a"), path)
-    assert "history.json" in str(error.value)
     assert path.read_bytes() == content
 
 

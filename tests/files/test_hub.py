@@ -1,8 +1,8 @@
 """Checkpoints of a model hub: found in its cache, pinned, checked, never run."""
 
-import builtins
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import huggingface_hub
@@ -101,13 +101,6 @@ def test_find_checkpoint_tells_what_is_missing_from_what_cannot_be_reached(
 
 
 def test_find_checkpoint_without_the_package_says_what_to_install(monkeypatch):
-    original = builtins.__import__
-
-    def refuse(name: str, *rest: object) -> object:
-        if name.startswith("huggingface_hub"):
-            raise ImportError(name)
-        return original(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ValueError, match="pip install -r requirements-hub.txt"):
         find_checkpoint("hf:me/net")

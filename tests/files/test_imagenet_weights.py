@@ -67,9 +67,8 @@ def test_load_backbone_misfit_is_refused_and_model_unchanged(
     path, model = tmp_path / "weights.pth", Backbone()
     torch.save(change(make_state()), path)
     before = model.conv1.weight.clone()
-    with refused(f"not hold weights of Xception: .*{reason}") as e:
+    with refused(f"{path} does not hold weights of Xception: .*{reason}"):
         load_backbone(model, path)
-    assert str(path) in str(e.value)
     assert torch.equal(model.conv1.weight, before)
 
 
@@ -118,9 +117,7 @@ def test_find_weights_bad_download_leaves_the_cache_as_it_was(remote, cache, ref
         find_weights()
     (cache / NAME).write_bytes(b"damaged")
     remote.unlink()
-    with pytest.raises(
-        OSError, match=r"SHA-256 starts with [0-9a-f]{12}.*No such file"
-    ):
+    with pytest.raises(OSError, match=r"SHA-256 starts with \w{12},.*No such file"):
         find_weights()
     assert (cache / NAME).read_bytes() == b"damaged"
 

@@ -27,10 +27,8 @@ def write(path, entries, *, resume=False, unit=1, settings=SETTINGS):
 
 
 def test_open_journal_goes_on_after_whole_units_and_is_removed_at_the_end(tmp_path):
-    path, entries = (
-        tmp_path / "new" / "a.part",
-        [["\udc80\n", 0.1], [None, 2], [3], [4]],
-    )
+    path = tmp_path / "new" / "a.part"
+    entries = [["\udc80\n", 0.1], [None, 2], [3], [4]]
     assert write(path, entries[:3]) == 0
     with path.open("ab") as torn:
         torn.write(b"[4")

@@ -7,7 +7,6 @@ import pytest
 from files.names import (
     RunPaths,
     default_checkpoint_path,
-    default_history_path,
     list_history_paths,
     make_printable,
     name_detector,
@@ -44,7 +43,6 @@ def test_names_of_timm_are_spelt_for_every_system():
 def test_default_paths_are_of_adam():
     assert default_checkpoint_path("d") == Path("checkpoints/d_SimpleNet_Adam.pt")
     assert default_checkpoint_path("d", "m") == Path("checkpoints/d_m_Adam.pt")
-    assert default_history_path("d", "m") == Path("out/d_m_Adam.json")
 
 
 @pytest.mark.parametrize(

@@ -25,16 +25,7 @@ NEEDS = {
     "mix": {"dataset": "a+b"},
 }
 VALUES = {
-    "dataset": [
-        "a b'$(c)",
-        "-d",
-        "--seed",
-        "--run_it=now",
-        "-1",
-        "é",
-        "a+b",
-        "hf:a/b@c",
-    ],
+    "dataset": ["a b'$(c)", "-d", "--run_it=now", "-1", "é", "a+b", "hf:a/b@c"],
     "name": ["x_last_1", "-x", "--name", "_" * 60],
     "model": list(NETWORKS),
     "features": [("auto",), ("block3", "layer4.1", "a-b")],

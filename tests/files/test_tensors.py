@@ -51,9 +51,8 @@ class Hostile:
 def test_load_tensors_hostile_pickle_is_not_run(write, tmp_path, refused):
     path, victim = tmp_path / "hostile.pt", tmp_path / "created"
     write({"model": torch.ones(2), "x": Hostile(f"touch {victim}")}, path)
-    with refused("refused to load") as error:
+    with refused(f"refused to load {path}: "):
         load_tensors(path)
-    assert str(path) in str(error.value)
     assert not victim.exists()
 
 
@@ -132,9 +131,8 @@ def make_legacy(content: bytes) -> bytes:
 def test_load_tensors_greedy_pickle_is_refused(name, tmp_path, refused):
     content, reason = GREEDY[name]
     (tmp_path / "greedy.pt").write_bytes(make_archive(b"\x80\x02" + content))
-    with refused("refused to load") as error:
+    with refused(f"refused to load .*{reason}"):
         load_tensors(tmp_path / "greedy.pt")
-    assert reason in str(error.value)
 
 
 # Unlike Python's zipfile, torch finds entries whatever their case, and tells a file by

@@ -20,11 +20,8 @@ from loading.disturbances import rescale
 def test_draw_crops_gives_every_place_and_both_sides():
     draws = draw_crops(5000, np.random.default_rng(0))
     assert draws.shape == (5000, 3)
-    assert [set(column) for column in draws.T.tolist()] == [
-        set(range(9)),
-        set(range(9)),
-        {0, 1},
-    ]
+    places = set(range(9))
+    assert [set(column) for column in draws.T.tolist()] == [places, places, {0, 1}]
 
 
 @pytest.mark.parametrize(
@@ -39,10 +36,8 @@ def test_draw_crops_gives_every_place_and_both_sides():
 )
 def test_crop_and_mirror_known_answer(draw, rows, columns, mirrored):
     image = np.arange(1, 16, dtype=np.uint8).reshape(3, 5)
-    expected = [
-        [image[r, c] if 0 <= r < 3 and 0 <= c < 5 else 0 for c in columns] for r in rows
-    ]
-    expected = np.array(expected)[:, ::-1] if mirrored else np.array(expected)
+    padded = np.pad(image, 4)[np.ix_(np.array(rows) + 4, np.array(columns) + 4)]
+    expected = padded[:, ::-1] if mirrored else padded
     images = torch.from_numpy(image).expand(1, 3, 3, 5)
     result = crop_and_mirror(images, np.array([draw]))
     assert result.shape == (1, 3, 3, 5)
@@ -134,14 +129,12 @@ def test_changed_images_photographs_go_through_it_and_keep_their_size():
 def test_changed_images_photographs_are_drawn_of_both_classes_and_after_blending(
     monkeypatch,
 ):
-    monkeypatch.setattr(
-        augmentation, "self_blend", lambda *_: Image.new("RGB", (64, 64), (9, 9, 9))
-    )
-    monkeypatch.setattr(
-        augmentation,
-        "draw_photograph",
-        lambda image, _: Image.new("RGB", (20, 10), image.getpixel((0, 0))),
-    )
+    def draw(image: Image.Image, _: object) -> Image.Image:
+        return Image.new("RGB", (20, 10), image.getpixel((0, 0)))
+
+    blend = Image.new("RGB", (64, 64), (9, 9, 9))
+    monkeypatch.setattr(augmentation, "self_blend", lambda *_: blend)
+    monkeypatch.setattr(augmentation, "draw_photograph", draw)
     changed = ChangedImages(Reals(), 1, Augmentation("photographs", 1.0))
     for index, color in ((1, Reals()[1][0][:, 0, 0]), (7, torch.tensor([9, 9, 9]))):
         sample, _ = changed[0, index]

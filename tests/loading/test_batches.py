@@ -43,12 +43,8 @@ def as_list(loader: BatchLoader) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def assert_equal_batches(first: list, second: list) -> None:
-    assert len(first) == len(second)
-    for (images, labels), (other_images, other_labels) in zip(
-        first, second, strict=True
-    ):
-        assert torch.equal(images, other_images)
-        assert torch.equal(labels, other_labels)
+    for batch, other in zip(first, second, strict=True):
+        assert all(map(torch.equal, batch, other))
 
 
 def make_loader(
@@ -158,9 +154,8 @@ def test_batch_loader_outlives_its_workers(end, training, monkeypatch, capsys):
     steady = BatchLoader(unsteady.samples, 2, seed=5, training=training)
     assert_equal_batches(twice, as_list(steady) + as_list(steady))
     notes = capsys.readouterr().err.splitlines()
-    assert [note[:42] for note in notes] == 2 * [
-        "note: a process that reads images is lost "
-    ]
+    assert len(notes) == 2
+    assert all("note: a process that reads images is lost" in note for note in notes)
 
 
 @IGNORE_FORK
@@ -241,15 +236,12 @@ def test_what_workers_get_can_be_sent_to_a_process_that_is_spawned(dataset, styl
     assert label == sent.dataset[place][1]
 
 
-EVERYTHING = Augmentation("robust", self_blend=0.5, cutmix=0.5)
-
-
 @pytest.mark.slow
 @IGNORE_FORK
 def test_batch_loader_changed_images_do_not_depend_on_workers_or_resumption(dataset):
-    whole = {}
+    everything = Augmentation("robust", self_blend=0.5, cutmix=0.5)
+    options, whole = {"seed": 5, "training": True, "augmentation": everything}, {}
     for workers in (0, 2):
-        options = {"seed": 5, "training": True, "augmentation": EVERYTHING}
         loader = BatchLoader(dataset, 2, HALVE, **options, workers=workers)
         whole[workers] = as_list(loader) + as_list(loader)
         loader.load_state_dict({"epoch": 1, "batch": 2})
@@ -267,16 +259,12 @@ def test_batch_loader_evaluation_repeats_its_self_blended_images(dataset):
     assert_equal_batches(first, as_list(loader))
     images, labels = (torch.cat(part) for part in zip(*first, strict=True))
     others = torch.cat([images for images, _ in plain])
-    is_same = torch.tensor(
-        [torch.equal(a, b) for a, b in zip(images, others, strict=True)]
-    )
-    assert torch.equal(is_same, labels == 0)
+    assert torch.equal((images == others).all(dim=(1, 2, 3)), labels == 0)
 
 
 def test_batch_loader_augmentation_none_changes_nothing(dataset):
-    augmentation = Augmentation("none")
-    options = {"training": True, "augmentation": augmentation}
-    loader = BatchLoader(dataset, 4, HALVE, **options)
+    unchanged = Augmentation("none")
+    loader = BatchLoader(dataset, 4, HALVE, training=True, augmentation=unchanged)
     for images, _ in loader:
         expected, _ = collate([dataset[index] for index in loader.batch_indices])
         assert torch.equal(images, expected.float() / 2)
@@ -307,9 +295,8 @@ def test_batch_loader_other_seed_or_epoch_gives_others(seed, epoch):
     base = as_list(make_loader(samples, 16))
     batches = as_list(make_loader(samples, 16, seed=seed, epoch=epoch))
     assert torch.equal(base[0][0], batches[0][0]) == ((seed, epoch) == (0, 0))
-    assert_equal_batches(
-        batches, as_list(make_loader(samples, 16, seed=seed, epoch=epoch))
-    )
+    again = make_loader(samples, 16, seed=seed, epoch=epoch)
+    assert_equal_batches(batches, as_list(again))
 
 
 @pytest.mark.parametrize("batch", [0, 1, 4, 5])
@@ -357,6 +344,7 @@ def make_shared_memory(monkeypatch, free: int) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**sizes))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 @pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="another system")
 def test_batch_loader_workers_without_shared_memory_are_refused(monkeypatch, refused):
     samples = make_samples(8, size=32)  # 3,072 bytes each: 12 kB a batch
@@ -400,6 +388,7 @@ def test_batch_loader_in_docker_memory_loads_or_says_so():
     assert count == "400"
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 @pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="another system")
 @pytest.mark.parametrize(("free", "workers"), [(64_000, 2), (12_000, 0)])
 def test_batch_loader_without_a_wish_fits_into_shared_memory(
@@ -457,49 +446,26 @@ def test_describe_batch_names_the_files_of_the_batch(dataset):
     assert loader.describe_batch() == "sample 0, sample 1"
 
 
-SIZES = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     ("num_samples", "batch_size"), [(9, 4), (8, 4), (3, 7), (1, 2)]
 )
-
-
-def list_everyones_batches(
-    monkeypatch: pytest.MonkeyPatch, loader: BatchLoader, num_processes: int
-) -> list[list[tuple[np.ndarray, float]]]:
-    """What each of several processes would get."""
-    batches = []
+@pytest.mark.parametrize("num_processes", [2, 3])
+@pytest.mark.parametrize("training", [False, True])
+def test_list_batches_shares_count_each_sample_once_and_average_to_the_mean(
+    monkeypatch, num_samples, batch_size, num_processes, training
+):
+    loader = BatchLoader(make_samples(num_samples), batch_size, training=training)
+    whole = [indices for indices, _ in loader.list_batches()]
+    everyones = []
     monkeypatch.setattr(distributed, "get_world_size", lambda: num_processes)
     for rank in range(num_processes):
         monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
-        batches.append(list(loader.list_batches()))
-    return batches
-
-
-@SIZES
-@pytest.mark.parametrize("num_processes", [2, 3])
-def test_list_batches_training_shares_average_to_the_mean_over_samples(
-    monkeypatch, num_samples, batch_size, num_processes
-):
-    loader = BatchLoader(make_samples(num_samples), batch_size, training=True)
-    whole = [indices for indices, _ in loader.list_batches()]
-    everyones = list_everyones_batches(monkeypatch, loader, num_processes)
+        everyones.append(list(loader.list_batches()))
     for indices, parts in zip(whole, zip(*everyones, strict=True), strict=True):
         counted = [index for part, share in parts if share for index in part]
         assert sorted(counted) == sorted(indices)
         value = sum(share * np.mean(part) for part, share in parts) / num_processes
         assert value == pytest.approx(np.mean(indices))
-
-
-@SIZES
-@pytest.mark.parametrize("num_processes", [2, 3])
-def test_list_batches_evaluation_counts_every_sample_once(
-    monkeypatch, num_samples, batch_size, num_processes
-):
-    loader = BatchLoader(make_samples(num_samples), batch_size)
-    everyones = list_everyones_batches(monkeypatch, loader, num_processes)
-    counted = [
-        index for parts in everyones for part, share in parts if share for index in part
-    ]
-    assert sorted(counted) == list(range(num_samples))
 
 
 @pytest.mark.parametrize("training", [True, False])

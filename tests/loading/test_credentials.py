@@ -6,8 +6,8 @@ import json
 import struct
 import sys
 import threading
-import types
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from origin_files import (
@@ -142,9 +142,8 @@ def test_credentials_without_the_package_are_not_looked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "c2pa", None)
     origin = read(encode("JPEG"))
     assert origin.credentials == "not looked for: c2pa-python is not installed"
-    assert "pip install -r requirements-credentials" in " ".join(
-        describe_origin(origin)
-    )
+    said = " ".join(describe_origin(origin))
+    assert "pip install -r requirements-credentials" in said
 
 
 def test_credentials_in_a_huge_file_are_not_looked_for(monkeypatch):
@@ -180,6 +179,18 @@ def test_trusted_without_certificates_is_an_error(tmp_path):
             read(encode("JPEG"), trusted=path)
 
 
+ODD_MANIFEST = {
+    "signature_info": {"issuer": 5},
+    "claim_generator_info": {},
+    "assertions": [{"label": 1}, {"label": "c2pa.actions", "data": {"actions": 3}}],
+}
+ODD_STORE = {
+    "validation_state": "Valid",
+    "active_manifest": "a",
+    "manifests": {"a": ODD_MANIFEST},
+}
+
+
 @pytest.mark.parametrize(
     ("store", "expected"),
     [
@@ -188,46 +199,12 @@ def test_trusted_without_certificates_is_an_error(tmp_path):
         ("[]", "invalid"),
         ('{"validation_state": {}, "manifests": [1]}', "invalid"),
         ('{"validation_state": "Trusted"}', "untrusted signer"),  # nobody is trusted
-        (
-            json.dumps(
-                {
-                    "validation_state": "Valid",
-                    "active_manifest": "a",
-                    "manifests": {
-                        "a": {
-                            "signature_info": {"issuer": 5},
-                            "claim_generator_info": {},
-                            "assertions": [
-                                {"label": 1},
-                                {"label": "c2pa.actions", "data": {"actions": 3}},
-                            ],
-                        }
-                    },
-                }
-            ),
-            "untrusted signer",
-        ),
+        (json.dumps(ODD_STORE), "untrusted signer"),
     ],
 )
 def test_credentials_of_any_form_are_read(store, expected, monkeypatch):
-    class Reader:
-        def __init__(self, *_: object, **__: object) -> None:
-            pass
-
-        def __enter__(self) -> "Reader":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def json(self) -> str:
-            return store
-
-    fake = types.SimpleNamespace(
-        Reader=Reader,
-        C2paError=OSError,
-        Context=types.SimpleNamespace(from_dict=lambda _: Reader()),
-    )
+    fake = MagicMock(C2paError=OSError)
+    fake.Reader.return_value.__enter__.return_value.json.return_value = store
     monkeypatch.setitem(sys.modules, "c2pa", fake)
     origin = read(encode("JPEG", comment=b"jumdc2pa"))
     assert origin.credentials == expected

@@ -1,6 +1,5 @@
 """Faces in pictures: where they are, and how they are cut out."""
 
-import itertools
 import math
 import sys
 import threading
@@ -18,11 +17,6 @@ from loading.face_finding import CENTRE, Face, FaceFinder, crop_face, find_landm
 
 LANDMARKS = ((0.0, 0.0),) * 5
 EYES, MOUTH = (255, 0, 0), (0, 255, 0)  # of a face that `Network` finds
-
-
-def make_landmarks(down: tuple[float, float]) -> tuple[tuple[float, float], ...]:
-    """Return landmarks of a face whose mouth is in a direction."""
-    return ((50.0, 50.0),) * 3 + ((50.0 + down[0], 50.0 + down[1]),) * 2
 
 
 class Network:
@@ -44,9 +38,8 @@ class Network:
 
     def forward(self, names: list[str]) -> list[np.ndarray]:
         height, width = np.array(self.pixels.shape[1:]) // 4
-        heat, sizes, offsets, landmarks = (
-            np.zeros((1, number, height, width)) for number in (1, 2, 2, 10)
-        )
+        shapes = [(1, number, height, width) for number in (1, 2, 2, 10)]
+        heat, sizes, offsets, landmarks = map(np.zeros, shapes)
         eyes, mouth = (self.pixels[channel] > 128 for channel in (0, 1))
         labels, _ = ndimage.label(eyes | mouth)
         for number, found in enumerate(ndimage.find_objects(labels), start=1):
@@ -132,7 +125,8 @@ def test_crop_face_far_beyond_a_narrow_picture_is_mirrored_again():
 
 @pytest.mark.parametrize("turns", range(4))
 def test_face_turned_with_its_picture_gives_the_same_crop(turns):
-    picture, face = make_ramp(), Face((330, 80, 370, 160), 0.9, make_landmarks((0, 9)))
+    landmarks = ((50.0, 50.0),) * 3 + ((50.0, 59.0),) * 2  # the mouth below the eyes
+    picture, face = make_ramp(), Face((330, 80, 370, 160), 0.9, landmarks)
     turned = Image.fromarray(np.rot90(np.asarray(picture), turns))
     lying = face.turn(picture.size, turns)
     assert lying.quarter_turns == -turns % 4
@@ -173,9 +167,8 @@ def test_crop_face_larger_than_memory_bears_is_the_same_one_smaller(monkeypatch)
 def test_face_finder_boxes_faces_of_all_heights_once(side, hint, make_finder):
     finder, _ = make_finder(hint)
     (face,) = finder.find(draw((1600, 1200), (300, 5, side)))
-    assert face.box == pytest.approx(
-        (300, 5, 300 + side, 5 + side), abs=0.02 * side + 1
-    )
+    expected = (300, 5, 300 + side, 5 + side)
+    assert face.box == pytest.approx(expected, abs=0.02 * side + 1)
     assert (face.quarter_turns, face.confidence) == (0, 0.9)
 
 
@@ -237,9 +230,8 @@ def test_face_finder_finds_lying_faces_upright(hint, turns, size, make_finder):
     (face,) = finder.find(picture)
     assert face.quarter_turns == turns
     assert face.tilt == pytest.approx(0, abs=1)
-    assert face.turn(picture.size, turns).box == pytest.approx(
-        (100, 60, 340, 300), abs=8
-    )
+    box = face.turn(picture.size, turns).box
+    assert box == pytest.approx((100, 60, 340, 300), abs=8)
     crop = crop_face(picture, face, margin=1)
     assert crop.getpixel((120, 60))[:2] == EYES[:2]
     assert crop.getpixel((120, 180))[:2] == MOUTH[:2]
@@ -264,21 +256,11 @@ def test_face_finder_second_look_does_not_take_a_neighbour_for_the_face(make_fin
 def test_face_finder_keeps_half_a_face_that_a_second_look_loses(make_finder):
     finder, _ = make_finder(0.6)
     lying = draw((256, 256), (60, 50, 180)).rotate(90)
-    finder._network.forward = blind_after_one(finder._network.forward)
+    nothing = [np.zeros((1, number, 2, 2)) for number in (1, 2, 2, 10)]
+    looks = iter([finder._network.forward])  # all others are blind
+    finder._network.forward = lambda names: next(looks, lambda _: nothing)(names)
     (face,) = finder.find(lying)
     assert (face.confidence, face.quarter_turns) == (0.6, 0)
-
-
-def blind_after_one(forward):
-    """Return a network's answers of which only the first is not empty."""
-    answers = itertools.chain([forward], itertools.repeat(None))
-
-    def answer(names: list[str]) -> list[np.ndarray]:
-        if next(answers):
-            return forward(names)
-        return [np.zeros((1, number, 2, 2)) for number in (1, 2, 2, 10)]
-
-    return answer
 
 
 def test_face_finder_looks_no_more_often_than_it_may(make_finder, monkeypatch):

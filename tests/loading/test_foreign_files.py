@@ -17,7 +17,6 @@ KINDS = {
     b"II*\0\x10\0\0\0CR\2\0": "a camera's raw file",
     b"IIU\0\x18\0\0\0": "a camera's raw file",
     b"\0\0\0\x20ftypisom\0\0\2\0": "a video: save its frames as images first",
-    b"\0\0\0\x14ftypqt  \0\0\2\0": "a video",
     b"RIFF\1\2\3\4AVI LIST": "a video",
     b"\x1aE\xdf\xa3\1\0\0\0": "a video",
     (b"G" + b"\n" * 187) * 3: "a video",

@@ -4,10 +4,11 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from PIL import Image
 from faces_dataset import FacesDataset
 from loading import image_files
 from loading.image_files import (
-    MOST_FOR_AUTO,
     MOST_SCANS,
     BadImage,
     ImageFile,
@@ -52,11 +52,10 @@ def make_grey(mode: str, dtype: str, value: float) -> Image.Image:
     return image
 
 
-def make_palette(*, transparent: bool) -> Image.Image:
+def make_palette(**info: int) -> Image.Image:
     image = Image.new("P", (6, 4), 1)
     image.putpalette([0, 0, 0, *ORANGE])
-    if transparent:
-        image.info["transparency"] = 1
+    image.info |= info
     return image
 
 
@@ -65,13 +64,10 @@ IMAGES = {  # name of the file: the image, what to expect of its pixels
     "grey.jpg": (Image.new("L", (6, 4), 77), (77, 77, 77)),
     "clear_grey.png": (Image.new("LA", (6, 4), (77, 0)), (255, 255, 255)),
     "half_grey.png": (Image.new("LA", (6, 4), (0, 128)), (127, 127, 127)),
-    "palette.png": (make_palette(transparent=False), ORANGE),
-    "palette.bmp": (make_palette(transparent=False), ORANGE),
-    "palette.gif": (make_palette(transparent=False), ORANGE),
-    "clear_palette.png": (make_palette(transparent=True), (255, 255, 255)),
+    "palette.png": (make_palette(), ORANGE),
+    "clear_palette.png": (make_palette(transparency=1), (255, 255, 255)),
     "rgb.png": (Image.new("RGB", (6, 4), ORANGE), ORANGE),
     "rgb.bmp": (Image.new("RGB", (6, 4), ORANGE), ORANGE),
-    "rgb.tiff": (Image.new("RGB", (6, 4), ORANGE), ORANGE),
     "rgba.png": (Image.new("RGBA", (6, 4), (*ORANGE, 255)), ORANGE),
     "clear_rgba.png": (Image.new("RGBA", (6, 4), (*ORANGE, 0)), (255, 255, 255)),
     "deep_grey.png": (make_grey("I;16", "uint16", 25700), (100, 100, 100)),
@@ -99,13 +95,6 @@ def test_read_image_every_mode_becomes_rgb(tmp_path, name):
     assert abs(pixels - expected).max() <= tolerance
 
 
-def test_read_image_deep_grey_ramp_keeps_its_contrast(tmp_path):
-    ramp = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
-    Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    pixels = np.asarray(read_image(tmp_path / "ramp.png"))
-    np.testing.assert_array_equal(pixels[..., 0].ravel(), np.arange(256))
-
-
 @pytest.mark.parametrize("extension", ["gif", "webp", "png", "tiff"])
 def test_read_image_animation_gives_the_first_frame(tmp_path, extension):
     frames = [Image.new("RGB", (16, 16), c) for c in ("red", "blue", "lime")]
@@ -115,19 +104,10 @@ def test_read_image_animation_gives_the_first_frame(tmp_path, extension):
     assert read_image(path).getpixel((8, 8)) == (255, 0, 0)
 
 
-ROTATIONS = {  # EXIF orientation: where the stored image's top left corner belongs
-    1: (0, 0),
-    2: (0, -1),
-    3: (-1, -1),
-    4: (-1, 0),
-    5: (0, 0),
-    6: (0, -1),
-    7: (-1, -1),
-    8: (-1, 0),
-}
+CORNERS = ((0, 0), (0, -1), (-1, -1), (-1, 0))  # to which the stored top left goes
 
 
-@pytest.mark.parametrize(("orientation", "corner"), ROTATIONS.items())
+@pytest.mark.parametrize(("orientation", "corner"), [*enumerate(2 * CORNERS, start=1)])
 def test_read_image_exif_orientation_is_applied(tmp_path, orientation, corner):
     image = Image.new("RGB", (32, 16), "black")
     image.paste("white", (0, 0, 8, 8))
@@ -136,8 +116,7 @@ def test_read_image_exif_orientation_is_applied(tmp_path, orientation, corner):
     image.save(tmp_path / "turned.jpg", exif=exif, quality=100)
     result = np.asarray(read_image(tmp_path / "turned.jpg"))
     assert result.shape == ((16, 32, 3) if orientation <= 4 else (32, 16, 3))
-    corners = {at: result[at].mean() for at in [(0, 0), (0, -1), (-1, 0), (-1, -1)]}
-    assert max(corners, key=corners.get) == corner
+    assert max(CORNERS, key=lambda place: result[place].mean()) == corner
 
 
 def test_read_image_wrong_extension_is_read_by_its_content(tmp_path):
@@ -214,13 +193,8 @@ def test_read_image_decompression_bomb_is_refused(
 ):
     Image.new("RGB", (64, 64)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(*place, limit)
-    with refused("too many pixels") as error:
+    with refused("bomb.png: it has too many pixels"):
         read_image(tmp_path / "bomb.png")
-    assert "bomb.png" in str(error.value)
-
-
-def read_header(path: Path) -> tuple[int, int]:
-    return use_image(path, lambda image: image.size)
 
 
 def make_progressive_jpeg(num_more_scans: int, size: int = 512) -> bytes:
@@ -232,15 +206,15 @@ def make_progressive_jpeg(num_more_scans: int, size: int = 512) -> bytes:
     return data[:-2] + num_more_scans * last_scan + data[-2:]
 
 
-@pytest.mark.parametrize("read", [read_image, read_header])
-def test_read_image_jpeg_of_many_scans_is_refused(tmp_path, monkeypatch, read, refused):
+@pytest.mark.parametrize("use", [Image.Image.load, attrgetter("size")])
+def test_use_image_jpeg_of_many_scans_is_refused(tmp_path, monkeypatch, use, refused):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 512 * 512)
     path = tmp_path / "bomb.jpg"
     path.write_bytes(make_progressive_jpeg(MOST_SCANS - 10))
-    read(path)
+    use_image(path, use)
     path.write_bytes(make_progressive_jpeg(MOST_SCANS - 9))
     with refused("512 x 512 pixels in 21 scans"):
-        read(path)
+        use_image(path, use)
 
 
 def test_read_image_video_behind_a_jpeg_counts_no_scans(tmp_path, monkeypatch):
@@ -305,7 +279,6 @@ def test_check_images_finds_what_the_check_looks_for(datasets, check, expected):
 def test_check_images_auto_passes_over_large_collections(datasets, monkeypatch):
     monkeypatch.setattr(image_files, "MOST_FOR_AUTO", 13)
     assert check_images(datasets, "auto") == {}
-    assert MOST_FOR_AUTO >= 10_000
 
 
 def test_describe_bad_images_counts_all_and_names_the_first(datasets):
@@ -320,44 +293,35 @@ def test_describe_bad_images_counts_all_and_names_the_first(datasets):
 
 
 @pytest.fixture
-def two_threads():
-    """Two threads on any machine."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(num_threads)
-
-
-def note_size(sizes: list[int]) -> Callable[[int], ThreadPoolExecutor]:
-    """Make pools that tell their size."""
-
-    def build(size: int) -> ThreadPoolExecutor:
-        sizes.append(size)
-        return ThreadPoolExecutor(size)
-
-    return build
+def two_threads(monkeypatch) -> None:
+    """Two threads on any machine, for all items but the first."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
 
 
 def get_thread(_: int) -> int:
     return threading.get_ident()
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("slow", [-1.0, 60.0])
-def test_map_in_threads_keeps_the_order(slow, two_threads, monkeypatch):
+def test_map_in_threads_keeps_the_order(slow, monkeypatch):
     monkeypatch.setattr(image_files, "SLOW", slow)
     assert map_in_threads(lambda n: n * n, range(50)) == [n * n for n in range(50)]
     assert map_in_threads(lambda n: n, []) == []
 
 
-def test_map_in_threads_of_quick_items_stays_in_this_thread(two_threads, monkeypatch):
-    monkeypatch.setattr(image_files, "SLOW", 60.0)
+@pytest.mark.parametrize(("slow", "num_threads"), [(60.0, 2), (-1.0, 1)])
+def test_map_in_threads_of_quick_items_or_in_a_worker_stays_in_this_thread(
+    slow, num_threads, monkeypatch
+):
+    monkeypatch.setattr(image_files, "SLOW", slow)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: num_threads)
     assert set(map_in_threads(get_thread, range(9))) == {threading.get_ident()}
 
 
-def test_map_in_threads_leaves_this_thread_after_the_first_slow_item(
-    two_threads, monkeypatch
-):
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
+@pytest.mark.usefixtures("two_threads")
+def test_map_in_threads_leaves_this_thread_after_the_first_slow_item():
     first, *others = map_in_threads(get_thread, range(9))
     assert first == threading.get_ident()
     assert first not in others
@@ -365,16 +329,16 @@ def test_map_in_threads_leaves_this_thread_after_the_first_slow_item(
 
 def test_map_in_threads_uses_at_most_four_and_no_more_than_torch(monkeypatch):
     monkeypatch.setattr(image_files, "SLOW", -1.0)
+    pool = Mock(wraps=ThreadPoolExecutor)
+    monkeypatch.setattr(image_files, "ThreadPoolExecutor", pool)
     for torch_threads, expected in ((3, 3), (64, 4)):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=torch_threads: n)
-        sizes = []
-        monkeypatch.setattr(image_files, "ThreadPoolExecutor", note_size(sizes))
         assert map_in_threads(abs, range(9)) == list(range(9))
-        assert sizes == [expected]
+        pool.assert_called_with(expected)
 
 
-def test_map_in_threads_calls_two_at_once(two_threads, monkeypatch):
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
+@pytest.mark.usefixtures("two_threads")
+def test_map_in_threads_calls_two_at_once():
     both = threading.Barrier(2)
 
     def meet(number: int) -> int:
@@ -383,14 +347,8 @@ def test_map_in_threads_calls_two_at_once(two_threads, monkeypatch):
     assert sorted(map_in_threads(meet, range(3))) == [0, 1, 2]
 
 
-def test_map_in_threads_with_one_thread_stays_in_it(two_threads, monkeypatch):
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
-    torch.set_num_threads(1)  # as in a worker process
-    assert set(map_in_threads(get_thread, range(9))) == {threading.get_ident()}
-
-
-def test_map_in_threads_raises_the_first_items_error(two_threads, monkeypatch):
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
+@pytest.mark.usefixtures("two_threads")
+def test_map_in_threads_raises_the_first_items_error():
     later_failed = threading.Event()
 
     def fail(number: int) -> int:
@@ -446,10 +404,10 @@ def test_read_image_at_least_changes_no_other_format(tmp_path):
 
 def test_read_image_scaled_decoding_hardly_changes_what_a_model_sees(tmp_path):
     path = make_photograph(tmp_path / "photo.jpg", (2400, 1800))
-    pictures = [
+    whole, scaled = (
         np.asarray(read_image(path, at_least=at_least).resize((256, 256)), dtype=float)
         for at_least in (None, 512)
-    ]
-    difference = np.abs(pictures[0] - pictures[1])
+    )
+    difference = np.abs(whole - scaled)
     assert 0 < difference.mean() < 0.5
     assert difference.max() <= 4

@@ -35,11 +35,7 @@ def test_scene_finder_forgets_scenes_and_bears_empty_pictures():
     assert numbers == [*range(1, MOST_SCENES + 2), 2, MOST_SCENES + 2]
     finder = SceneFinder()
     blanks = [
-        Image.new(mode, size, value)
-        for mode, size, value in (
-            ("L", (5, 3), 90),
-            ("RGB", (500, 900), (90, 90, 90)),
-            ("L", (1, 1), 90),
-        )
+        Image.new("L", size, 90).convert(mode)
+        for size, mode in (((5, 3), "L"), ((500, 900), "RGB"), ((1, 1), "L"))
     ]
     assert [finder.follow(blank).scene for blank in blanks] == [1, 1, 1]

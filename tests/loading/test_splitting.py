@@ -11,12 +11,10 @@ def test_deal_splits_keeps_the_shares_in_each_class():
     counts = {f"r{i}": {"real": 1} for i in range(40)}
     counts |= {f"f{i}": {"fake": 3} for i in range(20)}
     splits = deal_splits(counts, (0.5, 0.25, 0.25))
-    assert Counter(splits[f"r{i}"] for i in range(40)) == {
-        **{"train": 20, "val": 10, "test": 10}
-    }
-    assert Counter(splits[f"f{i}"] for i in range(20)) == {
-        **{"train": 10, "val": 5, "test": 5}
-    }
+    real = Counter(splits[f"r{i}"] for i in range(40))
+    fake = Counter(splits[f"f{i}"] for i in range(20))
+    assert real == {"train": 20, "val": 10, "test": 10}
+    assert fake == {"train": 10, "val": 5, "test": 5}
     assert splits == deal_splits(dict(reversed(counts.items())), (0.5, 0.25, 0.25))
     assert splits != deal_splits(counts, (0.5, 0.25, 0.25), seed=1)
 
@@ -53,9 +51,8 @@ def test_deal_rows_leaves_groups_where_they_are_when_others_are_added():
 
 
 def test_find_families_parts_of_names_are_whole():
-    assert (
-        len(set(find_families(["a-1", "b", "c"], ["a-12", "1-x", "bb"]).values())) == 6
-    )
+    families = find_families(["a-1", "b", "c"], ["a-12", "1-x", "bb"])
+    assert len(set(families.values())) == 6
 
 
 def test_find_families_joins_all_that_share_a_source():

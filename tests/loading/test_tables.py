@@ -1,12 +1,12 @@
 """Tests of tables as datasets: files, and pictures inside tar files."""
 
 import os
-import re
 import shutil
 import sys
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,19 +73,15 @@ def save_parquet(root: Path, table: Path) -> None:
 def save_hub(root: Path, table: Path) -> None:
     """Write the same as the hub's package does."""
     datasets = pytest.importorskip("datasets")
-    rows = list_rows(root)
     labels = datasets.ClassLabel(names=["fake", "real"])
     features = {"image": datasets.Image(), "label": labels}
     features |= {name: datasets.Value("string") for name in ("group", "row")}
     parts = {}
     for split, name in zip(SPLITS, ("train", "validation", "test"), strict=True):
-        own = [row for row in rows if row[2] == split]
-        columns = {
-            "image": [str(root.parent / row[0]) for row in own],
-            "label": [row[1] for row in own],
-            "group": [row[3] for row in own],
-            "row": [row[4] for row in own],
-        }
+        own = [row for row in list_rows(root) if row[2] == split]
+        paths, label, _, group, row = map(list, zip(*own, strict=True))
+        columns = {"image": [str(root.parent / path) for path in paths]}
+        columns |= {"label": label, "group": group, "row": row}
         parts[name] = datasets.Dataset.from_dict(columns, datasets.Features(features))
     datasets.DatasetDict(parts).save_to_disk(table.with_suffix(""))
 
@@ -93,6 +89,15 @@ def save_hub(root: Path, table: Path) -> None:
 def save_table(root: Path, table: Path) -> None:
     """Write a table of the files."""
     save_csv(list_rows(root), table, header=HEADER)
+
+
+def open_images(root: Path) -> Any:
+    """Return the images and labels of all splits, as the hub's package has them."""
+    datasets = pytest.importorskip("datasets")
+    paths, labels, *_ = zip(*list_rows(root), strict=True)
+    images = [str(root.parent / path) for path in paths]
+    rows = datasets.Dataset.from_dict({"image": images, "label": list(labels)})
+    return rows.cast_column("image", datasets.Image())
 
 
 @pytest.fixture(params=[save_table, save_archived, save_parquet, save_hub])
@@ -141,17 +146,14 @@ def test_open_splits_joins_data_sets_and_mixes_them(own_faces_root):
     save_table(own_faces_root, root / "other.csv")
     joined = open_splits("other+more", Source(root))["train"]
     assert joined.get_labels().tolist() == [0] * 8 + [1] * 8
-    assert [joined.get_name(i) for i in (0, 5, 15)] == [
-        *("other/faces/train/real/00.png", "more/train/real/00.png"),
-        "more/train/fake/03.png",
-    ]
-    assert joined.get_column("subset") == ["other"] * 5 + ["more"] * 3 + [
-        *["other"] * 4 + ["more"] * 4
-    ]
-    assert joined.get_column("group")[:6] == [
-        *("other/train-0", "other/train-0", "other/train-1", "other/train-1"),
-        *("other/train-2", "more/train/real/00.png"),
-    ]
+    names = [joined.get_name(i) for i in (0, 5, 15)]
+    assert names[:2] == ["other/faces/train/real/00.png", "more/train/real/00.png"]
+    assert names[2] == "more/train/fake/03.png"
+    parts = np.repeat(["other", "more"] * 2, [5, 3, 4, 4]).tolist()
+    assert joined.get_column("subset") == parts
+    groups = joined.get_column("group")[:6]
+    assert groups[:4] == [f"other/train-{number}" for number in (0, 0, 1, 1)]
+    assert groups[4:] == ["other/train-2", "more/train/real/00.png"]
     assert (joined[5][0] == open_splits("more", Source(root))["train"][0][0]).all()
     weights = compute_weights(joined, "equal")
     assert weights[:5].sum() + weights[8:12].sum() == pytest.approx(8)
@@ -179,9 +181,8 @@ def test_open_table_weights_masks_kinds_and_shares(own_faces_root):
     train = FacesDataset(parts["train"])
     kinds = train.get_column("subset")
     assert set(kinds) == {"", "method0", "method1"}
-    assert [bool(train.get_mask(i)) for i in range(len(train))] == [
-        kind == "method1" for kind in kinds
-    ]
+    has_masks = [bool(train.get_mask(i)) for i in range(len(train))]
+    assert has_masks == [kind == "method1" for kind in kinds]
     weights = compute_weights(train)
     texts = train.get_column("weight")
     assert weights.mean() == pytest.approx(1)
@@ -207,9 +208,8 @@ def test_open_table_weights_masks_kinds_and_shares(own_faces_root):
 )
 def test_open_table_refuses_what_it_cannot_use(content, says, tmp_path, refused):
     (tmp_path / "t.csv").write_text(content)
-    with refused(says) as error:
+    with refused(f"t.csv.*{says}"):
         open_table(tmp_path / "t.csv", SPLITS)
-    assert "t.csv" in str(error.value)
 
 
 def test_open_table_says_what_its_splits_are(own_faces_root, refused):
@@ -217,16 +217,14 @@ def test_open_table_says_what_its_splits_are(own_faces_root, refused):
     save_table(own_faces_root, table)
     shares = Source(table.parent, shares=(0.6, 0.2, 0.2))
     for name in ("faces", "t", "faces+t"):
-        with refused("says what its splits are, so") as error:
+        with refused("says what its splits are, so"):
             open_splits(name, shares)
-        assert str(error.value)
     rows = list_rows(own_faces_root)
     save_csv([row[:2] for row in rows], table, header=HEADER[:2])
     joined = open_splits("faces+t", shares)  # they say how one of the two is read
     leaks = find_shared_files(joined)
-    assert {(leak.split_a, leak.split_b) for leak in leaks} == {
-        *(("train", "val"), ("train", "test"), ("val", "test"))
-    }
+    shared = {(leak.split_a, leak.split_b) for leak in leaks}
+    assert shared == {("train", "val"), ("train", "test"), ("val", "test")}
     assert str(own_faces_root) in str(leaks[0])
     assert not find_shared_files(open_splits("t", shares))
     with pytest.raises(FileNotFoundError, match="without its ending: -d t"):
@@ -246,9 +244,8 @@ def test_archived_pictures_that_changed_are_an_error(own_faces_root, refused):
         (content.replace(b"PNG", b"BMP"), "not an image file that Pillow knows"),
     ):
         archive.write_bytes(broken)
-        with refused(says) as error:
+        with refused(f"a.tar.*{says}"):
             dataset[0]
-        assert "a.tar" in str(error.value)
     assert dataset.get_file(0).identify() != before
     archive.unlink()
     with pytest.raises(ValueError, match="there is no archive"):
@@ -262,29 +259,21 @@ def test_open_hub_says_revision_and_licence_and_deals_a_single_split_out(
     own_faces_root, refused
 ):
     datasets = pytest.importorskip("datasets")
-    rows = list_rows(own_faces_root)
-    root = own_faces_root.parent
-    labels = [row[1] for row in rows]
-    columns = {"image": [str(root / row[0]) for row in rows], "label": labels}
+    root, images = own_faces_root.parent, open_images(own_faces_root)
     checksums = {f"hf://datasets/a/b@{'0a' * 20}/data.parquet": None}
     info = datasets.DatasetInfo(license="mit", download_checksums=checksums)
-    images = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
     images.info.update(info)
     images.save_to_disk(root / "one")
     opened = open_splits(f"hf:{root / 'one'}", Source(root, shares=(0.5, 0.2, 0.3)))
     assert [len(dataset) for dataset in opened.values()] == [10, 3, 6]
     line = describe_split("val", opened["val"])
     assert line.endswith(f"; revision {'0a' * 20}, licence mit")
-    assert dict(opened["val"].pictures.origin) == {
-        **{"revision": "0a" * 20, "licence": "mit"}
-    }
     for name, says in (
         ("./none", "there is no folder ./none"),
         ("a@b@c", "is not OWNER/NAME, with @REVISION"),
     ):
-        with refused(says) as error:
+        with refused(says):
             open_splits(f"hf:{name}", Source(root))
-        assert str(error.value)
 
 
 def test_training_on_any_source_is_the_same_and_resumes(
@@ -293,12 +282,11 @@ def test_training_on_any_source_is_the_same_and_resumes(
     monkeypatch.setattr(train_main, "qualify_best", lambda *given: None)
     root, name = alike
     weights = []
-    for dataset, calls in (("faces", [2]), (name, [1, 2])):
-        folders = [f"--{w}-dir={tmp_path / f'{w}-{dataset[:2]}'}" for w in FOLDERS]
+    for dataset, calls in (("faces", ["2"]), (name, ["1", "2"])):
+        words = [f"--{w}-dir={tmp_path / f'{w}-{dataset[:2]}'}" for w in FOLDERS]
+        words += ["-d", dataset, "--data-root", str(root.parent), "-m", "TinyNet"]
         for number, epochs in enumerate(calls):
-            words = ["-d", dataset, "--data-root", str(root.parent), *folders]
-            words += ["-m", "TinyNet", "-b", "4", "-e", str(epochs)]
-            train_main.main([*words, *["--resume"] * number])
+            train_main.main([*words, *["--resume"] * number, "-b", "4", "-e", epochs])
         folder = tmp_path / f"checkpoints-{dataset[:2]}"
         (snapshot,) = folder.glob("*_last.pt")
         weights.append(torch.load(snapshot)["trainer"]["model"])
@@ -309,16 +297,12 @@ def test_training_on_any_source_is_the_same_and_resumes(
 
 def test_open_hub_says_what_it_cannot_take(own_faces_root, monkeypatch, refused):
     datasets = pytest.importorskip("datasets")
-    rows = list_rows(own_faces_root)
-    columns = {
-        "image": [str(own_faces_root.parent / row[0]) for row in rows],
-        "label": [row[1] for row in rows],
-    }
-    images = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
+    images = open_images(own_faces_root)
     found = {"Train": images, "validation": images, "test": images}
     monkeypatch.setattr(datasets, "load_dataset", lambda name, revision: found)
     opened = open_splits("hf:a/b@v1")
-    assert opened["train"].get_file(1).name == columns["image"][1]  # a file of its own
+    path = own_faces_root.parent / list_rows(own_faces_root)[1][0]
+    assert opened["train"].get_file(1).name == str(path)  # a file of its own
     assert opened["train"][1][0].shape == (3, 256, 256)
     assert opened["val"].pictures.origin == {"revision": "v1"}
     kinds = images.remove_columns("label")
@@ -329,12 +313,11 @@ def test_open_hub_says_what_it_cannot_take(own_faces_root, monkeypatch, refused)
     cases = (
         ({"train": images, "extra": images}, "it has no split val, but train, extra"),
         ({"train": images.remove_columns("label")}, "it has no column 'label', but im"),
-        ({"train": images.remove_columns("image")}, "one column of images; it has []"),
+        ({"train": images.remove_columns("image")}, "it must have one column of im"),
     )
     for found, says in cases:  # noqa: B007, the function above returns it
-        with refused(re.escape(says)) as error:
+        with refused(f"^hf:a/b: {says}"):
             open_splits("hf:a/b")
-        assert str(error.value).startswith("hf:a/b: ")
 
     def fail(name: str, revision: str | None) -> None:
         raise ConnectionError("nobody\nanswers")
@@ -351,10 +334,8 @@ def test_describe_parts_counts_groups_once(own_faces_root):
     root = own_faces_root.parent
     save_table(own_faces_root, root / "other.csv")
     test = open_splits("faces+other", Source(root), splits=["test"])["test"]
-    differences = np.arange(10.0)
-    scored = SimpleNamespace(
-        labels=test.get_labels(), fake_scores=np.full(10, 0.9), differences=differences
-    )
+    scores = {"fake_scores": np.full(10, 0.9), "differences": np.arange(10.0)}
+    scored = SimpleNamespace(labels=test.get_labels(), **scores)
     detector = SimpleNamespace(score=lambda *_: scored, threshold=0.5)
     first, second = train_main.describe_parts(detector, test, Compute())
     assert first.startswith("test of faces: 5 images, accuracy at the threshold 60.0 %")

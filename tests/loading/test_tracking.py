@@ -16,16 +16,12 @@ PLACES = [draw_background(seed) for seed in (10, 11)]
 
 def follow(clip: Clip, tracker: Tracker, *, start: float = 0) -> list[list[tuple]]:
     """Return each frame's persons, and their numbers."""
-    return [
-        list(zip([s.person for s in reversed(seen)], numbers, strict=True))
-        for frame, seen in zip(clip.frames, clip.seen, strict=True)
-        for numbers in [
-            tracker.follow(
-                frame._replace(seconds=frame.seconds + start),
-                [s.face for s in reversed(seen)],
-            )
-        ]
-    ]
+    found = []
+    for frame, seen in zip(clip.frames, clip.seen, strict=True):
+        faces, persons = [s.face for s in seen[::-1]], [s.person for s in seen[::-1]]
+        numbers = tracker.follow(frame._replace(seconds=frame.seconds + start), faces)
+        found.append(list(zip(persons, numbers, strict=True)))
+    return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,10 +46,8 @@ def test_tracker_tells_when_scenes_change():
 def test_tracker_after_a_cut_takes_who_is_not_clearly_alike_for_another(monkeypatch):
     monkeypatch.setattr(tracking, "CLEAR", 7)  # more than looks alone can say
     clip = make_clip("cut to one of them", PEOPLE, PLACES)
-    assert [dict(pairs) for pairs in follow(clip, Tracker())[4:6]] == [
-        {0: 2, 1: 1},
-        {1: 3},
-    ]
+    before, after = map(dict, follow(clip, Tracker())[4:6])
+    assert (before, after) == ({0: 2, 1: 1}, {1: 3})
 
 
 def test_tracker_forgets_who_was_not_seen_for_longest(monkeypatch):
@@ -88,13 +82,9 @@ def test_describe_is_the_same_whatever_turn_size_and_light():
     turned = person.image.transpose(Image.Transpose.ROTATE_90)
     small = person.image.resize((80, 80))
     dark = person.image.point(lambda value: value // 2)
-    for image, face in (
-        (turned, lying),
-        (small, person.face.place(0.4)),
-        (dark, person.face),
-    ):
+    changed = [(turned, lying), (small, person.face.place(0.4)), (dark, person.face)]
+    for image, face in changed:
         assert describe(image, face) @ look > 0.95
     boxed = person.face._replace(landmarks=((3.0, 3.0),) * 5)
     assert describe(person.image, boxed) @ look > 0.8
-    changed = change(person, np.random.default_rng(0))
-    assert describe(*changed) @ look > 0.6
+    assert describe(*change(person, np.random.default_rng(0))) @ look > 0.6

@@ -4,6 +4,8 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -20,7 +22,6 @@ from loading.video_decoder import (
     turn_upright,
 )
 
-UNEVEN = (0, 0.1, 2.0, 2.1, 2.2, 3.0)
 NOISE = list(np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), np.uint8))
 COLOURS = np.zeros((48, 64, 3), np.uint8)
 COLOURS[:24, :32], COLOURS[:24, 32:] = (200, 30, 30), (30, 30, 200)
@@ -68,7 +69,7 @@ def test_decode_gives_each_frame_at_its_time(ending, options):
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 def test_decode_of_uneven_lengths_takes_a_frame_each_period(ending):
-    data = encode(ending, [draw(n) for n in range(6)], UNEVEN)
+    data = encode(ending, [draw(n) for n in range(6)], (0, 0.1, 2.0, 2.1, 2.2, 3.0))
     frames, _ = run(data, every=1.0)
     assert [seconds for seconds, _ in frames] == [0, 2.0, 3.0]
     assert np.allclose([p.mean() for _, p in frames], [0, 20, 50], atol=4)
@@ -102,7 +103,7 @@ def test_turn_upright_knows_all_that_a_camera_does(matrix, expected):
     assert turn_upright(np.array([[1, 2], [3, 4]]), Frame()).tolist() == expected
 
 
-def test_decode_stretches_pixels_that_are_not_square(monkeypatch):
+def test_decode_stretches_pixels_that_are_not_square():
     data = encode(".3gp", [np.zeros((288, 352, 3), np.uint8)] * 2, codec="h263")
     assert run(data)[0][0][1].shape == (288, 384, 3)  # CIF on a 4:3 screen
 
@@ -110,8 +111,7 @@ def test_decode_stretches_pixels_that_are_not_square(monkeypatch):
 def test_decode_of_high_definition_has_its_colours():
     red = np.full((720, 1280, 3), (200, 60, 40), np.uint8)
     frame = av.VideoFrame.from_ndarray(red, format="rgb24")
-    yellow = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
-    raw = yellow.to_ndarray()
+    raw = frame.reformat(format="yuv420p", dst_colorspace="ITU709").to_ndarray()
     wrong = av.VideoFrame.from_ndarray(raw, format="yuv420p").to_ndarray(format="rgb24")
     (_, pixels), *_ = run(encode(".mp4", [wrong] * 2, codec="libx264"))[0]
     assert np.abs(pixels.astype(int) - (200, 60, 40)).mean() < 4
@@ -119,15 +119,12 @@ def test_decode_of_high_definition_has_its_colours():
 
 def make_frames(blurred: set[int], count: int) -> list[tuple[float, av.VideoFrame]]:
     """Noise at ten frames a second, some of it blurred."""
-    sharp = NOISE[0]
-    soft = (sharp // 2 + np.roll(sharp, 1, 1) // 2).astype(np.uint8)
-    return [
-        (
-            n / 10,
-            av.VideoFrame.from_ndarray(soft if n in blurred else sharp, format="rgb24"),
-        )
-        for n in range(count)
-    ]
+    soft = NOISE[0] // 2 + np.roll(NOISE[0], 1, 1) // 2
+    sharp, soft = (
+        av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        for pixels in (NOISE[0], soft)
+    )
+    return [(n / 10, soft if n in blurred else sharp) for n in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -172,10 +169,8 @@ def test_decode_of_a_cut_file_gives_what_there_is(ending, options):
 
 
 def test_decode_of_a_file_without_its_index_says_that_it_breaks_off():
-    assert run(encode(".mp4", NOISE)[:-999]) == [
-        [],
-        "it breaks off before its first frame",
-    ]
+    frames, error = run(encode(".mp4", NOISE)[:-999])
+    assert (frames, error) == ([], "it breaks off before its first frame")
 
 
 def test_decode_of_most_frames_reads_no_further():
@@ -217,26 +212,20 @@ def test_decode_of_more_frames_than_are_decoded_says_so(monkeypatch):
 def test_decode_where_packets_end_in_a_fault_keeps_the_frames(
     fault, expected, monkeypatch
 ):
-    class Container:
-        def __init__(self, inner: object) -> None:
-            self.inner = inner
-            self.streams, self.start_time = inner.streams, inner.start_time
-            self.duration = inner.duration
+    open_container = video_decoder._open_container
 
-        def __enter__(self) -> "Container":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self.inner.close()
-
-        def demux(self, stream: object) -> Iterator[object]:
-            yield from self.inner.demux(stream)
+    @contextmanager
+    def open_faulty(*arguments: object) -> Iterator[SimpleNamespace]:
+        def demux(stream: object) -> Iterator[object]:
+            yield from container.demux(stream)
             raise fault
 
-    open_container = video_decoder._open_container
-    monkeypatch.setattr(
-        video_decoder, "_open_container", lambda *args: Container(open_container(*args))
-    )
+        names = ("streams", "start_time", "duration")
+        with open_container(*arguments) as container:
+            known = {name: getattr(container, name) for name in names}
+            yield SimpleNamespace(demux=demux, **known)
+
+    monkeypatch.setattr(video_decoder, "_open_container", open_faulty)
     frames, error = run(encode(".avi"))
     assert len(frames) == 12
     assert error.startswith(expected) and bool(error) == bool(expected)
