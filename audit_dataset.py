@@ -20,11 +20,11 @@ from auditing.fixing import (
 )
 from auditing.page import save_audit
 from auditing.shortcuts import Shortcut
-from faces_dataset import describe_split, list_names
+from faces_dataset import describe_split
 from files.atomic import check_writable
 from files.names import SPLITS
 from files.provenance import describe_call
-from scores import groups_from_names
+from scores import find_groups
 from utils import find_dataset, list_splits, open_splits
 
 _ROW = "{:<24}{:<9}{:<7}{:<24}{}"
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     splits = (path and list_splits(path, source.shares)) or SPLITS
     datasets = open_splits(args.dataset, source, splits=splits)
     for dataset in datasets.values():
-        groups_from_names(list_names(dataset), args.group_by)  # refuses what is broken
+        find_groups(dataset, args.group_by)  # refuses what is broken
     check_writable(args.figures_dir)
     if args.fix is not None:
         check_destination(args.fix, path)

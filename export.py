@@ -30,7 +30,7 @@ from judging.exported import load_exported
 from judging.inputs import ImageFinder
 from judging.pictures import View
 from loading import ImageFile
-from utils import Source, find_dataset, load_checkpoint, open_source
+from utils import Source, find_dataset, load_checkpoint, open_for
 
 EPILOG = """examples:
   python export.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt --to exported
@@ -154,8 +154,7 @@ def choose_dataset(given: str | None, source: Source, detector: Detector) -> str
 
 def list_files(dataset: str, source: Source, detector: Detector) -> list[ImageFile]:
     """Return the pictures of the split that a source names."""
-    source = source.follow(detector.record, dataset)
-    faces = open_source(dataset, source, preprocessing=detector.preprocessing)
+    faces = open_for(detector, dataset, source)
     return [faces.get_file(number) for number in range(len(faces))]
 
 

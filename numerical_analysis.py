@@ -29,6 +29,7 @@ from scores import (
     ScoreFormat,
     ScoreSet,
     calibrate_on,
+    find_groups,
     find_leaks,
     groups_from_names,
     load_score_set,
@@ -44,8 +45,8 @@ from utils import (
     find_dataset,
     list_splits,
     load_checkpoint,
+    open_for,
     open_pictures,
-    open_source,
 )
 
 EPILOG = """examples:
@@ -338,15 +339,12 @@ def _score_datasets(
         detector = load_checkpoint(path, model_name, compute.device)
         say(f"checkpoint: {path}")
         for name in names:
-            own = source.follow(detector.record, name)
-            dataset = open_source(name, own, preprocessing=detector.preprocessing)
-            files, labels = list_names(dataset), dataset.get_labels()
-            known = dataset.get_column
+            dataset = open_for(detector, name, source)
+            files, known = list_names(dataset), dataset.get_column("subset")
+            labels = dataset.get_labels()
             parts = {
-                "groups": groups_from_names(files, group_pattern, known("group")),
-                "subsets": subsets_from_names(
-                    files, labels, subset_pattern, known("subset")
-                ),
+                "groups": find_groups(dataset, group_pattern),
+                "subsets": subsets_from_names(files, labels, subset_pattern, known),
             }
             scored = get_soft_scores_and_true_labels(dataset, detector, compute)
             score_sets.append(

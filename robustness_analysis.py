@@ -34,7 +34,7 @@ from plots.robustness import (
     name_rate_columns,
 )
 from plots.style import save_figure
-from utils import load_checkpoint, open_source
+from utils import load_checkpoint, open_for
 
 DEFAULT = [name for name in LEVELS if name != "found"]  # which takes a face finder
 
@@ -91,8 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_writable(args.figures_dir)
     measured = []
     for detector, title in zip(detectors, name_detectors(detectors), strict=True):
-        own = source.follow(detector.record, args.dataset)
-        faces = open_source(args.dataset, own, preprocessing=detector.preprocessing)
+        faces = open_for(detector, args.dataset, source)
         images = DisturbedFaces(faces, conditions, args.seed)
         judged = judge_conditions(detector, images, compute, stability=args.stability)
         if not distributed.is_main():

@@ -174,6 +174,12 @@ def open_source(
     return open_splits(name, source, splits=[split], **options)[split]
 
 
+def open_for(detector: Detector, name: str, source: Source) -> FacesDataset:
+    """Open the split that a source names, as a detector's training read its images."""
+    own = source.follow(detector.record, name)
+    return open_source(name, own, preprocessing=detector.preprocessing)
+
+
 def open_splits(
     name: str,
     source: Source = Source(),

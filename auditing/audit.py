@@ -9,9 +9,9 @@ from auditing.duplicates import Pair, find_duplicates
 from auditing.findings import Finding, classify_pair, list_findings, name_pair
 from auditing.properties import Inspection, inspect
 from auditing.shortcuts import Shortcut, find_shortcuts
-from faces_dataset import FacesDataset, count_classes, list_names
+from faces_dataset import FacesDataset, count_classes
 from files.names import shorten
-from scores import find_leaks, groups_from_names
+from scores import find_groups, find_leaks
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ def audit_splits(
     for split, dataset in datasets.items():
         own = list(map(dataset.get_file, range(len(dataset))))
         files += own
-        known = dataset.get_column("group")
-        groups = groups_from_names(list_names(dataset), pattern, known)
+        groups = find_groups(dataset, pattern)
         group_of |= zip((f.name for f in own), groups or (), strict=False)
         splits += [split] * len(dataset)
         labels += dataset.get_labels().tolist()

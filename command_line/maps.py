@@ -19,7 +19,7 @@ from files.atomic import check_writable
 from files.bounds import VERY_MANY, Bounds
 from files.names import CLASS_NAMES, default_checkpoint_path, spell_dataset
 from loading import ImageFile
-from utils import load_checkpoint, open_source
+from utils import load_checkpoint, open_for
 
 NUM_CHECKED = 32  # images, by default
 SPLIT = "test"
@@ -109,9 +109,7 @@ def take_judged_images(args: argparse.Namespace) -> JudgedImages:
         files = [ImageFile(path) for path in args.image]
         images = GivenPictures(files, detector.preprocessing)
     else:
-        source = take_source(args, SPLIT).follow(detector.record, args.dataset)
-        known = detector.preprocessing
-        images = open_source(args.dataset, source, preprocessing=known)
+        images = open_for(detector, args.dataset, take_source(args, SPLIT))
         options["source"] = {"dataset": args.dataset, "split": SPLIT}
     check_writable(
         args.figures_dir, f"{spell_dataset(args.dataset)}_{detector.file_name}"

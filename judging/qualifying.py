@@ -36,7 +36,7 @@ from metrics.operating_point import (
     choose_threshold,
     count_allowed_false_positives,
 )
-from scores.groups import choose_groups, groups_from_names
+from scores.groups import choose_groups, find_groups
 
 MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts are given
 MOST_KEPT = 5000  # real images whose scores are stored
@@ -65,9 +65,7 @@ def split_calibration(
     """
     choosing = calibrating = validation
     if recipe.calibration_share:
-        names = list_names(validation)
-        known = validation.get_column("group")
-        groups = groups_from_names(names, recipe.group_by, known) or names
+        groups = find_groups(validation, recipe.group_by) or list_names(validation)
         chosen = choose_groups(groups, recipe.calibration_share, recipe.seed)
         others = sorted(set(range(len(validation))).difference(chosen))
         choosing, calibrating = validation.drop(chosen), validation.drop(others)
@@ -226,8 +224,7 @@ def calibrate_tracks(
         several images, or too few for the policy.
     """
     try:
-        known = images.get_column("group")
-        groups = groups_from_names(list_names(images), policy.group_by, known)
+        groups = find_groups(images, policy.group_by)
         tracks = None if groups is None else _pool(views, groups)
         if tracks is None:
             return {}

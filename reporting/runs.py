@@ -10,7 +10,6 @@ from faces_dataset import (
     choose_random,
     compute_fingerprint,
     count_classes,
-    list_names,
 )
 from files.bounds import DATASET_NAME
 from files.history import check_run, load_history
@@ -21,9 +20,9 @@ from judging.detector import Detector, build_score_set
 from loading import ImageFile
 from models import get_network
 from reporting.maps import Maps, explain_detector
-from scores import groups_from_names, tell_apart
+from scores import find_groups, tell_apart
 from scores.analysis import Analysis, analyse
-from utils import Source, load_checkpoint, open_source, open_splits, take_fold
+from utils import Source, load_checkpoint, open_for, open_splits, take_fold
 
 NUM_SAMPLES = 6  # training images of each class that a page shows
 
@@ -110,11 +109,7 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
     detectors = [load_checkpoint(p, device=compute.device) for p in checkpoint_paths]
     names = [settings.dataset or _get_dataset(detector) for detector in detectors]
     datasets = [
-        open_source(
-            name,
-            source.follow(detector.record, name),
-            preprocessing=detector.preprocessing,
-        )
+        open_for(detector, name, settings.source)
         for name, detector in zip(names, detectors, strict=True)
     ]
     trainings = [find_training(detector, settings) for detector in detectors]
@@ -126,9 +121,7 @@ def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[R
                 detector,
                 detector.score(dataset, compute),
                 split=source.split,
-                groups=groups_from_names(
-                    list_names(dataset), settings.group_by, dataset.get_column("group")
-                ),
+                groups=find_groups(dataset, settings.group_by),
             )
             for name, dataset, detector in zip(names, datasets, detectors, strict=True)
         ]

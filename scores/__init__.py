@@ -13,7 +13,7 @@ from hardware.lazy import attach
 __getattr__ = attach(
     __name__,
     {
-        "groups": "find_leaks groups_from_names subsets_from_names",
+        "groups": "find_groups find_leaks groups_from_names subsets_from_names",
         "score_files": "ScoreFormat load_score_set save_score_set",
         "score_sets": "LOGIT_DIFFERENCE ScoreSet calibrate_on tell_apart",
     },

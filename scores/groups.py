@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,9 @@ from scipy import special
 from files.names import FAKE, REAL
 from scores.pooling import GROUP_SCORES
 from scores.score_sets import LOGIT_DIFFERENCE, ScoreSet, compute_log_odds
+
+if TYPE_CHECKING:
+    from faces_dataset import FacesDataset  # which needs torch
 
 # 'video7' in 'video7_031.png', and all of a name without an underscore but its ending.
 PREFIX_PATTERN = r"^([^_]+?)(?:_|\.[^.]*$|$)"
@@ -163,6 +166,14 @@ def _compile(pattern: str, what: str) -> re.Pattern[str]:
         raise ValueError(
             f"{what} pattern {pattern!r} is not a regular expression: {error}"
         ) from None
+
+
+def find_groups(
+    dataset: "FacesDataset", pattern: str | None = None
+) -> list[str] | None:
+    """Return the groups of a dataset's images, as `groups_from_names` finds them."""
+    names = [dataset.get_name(index) for index in range(len(dataset))]
+    return groups_from_names(names, pattern, dataset.get_column("group"))
 
 
 def _find_first(pattern: re.Pattern[str], text: str) -> str:
