@@ -182,10 +182,15 @@ class BaseDetector:
         return min([side, *(condition.find_side(side) for condition in told)])
 
     @property
+    def temperature(self) -> float:
+        """What logits are divided by before the softmax."""
+        return self.record.temperature
+
+    @property
     def llr_line(self) -> LlrCalibration:
         """From logit differences to log-likelihood ratios."""
         if not self.has_llr_line:
-            return LlrCalibration(1 / self.record.temperature, 0.0)
+            return LlrCalibration(1 / self.temperature, 0.0)
         names = "llr_slope", "llr_intercept", "llr_lower", "llr_upper"
         return LlrCalibration.restore(*(getattr(self.record, name) for name in names))
 

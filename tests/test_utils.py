@@ -176,7 +176,7 @@ def test_load_checkpoint_of_the_original_exercise_has_four_entries(tmp_path):
         torch.save(make_content(model=state), tmp_path / "old.pt")
         detector = load_checkpoint(tmp_path / "old.pt")
         assert (detector.title, detector.threshold) == ("SimpleNet", 0.5)
-        assert (detector.record.temperature, detector.preprocessing) == (1.0, PUBLISHED)
+        assert (detector.temperature, detector.preprocessing) == (1.0, PUBLISHED)
         with pytest.raises(ValueError, match="it is of SimpleNet, not XceptionBased"):
             load_checkpoint(tmp_path / "old.pt", "XceptionBased")
 
