@@ -24,6 +24,7 @@ from metrics.meaning import (
     describe_likelihood_ratio,
     describe_limit,
     find_neighbours,
+    format_fake_score,
     format_ratio,
 )
 
@@ -402,10 +403,7 @@ def describe_neighbours(verdict: Verdict) -> list[str]:
         ]
     row = find_neighbours(rows, verdict.fake_score)
     num_fake, num = (sum(r[i] for r in rows) for i in (2, 3))
-    low, high = (
-        describe_fake_score(score).removeprefix("P(fake)").lstrip("=")
-        for score in (row.lowest, row.highest)
-    )
+    low, high = map(format_fake_score, (row.lowest, row.highest))
     is_test = verdict.detector.record.reliability_split == "test"
     split = "test" if is_test else "validation"
     chose = "which chose nothing" if is_test else "which also chose the epoch"

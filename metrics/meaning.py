@@ -60,9 +60,15 @@ def compute_logit_differences(logits: ArrayLike) -> np.ndarray:
 
 
 def describe_fake_score(fake_score: float) -> str:
-    """Return 'P(fake)=0.123'; no score is certain: '<0.001', '>0.999' at the ends."""
-    number = f"={fake_score:.3f}"
-    return "P(fake)" + {"=0.000": "<0.001", "=1.000": ">0.999"}.get(number, number)
+    """Return 'P(fake)=0.123', or 'P(fake)<0.001'."""
+    number = format_fake_score(fake_score)
+    return f"P(fake){number}" if number[0] in "<>" else f"P(fake)={number}"
+
+
+def format_fake_score(fake_score: float) -> str:
+    """Return '0.123'; no score is certain: '<0.001' and '>0.999' at the ends."""
+    number = f"{fake_score:.3f}"
+    return {"0.000": "<0.001", "1.000": ">0.999"}.get(number, number)
 
 
 class LlrCalibration(NamedTuple):

@@ -22,7 +22,7 @@ from judging.tracks import STRETCH
 from judging.verdicts import NONE, Verdict
 from loading import ImageFile
 from loading.origin import describe_claims, describe_generation
-from metrics.meaning import describe_fake_score
+from metrics.meaning import format_fake_score
 from plots.pages import Picture, embed_figure, embed_image, render_page
 from reporting.card import list_errors
 
@@ -118,6 +118,7 @@ class Case:
             TEMPLATE,
             title=f"Case report: {self._count_entries()}",
             entries=self._entries,
+            most_maps=MOST_MAPS,
             refused=[*self._refused, *self._list_passed_over()],
             detectors=list(map(self._describe_detector, self._detectors)),
             limits=list(dict.fromkeys(self._list_limits())),
@@ -324,8 +325,7 @@ def _describe_place(verdict: Verdict) -> str:
 
 
 def _describe_score(verdict: Verdict) -> str:
-    score = describe_fake_score(verdict.fake_score)
-    score = score.removeprefix("P(fake)").lstrip("=")
+    score = format_fake_score(verdict.fake_score)
     zone = words.describe_bounds(verdict)
     if verdict.lowest is None:
         return f"{score}; {zone}"

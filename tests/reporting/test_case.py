@@ -175,7 +175,7 @@ def test_case_of_many_faces_is_bounded(detector, tmp_path, monkeypatch):
 
     page = case_.render()
     assert page.count("data:image/jpeg;base64,") == 2 + 3 * 3
-    assert page.count("No maps: this case has them of as many faces as it takes") == 1
+    assert page.count("No maps: a case shows those of 3 faces.") == 1
     said = "2 faces, 2 called fake, 0 called real; in "
     assert page.count(said) == 2
 
