@@ -176,11 +176,12 @@ def find_shortcuts(
             auc, low, high, *_ = compute_delong_interval(
                 scores, labels, groups=own, confidence=confidence
             )
+        difference = _describe_difference(inspection, chosen, trait)
         shortcut = Shortcut(
             *(split, trait, auc, low, high),
             is_of_file=trait.is_of_file and not _is_content(inspection, chosen, trait),
             is_constant=not varies,
-            difference=_describe_difference(inspection, chosen, trait) * varies,
+            difference=difference if varies else "",
             num_images=len(chosen),
         )
         shortcuts.append(shortcut)

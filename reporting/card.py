@@ -11,7 +11,7 @@ from files.atomic import save_json, save_text
 from files.bounds import Words
 from files.checkpoint import CheckpointRecord
 from files.checkpoint_files import read_checkpoint, save_checkpoint
-from files.hub import RECORD, import_package
+from files.hub import PREFIX, RECORD, import_package
 from files.names import CLASS_NAMES, SAFE_SUFFIX, spell_for_files
 from files.provenance import VERSION, describe_file, format_now, get_versions
 from files.recipe import Recipe
@@ -278,7 +278,7 @@ def _build_header(detector: Detector, publication: Publication) -> str:
                 metric_value=record.test_acc / 100,
             )
         )
-    of_hub = [record.dataset.removeprefix("hf:").partition("@")[0]]
+    of_hub = [record.dataset.removeprefix(PREFIX).partition("@")[0]]
     return hub.ModelCardData(
         license=publication.licence,
         library_name="pytorch",
@@ -301,16 +301,16 @@ def _hide_folders(record: CheckpointRecord) -> CheckpointRecord:
     flags, dataset = dict(record.flags), record.dataset
     if isinstance(flags.get("weights"), str):
         flags["weights"] = PurePath(flags["weights"]).name
-    if dataset.startswith("hf:") and not _is_on_hub(dataset):
-        dataset = PurePath(dataset.removeprefix("hf:")).name
+    if dataset.startswith(PREFIX) and not _is_on_hub(dataset):
+        dataset = PurePath(dataset.removeprefix(PREFIX)).name
         flags = {n: dataset if n == "dataset" else of for n, of in flags.items()}
     return replace(record, flags=flags, dataset=dataset)
 
 
 def _is_on_hub(dataset: str) -> bool:
     """Say whether a dataset is one of the hub, not a folder of somebody's."""
-    name = dataset.removeprefix("hf:").partition("@")[0]
-    return dataset.startswith("hf:") and name in REPOSITORY and name[0] not in ".~"
+    name = dataset.removeprefix(PREFIX).partition("@")[0]
+    return dataset.startswith(PREFIX) and name in REPOSITORY and name[0] not in ".~"
 
 
 def _format_share(num: int, of: int) -> str:
