@@ -182,7 +182,7 @@ class Trial:
             detector.score_samples(batch.numpy(), compute.precision).fake_scores
             for batch in samples.permute(0, 2, 3, 1).split(compute.batch_size)
         ]
-        targets = detector.lean(np.concatenate(scored))
+        targets = (np.concatenate(scored) >= detector.threshold).astype(np.int64)
         is_own = not policy.augmentation.self_blend  # else a blend may be in its place
         masks = [
             images.get_mask(index) if target == FAKE and is_own else None

@@ -30,8 +30,6 @@ from metrics.meaning import LlrCalibration, ScoreNeighbours, check_neighbours
 if TYPE_CHECKING:
     from hardware import Precision
 
-EVEN = 0.5  # P(fake) at which both classes are equally likely
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -147,7 +145,7 @@ class BaseDetector:
         return self.threshold if below is None else min(below, self.threshold)
 
     def find_zone(self, condition: str = "") -> tuple[float, float]:
-        """Return P(fake) below which a picture is called real, and the least of fake.
+        """Return P(fake) below which a picture is called real, and from which fake.
 
         Args:
             condition: under which calibration images are most like the picture.
@@ -158,15 +156,6 @@ class BaseDetector:
     def decide(self, fake_scores: np.ndarray) -> np.ndarray:
         """Return what P(fake) (n,) is called: real, fake or `NEITHER`, int (n,)."""
         return decide(fake_scores, *self.find_zone())
-
-    def lean(self, fake_scores: np.ndarray, condition: str = "") -> np.ndarray:
-        """Return what P(fake) (n,) is called, between the bounds the likelier class.
-
-        That is the class, int (n,), whose score a map explains.
-        """
-        decisions = decide(fake_scores, *self.find_zone(condition))
-        likelier = np.where(fake_scores >= EVEN, FAKE, REAL)
-        return np.where(decisions == NEITHER, likelier, decisions)
 
     @cached_property
     def guard(self) -> Guard | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from files.checkpoint import ErrorCounts
-from files.names import CLASS_NAMES, NEITHER
+from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
 from judging.base import BaseDetector, Scored, decide
 from judging.guard import Comparison, describe_unlike
 from judging.pictures import Batch, Picture, View
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hardware import Precision
 
 INCONCLUSIVE, NONE = "inconclusive", "none"
+EVEN = 0.5  # P(fake) at which both classes are equally likely
 LEAST_OF_SIDE = 0.9  # of the smallest calibration image's, that a picture must have
 
 
@@ -62,7 +63,7 @@ class Verdict:
 
     @property
     def zone(self) -> tuple[float, float]:
-        """P(fake) below which such a picture is called real, and the least of fake."""
+        """P(fake) below which such a picture is called real, and from which fake."""
         return self.detector.find_zone(self.condition)
 
     @property
@@ -73,7 +74,9 @@ class Verdict:
     @property
     def label(self) -> int:
         """What the score says, and between the bounds the likelier class: for maps."""
-        return int(self.detector.lean(np.array(self.fake_score), self.condition))
+        if self.decision != NEITHER:
+            return self.decision
+        return FAKE if self.fake_score >= EVEN else REAL
 
     @property
     def reasons(self) -> tuple[str, ...]:
