@@ -268,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.explain is not None:
             writers.append(partial(save_figures, args.explain, compute.precision))
         if args.report is not None and processes.is_main():
-            call = Path(__file__).name, sys.argv[1:] if argv is None else argv
+            call = __file__, argv
             case = start_case(args.report, detectors, compute.precision, call, total)
             case = stack.enter_context(case)
             finder.on_failure.append(case.refuse)
@@ -396,7 +396,7 @@ def start_case(
     path: Path,
     detectors: Sequence[BaseDetector],
     precision: "Precision",
-    call: tuple[str, Sequence[str]],
+    call: tuple[str, Sequence[str] | None],
     num_pictures: int | None,
 ) -> AbstractContextManager[Any]:
     """Return a case report that is written when it is left without an error.

@@ -1,7 +1,6 @@
 """Write a run as one page: data, numbers, figures, mistakes, limits."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,8 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         group_by=args.group_by,
         group_score=args.group_score,
     )
-    call = Path(__file__).name, sys.argv[1:] if argv is None else argv
-    write_report(args.checkpoint_path, output, settings, call=call)
+    write_report(args.checkpoint_path, output, settings, call=(__file__, argv))
     command_line.say(f"wrote {output}")
 
 

@@ -256,7 +256,7 @@ def save_robustness(folder: Path, numbers: dict[str, Any]) -> list[Path]:
     save_figure(figure, png)
     header = ["detector", "disturbance", "level", "strength"]
     header += [*name_csv_columns("robustness"), *name_rate_columns()]
-    save_csv(_list_rows(detectors), csv, header=header)
+    save_csv(list_rows(detectors), csv, header=header)
     save_json(numbers, json)
     errors = [folder / f"{name}_errors.png" for name in names]
     for detector, path in zip(detectors, errors, strict=True):
@@ -265,7 +265,7 @@ def save_robustness(folder: Path, numbers: dict[str, Any]) -> list[Path]:
     return [png, csv, json, *errors]
 
 
-def _list_rows(detectors: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:
+def list_rows(detectors: Sequence[dict[str, Any]]) -> Iterator[list[Any]]:
     """Yield a row for each detector, disturbance and level."""
     for detector in detectors:
         for name, levels in detector["conditions"].items():

@@ -636,13 +636,15 @@ def save_reports(
     words: Sequence[str] | None,
 ) -> int:
     """Write the finished runs' reports; if one fails, say so and return 1, else 0."""
+    is_main, status = distributed.is_main(), 0
+    distributed.stop()  # one process reads all of the test split
+    if not is_main:
+        return 0
     # Its figures and maps take seconds to import: a run without a report does not wait.
     from reporting import Settings, name_report, write_report
 
-    is_main, status = distributed.is_main(), 0
-    distributed.stop()  # one process reads all of the test split
     shared = {"source": replace(source, split="test"), "compute": compute}
-    for recipe in recipes if is_main else ():
+    for recipe in recipes:
         paths = keeping.name_files(recipe)
         checkpoints = [paths.checkpoint]
         settings = Settings(history_path=paths.history, seed=recipe.seed, **shared)

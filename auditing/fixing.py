@@ -63,9 +63,9 @@ def plan_fix(
     """Decide what becomes of each file, the unreadable ones last.
 
     Of images that show the same, one is kept: the test split's, else validation's;
-    images with equal pixels but both labels all go. A group (N,) in several splits goes
-    as a whole to the one that lacks most of its images. A fake that resembles a real
-    image stays if both end in one split.
+    images with equal pixels but both labels all go. One of the `groups`, names (N,), in
+    several splits goes as a whole to the one that lacks most of its images. A fake that
+    resembles a real image stays if both end in one split.
 
     Raises:
         ValueError: a class of a split would be left without an image.

@@ -120,7 +120,7 @@ def inspect(
 ) -> Inspection:
     """Measure N images, decoding each once.
 
-    `splits` are their names, `labels` 0 (real) or 1 (fake), (N,) each.
+    `splits` (train, val or test) and `labels` (0 real, 1 fake) are (N,).
     """
     found = map_files(measure, files, "audit")
     readable = [i for i, traits in enumerate(found) if isinstance(traits, Traits)]
@@ -147,7 +147,7 @@ def map_files(
 ) -> list[Result]:
     """Apply a function to each item, in several processes if there are many.
 
-    The function and the items can be pickled. Results are in the order of the items.
+    The function and the items must be picklable. Results are in the order of the items.
     """
     workers = processes.count_cores()
     if workers == 1 or len(items) < FEWEST_FOR_A_POOL:

@@ -226,7 +226,8 @@ def list_folds(
 ) -> Folds:
     """Put samples into folds: for each the indices of the others, and its own.
 
-    The samples of one of the `groups` (N,) are in one fold.
+    Classes, by `labels` (N,), are spread evenly; the samples of one of the `groups`
+    (N,) are in one fold.
     """
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     folds = kind(NUM_FOLDS, shuffle=True, random_state=seed)

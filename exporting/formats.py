@@ -43,7 +43,7 @@ def save_onnx(detector: Detector, description: dict[str, Any], path: Path) -> No
     """
     pixels, shapes = _make_input(detector)
     try:
-        with quiet("torch.onnx"):
+        with quiet("torch.onnx", with_warnings=False):
             program = torch.onnx.export(
                 Graph(detector),
                 (pixels,),
@@ -74,7 +74,7 @@ def save_program(detector: Detector, description: dict[str, Any], path: Path) ->
     Raises ValueError if the network cannot be traced.
     """
     pixels, shapes = _make_input(detector)
-    with quiet("torch.onnx"):
+    with quiet("torch.onnx", with_warnings=False):
         try:
             program = torch.export.export(
                 Graph(detector), (pixels,), dynamic_shapes=shapes, strict=False
@@ -132,12 +132,13 @@ def _make_input(detector: Detector) -> tuple[torch.Tensor, tuple[Any]]:
 
 
 @contextmanager
-def quiet(name: str | None = None) -> Iterator[None]:
+def quiet(name: str | None = None, *, with_warnings: bool) -> Iterator[None]:
     """Keep what a package's logger, or all, say to developers from the user."""
     logger = logging.getLogger(name)
     level = logger.level
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        if not with_warnings:
+            warnings.simplefilter("ignore")
         logger.setLevel(logging.ERROR)
         try:
             yield

@@ -48,7 +48,7 @@ def save_quantised(
 
     `batches` are of training images, uint8 (n, S, S, 3).
     """
-    with quiet(), TemporaryDirectory() as folder:
+    with quiet(with_warnings=True), TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(

@@ -131,7 +131,7 @@ def save_text(text: str, path: str | Path) -> None:
 
 
 def save_csv(
-    rows: Iterable[Sequence[Any]], path: str | Path, *, header: Sequence[str]
+    rows: Iterable[Iterable[Any]], path: str | Path, *, header: Sequence[str]
 ) -> None:
     """Save rows under a header as `open_csv` does."""
     with open_csv(path, header=header) as write_row:

@@ -173,7 +173,7 @@ class CheckpointRecord:
 
     @property
     def error_counts(self) -> dict[str, ErrorCounts]:
-        """The errors on validation images, by condition; as they are first."""
+        """The errors on validation images, by condition; `none` comes first."""
         return {name: ErrorCounts(*row) for name, row in self.errors.items()}
 
     @property

@@ -46,7 +46,7 @@ def describe_call(
     """Return what ran, when (UTC), and with which versions.
 
     Args:
-        script: its file name.
+        script: its path, of which the name is given.
         words: after it; None: those of this process, as for `main`.
         more: packages, as for `get_versions`.
     """

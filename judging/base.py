@@ -145,7 +145,7 @@ class BaseDetector:
         return self.threshold if below is None else min(below, self.threshold)
 
     def find_zone(self, condition: str = "") -> tuple[float, float]:
-        """Return P(fake) below which a picture is called real, and from which fake.
+        """Return P(fake) below which a picture is real, and at or above which fake.
 
         Args:
             condition: under which calibration images are most like the picture.

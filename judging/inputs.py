@@ -76,17 +76,17 @@ class ImageFinder:
             are not followed.
         excluded: a folder that is not entered: where results are written.
         videos: pass on a folder's videos, too.
-        on_failure: are called with a sentence on each folder that cannot be listed or
-            that gives no image.
-        on_passed_over: are called with each file of a folder that is not meant by its
-            name, and each subfolder that is not entered.
+        on_failure: functions, each called with a sentence on each folder that cannot
+            be listed or that gives no image.
+        on_passed_over: functions, each called with each file of a folder that is not
+            meant by its name, and each subfolder that is not entered.
 
     Attributes:
         num_failures: how many folders could not be listed, or gave no image.
         num_files, num_folders: how many files and subfolders were passed over.
 
     Yields:
-        The image files, once.
+        The image files; to be asked for once, since the numbers add up.
     """
 
     paths: Iterable[str | Path]

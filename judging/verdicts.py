@@ -63,7 +63,7 @@ class Verdict:
 
     @property
     def zone(self) -> tuple[float, float]:
-        """P(fake) below which such a picture is called real, and from which fake."""
+        """P(fake) below which such a picture is real, and at or above which fake."""
         return self.detector.find_zone(self.condition)
 
     @property

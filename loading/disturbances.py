@@ -179,11 +179,11 @@ def disturb(
         ValueError: there is no such disturbance or level; or `found` needs a package
             that is not installed.
     """
+    if name not in ("none", *LEVELS):
+        raise ValueError(f"no disturbance is called {name!r}: {', '.join(LEVELS)}")
     if level == 0:
         return image
-    if name not in LEVELS:
-        raise ValueError(f"no disturbance is called {name!r}: {', '.join(LEVELS)}")
-    if level not in range(len(LEVELS[name]) + 1):
+    if level not in range(len(LEVELS.get(name, ())) + 1):
         raise ValueError(f"a level is a whole number from 0 to 5, got {level!r}")
     return _CHANGES[name](image, LEVELS[name][level - 1], generator)
 

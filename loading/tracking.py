@@ -97,7 +97,10 @@ class Tracker:
         self._num_persons = 0
 
     def follow(self, frame: Frame, faces: Sequence[Face]) -> list[int]:
-        """Return the number, from 1, of each person whose face the next frame shows."""
+        """Return for each face of the next frame the number of its person, from 1.
+
+        Faces are as `FaceFinder.find` returns them.
+        """
         sight = self._scenes.follow(frame.picture)
         if sight.is_cut:
             self.cut_times.append(frame.seconds)

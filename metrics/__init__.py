@@ -12,11 +12,11 @@ Labels are (N,), 0 real and 1 fake. Functions that take them raise ValueError fo
 Start at `table.py`, the table of metrics, whose formulas are in `measures.py` and whose
 `samples.py` are checked and sorted. `bootstrap.py`, `delong.py`, `error_rates.py`: the
 intervals, tests and the ROC curve. `calibration.py`, `likelihood_ratios.py`: what a
-score is worth as a probability and as evidence, `bounding.py`: how much at most, and
-`cross_entropy.py`: whatever was expected beforehand.
-`operating_point.py`: what is chosen on validation, and `meaning.py`: what scores then
-mean. `summary.py`: every number with its interval, and notes. `runs.py`: several runs
-as one result. `verdicts.py`: error rates where there may be no verdict.
+score is worth as a probability and as evidence, `bounding.py`: how much at most,
+`cross_entropy.py`: for every prior. `operating_point.py`: what is chosen on validation,
+and `meaning.py`: what scores then mean. `summary.py`: every number with its interval,
+and notes. `runs.py`: several runs as one result. `verdicts.py`: error rates where there
+may be no verdict.
 """
 
 from hardware.lazy import attach

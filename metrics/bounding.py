@@ -21,8 +21,8 @@ def compute_elub(
 
     Args:
         llrs: (N,) finite log-likelihood ratios, fake over real, natural logarithm.
-        weights: float64 (N,) what each sample counts for: each of k views of an image
-            1 / k. The samples that are added count 1. None: 1 each.
+        weights: float64 (N,), positive: what each sample counts for, each of k views of
+            an image 1 / k. The samples that are added count 1. None: 1 each.
 
     Returns:
         Lower bound, at most 0, and upper bound, at least 0, natural logarithm; both are

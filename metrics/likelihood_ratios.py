@@ -33,8 +33,8 @@ def fit_llr_calibration(
 
     Args:
         scores: (N,) finite numbers, higher is more fake, such as logit differences.
-        weights: float64 (N,) what each sample counts for, as for `compute_elub`: with
-            1 / k, k views of an image count as one image.
+        weights: float64 (N,), positive: what each sample counts for, as for
+            `compute_elub`: with 1 / k, k views of an image count as one image.
 
     Returns:
         The line of a logistic regression in which both classes weigh alike, so that

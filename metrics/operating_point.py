@@ -200,8 +200,11 @@ def count_allowed_false_positives(
     exceeds a rate with the probability that Bin(n, rate) is at most k.
 
     Raises:
-        ValueError: even a threshold above them all cannot promise it.
+        ValueError: even a threshold above them all cannot promise it, as none can a
+            rate of 0.
     """
+    if max_fpr <= 0:
+        raise ValueError("no number of real images shows a false-positive rate of 0")
     allowed = int(scipy.stats.binom.ppf(1 - confidence, num_real, max_fpr))
     if scipy.stats.binom.cdf(allowed, num_real, max_fpr) > 1 - confidence:
         allowed -= 1

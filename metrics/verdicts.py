@@ -58,8 +58,8 @@ def measure_rates(
 def check_promise(numbers: Mapping[str, Any], most: float | None) -> bool | None:
     """Say whether false alarms among verdicts keep to what is promised.
 
-    `most` is the share of the real images with a verdict that may be called fake. None
-    where nothing is promised, or no real image gets a verdict.
+    `most` is the share of the real images with a verdict that may be called fake; None:
+    nothing is promised. Returns None then, and where no real image gets a verdict.
     """
     share = numbers["told_false_alarms"]
     return None if most is None or share is None else share <= most

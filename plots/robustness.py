@@ -62,8 +62,8 @@ def build_errors_figure(
 ) -> Figure:
     """Draw how often a detector errs, and how often it says nothing.
 
-    It has its `conditions`, as for `build_robustness_figure`, whose panels these are,
-    and `promised_false_alarms`.
+    The detector has its `conditions`, as for `build_robustness_figure`, and
+    `promised_false_alarms`. The panels are as there.
     """
 
     def plot(axes: Axes, name: str, strengths: Sequence[float]) -> None:

@@ -49,7 +49,7 @@ class Line(NamedTuple):
         fake_scores: float64 (T,), P(fake).
         decisions: int (T,), real, fake or `NEITHER`.
         is_judged: bool (T,), whether the score is given.
-        zone: P(fake) below which a frame is called real, and from which fake.
+        zone: P(fake) below which a frame is real, and at or above which fake.
         stretches: start, end (seconds) and label of the parts that differ.
         faces: caption and uint8 (H, W, 3), shown at the right.
     """

@@ -48,14 +48,14 @@ class Case:
 
     Args:
         precision: of the maps.
-        call: the script that was called and its words, for the page to say.
+        call: what ran, as `describe_call` takes it, for the page to say.
     """
 
     def __init__(
         self,
         detectors: Sequence[Detector],
         precision: Precision,
-        call: tuple[str, Sequence[str]],
+        call: tuple[str, Sequence[str] | None],
     ) -> None:
         self._detectors = detectors
         self._precision = precision
@@ -236,7 +236,7 @@ def open_case(
     path: Path,
     detectors: Sequence[Detector],
     precision: Precision,
-    call: tuple[str, Sequence[str]],
+    call: tuple[str, Sequence[str] | None],
     *,
     tell: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Case]:

@@ -1,9 +1,6 @@
 """Checkpoints and processes for the tests of scripts."""
 
-import os
 import struct
-import subprocess
-import sys
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -84,21 +81,6 @@ def make_huge_png(width: int, height: int) -> bytes:
         for kind, data in parts
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def run_script(
-    *arguments: object, folder: Path = PROJECT
-) -> subprocess.CompletedProcess[str]:
-    """Run one of the project's scripts in a process of its own."""
-    words = [PROJECT / w if str(w).endswith(".py") else w for w in arguments]
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def make_clip(path: Path, *, num_seconds: int = 8) -> Path:

@@ -16,6 +16,7 @@ from judging.conditions import Judged, judge_conditions
 from loading import disturbances
 from loading.disturbances import LEVELS, PHOTOGRAPHS, Condition
 from metrics import compute_metrics
+from metrics.samples import check_samples
 from metrics.summary import compute_summary
 from models import get_network
 from numerical_analysis import get_soft_scores_and_true_labels
@@ -23,6 +24,7 @@ from robustness_analysis import (
     DEFAULT,
     DisturbedFaces,
     list_conditions,
+    list_rows,
     measure_detector,
     name_detectors,
 )
@@ -78,7 +80,7 @@ def test_measure_detector_begins_with_the_numbers_of_the_dataset(
     conditions = list_conditions(["blur", "jpeg=70", "jpeg=10"])
 
     judged = judge_conditions(detector, DisturbedFaces(faces, conditions, 0), compute)
-    numbers = measure_detector(detector, judged, conditions, title="net", seed=0)
+    numbers = measure_detector(detector, judged, conditions, title="net", seed=3)
 
     _, expected, labels = get_soft_scores_and_true_labels(faces, detector, compute)
     clean = compute_metrics(expected, labels, detector.threshold)
@@ -86,6 +88,11 @@ def test_measure_detector_begins_with_the_numbers_of_the_dataset(
     jpegs = numbers["conditions"]["jpeg"]
     assert [level["condition"] for level in jpegs] == ["none", "jpeg=70", "jpeg=10"]
     assert [level["level"] for level in jpegs] == [0, 2, 5]
+    rows = [row[2:4] for row in list_rows([numbers]) if row[1] == "jpeg"]
+    assert rows == [[0, ""], [2, 70], [5, 10]]
+    columns = judged.differences[0], labels, detector.threshold
+    seeded = compute_summary(check_samples(*columns, fake_scores=expected), seed=3)
+    assert jpegs[0]["eer_interval"] == seeded["eer_interval"]
     for levels in numbers["conditions"].values():
         assert levels[0]["auc"] == clean["auc"]
         assert levels[0]["accuracy"] == clean["accuracy"]

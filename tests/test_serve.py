@@ -181,6 +181,7 @@ def test_several_faces_have_a_card_each_and_maps_when_asked_for(group, page):
     assert page.inner_text("#sentence") == "2 faces."
     assert "So <b>it</b> is." in page.inner_text(".face.fake .sentences")
     assert page.locator(".scale").count() == 1
+    assert page.locator(".face.inconclusive .score").count() == 0
     assert page.locator(".bound").count() == 2
     assert page.is_hidden("#origin")
     hints = page.locator(".face.fake .hint").all_inner_texts()

@@ -44,7 +44,7 @@ def check_gives_logits(logits: object, num_images: int, precision: str) -> None:
 
 
 def check_before_training(name: str) -> None:
-    """Let a network that does not come along show that it can be trained and judged.
+    """Let a network that is not built in show that it can be trained and judged.
 
     Raises:
         ValueError: it fails, gives no logits of its images, or no map at its layer.

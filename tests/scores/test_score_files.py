@@ -225,6 +225,7 @@ def test_load_score_set_subsets_by_column_and_by_pattern(tmp_path):
         ("score,label\n0.5,0\nhigh,1\n", "line 3: score 'high' is not a finite number"),
         ('path,score,label\n"a\nb",1,1\nc,x,0\n', "line 4: score 'x'"),
         ("score,label\nnan,0\n", "score 'nan'"),
+        ("score,label\n-inf,0\n", "score '-inf'"),
         ("score,label\n0.5,2\n", "line 2: label '2' is not 0, 1, real, fake or"),
         ("score,label\n0.5,1\n0.4,-1\n", "line 3: label '-1' is not"),
         ("score,label\n0.5\n", "line 2: 1 cells, but the header names 2 columns"),

@@ -153,7 +153,7 @@ def test_open_socket_says_why_it_cannot_listen():
         port = taken.getsockname()[1]
         assert server.get_address(taken) == f"http://127.0.0.1:{port}/"
         for host, number, reason in (
-            ("0.0.0.0", port, "is in use"),
+            ("0.0.0.0", port, "is in use; give another --port"),
             ("no such host", 0, "there is no host 'no such host'"),
             ("192.0.2.1", 0, "cannot listen at port 0 of 192.0.2.1"),
         ):

@@ -21,7 +21,7 @@ class Detours(Small):
 
 class Answers(Small):
     def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images)[:, :1]
+        return super().forward(images)[:, :1].repeat(1, 3)  # a third class
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ class Answers(Small):
             r"its layer 'head': it gives a tensor \(2, 2\), which is n",
         ),
         ({"build": Detours, "layer": "idle"}, "does not compute its layer 'idle'"),
-        ({"build": Answers}, r"2 images give torch.float32 \(2, 1\), not floats"),
+        ({"build": Answers}, r"2 images give torch.float32 \(2, 3\), not floats"),
         ({"preprocessing": replace(SMALL, size=224)}, "of 224 pixels.* mat1 and mat2"),
         ({"build": lambda: 1 / 0}, "ZeroDivisionError: division by zero"),
     ],
