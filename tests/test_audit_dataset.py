@@ -121,7 +121,7 @@ def test_main_takes_the_splits_that_are_there_and_hostile_names(tmp_path, capsys
 def test_bad_input_is_refused_before_anything_is_written(
     root, monkeypatch, flags, message, refused
 ):
-    monkeypatch.setattr(script, "inspect", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr("auditing.audit.inspect", lambda *_: pytest.fail("it began"))
     flags = [flag.format(root=root) for flag in flags]
 
     with refused(message, (ValueError, OSError)):
