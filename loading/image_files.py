@@ -238,9 +238,10 @@ def to_upright_rgb(image: Image.Image) -> Image.Image:
     """Bring an opened image to what `read_image` returns."""
     image.load()
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    if image.format != "JPEG" or orientation != 1:
-        image = ImageOps.exif_transpose(image)  # else a copy, of all its pixels
-    return to_rgb(image)
+    if image.format == "JPEG" and orientation == 1:
+        return to_rgb(image)
+    # A copy of all pixels, which is not held while `to_rgb` makes its own.
+    return to_rgb(ImageOps.exif_transpose(image))
 
 
 def use_image(
