@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     judged = maps.take_judged_images(args)
     detector, how = judged.detector, {"layer": args.layer, "method": args.method}
     method = build_cam_method(detector, **how)
+    maps.say_failed(detector, args.method, args.layer or detector.layer)
     explain = partial(get_grad_cam_visualization, judged.images, detector, **how)
     if args.image:
         maps.say_written(

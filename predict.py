@@ -40,10 +40,10 @@ from judging.verdict_tables import (
 )
 from judging.verdicts import Faces, Verdict, group_faces, judge_batches
 from judging.words import (
-    UNLOOKED,
     describe_counting,
     describe_lack,
     describe_scope,
+    describe_unlooked,
     format_verdict,
     summarise,
 )
@@ -291,7 +291,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if passed_over and not args.verbose:
         say(passed_over, file=sys.stderr)
     if not reading.looks:
-        say(f"note: {UNLOOKED}", file=sys.stderr)
+        say(f"note: {describe_unlooked()}", file=sys.stderr)
     reporter.summarise()
     say(*(f"wrote {path}" for path in outputs))
     return 1 if finder.num_failures or reporter.num_failures else 0

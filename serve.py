@@ -17,7 +17,7 @@ from files.names import STARTER, make_printable
 from hardware import Precision
 from judging.detector import Detector
 from judging.verdicts import Verdict
-from judging.words import UNLOOKED, describe_lack, describe_scope
+from judging.words import describe_lack, describe_scope, describe_unlooked
 from loading import ImageFile
 from reporting.case import Case
 from serving.app import Judge, build_app
@@ -104,7 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.max_megabytes, args.max_video_megabytes, args.max_video_seconds
         )
         app = build_app(judge, build_case, host=args.host, limits=limits)
-        notes = [describe_lack(detector), None if reading.looks else UNLOOKED]
+        notes = [
+            describe_lack(detector),
+            None if reading.looks else describe_unlooked(),
+        ]
         notes.append(describe_scope(detector))
         say(*(f"note: {note}" for note in notes if note))
         if args.host not in LOCAL_NAMES:

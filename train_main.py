@@ -591,6 +591,12 @@ def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
     answer = describe_one_class(files.best.val_fake_share)
     if trainer.epoch == 1 and answer:
         say(f"{answer}; if the next epochs do not change this, try {ONE_CLASS_CURES}")
+    elif (
+        not trainer.is_best
+        and trainer.history["val_acc"][-1] > files.best.val_acc
+        and len(trainer.val_logits.argmax(dim=1).unique()) == 1
+    ):
+        say("it gives one answer to all validation images, so it is not the best")
 
 
 def print_end(trainer: Trainer, files: RunFiles, source: Source) -> None:

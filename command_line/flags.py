@@ -127,6 +127,8 @@ def add_checkpoint_flag(
 ) -> None:
     """Add -cpp/-cp/--checkpoint-path; `options` as for `add_argument`."""
     own = "checkpoint of train_main.py (default: this dataset's and model's, with Adam)"
+    if options.get("nargs"):  # -cpp A -cpp B is -cpp A B
+        options = {"action": "extend", **options}
     parser.add_argument(
         "-cpp",
         "-cp",

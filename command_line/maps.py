@@ -1,6 +1,7 @@
 """The flags that saliency_map.py and grad_cam_analysis.py share, and what they name."""
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from command_line.flags import (
 from command_line.parser import Parser, say, take
 
 from explaining.judged_images import GivenPictures, JudgedImages, judge_images
+from explaining.shown import Candidate, find_failed_check
 from files.atomic import check_writable
 from files.bounds import VERY_MANY, Bounds
 from files.names import CLASS_NAMES, default_checkpoint_path, spell_dataset
+from judging.detector import Detector
 from loading import ImageFile
 from utils import load_checkpoint, open_for
 
@@ -115,6 +118,17 @@ def take_judged_images(args: argparse.Namespace) -> JudgedImages:
         args.figures_dir, f"{spell_dataset(args.dataset)}_{detector.file_name}"
     )
     return judge_images(images, detector, compute, **options)
+
+
+def say_failed(detector: Detector, method: str, layer: str = "") -> None:
+    """Say on stderr if this kind of map failed a check at the end of the training."""
+    candidate = Candidate(method, layer)
+    if failed := find_failed_check(detector.record, candidate):
+        say(
+            f"note: for this detector {candidate} failed the check '{failed}' on "
+            "validation images: do not take it as a reason (docs/explanations.md)",
+            file=sys.stderr,
+        )
 
 
 def say_written(paths: Iterable[Path]) -> None:

@@ -320,6 +320,20 @@ def _has_passed(entry: Any, known: Sequence[Candidate]) -> bool:
     )
 
 
+def find_failed_check(record: CheckpointRecord, candidate: Candidate) -> str | None:
+    """Return the check that a kind of map failed, by a record that is not trusted."""
+    for entry in record.maps or ():
+        known = entry if isinstance(entry, dict) else {}
+        if (known.get("method"), known.get("layer")) == candidate:
+            checks = known.get("checks")
+            found = checks if isinstance(checks, dict) else {}
+            for name in filter(found.__contains__, CHECKS):
+                check = found[name]
+                if isinstance(check, dict) and check.get("passed") is False:
+                    return name
+    return None
+
+
 def describe_passed(checks: Mapping[str, Any]) -> str:
     """Say which checks were passed, by those that were made."""
     return f"passed: {', '.join(name for name in CHECKS if name in checks)}"

@@ -32,7 +32,7 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
             "out/DATASET_MODEL_OPTIMIZER.json"
         )
     try:
-        runs = json.loads(path.read_text(encoding="utf-8"))
+        runs = json.loads(path.read_bytes())  # in UTF-8, 16 or 32
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not JSON, as a history is: {str(error)[:100]}"

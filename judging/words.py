@@ -18,6 +18,7 @@ from judging.tracks import (
 )
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
+from loading.face_finding import can_find_faces
 from loading.origin import describe_generation
 from metrics.meaning import (
     describe_fake_score,
@@ -30,10 +31,6 @@ from metrics.meaning import (
 
 # What to do about a picture that is not a face crop.
 CROP_ADVICE = "crop the face, or: pip install -r requirements-faces.txt"
-UNLOOKED = (
-    "nobody checked whether the pictures show a face, or several: "
-    "pip install -r requirements-faces.txt"
-)
 MOST_SPANS = 3  # that a line names
 # What follows of a verdict where fakes are more or less frequent than they were.
 _WHERE_OTHERWISE = {
@@ -328,6 +325,14 @@ def describe_knowledge(detector: BaseDetector) -> str:
         f"The detector knows {kinds}. On other kinds of fakes it may be wrong without "
         "any sign of it."
     )
+
+
+def describe_unlooked() -> str:
+    """Say that no face was looked for, and what to do about it."""
+    advice = "pip install -r requirements-faces.txt"
+    if can_find_faces():
+        advice = "leave out --no-find-faces"
+    return f"nobody checked whether the pictures show a face, or several: {advice}"
 
 
 def describe_scope(detector: BaseDetector) -> str | None:

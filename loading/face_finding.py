@@ -224,10 +224,11 @@ class FaceFinder:
     def _see(self, picture: Image.Image) -> Iterator[_Sighting]:
         """Yield what may be a face: in a small copy, and where that leaves it open."""
         large = _find_scale(picture, LARGE_SIDE)
-        if max(picture.size) <= SEARCHED_ONCE:
+        scale = _find_scale(picture, SMALL_SIDE)
+        is_strip = scale * min(picture.size) < REACH  # in which a copy shows nothing
+        if max(picture.size) <= SEARCHED_ONCE or is_strip:
             yield from self._see_part(picture, large, (0, 0, *picture.size))
             return
-        scale = _find_scale(picture, SMALL_SIDE)
         small = _shrink(picture, scale)
         heat, *others = self._run(small)
         seen = _read(heat, *others)

@@ -251,7 +251,8 @@ def choose_calibration(
             losses = left_out_losses
     fitted = fit_calibration(differences, labels, with_bias=True, num_views=num_views)
     interval = _compute_temperature_interval(fitted, differences, num_views)
-    return CalibrationChoice(chosen, interval, _explain_bound(fitted))
+    is_used = chosen.temperature == fitted.temperature
+    return CalibrationChoice(chosen, interval, _explain_bound(fitted, is_used=is_used))
 
 
 def _cross_validate(
@@ -329,10 +330,11 @@ def _compute_temperature_interval(
     return max(float(low), _TEMPERATURES[0]), min(float(high), _TEMPERATURES[1])
 
 
-def _explain_bound(fitted: Calibration) -> tuple[str, ...]:
+def _explain_bound(fitted: Calibration, *, is_used: bool) -> tuple[str, ...]:
     if np.abs(np.log(fitted.temperature) - _LOG_TEMPERATURES).min() > 1e-6:
         return ()
+    what = "" if is_used else ", and is not used"
     return (
         f"the temperature fitted on validation is at its bound, "
-        f"{fitted.temperature:g}: look at the logits before trusting P(fake)",
+        f"{fitted.temperature:g}{what}: look at the logits before trusting P(fake)",
     )

@@ -189,8 +189,10 @@ def _fit_posteriors(counts: np.ndarray) -> np.ndarray:
 
 def describe_cllr(cllr: float, min_cllr: float) -> str:
     """Say in a sentence what a Cllr means, and what calibration could bring it to."""
-    if cllr >= 1:
+    if cllr >= 1.0005:  # shown as more than 1.000
         verdict = "worse than no evidence (1): its likelihood ratios mislead"
+    elif cllr >= 0.9995:
+        verdict = "no better than no evidence (1)"
     elif cllr >= 0.8:
         verdict = "hardly better than no evidence (1)"
     else:

@@ -22,11 +22,11 @@ from loading.disturbances import parse_condition
 from metrics.error_rates import compute_proportion_interval
 from metrics.table import list_columns
 from metrics.verdicts import RATES
-from models import TIMM
+from models import BUILT_IN, TIMM
 from plots.pages import render_page
 from plots.style import format_percent, format_with_interval
 from reporting.words import ETHICS, OUT_OF_SCOPE
-from utils import read_whole
+from utils import Source, read_whole
 
 TEMPLATE = Path(__file__).with_name("card.md")
 CARD, SUMS = "README.md", "SHA256SUMS"
@@ -165,8 +165,9 @@ def build_card(
         publication=publication,
         record=record,
         version=VERSION,
-        command=record.flags and Recipe.from_untrusted(record.flags).format_command(),
+        command=record.flags and _format_training(record.flags),
         needs_timm=record.model_name.startswith(TIMM),  # which reads safetensors, too
+        is_own=_is_own(record.model_name),
         weights=next((n for n in files if n.endswith(SAFE_SUFFIX)), "FILE"),
         rows=[map(_clean, row) for row in list_accuracies(record)],
         errors=list_errors(record),
@@ -180,6 +181,17 @@ def build_card(
         files=files,
         share=_format_share,
     )
+
+
+def _is_own(model: str) -> bool:
+    """Say whether a network is its maker's own, neither timm's nor the suite's."""
+    return model not in ("", *BUILT_IN) and not model.startswith(TIMM)
+
+
+def _format_training(flags: Mapping[str, Any]) -> str:
+    """Return the command of a training, but for where its data lay."""
+    source = Source.from_untrusted(Path(), flags)
+    return Recipe.from_untrusted(flags).format_command(*source.to_words()[2:])
 
 
 def list_accuracies(record: CheckpointRecord) -> list[Row]:

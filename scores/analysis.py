@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hardware import show_progress
 from metrics.calibration import ReliabilityBins, compute_reliability_bins
 from metrics.delong import AucComparison, compute_paired_delong_test
 from metrics.error_rates import RocBand, RocCurve, compute_roc_band, compute_roc_curve
@@ -15,6 +16,8 @@ from metrics.summary import compute_summary
 from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
 from scores.score_sets import STORED, ScoreSet
+
+MOST_SUBSETS = 500
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,15 @@ def analyse(
         group_score: how a group is judged, as for `score_groups`.
 
     Raises:
-        ValueError: for scores or labels that cannot be measured; the message names
-            where they are from.
+        ValueError: for scores or labels that cannot be measured, or too many subsets;
+            the message names where they are from.
     """
     options = {"num_resamples": num_resamples, "prevalence": prevalence, "seed": seed}
     with scores.name_errors():
+        parts = [scores, *_split_subsets(scores)]
         whole, *subsets = (
             _analyse_groups(_analyse_whole(part, **options), group_score, **options)
-            for part in (scores, *_split_subsets(scores))
+            for part in (show_progress(parts, "subsets") if parts[1:] else parts)
         )
     return replace(whole, subsets=subsets)
 
@@ -170,9 +174,14 @@ def _split_subsets(scores: ScoreSet) -> list[ScoreSet]:
     """Return each subset by itself; one of a single class with all of the other."""
     if scores.subsets is None:
         return []
-    names = np.asarray(scores.subsets)
+    names, kinds = np.asarray(scores.subsets), sorted(set(scores.subsets) - {""})
+    if len(kinds) > MOST_SUBSETS:
+        raise ValueError(
+            f"there are {len(kinds):,} subsets, such as {kinds[0]!r:.60}, and at most "
+            f"{MOST_SUBSETS} are analysed: a subset is a kind of fake, not an image"
+        )
     parts = []
-    for name in sorted(set(scores.subsets) - {""}):
+    for name in kinds:
         chosen = names == name
         missing = set(np.unique(scores.labels)) - set(np.unique(scores.labels[chosen]))
         for label in missing:

@@ -28,7 +28,7 @@ from files.provenance import VERSION
 from hardware import Compute, Precision
 from judging import pictures
 from judging.verdict_tables import COLUMNS, FRAME_COLUMNS, VerdictTables
-from loading.face_finding import Face
+from loading.face_finding import Face, can_find_faces
 from models import SimpleNet
 from reporting import case
 from utils import load_checkpoint
@@ -100,9 +100,12 @@ def test_parse_args_explain_that_swallows_the_first_picture_says_so(tmp_path, ca
 def test_main_says_that_nobody_looked_and_what_the_checkpoint_does_not_know(
     faces_root, checkpoint, capsys
 ):
-    predict.main(["-cpp", str(checkpoint), str(faces_root / "test" / "fake")])
+    folder = str(faces_root / "test" / "fake")
+    predict.main(["-cpp", str(checkpoint), folder, "--no-find-faces"])
     notes = capsys.readouterr().err.splitlines()
     assert notes[0].startswith("note: nobody checked whether the pictures show a face")
+    advice = "leave out --no-find-faces" if can_find_faces() else "pip install -r"
+    assert advice in notes[0]
     assert notes[1].startswith(f"note: {checkpoint} does not say what its calibration")
 
 

@@ -70,6 +70,8 @@ def test_parser_flags_may_take_several_values_or_a_checkpoints():
     args = parser.parse_args(["-d", "x", "y", "-cpp", "a", "b"])
     assert (args.dataset, args.model) == (["x", "y"], None)
     assert args.checkpoint_path == [Path("a"), Path("b")]
+    twice = parser.parse_args(["-cpp", "a", "-cpp", "b"])
+    assert twice.checkpoint_path == args.checkpoint_path
 
 
 @pytest.mark.parametrize(

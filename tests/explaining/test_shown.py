@@ -25,6 +25,7 @@ from explaining.shown import (
     check_candidates,
     choose_shown,
     describe_checked,
+    find_failed_check,
     list_candidates,
 )
 from faces_dataset import FacesDataset
@@ -237,6 +238,9 @@ def test_describe_checked_says_what_passed_and_what_failed():
         "map layer-cam at conv2 passed: randomisation, insertion",
     ]
     assert describe_checked(entries[:1])[-1] == NONE_PASSED
+    record = CheckpointRecord(maps=[None, {"method": "gradient"}, *entries])
+    asked = Candidate("gradient", ""), Candidate("layer-cam", "conv2")
+    assert [find_failed_check(record, each) for each in asked] == ["deletion", None]
 
 
 def test_candidates_of_a_network_with_stages_include_an_earlier_one():

@@ -15,8 +15,9 @@ def make_run(run_id: str | None = None, num_epochs: int = 2, **changes) -> dict:
 @pytest.mark.parametrize("runs", [make_run(), [make_run(), {"broken": 1}]])
 def test_load_history_files_of_the_original_exercise_are_read(tmp_path, runs):
     path = tmp_path / "old.json"
-    path.write_text(json.dumps(runs))
-    assert load_history(path) == (runs if isinstance(runs, list) else [runs])
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):  # as Windows' shells write it
+        path.write_text(json.dumps(runs), encoding=encoding)
+        assert load_history(path) == (runs if isinstance(runs, list) else [runs])
 
 
 def test_load_history_missing_file_says_what_writes_one(tmp_path, refused):

@@ -182,6 +182,13 @@ def test_face_finder_large_picture_is_boxed_in_its_own_pixels(make_finder):
     assert 0 < sum(map(math.prod, parts)) < 416 * 1600 / 4
 
 
+@pytest.mark.parametrize("size", [(1, 5000), (1500, 5), (700, 1)])
+def test_face_finder_finds_nothing_in_a_strip(size, make_finder):
+    finder, network = make_finder()
+    assert finder.find(Image.new("RGB", size)) == []
+    assert max(network.shapes[0]) == min(1600, -(-max(size) // 32) * 32)
+
+
 def test_face_finder_searches_large_only_what_it_has_not_seen_small(make_finder):
     finder, network = make_finder(0.3)
     large, small = (300, 100, 400), (700, 800, 40)

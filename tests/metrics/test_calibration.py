@@ -165,7 +165,15 @@ def test_choose_calibration_collapsed_logits_hit_the_bound_and_say_so():
     choice = choose_calibration(differences, labels)
 
     assert choice.calibration.temperature == pytest.approx(20)
-    assert "at its bound, 20" in choice.notes[0]
+    assert "at its bound, 20: look" in choice.notes[0]
+
+
+def test_choose_calibration_says_that_a_fit_at_its_bound_is_not_used():
+    labels = np.tile([0, 1], 20)
+    differences = np.random.default_rng(2).normal(scale=0.01, size=40) * labels
+    choice = choose_calibration(-differences, labels)
+    assert choice.calibration.temperature == 1
+    assert "is not used: look" in choice.notes[0]
 
 
 def test_choose_calibration_logits_that_say_next_to_nothing_stay_in_bounds():

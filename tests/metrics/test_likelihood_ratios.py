@@ -169,6 +169,7 @@ def test_fit_llr_calibration_scale_of_scores_does_not_matter(scale):
     ("cllr", "words"),
     [
         (1.02, "worse than no evidence"),
+        (1 + 1e-9, "no better than no evidence"),
         (0.9, "hardly better"),
         (0.25, "75 % of the way"),
     ],

@@ -37,7 +37,8 @@ KNOWN = {
     **{"errors": {"none": [12, 1, 8, 2], "jpeg=70": [12, 3, 8, 0]}},
     **{"temperature": 1.5, "temperature_interval": [1.2, 1.9], "threshold": 0.45},
     **{"log_losses": [0.5, 0.4], "llr_lower": -3.1, "llr_upper": 2.5, "maps": []},
-    "flags": {**Recipe(dataset="a").to_dict(), "weights": "/home/me/start.pth"},
+    "flags": {**Recipe(dataset="a").to_dict(), "weights": "/home/me/start.pth"}
+    | {"limit": 40},
 }
 
 
@@ -216,6 +217,10 @@ def test_card_of_little_knowledge_says_what_is_not_known(tiny_net):
     known = replace(detector, record=make_record())
     card = build_card(known, Publication(), {})
     assert "# TinyNet trained on a\\|b\n" in card
+    own = replace(known, record=make_record(model_name="Own"))
+    assert "`Own`, is its maker's own" in build_card(own, Publication(), {})
+    assert "maker's own" not in card
+    assert re.search("- [*][*]Training[*][*]: `.* --limit 40`", card)
     assert "by the temperature 1.5 [1.2, 1.9]" in card
     assert "from 0.5 to 0.4 nats" in card
     assert "lie between -3.1 and 2.5" in card

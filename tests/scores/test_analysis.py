@@ -214,3 +214,12 @@ def test_compare_detectors_three_equal_detectors_are_corrected_together():
     corrected = [comparison.holm_p_value for comparison in comparisons]
     assert corrected == pytest.approx(correct_by_holm(raw))
     assert min(corrected) == pytest.approx(min(1, 3 * min(raw)))
+
+
+def test_analyse_refuses_a_subset_for_each_image():
+    labels = np.tile([0, 1], 600)
+    subsets = [f"image {number}" for number in range(1200)]
+    columns = {"scores": np.arange(1200.0), "labels": labels, "fake_scores": None}
+    scores = ScoreSet(dataset="d", model="m", **columns, subsets=subsets)
+    with pytest.raises(ValueError, match="1,200 subsets, such as 'image 0', and at"):
+        analyse(scores)
