@@ -417,13 +417,21 @@ def name_passed_over(path: Path) -> None:
 
 
 def list_paths(paths: Iterable[Path], *, null: bool) -> Iterator[Path]:
-    """Put the list on standard input in the place of its sign."""
+    """Put the list on standard input in the place of its sign.
+
+    Raises:
+        ValueError: it is empty, or as `read_path_list`.
+    """
     for path in paths:
-        if path == Path(STANDARD_INPUT):
-            separator = b"\0" if null else b"\n"
-            yield from read_path_list(sys.stdin.buffer, separator=separator)
-        else:
+        if path != Path(STANDARD_INPUT):
             yield path
+            continue
+        separator = b"\0" if null else b"\n"
+        listed = read_path_list(sys.stdin.buffer, separator=separator)
+        if (first := next(listed, None)) is None:
+            raise ValueError("the list on standard input names no picture")
+        yield first
+        yield from listed
 
 
 def count_images(paths: Sequence[Path], **where: Any) -> int | None:

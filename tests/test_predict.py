@@ -331,6 +331,16 @@ def test_main_judges_a_list_from_standard_input(
     assert [line.split("  ")[2] for line in lines[:-1]] == list(map(str, paths))
 
 
+def test_main_of_an_empty_list_says_so_and_writes_nothing(
+    checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n\n")))
+    table = str(tmp_path / "new" / "a.csv")
+    with pytest.raises(ValueError, match="standard input names no picture"):
+        predict.main(["-cpp", str(checkpoint), "-", "--csv", table])
+    assert not Path(table).exists()
+
+
 @pytest.mark.slow
 def test_script_ctrl_c_keeps_what_was_judged(faces_root, tmp_path):
     whole = {"preprocessing": SimpleNet.preprocessing.to_dict()}
