@@ -298,10 +298,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check_folder_and_report(folder: Path | None, report: Path | None) -> None:
-    """Refuse a report that would not be HTML, and a folder for no figures.
+    """Check that a report is called HTML, and that figures can be written to a folder.
 
     Raises:
-        ValueError, OSError: they cannot be written so.
+        ValueError: the report has another ending.
+        OSError: the folder cannot be written.
     """
     if report and report.suffix.lower() not in ("", ".html", ".htm"):
         raise ValueError(f"--report {report}: it writes HTML; name it .html")

@@ -322,16 +322,18 @@ def _has_passed(entry: Any, known: Sequence[Candidate]) -> bool:
 
 def find_failed_check(record: CheckpointRecord, candidate: Candidate) -> str | None:
     """Return the check that a kind of map failed, by a record that is not trusted."""
-    for entry in record.maps or ():
-        known = entry if isinstance(entry, dict) else {}
-        if (known.get("method"), known.get("layer")) == candidate:
-            checks = known.get("checks")
-            found = checks if isinstance(checks, dict) else {}
-            for name in filter(found.__contains__, CHECKS):
-                check = found[name]
-                if isinstance(check, dict) and check.get("passed") is False:
-                    return name
+    for entry in filter(_is_dict, record.maps or ()):
+        if (entry.get("method"), entry.get("layer")) == candidate:
+            checks = entry.get("checks")
+            found = checks if _is_dict(checks) else {}
+            made = {n: found[n] for n in CHECKS if _is_dict(found.get(n))}
+            failed = [n for n, check in made.items() if check.get("passed") is False]
+            return failed[0] if failed else None
     return None
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def describe_passed(checks: Mapping[str, Any]) -> str:
