@@ -24,8 +24,9 @@ from faces_dataset import describe_split
 from files.atomic import check_writable
 from files.names import SPLITS
 from files.provenance import describe_call
+from loading.sources.datasets import find_dataset, list_splits
 from scores import find_groups
-from utils import find_dataset, list_splits, open_splits
+from utils import open_splits
 
 _ROW = "{:<24}{:<9}{:<7}{:<24}{}"
 

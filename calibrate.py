@@ -12,15 +12,16 @@ from command_line.compute import take_compute, take_source
 from explaining.shown import describe_checked, qualify_with_maps
 from faces_dataset import FacesDataset
 from files.atomic import check_output
-from files.checkpoint_files import save_with_record
 from files.hub import is_fetched
 from files.names import CHECKPOINTS_DIR
-from files.recipe import OF_CALIBRATION, Recipe
 from judging.detector import Detector
 from judging.qualifying import Policy, split_calibration
 from judging.words import describe_qualification, describe_threshold
+from loading.sources.datasets import Source
+from records.checkpoint_files import save_with_record
+from records.recipe import OF_CALIBRATION, Recipe
 from tuning import name_kept
-from utils import Source, load_checkpoint, open_splits, take_fold
+from utils import load_checkpoint, open_splits, take_fold
 
 EPILOG = """examples:
   python calibrate.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt

@@ -15,17 +15,18 @@ from torch import Tensor, nn
 
 from explaining.cams import compute_grad_cam_maps
 from explaining.gradients import compute_attribution_maps
-from files.checkpoint import start_record
-from files.checkpoint_files import read_checkpoint
 from files.names import FAKE, REAL
 from files.tensors import load_model_state, load_tensors, save_tensors
 from hardware import Precision, choose_precision
 from judging.detector import Detector
 from loading import Preprocessing
 from models import NETWORKS, Network, get_network
+from records.checkpoint import start_record
+from records.checkpoint_files import read_checkpoint
 from trainer import Trainer
 from tuning import FaultError, build_network, check_gives_logits
-from utils import build_optimizer, get_nof_parameters
+from tuning.optimizers import build_optimizer
+from utils import get_nof_parameters
 
 NUM_IMAGES = 4  # half of each class
 TOLERANCE = 1e-4  # of logits, relative to the largest or, if that is below 1, to 1

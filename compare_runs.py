@@ -8,8 +8,8 @@ import command_line
 
 from files.atomic import check_writable
 from files.names import OUT_DIR
-from files.trainings import group_trainings, list_trainings
 from plots.trainings import format_trainings, save_trainings
+from records.trainings import group_trainings, list_trainings
 
 EPILOG = """example:
   python compare_runs.py --out-dir out

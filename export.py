@@ -30,7 +30,8 @@ from judging.exported import load_exported
 from judging.inputs import ImageFinder
 from judging.pictures import View
 from loading import ImageFile
-from utils import Source, find_dataset, load_checkpoint, open_for
+from loading.sources.datasets import Source, find_dataset
+from utils import load_checkpoint, open_for
 
 EPILOG = """examples:
   python export.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt --to exported

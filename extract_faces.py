@@ -23,11 +23,11 @@ from files.names import CLASS_NAMES, SPLITS
 from hardware import show_progress
 from loading import CROP_MARGIN, IMAGE_SIZE, list_images, read_image
 from loading.face_finding import FaceFinder, crop_face
-from loading.pictures import FACES_TABLE
 from loading.preprocessing import MARGINS
-from loading.splitting import SHARES, deal_splits, find_families
-from loading.tracking import Tracker
-from loading.videos import Frame, Sampling, is_video, read_frames
+from loading.sources.pictures import FACES_TABLE
+from loading.sources.splitting import SHARES, deal_splits, find_families
+from loading.videos.frames import Frame, Sampling, is_video, read_frames
+from loading.videos.tracking import Tracker
 
 QUALITY = 95  # of the JPEG files, the same in both classes
 BOX = ("left", "top", "right", "bottom")

@@ -17,8 +17,8 @@ from files.names import CLASS_NAMES, FAKE, REAL
 from loading import ImageFile, ResizeToTensor, read_image, read_samples
 from loading.image_files import naming
 from loading.kept_pixels import KeptPixels
-from loading.pictures import KNOWN, Pictures, join_pictures, list_folder
 from loading.preprocessing import MARGINS
+from loading.sources.pictures import KNOWN, Pictures, join_pictures, list_folder
 
 
 class FacesDataset(Dataset):
@@ -30,7 +30,7 @@ class FacesDataset(Dataset):
     Args:
         root_path: folder of one split, which holds the folders `real` and `fake`, whose
             images are sorted by name; or pictures that something else lists, a table
-            (`loading.tables`) or a hub (`loading.hub`).
+            (`loading.sources.tables`) or a hub (`loading.sources.hub`).
         transform: called with an upright RGB `PIL.Image`; what it returns is the
             sample. Without it the sample is the image itself.
         limit: use only the first `limit` images of each class.

@@ -30,7 +30,7 @@ from loading.layouts import (
     split_by_pairs,
     split_by_test_list,
 )
-from loading.splitting import SHARES
+from loading.sources.splitting import SHARES
 from scores.groups import find_leaks, groups_from_names, subsets_from_names
 
 NUM_SHOWN = 3  # rows of each class

@@ -23,6 +23,7 @@ from files.provenance import describe_call
 from hardware import Compute, distributed, show_progress
 from judging.base import Scored
 from judging.detector import Detector, as_detector, build_score_set
+from loading.sources.datasets import Source, find_dataset, list_splits, open_pictures
 from plots.runs import save_runs
 from plots.save_analysis import save_all
 from scores import (
@@ -40,14 +41,7 @@ from scores.analysis import analyse
 from scores.pairing import MATCHES, count_common, set_keys
 from scores.runs import analyse_runs, find_sets
 from scores.score_files import find_format
-from utils import (
-    Source,
-    find_dataset,
-    list_splits,
-    load_checkpoint,
-    open_for,
-    open_pictures,
-)
+from utils import load_checkpoint, open_for
 
 EPILOG = """examples:
   python numerical_analysis.py -m SimpleNet -d fakes_dataset \\

@@ -8,11 +8,11 @@ import command_line
 
 from files.atomic import check_writable, save_csv
 from files.bounds import COUNT, DATASET_NAME
-from files.history import CURVES, check_run, load_history
-from files.log_tables import load_table
 from files.names import name_detector, name_run_files, spell_dataset, spell_for_files
 from plots.learning import TrainingRun, plot_accuracies, plot_losses, plot_steps
 from plots.style import save_plot
+from records.history import CURVES, check_run, load_history
+from records.log_tables import load_table
 
 EPILOG = """example:
   python plot_accuracy_and_loss.py -m SimpleNet -d fakes_dataset \\

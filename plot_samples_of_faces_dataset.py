@@ -16,8 +16,9 @@ from files.atomic import check_writable, save_json
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
 from loading.augmentation import degrade
 from loading.self_blending import self_blend
+from loading.sources.datasets import Source, find_dataset, list_datasets, list_splits
 from plots.style import CLASS_COLORS, Figure, make_drawable, save_figure
-from utils import Source, find_dataset, list_datasets, list_splits, open_source
+from utils import open_source
 
 NUM_SAMPLES = 8  # of each class of each dataset
 EDGE = 192  # pixels of an image in the figure

@@ -8,7 +8,7 @@ import command_line
 from command_line import say, take
 
 from files.atomic import check_free, grow_folder
-from files.checkpoint import KINDS
+from records.checkpoint import KINDS
 from reporting.card import (
     LICENCE,
     REPOSITORY,

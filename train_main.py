@@ -25,19 +25,8 @@ from faces_dataset import (
     describe_split,
 )
 from files.atomic import check_writable
-from files.checkpoint import start_record
-from files.checkpoint_files import read_checkpoint, save_with_record
 from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
 from files.provenance import format_command, format_now
-from files.recipe import Keeping, Recipe, list_runs
-from files.run_files import (
-    InterruptedRunError,
-    RunFiles,
-    is_complete,
-    let_signals_stop,
-    load_snapshot,
-)
-from files.run_log import RunLog
 from hardware import (
     Compute,
     Precision,
@@ -51,10 +40,22 @@ from judging.qualifying import Policy, augment_validation, split_calibration
 from judging.words import describe_qualification
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
+from loading.sources.datasets import Source
 from metrics import compute_delong_interval
 from metrics.error_rates import compute_proportion_interval, count_hits
 from metrics.samples import index_groups
 from models import build_model, get_network
+from records.checkpoint import start_record
+from records.checkpoint_files import read_checkpoint, save_with_record
+from records.recipe import Keeping, Recipe, list_runs
+from records.run_files import (
+    InterruptedRunError,
+    RunFiles,
+    is_complete,
+    let_signals_stop,
+    load_snapshot,
+)
+from records.run_log import RunLog
 from trainer import Trainer
 from tuning import (
     HeadTrainer,
@@ -68,11 +69,8 @@ from tuning import (
     select_start,
     tune,
 )
+from tuning.optimizers import build_criterion, build_optimizer, build_scheduler
 from utils import (
-    Source,
-    build_criterion,
-    build_optimizer,
-    build_scheduler,
     drop_bad_images,
     find_shared_files,
     get_nof_parameters,

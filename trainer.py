@@ -18,9 +18,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import update_bn
 
-from files.history import CURVES, get_best_epoch
 from hardware import Precision, distributed, is_compiled, show_progress
 from loading.preprocessing import find_preprocessing
+from records.history import CURVES, get_best_epoch
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 MOST_STEPS = 1e12  # of an optimizer; more come from a damaged file

@@ -14,7 +14,7 @@ from auditing.properties import Inspection, map_files
 from files.atomic import check_free, grow_folder, save_csv
 from files.names import CLASS_NAMES, SPLITS, shorten
 from loading import IMAGE_SIZE, ImageFile, read_image
-from loading.pictures import FACES_TABLE
+from loading.sources.pictures import FACES_TABLE
 
 QUALITY = 90
 SUBSAMPLING = "4:2:0"

@@ -27,7 +27,8 @@ from files.names import CLASS_NAMES
 from hardware import show_progress
 from loading import read_image
 from loading.disturbances import disturb, draw_photograph
-from utils import Source, open_source
+from loading.sources.datasets import Source
+from utils import open_source
 
 BLURRED = 1 / 6  # of the frames
 

@@ -40,7 +40,8 @@ from loading import IMAGE_SIZE, PUBLISHED, BatchLoader, ResizeToTensor
 from models import build_model
 from saliency_map import compute_gradient_saliency_maps
 from trainer import Batches, Trainer
-from utils import build_optimizer, keep_pixels
+from tuning.optimizers import build_optimizer
+from utils import keep_pixels
 
 TASKS = ("train", "eval", "saliency")
 LR = 1e-5  # small: random models must not diverge in a few steps

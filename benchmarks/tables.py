@@ -24,9 +24,10 @@ sys.path.insert(0, str(PROJECT))
 
 from faces_dataset import compute_fingerprint, list_names  # noqa: E402
 from files.atomic import save_csv  # noqa: E402
-from loading.archives import list_members  # noqa: E402
+from loading.sources.archives import list_members  # noqa: E402
+from loading.sources.datasets import Source  # noqa: E402
 from scores import groups_from_names  # noqa: E402
-from utils import Source, open_splits  # noqa: E402
+from utils import open_splits  # noqa: E402
 
 ROWS_OF_A_GROUP = 32  # frames of a video
 READ = 2000  # images, at random places, in each turn

@@ -36,7 +36,7 @@ from files.bounds import COUNT
 from hardware import show_progress
 from loading import list_images, read_image
 from loading.face_finding import Face, FaceFinder
-from loading.tracking import Tracker, describe
+from loading.videos.tracking import Tracker, describe
 
 JITTER = 0.03  # of a box's centre and sides, in heights of the face
 NUM_LOOKS = 4  # of each person

@@ -28,8 +28,8 @@ from machine import describe_machine
 from tqdm import tqdm
 
 from files.bounds import COUNT
-from loading import videos
-from loading.videos import Sampling, read_frames
+from loading.videos import frames
+from loading.videos.frames import Sampling, read_frames
 
 OFTEN = Sampling(every=0.1)
 NUM_SOUND = 12  # frames
@@ -50,7 +50,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; return 1 if something went wrong, else 0."""
     args = parse_args(argv)
-    videos.SILENT = SILENT
+    frames.SILENT = SILENT
     before, start = list_children(), time.monotonic()
     with (
         socket.create_server(("127.0.0.1", 0)) as server,

@@ -4,8 +4,8 @@ import argparse
 from dataclasses import fields, replace
 
 from hardware import Compute, distributed, prepare_compute
+from loading.sources.datasets import Source
 from models import get_network
-from utils import Source
 
 
 def take_compute(args: argparse.Namespace, batch_size: int | None = None) -> Compute:

@@ -8,10 +8,10 @@ from command_line.parser import take
 
 from files.bounds import Bounds
 from judging.pictures import LEAST_HEIGHT, SAMPLING, Reading
-from loading.credentials import load_anchors
 from loading.face_finding import FaceFinder
+from loading.origin.credentials import load_anchors
 from loading.preprocessing import MARGINS
-from loading.videos import Sampling
+from loading.videos.frames import Sampling
 
 INTERVALS = Bounds(0.001, 86_400)  # seconds
 NUMBERS = Bounds(1, 100_000, int)

@@ -20,7 +20,7 @@ from files.bounds import (
 )
 from files.hub import PREFIX, find_checkpoint, get_revision
 from files.names import DEFAULT_MODEL, FIGURES_DIR
-from files.recipe import (
+from records.recipe import (
     GROUPS,
     OF_CALIBRATION,
     RECIPES,

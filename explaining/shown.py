@@ -33,13 +33,13 @@ from explaining.checks import (
 from explaining.explanation import Method
 from explaining.gradients import build_gradient_method, compute_attribution_maps
 from faces_dataset import FacesDataset, choose_random
-from files.checkpoint import CheckpointRecord
 from files.names import FAKE
 from hardware import Compute, Precision, show_progress
 from judging.detector import Detector
 from judging.qualifying import Policy, qualify
 from loading import ImageFile
 from loading.disturbances import AS_IT_IS
+from records.checkpoint import CheckpointRecord
 
 NUM_IMAGES = 32  # that are looked at, half of each class
 LEAST_IMAGES = 8  # with fewer every interval is too wide to pass

@@ -8,7 +8,7 @@ from files.provenance import VERSION
 from files.tensors import to_plain
 from judging.detector import Detector
 from judging.exported import DIFFERENCE, FAKE_SCORE, PIXELS
-from judging.guard import FEATURES
+from judging.guarding.guard import FEATURES
 
 
 def describe_export(detector: Detector, opset: int) -> dict[str, Any]:

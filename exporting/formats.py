@@ -13,9 +13,9 @@ import torch
 
 from exporting.description import write_line
 from exporting.graph import Graph
-from files.checkpoint_files import save_checkpoint
 from judging.detector import Detector
 from judging.exported import ENTRY, OUTPUTS, PIXELS, ExportedDetector, build_exported
+from records.checkpoint_files import save_checkpoint
 from utils import read_whole
 
 try:  # extras, for exporting

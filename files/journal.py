@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from files.atomic import write_atomically
-from files.checkpoint import show
 from files.locks import take_lock
+from files.names import show
 
 _KIND = "journal"  # the first line's entry that holds the settings
 

@@ -1,6 +1,7 @@
 """What things are called: classes, splits, models, and a run's files."""
 
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,3 +138,8 @@ def make_printable(text: str) -> str:
 def shorten(name: str | Path, parts: int = 3) -> str:
     """Return the end of a picture's name: split, class and file."""
     return "/".join(Path(name).parts[-parts:])
+
+
+def show(value: object) -> str:
+    """Return the beginning of any value, on one line."""
+    return " ".join(reprlib.repr(value).split())[:60]

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from files.checkpoint import (
-    ANY_NUMBER,
-    DEFAULT_THRESHOLD,
-    THRESHOLDS,
-    CheckpointRecord,
-    show,
-)
-from files.names import FAKE, NEITHER, REAL, name_detector, spell_for_files
+from files.names import FAKE, NEITHER, REAL, name_detector, show, spell_for_files
 from files.provenance import describe_file
-from judging.guard import Guard
+from judging.guarding.guard import Guard
 from loading import Preprocessing
 from loading.disturbances import parse_condition
 from metrics import compute_fake_scores, compute_logit_differences
 from metrics.meaning import LlrCalibration, ScoreNeighbours, check_neighbours
+from records.checkpoint import (
+    ANY_NUMBER,
+    DEFAULT_THRESHOLD,
+    THRESHOLDS,
+    CheckpointRecord,
+)
 
 if TYPE_CHECKING:
     from hardware import Precision

@@ -29,8 +29,8 @@ from judging.verdicts import Verdict, drop_ratio, judge_batches
 from loading import ImageFile
 from loading.face_finding import find_faces
 from loading.image_files import as_file
-from loading.tracking import Tracker
-from loading.videos import Frame, Heed, read_frames
+from loading.videos.frames import Frame, Heed, read_frames
+from loading.videos.tracking import Tracker
 
 if TYPE_CHECKING:
     from hardware import Compute

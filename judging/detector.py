@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from faces_dataset import FacesDataset, compute_fingerprint, list_names
-from files.checkpoint import CheckpointRecord
 from hardware import Compute, Precision, choose_precision, show_progress
 from judging.base import BaseDetector, Scored
-from judging.guard import FEATURES
-from judging.traits import measure_traits
+from judging.guarding.guard import FEATURES
+from judging.guarding.traits import measure_traits
 from loading import BatchLoader, Preprocessing, find_preprocessing
 from loading.batches import name_sample
 from models import Layout
+from records.checkpoint import CheckpointRecord
 from scores.score_sets import LOGIT_DIFFERENCE, STORED, ScoreSet
 from trainer import Batches, compute_logits, evaluation_mode
 from tuning.probe import Probe, pool_layers

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from files.checkpoint import CheckpointRecord
 from judging.base import BaseDetector, Scored
-from judging.guard import FEATURES
-from judging.traits import measure_traits
+from judging.guarding.guard import FEATURES
+from judging.guarding.traits import measure_traits
 from loading import Preprocessing
+from records.checkpoint import CheckpointRecord
 
 try:  # an extra, for exported detectors
     import onnxruntime

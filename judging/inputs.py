@@ -11,7 +11,7 @@ from typing import BinaryIO
 from judging.words import count
 from loading import list_images
 from loading.image_files import Listing
-from loading.videos import is_video
+from loading.videos.frames import is_video
 
 STANDARD_INPUT = "-"
 _CHUNK_BYTES = 1 << 16

@@ -17,8 +17,8 @@ from judging.tracks import Clip
 from loading import CROP_MARGIN, ImageFile, Preprocessing, Resize
 from loading.face_finding import Face, can_find_faces, crop_face, find_faces
 from loading.image_files import ADVICE, map_in_threads, naming, read_image_and_size
-from loading.origin import Origin, read_origin
-from loading.videos import Sampling, is_video
+from loading.origin.traces import Origin, read_origin
+from loading.videos.frames import Sampling, is_video
 
 T = TypeVar("T")
 SAMPLING = Sampling(every=1.0, most_frames=300)  # of a video that is judged

@@ -13,16 +13,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from faces_dataset import FacesDataset, choose_random, count_classes, list_names
-from files.checkpoint import CheckpointRecord, ErrorCounts
 from files.names import CLASS_NAMES, FAKE, REAL
-from files.recipe import Recipe
 from files.tensors import to_tensors
 from hardware import Compute, show_progress
 from judging.base import decide
 from judging.detector import Detector
-from judging.guard import Guard
-from judging.guard_fitting import LEAST_IMAGES, fit_guard
-from judging.stability import VERSIONS, choose_versions, is_flipped, make_versions
+from judging.guarding.fitting import LEAST_IMAGES, fit_guard
+from judging.guarding.guard import Guard
+from judging.guarding.stability import (
+    VERSIONS,
+    choose_versions,
+    is_flipped,
+    make_versions,
+)
 from loading import BatchLoader
 from loading.augmentation import UNCHANGED, Augmentation
 from loading.disturbances import AS_IT_IS, Condition, parse_conditions
@@ -36,6 +39,8 @@ from metrics.operating_point import (
     choose_threshold,
     count_allowed_false_positives,
 )
+from records.checkpoint import CheckpointRecord, ErrorCounts
+from records.recipe import Recipe
 from scores.groups import choose_groups, find_groups
 
 MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts are given

@@ -17,7 +17,7 @@ from judging.headlines import name_picture
 from judging.pictures import Reading
 from judging.verdicts import INCONCLUSIVE, NONE, Faces, Verdict
 from loading import ImageFile
-from loading.origin import Origin
+from loading.origin.traces import Origin
 
 if TYPE_CHECKING:
     from hardware import Compute, Precision

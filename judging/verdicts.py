@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from files.checkpoint import ErrorCounts
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
 from judging.base import BaseDetector, Scored, decide
-from judging.guard import Comparison, describe_unlike
+from judging.guarding.guard import Comparison, describe_unlike
+from judging.guarding.stability import VERSIONS, is_flipped, make_versions
 from judging.pictures import Batch, Picture, View
-from judging.stability import VERSIONS, is_flipped, make_versions
 from judging.tracks import Track
 from loading.disturbances import parse_condition
+from records.checkpoint import ErrorCounts
 
 if TYPE_CHECKING:
     from hardware import Precision

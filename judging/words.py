@@ -3,7 +3,6 @@
 from collections import Counter
 
 import metrics
-from files.checkpoint import CheckpointRecord, ErrorCounts
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER
 from judging.base import BaseDetector
 from judging.pictures import Picture
@@ -19,7 +18,7 @@ from judging.tracks import (
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
 from loading.face_finding import can_find_faces
-from loading.origin import describe_generation
+from loading.origin.traces import describe_generation
 from metrics.meaning import (
     describe_fake_score,
     describe_likelihood_ratio,
@@ -28,6 +27,7 @@ from metrics.meaning import (
     format_fake_score,
     format_ratio,
 )
+from records.checkpoint import CheckpointRecord, ErrorCounts
 
 # What to do about a picture that is not a face crop.
 CROP_ADVICE = "crop the face, or: pip install -r requirements-faces.txt"

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from files.history import get_best_epoch
 from plots.style import (
     GREY,
     PALE_COLOR,
@@ -17,6 +16,7 @@ from plots.style import (
     finish_axes,
     wrap_title,
 )
+from records.history import get_best_epoch
 
 TrainingRun = Mapping[str, Any]  # of a history file
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from files.atomic import save_csv, save_text
-from files.trainings import Training, TrainingSet
 from plots.paper_tables import format_markdown_tables
 from plots.tables import align_columns
+from records.trainings import Training, TrainingSet
 
 HEADER = ("dataset", "model", "trained", "seed", "fold", "epoch", "val", "test")
 HEADER += ("took", "history", "flags")

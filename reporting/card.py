@@ -9,24 +9,25 @@ from typing import Any, NamedTuple
 from explaining.shown import describe_checked
 from files.atomic import save_json, save_text
 from files.bounds import Words
-from files.checkpoint import CheckpointRecord
-from files.checkpoint_files import read_checkpoint, save_checkpoint
 from files.hub import PREFIX, RECORD, import_package
 from files.names import CLASS_NAMES, SAFE_SUFFIX, spell_for_files
 from files.provenance import VERSION, describe_file, format_now, get_versions
-from files.recipe import Recipe
 from files.tensors import to_plain
 from judging.detector import Detector
 from judging.words import describe_knowledge, describe_threshold
 from loading.disturbances import parse_condition
+from loading.sources.datasets import Source
 from metrics.error_rates import compute_proportion_interval
 from metrics.table import list_columns
 from metrics.verdicts import RATES
 from models import BUILT_IN, TIMM
 from plots.pages import render_page
 from plots.style import format_percent, format_with_interval
+from records.checkpoint import CheckpointRecord
+from records.checkpoint_files import read_checkpoint, save_checkpoint
+from records.recipe import Recipe
 from reporting.words import ETHICS, OUT_OF_SCOPE
-from utils import Source, read_whole
+from utils import read_whole
 
 TEMPLATE = Path(__file__).with_name("card.md")
 CARD, SUMS = "README.md", "SHA256SUMS"

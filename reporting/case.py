@@ -21,7 +21,7 @@ from judging.pictures import Picture as Judged
 from judging.tracks import STRETCH
 from judging.verdicts import NONE, Verdict
 from loading import ImageFile
-from loading.origin import describe_claims, describe_generation
+from loading.origin.traces import describe_claims, describe_generation
 from metrics.meaning import format_fake_score
 from plots.pages import Picture, embed_figure, embed_image, render_page
 from reporting.card import list_errors

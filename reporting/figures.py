@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 
 from explaining.explanation import Explanation
 from explaining.figures import build_mean_maps_figure
-from files.history import get_best_epoch
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS, shorten
 from loading import read_image
 from metrics.cross_entropy import compute_cross_entropies
@@ -24,6 +23,7 @@ from plots.scores import (
     plot_tippett,
 )
 from plots.style import format_percent, format_with_interval
+from records.history import get_best_epoch
 from reporting.maps import MeanMaps, draw_strip
 from reporting.runs import Run
 from reporting.words import describe_mistake

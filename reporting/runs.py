@@ -12,17 +12,18 @@ from faces_dataset import (
     count_classes,
 )
 from files.bounds import DATASET_NAME
-from files.history import check_run, load_history
 from files.names import CLASS_NAMES, FAKE, SPLITS, list_history_paths
-from files.recipe import Recipe
 from hardware import Compute, show_progress
 from judging.detector import Detector, build_score_set
 from loading import ImageFile
+from loading.sources.datasets import Source
 from models import get_network
+from records.history import check_run, load_history
+from records.recipe import Recipe
 from reporting.maps import Maps, explain_detector
 from scores import find_groups, tell_apart
 from scores.analysis import Analysis, analyse
-from utils import Source, load_checkpoint, open_for, open_splits, take_fold
+from utils import load_checkpoint, open_for, open_splits, take_fold
 
 NUM_SAMPLES = 6  # training images of each class that a page shows
 

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from files.recipe import describe_shared
 from metrics.error_rates import RocCurve, average_roc_curves, compute_roc_curve
 from metrics.runs import RunsTest, compare_sets, measure_runs
 from metrics.samples import Samples
+from records.recipe import describe_shared
 from scores.analysis import correct_by_holm
 from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
 from scores.score_sets import ScoreSet
 
 _FEW_RUNS = 5
-# What `list_runs` of files/recipe.py adds to names.
+# What `list_runs` of records/recipe.py adds to names.
 _NUMBERS = re.compile(r"(_?(fold|seed)\d+)+$")
 
 

@@ -26,8 +26,8 @@ from judging.words import (
     explain_counting,
 )
 from loading import ImageFile
-from loading.origin import describe_generation, describe_origin
-from loading.videos import Heed
+from loading.origin.traces import describe_generation, describe_origin
+from loading.videos.frames import Heed
 from serving.answers import describe_face, describe_whole, pack_picture, pack_time_line
 from serving.guard import HEADERS, LIMITS, VIDEO, Limits, explain_refusal
 from serving.work import BusyError, Worker

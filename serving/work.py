@@ -14,7 +14,7 @@ from typing import Any
 
 from hardware import give_memory_back
 from loading import ImageFile
-from loading.videos import Heed
+from loading.videos.frames import Heed
 
 MOST_WAITING = 4  # requests, the one that is being judged included; videos apart
 PULSE = 0.5  # seconds between words on a video; a client that is gone fails to hear two

@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from files.checkpoint import CheckpointRecord
 from files.names import name_run_files
-from files.run_files import RunFiles
-from files.run_log import RunLog
 from files.tensors import save_tensors
 from hardware import distributed
 from loading.batches import BatchLoader
+from records.checkpoint import CheckpointRecord
+from records.run_files import RunFiles
+from records.run_log import RunLog
 from trainer import Trainer
-from utils import build_optimizer
+from tuning.optimizers import build_optimizer
 
 
 class Scale:

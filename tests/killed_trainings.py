@@ -26,8 +26,8 @@ from PIL import Image
 from script_helpers import replace_simple_net
 
 import train_main
-from files.log_tables import load_table
 from files.tensors import load_tensors
+from records.log_tables import load_table
 
 Moment = tuple[type, str, int]  # just before the n-th call of a class's method
 

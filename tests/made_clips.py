@@ -15,7 +15,7 @@ from drawn_photos import draw_photo
 from PIL import Image, ImageDraw, ImageFilter
 
 from loading.face_finding import Face
-from loading.videos import Frame
+from loading.videos.frames import Frame
 
 SIZE = (640, 360)  # of frames, pixels
 LEAST_SEEN = 0.6  # share of a face's box that is not hidden, where it is to be found

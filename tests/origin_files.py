@@ -1,4 +1,4 @@
-"""Files that say something of themselves, made for the tests of loading/origin.py."""
+"""Files that say something of themselves, for the tests of loading/origin/."""
 
 import datetime
 import functools
@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from loading.image_files import ImageFile
-from loading.origin import Origin, read_origin
+from loading.origin.traces import Origin, read_origin
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"

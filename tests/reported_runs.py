@@ -9,11 +9,12 @@ from conftest import make_dataset
 from script_helpers import make_checkpoint
 
 from faces_dataset import compute_fingerprint
-from files.recipe import Recipe
 from hardware import Compute
+from loading.sources.datasets import Source
 from models import get_network
+from records.recipe import Recipe
 from reporting import Settings, write_report
-from utils import Source, load_checkpoint, open_splits
+from utils import load_checkpoint, open_splits
 
 RUN_ID = "0123456789abcdef"
 FLAGS = {**Recipe(dataset="faces").to_dict(), "limit": None, "precision": "fp32"}

@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from files.checkpoint import start_record
 from files.tensors import save_tensors
 from judging import clips, pictures
 from loading.face_finding import Face
-from loading.tracking import Tracker
+from loading.videos.tracking import Tracker
 from models import NETWORKS, MaxPool2x2, SimpleNet, SteadyLinear, build_model
+from records.checkpoint import start_record
 
 PROJECT = Path(__file__).resolve().parent.parent
 

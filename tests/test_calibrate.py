@@ -7,7 +7,7 @@ import torch
 from script_helpers import make_checkpoint
 
 import calibrate
-from files.checkpoint_files import read_checkpoint
+from records.checkpoint_files import read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
 

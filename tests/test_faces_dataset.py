@@ -24,7 +24,7 @@ from faces_dataset import (
 )
 from files.names import FAKE, REAL
 from loading import PUBLISHED, ImageFile, image_files, read_image
-from loading.pictures import list_folder
+from loading.sources.pictures import list_folder
 
 ORANGE = (200, 100, 50)
 

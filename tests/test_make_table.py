@@ -14,7 +14,8 @@ from foreign_layouts import make_celeb, make_ff, make_frame_list, make_shards, t
 import make_table
 import numerical_analysis
 import train_main
-from utils import Source, open_splits
+from loading.sources.datasets import Source
+from utils import open_splits
 
 FF_COUNTS = {"train": (12, 24), "val": (4, 8), "test": (8, 16)}
 

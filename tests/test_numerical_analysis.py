@@ -12,11 +12,11 @@ from PIL import Image
 from scipy.special import expit
 
 import numerical_analysis
-from files.checkpoint import CheckpointRecord
 from judging.detector import Detector
 from loading import PUBLISHED
 from metrics.delong import compute_delong_interval
 from metrics.meaning import format_ratio
+from records.checkpoint import CheckpointRecord
 from scores.score_files import ScoreFormat, load_score_set
 from scores.score_sets import LOGIT_DIFFERENCE
 from utils import load_dataset

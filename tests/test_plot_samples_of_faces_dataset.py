@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import plot_samples_of_faces_dataset as script
-from utils import Source
+from loading.sources.datasets import Source
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from served_pages import run_server
 import serve
 from hardware import Precision
 from judging.pictures import Reading
-from loading import videos
+from loading.videos import frames
 from serving.app import Judge, build_app
 from utils import load_checkpoint
 
@@ -273,7 +273,7 @@ def test_video_says_how_far_it_is_is_cancelled_and_is_judged(
     with run_server(build_app(judge, build_case)) as (host, port):
         page.goto(f"http://{host}:{port}")
         with monkeypatch.context() as patch:
-            patch.setattr(videos, "_DECODER", script)
+            patch.setattr(frames, "_DECODER", script)
             page.set_input_files("#file", clip)
             page.wait_for_selector("text='3 of 8 s'")
             assert page.get_attribute("#progress", "value") == "3"

@@ -17,11 +17,11 @@ from scoring_processes import run_in_processes
 from script_helpers import make_checkpoint
 
 import predict
-from files.checkpoint_files import read_checkpoint
-from files.history import CURVES, load_history
-from files.log_tables import load_table
 from files.tensors import load_tensors
 from judging import pictures
+from records.checkpoint_files import read_checkpoint
+from records.history import CURVES, load_history
+from records.log_tables import load_table
 
 pytestmark = [
     pytest.mark.slow,

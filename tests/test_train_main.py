@@ -23,18 +23,19 @@ import faces_dataset
 import numerical_analysis
 import predict
 import train_main
-from files.checkpoint_files import read_checkpoint
-from files.history import CURVES, load_history
-from files.log_tables import load_table
 from files.names import RunPaths, name_run_files
-from files.recipe import Keeping, Recipe
 from files.tensors import load_tensors
 from hardware import Compute, prepare_compute
 from loading import Augmentation
+from loading.sources.datasets import Source
 from metrics.meaning import check_neighbours
 from models import NETWORKS
 from plots import style
-from utils import Source, load_checkpoint, open_source, open_splits
+from records.checkpoint_files import read_checkpoint
+from records.history import CURVES, load_history
+from records.log_tables import load_table
+from records.recipe import Keeping, Recipe
+from utils import load_checkpoint, open_source, open_splits
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 

@@ -13,11 +13,11 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.data import DataLoader
 
 import trainer as trainer_module
-from files.history import CURVES
 from hardware.device import Precision
 from loading.batches import BatchLoader
+from records.history import CURVES
 from trainer import Trainer, compute_logits, read_results
-from utils import build_optimizer, build_scheduler
+from tuning.optimizers import build_optimizer, build_scheduler
 
 SPLITS = ("train", "val", "test")
 

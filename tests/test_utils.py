@@ -1,6 +1,5 @@
-"""From names to datasets, models, checkpoints, optimizers, schedules and losses."""
+"""From names to datasets, networks and detectors."""
 
-import math
 import random
 from typing import Any
 
@@ -8,20 +7,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, TinyNet
-from torch import nn
 
 from faces_dataset import list_names
-from files.checkpoint import CheckpointRecord
 from files.names import SPLITS
-from files.recipe import Recipe
 from files.tensors import save_tensors
 from loading import PUBLISHED, SYMMETRIC
+from loading.sources.datasets import Source
 from models import NETWORKS
+from records.recipe import Recipe
 from utils import (
-    Source,
-    build_criterion,
-    build_optimizer,
-    build_scheduler,
     drop_bad_images,
     get_nof_parameters,
     load_checkpoint,
@@ -55,37 +49,6 @@ def test_load_dataset_unknown_name_lists_those_there_are(own_faces_root, refused
     ):
         with refused(f"'none'.*{found}", FileNotFoundError):
             load_dataset("none", "val", data_root=root / folder)
-
-
-def test_what_is_not_yet_a_dataset_is_answered_with_the_command(tmp_path, refused):
-    for name in ("a.tar", "b.zip"):
-        (tmp_path / name).touch()
-    (tmp_path / "c" / "train" / "genuine").mkdir(parents=True)
-    for name, first, source in (
-        ("a", r"a.tar is not a dataset: python", "a.tar"),
-        ("a.tar", r"a.tar is not a dataset: python", "a.tar"),
-        ("b", r"b.zip is not a dataset: unpack it, then python", "b"),
-        ("b.zip", r"unpack it, then python", "b"),
-        ("c", "real; .* python", "c"),
-    ):
-        command = f"make_table.py .*/{source} --to .*/{name[0]}_table.csv makes one"
-        with refused(f"{first} {command}", FileNotFoundError):
-            load_dataset(name, "train", data_root=tmp_path)
-
-
-def test_real_labels_are_refused_where_folders_say_what_is_real(
-    own_faces_root, refused
-):
-    root = own_faces_root.parent
-    given = Source(root, "train", real_labels=["genuine"])
-    for name in ("faces", "faces+faces"):
-        with refused("the folders of faces.* say what is real, so --real-labels"):
-            open_source(name, given)
-    table = "path,label,split\na.png,genuine,train\nb.png,sd,train\n"
-    (root / "t.csv").write_text(table)
-    assert len(open_source("faces+t", given)) == 9 + 2
-    record = CheckpointRecord(dataset="faces+t", flags=given.to_flags())
-    assert open_source("faces", Source(root).follow(record, "faces"))
 
 
 def test_open_splits_opens_those_asked_for(own_faces_root):
@@ -231,73 +194,6 @@ def test_load_checkpoint_bad_content_is_refused(
     assert "bad.pt" in str(error.value)
 
 
-def make_weight() -> nn.Linear:
-    """One weight and no bias: w = 1."""
-    model = nn.Linear(1, 1, bias=False)
-    nn.init.constant_(model.weight, 1.0)
-    return model
-
-
-def step(model: nn.Linear, optimizer: torch.optim.Optimizer, gradient: float) -> float:
-    model.weight.grad = torch.full_like(model.weight, gradient)
-    optimizer.step()
-    return model.weight.item()
-
-
-def test_build_optimizer_steps_by_hand():
-    model = make_weight()
-    optimizer = build_optimizer("SGD", model, lr=0.1, momentum=0.5, weight_decay=0.2)
-    first = 1 - 0.1 * (2 + 0.2 * 1)
-    velocity = 0.5 * 2.2 + (2 + 0.2 * first)
-    assert step(model, optimizer, 2) == pytest.approx(first)
-    assert step(model, optimizer, 2) == pytest.approx(first - 0.1 * velocity)
-    model = make_weight()
-    optimizer = build_optimizer("Adam", model, lr=0.1, momentum=0.5)
-    assert step(model, optimizer, 1e-3) == pytest.approx(0.9, abs=1e-5)
-    assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
-    both = nn.Sequential(make_weight(), model)
-    both[0].weight.requires_grad_(False)
-    (group,) = build_optimizer("SGD", both, lr=0.1).param_groups
-    assert [id(p) for p in group["params"]] == [id(model.weight)]
-    with pytest.raises(ValueError, match="'RMSprop'; allowed: Adam, SGD"):
-        build_optimizer("RMSprop", model, lr=0.1)
-
-
-@pytest.mark.parametrize(
-    ("name", "warmup", "expected"),
-    [
-        ("constant", 3, [0.25, 0.5, 0.75, 1, 1]),
-        ("cosine", 0, [1, 0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125), 0, 0]),
-        ("cosine", 2, [1 / 3, 2 / 3, 1, 0.5, 0, 0]),
-    ],
-)
-def test_build_scheduler_factors_of_four_steps_by_hand(name, warmup, expected):
-    optimizer = build_optimizer("SGD", make_weight(), lr=2.0)
-    scheduler = build_scheduler(optimizer, name, num_steps=4, num_warmup_steps=warmup)
-    rates = []
-    for _ in expected:
-        rates.append(scheduler.get_last_lr()[0])
-        optimizer.step()
-        scheduler.step()
-    assert rates == pytest.approx([2 * factor for factor in expected])
-    with pytest.raises(ValueError, match="'linear'; allowed: constant, cosine"):
-        build_scheduler(optimizer, "linear", num_steps=4)
-
-
-@pytest.mark.parametrize(
-    ("name", "weights"),
-    [("none", [1, 1, 1, 1]), ("balanced", [4 / 6, 4 / 2, 4 / 2, 4 / 6])],
-)
-def test_build_criterion_weighs_classes_by_hand(name, weights):
-    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.5, 0.0], [0.0, 3.0]])
-    gaps = [2.0, 1.0, -0.5, -3.0]  # true logit minus the other
-    losses = [math.log1p(math.exp(-gap)) for gap in gaps]
-    criterion = build_criterion(name, np.array([0, 0, 0, 1]))
-    expected = np.average(losses, weights=weights)
-    loss = criterion(logits, torch.tensor([0, 1, 1, 0]))
-    assert loss.item() == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("seed", [0, 2**32 + 7, 2**63 - 1])
 def test_seed_everything_same_seed_gives_the_same_numbers(seed):
     def draw(seed: int) -> list[float]:
@@ -325,20 +221,3 @@ def test_take_fold_every_image_validates_once_with_its_group(faces_root):
             assert bool(files[0] & files[1]) == (pattern is None)
             seen += val
         assert sorted(seen) == sorted(names[0] | names[1])
-
-
-@pytest.mark.parametrize(
-    ("dataset", "given", "expected"),
-    [
-        ("a", {}, (["x"], [0.5, 0.2, 0.3])),
-        ("a+b", {"real_labels": ["y"]}, (["y"], [0.5, 0.2, 0.3])),
-        ("b", {"shares": (0, 0, 1)}, (["x"], (0, 0, 1))),
-        ("c", {}, ((), None)),
-    ],
-)
-def test_follow_reads_a_dataset_as_its_training_did(dataset, given, expected):
-    trained = Source(real_labels=["x"], shares=[0.5, 0.2, 0.3], limit=9)
-    record = CheckpointRecord(dataset="a+b", flags=trained.to_flags())
-    source = Source(limit=4, split="val", **given).follow(record, dataset)
-    assert (source.real_labels, source.shares) == expected
-    assert (source.limit, source.split) == (4, "val")

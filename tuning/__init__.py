@@ -4,7 +4,7 @@
 their hash. `probe.py`: a head on what layers of a network make of an image.
 `features.py`: this, kept in files. `fitting.py`: the head that fits it best.
 `head_trainer.py`: the epochs of a training that does both. `first_checks.py`: what a
-network must be before any of this.
+network must be before any of this. `optimizers.py`: what moves the weights.
 """
 
 from tuning.backbones import hash_start, keep_start, load_start, name_kept, select_start
@@ -16,4 +16,4 @@ from tuning.first_checks import (
 )
 from tuning.head_trainer import HeadTrainer
 from tuning.probe import Probe, list_stages
-from tuning.tune import Tuning, group_by_depth, list_frozen, merge_low_ranks, tune
+from tuning.tune import Tuning, list_frozen, merge_low_ranks, tune

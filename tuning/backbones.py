@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from files.checkpoint import CheckpointRecord
 from files.tensors import load_model_state, load_tensors, save_tensors
 from models import Network
+from records.checkpoint import CheckpointRecord
 
 
 def select_start(model: nn.Module, network: Network) -> dict[str, Tensor]:

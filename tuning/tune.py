@@ -1,6 +1,5 @@
 """Which weights of a network are trained, and which stay as they start."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import parametrize
 
-from files.checkpoint import CheckpointRecord
 from loading import find_preprocessing
 from models import Network
+from records.checkpoint import CheckpointRecord
 from tuning.probe import Probe
 
 MOST_FEATURES = 64  # layers that a head reads
@@ -149,25 +148,3 @@ def list_frozen(model: nn.Module) -> set[str]:
     if isinstance(model, Probe):  # its averages are frozen, too
         return {n for n in model.state_dict() if n.startswith("backbone.")}
     return {n for n, p in model.named_parameters() if not p.requires_grad}
-
-
-def group_by_depth(
-    model: nn.Module, lr: float, layer_decay: float
-) -> list[dict[str, Any]]:
-    """Return an optimizer's groups, a block each, the last one at the full rate.
-
-    A block is the first part of a parameter's name (block8), with its number if it is
-    a list's (blocks.3, layer1.0).
-
-    Source: Clark et al., ELECTRA, ICLR 2020, appendix A (layer-wise decay).
-    """
-    blocks: dict[str, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            block = re.match(r"[^.]*(\.\d+(?=\.))?", name)[0]
-            blocks.setdefault(block, []).append(parameter)
-    depth = len(blocks) - 1
-    return [
-        {"params": parameters, "lr": lr * layer_decay ** (depth - number)}
-        for number, parameters in enumerate(blocks.values())
-    ]

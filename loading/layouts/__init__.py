@@ -11,7 +11,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
-from loading.archives import SUFFIX
 from loading.layouts.folders import read_folders, walk
 from loading.layouts.foreign_tables import read_foreign_tables
 from loading.layouts.frame_lists import read_frame_lists
@@ -32,7 +31,8 @@ from loading.layouts.rows import (
     save_rows,
 )
 from loading.layouts.shards import read_shards
-from loading.tables import TABLE_SUFFIXES
+from loading.sources.archives import SUFFIX
+from loading.sources.tables import TABLE_SUFFIXES
 
 
 class DataLayout(NamedTuple):

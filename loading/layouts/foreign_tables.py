@@ -5,7 +5,7 @@ from pathlib import Path
 
 from files.label_words import list_kinds, read_labels
 from loading.layouts.rows import COLUMNS, Found, Row, Said, take_split
-from loading.tables import WHOLE_NUMBERS, read_columns
+from loading.sources.tables import WHOLE_NUMBERS, read_columns
 
 
 def read_foreign_tables(files: Sequence[Path], said: Said) -> Found:

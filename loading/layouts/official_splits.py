@@ -10,7 +10,7 @@ from files.label_words import SPLIT_OF
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
 from loading.layouts.frame_lists import load_json
 from loading.layouts.rows import Found, Row, join_families
-from loading.splitting import SHARES, deal_evenly
+from loading.sources.splitting import SHARES, deal_evenly
 
 ListedVideo = tuple[str, str]  # its folder and its name, in lowercase
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from files.atomic import save_csv
 from files.label_words import read_split
 from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
-from loading.splitting import find_families
+from loading.sources.splitting import find_families
 
 LEVELS = ("subset", "group", "-")  # what a folder's name may say
 _FORMULAS = tuple("=+-@")  # an apostrophe would be put before them

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from files.label_words import list_kinds, read_labels
 from hardware import show_progress
-from loading.archives import SUFFIX, Member, list_members, read_member
 from loading.image_files import get_extensions
 from loading.layouts.folders import tell_folders, tell_splits, walk
 from loading.layouts.rows import Found, Row, Said, shorten, take_split
+from loading.sources.archives import SUFFIX, Member, list_members, read_member
 
 MOST_BYTES = 1 << 20  # of a file that says something of a picture
 _SIDECARS = (".cls", ".json")

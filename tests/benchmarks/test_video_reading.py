@@ -7,13 +7,13 @@ from subprocess import PIPE
 import pytest
 import video_reading
 
-from loading import videos
+from loading.videos import frames
 
 
 @pytest.fixture(autouse=True)
 def same_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let main change how long a decoder may work until the test ends."""
-    monkeypatch.setattr(videos, "SILENT", videos.SILENT)
+    monkeypatch.setattr(frames, "SILENT", frames.SILENT)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from command_line import maps
 
-from files.checkpoint import CheckpointRecord
 from judging.detector import Detector
+from records.checkpoint import CheckpointRecord
 
 
 def test_say_failed_names_the_check_that_a_kind_of_map_failed(tiny_net, capsys):

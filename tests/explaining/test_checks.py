@@ -25,10 +25,10 @@ from explaining.checks import (
     randomise_from_the_top,
     read_mask,
 )
-from files.checkpoint import CheckpointRecord
 from hardware import Precision
 from judging.detector import Detector, as_detector
 from loading import ImageFile
+from records.checkpoint import CheckpointRecord
 from saliency_map import compute_gradient_saliency_maps
 
 NUM, SIZE = 6, 32

@@ -16,10 +16,10 @@ from explaining.judged_images import (
     rank_telling,
 )
 from explaining.run import explain_groups, name_figures
-from files.checkpoint import CheckpointRecord
 from files.names import FAKE, REAL
 from hardware import Compute
 from judging.detector import Detector
+from records.checkpoint import CheckpointRecord
 from utils import load_dataset
 
 RED = Method("cam", lambda samples, *_: samples[:, 0], "title", "legend", "unit")

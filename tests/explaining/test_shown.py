@@ -29,13 +29,13 @@ from explaining.shown import (
     list_candidates,
 )
 from faces_dataset import FacesDataset
-from files.checkpoint import CheckpointRecord
-from files.checkpoint_files import read_checkpoint
 from files.names import REAL
 from hardware import Compute, Precision
 from judging.detector import Detector, as_detector
 from judging.qualifying import Policy
 from loading import ResizeToTensor
+from records.checkpoint import CheckpointRecord
+from records.checkpoint_files import read_checkpoint
 from utils import load_checkpoint
 
 CORNER = np.s_[4:16, 48:60]  # whole cells, far from the centre

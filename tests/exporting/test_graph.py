@@ -12,14 +12,14 @@ from exporting.checking import draw_pictures, load_samples
 from exporting.description import describe_export
 from exporting.formats import FORMATS, load_program, save_onnx
 from exporting.graph import Graph
-from files.checkpoint import CheckpointRecord
 from hardware import Precision
 from judging.detector import Detector
 from judging.exported import load_exported
-from judging.guard import FEATURES
+from judging.guarding.guard import FEATURES
 from judging.pictures import View
 from loading import Preprocessing
 from models import get_network
+from records.checkpoint import CheckpointRecord
 from tuning import Tuning, tune
 
 SLOW = ("timm:test_vit", "XceptionBased")

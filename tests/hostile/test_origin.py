@@ -23,10 +23,10 @@ from origin_files import (
     read,
 )
 
-from loading import metadata
 from loading.image_files import ImageFile
-from loading.metadata import read_entries
-from loading.origin import describe_origin, read_origin
+from loading.origin import metadata
+from loading.origin.metadata import read_entries
+from loading.origin.traces import describe_origin, read_origin
 
 
 def pack(byte: bytes, size: int = 60_000_000) -> bytes:

@@ -17,8 +17,8 @@ from hostile_videos import (
     repeat_tracks,
 )
 
-from loading import videos
-from loading.videos import Sampling, read_frames
+from loading.videos import frames
+from loading.videos.frames import Sampling, read_frames
 
 NUM_STRANGE = 20
 OFTEN = Sampling(every=0.1)
@@ -57,7 +57,7 @@ def read_all(paths: list[Path]) -> list[tuple[int, str]]:
 def test_read_frames_of_hostile_videos_are_frames_or_one_line(
     tmp_path, address, monkeypatch
 ):
-    monkeypatch.setattr(videos, "SILENT", 30)
+    monkeypatch.setattr(frames, "SILENT", 30)
     stranger, paths = Stranger(0, address), []
     for number in range(NUM_STRANGE):
         name, content = stranger.make()

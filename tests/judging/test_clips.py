@@ -16,7 +16,7 @@ from judging.tracks import LEAST_FRAMES
 from judging.verdict_tables import list_frame_rows, list_row
 from judging.verdicts import Verdict
 from loading.face_finding import Face
-from loading.videos import Sampling
+from loading.videos.frames import Sampling
 from utils import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")

@@ -14,8 +14,8 @@ from files.names import FAKE, NEITHER, REAL
 from hardware import Compute, Precision
 from judging.conditions import judge_conditions
 from judging.detector import Detector
-from judging.guard import Comparison, Guard
-from judging.guard_fitting import fit_guard
+from judging.guarding.fitting import fit_guard
+from judging.guarding.guard import Comparison, Guard
 from judging.pictures import Reading, View, load_pictures
 from judging.verdicts import Verdict, judge_batches
 from loading.disturbances import AS_IT_IS, Condition

@@ -8,12 +8,12 @@ import pytest
 import torch
 from script_helpers import make_broken_checkpoint, make_checkpoint
 
-from files.checkpoint import CheckpointRecord
 from hardware import Compute, Precision
 from judging.detector import Detector, as_detector, build_score_set
 from loading import PUBLISHED, SYMMETRIC
 from metrics.meaning import LlrCalibration
 from models import SimpleNet
+from records.checkpoint import CheckpointRecord
 from utils import load_checkpoint, load_dataset
 
 LINE = {"llr_slope": 2.0, "llr_intercept": 0.5}

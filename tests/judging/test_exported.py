@@ -19,7 +19,7 @@ from exporting.formats import OPSET, save_onnx
 from files.tensors import to_tensors
 from hardware import Precision
 from judging.exported import ENTRY, ExportedDetector, load_exported, prepare_runtime
-from judging.guard_fitting import fit_guard
+from judging.guarding.fitting import fit_guard
 from loading import PUBLISHED
 from utils import load_checkpoint
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from files.checkpoint import CheckpointRecord
-from files.recipe import Recipe
 from hardware import Compute, Precision
 from judging.detector import Detector
+from judging.guarding.stability import VERSIONS
 from judging.qualifying import (
     Policy,
     Views,
@@ -20,9 +19,10 @@ from judging.qualifying import (
     list_real_differences,
     qualify,
 )
-from judging.stability import VERSIONS
 from loading.disturbances import parse_conditions
 from models import get_network
+from records.checkpoint import CheckpointRecord
+from records.recipe import Recipe
 from utils import load_dataset
 
 CONDITIONS = parse_conditions(["face=128", "face=64", "face=48"])
@@ -133,7 +133,7 @@ def detector(tiny_network, tiny_net) -> Detector:
 
 def test_qualify_is_the_same_in_batches_of_any_size(detector, faces_root, monkeypatch):
     """Two conditions; the guard needs so few images here as there are."""
-    monkeypatch.setattr("judging.guard_fitting.LEAST_IMAGES", 4)
+    monkeypatch.setattr("judging.guarding.fitting.LEAST_IMAGES", 4)
     monkeypatch.setattr("judging.qualifying.LEAST_IMAGES", 4)
     where = {"data_root": faces_root.parent, "preprocessing": detector.preprocessing}
     datasets = {

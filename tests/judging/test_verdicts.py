@@ -13,9 +13,9 @@ from files.names import FAKE, REAL
 from files.provenance import describe_file
 from hardware import Compute, Precision
 from judging.detector import Detector
-from judging.guard import Comparison
+from judging.guarding.guard import Comparison
+from judging.guarding.stability import VERSIONS
 from judging.pictures import Picture, Reading, View, load_pictures
-from judging.stability import VERSIONS
 from judging.verdict_tables import COLUMNS, FRAME_COLUMNS, list_row
 from judging.verdicts import Verdict, group_faces, judge_batches
 from loading import BatchLoader

@@ -9,7 +9,6 @@ from foreign_layouts import add_member, make_shards, touch
 
 from files.label_words import find_label
 from files.names import FAKE, REAL
-from loading.archives import ArchiveError, list_members
 from loading.layouts import (
     Row,
     Said,
@@ -22,7 +21,9 @@ from loading.layouts import (
 from loading.layouts.folders import tell_folders
 from loading.layouts.official_splits import split_by_pairs, split_by_test_list
 from loading.layouts.rows import Found
-from utils import Source, open_splits
+from loading.sources.archives import ArchiveError, list_members
+from loading.sources.datasets import Source
+from utils import open_splits
 
 
 @pytest.mark.parametrize(

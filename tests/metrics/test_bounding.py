@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from files.checkpoint import CheckpointRecord
 from judging.detector import Detector
 from metrics.bounding import compute_elub
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.operating_point import choose_operating_point
+from records.checkpoint import CheckpointRecord
 from scores import ScoreSet, calibrate_on, load_score_set, save_score_set
 
 

@@ -17,14 +17,14 @@ from script_helpers import make_checkpoint
 
 import publish
 from files import hub
-from files.checkpoint import CheckpointRecord
-from files.checkpoint_files import read_checkpoint
-from files.recipe import Recipe
 from files.tensors import to_plain, to_tensors
 from judging.detector import Detector
-from judging.guard_fitting import fit_guard
-from judging.traits import measure_traits
+from judging.guarding.fitting import fit_guard
+from judging.guarding.traits import measure_traits
 from metrics.table import list_columns
+from records.checkpoint import CheckpointRecord
+from records.checkpoint_files import read_checkpoint
+from records.recipe import Recipe
 from reporting.card import Publication, build_card, list_accuracies, list_errors
 from utils import load_checkpoint
 

@@ -6,9 +6,9 @@ import torch
 from map_models import SMALL, OneConvolution
 
 from faces_dataset import FAKE, REAL, FacesDataset, count_classes
-from files.checkpoint import CheckpointRecord
 from hardware import Compute
 from judging.detector import Detector, build_score_set
+from records.checkpoint import CheckpointRecord
 from reporting.maps import EDGE, choose_evenly, draw_strip, explain_detector
 from reporting.words import describe_mistake
 from utils import load_dataset

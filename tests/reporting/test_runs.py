@@ -9,8 +9,9 @@ from reported_runs import FLAGS, RUN_ID, Files, make_run
 from script_helpers import make_checkpoint
 
 from files.names import shorten
+from loading.sources.datasets import Source
 from reporting.runs import collect_runs, find_history, find_training
-from utils import Source, load_checkpoint
+from utils import load_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import report
 import train_main
 from explaining.pictures import build_methods
 from explaining.shown import NONE_PASSED
-from files.recipe import Recipe
 from hardware import Precision
 from judging.detector import Detector
+from loading.sources.datasets import Source
+from records.recipe import Recipe
 from reporting.runs import History
 from reporting.words import build_card, describe_maps, grade, list_commands, list_limits
-from utils import Source
 
 BLENDED = Recipe(dataset="faces", self_blend=1.0)
 MIXED = Recipe(dataset="faces", self_blend=0.5, augment="none")

@@ -30,7 +30,7 @@ from judging import pictures
 from judging.pictures import Picture, Reading
 from judging.verdicts import Verdict
 from loading.face_finding import Face
-from loading.origin import ABSENCE
+from loading.origin.traces import ABSENCE
 from serving import server
 from serving.app import Judge, build_app, draw_maps
 from serving.guard import VIDEO, Limits

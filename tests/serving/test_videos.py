@@ -21,7 +21,7 @@ import serve
 from hardware import Precision
 from judging import clips
 from judging.pictures import Reading
-from loading import videos
+from loading.videos import frames
 from serving import work
 from serving.app import Judge, build_app
 from serving.guard import LIMITS, VIDEO, Limits
@@ -152,7 +152,7 @@ def test_video_lets_pictures_through_and_is_gone_once_it_is_stopped(
     note, script = tmp_path / "note", tmp_path / "decoder.py"
     script.write_text(HANGING.format(note=str(note)))
     with monkeypatch.context() as patch:
-        patch.setattr(videos, "_DECODER", script)
+        patch.setattr(frames, "_DECODER", script)
         app = start(judge)
         stream = app.test_client().post(VIDEO, data=clip.read_bytes(), buffered=False)
         lines = map(json.loads, stream.response)

@@ -14,18 +14,19 @@ from conftest import TINY, TinyNet
 
 import publish
 import train_main
-from files.checkpoint_files import read_checkpoint, save_checkpoint
-from files.history import CURVES, load_history
-from files.log_tables import load_table
 from files.names import RunPaths, name_run_files
-from files.recipe import Recipe
-from files.run_files import RunFiles
 from files.tensors import load_tensors
 from hardware import prepare_compute
 from judging.detector import Detector
+from loading.sources.datasets import Source
 from models import NETWORKS
+from records.checkpoint_files import read_checkpoint, save_checkpoint
+from records.history import CURVES, load_history
+from records.log_tables import load_table
+from records.recipe import Recipe
+from records.run_files import RunFiles
 from tuning import Probe
-from utils import Source, load_checkpoint, open_source, read_whole
+from utils import load_checkpoint, open_source, read_whole
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 HEAD = ("--tune", "head", "--features", "conv", "--self-blend", "0.5")

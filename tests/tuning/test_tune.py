@@ -8,12 +8,11 @@ import torch
 from conftest import TINY
 from torch import nn
 
-from files.checkpoint import CheckpointRecord
 from files.tensors import save_tensors
-from models import build_model, get_network
+from models import get_network
+from records.checkpoint import CheckpointRecord
 from tuning import (
     Tuning,
-    group_by_depth,
     hash_start,
     keep_start,
     list_frozen,
@@ -146,20 +145,3 @@ def test_start_that_is_missing_or_another_is_refused(tiny_net, tmp_path, refused
             save_tensors(content, name_kept(tmp_path, sha256))
         with refused(reason):
             load_start(TINY.build(), network, record, tmp_path)
-
-
-def test_group_by_depth_lowers_the_rate_block_by_block():
-    model = get_network(VIT).build()
-    groups = group_by_depth(model, 0.1, 0.5)
-    rates = [group["lr"] for group in groups]
-    assert rates == sorted(rates)
-    assert rates[-1] == 0.1
-    assert rates[-2] == pytest.approx(0.05)
-    parameters = [p for group in groups for p in group["params"]]
-    assert len(parameters) == len(list(model.parameters()))
-    names = {id(p): name for name, p in model.named_parameters()}
-    blocks = [{names[id(p)][:9] for p in group["params"]} for group in groups]
-    assert {"blocks.0."} in blocks
-    assert {"blocks.1."} in blocks
-    xception = build_model("XceptionBased", from_scratch=True)
-    assert len(group_by_depth(xception, 0.1, 0.5)) == 12 + 2 * 4 + 4
