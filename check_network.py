@@ -45,7 +45,7 @@ The exit status is 1 when a check failed."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What a check found.
 
     Attributes:
@@ -119,7 +119,7 @@ class Trial:
 
 def check_network(
     network: str | Network | Callable[[], nn.Module], *, seed: int = 0
-) -> list[Finding]:
+) -> list[CheckResult]:
     """Check that a network does all that the scripts need, on random pixels.
 
     Args:
@@ -151,17 +151,17 @@ def find_network(network: str | Network | Callable[[], nn.Module]) -> Network:
     )
 
 
-def run_checks(trial: Trial) -> Iterator[Finding]:
+def run_checks(trial: Trial) -> Iterator[CheckResult]:
     """Yield what each of `CHECKS` finds."""
     with torch.random.fork_rng():
         for name, check in CHECKS.items():
             try:
-                yield Finding(name, note=check(trial))
+                yield CheckResult(name, note=check(trial))
             except Exception as error:  # whatever the user's code raises
                 fault = command_line.describe_error(error)[:400]
                 if not isinstance(error, FaultError):
                     fault = f"{type(error).__name__}: {fault}"
-                yield Finding(name, fault)
+                yield CheckResult(name, fault)
                 if name in NEEDED:
                     return
 

@@ -28,7 +28,7 @@ from files.provenance import describe_file
 from judging.detector import Detector
 from judging.exported import load_exported
 from judging.inputs import ImageFinder
-from judging.pictures import View
+from judging.pictures import InputSpec
 from loading import ImageFile
 from loading.sources.datasets import Source, find_dataset
 from utils import load_checkpoint, open_for
@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             check(detector, path, pictures)
         if args.int8:
             train = list_files(dataset, replace(source, split="train"), detector)
-            samples = load_samples(train, View.of(detector))
+            samples = load_samples(train, InputSpec.of(detector))
             onnx = Path(folder) / "detector.onnx"
             save_quantised(onnx, made[-1], samples, description)
             check_quantised(detector, made[-1], pictures)

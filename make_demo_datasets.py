@@ -26,7 +26,13 @@ from drawn_faces.forgeries import (
     resample,
     swap_face,
 )
-from drawn_faces.plan import DATASETS, Picture, check_replaceable, plan_dataset, publish
+from drawn_faces.plan import (
+    DATASETS,
+    PlannedImage,
+    check_replaceable,
+    plan_dataset,
+    publish,
+)
 from drawn_faces.portraits import draw_face, sample_person, sample_shot
 from files.atomic import check_writable
 from files.bounds import Bounds
@@ -82,7 +88,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def draw_picture(picture: Picture) -> tuple[bytes, bytes | None]:
+def draw_picture(picture: PlannedImage) -> tuple[bytes, bytes | None]:
     """Draw one image of a dataset as a JPEG file, and its mask if a face is planted.
 
     The bytes depend only on the picture's fields, and on the versions of NumPy, SciPy
@@ -111,7 +117,7 @@ def draw_picture(picture: Picture) -> tuple[bytes, bytes | None]:
     return photograph(image, camera), mask
 
 
-def save_picture(folder: str | Path, picture: Picture) -> None:
+def save_picture(folder: str | Path, picture: PlannedImage) -> None:
     """Draw one image and write it below `folder`, and its mask if it has one."""
     path = Path(folder) / picture.path
     image, mask = draw_picture(picture)
@@ -124,7 +130,7 @@ def save_picture(folder: str | Path, picture: Picture) -> None:
 
 
 def save_pictures(
-    pictures: Sequence[Picture], folder: str | Path, *, workers: int = 1
+    pictures: Sequence[PlannedImage], folder: str | Path, *, workers: int = 1
 ) -> None:
     """Draw all pictures below `folder`, in several processes if that pays."""
     name, total = pictures[0].dataset, len(pictures)

@@ -19,8 +19,8 @@ from loading.layouts import (
     COLUMNS,
     LEVELS,
     Found,
+    Hints,
     Row,
-    Said,
     check_rows,
     deal_rest,
     join_families,
@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.to is not None:
         check_table(args.to, args.sources, force=args.force)
-    said = Said(
+    said = Hints(
         args.real_labels, args.levels, args.root, args.compression, dict(args.columns)
     )
     found = read_layout(args.sources, said)

@@ -36,7 +36,7 @@ writes, to the folder of figures:
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageRow:
     """Random images of one class of a dataset.
 
     Attributes:
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def choose_rows(
     source: Source, seed: int, names: Sequence[str] | None = None
-) -> list[Row]:
+) -> list[ImageRow]:
     """Choose random images of both classes of datasets.
 
     They are of the training split, or of the next one that a dataset has. Other
@@ -127,7 +127,7 @@ def choose_rows(
     return rows
 
 
-def _choose_rows_of(name: str, source: Source, seed: int) -> list[Row]:
+def _choose_rows_of(name: str, source: Source, seed: int) -> list[ImageRow]:
     rows, path = [], find_dataset(name, source.data_root)
     split = ((path and list_splits(path)) or SPLITS)[0]
     source = replace(source, split=split)
@@ -141,11 +141,11 @@ def _choose_rows_of(name: str, source: Source, seed: int) -> list[Row]:
         class_name, chosen = CLASS_NAMES[label], list(map(dataset.get_name, indices))
         images = [dataset[index][0].resize((EDGE, EDGE)) for index in indices]
         where = name, split, class_name, label, counts[class_name]
-        rows.append(Row(*where, chosen, images))
+        rows.append(ImageRow(*where, chosen, images))
     return rows
 
 
-def add_changed_rows(rows: Sequence[Row], seed: int) -> list[Row]:
+def add_changed_rows(rows: Sequence[ImageRow], seed: int) -> list[ImageRow]:
     """Put behind each row of real images what a training can make of them."""
     result = []
     for row in rows:
@@ -159,7 +159,7 @@ def add_changed_rows(rows: Sequence[Row], seed: int) -> list[Row]:
     return result
 
 
-def build_figure(rows: Sequence[Row]) -> Figure:
+def build_figure(rows: Sequence[ImageRow]) -> Figure:
     """Draw the rows below each other, each under its dataset and class."""
     size = 1.1 * NUM_SAMPLES, 1.38 * len(rows) + 0.4
     figure = Figure(figsize=size, layout="constrained")

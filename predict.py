@@ -27,8 +27,8 @@ from judging.inputs import (
     read_path_list,
     refuse_outputs,
 )
-from judging.pictures import Reading, list_views, load_pictures
-from judging.tally import Said, Tally
+from judging.pictures import Reading, list_input_specs, load_pictures
+from judging.tally import Said, VerdictCounts
 from judging.together import judge_together
 from judging.verdict_tables import (
     COLUMNS,
@@ -377,7 +377,7 @@ def judge_paths(
     """Judge pictures and videos, and yield the faces in each."""
     batches = load_pictures(
         paths,
-        list_views(detectors),
+        list_input_specs(detectors),
         batch_size=compute.batch_size,
         device=compute.device,
         workers=compute.workers,
@@ -456,7 +456,7 @@ class Reporter:
     def __init__(self, detectors: Sequence[BaseDetector]) -> None:
         self._detectors = detectors
         self._several = len(detectors) > 1
-        self._tallies = [Tally() for _ in detectors]
+        self._tallies = [VerdictCounts() for _ in detectors]
         self.num_failures = self.num_before = 0
 
     def count(self, tables: VerdictTables) -> None:

@@ -14,7 +14,7 @@ from files.atomic import check_writable, save_csv, save_json
 from files.names import default_checkpoint_path, spell_dataset, spell_for_files
 from files.provenance import describe_call
 from hardware import distributed, show_progress
-from judging.conditions import Judged, judge_conditions
+from judging.conditions import JudgedConditions, judge_conditions
 from judging.detector import Detector
 from judging.qualifying import MOST_TIMES
 from loading.disturbances import AS_IT_IS, LEVELS, UNITS, Condition, parse_conditions
@@ -140,7 +140,7 @@ def list_strengths(conditions: Sequence[Condition]) -> dict[str, list[float]]:
 
 def measure_detector(
     detector: Detector,
-    judged: Judged,
+    judged: JudgedConditions,
     conditions: Sequence[Condition],
     *,
     title: str,
@@ -193,7 +193,7 @@ def measure_detector(
 
 def _measure_condition(
     detector: Detector,
-    judged: Judged,
+    judged: JudgedConditions,
     number: int,
     *,
     promised: float | None,

@@ -62,7 +62,7 @@ class Job(NamedTuple):
     good: int = 0
 
 
-class Outcome(NamedTuple):
+class JobCost(NamedTuple):
     """What a job took, and where the time went."""
 
     seconds: float
@@ -70,7 +70,7 @@ class Outcome(NamedTuple):
     stages: dict[str, float]  # their shares
 
 
-class Row(NamedTuple):
+class DayRow(NamedTuple):
     """What is waited for, of how many, and its job; others are compared with it."""
 
     title: str
@@ -86,24 +86,24 @@ def has(package: str) -> bool:
     return False
 
 
-def build_help(kit: Kit) -> Row:
+def build_help(kit: Kit) -> DayRow:
     """The help of each script."""
     scripts = [p for p in sorted(PROJECT.glob("*.py")) if "__main__" in p.read_text()]
     commands = [[sys.executable, path, "--help"] for path in scripts]
     jobs = [Job("", commands), Job("the median script's", commands, rank=0.5)]
-    return Row("--help, the slowest script's", len(scripts), jobs)
+    return DayRow("--help, the slowest script's", len(scripts), jobs)
 
 
-def build_verdict(kit: Kit, *flags: str) -> Row:
+def build_verdict(kit: Kit, *flags: str) -> DayRow:
     """A photograph, whose face is looked for and judged."""
     title = " ".join(("first verdict on a photograph", *flags))
-    return Row(title, 1, list_judges(kit, kit.photo, *flags))
+    return DayRow(title, 1, list_judges(kit, kit.photo, *flags))
 
 
-def build_pictures(kit: Kit) -> Row:
+def build_pictures(kit: Kit) -> DayRow:
     """The same of many pictures."""
     jobs = list_judges(kit, kit.pictures)
-    return Row("pictures with --find-faces", kit.sizes.pictures, jobs)
+    return DayRow("pictures with --find-faces", kit.sizes.pictures, jobs)
 
 
 def list_judges(kit: Kit, path: Path, *flags: str) -> list[Job]:
@@ -115,33 +115,33 @@ def list_judges(kit: Kit, path: Path, *flags: str) -> list[Job]:
     return jobs
 
 
-def build_scores(kit: Kit) -> Row:
+def build_scores(kit: Kit) -> DayRow:
     """Numbers and figures from scores."""
     num = kit.sizes.resamples
     words = "--from-scores", kit.scores, "--resamples", num
     peer = [sys.executable, BENCHMARKS / "peer_scores.py", kit.scores, str(num)]
     jobs = [_call("", "numerical_analysis.py", *words), Job("scikit-learn", [peer])]
-    return Row(f"numbers of scores, {num} resamples", kit.sizes.scores, jobs)
+    return DayRow(f"numbers of scores, {num} resamples", kit.sizes.scores, jobs)
 
 
-def build_report(kit: Kit) -> Row:
+def build_report(kit: Kit) -> DayRow:
     """The page of one run."""
     words = "-cpp", kit.checkpoint, "--data-root", kit.data_root
     jobs = [_call("", "report.py", *words)]
-    return Row("report of a run, test images", len(kit.list_images("test")), jobs)
+    return DayRow("report of a run, test images", len(kit.list_images("test")), jobs)
 
 
-def build_audit(kit: Kit) -> Row:
+def build_audit(kit: Kit) -> DayRow:
     """The audit of a dataset."""
     words = "-d", DATASET, "--data-root", kit.audited
     jobs = [_call("", "audit_dataset.py", *words)._replace(good=1)]  # it found some
     if has("imagededup"):
         peer = [sys.executable, BENCHMARKS / "peer_duplicates.py", kit.audited]
         jobs.append(Job("imagededup, duplicates alone", [peer]))
-    return Row("audit of images", kit.sizes.audited, jobs)
+    return DayRow("audit of images", kit.sizes.audited, jobs)
 
 
-def build_epoch(model: str, kit: Kit) -> Row:
+def build_epoch(model: str, kit: Kit) -> DayRow:
     """An epoch from JPEGs: the suite's, timm's, the textbook's."""
     most = dict(kit.sizes.trained)[model]
     told = {"model": model, "task": "train", "batch_size": 32, "limit": most}
@@ -153,10 +153,10 @@ def build_epoch(model: str, kit: Kit) -> Row:
         words = json.dumps({**told, "setting": asdict(setting)})
         command = [sys.executable, BENCHMARKS / "measure.py", words]
         jobs.append(Job(setting.label, [command], epoch=num))
-    return Row(f"epoch of {model}, images", num, jobs)
+    return DayRow(f"epoch of {model}, images", num, jobs)
 
 
-def build_probe(kit: Kit) -> Row:
+def build_probe(kit: Kit) -> DayRow:
     """A probe that computes its features, and one that finds them."""
     kept, limit = kit.folder / "features", kit.sizes.limit
     words = ["--recipe", "probe", "--from-scratch", "-d", DATASET]
@@ -166,10 +166,10 @@ def build_probe(kit: Kit) -> Row:
     sizes = [len(kit.list_images(s, c)) for s in SPLITS for c in CLASS_NAMES]
     num = sum(min(limit or size, size) for size in sizes)
     jobs = [cold, _call("features kept", "train_main.py", *words)]
-    return Row("probe from cold, images", num, jobs)
+    return DayRow("probe from cold, images", num, jobs)
 
 
-ROWS: dict[str, Callable[[Kit], Row]] = {
+ROWS: dict[str, Callable[[Kit], DayRow]] = {
     "help": build_help,
     "verdict": build_verdict,
     "explained": lambda kit: build_verdict(kit, "--explain"),
@@ -190,7 +190,7 @@ def _call(label: str, script: str, *words: object) -> Job:
     return Job(label, [[*start, *map(str, words)]])
 
 
-def run_job(job: Job, folder: Path) -> Outcome:
+def run_job(job: Job, folder: Path) -> JobCost:
     """Do a job once.
 
     Raises:
@@ -206,7 +206,7 @@ def run_job(job: Job, folder: Path) -> Outcome:
     return outcomes[int(job.rank * (len(outcomes) - 1))]
 
 
-def _run(command: Sequence[str | Path], job: Job, here: Path) -> Outcome:
+def _run(command: Sequence[str | Path], job: Job, here: Path) -> JobCost:
     (*_, name) = (Path(w).name for w in map(str, command) if w.endswith(".py"))
     done = run_command(command, f"{name} {job.label}", here, good=job.good)
     seconds, shares = done.seconds, here / "shares.json"
@@ -214,10 +214,10 @@ def _run(command: Sequence[str | Path], job: Job, here: Path) -> Outcome:
         seconds = job.epoch * json.loads(done.output)["seconds"]
     spent = json.loads(shares.read_text()) if shares.exists() else {}
     stages = {stage: part / sum(spent.values()) for stage, part in spent.items()}
-    return Outcome(seconds, done.peak_bytes / 1e6, stages)
+    return JobCost(seconds, done.peak_bytes / 1e6, stages)
 
 
-def list_lines(row: Row, turns: Sequence[Sequence[Outcome]]) -> list[list[str]]:
+def list_lines(row: DayRow, turns: Sequence[Sequence[JobCost]]) -> list[list[str]]:
     """Return a row's cells, and under it those of each further comparison.
 
     Args:
@@ -242,7 +242,7 @@ def describe(values: Sequence[float]) -> str:
     return f"{median(values):.2f}{ends}"
 
 
-def describe_stages(outcomes: Sequence[Outcome]) -> str:
+def describe_stages(outcomes: Sequence[JobCost]) -> str:
     """Return medians of the stages' shares, the largest first."""
     names = {name for outcome in outcomes for name in outcome.stages}
     medians = {n: median(o.stages.get(n, 0.0) for o in outcomes) for n in names}

@@ -36,7 +36,7 @@ NUM_TESTED = 1000  # tracks of each class in a repetition
 WAYS = ("tracks", "images", "product")
 
 
-class Setup(NamedTuple):
+class TrackSetup(NamedTuple):
     """What validation and the videos to be judged are like.
 
     Attributes:
@@ -53,9 +53,9 @@ class Setup(NamedTuple):
 
 
 SETUPS = (
-    *(Setup(num, shared) for num in (20, 50, 200) for shared in (0.0, 0.5, 0.9)),
-    *(Setup(50, shared, num_tested=100) for shared in (0.0, 0.5, 0.9)),
-    *(Setup(50, shared, 100, num_tested=5) for shared in (0.0, 0.5, 0.9)),
+    *(TrackSetup(num, shared) for num in (20, 50, 200) for shared in (0.0, 0.5, 0.9)),
+    *(TrackSetup(50, shared, num_tested=100) for shared in (0.0, 0.5, 0.9)),
+    *(TrackSetup(50, shared, 100, num_tested=5) for shared in (0.0, 0.5, 0.9)),
 )
 
 
@@ -68,7 +68,7 @@ class Claims(NamedTuple):
 
 
 def draw_tracks(
-    setup: Setup, num_tracks: int, num_frames: int, rng: np.random.Generator
+    setup: TrackSetup, num_tracks: int, num_frames: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw frames' scores (2 * num_tracks, num_frames), and the tracks' labels."""
     labels = np.repeat([REAL, FAKE], num_tracks)
@@ -81,13 +81,13 @@ def draw_tracks(
     return SHIFT * (labels[:, None] - 0.5) + noise, labels
 
 
-def compute_variance(setup: Setup, num_frames: int) -> float:
+def compute_variance(setup: TrackSetup, num_frames: int) -> float:
     """Return the variance of a track's mean score, within its class."""
     lags = np.abs(np.subtract.outer(np.arange(num_frames), np.arange(num_frames)))
     return setup.shared + (1 - setup.shared) * float((MEMORY**lags).mean())
 
 
-def claim(setup: Setup, rng: np.random.Generator) -> dict[str, Claims]:
+def claim(setup: TrackSetup, rng: np.random.Generator) -> dict[str, Claims]:
     """Fit the lines on drawn validation images, and claim ratios of other tracks."""
     scores, labels = draw_tracks(setup, setup.num_tracks, setup.num_frames, rng)
     of_tracks = _fit(scores.mean(axis=1), labels)

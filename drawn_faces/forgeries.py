@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from drawn_faces.portraits import Face
+from drawn_faces.portraits import Portrait
 
 # Stride and kernel size of the imitated transposed convolutions: if the stride does not
 # divide the size, windows overlap unevenly, which makes the periodic pattern.
@@ -31,7 +31,7 @@ class Swap(NamedTuple):
     mask: np.ndarray
 
 
-def swap_face(host: Face, donor: Face, rng: np.random.Generator) -> Swap:
+def swap_face(host: Portrait, donor: Portrait, rng: np.random.Generator) -> Swap:
     """Plant the donor's inner face into the host's picture.
 
     Args:

@@ -12,7 +12,7 @@ DATASETS = ("fakes_dataset", "synthetic_dataset")
 MARK = "made_by_make_demo_datasets"  # a file that marks datasets to be replaced
 
 
-class Picture(NamedTuple):
+class PlannedImage(NamedTuple):
     """One image to make: where it goes and who is on it."""
 
     dataset: str
@@ -27,7 +27,7 @@ class Picture(NamedTuple):
 
 def plan_dataset(
     dataset: str, *, images_per_class: int, seed: int, size: int
-) -> list[Picture]:
+) -> list[PlannedImage]:
     """List the images of one demo dataset.
 
     People have numbers, and no two splits share a number, in both datasets.
@@ -60,7 +60,7 @@ def plan_dataset(
             for camera, (person, donor) in zip(people, pairs, strict=False):
                 stem = f"{person:05d}" + ("" if donor is None else f"_{donor:05d}")
                 pictures.append(
-                    Picture(
+                    PlannedImage(
                         dataset=dataset,
                         path=f"{split}/{label}/{stem}.jpg",
                         person=person,

@@ -83,7 +83,7 @@ SHOT_RANGES = {
 
 
 @dataclass(frozen=True)
-class Face:
+class Portrait:
     """A drawn portrait.
 
     image: float32 (S, S, 3), about 0 to 1; inner_mask: float32 (S, S), 1 from the
@@ -122,7 +122,7 @@ def _sample(rng: np.random.Generator, ranges: dict[str, tuple[float, float]]) ->
 
 def draw_face(
     person: Traits, shot: Traits, rng: np.random.Generator, *, size: int
-) -> Face:
+) -> Portrait:
     """Draw one portrait, `size` pixels high and wide.
 
     `rng` decides the background and every texture.
@@ -143,7 +143,9 @@ def draw_face(
     paint(image, skin, np.maximum(head, cover_ears(person, grid)))
     paint(image, hair, fringe)
     image *= 1 + shot.warmth * np.array([1.0, 0.0, -1.0], np.float32)
-    return Face(image, _cover_inner(person, grid), _place_landmarks(person, shot, size))
+    return Portrait(
+        image, _cover_inner(person, grid), _place_landmarks(person, shot, size)
+    )
 
 
 def _build_grid(person: Traits, shot: Traits, size: int) -> Grid:

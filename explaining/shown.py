@@ -76,7 +76,7 @@ class Candidate(NamedTuple):
         return build_gradient_method(self.method, compute)
 
 
-class Finding(NamedTuple):
+class MapCheck(NamedTuple):
     """What a check says of a kind of map.
 
     Attributes:
@@ -146,14 +146,14 @@ def check_candidates(
     if len(chosen) < LEAST_IMAGES:
         return None
     others = np.setdiff1d(np.arange(len(images)), chosen)
-    trial = Trial.of(detector, images.drop(others.tolist()), policy, compute)
+    trial = MapTrial.of(detector, images.drop(others.tolist()), policy, compute)
     candidates = show_progress(list_candidates(detector), "check maps")
     entries = [trial.check(candidate) for candidate in candidates]
     return [entry for entry in entries if entry]
 
 
 @dataclass(frozen=True)
-class Trial:
+class MapTrial:
     """Images on which kinds of map are checked.
 
     Attributes:
@@ -174,7 +174,7 @@ class Trial:
     @classmethod
     def of(
         cls, detector: Detector, images: FacesDataset, policy: Policy, compute: Compute
-    ) -> "Trial":
+    ) -> "MapTrial":
         """Read images as they are, and let the detector judge them."""
         seen = replace(policy, conditions=(AS_IT_IS,)).disturb(images)
         samples = torch.stack([seen[index][0] for index in range(len(seen))])
@@ -202,7 +202,7 @@ class Trial:
             maps = self._compute_maps(method, self.detector)
         except ValueError:
             return None
-        found: dict[str, Finding] = {}
+        found: dict[str, MapCheck] = {}
         for name, finding in self._check_in_turn(method, maps):
             found[name] = finding
             if not finding.passed:
@@ -219,7 +219,7 @@ class Trial:
 
     def _check_in_turn(
         self, method: Method, maps: np.ndarray
-    ) -> Iterator[tuple[str, Finding]]:
+    ) -> Iterator[tuple[str, MapCheck]]:
         """Make the checks that can be made, the cheapest first."""
         others = self._compute_maps(method, self._random_detector)
         yield "randomisation", judge_randomisation(maps, others)
@@ -240,7 +240,7 @@ class Trial:
         *_, (_, network) = randomise_from_the_top(self.detector.network, self.seed)
         return replace(self.detector, network=network)
 
-    def _judge_removal(self, ranks: np.ndarray, *, insert: bool) -> Finding:
+    def _judge_removal(self, ranks: np.ndarray, *, insert: bool) -> MapCheck:
         """Follow the scores while cells in a map's order are taken away, or put in."""
         if insert not in self._rivals:  # the same for every kind of map
             even = np.ones((len(self.samples), GRID, GRID), np.float32)
@@ -253,7 +253,7 @@ class Trial:
         sign = 1 if insert else -1
         differences = [numbers[f"map_minus_{name}"] for name in RANKINGS[1:]]
         sureness = min(count_widths(d, sign * d["mean"]) for d in differences)
-        return Finding(numbers["passed"], numbers["sentence"], sureness)
+        return MapCheck(numbers["passed"], numbers["sentence"], sureness)
 
     def _follow(self, ranks: np.ndarray, *, insert: bool) -> np.ndarray:
         """Return the areas (N,) of a ranking's cells."""
@@ -261,21 +261,21 @@ class Trial:
         return compute_areas(follow_scores(*given, insert=insert, num_steps=NUM_STEPS))
 
 
-def judge_randomisation(maps: np.ndarray, others: np.ndarray) -> Finding:
+def judge_randomisation(maps: np.ndarray, others: np.ndarray) -> MapCheck:
     """Compare maps (N, H, W) with those of the same detector, all its layers random."""
     left = compute_mean(compute_rank_correlations(maps, others))
     sureness = count_widths(left, MOST_LEFT - abs(left["mean"]))
-    return Finding(**judge_correlation(left), sureness=sureness)
+    return MapCheck(**judge_correlation(left), sureness=sureness)
 
 
-def judge_masks(maps: np.ndarray, masks: Sequence[ImageFile | None]) -> Finding | None:
+def judge_masks(maps: np.ndarray, masks: Sequence[ImageFile | None]) -> MapCheck | None:
     """Say whether maps (N, H, W) point at what is planted; None if nobody knows."""
     numbers = check_masks(maps, masks)
     if numbers is None:
         return None
     difference = numbers["inside"]["difference"]
     sureness = count_widths(difference, difference["mean"])
-    return Finding(numbers["passed"], numbers["sentence"], sureness)
+    return MapCheck(numbers["passed"], numbers["sentence"], sureness)
 
 
 def count_widths(mean: Numbers, distance: float) -> float:

@@ -11,8 +11,8 @@ from judging.base import BaseDetector
 from judging.exported import ExportedDetector
 from judging.pictures import (
     Batch,
+    InputSpec,
     Reading,
-    View,
     collate_pictures,
     cut_stream,
     read_picture,
@@ -61,9 +61,9 @@ def compare(
     Raises:
         ValueError: a picture cannot be read, or gets no finite score.
     """
-    view = View.of(detector)
-    batches = list(_load(show_progress(files, "read pictures"), view))
-    by_graph = [other.compute_fake_scores(samples[view]) for _, samples in batches]
+    spec = InputSpec.of(detector)
+    batches = list(_load(show_progress(files, "read pictures"), spec))
+    by_graph = [other.compute_fake_scores(samples[spec]) for _, samples in batches]
     differences, num_other = [], 0
     judged = judge_batches(batches, [detector, other], Precision(), stability=False)
     scores = np.concatenate(by_graph)
@@ -77,17 +77,17 @@ def compare(
     return Agreement(len(found), float(found.max()), float(found.mean()), num_other)
 
 
-def _load(files: Iterable[ImageFile], view: View) -> Iterator[Batch]:
+def _load(files: Iterable[ImageFile], spec: InputSpec) -> Iterator[Batch]:
     """Yield pictures in batches, as a user gives them where nobody looks for faces."""
     for batch in cut_stream(files, _BATCH):
-        read = [read_picture(file, [view], Reading(faces=False)) for file in batch]
+        read = [read_picture(file, [spec], Reading(faces=False)) for file in batch]
         yield collate_pictures([one for (one,) in read])
 
 
-def load_samples(files: Iterable[ImageFile], view: View) -> Iterator[np.ndarray]:
+def load_samples(files: Iterable[ImageFile], spec: InputSpec) -> Iterator[np.ndarray]:
     """Yield pictures' samples in batches, uint8 (n, S, S, 3)."""
-    for _, samples in _load(files, view):
-        yield samples[view]
+    for _, samples in _load(files, spec):
+        yield samples[spec]
 
 
 def draw_pictures(side: int, num: int = NUM_PICTURES) -> list[ImageFile]:

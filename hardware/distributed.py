@@ -97,7 +97,7 @@ def maximum(values: Sequence[int]) -> list[int]:
     return largest.tolist()
 
 
-class Agreement:
+class PacedMaximum:
     """The maxima over all processes' values, exchanged about once a second.
 
     An exchange in every step would make each process wait for all others, and a GPU

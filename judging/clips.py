@@ -12,17 +12,17 @@ from files.names import FAKE, REAL, make_printable
 from hardware import show_progress
 from judging.base import BaseDetector
 from judging.pictures import (
+    InputSpec,
     Picture,
     Read,
     Reading,
-    View,
     collate_pictures,
     cut_out,
     cut_stream,
     fail,
     identify,
     is_crop,
-    list_views,
+    list_input_specs,
 )
 from judging.tracks import Clip, Moment, Shown, Track
 from judging.verdicts import Verdict, drop_ratio, judge_batches
@@ -59,7 +59,7 @@ def judge_clip(
         For each person each detector's verdict; one on the video where it shows nobody.
         One with an error is last where it cannot be read, or not to its end.
     """
-    watched = _Watched(as_file(file), list_views(detectors), reading, heed=heed)
+    watched = _Watched(as_file(file), list_input_specs(detectors), reading, heed=heed)
     batches = map(collate_pictures, cut_stream(watched, compute.batch_size))
     found: dict[int, list[_Sightings]] = {}
     for picture, verdicts in judge_batches(
@@ -89,12 +89,12 @@ class _Watched:
     """The faces in a video as they come; then, what was looked at."""
 
     def __init__(
-        self, file: ImageFile, views: Sequence[View], reading: Reading, *, heed: Heed
+        self, file: ImageFile, specs: list[InputSpec], reading: Reading, *, heed: Heed
     ) -> None:
         self._file = file
         self._heed = heed
-        self._views = views
-        self._margins = [reading.margin or view.margin for view in views]
+        self._specs = specs
+        self._margins = [reading.margin or spec.margin for spec in specs]
         self._sampling = reading.sampling
         self._tracker = Tracker()
         self.picture = identify(file, reading)
@@ -120,7 +120,7 @@ class _Watched:
                 self.error = str(error)
 
     def _take(self, frame: Frame) -> Iterator[Read]:
-        """Yield each face in a frame, as every view shows it."""
+        """Yield each face in a frame, as every network wants it."""
         image = frame.picture
         self.picture = self.picture._replace(width=image.width, height=image.height)
         faces = find_faces(image)
@@ -131,9 +131,9 @@ class _Watched:
         for face, person in zip(faces, persons, strict=True):
             picture = known._replace(person=person)
             if is_whole:  # as a picture that is a crop already
-                yield picture, {v: v.make_transform()(image) for v in self._views}
+                yield picture, {s: s.make_transform()(image) for s in self._specs}
             else:
-                yield cut_out(picture, image, face, self._views, self._margins)
+                yield cut_out(picture, image, face, self._specs, self._margins)
 
 
 @dataclass

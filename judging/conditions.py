@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from files.names import NEITHER
 from hardware import Compute, show_progress
 from judging.detector import Detector
-from judging.pictures import Batch, Picture, Read, View, collate_pictures
+from judging.pictures import Batch, InputSpec, Picture, Read, collate_pictures
 from judging.verdicts import Verdict, judge_batches
 from loading.batches import SteadyLoader, fit_into_shared_memory
 from loading.disturbed_faces import DisturbedFaces
@@ -18,7 +18,7 @@ from loading.image_files import map_in_threads
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedConditions:
     """What a detector says of N images under each of C conditions.
 
     Attributes:
@@ -40,7 +40,7 @@ def judge_conditions(
     compute: Compute,
     *,
     stability: bool = False,
-) -> Judged:
+) -> JudgedConditions:
     """Judge every image under every condition as a user's pictures are judged.
 
     Args:
@@ -53,7 +53,7 @@ def judge_conditions(
             it.
     """
     dealt = compute.deal(len(images))
-    batches = _load(images, View.of(detector), dealt, compute)
+    batches = _load(images, InputSpec.of(detector), dealt, compute)
     judged = judge_batches(
         show_progress(batches, f"judge with {detector.title}"),
         [detector],
@@ -63,7 +63,7 @@ def judge_conditions(
     rows = np.array([_take(verdict) for _, (verdict,) in judged]).reshape(-1, 3)
     rows = compute.collect(torch.from_numpy(rows), dealt).numpy()
     columns = rows.reshape(-1, len(images.conditions), 3).T  # (3, C, N)
-    return Judged(
+    return JudgedConditions(
         images.faces.get_labels(), columns[0], columns[1], columns[2].astype(int)
     )
 
@@ -79,13 +79,13 @@ def _take(verdict: Verdict) -> tuple[float, float, int]:
 class _Pictures(Dataset):
     """Disturbed images as they are when a user gives them to a detector."""
 
-    def __init__(self, images: DisturbedFaces, view: View) -> None:
+    def __init__(self, images: DisturbedFaces, spec: InputSpec) -> None:
         self._images = images
-        self._view = view
+        self._spec = spec
 
     def __getitem__(self, index: int) -> Read:
         sample, size = self._images.read(index)
-        seen = {self._view: sample.permute(1, 2, 0).numpy()}
+        seen = {self._spec: sample.permute(1, 2, 0).numpy()}
         return Picture(self._images.get_name(index), *size), seen
 
     def __getitems__(self, indices: Sequence[int]) -> list[Read]:
@@ -93,11 +93,11 @@ class _Pictures(Dataset):
 
 
 def _load(
-    images: DisturbedFaces, view: View, dealt: Sequence[range], compute: Compute
+    images: DisturbedFaces, spec: InputSpec, dealt: Sequence[range], compute: Compute
 ) -> Iterable[Batch]:
     """Return what yields pictures in the batches that were dealt."""
     workers = fit_into_shared_memory(
-        compute.workers, lambda: compute.batch_size * 3 * view.size**2, compute.device
+        compute.workers, lambda: compute.batch_size * 3 * spec.size**2, compute.device
     )
-    pictures = _Pictures(images, view)
+    pictures = _Pictures(images, spec)
     return SteadyLoader(pictures, dealt, collate_pictures, workers=workers)

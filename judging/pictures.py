@@ -102,8 +102,8 @@ class Picture(NamedTuple):
             yield f"cut face: {self.beyond:.0%} of its crop is beyond the edge"
 
 
-class View(NamedTuple):
-    """How a network sees a picture; networks that agree share what is read.
+class InputSpec(NamedTuple):
+    """How a network wants a picture; networks that agree share what is read.
 
     Attributes:
         size: height and width, pixels.
@@ -116,8 +116,8 @@ class View(NamedTuple):
     margin: float
 
     @classmethod
-    def of(cls, detector: BaseDetector) -> "View":
-        """Return a detector's view."""
+    def of(cls, detector: BaseDetector) -> "InputSpec":
+        """Return what a detector wants."""
         known = detector.preprocessing
         return cls(known.size, known.full_decoding, known.crop_margin)
 
@@ -127,13 +127,13 @@ class View(NamedTuple):
         return Resize(Preprocessing(*any_mean, self.size, self.full_decoding))
 
 
-def list_views(detectors: Iterable[BaseDetector]) -> list[View]:
-    """Return the views of detectors, each once."""
-    return list(dict.fromkeys(map(View.of, detectors)))
+def list_input_specs(detectors: Iterable[BaseDetector]) -> list[InputSpec]:
+    """Return what detectors want, each once."""
+    return list(dict.fromkeys(map(InputSpec.of, detectors)))
 
 
 # uint8: of a picture (S, S, 3), of a batch (n, S, S, 3).
-Samples = dict[View, np.ndarray]
+Samples = dict[InputSpec, np.ndarray]
 Read = tuple[Picture, Samples | None]  # None where it cannot be read
 
 
@@ -144,7 +144,7 @@ class Reading:
     Attributes:
         faces: whether the faces in each are looked for: always, never, or None where
             that is possible.
-        margin: of found faces' crops; None: that of each view.
+        margin: of found faces' crops; None: that which each network wants.
         least_height: of a face that is judged, pixels.
         with_origin: also read what the file says of itself.
         trusted: certificates of whose credentials are trusted, as `read_origin` has it.
@@ -165,12 +165,12 @@ class Reading:
 
 
 def read_picture(
-    file: ImageFile, views: Sequence[View], reading: Reading = Reading()
+    file: ImageFile, specs: Sequence[InputSpec], reading: Reading = Reading()
 ) -> list[Read]:
     """Read a picture, and cut its faces out of it if it is larger than a face's crop.
 
     Returns:
-        For each face, from the left, what is known of the picture and each view's
+        For each face, from the left, what is known of the picture and each network's
         sample; one of the whole picture where it is a crop already, where no face is
         found in it, or where nobody looks.
     """
@@ -178,30 +178,30 @@ def read_picture(
     try:
         with naming(file):
             if not reading.looks:
-                return [_read_whole(picture, file, views)]
+                return [_read_whole(picture, file, specs)]
             image, size = read_image_and_size(file)
             picture = picture._replace(width=size[0], height=size[1])
             faces = find_faces(image)
             picture = picture._replace(num_faces=len(faces))
-            margins = [reading.margin or view.margin for view in views]
+            margins = [reading.margin or spec.margin for spec in specs]
             if not faces or is_crop(faces[0], size, margins):
-                return [_read_whole(picture, file, views)]
+                return [_read_whole(picture, file, specs)]
             faces.sort(key=lambda face: face.box[0])
             return [
-                cut_out(picture._replace(number=n), image, face, views, margins)
+                cut_out(picture._replace(number=n), image, face, specs, margins)
                 for n, face in enumerate(faces, start=1)
             ]
     except ValueError as error:
         return [fail(picture, error)]
 
 
-def _read_whole(picture: Picture, file: ImageFile, views: Iterable[View]) -> Read:
+def _read_whole(picture: Picture, file: ImageFile, specs: Iterable[InputSpec]) -> Read:
     """Read all of a picture as a dataset's are read."""
     samples: Samples = {}
-    for view in views:
-        resize = view.make_transform()
+    for spec in specs:
+        resize = spec.make_transform()
         image, size = read_image_and_size(file, at_least=resize.at_least)
-        samples[view] = resize(image)
+        samples[spec] = resize(image)
     return picture._replace(width=size[0], height=size[1]), samples
 
 
@@ -226,13 +226,13 @@ def cut_out(
     picture: Picture,
     image: Image.Image,
     face: Face,
-    views: Sequence[View],
+    specs: Sequence[InputSpec],
     margins: Sequence[float],
 ) -> Read:
-    """Return a picture's face as each view shows it, each cropped with its margin."""
+    """Return a picture's face as each network wants it, cropped with its margin."""
     samples = {
-        view: view.make_transform()(crop_face(image, face, margin=margin))
-        for view, margin in zip(views, margins, strict=True)
+        spec: spec.make_transform()(crop_face(image, face, margin=margin))
+        for spec, margin in zip(specs, margins, strict=True)
     }
     beyond = max(face.find_share_beyond(image.size, margin) for margin in margins)
     return picture._replace(face=face, beyond=beyond, margin=min(margins)), samples
@@ -269,7 +269,7 @@ Batch = tuple[list[Picture], Samples]  # samples of the readable ones
 
 def load_pictures(
     paths: Iterable[Path],
-    views: Sequence[View],
+    specs: Sequence[InputSpec],
     *,
     batch_size: int = 32,
     device: object = "cpu",
@@ -284,43 +284,43 @@ def load_pictures(
         workers: processes that read images; None chooses what suits the device.
 
     Returns:
-        For each batch what is known of its files, and for each view the samples uint8
+        For each batch what is known of its files, and for each network samples uint8
         (n, S, S, 3) of those that can be read.
 
     Raises:
         ValueError: the workers need more shared memory than there is.
     """
-    reader = Reader(tuple(views), reading, batch_size)
+    dataset = PathDataset(tuple(specs), reading, batch_size)
     batches = cut_stream(paths, batch_size)
     if not workers and str(device) == "cpu":
-        read = (reader.collate(reader.__getitems__(batch)) for batch in batches)
+        read = (dataset.collate(dataset.__getitems__(batch)) for batch in batches)
         return chain.from_iterable(read)
     from judging.workers import read_in_workers  # PyTorch's
 
-    return read_in_workers(reader, batches, device, workers)
+    return read_in_workers(dataset, batches, device, workers)
 
 
 @dataclass(frozen=True)
-class Reader:
+class PathDataset:
     """A dataset whose indices are paths, as PyTorch's `DataLoader` takes it.
 
     Args:
         batch_size: the most samples in a batch.
     """
 
-    views: tuple[View, ...]
+    specs: tuple[InputSpec, ...]
     reading: Reading
     batch_size: int
 
     @property
     def batch_bytes(self) -> int:
         """How large a batch's samples are."""
-        return self.batch_size * sum(3 * view.size**2 for view in self.views)
+        return self.batch_size * sum(3 * spec.size**2 for spec in self.specs)
 
     def __getitem__(self, path: Path) -> list[Read]:
         if is_video(path):
             return [set_aside(path)]
-        return read_picture(ImageFile(path), self.views, self.reading)
+        return read_picture(ImageFile(path), self.specs, self.reading)
 
     def __getitems__(self, paths: list[Path]) -> list[Read]:
         return [one for read in map_in_threads(self.__getitem__, paths) for one in read]
@@ -354,8 +354,8 @@ def collate_pictures(read: Sequence[Read]) -> Batch:
     readable = [samples for _, samples in read if samples is not None]
     batch = {}
     try:
-        for view in readable[0] if readable else ():
-            batch[view] = np.stack([samples[view] for samples in readable])
+        for spec in readable[0] if readable else ():
+            batch[spec] = np.stack([samples[spec] for samples in readable])
     except MemoryError:
         reason = "there is not enough memory for its batch; give a smaller -b"
         read = [fail(p, p.error or f"cannot judge {p.name}: {reason}") for p, _ in read]

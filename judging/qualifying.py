@@ -144,7 +144,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Views:
+class ValScores:
     """What a detector makes of N images under C conditions.
 
     Attributes:
@@ -179,15 +179,15 @@ def qualify(
         ValueError: an image cannot be read, or has no finite score; or there are too
             few for the policy.
     """
-    views = see(detector, datasets["val"], policy, compute)
-    point, entries = choose_entries(views, policy)
-    guard = _fit_guard(detector, datasets, views, policy, compute)
+    val = see(detector, datasets["val"], policy, compute)
+    point, entries = choose_entries(val, policy)
+    guard = _fit_guard(detector, datasets, val, policy, compute)
     record = replace(
         detector.record,
         **entries,
-        track_calibration=calibrate_tracks(views, datasets["val"], policy),
+        track_calibration=calibrate_tracks(val, datasets["val"], policy),
         guard=to_tensors(guard.to_dict()) if guard else {},
-        stable_versions=_choose_versions(views, point),
+        stable_versions=_choose_versions(val, point),
     )
     scored = replace(detector, record=record).score(datasets["test"], compute)
     rows = count_neighbours(scored.fake_scores, scored.labels)
@@ -197,27 +197,27 @@ def qualify(
 
 
 def choose_entries(
-    views: Views, policy: Policy
+    val: ValScores, policy: Policy
 ) -> tuple[OperatingPoint, dict[str, Any]]:
     """Return an operating point, and all that a record says of it, by names."""
-    kept, point = choose_conditions(views, policy)
+    kept, point = choose_conditions(val, policy)
     names = list(map(str, policy.conditions))
-    most = find_most_false_alarms(views, point, policy)
-    zones = choose_zones(views, point, kept, most)
+    most = find_most_false_alarms(val, point, policy)
+    zones = choose_zones(val, point, kept, most)
     ends = [zones.get(n, point.zone) for n in range(len(names))]
-    errors = map(list, count_errors(views, point, ends))
+    errors = map(list, count_errors(val, point, ends))
     return point, {
         **point.to_entries(),
         "errors": dict(zip(names, errors, strict=True)),
         "most_false_alarms": most,
         "zones": {names[number]: list(zone) for number, zone in zones.items()},
         "kept_conditions": [names[number] for number in kept],
-        "real_differences": list_real_differences(views, kept),
+        "real_differences": list_real_differences(val, kept),
     }
 
 
 def calibrate_tracks(
-    views: Views, images: FacesDataset, policy: Policy
+    val: ValScores, images: FacesDataset, policy: Policy
 ) -> dict[str, Any]:
     """Choose the same for persons in videos, by the mean logits of validation's groups.
 
@@ -230,7 +230,7 @@ def calibrate_tracks(
     """
     try:
         groups = find_groups(images, policy.group_by)
-        tracks = None if groups is None else _pool(views, groups)
+        tracks = None if groups is None else _pool(val, groups)
         if tracks is None:
             return {}
         _, entries = choose_entries(tracks, policy)
@@ -242,23 +242,23 @@ def calibrate_tracks(
     return {name: value for name, value in entries.items() if value is not None}
 
 
-def _pool(views: Views, groups: Sequence[str]) -> Views | None:
+def _pool(val: ValScores, groups: Sequence[str]) -> ValScores | None:
     """Return groups as images are; None where they are too few, or single images."""
-    keys = [f"{label} {name}" for label, name in zip(views.labels, groups, strict=True)]
+    keys = [f"{label} {name}" for label, name in zip(val.labels, groups, strict=True)]
     _, first, index, counts = np.unique(
         keys, return_index=True, return_inverse=True, return_counts=True
     )
-    labels = views.labels[first]
+    labels = val.labels[first]
     if counts.max() == 1 or np.bincount(labels, minlength=2).min() < LEAST_GROUPS:
         return None
     order, ends = np.argsort(index, kind="stable"), np.cumsum(counts)[:-1]
-    means = [part.mean(axis=0) for part in np.split(views.logits[order], ends)]
-    return replace(views, logits=np.stack(means), labels=labels)
+    means = [part.mean(axis=0) for part in np.split(val.logits[order], ends)]
+    return replace(val, logits=np.stack(means), labels=labels)
 
 
 def see(
     detector: Detector, images: FacesDataset, policy: Policy, compute: Compute
-) -> Views:
+) -> ValScores:
     """Show a detector images under all conditions, behind a progress bar."""
     conditions = policy.conditions
     disturbed = policy.disturb(images)
@@ -283,7 +283,7 @@ def see(
             f"the network gives no finite score to {disturbed.get_name(broken)}: its "
             "weights are of no use"
         )
-    return Views(
+    return ValScores(
         found.reshape(shape),
         images.get_labels(),
         {
@@ -310,14 +310,14 @@ def _join(numbers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _fit_guard(
     detector: Detector,
     datasets: Mapping[str, FacesDataset],
-    views: Views,
+    val: ValScores,
     policy: Policy,
     compute: Compute,
 ) -> Guard | None:
     """Learn what the detector's images are like, of some for training."""
     train = datasets["train"]
     chosen = np.concatenate(choose_random(train, MOST_FITTED // 2, policy.seed))
-    if min(len(chosen), len(views.labels)) < LEAST_IMAGES:
+    if min(len(chosen), len(val.labels)) < LEAST_IMAGES:
         return None
     others = np.setdiff1d(np.arange(len(train)), chosen)
     some = policy.disturb(train.drop(others.tolist()), once=True)
@@ -327,7 +327,7 @@ def _fit_guard(
     return fit_guard(
         numbers,
         np.arange(len(some)) % num_conditions,
-        views.numbers,
+        val.numbers,
         list(map(str, policy.conditions)),
         find_least_side(datasets["val"]),
     )
@@ -346,7 +346,9 @@ def _score_versions(
     return logits.reshape(len(samples), len(VERSIONS), 2)
 
 
-def choose_conditions(views: Views, policy: Policy) -> tuple[list[int], OperatingPoint]:
+def choose_conditions(
+    val: ValScores, policy: Policy
+) -> tuple[list[int], OperatingPoint]:
     """Choose an operating point for as many conditions as keep its promise.
 
     While the false alarms in some condition are more than twice those that are allowed,
@@ -359,10 +361,10 @@ def choose_conditions(views: Views, policy: Policy) -> tuple[list[int], Operatin
     """
     kept = list(range(len(policy.conditions)))
     while True:
-        point = policy.choose(views.logits[:, kept], views.labels)
-        errors = count_errors(views, point, [point.zone] * len(policy.conditions))
+        point = policy.choose(val.logits[:, kept], val.labels)
+        errors = count_errors(val, point, [point.zone] * len(policy.conditions))
         alarms = [row.num_alarms / row.num_real for row in errors]
-        allowed = MOST_TIMES * find_most_false_alarms(views, point, policy)
+        allowed = MOST_TIMES * find_most_false_alarms(val, point, policy)
         others = [number for number in kept if number]
         if not others or max(alarms[number] for number in kept) <= allowed:
             return kept, point
@@ -371,7 +373,7 @@ def choose_conditions(views: Views, policy: Policy) -> tuple[list[int], Operatin
 
 
 def find_most_false_alarms(
-    views: Views, point: OperatingPoint, policy: Policy
+    val: ValScores, point: OperatingPoint, policy: Policy
 ) -> float:
     """Return the share of real images that may be called fake.
 
@@ -379,13 +381,13 @@ def find_most_false_alarms(
     that on validation, which also chose the epoch and the threshold.
     """
     if policy.max_fpr is not None:
-        return max(policy.max_fpr, 1 / int((views.labels == REAL).sum()))
-    home = count_errors(views, point, [point.zone])[0]
+        return max(policy.max_fpr, 1 / int((val.labels == REAL).sum()))
+    home = count_errors(val, point, [point.zone])[0]
     return compute_proportion_interval(home.num_alarms, home.num_real, 0.9)[1]
 
 
 def choose_zones(
-    views: Views, point: OperatingPoint, kept: Sequence[int], most: float
+    val: ValScores, point: OperatingPoint, kept: Sequence[int], most: float
 ) -> dict[int, tuple[float, float]]:
     """Choose bounds of its own for each condition in which the point fails.
 
@@ -400,14 +402,14 @@ def choose_zones(
         are. A condition in which that leaves a verdict on too few images is left out.
     """
     zones = {}
-    home = count_errors(views, point, [point.zone])[0]
+    home = count_errors(val, point, [point.zone])[0]
     most_missed = MOST_TIMES * max(home.num_misses, 1) / home.num_fake
-    for number in range(views.logits.shape[1]):
+    for number in range(val.logits.shape[1]):
         if number in kept:
             continue
-        scores = point.compute_fake_scores(views.logits[:, number])
-        threshold = max(point.threshold, choose_threshold(scores, views.labels, most))
-        missed = choose_threshold(1 - scores, 1 - views.labels, min(most_missed, 0.99))
+        scores = point.compute_fake_scores(val.logits[:, number])
+        threshold = max(point.threshold, choose_threshold(scores, val.labels, most))
+        missed = choose_threshold(1 - scores, 1 - val.labels, min(most_missed, 0.99))
         real_below = min(threshold, 1 - missed)
         is_told = (scores < real_below) | (scores >= threshold)
         if is_told.mean() >= LEAST_TOLD:
@@ -416,33 +418,33 @@ def choose_zones(
 
 
 def count_errors(
-    views: Views, point: OperatingPoint, zones: Sequence[tuple[float, float]]
+    val: ValScores, point: OperatingPoint, zones: Sequence[tuple[float, float]]
 ) -> list[ErrorCounts]:
     """Count the errors in each condition.
 
     Args:
         zones: of each condition, as `choose_zones` returns them.
     """
-    is_real, is_fake = views.labels == REAL, views.labels == FAKE
+    is_real, is_fake = val.labels == REAL, val.labels == FAKE
     rows = []
     for number, (real_below, threshold) in enumerate(zones):
-        scores = point.compute_fake_scores(views.logits[:, number])
+        scores = point.compute_fake_scores(val.logits[:, number])
         is_called_fake, is_called_real = scores >= threshold, scores < real_below
         kinds = is_real, is_real & is_called_fake, is_fake, is_fake & is_called_real
         rows.append(ErrorCounts(*(int(kind.sum()) for kind in kinds)))
     return rows
 
 
-def _choose_versions(views: Views, point: OperatingPoint) -> list[str]:
+def _choose_versions(val: ValScores, point: OperatingPoint) -> list[str]:
     """Return the names of the versions that the detector's verdicts survive."""
-    before = decide(point.compute_fake_scores(views.logits[:, 0]), *point.zone)
-    after = decide(point.compute_fake_scores(views.version_logits), *point.zone)
+    before = decide(point.compute_fake_scores(val.logits[:, 0]), *point.zone)
+    after = decide(point.compute_fake_scores(val.version_logits), *point.zone)
     names = list(VERSIONS)
     chosen = choose_versions(is_flipped(before[:, None], after))
     return [names[number] for number in chosen]
 
 
-def list_real_differences(views: Views, kept: Sequence[int]) -> list[float]:
+def list_real_differences(val: ValScores, kept: Sequence[int]) -> list[float]:
     """Return how high real images score at their highest in the kept conditions.
 
     A face among others has been through one of them, nobody knows which.
@@ -450,7 +452,7 @@ def list_real_differences(views: Views, kept: Sequence[int]) -> list[float]:
     Returns:
         Differences of logits, sorted; at most `MOST_KEPT`, evenly chosen.
     """
-    logits = views.logits[views.labels == REAL][:, kept].astype(np.float64)
+    logits = val.logits[val.labels == REAL][:, kept].astype(np.float64)
     ordered = np.sort((logits[..., 1] - logits[..., 0]).max(axis=1))
     places = np.linspace(0, len(ordered) - 1, min(MOST_KEPT, len(ordered)))
     return ordered[np.rint(places).astype(int)].tolist()

@@ -32,7 +32,7 @@ class Said(NamedTuple):
         return "" if self.num_faces == 0 or self.fake_score is None else "face"
 
 
-class Tally:
+class VerdictCounts:
     """How often a detector said what, of how many pictures.
 
     Attributes:

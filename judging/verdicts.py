@@ -8,9 +8,9 @@ import numpy as np
 
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
 from judging.base import BaseDetector, Scored, decide
-from judging.guarding.guard import Comparison, describe_unlike
+from judging.guarding.guard import Unlikeness, describe_unlike
 from judging.guarding.stability import VERSIONS, is_flipped, make_versions
-from judging.pictures import Batch, Picture, View
+from judging.pictures import Batch, InputSpec, Picture
 from judging.tracks import Track
 from loading.disturbances import parse_condition
 from records.checkpoint import ErrorCounts
@@ -143,7 +143,7 @@ def judge_batches(
         columns = [
             _judge(
                 pictures,
-                samples.get(View.of(detector)),
+                samples.get(InputSpec.of(detector)),
                 detector,
                 precision,
                 stability=stability,
@@ -200,7 +200,7 @@ def _judge(
 
 def _score(
     samples: np.ndarray | None, detector: BaseDetector, precision: "Precision"
-) -> tuple[Scored | None, list[dict[str, Comparison]]]:
+) -> tuple[Scored | None, list[dict[str, Unlikeness]]]:
     """Score samples; compare them with the calibration images if these are known."""
     if samples is None or detector.guard is None:
         scored = None if samples is None else detector.score_samples(samples, precision)
@@ -226,7 +226,7 @@ def _read_score(
     return Verdict(picture, detector, error=error)
 
 
-def _heed_guard(verdict: Verdict, comparisons: dict[str, Comparison]) -> Verdict:
+def _heed_guard(verdict: Verdict, comparisons: dict[str, Unlikeness]) -> Verdict:
     """Add what speaks against the picture being like the calibration images."""
     record, guard = verdict.detector.record, verdict.detector.guard
     least, doubts = verdict.detector.least_side, []

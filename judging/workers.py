@@ -6,19 +6,19 @@ from pathlib import Path
 
 import torch
 
-from judging.pictures import Batch, Reader
+from judging.pictures import Batch, PathDataset
 from loading.batches import SteadyLoader, fit_into_shared_memory
 
 
 def read_in_workers(
-    reader: Reader,
+    dataset: PathDataset,
     batches: Iterable[Sequence[Path]],
     device: torch.device | str,
     workers: int | None,
 ) -> Iterator[Batch]:
     """Read batches of pictures as `load_pictures` says."""
     workers = fit_into_shared_memory(
-        workers, lambda: reader.batch_bytes, torch.device(device)
+        workers, lambda: dataset.batch_bytes, torch.device(device)
     )
-    loader = SteadyLoader(reader, batches, reader.collate, workers=workers)
+    loader = SteadyLoader(dataset, batches, dataset.collate, workers=workers)
     return chain.from_iterable(loader)

@@ -28,7 +28,7 @@ _INTERVAL = re.compile(rf"\[[-+.\de]+{_TIE}?%?, [-+.\de]+{_TIE}?%?\]")
 _QUALITY = 85  # of JPEGs
 
 
-class Picture(NamedTuple):
+class EmbeddedImage(NamedTuple):
     """A picture within a page.
 
     Attributes:
@@ -64,7 +64,7 @@ def tie(text: str) -> str:
     return _INTERVAL.sub(lambda match: match[0].replace(" ", _TIE), text)
 
 
-def embed_plot(draw: Callable[[Axes], object], alt: str) -> Picture:
+def embed_plot(draw: Callable[[Axes], object], alt: str) -> EmbeddedImage:
     """Draw on axes like `plots.style.save_plot`, as a drawing that can be enlarged."""
     picture = _save(build_plot(draw), alt, "svg", bbox_inches="tight")
     if len(picture.source) > MOST_SVG_BYTES:
@@ -73,26 +73,26 @@ def embed_plot(draw: Callable[[Axes], object], alt: str) -> Picture:
     return picture
 
 
-def embed_figure(figure: Figure, alt: str, kind: str = "jpeg") -> Picture:
+def embed_figure(figure: Figure, alt: str, kind: str = "jpeg") -> EmbeddedImage:
     """Turn a figure into pixels: a JPEG if it shows maps, a PNG if lines."""
     options = {"pil_kwargs": {"quality": _QUALITY}} if kind == "jpeg" else {}
     return _save(figure, alt, kind, **options)
 
 
-def embed_image(image: Image.Image, alt: str) -> Picture:
+def embed_image(image: Image.Image, alt: str) -> EmbeddedImage:
     """Turn an image into a JPEG, shown at its size."""
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=_QUALITY)
-    return Picture(_to_address(jpeg, "jpeg"), alt, *image.size)
+    return EmbeddedImage(_to_address(jpeg, "jpeg"), alt, *image.size)
 
 
-def _save(figure: Figure, alt: str, kind: str, **options: Any) -> Picture:
+def _save(figure: Figure, alt: str, kind: str, **options: Any) -> EmbeddedImage:
     content = io.BytesIO()
     if kind == "svg":
         options["metadata"] = {"Date": None}
     render(figure, content, kind, dpi=_PIXELS_DPI, **options)
     width, height = _measure_svg(content) if kind == "svg" else _measure_pixels(content)
-    return Picture(_to_address(content, kind), alt, width, height)
+    return EmbeddedImage(_to_address(content, kind), alt, width, height)
 
 
 def _measure_svg(content: io.BytesIO) -> tuple[int, int]:

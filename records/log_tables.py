@@ -12,7 +12,7 @@ from pathlib import Path
 
 from files.atomic import open_atomically
 
-Row = Mapping[str, float | None]
+LogRow = Mapping[str, float | None]
 
 
 class CsvTable:
@@ -32,7 +32,7 @@ class CsvTable:
         self._columns, self._key = tuple(columns), columns.index(key)
         self._header = ",".join(columns) + "\n"
 
-    def write(self, rows: Sequence[Row], *, sync: bool = False) -> None:
+    def write(self, rows: Sequence[LogRow], *, sync: bool = False) -> None:
         """Append rows; `sync`: all rows so far survive a power cut, too.
 
         Raises:
@@ -78,7 +78,7 @@ class CsvTable:
     def close(self) -> None:
         """Do nothing: the file is open only while it is written."""
 
-    def _format(self, row: Row) -> str:
+    def _format(self, row: LogRow) -> str:
         values = (row[name] for name in self._columns)
         return ",".join("" if v is None else str(v) for v in values) + "\n"
 
@@ -114,7 +114,7 @@ class TensorBoardTable:
         self._writer_type, self._writer = SummaryWriter, None
         self._hidden_from: int | None = None
 
-    def write(self, rows: Sequence[Row], *, sync: bool = False) -> None:
+    def write(self, rows: Sequence[LogRow], *, sync: bool = False) -> None:
         """Write rows, at once; `sync` changes nothing.
 
         Raises:

@@ -83,7 +83,7 @@ class RunFiles:
         self._interval_s = 0.0
         self._saved_at = self._epoch_began = time.monotonic()
         self._signal = 0
-        self._agreement = distributed.Agreement()
+        self._shared_wishes = distributed.PacedMaximum()
 
     @contextlib.contextmanager
     def watch(self, minutes: float = 10.0) -> Iterator[None]:
@@ -197,7 +197,7 @@ class RunFiles:
         self.log.note_step(trainer)
         is_due = time.monotonic() - self._saved_at >= self._interval_s > 0
         wishes = [self._signal, int(is_due), int(self.log.is_due())]
-        stop, is_due, is_log_due = self._agreement.maximum(wishes)
+        stop, is_due, is_log_due = self._shared_wishes.maximum(wishes)
         if is_log_due:
             self.log.flush()
         if stop or is_due:

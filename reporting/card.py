@@ -61,7 +61,7 @@ class Publication:
     with_frozen: bool = True
 
 
-class Row(NamedTuple):
+class CardRow(NamedTuple):
     """A number: what it is, of which images, of how many, with its interval."""
 
     name: str
@@ -195,7 +195,7 @@ def _format_training(flags: Mapping[str, Any]) -> str:
     return Recipe.from_untrusted(flags).format_command(*source.to_words()[2:])
 
 
-def list_accuracies(record: CheckpointRecord) -> list[Row]:
+def list_accuracies(record: CheckpointRecord) -> list[CardRow]:
     """Return the accuracies that a record holds, each with its number of images."""
     rows = []
     nums = {n: of for n, of in record.num_images.items() if type(of) is int and of > 0}
@@ -208,7 +208,7 @@ def list_accuracies(record: CheckpointRecord) -> list[Row]:
             value = _format_share(round(share * num), num) if num else None
             value = value or f"{format_percent(share)}, how many images is not recorded"
             count = f"{round(share * num):,} of {num:,}" if num else "-"
-            rows.append(Row("accuracy, by the larger logit", split, count, value))
+            rows.append(CardRow("accuracy, by the larger logit", split, count, value))
     return rows
 
 

@@ -17,13 +17,13 @@ from hardware import Precision, show_progress
 from judging import words
 from judging.detector import Detector
 from judging.headlines import judge_several, name_picture
-from judging.pictures import Picture as Judged
+from judging.pictures import Picture
 from judging.tracks import STRETCH
 from judging.verdicts import NONE, Verdict
 from loading import ImageFile
 from loading.origin.traces import describe_claims, describe_generation
 from metrics.meaning import format_fake_score
-from plots.pages import Picture, embed_figure, embed_image, render_page
+from plots.pages import EmbeddedImage, embed_figure, embed_image, render_page
 from reporting.card import list_errors
 
 TEMPLATE = Path(__file__).with_name("case.html")
@@ -39,7 +39,7 @@ Fact = tuple[str, str]  # what it is, and what is known
 class Figure(NamedTuple):
     """A picture on the page, and what it is called."""
 
-    picture: Picture
+    picture: EmbeddedImage
     caption: str
 
 
@@ -177,7 +177,7 @@ class Case:
         said += [f"{num_others} {_UNJUDGED}"] if num_others else []
         return ", ".join(said)
 
-    def _list_notes(self, picture: Judged) -> Iterator[str]:
+    def _list_notes(self, picture: Picture) -> Iterator[str]:
         """Yield what is to be known of a file before its verdict is read."""
         origin, number = picture.origin, len(self._entries) + 1
         if origin is None:
@@ -357,7 +357,7 @@ def _list_file_facts(verdict: Verdict) -> list[Fact]:
     return facts if picture.error else [*facts, found]
 
 
-def _describe_format(picture: Judged) -> str:
+def _describe_format(picture: Picture) -> str:
     """Say what a picture is by its content, and by its name where that is another."""
     known = picture.origin.format
     named = Image.registered_extensions().get(Path(picture.name).suffix.lower())
@@ -366,7 +366,7 @@ def _describe_format(picture: Judged) -> str:
     return f"{known}; its name says {named}"
 
 
-def _count_faces(pictures: Sequence[Judged]) -> str:
+def _count_faces(pictures: Sequence[Picture]) -> str:
     first = pictures[0]
     if first.clip is not None:
         return words.count(sum(p.person is not None for p in pictures), "person")
@@ -383,7 +383,7 @@ def _say_why(verdicts: Sequence[Verdict]) -> str:
     return make_printable("; ".join(dict.fromkeys(reasons)))
 
 
-def _list_clip_facts(picture: Judged) -> list[Fact]:
+def _list_clip_facts(picture: Picture) -> list[Fact]:
     """Return what is known of a video's file, and which frames were looked at."""
     clip, origin = picture.clip, picture.origin
     facts = [("examined (UTC)", picture.examined or _UNKNOWN)]

@@ -14,7 +14,7 @@ from loading import read_image
 from metrics.cross_entropy import compute_cross_entropies
 from plots.curves import plot_det, plot_precision_recall, plot_roc
 from plots.learning import describe_run, plot_accuracies, plot_losses
-from plots.pages import Picture, embed_figure, embed_image, embed_plot
+from plots.pages import EmbeddedImage, embed_figure, embed_image, embed_plot
 from plots.scores import (
     plot_confusion_matrix,
     plot_cross_entropy,
@@ -50,7 +50,7 @@ class PageFigure(NamedTuple):
     """A figure on the page: its heading, what it shows, and how to read it."""
 
     name: str
-    picture: Picture
+    picture: EmbeddedImage
     caption: str
     reading: str
 
@@ -259,7 +259,7 @@ def draw_learning(run: Run) -> list[PageFigure]:
     return figures
 
 
-def draw_samples(run: Run) -> dict[str, list[Picture]]:
+def draw_samples(run: Run) -> dict[str, list[EmbeddedImage]]:
     """Return thumbnails of random training images of each class."""
     return {
         name: [
@@ -273,7 +273,7 @@ def draw_samples(run: Run) -> dict[str, list[Picture]]:
     }
 
 
-def draw_mistake(mistake: Explanation) -> Picture:
+def draw_mistake(mistake: Explanation) -> EmbeddedImage:
     """Return a mistake's image and maps as one picture."""
     return embed_image(draw_strip(mistake), describe_mistake(mistake))
 

@@ -66,7 +66,7 @@ class History(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingFacts:
     """What is known of a detector's training.
 
     Attributes:
@@ -91,7 +91,7 @@ class Run:
 
     detector: Detector
     analysis: Analysis
-    training: Training
+    training: TrainingFacts
     maps: Maps
 
 
@@ -150,7 +150,7 @@ def _get_dataset(detector: Detector) -> str:
     return name
 
 
-def find_training(detector: Detector, settings: Settings) -> Training:
+def find_training(detector: Detector, settings: Settings) -> TrainingFacts:
     """Find out how a detector was trained, from its files and the data folder.
 
     Raises:
@@ -172,7 +172,7 @@ def find_training(detector: Detector, settings: Settings) -> Training:
         }
         if recipe and recipe.splits_without_fakes:
             del samples[CLASS_NAMES[FAKE]]  # real images a second time
-    return Training(recipe, source, counts, note, samples, history)
+    return TrainingFacts(recipe, source, counts, note, samples, history)
 
 
 def find_history(detector: Detector, given: Path | None) -> History:

@@ -14,7 +14,13 @@ from files.names import VIDEO_SUFFIXES, make_printable
 from hardware import Compute, Precision
 from judging.clips import judge_clip
 from judging.detector import Detector
-from judging.pictures import Reading, View, collate_pictures, read_picture, set_aside
+from judging.pictures import (
+    InputSpec,
+    Reading,
+    collate_pictures,
+    read_picture,
+    set_aside,
+)
 from judging.verdicts import Verdict, judge_batches
 from judging.words import (
     NOT_PROOF,
@@ -62,7 +68,7 @@ class Judge:
         Returns:
             The verdict on each face from the left, or on the whole picture.
         """
-        read = read_picture(file, [View.of(self.detector)], self.reading)
+        read = read_picture(file, [InputSpec.of(self.detector)], self.reading)
         if number is not None:
             read = read[number - 1 : number]
         given = [collate_pictures(read)], [self.detector], self.precision

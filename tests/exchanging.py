@@ -75,11 +75,11 @@ def exchange() -> None:
 def agree() -> None:
     """Check, in one of two processes, that both skip the same exchanges."""
     rank = distributed.get_rank()
-    agreement = distributed.Agreement()
+    paced = distributed.PacedMaximum()
     answers = []
     for step in range(60):
         time.sleep(0.001 + 0.03 * rank)
-        answers.append(agreement.maximum([rank * (step >= 30), 7]))
+        answers.append(paced.maximum([rank * (step >= 30), 7]))
     places = [step for step, answer in enumerate(answers) if answer[1]]
     assert places[0] == 0
     assert 2 <= len(places) < 20

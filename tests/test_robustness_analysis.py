@@ -12,7 +12,7 @@ from script_helpers import make_broken_checkpoint, make_checkpoint
 
 import robustness_analysis
 from hardware import Compute, Precision
-from judging.conditions import Judged, judge_conditions
+from judging.conditions import JudgedConditions, judge_conditions
 from loading import disturbances
 from loading.disturbances import LEVELS, PHOTOGRAPHS, Condition
 from metrics import compute_metrics
@@ -133,7 +133,7 @@ def test_measure_detector_auc_kept_is_the_mean_over_the_levels(checkpoint):
     clean = 4.0 * labels + np.tile(np.arange(20), 2) / 4
     differences = np.stack([clean, clean, np.tile(np.arange(20.0), 2)])
     scores = 1 / (1 + np.exp(-differences))
-    judged = Judged(labels, differences, scores, (scores > 0.5).astype(int))
+    judged = JudgedConditions(labels, differences, scores, (scores > 0.5).astype(int))
     conditions = list_conditions(["jpeg=70", "face=96"])
 
     numbers = measure_detector(

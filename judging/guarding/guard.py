@@ -19,7 +19,7 @@ _SIZES = {name: {len(traits)} for name, traits in GROUPS.items()}
 _SIZES["detail"].add(8)
 
 
-class Comparison(NamedTuple):
+class Unlikeness(NamedTuple):
     """How a picture compares with the calibration images, by one kind of numbers.
 
     Attributes:
@@ -84,22 +84,22 @@ class Likeness:
             squares += (np.maximum((length - mean) * inverse, 0) ** 2)[:, None]
         return squares
 
-    def compare(self, values: np.ndarray) -> list[Comparison]:
+    def compare(self, values: np.ndarray) -> list[Unlikeness]:
         """Compare numbers (n, F) with the calibration images."""
         squares = self.compute_distances(values)
         nearest = squares.argmin(axis=1)
         rows = zip(values, nearest, squares, strict=True)
         return [self._compare(row, int(n), s[n]) for row, n, s in rows]
 
-    def _compare(self, row: np.ndarray, nearest: int, square: float) -> Comparison:
+    def _compare(self, row: np.ndarray, nearest: int, square: float) -> Unlikeness:
         excess = float(np.sqrt(square / self.limit[nearest]))
         if self.outside[1]:  # single features have no names
-            return Comparison(excess, nearest, 0, True)
+            return Unlikeness(excess, nearest, 0, True)
         weights = self.weights.astype(np.float64)
         mean = np.linalg.solve(weights.T, self.means[nearest].astype(np.float64))
         differences = (row - self.center.astype(np.float64) - mean) * self.scales
         trait = int(np.abs(differences).argmax())
-        return Comparison(excess, nearest, trait, bool(differences[trait] > 0))
+        return Unlikeness(excess, nearest, trait, bool(differences[trait] > 0))
 
 
 _DAMAGE = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RuntimeError)
@@ -120,7 +120,7 @@ class Guard:
     likenesses: Mapping[str, Likeness]
     least_side: int
 
-    def compare(self, numbers: Mapping[str, np.ndarray]) -> list[dict[str, Comparison]]:
+    def compare(self, numbers: Mapping[str, np.ndarray]) -> list[dict[str, Unlikeness]]:
         """Compare n pictures with the calibration images.
 
         Args:
@@ -198,7 +198,7 @@ def _take_numbers(value: Any) -> np.ndarray:
     return array
 
 
-def describe_unlike(kind: str, comparison: Comparison) -> str:
+def describe_unlike(kind: str, comparison: Unlikeness) -> str:
     """Say in what way a picture is unlike the calibration images."""
     if kind == FEATURES:
         return "what the network makes of it is unlike any face that it knows"

@@ -23,8 +23,8 @@ from loading.layouts.rows import (
     COLUMNS,
     LEVELS,
     Found,
+    Hints,
     Row,
-    Said,
     check_rows,
     join_families,
     list_others,
@@ -36,10 +36,10 @@ from loading.sources.tables import TABLE_SUFFIXES
 
 
 class DataLayout(NamedTuple):
-    """A layout: in words, who reads it, and what of `Said` counts for it."""
+    """A layout: in words, who reads it, and what of `Hints` counts for it."""
 
     words: str
-    read: Callable[[Sequence[Path], Said], Found]
+    read: Callable[[Sequence[Path], Hints], Found]
     uses: tuple[str, ...]
 
 
@@ -51,7 +51,7 @@ LISTS = DataLayout(
 TABLES = DataLayout("tables", read_foreign_tables, ("real_labels", "root", "columns"))
 
 
-def read_layout(sources: Sequence[Path], said: Said) -> Found:
+def read_layout(sources: Sequence[Path], said: Hints) -> Found:
     """Find pictures in folders, tar files, lists of frames or tables.
 
     Raises:
@@ -66,7 +66,7 @@ def read_layout(sources: Sequence[Path], said: Said) -> Found:
             "each, and train with -d A+B"
         )
     (layout,) = found
-    for entry in fields(Said):
+    for entry in fields(Hints):
         if getattr(said, entry.name) and entry.name not in layout.uses:
             flag = entry.name.replace("_", "-")
             raise ValueError(f"--{flag} means nothing for {layout.words}")

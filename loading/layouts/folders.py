@@ -10,7 +10,7 @@ from files.label_words import SPLIT_OF, find_label, list_words
 from files.names import FAKE, REAL
 from hardware import show_progress
 from loading.image_files import list_images
-from loading.layouts.rows import Found, Row, Said, shorten
+from loading.layouts.rows import Found, Hints, Row, shorten
 
 Parts = tuple[str, ...]  # names of the folders from the source down
 MASKS = ("mask", "masks")
@@ -51,7 +51,7 @@ def walk(sources: Sequence[Path]) -> Iterator[Folder]:
                 waiting += [path / name for name in reversed(inner)]
 
 
-def read_folders(sources: Sequence[Path], said: Said) -> Found:
+def read_folders(sources: Sequence[Path], said: Hints) -> Found:
     """Take classes, splits and more out of the names of folders.
 
     Raises:
@@ -86,7 +86,7 @@ def read_folders(sources: Sequence[Path], said: Said) -> Found:
     return Found(rows, notes, question, "--group-by or --levels")
 
 
-def _find_strays(folders: Sequence[Folder], said: Said) -> list[Folder]:
+def _find_strays(folders: Sequence[Folder], said: Hints) -> list[Folder]:
     """List the folders above those that tell the class, if they hold few images."""
     outer = {f.parts[:depth] for f in folders for depth in range(len(f.parts))}
     paths = [folder.parts for folder in folders if folder.parts not in outer]
@@ -127,7 +127,7 @@ class Told(NamedTuple):
     rest: Parts
 
 
-def tell_folders(paths: Sequence[Parts], said: Said) -> list[Told]:
+def tell_folders(paths: Sequence[Parts], said: Hints) -> list[Told]:
     """Say what each folder's path says of the images in it.
 
     Args:
@@ -301,7 +301,7 @@ def _take_levels(
     return {what: "/".join(names) for what, names in named.items()}
 
 
-def _ask_levels(folders: Sequence[Folder], told: Sequence[Told], said: Said) -> str:
+def _ask_levels(folders: Sequence[Folder], told: Sequence[Told], said: Hints) -> str:
     """Ask what folders mean that say nothing by themselves, if there are some."""
     deepest = max(range(len(told)), key=lambda i: len(told[i].rest))
     rest = told[deepest].rest

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from files.label_words import list_kinds, read_labels
-from loading.layouts.rows import COLUMNS, Found, Row, Said, take_split
+from loading.layouts.rows import COLUMNS, Found, Hints, Row, take_split
 from loading.sources.tables import WHOLE_NUMBERS, read_columns
 
 
-def read_foreign_tables(files: Sequence[Path], said: Said) -> Found:
+def read_foreign_tables(files: Sequence[Path], said: Hints) -> Found:
     """Take the pictures of tables, whose columns the user has named.
 
     Other columns are kept. Pictures that are not there are passed over.
@@ -27,7 +27,7 @@ def read_foreign_tables(files: Sequence[Path], said: Said) -> Found:
     return Found(rows, notes, group_flags="--group-by or --columns group=NAME")
 
 
-def _read_table(file: Path, said: Said) -> Found:
+def _read_table(file: Path, said: Hints) -> Found:
     columns = read_columns(file)
     called = {name: said.columns.get(name, name) for name in COLUMNS}
     required = {"path", "label", *said.columns}

@@ -10,7 +10,7 @@ from typing import Any
 from files.label_words import SPLIT_OF, find_label, read_labels
 from files.names import FAKE, REAL, SPLITS
 from hardware import show_progress
-from loading.layouts.rows import Found, Row, Said, join_families, shorten
+from loading.layouts.rows import Found, Hints, Row, join_families, shorten
 
 COMPRESSIONS = ("raw", "c0", "c23", "c40")
 Keys = tuple[str, ...]  # from the file's outermost object to an entry
@@ -32,7 +32,7 @@ class Video:
     frames: list[str] = field(default_factory=list)
 
 
-def read_frame_lists(files: Sequence[Path], said: Said) -> Found:
+def read_frame_lists(files: Sequence[Path], said: Hints) -> Found:
     """Take the frames of videos that JSON files list with their labels.
 
     A video that is in several splits, as in what DeepfakeBench writes for Celeb-DF,
@@ -127,7 +127,7 @@ def _name_video(names: Keys, frame: str) -> str:
     return names[-1] if is_named else PurePosixPath(frame).parent.name
 
 
-def _make_rows(videos: Sequence[Video], said: Said) -> Found:
+def _make_rows(videos: Sequence[Video], said: Hints) -> Found:
     """Make rows of those frames that are there."""
     labels = _label_kinds({video.kind for video in videos}, said.real_labels)
     repeated = _settle_splits(videos)

@@ -49,7 +49,7 @@ COLUMNS = Row._fields[:-1]  # that mean something here
 
 
 @dataclass(frozen=True)
-class Said:
+class Hints:
     """What the user says of a layout; what is not said is taken from names.
 
     Attributes:

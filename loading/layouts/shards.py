@@ -10,7 +10,7 @@ from files.label_words import list_kinds, read_labels
 from hardware import show_progress
 from loading.image_files import get_extensions
 from loading.layouts.folders import tell_folders, tell_splits, walk
-from loading.layouts.rows import Found, Row, Said, shorten, take_split
+from loading.layouts.rows import Found, Hints, Row, shorten, take_split
 from loading.sources.archives import SUFFIX, Member, list_members, read_member
 
 MOST_BYTES = 1 << 20  # of a file that says something of a picture
@@ -42,7 +42,7 @@ class Sample(NamedTuple):
         return *self.shard.parts, *PurePosixPath(self.member.name).parts[:-1]
 
 
-def read_shards(sources: Sequence[Path], said: Said) -> Found:
+def read_shards(sources: Sequence[Path], said: Hints) -> Found:
     """Take the pictures of uncompressed tar files, and where they lie in them.
 
     A picture KEY.jpg is of the class that KEY.cls says, or KEY.json as `label`; or else
@@ -124,7 +124,7 @@ def _read_sidecar(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _tell_labels(
-    samples: Sequence[Sample], said: Said
+    samples: Sequence[Sample], said: Hints
 ) -> tuple[Sequence[int], Sequence[str]]:
     """Return each picture's label, and what kind of fake it is, '' for real ones."""
     words = [str(sample.known.get("label", "")) for sample in samples]

@@ -36,7 +36,7 @@ class Sight(NamedTuple):
 
 
 @dataclass(eq=False)
-class _View:
+class _Thumbnail:
     """A frame as it is compared.
 
     Attributes:
@@ -59,39 +59,39 @@ class SceneFinder:
     """
 
     def __init__(self) -> None:
-        self._views: dict[int, _View] = {}  # the last one of each scene, in order
+        self._scenes: dict[int, _Thumbnail] = {}  # the last of each, in order
         self._num_scenes = 0
 
     def follow(self, picture: Image.Image) -> Sight:
         """Return what the next frame shows."""
-        view = _look(picture)
-        last = next(reversed(self._views), None)
-        scene = self._find_scene(view, last)
-        self._views.pop(scene, None)
-        self._views[scene] = view
-        if len(self._views) > MOST_SCENES:
-            del self._views[next(iter(self._views))]
-        return Sight(scene, view.shift, last not in (None, scene))
+        thumbnail = _look(picture)
+        last = next(reversed(self._scenes), None)
+        scene = self._find_scene(thumbnail, last)
+        self._scenes.pop(scene, None)
+        self._scenes[scene] = thumbnail
+        if len(self._scenes) > MOST_SCENES:
+            del self._scenes[next(iter(self._scenes))]
+        return Sight(scene, thumbnail.shift, last not in (None, scene))
 
-    def _find_scene(self, view: _View, last: int | None) -> int:
-        """Return the number of a view's scene, and note the view's shift."""
-        for scene, known in reversed(self._views.items()):
-            likeness, shift = _compare(known.light, view.light)
-            in_all = likeness + np.minimum(known.colours, view.colours).sum()
+    def _find_scene(self, thumbnail: _Thumbnail, last: int | None) -> int:
+        """Return the number of a thumbnail's scene, and note the thumbnail's shift."""
+        for scene, earlier in reversed(self._scenes.items()):
+            likeness, shift = _compare(earlier.light, thumbnail.light)
+            in_all = likeness + np.minimum(earlier.colours, thumbnail.colours).sum()
             if likeness >= ALIKE or (scene == last and in_all >= ALIKE_IN_ALL):
-                view.shift = known.shift + shift
+                thumbnail.shift = earlier.shift + shift
                 return scene
         self._num_scenes += 1
         return self._num_scenes
 
 
-def _look(picture: Image.Image) -> _View:
+def _look(picture: Image.Image) -> _Thumbnail:
     pixels = np.asarray(picture.convert("RGB").resize(SIZE, Image.Resampling.BOX))
     light = np.log(pixels.mean(axis=-1) + 16).astype(np.float32)  # 16: dark is noisy
     shades = (pixels // (256 // _SHADES)).reshape(-1, 3).astype(int)
     bins = shades @ [_SHADES**2, _SHADES, 1]
     colours = np.bincount(bins, minlength=_SHADES**3) / len(bins)
-    return _View(light - light.mean(), colours, np.zeros(2))
+    return _Thumbnail(light - light.mean(), colours, np.zeros(2))
 
 
 def _compare(first: np.ndarray, second: np.ndarray) -> tuple[float, np.ndarray]:

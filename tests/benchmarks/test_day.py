@@ -9,17 +9,17 @@ import day_data
 import peer_scores
 import pytest
 import stages
-from day import Job, Outcome, Row
+from day import DayRow, Job, JobCost
 from processes import Finished, run_command
 
 SCORES = ["--only", "scores", "help", "--quick", "--turns", "2"]
 
 
 def test_list_lines_gives_medians_of_ratios_within_a_turn_and_a_line_for_each_peer():
-    row = Row("epoch, images", 1500, [Job("", []), Job("timm", []), Job("loop", [])])
+    row = DayRow("epoch, images", 1500, [Job("", []), Job("timm", []), Job("loop", [])])
     shares = {"start": 0.5, "reading": 0.46, "maps": 0.04}
     turns = [
-        [Outcome(s, 900 + s, shares), Outcome(3 * s, 1, {}), Outcome(s + 2, 1, {})]
+        [JobCost(s, 900 + s, shares), JobCost(3 * s, 1, {}), JobCost(s + 2, 1, {})]
         for s in (1.0, 2.0, 4.0)
     ]
     first, second = day.list_lines(row, turns)
@@ -27,9 +27,9 @@ def test_list_lines_gives_medians_of_ratios_within_a_turn_and_a_line_for_each_pe
     assert first[3:6] == ["904", "start 50%, reading 46%", "timm"]
     assert first[6:] == ["6.00 (3.00 to 12.00)", "3.00 (3.00 to 3.00)"]
     assert second == [*[""] * 5, "loop", "4.00 (3.00 to 6.00)", "2.00 (1.50 to 3.00)"]
-    assert day.list_lines(Row("report", 2, [Job("", [])]), [[Outcome(1, 1, {})]]) == [
-        ["report", "2", "1.00", "1", "", "", "", ""]
-    ]
+    assert day.list_lines(
+        DayRow("report", 2, [Job("", [])]), [[JobCost(1, 1, {})]]
+    ) == [["report", "2", "1.00", "1", "", "", "", ""]]
 
 
 def test_main_runs_each_job_in_a_turn_and_prints_rows_as_they_come(monkeypatch, capsys):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import track_ratios
-from track_ratios import Setup
+from track_ratios import TrackSetup
 
 
 def test_tracks_vary_as_is_known_of_them():
     rng = np.random.default_rng(0)
-    for setup in (Setup(2000, 0.0, 7), Setup(2000, 0.5, 30)):
+    for setup in (TrackSetup(2000, 0.0, 7), TrackSetup(2000, 0.5, 30)):
         scores, labels = track_ratios.draw_tracks(setup, 2000, setup.num_frames, rng)
         means = scores.mean(axis=1) - track_ratios.SHIFT * (labels - 0.5)
         known = track_ratios.compute_variance(setup, setup.num_frames)
@@ -17,7 +17,7 @@ def test_tracks_vary_as_is_known_of_them():
 
 
 def test_a_product_claims_too_much_and_a_line_of_tracks_does_not():
-    claims = track_ratios.claim(Setup(100, 0.5), np.random.default_rng(0))
+    claims = track_ratios.claim(TrackSetup(100, 0.5), np.random.default_rng(0))
     found = {way: track_ratios.measure(of) for way, of in claims.items()}
     assert found["product"]["exaggerated"] > 0.5
     assert found["product"]["Cllr"] > 1
@@ -38,7 +38,9 @@ def test_true_ratios_cost_least_and_none_cost_a_bit():
 
 
 def test_the_table_is_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(track_ratios, "SETUPS", (Setup(20, 0.5), Setup(30, 0.9)))
+    monkeypatch.setattr(
+        track_ratios, "SETUPS", (TrackSetup(20, 0.5), TrackSetup(30, 0.9))
+    )
     out = tmp_path / "table.md"
     track_ratios.main(["--repetitions", "2", "--out", str(out)])
     lines = out.read_text().splitlines()

@@ -15,13 +15,13 @@ from drawn_faces.forgeries import (
     resample,
     swap_face,
 )
-from drawn_faces.portraits import Face, draw_face, sample_person, sample_shot
+from drawn_faces.portraits import Portrait, draw_face, sample_person, sample_shot
 
 SIZE = 96
 
 
 @pytest.fixture(scope="module")
-def pair() -> tuple[Face, Face]:
+def pair() -> tuple[Portrait, Portrait]:
     """Return a host and a donor in the same pose."""
     rng = np.random.default_rng(1)
     shot = sample_shot(rng)

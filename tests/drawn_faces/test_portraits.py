@@ -6,7 +6,7 @@ import pytest
 from drawn_faces.portraits import (
     PERSON_RANGES,
     SHOT_RANGES,
-    Face,
+    Portrait,
     draw_face,
     sample_person,
     sample_shot,
@@ -15,7 +15,7 @@ from drawn_faces.portraits import (
 SIZE = 96
 
 
-def draw(seed: int, **changes) -> Face:
+def draw(seed: int, **changes) -> Portrait:
     """Draw a small face; `changes` replace traits of the person or the shot."""
     rng = np.random.default_rng(seed)
     person, shot = sample_person(rng), sample_shot(rng)

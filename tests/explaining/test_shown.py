@@ -21,7 +21,7 @@ from explaining.shown import (
     LEAST_IMAGES,
     NONE_PASSED,
     Candidate,
-    Trial,
+    MapTrial,
     check_candidates,
     choose_shown,
     describe_checked,
@@ -136,7 +136,7 @@ def test_trial_explains_what_images_are_called_and_its_rivals_are_those_of_the_c
     monkeypatch.setattr(explaining.shown, "NUM_STEPS", explaining.checks.NUM_STEPS)
     record = CheckpointRecord(threshold=1.0)
     detector = Detector(Corner(), SMALL, record)
-    trial = Trial.of(detector, images, Policy(seed=3), Compute(workers=0))
+    trial = MapTrial.of(detector, images, Policy(seed=3), Compute(workers=0))
     maps = np.random.default_rng(0).random((2 * NUM, 64, 64), np.float32)
     orders = order_cells(maps, 3)
     given = trial.samples, trial.targets, orders, detector, Precision()

@@ -16,7 +16,7 @@ from hardware import Precision
 from judging.detector import Detector
 from judging.exported import load_exported
 from judging.guarding.guard import FEATURES
-from judging.pictures import View
+from judging.pictures import InputSpec
 from loading import Preprocessing
 from models import get_network
 from records.checkpoint import CheckpointRecord
@@ -76,7 +76,7 @@ def test_graph_and_onnx_say_what_the_network_says(kind, build, tmp_path):
 def test_a_program_says_what_the_network_says(build, tmp_path):
     detector, path = build("probe"), tmp_path / "detector.pt2"
     FORMATS["pt2"](detector, describe_export(detector, 18), path)
-    (samples,) = load_samples(draw_pictures(64, 4), View.of(detector))
+    (samples,) = load_samples(draw_pictures(64, 4), InputSpec.of(detector))
     program = load_program(path)
     wanted = detector.score_samples(samples, Precision()).fake_scores
     for found in (

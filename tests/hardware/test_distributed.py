@@ -28,8 +28,8 @@ def test_alone_everything_is_a_no_op():
     assert distributed.wrap(model) is model
     check_lone_process()
     distributed.share_buffers(model)
-    agreement = distributed.Agreement()
-    assert [agreement.maximum([n, 0]) for n in range(3)] == [[0, 0], [1, 0], [2, 0]]
+    paced = distributed.PacedMaximum()
+    assert [paced.maximum([n, 0]) for n in range(3)] == [[0, 0], [1, 0], [2, 0]]
     distributed.stop()
 
 
@@ -64,8 +64,8 @@ def test_agreement_in_a_group_exchanges_about_once_a_second(lone_group, monkeypa
     seconds = itertools.count(step=0.25)
     clock = SimpleNamespace(monotonic=lambda: next(seconds), sleep=print)
     monkeypatch.setattr(distributed, "time", clock)
-    agreement = distributed.Agreement()
-    answers = [agreement.maximum([5, 1])[0] for _ in range(6)]
+    paced = distributed.PacedMaximum()
+    answers = [paced.maximum([5, 1])[0] for _ in range(6)]
     assert answers == [5, 0, 0, 0, 5, 0]  # a quarter of a second for the first call
 
 

@@ -15,8 +15,8 @@ from hardware import Compute, Precision
 from judging.conditions import judge_conditions
 from judging.detector import Detector
 from judging.guarding.fitting import fit_guard
-from judging.guarding.guard import Comparison, Guard
-from judging.pictures import Reading, View, load_pictures
+from judging.guarding.guard import Guard, Unlikeness
+from judging.pictures import InputSpec, Reading, load_pictures
 from judging.verdicts import Verdict, judge_batches
 from loading.disturbances import AS_IT_IS, Condition
 from loading.disturbed_faces import DisturbedFaces
@@ -76,8 +76,8 @@ def judge_files(
         image = Image.fromarray(images[index][0].permute(1, 2, 0).numpy())
         paths.append(folder / f"{index:03}.png")
         image.save(paths[-1])
-    views = [View.of(detector)]
-    batches = load_pictures(paths, views, reading=Reading(faces=False))
+    specs = [InputSpec.of(detector)]
+    batches = load_pictures(paths, specs, reading=Reading(faces=False))
     judged = judge_batches(batches, [detector], COMPUTE.precision, stability=stability)
     return [verdict for _, (verdict,) in judged]
 
@@ -111,7 +111,7 @@ def test_judge_conditions_gives_the_verdict_the_size_of_such_a_picture(
     faces, detector, monkeypatch
 ):
     """Without what the guard compares, only the side is left to doubt: 57 at least."""
-    alike = {"detail": Comparison(0.5, 0, 0, True)}
+    alike = {"detail": Unlikeness(0.5, 0, 0, True)}
     monkeypatch.setattr(
         Guard, "compare", lambda self, numbers: [alike] * len(numbers["detail"])
     )

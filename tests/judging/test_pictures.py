@@ -14,21 +14,21 @@ import torch
 from PIL import Image
 
 from judging import pictures
-from judging.pictures import Picture, Reading, View, load_pictures
+from judging.pictures import InputSpec, Picture, Reading, load_pictures
 from judging.pictures import read_picture as read_views
 from loading import PUBLISHED, ImageFile, Preprocessing, Resize, image_files, read_image
 from loading.face_finding import Face
 
-VIEW = View(256, False, 1.35)
-SMALL = View(64, True, 1.35)
+SPEC = InputSpec(256, False, 1.35)
+SMALL = InputSpec(64, True, 1.35)
 WHOLE = Reading(faces=False)  # nobody looks for faces
 
 
 def read_picture(file: ImageFile | Path, reading: Reading = WHOLE):
     """What `read_picture` says of one view of a whole picture."""
     file = file if isinstance(file, ImageFile) else ImageFile(file)
-    ((picture, samples),) = read_views(file, [VIEW], reading)
-    return picture, None if samples is None else samples[VIEW]
+    ((picture, samples),) = read_views(file, [SPEC], reading)
+    return picture, None if samples is None else samples[SPEC]
 
 
 UPRIGHT = ((20, 20), (40, 20), (30, 30), (22, 40), (38, 40))
@@ -45,14 +45,14 @@ def test_read_picture_gives_what_a_dataset_would_and_the_origin(
     file = ImageFile("a.png", data) if from_memory else ImageFile(path)
 
     reading = Reading(faces=False, with_origin=True)
-    ((picture, samples),) = read_views(file, [VIEW, SMALL], reading)
+    ((picture, samples),) = read_views(file, [SPEC, SMALL], reading)
 
     plain = picture._replace(origin=None, examined=None)
     assert plain == Picture(file.name, 24, 24)
     assert picture.origin.sha256 == hashlib.sha256(data).hexdigest()
     assert read_picture(file)[0].origin is None
     image = read_image(path)
-    assert np.array_equal(samples[VIEW], Resize()(image))
+    assert np.array_equal(samples[SPEC], Resize()(image))
     small = Preprocessing(PUBLISHED.mean, PUBLISHED.std, 64, full_decoding=True)
     assert np.array_equal(samples[SMALL], Resize(small)(image))
 
@@ -60,10 +60,10 @@ def test_read_picture_gives_what_a_dataset_would_and_the_origin(
 def test_read_picture_one_view_does_not_change_what_another_sees(tmp_path):
     Image.effect_noise((1200, 1100), 60).convert("RGB").save(tmp_path / "a.jpg")
     file = ImageFile(tmp_path / "a.jpg")
-    whole = View(256, True, 1.35)
-    ((_, together),) = read_views(file, [VIEW, whole], WHOLE)
-    assert np.array_equal(together[VIEW], read_picture(file)[1])
-    assert not np.array_equal(together[VIEW], together[whole])
+    whole = InputSpec(256, True, 1.35)
+    ((_, together),) = read_views(file, [SPEC, whole], WHOLE)
+    assert np.array_equal(together[SPEC], read_picture(file)[1])
+    assert not np.array_equal(together[SPEC], together[whole])
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_read_picture_numbers_its_faces_from_the_left(tmp_path, monkeypatch):
     image.save(tmp_path / "a.png")
     monkeypatch.setattr(pictures, "find_faces", lambda image: list(faces))
 
-    read = read_views(ImageFile(tmp_path / "a.png"), [VIEW], Reading(faces=True))
+    read = read_views(ImageFile(tmp_path / "a.png"), [SPEC], Reading(faces=True))
 
     known = [(p.number, p.num_faces, p.face.box[0], p.width) for p, _ in read]
     assert known == [(1, 3, 10, 100), (2, 3, 40, 100), (3, 3, 80, 100)]
-    middles = [samples[VIEW][128, 128].tolist() for _, samples in read]
+    middles = [samples[SPEC][128, 128].tolist() for _, samples in read]
     assert [middle.index(max(middle)) for middle in middles] == [0, 1, 2]
 
 
@@ -181,7 +181,7 @@ def test_read_picture_leaves_a_crop_to_a_face_as_it_is(
     monkeypatch.setattr(pictures, "find_faces", lambda image: [face])
 
     reading = Reading(faces=looks)
-    ((picture, _),) = read_views(ImageFile(tmp_path / "a.png"), [VIEW], reading)
+    ((picture, _),) = read_views(ImageFile(tmp_path / "a.png"), [SPEC], reading)
 
     assert picture.num_faces == (1 if looks else None)
     assert (picture.face, picture.number) == ((face, 1) if is_cut else (None, None))
@@ -202,11 +202,11 @@ def test_load_pictures_gives_batches_in_order_without_the_unreadable(
     paths[3].write_bytes(b"text")
 
     options = {"batch_size": 3, "workers": workers, "reading": WHOLE}
-    batches = list(load_pictures(paths, [VIEW], **options))
+    batches = list(load_pictures(paths, [SPEC], **options))
 
     assert [p.name for read, _ in batches for p in read] == list(map(str, paths))
-    assert [len(samples[VIEW]) for _, samples in batches] == [3, 2, 1]
-    samples = np.concatenate([samples[VIEW] for _, samples in batches])
+    assert [len(samples[SPEC]) for _, samples in batches] == [3, 2, 1]
+    samples = np.concatenate([samples[SPEC] for _, samples in batches])
     readable = [read_picture(path)[1] for path in paths if path != paths[3]]
     assert np.array_equal(samples, np.stack(readable))
 
@@ -225,14 +225,14 @@ def test_load_pictures_too_little_memory_is_a_failure_of_pictures(
         return exhaust() if next(failing) else resize(self, image)
 
     monkeypatch.setattr(Resize, "resize", resize_most)
-    ((read, samples),) = load_pictures(paths, [VIEW], reading=WHOLE)
+    ((read, samples),) = load_pictures(paths, [SPEC], reading=WHOLE)
     reason = f"cannot read the image {paths[1]}: there is not enough memory for it"
     assert [picture.error for picture in read] == [None, reason, None, None]
-    assert len(samples[VIEW]) == 3
+    assert len(samples[SPEC]) == 3
 
     monkeypatch.undo()
     monkeypatch.setattr(pictures.np, "stack", exhaust)
-    first, second = load_pictures(paths, [VIEW], batch_size=2, reading=WHOLE)
+    first, second = load_pictures(paths, [SPEC], batch_size=2, reading=WHOLE)
     for path, picture in zip(paths, first[0] + second[0], strict=True):
         assert str(path) in picture.error
         assert "not enough memory" in picture.error
@@ -243,16 +243,16 @@ def test_load_pictures_of_many_faces_gives_no_larger_batches(faces_root, monkeyp
     monkeypatch.setattr(pictures, "find_faces", lambda image: list(faces))
     paths = sorted(faces_root.rglob("*.png"))[:3]
     reading = Reading(faces=True)
-    batches = list(load_pictures(paths, [VIEW], batch_size=2, reading=reading))
-    assert [len(samples[VIEW]) for _, samples in batches] == [2, 2, 2, 2, 2, 2, 2, 1]
+    batches = list(load_pictures(paths, [SPEC], batch_size=2, reading=reading))
+    assert [len(samples[SPEC]) for _, samples in batches] == [2, 2, 2, 2, 2, 2, 2, 1]
     read = [(p.name, p.face) for known, _ in batches for p in known]
     assert read == [(str(path), face) for path in paths for face in faces]
 
 
 def test_load_pictures_reads_while_the_paths_still_come(faces_root):
     paths = itertools.cycle(sorted(faces_root.rglob("*.png")))  # without an end
-    read, samples = next(load_pictures(paths, [VIEW], batch_size=4, reading=WHOLE))
-    assert len(read) == len(samples[VIEW]) == 4
+    read, samples = next(load_pictures(paths, [SPEC], batch_size=4, reading=WHOLE))
+    assert len(read) == len(samples[SPEC]) == 4
 
 
 @pytest.mark.slow
@@ -272,7 +272,7 @@ def test_load_pictures_reads_side_by_side(workers, faces_root, monkeypatch):
     paths = sorted(faces_root.rglob("*.png"))[:8]
     batch_size = 4 if workers else 8
     options = {"batch_size": batch_size, "workers": workers, "reading": WHOLE}
-    batches = load_pictures(paths, [VIEW], **options)
+    batches = load_pictures(paths, [SPEC], **options)
 
     assert [p.name for read, _ in batches for p in read] == list(map(str, paths))
     assert len({process for process, _ in list(readers)}) == (workers or 1)

@@ -11,7 +11,7 @@ from judging.detector import Detector
 from judging.guarding.stability import VERSIONS
 from judging.qualifying import (
     Policy,
-    Views,
+    ValScores,
     calibrate_tracks,
     choose_conditions,
     choose_zones,
@@ -29,7 +29,7 @@ CONDITIONS = parse_conditions(["face=128", "face=64", "face=48"])
 NUM = 200  # images of each class
 
 
-def draw_views(shifts=(0, 0.2, 3, 3), spreads=(1, 1, 1, 6)) -> Views:
+def draw_val_scores(shifts=(0, 0.2, 3, 3), spreads=(1, 1, 1, 6)) -> ValScores:
     """Differences of real and fake images around -3 and 3, under four conditions.
 
     In the third, scores are shifted; in the fourth they tell little besides.
@@ -39,65 +39,66 @@ def draw_views(shifts=(0, 0.2, 3, 3), spreads=(1, 1, 1, 6)) -> Views:
     noise = generator.normal(size=(2 * NUM, 4)) * np.array(spreads)
     differences = (6 * labels - 3)[:, None] + np.array(shifts) + noise
     logits = np.stack([np.zeros_like(differences), differences], axis=2)
-    return Views(logits, labels, {}, logits[:, :1].repeat(len(VERSIONS), axis=1))
+    return ValScores(logits, labels, {}, logits[:, :1].repeat(len(VERSIONS), axis=1))
 
 
-def list_shares(views, point, zones):
-    rows = count_errors(views, point, zones)
+def list_shares(val, point, zones):
+    rows = count_errors(val, point, zones)
     return [(row[1] / row[0], row[3] / row[2]) for row in rows]
 
 
 def test_conditions_that_would_break_the_promise_are_left_out_of_the_calibration():
-    views = draw_views()
+    val = draw_val_scores()
     policy = Policy(CONDITIONS, max_fpr=0.02)
-    kept, point = choose_conditions(views, policy)
+    kept, point = choose_conditions(val, policy)
     assert kept == [0, 1]
-    shares = list_shares(views, point, [point.zone] * 4)
+    shares = list_shares(val, point, [point.zone] * 4)
     assert all(alarms <= 0.04 for alarms, _ in shares[:2])
     assert all(alarms > 0.04 for alarms, _ in shares[2:])
     # Views of an image count as one.
     assert point.threshold_policy.endswith(f" on {2 * NUM} validation images")
     # Without the promise broken anywhere, all stay.
-    assert choose_conditions(draw_views((0,) * 4, (1,) * 4), policy)[0] == [0, 1, 2, 3]
+    alike = draw_val_scores((0,) * 4, (1,) * 4)
+    assert choose_conditions(alike, policy)[0] == [0, 1, 2, 3]
 
 
 def test_real_differences_are_each_images_highest_in_the_kept_conditions():
     differences = np.array([[3.0, 1, 9], [0, 2, 9], [5, 5, 9]])  # the last one is fake
     logits = np.stack([np.ones_like(differences), 1 + differences], axis=2)
-    views = Views(logits, np.array([0, 0, 1]), {}, logits)
-    assert list_real_differences(views, [0, 1]) == [2, 3]
-    assert list_real_differences(views, [0]) == [0, 3]
+    val = ValScores(logits, np.array([0, 0, 1]), {}, logits)
+    assert list_real_differences(val, [0, 1]) == [2, 3]
+    assert list_real_differences(val, [0]) == [0, 3]
 
 
 def test_where_images_as_they_are_break_the_promise_lenient_conditions_go():
     """Pooled with easier conditions, the threshold would be too low at home."""
-    views = draw_views((0, -6, -6, -6), (1.3, 1, 1, 1))
+    val = draw_val_scores((0, -6, -6, -6), (1.3, 1, 1, 1))
     policy = Policy(CONDITIONS, max_fpr=0.005)
-    pooled = policy.choose(views.logits, views.labels)
-    ((alarms, _), *_) = list_shares(views, pooled, [pooled.zone] * 4)
+    pooled = policy.choose(val.logits, val.labels)
+    ((alarms, _), *_) = list_shares(val, pooled, [pooled.zone] * 4)
     assert alarms > 0.01
-    kept, point = choose_conditions(views, policy)
+    kept, point = choose_conditions(val, policy)
     assert len(kept) < 4
-    ((alarms, _), *_) = list_shares(views, point, [point.zone] * 4)
+    ((alarms, _), *_) = list_shares(val, point, [point.zone] * 4)
     assert alarms <= 0.01
 
 
 def test_each_of_these_gets_bounds_of_its_own_that_keep_it():
-    views = draw_views()
+    val = draw_val_scores()
     policy = Policy(CONDITIONS, max_fpr=0.02)
-    kept, point = choose_conditions(views, policy)
-    zones = choose_zones(views, point, kept, 0.02)
+    kept, point = choose_conditions(val, policy)
+    zones = choose_zones(val, point, kept, 0.02)
     assert zones.keys() <= {2, 3}
     assert 2 in zones
-    home = max(1, count_errors(views, point, [point.zone])[0][3]) / NUM
+    home = max(1, count_errors(val, point, [point.zone])[0][3]) / NUM
     for number, (real_below, threshold) in zones.items():
         assert real_below <= threshold
         assert threshold >= point.threshold
-        shares = list_shares(views, point, [zones.get(n, point.zone) for n in range(4)])
+        shares = list_shares(val, point, [zones.get(n, point.zone) for n in range(4)])
         assert shares[number][0] <= 0.02
         assert shares[number][1] <= 2 * home + 1e-9
     # Where scores tell nothing there is no verdict at all.
-    blind = draw_views(spreads=(1, 1, 1, 60))
+    blind = draw_val_scores(spreads=(1, 1, 1, 60))
     kept, point = choose_conditions(blind, policy)
     assert 3 not in {*kept, *choose_zones(blind, point, kept, 0.02)}
 
@@ -176,15 +177,15 @@ class Listed:
 
 def test_calibrate_tracks_chooses_on_the_mean_logits_of_groups():
     """A video and its forgery are one group of five frames each, and two tracks."""
-    views, by_name = draw_views(), Policy(CONDITIONS, max_fpr=0.1)
+    val, by_name = draw_val_scores(), Policy(CONDITIONS, max_fpr=0.1)
     policy = replace(by_name, group_by="prefix")
     numbers = np.tile(np.arange(NUM) // 5, 2)
     names = [f"v{number}_{n}.png" for n, number in enumerate(numbers)]
 
-    chosen = calibrate_tracks(views, Listed(names), policy)
+    chosen = calibrate_tracks(val, Listed(names), policy)
 
     assert chosen["kept_conditions"] == ["none", "face=128", "face=64"]
-    highest = views.logits[:5, :3, 1].mean(axis=0).max()
+    highest = val.logits[:5, :3, 1].mean(axis=0).max()
     assert np.isclose(chosen["real_differences"], highest).any()
     assert len(chosen["real_differences"]) == NUM // 5
     assert [row[0] for row in chosen["errors"].values()] == [NUM // 5] * 4
@@ -194,7 +195,7 @@ def test_calibrate_tracks_chooses_on_the_mean_logits_of_groups():
     assert (own.threshold, own.errors) == (chosen["threshold"], chosen["errors"])
     assert "none" not in own.zones
     assert own.num_calibrated == 2 * NUM // 5
-    known = calibrate_tracks(views, Listed(names, list(map(str, numbers))), by_name)
+    known = calibrate_tracks(val, Listed(names, list(map(str, numbers))), by_name)
     assert known == chosen
 
 
@@ -211,4 +212,4 @@ def test_calibrate_tracks_chooses_on_the_mean_logits_of_groups():
 def test_calibrate_tracks_without_enough_groups_says_nothing(size, options):
     names = [f"v{n // size}_{n}.png" for n in range(2 * NUM)]
     policy = Policy(CONDITIONS, **options)
-    assert calibrate_tracks(draw_views(), Listed(names), policy) == {}
+    assert calibrate_tracks(draw_val_scores(), Listed(names), policy) == {}

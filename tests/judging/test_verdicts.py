@@ -13,9 +13,9 @@ from files.names import FAKE, REAL
 from files.provenance import describe_file
 from hardware import Compute, Precision
 from judging.detector import Detector
-from judging.guarding.guard import Comparison
+from judging.guarding.guard import Unlikeness
 from judging.guarding.stability import VERSIONS
-from judging.pictures import Picture, Reading, View, load_pictures
+from judging.pictures import InputSpec, Picture, Reading, load_pictures
 from judging.verdict_tables import COLUMNS, FRAME_COLUMNS, list_row
 from judging.verdicts import Verdict, group_faces, judge_batches
 from loading import BatchLoader
@@ -43,10 +43,10 @@ def detector(checkpoint) -> Detector:
 
 def judge(paths, *detectors, precision=FP32, **options) -> list[list[Verdict]]:
     """Each picture's verdicts; no face is looked for, no version tried."""
-    views = [View.of(detector) for detector in detectors]
+    specs = [InputSpec.of(detector) for detector in detectors]
     reading = options.pop("reading", Reading(faces=False))
     stability = options.pop("stability", False)
-    batches = load_pictures(paths, views, reading=reading, **options)
+    batches = load_pictures(paths, specs, reading=reading, **options)
     judged = judge_batches(batches, detectors, precision, stability=stability)
     return [verdicts for _, verdicts in judged]
 
@@ -174,7 +174,7 @@ def test_judge_batches_heeds_what_the_calibration_images_were_like(
         def compare(self, numbers):
             assert {"detail", "colour", "features"} == set(numbers)
             nearest = self.conditions.index(condition)
-            return [{"detail": Comparison(excess, nearest, 0, True)}] * 2
+            return [{"detail": Unlikeness(excess, nearest, 0, True)}] * 2
 
     zones = {"jpeg=70": [0.0, 0.0]}
     known = {"zones": zones, "kept_conditions": ["none"]}

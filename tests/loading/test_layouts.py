@@ -10,8 +10,8 @@ from foreign_layouts import add_member, make_shards, touch
 from files.label_words import find_label
 from files.names import FAKE, REAL
 from loading.layouts import (
+    Hints,
     Row,
-    Said,
     check_rows,
     deal_rest,
     read_layout,
@@ -42,7 +42,7 @@ def test_find_label_reads_words_and_no_numbers(name, label):
 
 def tell(*paths: str, **said) -> list[tuple]:
     """Return label, split, group, subset and rest of each path."""
-    told = tell_folders([tuple(path.split("/")) for path in paths], Said(**said))
+    told = tell_folders([tuple(path.split("/")) for path in paths], Hints(**said))
     return [(t.label, t.split, t.group, t.subset, "/".join(t.rest)) for t in told]
 
 
@@ -88,7 +88,7 @@ def test_read_layout_finds_masks_where_fakes_lie_likewise(tmp_path):
     masks = ("val/0", "test/1", "test/7", "test/fake/0", "val/real/1")
     touch(tmp_path, [*names, *(f"masks/{name}.png" for name in masks)])
     (tmp_path / "test" / "fake" / "loop").symlink_to(tmp_path)
-    found = read_layout([tmp_path], Said())
+    found = read_layout([tmp_path], Hints())
     masks = {row.path: row.mask for row in found.rows if row.mask}
     assert masks == {
         f"{tmp_path}/val/fake/0.jpg": f"{tmp_path}/masks/val/0.png",
@@ -106,14 +106,14 @@ def test_read_layout_few_images_above_the_classes_are_passed_over(
     names = [f"a/d/{s}/{k}" for s in ("val", "test") for k in ("real", "fake")]
     touch(tmp_path, [f"{name}/{n}.png" for name in names for n in range(2)])
     touch(tmp_path / "a", ["cover.jpg", "d/val/logo.png"])
-    found = read_layout([tmp_path / "a"], Said(real_labels))
+    found = read_layout([tmp_path / "a"], Hints(real_labels))
     assert [row.label for row in found.rows] == [FAKE, FAKE, REAL, REAL] * 2
     assert {row.split for row in found.rows} == {"val", "test"}
     above = f"{tmp_path}/a/cover.jpg, {tmp_path}/a/d/val/logo.png"
     assert found.notes == [f"passed over images above the folders of classes: {above}"]
     touch(tmp_path / "a" / "d", [f"{n}.jpg" for n in range(9)])
     with pytest.raises(ValueError, match=r"11 images lie above .*cover\.jpg: move"):
-        read_layout([tmp_path / "a"], Said(real_labels))
+        read_layout([tmp_path / "a"], Hints(real_labels))
 
 
 @pytest.mark.parametrize("name", ["./b.png", "x/../b.png", "link/b.png"])
@@ -190,7 +190,7 @@ def test_read_layout_names_what_is_wrong_in_a_file(name, content, tmp_path, refu
     (tmp_path / name).write_text(content)
     place = f"{tmp_path}|labels are 0, 1"
     with refused(place, (ValueError, OSError)) as error:
-        read_layout([tmp_path / name], Said())
+        read_layout([tmp_path / name], Hints())
     assert BROKEN[name][content] in str(error.value)
 
 
@@ -200,12 +200,12 @@ def test_read_layout_archives_say_what_is_broken(tmp_path, refused):
     content = path.read_bytes()
     path.write_bytes(content.replace(b'{"label"', b'["label"'))
     with pytest.raises(ValueError, match=r"v20_0\.json does not hold json"):
-        read_layout([shards], Said())
+        read_layout([shards], Hints())
     lost = content.replace(json.dumps("label").encode(), b'"lebal"')
     path.write_bytes(lost)
     with pytest.raises(ValueError, match=r"v20_0\.jpg has no label"):
-        read_layout([shards], Said())
-    found = read_layout([shards / "train-0000.tar", shards / "test-0004.tar"], Said())
+        read_layout([shards], Hints())
+    found = read_layout([shards / "train-0000.tar", shards / "test-0004.tar"], Hints())
     assert [row.split for row in found.rows] == ["train"] * 6 + ["test"] * 6
 
 
@@ -214,7 +214,7 @@ def test_read_layout_archives_see_that_one_was_changed(tmp_path, monkeypatch, re
     moved = [m._replace(offset=m.offset + 512) for m in list_members(archive)]
     monkeypatch.setattr(shards, "list_members", lambda path: moved)
     with refused("not the one that the table describes", ArchiveError):
-        read_layout([archive], Said())
+        read_layout([archive], Hints())
 
 
 def test_read_layout_archives_take_words_splits_and_the_last_of_a_name(tmp_path):
@@ -225,7 +225,7 @@ def test_read_layout_archives_take_words_splits_and_the_last_of_a_name(tmp_path)
             add_member(tar, f"./d/{number}.cls", (b"Real", b"gan\n")[number % 2])
             known = json.dumps({"split": ("validation", None)[number // 2]})
             add_member(tar, f"./d/{number}.json", known.encode())
-    found = read_layout([tmp_path / "test.tar"], Said())
+    found = read_layout([tmp_path / "test.tar"], Hints())
     assert [row.label for row in found.rows] == [REAL, FAKE] * 2
     assert [row.split for row in found.rows] == ["val", "val", "test", "test"]
     assert {row.bytes for row in found.rows} == {5}

@@ -15,7 +15,7 @@ from plots import pages
 from plots.pages import FRAME, embed_figure, embed_image, embed_plot, render_page, tie
 
 
-def decode(picture: pages.Picture) -> bytes:
+def decode(picture: pages.EmbeddedImage) -> bytes:
     return base64.b64decode(picture.source.partition(",")[2])
 
 

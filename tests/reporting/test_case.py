@@ -14,7 +14,7 @@ from script_helpers import make_checkpoint
 
 from hardware import Precision
 from judging.detector import Detector
-from judging.pictures import Picture, Reading, View, collate_pictures, read_picture
+from judging.pictures import InputSpec, Picture, Reading, collate_pictures, read_picture
 from judging.verdicts import Verdict, judge_batches
 from loading import ImageFile
 from loading.face_finding import Face
@@ -43,9 +43,9 @@ def detector(tmp_path_factory, small_simple_net) -> Detector:
 
 def judge(path: Path, *detectors: Detector) -> list[list[Verdict]]:
     """The verdicts on a whole picture."""
-    views = [View.of(detector) for detector in detectors]
+    specs = [InputSpec.of(detector) for detector in detectors]
     reading = Reading(faces=False, with_origin=True)
-    read = read_picture(ImageFile(path), views, reading)
+    read = read_picture(ImageFile(path), specs, reading)
     judged = judge_batches([collate_pictures(read)], detectors, Precision())
     return [verdicts for _, verdicts in judged]
 

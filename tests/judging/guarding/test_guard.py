@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from judging.guarding.fitting import fit_guard, fit_likeness
-from judging.guarding.guard import Comparison, Guard, describe_unlike
+from judging.guarding.guard import Guard, Unlikeness, describe_unlike
 from judging.guarding.traits import GROUPS, measure_traits
 from loading.disturbances import AS_IT_IS, Condition, disturb, parse_condition
 
@@ -164,9 +164,9 @@ def test_describe_unlike_says_what_there_is_more_or_less_of(guard):
     said = describe_unlike("detail", row["detail"])
     assert said == "it has less fine detail than they have"
     assert "any face" in describe_unlike("features", row["detail"])
-    drawn = describe_unlike("detail", Comparison(2.0, 0, 8, True))
+    drawn = describe_unlike("detail", Unlikeness(2.0, 0, 8, True))
     assert drawn == "it has fewer soft transitions (as in drawings) than they have"
-    grey = describe_unlike("colour", Comparison(2.0, 0, 0, False))
+    grey = describe_unlike("colour", Unlikeness(2.0, 0, 0, False))
     assert grey == "it has weaker contrasts of colour than they have"
 
 
