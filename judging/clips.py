@@ -24,7 +24,7 @@ from judging.pictures import (
     is_crop,
     list_input_specs,
 )
-from judging.tracks import Clip, Moment, Shown, Track
+from judging.tracks import Clip, Moment, Reason, Shown, Track
 from judging.verdicts import Verdict, drop_ratio, judge_batches
 from loading import ImageFile
 from loading.face_finding import find_faces
@@ -80,7 +80,7 @@ def judge_clip(
         picture, _ = fail(picture, watched.error)
         faces.append([Verdict(picture, d, error=picture.error) for d in detectors])
     elif not faces:
-        doubt = f"no face was found in it, in {len(watched.seconds)} frames"
+        doubt = Reason(f"no face was found in it, in {len(watched.seconds)} frames")
         faces.append([Verdict(picture, d, doubts=(doubt,)) for d in detectors])
     return faces
 
@@ -158,7 +158,7 @@ class _Sightings:
             verdict.difference,
             verdict.fake_score,
             verdict.decision,
-            "; ".join(verdict.reasons),
+            verdict.reasons,
             verdict.is_withheld,
             verdict.condition,
         )
@@ -195,8 +195,8 @@ class _Sightings:
             condition=track.condition,
             track=track,
         )
-        doubts = tuple(track.list_doubts(verdict.decision, picture.clip.every))
-        return drop_ratio(replace(verdict, doubts=doubts))
+        doubts = track.list_doubts(verdict.decision, picture.clip.every)
+        return drop_ratio(replace(verdict, doubts=tuple(map(Reason, doubts))))
 
 
 def _shrink(sample: np.ndarray) -> np.ndarray:

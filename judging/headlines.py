@@ -138,44 +138,54 @@ def judge_several(verdicts: Sequence[Verdict]) -> str | None:
         verdicts: of one detector, on all faces of a picture or persons in a video.
 
     Returns:
-        The name of the headline, and how many looks it took; None where one face or
-        none is shown.
+        The name of the headline, and what `describe_several` says; None where that says
+        nothing.
     """
+    if not (clauses := describe_several(verdicts)):
+        return None
+    headline = judge_picture([verdict for verdict in verdicts if not verdict.error])
+    return f"{headline.name}: {'; '.join(clauses)}"
+
+
+def describe_several(verdicts: Sequence[Verdict]) -> list[str]:
+    """Say the same in clauses, without the headline's name; [] of one face or none."""
     pictures = [verdict.picture for verdict in verdicts]
     num = sum(not (p.number is None and p.person is None) for p in pictures)
     judged = [verdict for verdict in verdicts if not verdict.error]
     if num < 2 or not judged:
-        return None
-    headline, of_video = judge_picture(judged), pictures[0].clip is not None
-    return f"{headline.name}: {describe_headline(headline, num, of_video=of_video)}"
+        return []
+    of_video = pictures[0].clip is not None
+    return describe_headline(judge_picture(judged), num, of_video=of_video)
 
 
 def describe_headline(
     headline: Headline, num_faces: int, *, of_video: bool = False
-) -> str:
-    """Say what several faces in a picture, or persons in a video, are called.
+) -> list[str]:
+    """Say in clauses what faces in a picture, or persons in a video, are called.
 
-    And why the whole is inconclusive; or how often real ones would look as fake.
+    The first says how many are called what. The others say why the whole is
+    inconclusive, or how often real ones would look as fake.
     """
     faces, picture = ("persons", "video") if of_video else ("faces", "picture")
     called = [f"{headline.num_fake} called fake", f"{headline.num_real} called real"]
     if num := headline.num_inconclusive:
         called.append(f"{num} inconclusive")
-    sentence = f"{num_faces} {faces}, {', '.join(called)}"
+    clauses = [f"{num_faces} {faces}, {', '.join(called)}"]
     is_open = headline.name == INCONCLUSIVE
     if not headline.num_fake:
-        return f"{sentence}; so the {picture} is inconclusive" if is_open else sentence
+        return clauses + [f"so the {picture} is inconclusive"] * is_open
     num = headline.num_looks
     real = f"one real {faces[:-1]}" if num == 1 else f"{num} real {faces}"
     able = " that can be judged" if num < num_faces else ""
-    chances = _list_chances(headline, f"of {picture}s with {real}{able}")
-    sentence = "; ".join([sentence, ", and ".join(chances)] if chances else [sentence])
-    if not is_open:
-        return sentence
-    if headline.chance is None:
+    if chances := _list_chances(headline, f"of {picture}s with {real}{able}"):
+        clauses.append(", and ".join(chances))
+    if is_open and headline.chance is None:
         unknown = f"how often one of as many real {faces} scores so high is unknown"
-        return f"{sentence}; {unknown}, so the {picture} is inconclusive"
-    return f"{sentence}, too often for a verdict (at most {100 * headline.most:g} %)"
+        clauses.append(f"{unknown}, so the {picture} is inconclusive")
+    elif is_open:
+        most = f"{100 * headline.most:g} %"
+        clauses[-1] += f", too often for a verdict (at most {most})"
+    return clauses
 
 
 def _list_chances(headline: Headline, of_which: str) -> list[str]:

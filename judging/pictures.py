@@ -13,7 +13,7 @@ from PIL import Image
 
 from files.provenance import format_now
 from judging.base import BaseDetector
-from judging.tracks import Clip
+from judging.tracks import Clip, Reason
 from loading import CROP_MARGIN, ImageFile, Preprocessing, Resize
 from loading.face_finding import Face, can_find_faces, crop_face, find_faces
 from loading.image_files import ADVICE, map_in_threads, naming, read_image_and_size
@@ -80,26 +80,27 @@ class Picture(NamedTuple):
         return None if self.width is None else min(self.width, self.height)
 
     @property
-    def reasons(self) -> tuple[str, ...]:
+    def reasons(self) -> tuple[Reason, ...]:
         """Why the picture itself gets no verdict; empty where nothing says so."""
         is_known = self.width is not None and self.clip is None
         return tuple(self._list_faults()) if is_known else ()
 
-    def _list_faults(self) -> Iterator[str]:
+    def _list_faults(self) -> Iterator[Reason]:
         face = self.face
         if face is None:
             long, short = sorted((self.width, self.height), reverse=True)
             if self.num_faces == 0:
-                yield "no face was found in it"
+                yield Reason("no face was found in it")
             elif long >= LEAST_ELONGATED * short:
-                yield f"not a face crop: {self.width} x {self.height}"
+                yield Reason("not a face crop", f"{self.width} x {self.height}")
             return
         if face.height < self.least_height:
-            yield f"small face: {face.height:.0f} pixels high"
+            yield Reason("small face", f"{face.height:.0f} pixels high")
         if face.landmarks and face.tilt > MOST_TILT:
-            yield f"tilted face: by {face.tilt:.0f} degrees"
+            yield Reason("tilted face", f"by {face.tilt:.0f} degrees")
         if self.beyond > MOST_BEYOND:
-            yield f"cut face: {self.beyond:.0%} of its crop is beyond the edge"
+            extent = f"{self.beyond:.0%} of its crop is beyond the edge"
+            yield Reason("cut face", extent)
 
 
 class InputSpec(NamedTuple):

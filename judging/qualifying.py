@@ -38,6 +38,7 @@ from metrics.operating_point import (
     OperatingPoint,
     choose_threshold,
     count_allowed_false_positives,
+    describe_policy,
 )
 from records.checkpoint import CheckpointRecord, ErrorCounts
 from records.recipe import Recipe
@@ -237,8 +238,8 @@ def calibrate_tracks(
     except ValueError:  # no name has a group, or there are too few for the promise
         return {}
     del entries["reliability"]
-    words = entries["threshold_policy"].replace("images", "groups")
-    entries["threshold_policy"] = words
+    words = describe_policy(policy.max_fpr, policy.fpr_confidence, policy.max_fnr)
+    entries["threshold_policy"] = f"{words} on {len(tracks.labels)} validation groups"
     return {name: value for name, value in entries.items() if value is not None}
 
 

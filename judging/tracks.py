@@ -43,6 +43,18 @@ class Clip(NamedTuple):
     is_whole: bool = True
 
 
+class Reason(str):
+    """Why there is no verdict: its kind, and how far it goes; a text for all others."""
+
+    kind: str
+
+    def __new__(cls, kind: str, extent: str = "") -> "Reason":
+        """Join both; without an extent the kind says all."""
+        self = super().__new__(cls, f"{kind}: {extent}" if extent else kind)
+        self.kind = kind
+        return self
+
+
 class Moment(NamedTuple):
     """A person in one frame, and what a detector says of that frame alone.
 
@@ -52,7 +64,7 @@ class Moment(NamedTuple):
         difference: fake's logit less real's.
         fake_score: P(fake).
         decision: what the score says: real, fake or `NEITHER`.
-        reason: why it is inconclusive; '' where it is not.
+        reasons: why it is inconclusive; empty where it is not.
         is_withheld: whether nothing like the frame was tried.
         condition: under which calibration images are most like it.
     """
@@ -62,7 +74,7 @@ class Moment(NamedTuple):
     difference: float
     fake_score: float
     decision: int
-    reason: str = ""
+    reasons: tuple[Reason, ...] = ()
     is_withheld: bool = False
     condition: str = ""
 
@@ -143,7 +155,7 @@ class Track:
     @property
     def share_inconclusive(self) -> float:
         """Share of the frames that show the person which alone have no verdict."""
-        return sum(bool(m.reason) for m in self.moments) / len(self.moments)
+        return sum(bool(m.reasons) for m in self.moments) / len(self.moments)
 
     @cached_property
     def extremes(self) -> tuple[Stretch, Stretch]:
@@ -184,7 +196,7 @@ class Track:
         """
         num, num_withheld = len(self.moments), len(self.moments) - self.num_judged
         if num_withheld > MOST_WITHHELD * num:
-            why = count_reasons(m.reason for m in self.moments if m.is_withheld)
+            why = count_reasons(m for m in self.moments if m.is_withheld)
             yield f"{num_withheld} of {num} frames cannot be judged: {why}"
         elif self.num_judged < LEAST_FRAMES:
             halvings = math.ceil(math.log2((LEAST_FRAMES + 1) / self.num_judged))
@@ -309,10 +321,9 @@ def describe_stretches(stretches: Sequence[Stretch]) -> str:
     return f"{CLASS_NAMES[label]} {', '.join(said)}, else {CLASS_NAMES[rest]}"
 
 
-def count_reasons(reasons: Iterable[str]) -> str:
-    """Say the most frequent reasons, each up to its colon, and how often each is."""
-    single = (one for reason in reasons for one in reason.split("; "))
-    kinds = Counter(reason.split(":")[0] for reason in single)
+def count_reasons(moments: Iterable[Moment]) -> str:
+    """Say the most frequent kinds of moments' reasons, and how often each is."""
+    kinds = Counter(reason.kind for moment in moments for reason in moment.reasons)
     return ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common(_LISTED))
 
 

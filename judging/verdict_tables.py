@@ -111,8 +111,8 @@ def list_frame_rows(verdict: Verdict) -> list[list[Any]]:
     return [
         [
             *(*person, moment.seconds, *moment.box, moment.fake_score),
-            INCONCLUSIVE if moment.reason else CLASS_NAMES[moment.decision],
-            *(moment.reason or None, checkpoint),
+            INCONCLUSIVE if moment.reasons else CLASS_NAMES[moment.decision],
+            *("; ".join(moment.reasons) or None, checkpoint),
         ]
         for moment in (verdict.track.moments if verdict.track else ())
     ]

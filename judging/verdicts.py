@@ -11,7 +11,7 @@ from judging.base import BaseDetector, Scored, decide
 from judging.guarding.guard import Unlikeness, describe_unlike
 from judging.guarding.stability import VERSIONS, is_flipped, make_versions
 from judging.pictures import Batch, InputSpec, Picture
-from judging.tracks import Track
+from judging.tracks import Reason, Track
 from loading.disturbances import parse_condition
 from records.checkpoint import ErrorCounts
 
@@ -55,7 +55,7 @@ class Verdict:
     highest: float | None = None
     condition: str = ""
     excess: float | None = None
-    doubts: tuple[str, ...] = ()
+    doubts: tuple[Reason, ...] = ()
     flips: tuple[str, ...] = ()
     error: str | None = None
     sample: np.ndarray | None = field(default=None, repr=False)
@@ -79,15 +79,15 @@ class Verdict:
         return FAKE if self.fake_score >= EVEN else REAL
 
     @property
-    def reasons(self) -> tuple[str, ...]:
+    def reasons(self) -> tuple[Reason, ...]:
         """Why it is inconclusive; empty where it is not."""
         if self.is_withheld:
             return (*self.picture.reasons, *self.doubts)
         if self.flips:
             versions = ", ".join(self.flips)
-            return (f"harmless versions get the opposite verdict: {versions}",)
+            return (Reason("harmless versions get the opposite verdict", versions),)
         if self.decision == NEITHER:
-            return ("its score lies between those called real and fake",)
+            return (Reason("its score lies between those called real and fake"),)
         return ()
 
     @property
@@ -231,21 +231,23 @@ def _heed_guard(verdict: Verdict, comparisons: dict[str, Unlikeness]) -> Verdict
     record, guard = verdict.detector.record, verdict.detector.guard
     least, doubts = verdict.detector.least_side, []
     if verdict.picture.side < LEAST_OF_SIDE * least:
-        doubts.append(
-            f"few pixels: {verdict.picture.side} a side, and what it was calibrated on "
-            f"has {least:g} or more"
+        extent = (
+            f"{verdict.picture.side} a side, and what it was calibrated on has "
+            f"{least:g} or more"
         )
+        doubts.append(Reason("few pixels", extent))
     unlike = [
         describe_unlike(kind, comparison)
         for kind, comparison in comparisons.items()
         if comparison.excess > 1
     ]
     if unlike:
-        doubts.append(f"unlike the calibration images: {', '.join(unlike)}")
+        doubts.append(Reason("unlike the calibration images", ", ".join(unlike)))
     name = guard.conditions[comparisons["detail"].nearest]
     if not doubts and name not in record.told_conditions:
         what = parse_condition(name).describe()
-        doubts.append(f"of images {what}, which it is like, too few can be told apart")
+        kind = f"of images {what}, which it is like, too few can be told apart"
+        doubts.append(Reason(kind))
     excess = max(comparison.excess for comparison in comparisons.values())
     return replace(verdict, condition=name, excess=excess, doubts=tuple(doubts))
 

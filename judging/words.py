@@ -148,7 +148,7 @@ def describe_moments(track: Track) -> str:
     said = [f"{decisions.count(n)} {CLASS_NAMES[n]}" for n in (REAL, FAKE)]
     if NEITHER in decisions:
         said.append(f"{decisions.count(NEITHER)} between them")
-    if withheld := [m.reason for m in track.moments if m.is_withheld]:
+    if withheld := [m for m in track.moments if m.is_withheld]:
         said.append(f"{len(withheld)} cannot be judged: {count_reasons(withheld)}")
     return ", ".join(said)
 

@@ -16,7 +16,7 @@ from files.provenance import describe_call
 from hardware import Precision, show_progress
 from judging import words
 from judging.detector import Detector
-from judging.headlines import judge_several, name_picture
+from judging.headlines import describe_several, judge_several, name_picture
 from judging.pictures import Picture
 from judging.tracks import STRETCH
 from judging.verdicts import NONE, Verdict
@@ -377,8 +377,8 @@ def _count_faces(pictures: Sequence[Picture]) -> str:
 
 def _say_why(verdicts: Sequence[Verdict]) -> str:
     """Say in short why a file is called what it is; '' where its score says so."""
-    if said := judge_several(verdicts):
-        return said.partition(": ")[2].partition(";")[0]
+    if clauses := describe_several(verdicts):
+        return clauses[0]
     reasons = [r for v in verdicts for r in ([v.error] if v.error else v.reasons)]
     return make_printable("; ".join(dict.fromkeys(reasons)))
 

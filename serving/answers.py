@@ -11,7 +11,7 @@ from PIL import Image
 from explaining.pictures import Drawn
 from explaining.time_lines import draw_time_line, name_shown
 from files.names import make_printable
-from judging.headlines import judge_several, name_picture
+from judging.headlines import describe_several, name_picture
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
 from judging.words import capitalise, describe_bounds, describe_kind, explain_verdict
 from metrics.meaning import describe_fake_score
@@ -27,8 +27,8 @@ TITLES = {
 
 def describe_whole(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Return what is said of a picture or a video as a whole, and of how many looks."""
-    name, said = name_picture(verdicts), judge_several(verdicts)
-    sentence = said and f"{said.partition(': ')[2]}."
+    name, clauses = name_picture(verdicts), describe_several(verdicts)
+    sentence = f"{'; '.join(clauses)}." if clauses else None
     return {"name": name, "title": TITLES[name], "sentence": sentence}
 
 

@@ -125,8 +125,7 @@ def test_headline_of_an_older_checkpoint_says_no_chances(tmp_path):
     headline = judge_picture(make_verdicts(older, REAL, FAKE))
     assert headline.name == "inconclusive"
     assert headline.chance is headline.any_chance is None
-    said = describe_headline(headline, 2)
-    assert said == (
+    assert "; ".join(describe_headline(headline, 2)) == (
         "2 faces, 1 called fake, 1 called real; how often one of as many real faces "
         "scores so high is unknown, so the picture is inconclusive"
     )
@@ -135,7 +134,7 @@ def test_headline_of_an_older_checkpoint_says_no_chances(tmp_path):
 def test_describe_headline_says_what_faces_are_called_and_how_often_by_chance(detector):
     def say(*faces):
         headline = judge_picture(make_verdicts(detector, *faces))
-        return describe_headline(headline, len(faces))
+        return "; ".join(describe_headline(headline, len(faces)))
 
     assert say(REAL, FAKE, ODD) == (
         "3 faces, 1 called fake, 1 called real, 1 inconclusive; in 9.8 % (95 % "

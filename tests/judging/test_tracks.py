@@ -6,6 +6,7 @@ import pytest
 from files.names import FAKE, NEITHER, REAL
 from judging.tracks import (
     Moment,
+    Reason,
     Track,
     count_reasons,
     describe_stretches,
@@ -18,15 +19,15 @@ OF_FIVE = "of the 5 that are needed: try --every"
 
 def make_track(scores, *, every=1.0, reasons=()) -> Track:
     """A track of logit differences; of the first frames those with reasons are odd."""
-    padded = [*reasons, *[""] * (len(scores) - len(reasons))]
+    padded = [*reasons, *[()] * (len(scores) - len(reasons))]
     return Track(
         tuple(
             Moment(
                 *(every * number, (0, 0, 9, 9), score, 0.5),
                 FAKE if score > 0 else REAL if score < 0 else NEITHER,
-                *(reason, bool(reason)),
+                *(why, bool(why)),
             )
-            for number, (score, reason) in enumerate(zip(scores, padded, strict=True))
+            for number, (score, why) in enumerate(zip(scores, padded, strict=True))
         )
     )
 
@@ -75,7 +76,7 @@ def test_find_extremes_are_the_windows_with_lowest_and_highest_mean():
 
 
 def test_track_counts_only_what_is_judged_unless_nothing_is():
-    reasons = ["small face: 9 pixels high", "tilted face: by 90 degrees"]
+    reasons = [(Reason("small face", "9 pixels high"),), (Reason("tilted face"),)]
     track = make_track([9.0, 9.0, -1.0, -3.0], reasons=reasons)
     assert (track.num_judged, track.difference, track.spread) == (2, -2.0, 1.0)
     assert (track.ends, track.share_inconclusive) == ((0.0, 3.0), 0.5)
@@ -103,7 +104,8 @@ def test_track_counts_only_what_is_judged_unless_nothing_is():
 def test_list_doubts_says_why_a_person_gets_no_verdict(
     scores, decision, num_reasons, doubt
 ):
-    track = make_track(scores, reasons=["odd: by 3; small: 4"] * num_reasons)
+    reasons = Reason("odd", "by 3"), Reason("small", "4")
+    track = make_track(scores, reasons=[reasons] * num_reasons)
     assert list(track.list_doubts(decision)) == ([] if doubt is None else [doubt])
 
 
@@ -115,10 +117,13 @@ def test_parts_that_differ_less_than_evidence_does_are_one():
 
 
 def test_unjudged_names_the_times_that_no_verdict_speaks_of():
-    reasons = ["odd"] * 4 + [""] * 5 + ["odd"] * 2 + [""] * 3 + ["odd"] * 3
+    odd = (Reason("odd"),)
+    reasons = [odd] * 4 + [()] * 5 + [odd] * 2 + [()] * 3 + [odd] * 3
     assert make_track([-1.0] * 17, reasons=reasons).unjudged == [(0, 3), (14, 16)]
 
 
 def test_count_reasons_without_their_numbers():
-    reasons = ["small: 1; b: x", "small: 2", "c", "d", "d"]
-    assert count_reasons(reasons) == "small (2), d (2), b (1)"
+    small, other = (Reason("small", extent) for extent in "12")
+    reasons = [(small, Reason("b", "x: y")), (other,), *[(Reason(k),) for k in "cdd"]]
+    moments = make_track([1.0] * 5, reasons=reasons).moments
+    assert count_reasons(moments) == "small (2), d (2), b (1)"

@@ -313,7 +313,7 @@ def test_explain_verdict_speaks_of_stretches_only_where_frames_make_them(
 
 
 def test_of_a_person_it_is_said_when_and_what_its_frames_count_as(detector):
-    moments = [Moment(n, (0, 0, 9, 9), -1.0, 0.3, 0, "", n > 4) for n in range(8)]
+    moments = [Moment(n, (0, 0, 9, 9), -1.0, 0.3, 0, (), n > 4) for n in range(8)]
     picture = Picture("a.mp4", 1920, 1080, clip=Clip(), person=2)
     verdict = Verdict(picture, detector, 0.3, -1.0, track=Track(tuple(moments)))
     assert format_verdict(verdict) == (
