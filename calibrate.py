@@ -75,9 +75,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = CHECKPOINTS_DIR if is_fetched(path) else path.parent
     output = args.output or folder / f"{path.stem}_calibrated{path.suffix}"
     check_output(output, [path])
-    given = {name: getattr(args, name) for name in OF_CALIBRATION}
-    given = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
-    recipe = replace(Recipe.from_untrusted(detector.record.flags), **given)
+    chosen = {name: getattr(args, name) for name in OF_CALIBRATION}
+    chosen = {n: tuple(v) if isinstance(v, list) else v for n, v in chosen.items()}
+    recipe = replace(Recipe.from_untrusted(detector.record.flags), **chosen)
     datasets = open_datasets(args.dataset, take_source(args), detector, recipe)
     policy = replace(Policy.of(recipe), seed=args.seed)
     record = qualify_with_maps(detector, datasets, policy, compute)
@@ -94,15 +94,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def open_datasets(
-    given: str | None, source: Source, detector: Detector, recipe: Recipe
+    asked: str | None, source: Source, detector: Detector, recipe: Recipe
 ) -> dict[str, FacesDataset]:
     """Return the splits of the dataset that is given, or of the training's.
 
     Raises:
         OSError, ValueError: as `open_splits`; or there is nothing to fall back on.
     """
-    path, known = detector.path, detector.record.dataset
-    dataset = given or known
+    path, trained_on = detector.path, detector.record.dataset
+    dataset = asked or trained_on
     if not dataset:
         raise ValueError(f"{path} does not say what it was trained on: give -d")
     try:
@@ -113,13 +113,13 @@ def open_datasets(
             preprocessing=detector.preprocessing,
         )
     except FileNotFoundError as error:
-        if given:
+        if asked:
             raise
         raise FileNotFoundError(
             f"what {path} was trained on is not here, so give -d with a dataset of "
             f"your own: {error}"
         ) from error
-    if dataset == known:  # of which some images chose the epoch
+    if dataset == trained_on:  # of which some images chose the epoch
         datasets = take_fold(recipe, datasets)
         _, datasets["val"] = split_calibration(recipe, datasets["val"])
     return datasets

@@ -143,9 +143,9 @@ def find_network(network: str | Network | Callable[[], nn.Module]) -> Network:
         return network
     if isinstance(network, str):
         return get_network(network)
-    for known in NETWORKS.values():
-        if known.build is network:
-            return known
+    for registered in NETWORKS.values():
+        if registered.build is network:
+            return registered
     raise ValueError(
         f"{network!r:.60} is not registered: decorate it with models.register"
     )

@@ -165,10 +165,10 @@ class FacesDataset(Dataset):
         Raises:
             ValueError: a class has no image left.
         """
-        rest = copy.copy(self)
-        rest.pictures = self.pictures.take(np.delete(np.arange(len(self)), indices))
-        rest._refuse_empty_class()
-        return rest
+        fewer = copy.copy(self)
+        fewer.pictures = self.pictures.take(np.delete(np.arange(len(self)), indices))
+        fewer._refuse_empty_class()
+        return fewer
 
     def _refuse_empty_class(self) -> None:
         """Raise ValueError if a class has no image."""
@@ -226,8 +226,8 @@ def compute_weights(dataset: FacesDataset, mix: str = "size") -> np.ndarray | No
     if texts is None and (mix == "size" or parts is None):
         return None
     try:
-        given = [text.replace(",", ".") for text in texts or ["1"] * len(dataset)]
-        weights = np.array([float(text or 1) for text in given])
+        cells = [text.replace(",", ".") for text in texts or ["1"] * len(dataset)]
+        weights = np.array([float(text or 1) for text in cells])
     except ValueError as error:
         raise ValueError(f"the column weight must hold numbers: {error}") from None
     if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:

@@ -238,8 +238,8 @@ def _describe_groups(rows: Sequence[Row], flags: str) -> list[str]:
     subsets = Counter(row.subset for row in rows if row.subset)
     if subsets:
         most = subsets.most_common(MOST_SUBSETS)
-        rest = ", ..." * (len(subsets) > MOST_SUBSETS)
-        lines.append("subset: " + ", ".join(f"{n} {num}" for n, num in most) + rest)
+        dots = ", ..." * (len(subsets) > MOST_SUBSETS)
+        lines.append("subset: " + ", ".join(f"{n} {num}" for n, num in most) + dots)
     if masks := sum(bool(row.mask) for row in rows):
         lines.append(f"mask: of {masks} fakes")
     if others := list_others(rows):

@@ -381,27 +381,27 @@ def _get_timm_network(name: str) -> Network:
             model = timm.create_model(name, num_classes=2)
     # RuntimeError: there is no such network, or no such weights of it.
     except (RuntimeError, ValueError) as error:
-        known = timm.list_models(pretrained="." in name)
-        like = difflib.get_close_matches(name, known, n=5)
+        names = timm.list_models(pretrained="." in name)
+        like = difflib.get_close_matches(name, names, n=5)
         hint = f"; timm has {', '.join(like)}" if like else ""
         raise ValueError(
             f"timm knows no network {name!r:.60} ({error}){hint}"
         ) from error
-    known = model.pretrained_cfg
-    channels, height, width = known["input_size"]
+    config = model.pretrained_cfg
+    channels, height, width = config["input_size"]
     if channels != 3 or height != width:
         raise ValueError(
-            f"{TIMM}{name} takes images of {known['input_size']}, not squares in RGB"
+            f"{TIMM}{name} takes images of {config['input_size']}, not squares in RGB"
         )
-    heads = known["classifier"]
+    heads = config["classifier"]
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    preprocessing = Preprocessing(known["mean"], known["std"], height)
+    preprocessing = Preprocessing(config["mean"], config["std"], height)
     return Network(
         functools.partial(timm.create_model, name, num_classes=2),
         preprocessing,
         _find_last_layer(model),
         functools.partial(_load_timm_weights, name=name, heads=heads),
-        known.get("license") or "",
+        config.get("license") or "",
         heads,
         Layout(
             getattr(model, "num_prefix_tokens", 0),

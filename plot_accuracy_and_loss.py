@@ -127,12 +127,12 @@ def check_origin(run: TrainingRun, dataset: str, model: str, path: Path) -> None
     """Raise ValueError when a run says that it is of another dataset or model."""
     # The original exercise, which stored no flags, may have recorded a class's name.
     has_flags = isinstance(run.get("flags"), dict)
-    known = {"-d": ("dataset", dataset), "-m": ("model", model if has_flags else None)}
-    for flag, (name, given) in known.items():
+    asked = {"-d": ("dataset", dataset), "-m": ("model", model if has_flags else None)}
+    for flag, (name, value) in asked.items():
         recorded = run.get(name)
-        if isinstance(recorded, str) and given not in (None, Path(recorded).name):
+        if isinstance(recorded, str) and value not in (None, Path(recorded).name):
             raise ValueError(
-                f"{path} is the history of the {name} {recorded!r}, not {given!r}; "
+                f"{path} is the history of the {name} {recorded!r}, not {value!r}; "
                 f"give {flag} {Path(recorded).name}"
             )
 

@@ -205,7 +205,7 @@ def _measure_condition(
     samples = check_samples(*columns, fake_scores=fake_scores)
     summary = compute_summary(samples, seed=seed)
     names = [metric.name for metric in list_columns("robustness")]
-    rates = measure_rates(labels, detector.decide(fake_scores), judged.told[number])
+    rates = measure_rates(labels, detector.decide(fake_scores), judged.verdicts[number])
     return {
         **{key: summary[key] for n in names for key in (n, f"{n}_interval")},
         **rates,
@@ -251,8 +251,8 @@ def save_robustness(folder: Path, numbers: dict[str, Any]) -> list[Path]:
     counts = " and ".join(f"{n} {c}" for c, n in numbers["images"].items())
     where = f"on {dataset}, test split, {counts} images, disturbed"
     panels = {n: (UNITS[n], values) for n, values in numbers["levels"].items()}
-    what = "AUC" if len(detectors) > 1 else detectors[0]["title"]
-    figure = build_robustness_figure(detectors, panels, f"{what} {where}")
+    subject = "AUC" if len(detectors) > 1 else detectors[0]["title"]
+    figure = build_robustness_figure(detectors, panels, f"{subject} {where}")
     save_figure(figure, png)
     header = ["detector", "disturbance", "level", "strength"]
     header += [*name_csv_columns("robustness"), *name_rate_columns()]

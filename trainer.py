@@ -212,9 +212,9 @@ class Trainer:
             self.recalibrate_batch_norm()
             results = [*self.totals.compute_means()]
             for split in ("val", "test"):
-                what = f"epoch {self.epoch} {split}"
+                title = f"epoch {self.epoch} {split}"
                 batches = self.loaders[split]
-                results += self.evaluate_model_on_dataloader(batches, what)
+                results += self.evaluate_model_on_dataloader(batches, title)
                 if split == "val":  # on which a threshold can be chosen
                     self.val_logits, self.val_labels = self.logits, self.labels
             self._record(results)
@@ -237,8 +237,8 @@ class Trainer:
         done = batches.state_dict().get("batch", 0)
         if not done:  # else the epoch's totals were restored with its position
             self.totals = Totals()
-        what = f"epoch {self.epoch + 1} train"
-        for images, labels in self._watch(batches, what, done=done):
+        title = f"epoch {self.epoch + 1} train"
+        for images, labels in self._watch(batches, title, done=done):
             with self.precision.autocast():
                 logits = self.network(images)
                 loss = self.criterion(logits, labels)
@@ -257,13 +257,13 @@ class Trainer:
         return self.totals.compute_means()
 
     def evaluate_model_on_dataloader(
-        self, dataloader: Batches, what: str = "evaluate"
+        self, dataloader: Batches, title: str = "evaluate"
     ) -> tuple[float, float]:
         """Measure the model without changing it, its mode or its gradients.
 
         Args:
             dataloader: yields images (N, 3, H, W) and labels int64 (N,).
-            what: is written beside the progress bar.
+            title: is written beside the progress bar.
 
         Returns:
             Mean loss and accuracy in percent, every sample weighing the same; the
@@ -274,7 +274,7 @@ class Trainer:
         """
         self.last_loss = None
         distributed.share_buffers(self.model)
-        batches = self._watch(self._adopt(dataloader), what)
+        batches = self._watch(self._adopt(dataloader), title)
         logits, labels = compute_logits(self.model, batches, self.precision)
         self.logits = logits = distributed.gather(logits)
         self.labels = labels = distributed.gather(labels)
@@ -381,10 +381,10 @@ class Trainer:
         return PlainBatches(batches, self.model)
 
     def _watch(
-        self, batches: Batches, what: str, *, done: int = 0
+        self, batches: Batches, title: str, *, done: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches behind a progress bar, and call `after_batch` after each."""
-        for batch in show_progress(batches, what, initial=done):
+        for batch in show_progress(batches, title, initial=done):
             yield batch
             self.after_batch(self)
 

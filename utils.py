@@ -192,8 +192,8 @@ def take_fold(
         return dict(datasets)
     whole = join({split: datasets[split] for split in ("train", "val")})
     names = list_names(whole)
-    known = whole.get_column("group")
-    groups = groups_from_names(names, recipe.group_by, known) or names
+    column = whole.get_column("group")
+    groups = groups_from_names(names, recipe.group_by, column) or names
     number, num_folds = recipe.fold_of
     is_val = deal_folds(groups, whole.get_labels(), num_folds) == number
     train, val = (whole.drop(np.flatnonzero(out)) for out in (is_val, ~is_val))

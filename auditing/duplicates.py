@@ -48,11 +48,11 @@ def find_duplicates(inspection: Inspection) -> list[Pair]:
         for other in others:
             kind = "bytes" if hashes[first] == hashes[other] else "pixels"
             pairs.append(Pair(first, other, kind, 1.0))
-    rest = np.array([group[0] for group in groups])
-    if rest.size:
+    one = np.array([group[0] for group in groups])
+    if one.size:
         pairs += [
-            pair._replace(first=int(rest[pair.first]), second=int(rest[pair.second]))
-            for pair in _find_near(inspection.sketches[rest])
+            pair._replace(first=int(one[pair.first]), second=int(one[pair.second]))
+            for pair in _find_near(inspection.sketches[one])
         ]
     return sorted(pairs, key=lambda pair: (-pair.similarity, pair))
 

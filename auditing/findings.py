@@ -177,5 +177,5 @@ def _join(texts: Sequence[str]) -> str:
     return "; ".join([*texts[:SHOWN], *(["..."] if len(texts) > SHOWN else [])])
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -144,13 +144,13 @@ def build_audit(kit: Kit) -> DayRow:
 def build_epoch(model: str, kit: Kit) -> DayRow:
     """An epoch from JPEGs: the suite's, timm's, the textbook's."""
     most = dict(kit.sizes.trained)[model]
-    told = {"model": model, "task": "train", "batch_size": 32, "limit": most}
-    told["folder"] = str(kit.data_root / DATASET / "train")
+    options = {"model": model, "task": "train", "batch_size": 32, "limit": most}
+    options["folder"] = str(kit.data_root / DATASET / "train")
     timm = replace(PEER, precision="auto", channels_last=True)
     num = sum(min(most, len(kit.list_images("train", name))) for name in CLASS_NAMES)
     jobs = []
     for setting in [DEFAULTS, *([timm] if has("timm") else []), TEXTBOOK]:
-        words = json.dumps({**told, "setting": asdict(setting)})
+        words = json.dumps({**options, "setting": asdict(setting)})
         command = [sys.executable, BENCHMARKS / "measure.py", words]
         jobs.append(Job(setting.label, [command], epoch=num))
     return DayRow(f"epoch of {model}, images", num, jobs)

@@ -45,7 +45,7 @@ class Kit:
     """
 
     def __init__(self, folder: Path, data_root: Path | None, sizes: Sizes) -> None:
-        self.folder, self.sizes, self._given = folder, sizes, data_root
+        self.folder, self.sizes, self._own_root = folder, sizes, data_root
 
     def call(self, script: str, *words: object) -> None:
         """Run one of the scripts, untimed."""
@@ -54,8 +54,8 @@ class Kit:
     @cached_property
     def data_root(self) -> Path:
         """The folder that holds the dataset."""
-        if self._given:
-            return self._given
+        if self._own_root:
+            return self._own_root
         words = "--data-root", self.folder / "data", "--images-per-class"
         self.call("make_demo_datasets.py", *words, self.sizes.drawn)
         return self.folder / "data"

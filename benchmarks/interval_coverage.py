@@ -144,9 +144,9 @@ def check_runs(
     intervals["(auc of runs, images ignored)"] = ends, setup.auc
     single = compute_delong_interval(runs[0].scores, runs[0].labels)[1:3]
     intervals["(auc of one run, runs ignored)"] = single, setup.auc
-    known = {n: (ends, value) for n, (ends, value) in intervals.items() if ends}
-    checks = {n: bool(e[0] <= value <= e[1]) for n, (e, value) in known.items()}
-    widths = {n: float(ends[1] - ends[0]) for n, (ends, _) in known.items()}
+    bounded = {n: (ends, value) for n, (ends, value) in intervals.items() if ends}
+    checks = {n: bool(e[0] <= value <= e[1]) for n, (e, value) in bounded.items()}
+    widths = {n: float(ends[1] - ends[0]) for n, (ends, _) in bounded.items()}
     p_value = compare_sets(runs, others, **options)["auc"].p_value
     return {**checks, "two sets of runs": bool(p_value < 0.05)}, widths
 

@@ -199,8 +199,8 @@ def judge(
     tracker, pairs = Tracker(), Counter()
     for frame, (found, owners) in zip(clip.frames, faces, strict=True):
         numbers = tracker.follow(frame, found)
-        known = zip(owners, numbers, strict=True)
-        pairs.update(pair for pair in known if pair[0] is not None)
+        both = zip(owners, numbers, strict=True)
+        pairs.update(pair for pair in both if pair[0] is not None)
     people, numbers = ({pair[n] for pair in pairs} for n in (0, 1))
     main = {p: max(numbers, key=lambda n: pairs[p, n]) for p in people}
     owner = {n: max(people, key=lambda p: pairs[p, n]) for n in numbers}

@@ -26,8 +26,8 @@ def take_source(args: argparse.Namespace, split: str = "test") -> Source:
 
     Raises ValueError if the shares do not sum to 1.
     """
-    given = {e.name: getattr(args, e.name) for e in fields(Source) if e.name in args}
-    return Source(**{"split": split, **given})
+    values = {e.name: getattr(args, e.name) for e in fields(Source) if e.name in args}
+    return Source(**{"split": split, **values})
 
 
 def take_shared_compute(args: argparse.Namespace) -> Compute:

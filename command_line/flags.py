@@ -312,11 +312,11 @@ def take_recipe(args: argparse.Namespace) -> Recipe:
         raise ValueError("--seeds takes each seed once")
     if args.folds:
         args = argparse.Namespace(**{**vars(args), "fold": f"0/{args.folds}"})
-    given = {e.name: getattr(args, e.name) for e in fields(Recipe) if e.name in args}
-    if "dataset" in given:
-        given["dataset"] = "+".join(given["dataset"])
-    given = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
-    return Recipe(**{**choose_defaults(args.recipe, given.get("tune")), **given})
+    values = {e.name: getattr(args, e.name) for e in fields(Recipe) if e.name in args}
+    if "dataset" in values:
+        values["dataset"] = "+".join(values["dataset"])
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+    return Recipe(**{**choose_defaults(args.recipe, values.get("tune")), **values})
 
 
 def add_runs_flags(parser: argparse.ArgumentParser) -> None:

@@ -50,8 +50,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):
         """Parse `args` after turning the underscores of long flags into hyphens."""
-        given = sys.argv[1:] if args is None else args
-        return super().parse_known_args([_hyphenate(arg) for arg in given], namespace)
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([_hyphenate(arg) for arg in words], namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print one line on stderr and exit with status 2."""
@@ -168,7 +168,7 @@ def run(
     sys.exit(status)
 
 
-def refuse_several(what: str) -> None:
+def refuse_several(task: str) -> None:
     """Raise ValueError if torchrun started several processes of what takes one.
 
     All but the main process end without a word: they would only repeat it.
@@ -178,7 +178,7 @@ def refuse_several(what: str) -> None:
         sys.exit(0)
     if number > 1:
         raise ValueError(
-            f"{what} runs in one process, and torchrun started {number}: start it with "
+            f"{task} runs in one process, and torchrun started {number}: start it with "
             "python"
         )
 

@@ -266,9 +266,9 @@ def check_removal(
         holds the cells' mean colours.
     """
     areas, numbers = {}, {"shares": np.linspace(0, 1, NUM_STEPS + 1).tolist()}
-    given = samples, targets, detector, precision
+    inputs = samples, targets, detector, precision
     for name, ranks in orders.items():
-        curves = follow_scores(*given, ranks, insert=insert)
+        curves = follow_scores(*inputs, ranks, insert=insert)
         areas[name] = compute_areas(curves)
         steps = [compute_mean(values) for values in curves.T]
         numbers[name] = {
@@ -321,11 +321,11 @@ def _change_step_by_step(
         turns = F.interpolate(turns, size, mode="nearest")[0]
         is_taken = turns < counts.view(-1, 1, 1)  # (num_steps + 1, H, W)
         is_taken = is_taken[:, None].to(image.device)
-        rest = torch.zeros_like(image)
+        baseline = torch.zeros_like(image)
         if insert:
             cells = F.adaptive_avg_pool2d(image[None], GRID)
-            rest = F.interpolate(cells, size, mode="bilinear")
-        first, second = (image, rest) if insert else (rest, image)
+            baseline = F.interpolate(cells, size, mode="bilinear")
+        first, second = (image, baseline) if insert else (baseline, image)
         steps = torch.where(is_taken, first, second)
         yield steps, target.repeat(len(steps))
 

@@ -153,11 +153,11 @@ def plot_removal(axes: Axes, numbers: Numbers, x_label: str) -> None:
 def plot_mask(axes: Axes, numbers: Numbers) -> None:
     """Draw the maps' mass in the planted faces and at their borders beside the area."""
     places = ("inside", "border")
-    for shift, what, color in ((-0.2, "mass", FAKE_COLOR), (0.2, "area", GREY)):
-        means = [numbers[place][what] for place in places]
+    for shift, measure, color in ((-0.2, "mass", FAKE_COLOR), (0.2, "area", GREY)):
+        means = [numbers[place][measure] for place in places]
         heights = [m["mean"] for m in means]
         errors = [[m["interval"][1] - m["mean"] for m in means]] * 2
-        label = "the map's mass" if what == "mass" else "the area"
+        label = "the map's mass" if measure == "mass" else "the area"
         x = [place + shift for place in range(len(places))]
         axes.bar(x, heights, 0.38, yerr=errors, color=color, capsize=3, label=label)
     axes.set_xticks(range(len(places)), ["in the planted face", "at its border"])

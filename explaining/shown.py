@@ -257,8 +257,8 @@ class MapTrial:
 
     def _follow(self, ranks: np.ndarray, *, insert: bool) -> np.ndarray:
         """Return the areas (N,) of a ranking's cells."""
-        given = self.samples, self.targets, self.detector, self.precision, ranks
-        return compute_areas(follow_scores(*given, insert=insert, num_steps=NUM_STEPS))
+        inputs = self.samples, self.targets, self.detector, self.precision, ranks
+        return compute_areas(follow_scores(*inputs, insert=insert, num_steps=NUM_STEPS))
 
 
 def judge_randomisation(maps: np.ndarray, others: np.ndarray) -> MapCheck:
@@ -297,8 +297,8 @@ def choose_shown(detector: Detector, precision: Precision) -> list[Method] | Non
     """
     if detector.record.maps is None:
         return None
-    known = list_candidates(detector)
-    passed = [entry for entry in detector.record.maps if _has_passed(entry, known)]
+    candidates = list_candidates(detector)
+    passed = [entry for entry in detector.record.maps if _has_passed(entry, candidates)]
     passed.sort(key=lambda entry: -entry["sureness"])
     return [
         replace(
@@ -309,11 +309,11 @@ def choose_shown(detector: Detector, precision: Precision) -> list[Method] | Non
     ]
 
 
-def _has_passed(entry: Any, known: Sequence[Candidate]) -> bool:
+def _has_passed(entry: Any, candidates: Sequence[Candidate]) -> bool:
     """Say whether a file's entry is what this suite writes of a map that passed."""
     return (
         isinstance(entry, dict)
-        and (entry.get("method"), entry.get("layer")) in known
+        and (entry.get("method"), entry.get("layer")) in candidates
         and entry.get("passed") is True
         and isinstance(entry.get("sureness"), float)
         and isinstance(entry.get("checks"), dict)

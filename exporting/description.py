@@ -13,9 +13,9 @@ from judging.guarding.guard import FEATURES
 
 def describe_export(detector: Detector, opset: int) -> dict[str, Any]:
     """Return what `judging.exported` reads, and callers in other languages."""
-    side, known = detector.preprocessing.size, detector.record
+    side, record = detector.preprocessing.size, detector.record
     # How maps were checked says nothing of a detector that cannot draw any.
-    known = replace(known, preprocessing=detector.preprocessing.to_dict(), maps=None)
+    record = replace(record, preprocessing=detector.preprocessing.to_dict(), maps=None)
     return {
         "version": VERSION,
         "title": detector.title,
@@ -27,8 +27,8 @@ def describe_export(detector: Detector, opset: int) -> dict[str, Any]:
             FEATURES: "float32 (N, F), what the record's guard compares",
         },
         "checkpoint_sha256": detector.provenance["sha256"],
-        "licence": known.licence,
-        "record": to_plain(known.to_dict()),
+        "licence": record.licence,
+        "record": to_plain(record.to_dict()),
     }
 
 

@@ -19,14 +19,14 @@ class Graph(nn.Module):
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
-        known, network = detector.preprocessing, detector.network
+        spec, network = detector.preprocessing, detector.network
         self.network = network.eval()
         self.is_probe = isinstance(network, Probe)
         self.layout = network.layout if self.is_probe else detector.layout
         self.layers = network.layers if self.is_probe else (detector.layer,)
         self.temperature = detector.record.temperature
         self.bias = detector.record.logit_bias
-        std, mean = (torch.tensor(v).view(1, 3, 1, 1) for v in (known.std, known.mean))
+        std, mean = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.std, spec.mean))
         self.register_buffer("scale", 1 / (255 * std))
         self.register_buffer("shift", -mean / std)
 

@@ -100,8 +100,8 @@ def _start_temporary(path: Path) -> str:
 def refuse_other_kinds(path: Path) -> None:
     """Raise OSError if what has the name of a file to write is not a regular file."""
     if path.exists() and not path.is_file():
-        what = "a folder" if path.is_dir() else "not a regular file"
-        raise OSError(f"cannot write {path}: it is {what}; name another file")
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise OSError(f"cannot write {path}: it is {kind}; name another file")
 
 
 def save_json(value: Any, path: str | Path) -> None:

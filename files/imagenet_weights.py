@@ -145,8 +145,8 @@ def load_backbone(
     if by_order:
         content = dict(zip(whole, content.values(), strict=False))
     try:
-        given = canonical_state_dict(content, whole)
-        backbone = {k: v for k, v in given.items() if not k.startswith(starts)}
+        weights = canonical_state_dict(content, whole)
+        backbone = {k: v for k, v in weights.items() if not k.startswith(starts)}
         check_keys(backbone, own)
         check_tensors(backbone, own)
     except ValueError as error:

@@ -50,9 +50,9 @@ def describe_call(
         words: after it; None: those of this process, as for `main`.
         more: packages, as for `get_versions`.
     """
-    given = sys.argv[1:] if words is None else words
+    words = sys.argv[1:] if words is None else words
     return {
-        "command": format_command(Path(script).name, given),
+        "command": format_command(Path(script).name, words),
         "date": format_now(),
         "versions": get_versions(*more),
     }

@@ -97,8 +97,8 @@ def load_tensors(path: str | Path) -> Any:
     """
     path = Path(path)
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"the file {path} {what}")
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"the file {path} {problem}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what is refused anyway
@@ -120,9 +120,9 @@ def _name_other_kind(path: Path) -> str | None:
     """Say what a file is instead of one of torch; None if that is unknown."""
     with path.open("rb") as file:
         start = file.read(1000)
-    for signature, what in OTHER_KINDS.items():
+    for signature, kind in OTHER_KINDS.items():
         if re.match(signature, start, re.DOTALL):
-            return f"it is {what}"
+            return f"it is {kind}"
     with suppress(Exception), zipfile.ZipFile(path) as archive:  # damaged in any way
         names = archive.namelist()
         if any(name.endswith("/constants.pkl") for name in names):
@@ -203,20 +203,20 @@ def load_model_state(
             seem to be for.
     """
     own = model.state_dict()
-    given = canonical_state_dict(state_dict, own)
+    weights = canonical_state_dict(state_dict, own)
     try:
-        check_keys(given, own)
-        check_tensors(given, own)
+        check_keys(weights, own)
+        check_tensors(weights, own)
     except ValueError as error:
-        owner = guess_network(given)
+        owner = guess_network(weights)
         hint = f" (they seem to be for {owner})" if owner not in (None, name) else ""
         raise ValueError(f"these weights do not fit {name}{hint}: {error}") from error
-    model.load_state_dict(given, strict=False)
+    model.load_state_dict(weights, strict=False)
 
 
-def guess_network(given: Iterable[object]) -> str | None:
+def guess_network(keys: Iterable[object]) -> str | None:
     """Return which network weights seem to be for, by their names; None for others."""
-    names = list(map(str, given))
+    names = list(map(str, keys))
     if any(name.endswith("block12.rep.1.pointwise.weight") for name in names):
         has_head = any(re.search(r"(last_linear|fc)\.\d", name) for name in names)
         return "XceptionBased" if has_head else "a plain Xception (see --weights)"
@@ -261,15 +261,15 @@ def canonical_state_dict(
     return renamed
 
 
-def check_keys(given: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
+def check_keys(weights: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
     """Refuse (ValueError) missing and unexpected names, batch counters excepted."""
-    missing = [k for k in own if k not in given and "num_batches_tracked" not in k]
-    unexpected = [k for k in given if k not in own]
+    missing = [k for k in own if k not in weights and "num_batches_tracked" not in k]
+    unexpected = [k for k in weights if k not in own]
     problems = [
         f"{len(keys)} of {len(whole)} tensors {kind} ({_list_some(keys)})"
         for keys, whole, kind in (
             (missing, own, "missing"),
-            (unexpected, given, "unexpected"),
+            (unexpected, weights, "unexpected"),
         )
         if keys
     ]
@@ -277,9 +277,9 @@ def check_keys(given: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
         raise ValueError(", ".join(problems))
 
 
-def check_tensors(given: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
+def check_tensors(weights: Mapping[str, object], own: Mapping[str, Tensor]) -> None:
     """Refuse (ValueError) tensors of other shapes or types, or with NaN or infinity."""
-    for name, value in given.items():
+    for name, value in weights.items():
         target = own[name]
         if not isinstance(value, Tensor) or value.ndim != target.ndim:
             raise ValueError(f"{name} is not a {target.ndim}-D tensor of numbers")

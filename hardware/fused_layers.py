@@ -365,10 +365,10 @@ def _check_norm(norm: nn.BatchNorm2d, features: Tensor) -> None:
     Like PyTorch, refuse to measure a variance on a single value per channel.
     """
     values = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
-    given = [value for value in values if value is not None]
+    present = [value for value in values if value is not None]
     if norm.weight is None or any(
         value.dtype != torch.float32 or value.shape != features.shape[1:2]
-        for value in given
+        for value in present
     ):
         raise ValueError(
             f"expected a float32 norm with weights of {features.shape[1]} channels, "

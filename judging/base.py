@@ -166,8 +166,8 @@ class BaseDetector:
     def least_side(self) -> float:
         """The shorter side of the smallest image that it was calibrated on, pixels."""
         side = self.guard.least_side
-        told = map(parse_condition, self.record.told_conditions)
-        return min([side, *(condition.find_side(side) for condition in told)])
+        conditions = map(parse_condition, self.record.told_conditions)
+        return min([side, *(condition.find_side(side) for condition in conditions)])
 
     @property
     def temperature(self) -> float:

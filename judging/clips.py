@@ -127,9 +127,9 @@ class _Watched:
         is_whole = bool(faces) and is_crop(faces[0], image.size, self._margins)
         faces = faces[:1] if is_whole else faces
         persons = self._tracker.follow(frame, faces)
-        known = self.picture._replace(seconds=frame.seconds, num_faces=len(faces))
+        in_frame = self.picture._replace(seconds=frame.seconds, num_faces=len(faces))
         for face, person in zip(faces, persons, strict=True):
-            picture = known._replace(person=person)
+            picture = in_frame._replace(person=person)
             if is_whole:  # as a picture that is a crop already
                 yield picture, {s: s.make_transform()(image) for s in self._specs}
             else:

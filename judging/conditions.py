@@ -25,13 +25,13 @@ class JudgedConditions:
         labels: int (N,).
         differences: float64 (C, N), fake's logit less real's.
         fake_scores: float64 (C, N), P(fake).
-        told: int (C, N), what users are told: real, fake or `NEITHER`, inconclusive.
+        verdicts: int (C, N), told to users: real, fake or `NEITHER`, inconclusive.
     """
 
     labels: np.ndarray
     differences: np.ndarray
     fake_scores: np.ndarray
-    told: np.ndarray
+    verdicts: np.ndarray
 
 
 def judge_conditions(
@@ -72,8 +72,8 @@ def _take(verdict: Verdict) -> tuple[float, float, int]:
     """Return difference, P(fake), and what a user is told."""
     if verdict.error:
         raise ValueError(f"{verdict.error}: its weights are of no use")
-    told = NEITHER if verdict.reasons else verdict.decision
-    return verdict.difference, verdict.fake_score, told
+    called = NEITHER if verdict.reasons else verdict.decision
+    return verdict.difference, verdict.fake_score, called
 
 
 class _Pictures(Dataset):

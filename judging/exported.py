@@ -137,12 +137,12 @@ def load_exported(path: Path) -> ExportedDetector:
     onnxruntime.set_default_logger_severity(_ERRORS_ALONE)
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        known = session.get_modelmeta().custom_metadata_map.get(ENTRY, "")
+        description = session.get_modelmeta().custom_metadata_map.get(ENTRY, "")
     except Exception as error:  # ONNX Runtime's have no base of their own
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"cannot read the detector {path}: {reason}") from error
     try:
-        detector = build_exported(session, known, path)
+        detector = build_exported(session, description, path)
         _check_graph(session, detector)
         return detector
     except ValueError as error:

@@ -88,9 +88,9 @@ def find_chance(looks: Sequence[Verdict]) -> Chance | None:
     images of its kind are called fake. None if they are not known.
     """
     highest = max(verdict.difference for verdict in looks)
-    known = looks[0].detector.record.real_differences
-    above = sum(value >= highest for value in known)
-    usual = (above + 1, len(known) + 1) if known else None
+    differences = looks[0].detector.record.real_differences
+    above = sum(value >= highest for value in differences)
+    usual = (above + 1, len(differences) + 1) if differences else None
     return _join([usual if v.is_calibrated else _count_alarms(v) for v in looks])
 
 

@@ -35,13 +35,13 @@ def read_path_list(stream: BinaryIO, *, separator: bytes = b"\n") -> Iterator[Pa
     Raises:
         ValueError: lines hold NULs, or are not in the encoding that they begin with.
     """
-    rest, decode = b"", None
+    tail, decode = b"", None
     while chunk := stream.read1(_CHUNK_BYTES):
         if decode is None:
             decode = _choose_decoding(chunk, separator)
-        *whole, rest = (rest + decode(chunk)).split(separator)
+        *whole, tail = (tail + decode(chunk)).split(separator)
         yield from _read_names(whole, separator)
-    yield from _read_names([rest], separator)
+    yield from _read_names([tail], separator)
 
 
 def _choose_decoding(start: bytes, separator: bytes) -> Callable[[bytes], bytes]:
@@ -169,7 +169,7 @@ def _ask(question: Callable[[], bool]) -> bool:
 def describe_passed_over(num_files: int, num_folders: int) -> str | None:
     """Return how much in the folders is not judged, None where that is nothing."""
     numbers = {"file": num_files, "subfolder": num_folders}
-    counts = [count(number, what) for what, number in numbers.items() if number]
+    counts = [count(number, noun) for noun, number in numbers.items() if number]
     return f"passed over: {' and '.join(counts)} (-v names them)" if counts else None
 
 

@@ -119,8 +119,8 @@ class InputSpec(NamedTuple):
     @classmethod
     def of(cls, detector: BaseDetector) -> "InputSpec":
         """Return what a detector wants."""
-        known = detector.preprocessing
-        return cls(known.size, known.full_decoding, known.crop_margin)
+        wanted = detector.preprocessing
+        return cls(wanted.size, wanted.full_decoding, wanted.crop_margin)
 
     def make_transform(self) -> Resize:
         """Return what brings an image to this size."""

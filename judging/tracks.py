@@ -313,12 +313,12 @@ def describe_stretches(stretches: Sequence[Stretch]) -> str:
     length = dict.fromkeys((REAL, FAKE), 0.0)
     for stretch in stretches:
         length[stretch.label] += stretch.end - stretch.start
-    rest, label = sorted((REAL, FAKE), key=lambda label: -length[label])
+    usual, label = sorted((REAL, FAKE), key=lambda label: -length[label])
     parts = [s for s in stretches if s.label == label]
     said = [f"from {format_span(s.start, s.end)}" for s in parts[:_LISTED]]
     if len(parts) > _LISTED:
         said.append(f"{len(parts) - _LISTED} more times")
-    return f"{CLASS_NAMES[label]} {', '.join(said)}, else {CLASS_NAMES[rest]}"
+    return f"{CLASS_NAMES[label]} {', '.join(said)}, else {CLASS_NAMES[usual]}"
 
 
 def count_reasons(moments: Iterable[Moment]) -> str:

@@ -118,12 +118,12 @@ def list_frame_rows(verdict: Verdict) -> list[list[Any]]:
     ]
 
 
-def list_row(verdict: Verdict, **known: Any) -> dict[str, Any]:
+def list_row(verdict: Verdict, **others: Any) -> dict[str, Any]:
     """Return plain values by `COLUMNS`; None where there is nothing to say.
 
-    `known` are those of the columns which a verdict alone cannot fill.
+    `others` are those of the columns which a verdict alone cannot fill.
     """
-    return {name: get(verdict) for name, get in _COLUMNS.items()} | known
+    return {name: get(verdict) for name, get in _COLUMNS.items()} | others
 
 
 @dataclass(frozen=True)

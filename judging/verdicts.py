@@ -245,8 +245,8 @@ def _heed_guard(verdict: Verdict, comparisons: dict[str, Unlikeness]) -> Verdict
         doubts.append(Reason("unlike the calibration images", ", ".join(unlike)))
     name = guard.conditions[comparisons["detail"].nearest]
     if not doubts and name not in record.told_conditions:
-        what = parse_condition(name).describe()
-        kind = f"of images {what}, which it is like, too few can be told apart"
+        condition = parse_condition(name).describe()
+        kind = f"of images {condition}, which it is like, too few can be told apart"
         doubts.append(Reason(kind))
     excess = max(comparison.excess for comparison in comparisons.values())
     return replace(verdict, condition=name, excess=excess, doubts=tuple(doubts))
@@ -256,8 +256,8 @@ def _try_versions(
     verdicts: list[Verdict], detector: BaseDetector, precision: "Precision"
 ) -> None:
     """Judge harmless versions of what has a verdict; it must not flip."""
-    known = detector.record.stable_versions
-    names = [name for name in VERSIONS if known is None or name in known]
+    stable = detector.record.stable_versions
+    names = [name for name in VERSIONS if stable is None or name in stable]
     tried = [n for n, v in enumerate(verdicts) if not v.error and not v.reasons]
     if not names or not tried:
         return

@@ -110,9 +110,9 @@ def capitalise(sentence: str) -> str:
     return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
-def count(number: int, what: str) -> str:
+def count(number: int, noun: str) -> str:
     """Return '1 picture' or '2 pictures'."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def describe_judged(kinds: Counter[str], num_files: int) -> str:
@@ -175,12 +175,12 @@ def describe_counting(detector: BaseDetector) -> str:
 
 def explain_counting(detector: BaseDetector) -> str:
     """Say what the frames of a person in a video count as, and why."""
-    what = "the frames of a person count as"
+    start = "the frames of a person count as"
     if not detector.record.track_calibration:
-        return f"{what} one image, because this detector's validation knew no videos"
+        return f"{start} one image, because this detector's validation knew no videos"
     own = detector.of_tracks
     return (
-        f"{what} one video: bounds and ratios are of validation's "
+        f"{start} one video: bounds and ratios are of validation's "
         f"{own.record.num_calibrated} groups, and a person is "
         f"{_format_bounds(own.real_below, own.threshold)}"
     )
@@ -267,8 +267,8 @@ def describe_bounds(verdict: Verdict) -> str:
     detector = verdict.detector
     if verdict.condition not in detector.record.zones:
         return describe_threshold(detector)
-    what = parse_condition(verdict.condition).describe()
-    return f"{_format_bounds(*verdict.zone)} (the bounds of images {what})"
+    condition = parse_condition(verdict.condition).describe()
+    return f"{_format_bounds(*verdict.zone)} (the bounds of images {condition})"
 
 
 def explain_verdict(verdict: Verdict) -> list[str]:
@@ -353,8 +353,8 @@ def describe_kind(verdict: Verdict) -> str:
     side = verdict.picture.side
     if not verdict.condition:
         return f"not known, {side} pixels a side"
-    what = parse_condition(verdict.condition).describe()
-    return f"most like validation images {what}; {side} pixels a side"
+    condition = parse_condition(verdict.condition).describe()
+    return f"most like validation images {condition}; {side} pixels a side"
 
 
 def describe_ratio(verdict: Verdict) -> str:
@@ -379,12 +379,12 @@ def describe_rates(verdict: Verdict) -> list[str]:
     errors = verdict.error_counts
     if errors is None:
         return []
-    what = parse_condition(verdict.condition).describe()
+    condition = parse_condition(verdict.condition).describe()
     return [
-        f"Of validation images {what}, which also chose the bounds of the verdicts, "
-        f"{_format_share(errors.num_alarms, errors.num_real)} of the real ones were "
-        f"called fake, and {_format_share(errors.num_misses, errors.num_fake)} of the "
-        "fakes real."
+        f"Of validation images {condition}, which also chose the bounds of the "
+        f"verdicts, {_format_share(errors.num_alarms, errors.num_real)} of the real "
+        f"ones were called fake, and "
+        f"{_format_share(errors.num_misses, errors.num_fake)} of the fakes real."
     ]
 
 

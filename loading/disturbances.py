@@ -113,8 +113,8 @@ def parse_condition(text: str) -> Condition:
     spelt = [str(Condition(name, n + 1)) for n in range(len(LEVELS.get(name, ())))]
     if text in spelt:
         return Condition(name, 1 + spelt.index(text))
-    known = ", ".join(spelt) or f"none, {', '.join(f'{n}=...' for n in LEVELS)}"
-    raise ValueError(f"there is no condition {text!r:.40}; choose from {known}")
+    choices = ", ".join(spelt) or f"none, {', '.join(f'{n}=...' for n in LEVELS)}"
+    raise ValueError(f"there is no condition {text!r:.40}; choose from {choices}")
 
 
 # What a face in a photograph may have been through.

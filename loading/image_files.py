@@ -146,8 +146,8 @@ class ImageFile:
     def identify(self) -> str:
         """Return what changes when the picture does, as far as its file shows."""
         if self._data is None and Path(self.name).is_file():
-            known = Path(self.name).stat()
-            return f"{known.st_size} {known.st_mtime_ns} "
+            status = Path(self.name).stat()
+            return f"{status.st_size} {status.st_mtime_ns} "
         return hashlib.sha256(self.read()).hexdigest()
 
     def explain(self, error: Exception) -> str:
@@ -408,8 +408,8 @@ def describe_bad_images(bad: Mapping[str, Sequence[BadImage]]) -> str:
         for images in bad.values()
         for image in images
     ]
-    rest = len(reasons) - NUM_SHOWN
-    shown = "; ".join(reasons[:NUM_SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
+    more = len(reasons) - NUM_SHOWN
+    shown = "; ".join(reasons[:NUM_SHOWN]) + (f"; and {more} more" if more > 0 else "")
     return f"{len(reasons)} of the images cannot be read: {shown}"
 
 
@@ -458,10 +458,10 @@ def map_in_threads(
         results.append(function(item))
         if num_threads > 1 and time.perf_counter() - start > SLOW:
             break
-    rest = items[len(results) :]
-    if len(rest):
+    remaining = items[len(results) :]
+    if len(remaining):
         with ThreadPoolExecutor(num_threads) as pool:
-            results += pool.map(function, rest)
+            results += pool.map(function, remaining)
     return results
 
 

@@ -136,9 +136,9 @@ class Resize:
     """
 
     def __init__(self, preprocessing: Preprocessing | None = None) -> None:
-        known = preprocessing or PUBLISHED
-        self.size = known.size
-        self.at_least = None if known.full_decoding else 2 * known.size
+        wanted = preprocessing or PUBLISHED
+        self.size = wanted.size
+        self.at_least = None if wanted.full_decoding else 2 * wanted.size
 
     def resize(self, image: Image.Image) -> Image.Image:
         """Return the image as the network sees it, RGB of S x S pixels."""

@@ -50,9 +50,9 @@ def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | 
         "RGB": np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3),
     }
     if mode in samples:
-        known = Image.fromarray(samples[mode])
-        before = np.asarray(known.convert("RGB"), dtype=int)
-        if abs(before - np.asarray(transform.apply(known))).max() <= 1:
+        swatches = Image.fromarray(samples[mode])
+        before = np.asarray(swatches.convert("RGB"), dtype=int)
+        if abs(before - np.asarray(transform.apply(swatches))).max() <= 1:
             return None
     return transform
 

@@ -202,8 +202,8 @@ class CheckpointRecord:
             ValueError: an entry has a wrong type, is out of range, or names other
                 classes.
         """
-        known = [entry for entry in fields(cls) if entry.name in content]
-        record = cls(**{e.name: _check_entry(e, content[e.name]) for e in known})
+        entries = [entry for entry in fields(cls) if entry.name in content]
+        record = cls(**{e.name: _check_entry(e, content[e.name]) for e in entries})
         if record.class_names not in ([], list(CLASS_NAMES)):
             raise ValueError(
                 f"its class_names are {show(record.class_names)}, not "
@@ -224,5 +224,5 @@ def _check_entry(entry: Field, value: Any) -> Any:
 
 def start_record(**entries: Any) -> CheckpointRecord:
     """Return what is known of a run's checkpoints when it starts."""
-    known = {"class_names": list(CLASS_NAMES), "versions": get_versions()}
-    return CheckpointRecord(**known, **entries)
+    names, versions = list(CLASS_NAMES), get_versions()
+    return CheckpointRecord(class_names=names, versions=versions, **entries)

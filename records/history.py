@@ -53,9 +53,9 @@ def save_run(run: dict[str, Any], path: str | Path) -> None:
     """
     path = Path(path)
     runs = _drop_nan(load_history(path)) if path.exists() else []
-    known = [old.get("run_id") for old in runs]
-    if run["run_id"] in known:
-        runs[known.index(run["run_id"])] = run
+    run_ids = [old.get("run_id") for old in runs]
+    if run["run_id"] in run_ids:
+        runs[run_ids.index(run["run_id"])] = run
     else:
         runs.append(run)
     save_json(runs, path)

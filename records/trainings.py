@@ -110,16 +110,16 @@ def _read(run: Mapping[str, Any], path: Path, number: int) -> Training:
         raise ValueError(f"{where} has no finished epoch yet")
     flags = run.get("flags")
     flags = flags if isinstance(flags, Mapping) else {}
-    known = {**flags, **{n: run[n] for n in ("dataset", "model") if n in run}}
+    facts = {**flags, **{n: run[n] for n in ("dataset", "model") if n in run}}
     planned = run.get("epochs", flags.get("epochs"))
     seconds = run.get("seconds")
-    texts = {n: _spell(known.get(n)) for n in ("dataset", "model", "tune", *OF_A_RUN)}
+    texts = {n: _spell(facts.get(n)) for n in ("dataset", "model", "tune", *OF_A_RUN)}
     return Training(
         path,
         number,
         **texts,
         changed=_list_changed(flags),
-        recipe=describe_shared(known),
+        recipe=describe_shared(facts),
         best_epoch=best,
         num_epochs=len(run["val_acc"]),
         num_planned=planned if type(planned) is int else 0,
@@ -146,8 +146,8 @@ def _list_changed(flags: Mapping[str, Any]) -> str:
         if name in _SHOWN or value == default:
             continue
         several = value if isinstance(value, list) else [value]
-        given = [] if value is True else map(_spell, several)
-        words.append(" ".join([spell(name), *given]))
+        values = [] if value is True else map(_spell, several)
+        words.append(" ".join([spell(name), *values]))
     return " ".join(words)
 
 

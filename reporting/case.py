@@ -204,13 +204,13 @@ class Case:
         self, faces: Sequence[Sequence[Verdict]]
     ) -> Iterator[dict[str, Any]]:
         """Yield what is known of each face, or person; of many, maps take a minute."""
-        known = [
+        shown = [
             face
             for face in faces
             if not (picture := face[0].picture).error
             and (picture.clip is None or picture.person)
         ]
-        yield from map(self._build_face, show_progress(known, "maps"))
+        yield from map(self._build_face, show_progress(shown, "maps"))
 
     def _build_face(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         number, person = verdicts[0].picture.number, verdicts[0].picture.person
@@ -331,9 +331,9 @@ def _describe_score(verdict: Verdict) -> str:
         return f"{score}; {zone}"
     ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"
     turned = f"{len(verdict.flips) or 'none'} with the opposite verdict"
-    what = f"it and its harmless versions, {turned}"
-    what = "single frames" if verdict.track else what
-    return f"{score}; from {ends} for {what}; {zone}"
+    subject = f"it and its harmless versions, {turned}"
+    subject = "single frames" if verdict.track else subject
+    return f"{score}; from {ends} for {subject}; {zone}"
 
 
 def _list_file_facts(verdict: Verdict) -> list[Fact]:
@@ -359,11 +359,11 @@ def _list_file_facts(verdict: Verdict) -> list[Fact]:
 
 def _describe_format(picture: Picture) -> str:
     """Say what a picture is by its content, and by its name where that is another."""
-    known = picture.origin.format
+    found = picture.origin.format
     named = Image.registered_extensions().get(Path(picture.name).suffix.lower())
-    if known is None or named is None or _ALIKE.get(known, known) == named:
-        return known or _UNKNOWN
-    return f"{known}; its name says {named}"
+    if found is None or named is None or _ALIKE.get(found, found) == named:
+        return found or _UNKNOWN
+    return f"{found}; its name says {named}"
 
 
 def _count_faces(pictures: Sequence[Picture]) -> str:
@@ -402,10 +402,10 @@ def _list_refused(name: str, verdicts: Iterable[Verdict]) -> Iterator[Fact]:
     reasons: dict[Fact, None] = {}
     for verdict in verdicts:
         number, person = verdict.picture.number, verdict.picture.person
-        what = name if number is None else f"{name}, face {number}"
-        what = what if person is None else f"{name}, person {person}"
+        subject = name if number is None else f"{name}, face {number}"
+        subject = subject if person is None else f"{name}, person {person}"
         for reason in [verdict.error] if verdict.error else verdict.reasons:
-            reasons[what, make_printable(reason)] = None
+            reasons[subject, make_printable(reason)] = None
     return iter(reasons)
 
 

@@ -175,18 +175,18 @@ def find_training(detector: Detector, settings: Settings) -> TrainingFacts:
     return TrainingFacts(recipe, source, counts, note, samples, history)
 
 
-def find_history(detector: Detector, given: Path | None) -> History:
+def find_history(detector: Detector, path: Path | None) -> History:
     """Find the record of a detector's run, by the run's number.
 
     Args:
-        given: the history file; None looks for it beside the checkpoint.
+        path: the history file; None looks for it beside the checkpoint.
 
     Raises:
         ValueError, OSError: the file that was given is not a history, or does not hold
             the run.
     """
-    if given is not None:
-        return _search(given, detector)
+    if path is not None:
+        return _search(path, detector)
     paths = list_history_paths(detector.path)
     found = next((path for path in paths if path.is_file()), None)
     if found is None:

@@ -174,15 +174,15 @@ def _describe_fakes(run: Run) -> str:
     dataset, recipe = run.detector.record.dataset, run.training.recipe
     share = recipe.self_blend if recipe else 0
     if not dataset:
-        known = "Which forgeries it was trained on was not recorded."
+        learnt = "Which forgeries it was trained on was not recorded."
     elif share == 1:
-        known = "It was trained on self-blended real images instead of fakes."
+        learnt = "It was trained on self-blended real images instead of fakes."
     else:
         blended = " and on self-blended real images" if share else ""
         kinds = run.detector.record.knows or f"the forgeries of {dataset}"
-        known = f"It was trained on {kinds}{blended}, and no others."
+        learnt = f"It was trained on {kinds}{blended}, and no others."
     return (
-        f"{known} On forgeries of other kinds it can do worse than chance: before you "
+        f"{learnt} On forgeries of other kinds it can do worse than chance: before you "
         "rely on it, measure it there with numerical_analysis.py -cpp CHECKPOINT "
         "-d OTHER."
     )

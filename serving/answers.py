@@ -59,9 +59,9 @@ def describe_face(verdict: Verdict) -> dict[str, Any]:
 def _list_notes(verdict: Verdict) -> Iterator[str]:
     """Yield in what range a score lies, and which images the picture is like."""
     if verdict.lowest is not None and not verdict.is_withheld:
-        what = "single frames" if verdict.track else "it and its harmless versions"
+        subject = "single frames" if verdict.track else "it and its harmless versions"
         ends = f"{verdict.lowest:.3f} to {verdict.highest:.3f}"
-        yield f"P(fake) is from {ends} for {what}."
+        yield f"P(fake) is from {ends} for {subject}."
     if verdict.condition and not verdict.track:
         yield f"{capitalise(describe_kind(verdict))}."
 

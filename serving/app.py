@@ -214,8 +214,8 @@ def build_app(
     def say_what_there_is(error: Exception) -> Any:
         if "POST" in (getattr(error, "valid_methods", None) or ()):
             path = flask.request.path
-            what = "video" if path == VIDEO else "picture"
-            return answer_error(f"POST the {what}'s bytes to {path}", error.code)
+            noun = "video" if path == VIDEO else "picture"
+            return answer_error(f"POST the {noun}'s bytes to {path}", error.code)
         return answer_error("there is a page at / and nothing else", error.code)
 
     @app.errorhandler(BusyError)

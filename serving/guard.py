@@ -50,25 +50,25 @@ def explain_refusal(headers: Mapping[str, str], host: str) -> str | None:
         headers: of the request.
         host: the name or address that the server was told to listen at.
     """
-    given = headers.get("Host", "")
-    if not is_own_host(given, host):
-        return f"the page does not answer to the name {given!r:.80}"
+    named = headers.get("Host", "")
+    if not is_own_host(named, host):
+        return f"the page does not answer to the name {named!r:.80}"
     origin = headers.get("Origin")
-    if origin is not None and origin.lower() != f"http://{given.lower()}":
+    if origin is not None and origin.lower() != f"http://{named.lower()}":
         return f"requests from {origin!r:.80} are not answered"
     if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return "requests from other pages are not answered"
     return None
 
 
-def is_own_host(given: str, host: str) -> bool:
+def is_own_host(named: str, host: str) -> bool:
     """Say whether a Host header names this machine.
 
     It does if it is a local name, or what the server listens at. If that is every
     address, any number will do: only names can be made to lead here.
     """
     try:
-        name = urlsplit(f"//{given}").hostname or ""
+        name = urlsplit(f"//{named}").hostname or ""
     except ValueError:
         return False
     if name in (*LOCAL_NAMES, host.lower()):

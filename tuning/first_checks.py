@@ -25,10 +25,10 @@ def build_network(network: Network) -> nn.Module:
     model.preprocessing = network.preprocessing
     names = dict(model.named_modules())
     wanted = {network.layer: "layer"} | dict.fromkeys(network.heads, "head")
-    for name, what in wanted.items():
+    for name, kind in wanted.items():
         if name not in names:
             top = ", ".join(name for name, _ in model.named_children())
-            raise FaultError(f"it has no {what} {name!r}; at the top it has {top}")
+            raise FaultError(f"it has no {kind} {name!r}; at the top it has {top}")
     return model
 
 

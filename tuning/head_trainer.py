@@ -82,15 +82,15 @@ class HeadTrainer(Trainer):
         return self.totals.compute_means()
 
     def evaluate_model_on_dataloader(
-        self, dataloader: BatchLoader, what: str = "evaluate"
+        self, dataloader: BatchLoader, title: str = "evaluate"
     ) -> tuple[float, float]:
         """Measure the head on the features of a split.
 
         Args: as `Trainer` has them; the loader must be one of its own.
         """
-        split = next(s for s, known in self.loaders.items() if known is dataloader)
+        split = next(s for s, loader in self.loaders.items() if loader is dataloader)
         self.last_loss = None
-        examples = self._read(split, what)
+        examples = self._read(split, title)
         loss, accuracy, logits = self._measure(examples)
         self.logits, self.labels = logits, torch.from_numpy(examples.labels)
         return loss, accuracy
@@ -129,13 +129,13 @@ class HeadTrainer(Trainer):
     def rehearse(self) -> None:
         """Do nothing: no step depends on an earlier one."""
 
-    def _read(self, split: str, what: str = "") -> Examples:
+    def _read(self, split: str, title: str = "") -> Examples:
         batches = self.loaders[split]
-        kept = self._compute(split, 0, what)
+        kept = self._compute(split, 0, title)
         weights = self._weights if batches.training else None
         return Examples([kept], batches.dataset.get_labels(), weights)
 
-    def _compute(self, split: str, view: int, what: str = "") -> list[np.ndarray]:
+    def _compute(self, split: str, view: int, title: str = "") -> list[np.ndarray]:
         """Return of each layer a split's features, those that are not kept computed."""
         batches = self.loaders[split]
         about, num = self._describe(split, view), len(batches.dataset)
@@ -156,9 +156,9 @@ class HeadTrainer(Trainer):
         if first < len(batches):
             batches.batch = first if batches.training else 0
             view_words = f", view {view + 1}" * batches.training
-            what = what or f"features of {split}{view_words}"
+            title = title or f"features of {split}{view_words}"
             with evaluation_mode(self.model), torch.no_grad():
-                for images, _ in self._watch(batches, what, done=batches.batch):
+                for images, _ in self._watch(batches, title, done=batches.batch):
                     with self.precision.autocast():
                         features = self.model.compute_features(images)
                     if not features.isfinite().all():

@@ -73,8 +73,8 @@ class Probe(nn.Module):
         super().__init__()
         self.backbone = backbone.requires_grad_(False).eval()
         self.layers, self.layout = tuple(layers), layout
-        known = dict(backbone.named_modules())
-        if unknown := [name for name in layers if not name or name not in known]:
+        modules = dict(backbone.named_modules())
+        if unknown := [name for name in layers if not name or name not in modules]:
             raise ValueError(
                 f"there is no layer {unknown[0]!r:.60}; choose from "
                 f"{', '.join(list_stages(backbone, size))}"

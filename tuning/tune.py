@@ -85,9 +85,9 @@ def tune(model: nn.Module, network: Network, tuning: Tuning) -> nn.Module:
     else:
         trained = list(_add_low_ranks(model, heads, tuning.rank))
     if not trained:
-        what = "normalisation" if tuning.how == "norms" else "linear"
+        kind = "normalisation" if tuning.how == "norms" else "linear"
         raise ValueError(
-            f"--tune {tuning.how}: the network has no {what} layers but its head"
+            f"--tune {tuning.how}: the network has no {kind} layers but its head"
         )
     for module in [*trained, *heads]:
         module.requires_grad_(True)

@@ -65,8 +65,8 @@ def _fit(rows: np.ndarray, conditions: np.ndarray, num_conditions: int) -> Liken
         most = min(MOST_COMPONENTS, len(scaled) // 4)
         pca = PCA(most, svd_solver="randomized", random_state=0).fit(scaled)
         directions = pca.components_.T
-        rest = scaled - scaled @ directions @ directions.T
-        lengths = np.linalg.norm(rest, axis=1)
+        residual = scaled - scaled @ directions @ directions.T
+        lengths = np.linalg.norm(residual, axis=1)
         outside = np.array([lengths.mean(), 1 / max(lengths.std(), 1e-6)])
     places = scaled @ directions
     means = np.stack(

@@ -69,10 +69,10 @@ def read_folders(sources: Sequence[Path], said: Hints) -> Found:
         )
     strays = _find_strays(folders, said)
     folders = [folder for folder in folders if folder not in strays]
-    told = tell_folders([folder.parts for folder in folders], said)
+    meanings = tell_folders([folder.parts for folder in folders], said)
     rows = [
         Row(str(folder.path / name), one.label, one.split, one.group, one.subset)
-        for folder, one in zip(folders, told, strict=True)
+        for folder, one in zip(folders, meanings, strict=True)
         for name in folder.images
     ]
     names = [f.parts for f in folders for _ in f.images]
@@ -82,7 +82,7 @@ def read_folders(sources: Sequence[Path], said: Hints) -> Found:
         notes.append(f"passed over images above the folders of classes: {names}")
     if others := _describe_others(listed):
         notes.append(f"passed over{others.removeprefix(', but')}")
-    question = _ask_levels(folders, told, said)
+    question = _ask_levels(folders, meanings, said)
     return Found(rows, notes, question, "--group-by or --levels")
 
 
@@ -113,21 +113,21 @@ def _describe_others(listed: Sequence[Folder]) -> str:
     return f", but other files: {', '.join(some)}" if some else ""
 
 
-class Told(NamedTuple):
+class Meaning(NamedTuple):
     """What the folders above an image say of it.
 
     Attributes:
-        rest: the names of folders that say nothing by themselves.
+        unclear: the names of folders that say nothing by themselves.
     """
 
     label: int
     split: str
     group: str
     subset: str
-    rest: Parts
+    unclear: Parts
 
 
-def tell_folders(paths: Sequence[Parts], said: Hints) -> list[Told]:
+def tell_folders(paths: Sequence[Parts], said: Hints) -> list[Meaning]:
     """Say what each folder's path says of the images in it.
 
     Args:
@@ -144,19 +144,19 @@ def tell_folders(paths: Sequence[Parts], said: Hints) -> list[Told]:
     classes = [path[place] for path, place in zip(paths, class_places, strict=True)]
     kinds = list(map(_name_kind, classes))
     fakes = {k.casefold() for k, x in zip(kinds, labels, strict=True) if x == FAKE}
-    told = []
+    meanings = []
     for i, (path, label) in enumerate(zip(paths, labels, strict=True)):
         taken = shared | {class_places[i], split_places[i]}
-        rest = tuple(
+        unclear = tuple(
             name
             for place, name in enumerate(path)
             if place not in taken and name.casefold() not in PLAIN
         )
-        named = _take_levels(path, rest, label, said.levels or ())
+        named = _take_levels(path, unclear, label, said.levels or ())
         kind = kinds[i] if label == FAKE and len(fakes) > 1 else ""
         subset = named["subset"] or kind
-        told.append(Told(label, splits[i], named["group"], subset, rest))
-    return told
+        meanings.append(Meaning(label, splits[i], named["group"], subset, unclear))
+    return meanings
 
 
 def _find_shared(paths: Sequence[Parts]) -> set[int]:
@@ -193,8 +193,8 @@ def _tell_classes(
             labels.append(found[telling[0]])
             places.append(telling[0])
         else:
-            rest = [path[i] for i in found if path[i].casefold() not in SPLIT_OF]
-            unknown.add((rest or path or ("the source itself",))[0])
+            others = [path[i] for i in found if path[i].casefold() not in SPLIT_OF]
+            unknown.add((others or path or ("the source itself",))[0])
     if unknown:
         raise ValueError(
             f"no name says whether these folders' images are real or fake: "
@@ -278,40 +278,40 @@ def tell_splits(paths: Sequence[Parts]) -> tuple[list[str], list[int]]:
 def _name_kind(name: str) -> str:
     """Return what a class's folder is called, without a split."""
     words = list_words(name)
-    rest = [word for word in words if word not in SPLIT_OF]
-    return name if len(rest) == len(words) else "_".join(rest)
+    others = [word for word in words if word not in SPLIT_OF]
+    return name if len(others) == len(words) else "_".join(others)
 
 
 def _take_levels(
-    path: Parts, rest: Parts, label: int, levels: Sequence[str]
+    path: Parts, unclear: Parts, label: int, levels: Sequence[str]
 ) -> dict[str, str]:
     """Return what the remaining folders say: the group, and the subset."""
-    if label == REAL and len(rest) == sum(level != "subset" for level in levels):
+    if label == REAL and len(unclear) == sum(level != "subset" for level in levels):
         levels = [level for level in levels if level != "subset"]  # a forgery's
-    lacking = [level for level in levels[len(rest) :] if level != "-"]
-    if levels and (lacking or len(rest) > len(levels)):
+    lacking = [level for level in levels[len(unclear) :] if level != "-"]
+    if levels and (lacking or len(unclear) > len(levels)):
         raise ValueError(
             f"--levels {' '.join(levels)} does not fit {'/'.join(path)}: its folders "
-            f"besides class and split are {' '.join(rest) or 'none'}"
+            f"besides class and split are {' '.join(unclear) or 'none'}"
         )
     named = {
-        what: [n for n, level in zip(rest, levels, strict=False) if level == what]
-        for what in ("group", "subset")
+        role: [n for n, level in zip(unclear, levels, strict=False) if level == role]
+        for role in ("group", "subset")
     }
-    return {what: "/".join(names) for what, names in named.items()}
+    return {role: "/".join(names) for role, names in named.items()}
 
 
-def _ask_levels(folders: Sequence[Folder], told: Sequence[Told], said: Hints) -> str:
+def _ask_levels(folders: Sequence[Folder], found: list[Meaning], said: Hints) -> str:
     """Ask what folders mean that say nothing by themselves, if there are some."""
-    deepest = max(range(len(told)), key=lambda i: len(told[i].rest))
-    rest = told[deepest].rest
-    if said.levels is not None or not rest:
+    deepest = max(range(len(found)), key=lambda i: len(found[i].unclear))
+    unclear = found[deepest].unclear
+    if said.levels is not None or not unclear:
         return ""
     example = "/".join((*folders[deepest].parts, folders[deepest].images[0]))
-    usual = " ".join(("subset", "group")[-len(rest) :])
+    usual = " ".join(("subset", "group")[-len(unclear) :])
     return (
         f"--levels is to say what these folders of {example} mean: "
-        f"{' and '.join(rest)}; each a group (video, person), a subset (forgery "
+        f"{' and '.join(unclear)}; each a group (video, person), a subset (forgery "
         f"method) or nothing (-), as in --levels {usual}"
     )
 

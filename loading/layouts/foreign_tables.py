@@ -53,8 +53,8 @@ def _read_table(file: Path, said: Hints) -> Found:
             t and (root / t.replace("\\", "/")).as_posix()
             for t in taken.get(name, [""] * len(words))
         ]
-    known = {*COLUMNS, *called.values()}
-    others = {name: cells for name, cells in columns.items() if name not in known}
+    used = {*COLUMNS, *called.values()}
+    others = {name: cells for name, cells in columns.items() if name not in used}
     return _make_rows(file, taken, others)
 
 

@@ -186,11 +186,11 @@ class _Folders:
     """Says whether a file is there; lists each folder once."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, set[str]] = {}
+        self._names: dict[Path, set[str]] = {}
 
     def __call__(self, path: str) -> bool:
         folder = Path(path).parent
-        if folder not in self._known:
+        if folder not in self._names:
             names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-            self._known[folder] = set(names)
-        return Path(path).name in self._known[folder]
+            self._names[folder] = set(names)
+        return Path(path).name in self._names[folder]

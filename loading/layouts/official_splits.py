@@ -70,9 +70,9 @@ def _read_pairs(file: Path) -> list[list[str]]:
 
 
 def _refuse_told(rows: Sequence[Row], flag: str) -> None:
-    if told := next((row for row in rows if row.split), None):
+    if row := next((row for row in rows if row.split), None):
         raise ValueError(
-            f"{told.path} is of the split {told.split} already: {flag} goes without"
+            f"{row.path} is of the split {row.split} already: {flag} goes without"
         )
 
 
@@ -165,28 +165,28 @@ def deal_rest(rows: Sequence[Row], shares: Sequence[float] | None) -> list[Row]:
         ValueError: some pictures are of no split, and there are no shares; or there are
             some, but nothing to deal out.
     """
-    told = {row.split for row in rows} - {""}
-    rest = [i for i, row in enumerate(rows) if not row.split]
+    taken = {row.split for row in rows} - {""}
+    free = [i for i, row in enumerate(rows) if not row.split]
     if shares is None:
-        if told and rest:
+        if taken and free:
             raise ValueError(
-                f"{len(rest)} images are of no split, such as {rows[rest[0]].path}, "
-                f"and others of {' and '.join(sorted(told))}: --shares deals them out"
+                f"{len(free)} images are of no split, such as {rows[free[0]].path}, "
+                f"and others of {' and '.join(sorted(taken))}: --shares deals them out"
             )
         return list(rows)
-    open_splits = [split for split in SPLITS if split not in told] or SPLITS
-    if not rest and "val" not in told and "train" in told:
-        rest = [i for i, row in enumerate(rows) if row.split == "train"]
+    open_splits = [split for split in SPLITS if split not in taken] or SPLITS
+    if not free and "val" not in taken and "train" in taken:
+        free = [i for i, row in enumerate(rows) if row.split == "train"]
         open_splits = ("train", "val")
-    if not rest:
+    if not free:
         raise ValueError("all images are of a split already: --shares goes without")
     own = [x if s in open_splits else 0 for s, x in zip(SPLITS, shares, strict=True)]
     if not sum(own):
         raise ValueError(f"--shares leaves nothing for {' and '.join(open_splits)}")
     dealt = deal_evenly(
-        [rows[i].group or rows[i].path for i in rest],
-        np.array([rows[i].label for i in rest]),
+        [rows[i].group or rows[i].path for i in free],
+        np.array([rows[i].label for i in free]),
         [share / sum(own) for share in own],
     )
-    split_of = dict(zip(rest, dealt, strict=True))
+    split_of = dict(zip(free, dealt, strict=True))
     return [r._replace(split=split_of.get(i, r.split)) for i, r in enumerate(rows)]

@@ -29,7 +29,7 @@ class Sample(NamedTuple):
 
     shard: Shard
     member: Member
-    known: Mapping[str, Any]
+    sidecar: Mapping[str, Any]
 
     @property
     def path(self) -> str:
@@ -67,10 +67,10 @@ def read_shards(sources: Sequence[Path], said: Hints) -> Found:
         raise ValueError(f"no images in {shorten(str(shard.path) for shard in shards)}")
     labels, subsets = _tell_labels(samples, said)
     splits, _ = tell_splits([sample.parts for sample in samples])
-    rows, known = [], zip(samples, labels, subsets, splits, strict=True)
-    for sample, label, subset, split in known:
-        own = take_split(sample.known.get("split") or "", sample.path)
-        group = str(sample.known.get("group", sample.known.get("video", "")))
+    rows, columns = [], zip(samples, labels, subsets, splits, strict=True)
+    for sample, label, subset, split in columns:
+        own = take_split(sample.sidecar.get("split") or "", sample.path)
+        group = str(sample.sidecar.get("group", sample.sidecar.get("video", "")))
         place = {"offset": sample.member.offset, "bytes": sample.member.num_bytes}
         rows.append(Row(sample.path, label, own or split, group, subset, **place))
     return Found(rows)
@@ -99,11 +99,11 @@ def _list_samples(shard: Shard) -> Iterator[Sample]:
         elif path.suffix in _SIDECARS and member.num_bytes <= MOST_BYTES:
             beside[_find_key(path)].append(member)
     for path, image in images.items():
-        known: dict[str, Any] = {}
+        sidecar: dict[str, Any] = {}
         for name, *place in beside.get(_find_key(path), ()):
             content = read_member(shard.path, *place)
-            known |= _read_sidecar(shard.path / name, content)
-        yield Sample(shard, image, known)
+            sidecar |= _read_sidecar(shard.path / name, content)
+        yield Sample(shard, image, sidecar)
 
 
 def _find_key(path: PurePosixPath) -> str:
@@ -115,22 +115,22 @@ def _read_sidecar(path: Path, content: bytes) -> dict[str, Any]:
     try:
         if path.suffix == ".cls":
             return {"label": content.decode().strip()}
-        known = json.loads(content)
+        entries = json.loads(content)
     except ValueError as error:
         raise ValueError(f"{path} does not hold {path.suffix[1:]}: {error}") from error
-    if not isinstance(known, dict):
+    if not isinstance(entries, dict):
         raise ValueError(f"{path} is not a JSON object, as {{'label': 'fake'}}")
-    return known
+    return entries
 
 
 def _tell_labels(
     samples: Sequence[Sample], said: Hints
 ) -> tuple[Sequence[int], Sequence[str]]:
     """Return each picture's label, and what kind of fake it is, '' for real ones."""
-    words = [str(sample.known.get("label", "")) for sample in samples]
+    words = [str(sample.sidecar.get("label", "")) for sample in samples]
     if not any(words):
-        told = tell_folders([sample.parts for sample in samples], said)
-        return [one.label for one in told], [one.subset for one in told]
+        meanings = tell_folders([sample.parts for sample in samples], said)
+        return [one.label for one in meanings], [one.subset for one in meanings]
     if "" in words:
         raise ValueError(f"{samples[words.index('')].path} has no label")
     if not said.real_labels and any(word.lstrip("-").isdigit() for word in words):

@@ -383,26 +383,26 @@ def _describe_credentials(origin: Origin) -> Iterator[str]:
 
 def _describe_state(origin: Origin) -> str:
     """Return the sentence on the credentials' state."""
-    what, signer = "content credentials (C2PA)", origin.signer or "somebody unnamed"
+    noun, signer = "content credentials (C2PA)", origin.signer or "somebody unnamed"
     if origin.credentials == NONE:
-        return f"It holds no {what}."
+        return f"It holds no {noun}."
     if origin.credentials == VALID:
         return (
-            f"Its {what} are valid: {signer} signed them, whom you trust, and the "
+            f"Its {noun} are valid: {signer} signed them, whom you trust, and the "
             "file has not changed since."
         )
     if origin.credentials == UNTRUSTED:
         return (
-            f"Its {what} are whole, and the file has not changed since it was signed; "
+            f"Its {noun} are whole, and the file has not changed since it was signed; "
             f"but nobody whom you trust vouches for the signer, {signer}."
         )
     if origin.credentials == INVALID:
         problems = ", ".join(origin.problems) or "no reason is given"
         return (
-            f"Its {what} are invalid ({problems}): the file or they were changed or "
+            f"Its {noun} are invalid ({problems}): the file or they were changed or "
             "damaged after signing, or the signer's certificate does not hold or has "
             "expired. Do not believe them."
         )
     is_missing = "c2pa-python" in origin.credentials
     advice = ": pip install -r requirements-credentials.txt" if is_missing else ""
-    return f"Its {what} were {origin.credentials}{advice}."
+    return f"Its {noun} were {origin.credentials}{advice}."

@@ -48,8 +48,8 @@ class ArchivedFile(ImageFile):
         return io.BytesIO(read_member(self._archive, *self._place))
 
     def identify(self) -> str:
-        known = self._archive.stat()
-        return f"{known.st_size} {known.st_mtime_ns} {self._place} "
+        status = self._archive.stat()
+        return f"{status.st_size} {status.st_mtime_ns} {self._place} "
 
     def explain(self, error: Exception) -> str:
         if not self._archive.is_file():

@@ -164,13 +164,13 @@ def _describe_missing(name: str, data_root: Path) -> str:
             first = "unpack it, then " if is_zip else ""
             command = suggest_table(file.with_suffix("") if is_zip else file)
             return f"{file} is not a dataset: {first}{command} makes one of it"
-    found, known = list_datasets(data_root), "which is not there"
+    found, state = list_datasets(data_root), "which is not there"
     if found:
-        known = f"found: {', '.join(found)}"
+        state = f"found: {', '.join(found)}"
     elif data_root.is_dir():
-        known = f"which holds no dataset; it {describe_content(data_root)}"
+        state = f"which holds no dataset; it {describe_content(data_root)}"
     return (
-        f"there is no dataset {name!r} under {data_root} ({known}); name another "
+        f"there is no dataset {name!r} under {data_root} ({state}); name another "
         "with -d and --data-root, or make examples with make_demo_datasets.py"
     )
 

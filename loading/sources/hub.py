@@ -39,7 +39,7 @@ class HubPictures(Pictures):
 
     def describe_rest(self) -> str:
         """Say where the pictures come from."""
-        return ", ".join(f"{what} {text}" for what, text in self.origin.items())
+        return ", ".join(f"{name} {text}" for name, text in self.origin.items())
 
     def get_file(self, index: int) -> ImageFile:
         row = int(self.places["row"][index])
@@ -148,7 +148,7 @@ def _find_origin(name: str, info: Any) -> dict[str, str]:
     commit = re.search(r"@([0-9a-f]{40})/", files)
     revision = commit[1] if commit else _NAME.fullmatch(name)["revision"]
     found = {"revision": revision, "licence": info.license}
-    return {what: text for what, text in found.items() if text}
+    return {name: text for name, text in found.items() if text}
 
 
 def _read_words(rows: Any) -> list[str]:

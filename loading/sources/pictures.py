@@ -314,8 +314,8 @@ def describe_content(folder: Path) -> str:
     """Say what a folder holds, as what follows its name in a sentence."""
     images, others, folders = list_images(folder)
     parts = [
-        f"{len(names)} {what}{'s' * (len(names) > 1)} ({shorten_list(names)})"
-        for what, names in (("folder", folders), ("image", images), ("file", others))
+        f"{len(names)} {noun}{'s' * (len(names) > 1)} ({shorten_list(names)})"
+        for noun, names in (("folder", folders), ("image", images), ("file", others))
         if names
     ]
     return f"holds {' and '.join(parts) or 'nothing'}"

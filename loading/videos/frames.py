@@ -85,17 +85,17 @@ def read_frames(
             `SILENT` seconds or ask for too much memory; frames may have come before.
     """
     file = as_file(file)
-    told: tuple[float, float | None] = 0.0, None
+    progress: tuple[float, float | None] = 0.0, None
     try:
         with (
             _open(file) as stream,
             ThreadPoolExecutor(1) as reader,
             _start_decoder(stream, sampling) as process,
         ):
-            while received := _receive(process, reader, partial(heed, *told)):
+            while received := _receive(process, reader, partial(heed, *progress)):
                 frame, lasts = received
-                told = frame.seconds, lasts
-                heed(*told)
+                progress = frame.seconds, lasts
+                heed(*progress)
                 yield frame
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read the video {file.name}: {error}") from None

@@ -92,19 +92,19 @@ def test_judge_conditions_tells_what_users_are_told(
     judged = judge_conditions(detector, images, COMPUTE, stability=stability)
 
     expected = judge_files(images, detector, tmp_path / "files", stability=stability)
-    told = np.array([NEITHER if v.reasons else v.decision for v in expected])
+    verdicts = np.array([NEITHER if v.reasons else v.decision for v in expected])
     scores = np.array([v.fake_score for v in expected])
-    assert np.array_equal(judged.told, told.reshape(10, len(kept)).T)
+    assert np.array_equal(judged.verdicts, verdicts.reshape(10, len(kept)).T)
     assert np.array_equal(judged.fake_scores, scores.reshape(10, len(kept)).T)
     differences = np.array([v.difference for v in expected])
     assert np.array_equal(judged.differences, differences.reshape(10, len(kept)).T)
     assert judged.labels.tolist() == [REAL] * 5 + [FAKE] * 5
-    assert (judged.told[2] == NEITHER).all()  # by its guard
+    assert (judged.verdicts[2] == NEITHER).all()  # by its guard
     if stability:
         other = judge_conditions(detector, images, COMPUTE)
-        assert not np.array_equal(judged.told[0], other.told[0])
+        assert not np.array_equal(judged.verdicts[0], other.verdicts[0])
     else:
-        assert {REAL, FAKE, NEITHER} == set(judged.told[0])  # by its bounds
+        assert {REAL, FAKE, NEITHER} == set(judged.verdicts[0])  # by its bounds
 
 
 def test_judge_conditions_gives_the_verdict_the_size_of_such_a_picture(
@@ -121,8 +121,8 @@ def test_judge_conditions_gives_the_verdict_the_size_of_such_a_picture(
         decided, DisturbedFaces(faces, CONDITIONS, 0), COMPUTE, stability=False
     )
 
-    has_verdict = (judged.told != NEITHER).all(axis=1)
-    nobody = (judged.told == NEITHER).all(axis=1)
+    has_verdict = (judged.verdicts != NEITHER).all(axis=1)
+    nobody = (judged.verdicts == NEITHER).all(axis=1)
     assert has_verdict.tolist() == [True, True, True, True, False, True]
     assert nobody.tolist() == [False, False, False, False, True, False]
 
@@ -132,6 +132,6 @@ def test_judge_conditions_does_not_depend_on_the_batch(faces, detector):
     first = judge_conditions(detector, images, COMPUTE)
     other = judge_conditions(detector, images, replace(COMPUTE, batch_size=7))
     assert np.array_equal(first.differences, other.differences)
-    assert np.array_equal(first.told, other.told)
+    assert np.array_equal(first.verdicts, other.verdicts)
     # A face of 64 pixels is the image as it is.
     assert len(np.unique(first.differences)) == first.differences.size - 10 == 50

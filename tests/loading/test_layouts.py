@@ -43,7 +43,7 @@ def test_find_label_reads_words_and_no_numbers(name, label):
 def tell(*paths: str, **said) -> list[tuple]:
     """Return label, split, group, subset and rest of each path."""
     told = tell_folders([tuple(path.split("/")) for path in paths], Hints(**said))
-    return [(t.label, t.split, t.group, t.subset, "/".join(t.rest)) for t in told]
+    return [(t.label, t.split, t.group, t.subset, "/".join(t.unclear)) for t in told]
 
 
 def test_tell_folders_what_all_share_says_nothing():
