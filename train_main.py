@@ -258,7 +258,7 @@ def train(
         print_start(recipe, trainer, datasets, skipped)
         if len(trainer.history["val_acc"]) >= recipe.epochs:
             say("nothing to train: a larger --epochs would go on")
-        trainer.run(recipe.epochs, files.after_batch, partial(finish_epoch, files))
+        trainer.run(recipe.epochs, files.at_safe_point, partial(finish_epoch, files))
         let_signals_stop()
         if distributed.is_main():
             qualify_best(files, {**datasets, "val": calibration}, policy, compute)

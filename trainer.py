@@ -173,7 +173,7 @@ class Trainer:
         self.grad_clip = grad_clip
         has_norm = any(isinstance(m, _BatchNorm) for m in model.modules())
         self.bn_batches = bn_batches if has_norm else 0
-        self.after_batch = do_nothing
+        self.at_safe_point = do_nothing
         self.history: dict[str, list[float]] = {curve: [] for curve in CURVES}
         self.epoch = self.best_epoch = 0
         self._best_rank: tuple[bool, float] = (False, -1.0)
@@ -188,15 +188,15 @@ class Trainer:
     def run(
         self,
         num_epochs: int,
-        after_batch: "Callable[[Trainer], None]" = do_nothing,
+        at_safe_point: "Callable[[Trainer], None]" = do_nothing,
         after_epoch: "Callable[[Trainer], None]" = do_nothing,
     ) -> dict[str, list[float]]:
         """Train until `num_epochs` epochs are finished and measured.
 
         Args:
             num_epochs: counted from the start, including those before a resumption.
-            after_batch: called after a training step and after the evaluation of a
-                batch; it may save, or stop the run by raising.
+            at_safe_point: called where nothing is half done, after a training step and
+                after a batch's evaluation; it may save, or stop the run by raising.
             after_epoch: called once an epoch's numbers are in the history.
 
         Returns:
@@ -205,7 +205,7 @@ class Trainer:
         Raises:
             FloatingPointError: a loss is not finite.
         """
-        self.after_batch = after_batch
+        self.at_safe_point = at_safe_point
         while len(self.history["val_acc"]) < num_epochs:
             if len(self.history["val_acc"]) == self.epoch:  # else it was resumed here
                 self.train_one_epoch()
@@ -219,7 +219,7 @@ class Trainer:
                     self.val_logits, self.val_labels = self.logits, self.labels
             self._record(results)
             after_epoch(self)
-        self.after_batch = do_nothing
+        self.at_safe_point = do_nothing
         return self.history
 
     def train_one_epoch(self) -> tuple[float, float]:
@@ -320,10 +320,10 @@ class Trainer:
         def stop(trainer: Trainer) -> None:
             raise _RehearsalOverError
 
-        self.after_batch = stop
+        self.at_safe_point = stop
         with suppress(_RehearsalOverError):
             self.train_one_epoch()
-        self.after_batch = do_nothing
+        self.at_safe_point = do_nothing
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that training depends on, as tensors and plain values.
@@ -383,10 +383,10 @@ class Trainer:
     def _watch(
         self, batches: Batches, title: str, *, done: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches behind a progress bar, and call `after_batch` after each."""
+        """Yield batches behind a progress bar, and call `at_safe_point` after each."""
         for batch in show_progress(batches, title, initial=done):
             yield batch
-            self.after_batch(self)
+            self.at_safe_point(self)
 
     def _check_finite(self, mean_loss: float) -> None:
         """Raise FloatingPointError before this process's step spoils its weights."""

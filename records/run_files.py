@@ -42,9 +42,9 @@ class InterruptedRunError(KeyboardInterrupt):
 class RunFiles:
     """Write a run's files while it trains, and stop it cleanly on a signal.
 
-    `Trainer.run` calls `after_batch` and `after_epoch`. A checkpoint holds `model` (the
-    state dict) and the entries of its record. A snapshot holds the record, `run`, the
-    best epoch's record and the trainer's state.
+    `Trainer.run` calls `at_safe_point` and `after_epoch`. A checkpoint holds `model`
+    (the state dict) and the entries of its record. A snapshot holds the record, `run`,
+    the best epoch's record and the trainer's state.
 
     Args:
         paths: where the files go.
@@ -188,7 +188,7 @@ class RunFiles:
         trainer.rehearse()
         trainer.load_state_dict(load_snapshot(self.paths.snapshot)["trainer"])
 
-    def after_batch(self, trainer: Any) -> None:
+    def at_safe_point(self, trainer: Any) -> None:
         """Save a snapshot if it is time to, or if a signal came, and then stop.
 
         Raises:

@@ -50,7 +50,7 @@ def train(folder: Path) -> None:
     paths = name_run_files("d", "m", out_dir=folder, checkpoints_dir=folder)
     files = RunFiles(paths, {}, CheckpointRecord(), lambda logits, labels: {})
     files.log, trainer.measures_norm = RunLog(paths, ["csv"]), True
-    trainer.run(2, after_batch=files.after_batch, after_epoch=files.after_epoch)
+    trainer.run(2, at_safe_point=files.at_safe_point, after_epoch=files.after_epoch)
     end = {"model": model.state_dict(), "history": trainer.history}
     save_tensors(end, folder / f"end{distributed.get_rank()}.pt")
 

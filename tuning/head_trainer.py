@@ -78,7 +78,7 @@ class HeadTrainer(Trainer):
             self.totals.add(loss, round(accuracy * num / 100), num)
         self.epoch += 1
         self.last_loss = None
-        self.after_batch(self)  # where nothing was computed, this is its first chance
+        self.at_safe_point(self)  # where nothing was computed, this is its first chance
         return self.totals.compute_means()
 
     def evaluate_model_on_dataloader(

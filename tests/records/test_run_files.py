@@ -69,7 +69,7 @@ def calibrate(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
 
 def run(trainer: Trainer, num_epochs: int, files: RunFiles, minutes: float = 0) -> None:
     with files.watch(minutes):
-        trainer.run(num_epochs, files.after_batch, files.after_epoch)
+        trainer.run(num_epochs, files.at_safe_point, files.after_epoch)
 
 
 def test_run_writes_after_every_epoch_and_keeps_the_best(
@@ -166,7 +166,7 @@ def test_watch_under_torchrun_the_same_signal_again_still_saves(
     with pytest.raises(InterruptedRunError), files.watch():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
-        files.after_batch(trainer)
+        files.at_safe_point(trainer)
     assert load_snapshot(files.paths.snapshot)
 
 

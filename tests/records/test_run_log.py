@@ -60,7 +60,7 @@ def run(
             files.resume(trainer)
         else:
             files.start_anew()
-        trainer.run(2, files.after_batch, files.after_epoch)
+        trainer.run(2, files.at_safe_point, files.after_epoch)
 
 
 def stop_at(trainer: Trainer, step: int, how: Callable[[], None]) -> None:

@@ -145,7 +145,7 @@ def test_runs_of_several_seeds_share_what_does_not_depend_on_the_seed(
 def test_interrupted_views_go_on_where_they_were(
     trained, faces_root, tmp_path, counted, monkeypatch, capsys
 ):
-    calls, original = [], RunFiles.after_batch
+    calls, original = [], RunFiles.at_safe_point
 
     def interrupt(files: RunFiles, trainer: train_main.Trainer) -> None:
         calls.append(1)
@@ -154,7 +154,7 @@ def test_interrupted_views_go_on_where_they_were(
         original(files, trainer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunFiles, "after_batch", interrupt)
+        patch.setattr(RunFiles, "at_safe_point", interrupt)
         train(faces_root, tmp_path, *HEAD)
     assert "stopped by SIGTERM" in capsys.readouterr().out
     assert sum(counted) == 6
