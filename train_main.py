@@ -25,7 +25,7 @@ from faces_dataset import (
     describe_split,
 )
 from files.atomic import check_writable
-from files.names import CLASS_NAMES, FAKE, FIGURES_DIR, REAL, RunPaths
+from files.names import FIGURES_DIR, RunPaths
 from files.provenance import format_command, format_now
 from hardware import (
     Compute,
@@ -35,15 +35,12 @@ from hardware import (
     distributed,
     prepare_compute,
 )
-from judging.detector import Detector
+from judging.parts import measure_parts
 from judging.qualifying import Policy, augment_validation, split_calibration
-from judging.words import describe_qualification
+from judging.words import describe_one_class, describe_part, describe_qualification
 from loading import Augmentation, BatchLoader
 from loading.face_finding import FaceFinder
 from loading.sources.datasets import Source
-from metrics import compute_delong_interval
-from metrics.error_rates import compute_proportion_interval, count_hits
-from metrics.samples import index_groups
 from models import build_model, get_network
 from records.checkpoint import start_record
 from records.checkpoint_files import read_checkpoint, save_with_record
@@ -83,7 +80,6 @@ from utils import (
 
 Splits = Mapping[str, FacesDataset]
 MOST_COMPARED = 2000  # training images, on which layers are compared
-ONE_CLASS_SHARE = 0.98  # of the images given one answer, at which a warning is due
 ONE_CLASS_CURES = (
     "a longer --warmup, a lower -lr, another --seed, or for XceptionBased "
     "--recalibrate-bn 12 (docs/results.md)"
@@ -297,33 +293,7 @@ def qualify_best(
     save_with_record(path, files.best)
     say(*describe_qualification(files.best), *describe_checked(files.best.maps))
     detector = replace(detector, record=files.best)
-    say(*describe_parts(detector, datasets["test"], compute))
-
-
-def describe_parts(
-    detector: Detector, test: FacesDataset, compute: Compute
-) -> list[str]:
-    """Say how good a detector is on each of the datasets that a test split joins."""
-    parts = test.pictures.places.get("dataset")
-    if parts is None:
-        return []
-    scored, names = detector.score(test, compute), test.get_column("subset")
-    known = test.get_column("group")
-    lines = []
-    for part in np.unique(parts):
-        rows = np.flatnonzero(parts == part)
-        labels = scored.labels[rows]
-        groups = None if known is None else [known[row] for row in rows]
-        index = None if groups is None else index_groups(groups, len(rows))
-        is_right = (scored.fake_scores[rows] >= detector.threshold) == labels
-        low, high = compute_proportion_interval(*count_hits(is_right, index))
-        auc = compute_delong_interval(scored.differences[rows], labels, groups=groups)
-        lines.append(
-            f"test of {names[rows[0]]}: {len(rows)} images, accuracy at the threshold "
-            f"{100 * is_right.mean():.1f} % [{100 * low:.1f}, {100 * high:.1f}], AUC "
-            f"{auc.auc:.3f} [{auc.low:.3f}, {auc.high:.3f}] (95 %)"
-        )
-    return lines
+    say(*map(describe_part, measure_parts(detector, datasets["test"], compute)))
 
 
 def prepare_model(
@@ -668,15 +638,6 @@ def save_reports(
         else:
             say(f"wrote {output}")
     return status
-
-
-def describe_one_class(fake_share: float | None) -> str | None:
-    """Return a warning if nearly all validation images get one answer, else None."""
-    if fake_share is None or max(fake_share, 1 - fake_share) < ONE_CLASS_SHARE:
-        return None
-    answer = CLASS_NAMES[FAKE if fake_share > 0.5 else REAL]
-    percent = f"{100 * max(fake_share, 1 - fake_share):.0f} % of the validation images"
-    return f"warning: the model answers {answer!r} to {percent}"
 
 
 if __name__ == "__main__":

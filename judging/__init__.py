@@ -2,7 +2,8 @@
 
 `detector.py`: the detector, and its scores of a split. `base.py`: what its scores mean,
 also of one in ONNX, `exported.py`. `qualifying.py`: what its training ends with,
-threshold to guard. `guarding/`: may a picture have a verdict?
+threshold to guard, `parts.py`: joined datasets, each measured. `guarding/`: may a
+picture have a verdict?
 
 `inputs.py`: which files are meant. `pictures.py`: read in batches, from a stream
 (`workers.py`: by processes of their own). `verdicts.py`: what each detector says of

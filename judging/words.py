@@ -1,6 +1,7 @@
 """Verdicts in words: lines for a terminal, sentences for a page."""
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import metrics
 from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER
@@ -29,9 +30,13 @@ from metrics.meaning import (
 )
 from records.checkpoint import CheckpointRecord, ErrorCounts
 
+if TYPE_CHECKING:
+    from judging.parts import Part
+
 # What to do about a picture that is not a face crop.
 CROP_ADVICE = "crop the face, or: pip install -r requirements-faces.txt"
 MOST_SPANS = 3  # that a line names
+ONE_CLASS_SHARE = 0.98  # of the images given one answer, at which a warning is due
 # What follows of a verdict where fakes are more or less frequent than they were.
 _WHERE_OTHERWISE = {
     "fake": "Where fakes are rarer than that, more of the pictures that are called "
@@ -246,6 +251,25 @@ def _describe_errors(name: str, errors: ErrorCounts) -> str:
         f"{errors.num_real} real ones called fake, {errors.num_misses} of "
         f"{errors.num_fake} fakes called real"
     )
+
+
+def describe_part(part: "Part") -> str:
+    """Say how good a detector is on one of the datasets of a test split."""
+    low, high = (100 * end for end in part.accuracy_ends)
+    return (
+        f"test of {part.name}: {part.num_images} images, accuracy at the threshold "
+        f"{100 * part.accuracy:.1f} % [{low:.1f}, {high:.1f}], AUC {part.auc.auc:.3f} "
+        f"[{part.auc.low:.3f}, {part.auc.high:.3f}] (95 %)"
+    )
+
+
+def describe_one_class(fake_share: float | None) -> str | None:
+    """Return a warning if nearly all validation images get one answer, else None."""
+    if fake_share is None or max(fake_share, 1 - fake_share) < ONE_CLASS_SHARE:
+        return None
+    answer = CLASS_NAMES[FAKE if fake_share > 0.5 else REAL]
+    percent = f"{100 * max(fake_share, 1 - fake_share):.0f} % of the validation images"
+    return f"warning: the model answers {answer!r} to {percent}"
 
 
 def describe_threshold(detector: BaseDetector) -> str:

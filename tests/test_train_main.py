@@ -383,13 +383,6 @@ def test_main_model_that_answers_one_class_is_told(
     assert "it has not learnt" in second.splitlines()[0]
 
 
-def test_describe_one_class_nearly_all_images_alike_is_said():
-    assert "answers 'real' to 98 %" in train_main.describe_one_class(0.02)
-    assert "answers 'fake' to 99 %" in train_main.describe_one_class(0.99)
-    for share in (None, 0.03, 0.5, 0.97):
-        assert train_main.describe_one_class(share) is None
-
-
 @pytest.mark.parametrize(
     ("bad", "kind", "reason"),
     [

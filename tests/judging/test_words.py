@@ -20,6 +20,7 @@ from judging.words import (
     describe_judged,
     describe_knowledge,
     describe_lack,
+    describe_one_class,
     describe_qualification,
     describe_scope,
     explain_verdict,
@@ -333,3 +334,10 @@ def test_of_a_person_it_is_said_when_and_what_its_frames_count_as(detector):
         "is called fake at or above P(fake) = 0.8957, real below 0.3838"
     )
     assert "as it was chosen" in "".join(describe_qualification(record))
+
+
+def test_describe_one_class_nearly_all_images_alike_is_said():
+    assert "answers 'real' to 98 %" in describe_one_class(0.02)
+    assert "answers 'fake' to 99 %" in describe_one_class(0.99)
+    for share in (None, 0.03, 0.5, 0.97):
+        assert describe_one_class(share) is None

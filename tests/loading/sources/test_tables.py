@@ -5,7 +5,6 @@ import shutil
 import sys
 import tarfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from faces_dataset import (
     describe_split,
 )
 from files.atomic import save_csv
-from hardware import Compute
 from loading.sources.archives import list_members
 from loading.sources.datasets import Source, list_datasets
 from loading.sources.tables import open_table
@@ -329,19 +327,3 @@ def test_open_hub_says_what_it_cannot_take(own_faces_root, monkeypatch, refused)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ValueError, match="pip install -r requirements-datasets.txt"):
         open_splits("hf:a/b")
-
-
-def test_describe_parts_counts_groups_once(own_faces_root):
-    root = own_faces_root.parent
-    save_table(own_faces_root, root / "other.csv")
-    test = open_splits("faces+other", Source(root), splits=["test"])["test"]
-    scores = {"fake_scores": np.full(10, 0.9), "differences": np.arange(10.0)}
-    scored = SimpleNamespace(labels=test.get_labels(), **scores)
-    detector = SimpleNamespace(score=lambda *_: scored, threshold=0.5)
-    first, second = train_main.describe_parts(detector, test, Compute())
-    assert first.startswith("test of faces: 5 images, accuracy at the threshold 60.0 %")
-    assert second.startswith("test of other: 5 images, accuracy at the threshold 60.0")
-    assert first.split("threshold")[1] != second.split("threshold")[1]  # by group
-    assert "AUC 1.000" in first
-    alone = open_splits("faces", Source(root), splits=["test"])["test"]
-    assert train_main.describe_parts(detector, alone, Compute()) == []
