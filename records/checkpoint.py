@@ -25,6 +25,8 @@ ANY_NUMBER = Bounds(-1e30, 1e30)
 PERCENT = Bounds(0, 100)
 # If nothing may be called fake, it lies just above all scores.
 THRESHOLDS = Bounds(0, 1 + 1e-6)
+# Entries that mean nothing without another one.
+NEED = {"real_below": "threshold", "llr_lower": "llr_upper", "llr_upper": "llr_lower"}
 KINDS = Words(r"(?!\s)[^\x00-\x1f\x7f-\x9f]{0,200}", "a line of at most 200 characters")
 
 
@@ -199,11 +201,14 @@ class CheckpointRecord:
         """Take the record out of a file's content, of which the rest is ignored.
 
         Raises:
-            ValueError: an entry has a wrong type, is out of range, or names other
-                classes.
+            ValueError: an entry has a wrong type, is out of range, lacks the one that
+                it needs, or names other classes.
         """
         entries = [entry for entry in fields(cls) if entry.name in content]
         record = cls(**{e.name: _check_entry(e, content[e.name]) for e in entries})
+        for name, other in NEED.items():
+            if getattr(record, other) is None is not getattr(record, name):
+                raise ValueError(f"it has {name}, but no {other}")
         if record.class_names not in ([], list(CLASS_NAMES)):
             raise ValueError(
                 f"its class_names are {show(record.class_names)}, not "

@@ -33,7 +33,7 @@ class LeftToRight:
 def detector(small_simple_net, tmp_path_factory) -> Detector:
     """It calls red real and blue fake, as it happens."""
     path = tmp_path_factory.mktemp("checkpoints") / "net.pt"
-    line = {"llr_slope": 2.0, "llr_intercept": 0.5, "llr_upper": 3.0}
+    line = {"llr_slope": 2.0, "llr_intercept": 0.5, "llr_lower": -9, "llr_upper": 3.0}
     return load_checkpoint(make_checkpoint(path, temperature=0.01, **line))
 
 

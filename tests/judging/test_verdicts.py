@@ -32,7 +32,7 @@ PRECISIONS = [FP32, Precision("bf16")]
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoints") / "net.pt"
-    line = {"llr_slope": 2.0, "llr_intercept": 0.5, "llr_upper": 3.0}
+    line = {"llr_slope": 2.0, "llr_intercept": 0.5, "llr_lower": -9, "llr_upper": 3.0}
     return make_checkpoint(path, temperature=0.01, threshold=0.5, **line)
 
 

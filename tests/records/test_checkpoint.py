@@ -97,6 +97,14 @@ def test_record_with_a_wrong_entry_is_refused(name, value, reason, refused):
         CheckpointRecord.from_untrusted({**content, name: value})
 
 
+@pytest.mark.parametrize("name", ["threshold", "llr_lower", "llr_upper"])
+def test_record_that_lacks_what_an_entry_needs_is_refused(name, refused):
+    content = start_record(**ENTRIES, real_below=0.4).to_dict()
+    del content[name]
+    with refused(f"it has (real_below|llr_upper|llr_lower), but no {name}"):
+        CheckpointRecord.from_untrusted(content)
+
+
 WEIGHTS = {"conv3.weight": torch.ones(2), "fc3.weight": torch.ones(2)}
 
 

@@ -34,7 +34,7 @@ def detector(tmp_path_factory, small_simple_net) -> Detector:
         "reliability_split": "test",
         "errors": {"none": [100, 5, 50, 1], "face=96": [100, 9, 50, 7]},
         "kept_conditions": ["none"],
-        "dataset": "some faces",
+        **{"dataset": "some faces", "llr_lower": -9.0},
         **{"llr_slope": 1.0, "llr_intercept": 0.0, "llr_upper": math.log(9)},
     }
     path = tmp_path_factory.mktemp("checkpoints") / "net.pt"
