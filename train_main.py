@@ -239,11 +239,11 @@ def train(
     tuning = choose_tuning(recipe, model, datasets, compute, keeping, start_sha256)
     model = tune(model, get_network(recipe.model), tuning).to(compute.device)
     trainer = build_trainer(recipe, model, datasets, compute, keeping, start_sha256)
-    known = {**tuning.to_entries(), "backbone_sha256": start_sha256}
+    trained = {**tuning.to_entries(), "backbone_sha256": start_sha256}
     if start_sha256:
-        known["whole"] = keeping.whole
+        trained["whole"] = keeping.whole
     data = datasets, skipped
-    files = build_run_files(recipe, source, *data, trainer, paths, policy, known)
+    files = build_run_files(recipe, source, *data, trainer, paths, policy, trained)
     files.log, trainer.measures_norm = log, log.is_on
     with files.watch(keeping.checkpoint_minutes):
         if keeping.resume:
@@ -475,11 +475,11 @@ def build_run_files(
     trainer: Trainer,
     paths: RunPaths,
     policy: Policy,
-    known: Mapping[str, Any],
+    trained: Mapping[str, Any],
 ) -> RunFiles:
     """Put together what writes the run's history, checkpoints and snapshots.
 
-    `known` are the entries of the checkpoint's record on what is trained.
+    `trained` are the entries of the checkpoint's record on what is trained.
     """
     flags = list_flags(recipe, source, trainer.precision)
     whole = ("test",) if recipe.calibration_share else ("val", "test")
@@ -491,7 +491,7 @@ def build_run_files(
         flags=flags,
         data_fingerprint=compute_fingerprint(datasets),
         licence=find_licence(recipe),
-        **known,
+        **trained,
     )
     run = {
         **build_run_entry(recipe, flags, trainer),

@@ -66,17 +66,17 @@ def get_revision(path: Path) -> str:
     return path.parent.name
 
 
-def import_package(what: str) -> Any:
+def import_package(task: str) -> Any:
     """Return the package huggingface_hub.
 
     Raises:
-        ValueError: it is not installed; `what` needs it.
+        ValueError: it is not installed; `task` needs it.
     """
     try:
         import huggingface_hub.errors
     except ImportError as error:
         raise ValueError(
-            f"{what} needs the package huggingface_hub: pip install -r "
+            f"{task} needs the package huggingface_hub: pip install -r "
             "requirements-hub.txt"
         ) from error
     return huggingface_hub

@@ -295,12 +295,12 @@ def see(
     )
 
 
-def _load(images: DisturbedFaces, what: str, compute: Compute) -> Iterator[np.ndarray]:
+def _load(images: DisturbedFaces, title: str, compute: Compute) -> Iterator[np.ndarray]:
     """Yield batches of samples, uint8 (n, S, S, 3), behind a progress bar."""
     batches = BatchLoader(
         images, compute.batch_size, device="cpu", workers=compute.workers, alone=True
     )
-    for samples, _ in show_progress(batches, what):
+    for samples, _ in show_progress(batches, title):
         yield samples.permute(0, 2, 3, 1).contiguous().numpy()
 
 

@@ -71,8 +71,8 @@ class Judge:
         read = read_picture(file, [InputSpec.of(self.detector)], self.reading)
         if number is not None:
             read = read[number - 1 : number]
-        given = [collate_pictures(read)], [self.detector], self.precision
-        judged = judge_batches(*given, stability=stability)
+        batches, detectors = [collate_pictures(read)], [self.detector]
+        judged = judge_batches(batches, detectors, self.precision, stability=stability)
         return [verdict for _, (verdict,) in judged]
 
     def watch(self, file: ImageFile, heed: Heed) -> list[Verdict]:

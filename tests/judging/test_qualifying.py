@@ -189,14 +189,14 @@ def test_calibrate_tracks_chooses_on_the_mean_logits_of_groups():
     assert np.isclose(chosen["real_differences"], highest).any()
     assert len(chosen["real_differences"]) == NUM // 5
     assert [row[0] for row in chosen["errors"].values()] == [NUM // 5] * 4
-    assert "groups" in chosen["threshold_policy"]
+    assert chosen["threshold_policy"] == "FPR 0.1 on 80 validation groups"
     record = CheckpointRecord(track_calibration=chosen, zones={"none": [0.1, 0.2]})
     own = Detector(torch.nn.Linear(2, 2), record=record).of_tracks.record
     assert (own.threshold, own.errors) == (chosen["threshold"], chosen["errors"])
     assert "none" not in own.zones
     assert own.num_calibrated == 2 * NUM // 5
-    known = calibrate_tracks(val, Listed(names, list(map(str, numbers))), by_name)
-    assert known == chosen
+    by_column = Listed(names, list(map(str, numbers)))
+    assert calibrate_tracks(val, by_column, by_name) == chosen
 
 
 @pytest.mark.parametrize(
