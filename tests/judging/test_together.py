@@ -17,7 +17,7 @@ DETECTORS = [SimpleNamespace(of_tracks="a's of tracks"), SimpleNamespace(of_trac
 
 
 @dataclass(frozen=True)
-class Said:
+class Stub:
     """What stands for a verdict."""
 
     name: str
@@ -26,10 +26,10 @@ class Said:
     track: str
 
 
-def judge(paths: Iterable[Path]) -> Iterator[list[list[Said]]]:
+def judge(paths: Iterable[Path]) -> Iterator[list[list[Stub]]]:
     for path in paths:
         track = "a person's" * (path.suffix == ".mp4")
-        yield [[Said(path.name, d, np.ones(2), track) for d in DETECTORS]]
+        yield [[Stub(path.name, d, np.ones(2), track) for d in DETECTORS]]
 
 
 @pytest.fixture
