@@ -15,6 +15,7 @@ from plots.style import (
     CLASS_COLORS,
     FAKE_COLOR,
     GREY,
+    SHARE_COLORS,
     build_title,
     finish_axes,
     format_percent,
@@ -192,7 +193,7 @@ def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
     numbers = analysis.numbers
     counts = np.array(numbers["confusion_matrix"])
     shares = counts / counts.sum(axis=1, keepdims=True)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(shares, cmap=SHARE_COLORS, vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         rate = _format_rate(numbers, row, column)
         text = f"{counts[row, column]:,}\n{rate}"
