@@ -103,8 +103,8 @@ def wrap_title(title: str, width: int) -> str:
 
 
 def format_percent(rate: float) -> str:
-    """Return a rate as in every figure: '5.0 %'."""
-    return f"{100 * rate:.1f} %"
+    """Return a rate as in every figure: '5.0 %'; rounded as its three decimals are."""
+    return f"{100 * float(f'{rate:.3f}'):.1f} %"
 
 
 def format_number(value: float | None, *, digits: int = 4) -> str:
