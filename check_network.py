@@ -22,7 +22,7 @@ from judging.detector import Detector
 from loading import Preprocessing
 from models import NETWORKS, Network, get_network
 from records.checkpoint import start_record
-from records.checkpoint_files import read_checkpoint
+from records.checkpoint_files import read_checkpoint, save_checkpoint
 from trainer import Trainer
 from tuning import FaultError, build_network, check_gives_logits
 from tuning.optimizers import build_optimizer
@@ -236,7 +236,7 @@ def check_saving(trial: Trial) -> str:
     record = start_record(preprocessing=expected.to_dict())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.pt"
-        save_tensors({"model": trial.model.state_dict(), **record.to_dict()}, path)
+        save_checkpoint(trial.model.state_dict(), record, path)
         state, record = read_checkpoint(path)
         size = path.stat().st_size
     if Preprocessing.from_untrusted(record.preprocessing) != expected:

@@ -37,7 +37,7 @@ from scores import (
     subsets_from_names,
     tell_apart,
 )
-from scores.analysis import analyse
+from scores.analysis import analyse, compare_detectors
 from scores.pairing import MATCHES, count_common, set_keys
 from scores.runs import analyse_runs, find_sets
 from scores.score_files import find_format
@@ -247,7 +247,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         options["prevalence"] = args.prevalence
         named = show_progress(tell_apart(score_sets), "analyse")
         analyses = [analyse(scores, **options) for scores in named]
-        paths, text = save_all(analyses, args.figures_dir, call)
+        comparisons = compare_detectors(analyses)
+        paths, text = save_all(analyses, comparisons, args.figures_dir, call)
     else:
         sets, tests = analyse_runs(find_sets(score_sets, args.runs), **options)
         paths, text = save_runs(sets, tests, args.figures_dir, call)

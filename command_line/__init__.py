@@ -2,7 +2,8 @@
 
 `early.py`: Ctrl-C during imports, and streams that are closed.
 `parser.py`: the parser, the types of its values, and how lines and errors are printed.
-`flags.py`: the flags that several scripts take, and those of a training.
+`flags.py`: the flags that several scripts take, and a training's, which
+`records/recipe.py` defines.
 `compute.py`: how networks run, as the flags say; apart, because it imports torch.
 `maps.py`: those of the two scripts that draw maps, and the images that they name.
 `faces.py`: those on how a user's pictures are read.

@@ -9,8 +9,8 @@ planted, the map should point at it.
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
@@ -64,7 +64,7 @@ def check_maps(judged: JudgedImages, method: Method, *, num: int, seed: int) -> 
     detector, precision = judged.detector, judged.compute.precision
     maps = compute_maps(detector)
     orders = order_cells(maps, seed)
-    removal = partial(check_removal, samples, targets, orders, detector, precision)
+    shown = samples, targets, detector, precision
     masks = [
         judged.images.get_mask(index) if judged.targets[index] == FAKE else None
         for index in chosen
@@ -72,8 +72,8 @@ def check_maps(judged: JudgedImages, method: Method, *, num: int, seed: int) -> 
     return {
         "images": [judged.images.get_name(index) for index in chosen],
         "randomisation": check_randomisation(maps, compute_maps, detector, seed=seed),
-        "deletion": removal(insert=False),
-        "insertion": removal(insert=True),
+        "deletion": check_removal(Removal(*shown, insert=False), orders),
+        "insertion": check_removal(Removal(*shown, insert=True), orders),
         "mask": check_masks(maps, masks),
     }
 
@@ -239,36 +239,87 @@ def _rank(keys: np.ndarray, chance: np.ndarray) -> np.ndarray:
     return order.argsort().reshape(keys.shape)
 
 
-def check_removal(
-    samples: Tensor,
-    targets: Tensor,
-    orders: dict[str, np.ndarray],
-    detector: Detector,
-    precision: Precision,
-    *,
-    insert: bool,
-) -> Numbers:
-    """Follow a class's score while cells are taken from an image, or put into it.
+@dataclass(frozen=True)
+class Removal:
+    """Cells are taken from images, or put into them: how do the scores follow?
 
-    Args:
+    Attributes:
         samples, targets: as `explaining.gradients.prepare_inputs` takes them.
-        orders: of the cells, as `order_cells` returns them.
         insert: put cells into the blurred image, rather than take them from the whole.
-
-    Returns:
-        `shares` of the cells; for each ranking the mean `curve` of P(target) and its
-        `area`; how the map's area differs from the others', image by image. `passed`:
-        deletion's is smaller than both, or insertion's larger, by intervals without 0.
+        num_steps: in which cells change; a divisor of their number.
 
     Source: Petsiuk et al. 2018, RISE, section 4.2. Deviations: cells of a 16 x 16 grid
         in place of pixels, because single pixels strewn at random spoil an image more
         than any region; what is taken becomes the mean colour, and the blurred image
         holds the cells' mean colours.
     """
-    areas, numbers = {}, {"shares": np.linspace(0, 1, NUM_STEPS + 1).tolist()}
-    inputs = samples, targets, detector, precision
+
+    samples: Tensor
+    targets: Tensor
+    detector: Detector
+    precision: Precision
+    insert: bool
+    num_steps: int = NUM_STEPS
+
+    def follow(self, ranks: np.ndarray) -> np.ndarray:
+        """Return P(target) (N, num_steps + 1) while cells change in an order.
+
+        Args:
+            ranks: when each cell's turn comes, int (N, GRID, GRID).
+        """
+        start, end = self._ends.T
+        between = self._score(ranks, range(1, self.num_steps))
+        return np.stack([start, *between.T, end], axis=1)
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """P(target) (N, 2) before the first cell and after the last, in any order."""
+        order = np.zeros((len(self.samples), GRID, GRID))
+        return self._score(order, (0, self.num_steps))
+
+    def _score(self, ranks: np.ndarray, steps: Sequence[int]) -> np.ndarray:
+        """Return P(target) (N, n) after n of the steps."""
+        name = "insertion" if self.insert else "deletion"
+        batches = show_progress(self._change(ranks, steps), name, total=len(ranks))
+        _, fake_scores, classes = self.detector.score_batches(batches, self.precision)
+        scores = np.where(classes == FAKE, fake_scores, 1 - fake_scores)
+        return scores.reshape(len(ranks), -1)
+
+    def _change(
+        self, ranks: np.ndarray, steps: Sequence[int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield of each image a batch of what it is after the steps, and its class."""
+        images, targets = prepare_inputs(self.samples, self.targets, self.detector)
+        size = images.shape[-2:]
+        counts = torch.tensor(steps) * (GRID**2 // self.num_steps)
+        for image, target, rank in zip(images, targets, ranks, strict=True):
+            turns = torch.from_numpy(rank).float()[None, None]
+            turns = F.interpolate(turns, size, mode="nearest")[0]
+            is_taken = turns < counts.view(-1, 1, 1)  # (n, H, W)
+            is_taken = is_taken[:, None].to(image.device)
+            baseline = torch.zeros_like(image)
+            if self.insert:
+                cells = F.adaptive_avg_pool2d(image[None], GRID)
+                baseline = F.interpolate(cells, size, mode="bilinear")
+            first, second = (image, baseline) if self.insert else (baseline, image)
+            yield torch.where(is_taken, first, second), target.repeat(len(counts))
+
+
+def check_removal(removal: Removal, orders: dict[str, np.ndarray]) -> Numbers:
+    """Compare how a class's score follows a map's order of the cells, and others.
+
+    Args:
+        orders: of the cells, as `order_cells` returns them.
+
+    Returns:
+        `shares` of the cells; for each ranking the mean `curve` of P(target) and its
+        `area`; how the map's area differs from the others', image by image. `passed`:
+        deletion's is smaller than both, or insertion's larger, by intervals without 0.
+    """
+    shares = np.linspace(0, 1, removal.num_steps + 1).tolist()
+    areas, numbers = {}, {"shares": shares}
     for name, ranks in orders.items():
-        curves = follow_scores(*inputs, ranks, insert=insert)
+        curves = removal.follow(ranks)
         areas[name] = compute_areas(curves)
         steps = [compute_mean(values) for values in curves.T]
         numbers[name] = {
@@ -276,58 +327,12 @@ def check_removal(
             "intervals": [step["interval"] for step in steps],
             "area": compute_mean(areas[name]),
         }
-    return {**numbers, **compare_areas(areas, insert)}
-
-
-def follow_scores(
-    samples: Tensor,
-    targets: Tensor,
-    detector: Detector,
-    precision: Precision,
-    ranks: np.ndarray,
-    *,
-    insert: bool,
-    num_steps: int = NUM_STEPS,
-) -> np.ndarray:
-    """Return P(target) (N, num_steps + 1) while cells are taken away, or put in.
-
-    Args:
-        samples, targets, detector, precision, insert: as `check_removal` has them.
-        ranks: when each cell's turn comes, int (N, GRID, GRID).
-        num_steps: in which cells change; a divisor of their number.
-    """
-    images, targets = prepare_inputs(samples, targets, detector)
-    batches = _change_step_by_step(images, targets, ranks, insert, num_steps)
-    name = "insertion" if insert else "deletion"
-    batches = show_progress(batches, name, total=len(images))
-    _, fake_scores, classes = detector.score_batches(batches, precision)
-    scores = np.where(classes == FAKE, fake_scores, 1 - fake_scores)
-    return scores.reshape(len(images), -1)
+    return {**numbers, **compare_areas(areas, removal.insert)}
 
 
 def compute_areas(curves: np.ndarray) -> np.ndarray:
     """Return the areas (N,) below curves (N, steps), whose width is 1."""
     return (curves[:, 1:] + curves[:, :-1]).mean(axis=1) / 2
-
-
-def _change_step_by_step(
-    images: Tensor, targets: Tensor, ranks: np.ndarray, insert: bool, num_steps: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield a batch an image: all of its steps, and as often its class."""
-    size = images.shape[-2:]
-    counts = torch.arange(num_steps + 1) * (GRID**2 // num_steps)
-    for image, target, rank in zip(images, targets, ranks, strict=True):
-        turns = torch.from_numpy(rank).float()[None, None]
-        turns = F.interpolate(turns, size, mode="nearest")[0]
-        is_taken = turns < counts.view(-1, 1, 1)  # (num_steps + 1, H, W)
-        is_taken = is_taken[:, None].to(image.device)
-        baseline = torch.zeros_like(image)
-        if insert:
-            cells = F.adaptive_avg_pool2d(image[None], GRID)
-            baseline = F.interpolate(cells, size, mode="bilinear")
-        first, second = (image, baseline) if insert else (baseline, image)
-        steps = torch.where(is_taken, first, second)
-        yield steps, target.repeat(len(steps))
 
 
 def compare_areas(areas: dict[str, np.ndarray], insert: bool) -> Numbers:

@@ -20,12 +20,12 @@ from explaining.checks import (
     MOST_LEFT,
     RANKINGS,
     Numbers,
+    Removal,
     check_masks,
     compare_areas,
     compute_areas,
     compute_mean,
     compute_rank_correlations,
-    follow_scores,
     judge_correlation,
     order_cells,
     randomise_from_the_top,
@@ -240,25 +240,28 @@ class MapTrial:
         *_, (_, network) = randomise_from_the_top(self.detector.network, self.seed)
         return replace(self.detector, network=network)
 
+    @cached_property
+    def _removals(self) -> tuple[Removal, Removal]:
+        """Deletion, and insertion."""
+        shown = self.samples, self.targets, self.detector, self.precision
+        deletion = Removal(*shown, insert=False, num_steps=NUM_STEPS)
+        return deletion, replace(deletion, insert=True)
+
     def _judge_removal(self, ranks: np.ndarray, *, insert: bool) -> MapCheck:
         """Follow the scores while cells in a map's order are taken away, or put in."""
+        removal = self._removals[insert]
         if insert not in self._rivals:  # the same for every kind of map
             even = np.ones((len(self.samples), GRID, GRID), np.float32)
             orders = order_cells(even, self.seed)
             self._rivals[insert] = {
-                name: self._follow(orders[name], insert=insert) for name in RANKINGS[1:]
+                n: compute_areas(removal.follow(orders[n])) for n in RANKINGS[1:]
             }
-        areas = {"map": self._follow(ranks, insert=insert), **self._rivals[insert]}
+        areas = {"map": compute_areas(removal.follow(ranks)), **self._rivals[insert]}
         numbers = compare_areas(areas, insert)
         sign = 1 if insert else -1
         differences = [numbers[f"map_minus_{name}"] for name in RANKINGS[1:]]
         sureness = min(count_widths(d, sign * d["mean"]) for d in differences)
         return MapCheck(numbers["passed"], numbers["sentence"], sureness)
-
-    def _follow(self, ranks: np.ndarray, *, insert: bool) -> np.ndarray:
-        """Return the areas (N,) of a ranking's cells."""
-        inputs = self.samples, self.targets, self.detector, self.precision, ranks
-        return compute_areas(follow_scores(*inputs, insert=insert, num_steps=NUM_STEPS))
 
 
 def judge_randomisation(maps: np.ndarray, others: np.ndarray) -> MapCheck:

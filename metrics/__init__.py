@@ -9,14 +9,14 @@ from these: its AUC against the same positive class is 1 - AUC.
 Labels are (N,), 0 real and 1 fake. Functions that take them raise ValueError for what
 `samples.check_scores_and_labels` refuses.
 
-Start at `table.py`, the table of metrics, whose formulas are in `measures.py` and whose
-`samples.py` are checked and sorted. `bootstrap.py`, `delong.py`, `error_rates.py`: the
-intervals, tests and the ROC curve. `calibration.py`, `likelihood_ratios.py`: what a
-score is worth as a probability and as evidence, `bounding.py`: how much at most,
-`cross_entropy.py`: for every prior. `operating_point.py`: what is chosen on validation,
-and `meaning.py`: what scores then mean. `summary.py`: every number with its interval,
-and notes. `runs.py`: several runs as one result. `verdicts.py`: error rates where there
-may be no verdict.
+Start at `table.py`, the table of metrics: its formulas are in `measures.py`, special
+intervals in `intervals.py`, and `samples.py` checks and sorts what it is made from.
+`bootstrap.py`, `delong.py`, `error_rates.py`: intervals, tests and the ROC curve.
+`calibration.py`, `likelihood_ratios.py`: what a score is worth as a probability and as
+evidence, `bounding.py`: how much at most, `cross_entropy.py`: for every prior.
+`operating_point.py`: what is chosen on validation, and `meaning.py`: what scores then
+mean. `summary.py`: every number with its interval, and notes. `runs.py`: several runs
+as one result. `verdicts.py`: error rates where there may be no verdict.
 """
 
 from hardware.lazy import attach

@@ -7,38 +7,12 @@ import scipy
 from scipy import special
 
 from files.names import FAKE, REAL
-from metrics.samples import MAX_CELLS, Cells, Samples, build_cells
-from metrics.table import compute_weighted_metrics
+from metrics.samples import Cells, Samples
 
 # 4 million weights of 8 bytes: 32 MB for each of a few arrays.
 _MAX_WEIGHTS_AT_ONCE = 4_000_000
 # Sums of equal numbers in another order differ by less.
 _NO_SPREAD = 1e-12
-
-
-def bootstrap_metrics(
-    samples: Samples, *, num_resamples: int = 1000, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Compute every metric that has a formula on resamples of the samples.
-
-    Args:
-        samples: N samples; of groups, whole groups are drawn. Scores beyond `MAX_CELLS`
-            are pooled into as many cells, which changes the metrics by less than one
-            part in a thousand.
-        num_resamples: how many resamples (R).
-        seed: the same seed draws the same resamples.
-
-    Returns:
-        Metric name -> (R,) values.
-
-    Source: Efron & Tibshirani 1993, ch. 8 (each class is a sample of its own).
-    """
-    cells = build_cells(samples, MAX_CELLS)
-    draws = draw_weights(samples, cells, num_resamples, seed=seed)
-    chunks = [compute_weighted_metrics(cells, weights) for weights in draws]
-    return {
-        name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]
-    }
 
 
 def draw_weights(

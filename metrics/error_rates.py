@@ -122,7 +122,9 @@ def _count_worth(samples: Samples, fprs: np.ndarray) -> tuple[np.ndarray, np.nda
     is_fake, groups = samples.labels == FAKE, samples.group_index
     if groups is None:
         return tuple(np.full(fprs.size, size) for size in samples.units[:2])
-    grid = np.unique(np.quantile(fprs, np.linspace(0, 1, _NUM_WORTH_RATES)))
+    grid = np.unique(fprs)
+    if grid.size > _NUM_WORTH_RATES:
+        grid = np.unique(np.quantile(fprs, np.linspace(0, 1, _NUM_WORTH_RATES)))
     reals = np.sort(samples.scores[~is_fake])[::-1]
     places = np.clip(np.ceil(grid * reals.size).astype(int), 1, reals.size) - 1
     worth = [

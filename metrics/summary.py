@@ -6,23 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from files.names import FAKE, REAL
-from metrics.bootstrap import bootstrap_metrics, compute_bootstrap_interval
+from metrics.bootstrap import draw_weights
 from metrics.calibration import compute_calibration_test
 from metrics.delong import compute_delong_interval
-from metrics.error_rates import (
-    bound_separated,
-    compute_point,
-    compute_proportion_interval,
-    compute_tpr_intervals,
-    count_hits,
-    hold_estimate,
-)
-from metrics.likelihood_ratios import (
-    compute_cross_fitted_cllr,
-    describe_cllr,
-    describe_median_ratios,
-)
-from metrics.measures import Decisions, find_eer_threshold
+from metrics.error_rates import compute_point, hold_estimate
+from metrics.likelihood_ratios import describe_cllr, describe_median_ratios
+from metrics.measures import find_eer_threshold
 from metrics.operating_point import find_fpr_threshold
 from metrics.samples import (
     MAX_CELLS,
@@ -30,7 +19,6 @@ from metrics.samples import (
     Units,
     build_cells,
     check_samples,
-    number_folds,
 )
 from metrics.table import MAX_FPRS, METRICS, compute_weighted_metrics
 
@@ -41,8 +29,6 @@ _FEW_UNITS = 30
 _MANY_UNITS = 100
 _HEAVY_KURTOSIS = 5.0  # of a class's scores; 3 normal, 4.2 logistic, 6 Laplace
 _CHOSEN_HERE = "chosen on these samples"
-
-Interval = tuple[float, float]
 
 
 def compute_metrics(
@@ -135,16 +121,18 @@ def compute_summary(
     numbers = measure_samples(samples)
     _drop_tpr_of_few_groups(numbers, samples)
     resampled = bootstrap_metrics(samples, num_resamples=num_resamples, seed=seed)
+    for name, metric in METRICS.items():
+        if metric.interval is not None or name in resampled:
+            value, drawn = numbers[name], resampled.get(name)
+            ends = metric.compute_interval(samples, value, drawn, seed)
+            held = ends and hold_estimate(ends, value)
+            highest = metric.highest
+            numbers[f"{name}_interval"] = held and [min(end, highest) for end in held]
+    numbers["notes"] += _explain_missing_intervals(numbers, resampled)
+    numbers["notes"] += _warn(numbers, samples)
     delong = compute_delong_interval(
         samples.scores, samples.labels, groups=samples.group_index
     )
-    intervals = _compute_intervals(samples, numbers, resampled, seed=seed)
-    for name, ends in {"auc": (delong.low, delong.high), **intervals}.items():
-        held = ends and hold_estimate(ends, numbers[name])
-        highest = METRICS[name].highest
-        numbers[f"{name}_interval"] = held and [min(end, highest) for end in held]
-    numbers["notes"] += _explain_missing_intervals(numbers, resampled)
-    numbers["notes"] += _warn(numbers, samples)
     is_known = np.isfinite(delong.standard_error)
     return numbers | {
         "auc_standard_error": delong.standard_error if is_known else None,
@@ -173,29 +161,28 @@ def _list_methods() -> dict[str, str]:
     }
 
 
-def _compute_intervals(
-    samples: Samples,
-    numbers: dict[str, Any],
-    resampled: dict[str, np.ndarray],
-    *,
-    seed: int,
-) -> dict[str, Interval | None]:
-    """Return the interval of each metric but the AUC."""
-    units = samples.units
-    intervals = {
-        name: compute_bootstrap_interval(
-            values, numbers[name], METRICS[name].scale, units.smaller
-        )
-        for name, values in resampled.items()
-        if METRICS[name].is_resampled
-    }
+def bootstrap_metrics(
+    samples: Samples, *, num_resamples: int = 1000, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Compute every metric that has a formula on resamples of the samples.
+
+    Args:
+        samples: N samples; of groups, whole groups are drawn. Scores beyond `MAX_CELLS`
+            are pooled into as many cells, which changes the metrics by less than one
+            part in a thousand.
+        num_resamples: how many resamples (R).
+        seed: the same seed draws the same resamples.
+
+    Returns:
+        Metric name -> (R,) values.
+
+    Source: Efron & Tibshirani 1993, ch. 8 (each class is a sample of its own).
+    """
+    cells = build_cells(samples, MAX_CELLS)
+    draws = draw_weights(samples, cells, num_resamples, seed=seed)
+    chunks = [compute_weighted_metrics(cells, weights) for weights in draws]
     return {
-        **intervals,
-        **_compute_exact_intervals(samples, numbers, seed),
-        "min_cllr": _compute_min_cllr_interval(
-            samples, numbers["min_cllr"], resampled["min_cllr"]
-        ),
-        **_bound_perfect(numbers, units),
+        name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]
     }
 
 
@@ -207,66 +194,6 @@ def _drop_tpr_of_few_groups(numbers: dict[str, Any], samples: Samples) -> None:
             numbers[_name_tpr(rate)] = None
             given = f"{num_real} groups of real samples"
             numbers["notes"].append(_explain_too_few(rate, given))
-
-
-def _compute_exact_intervals(
-    samples: Samples, numbers: dict[str, Any], seed: int
-) -> dict[str, Interval | None]:
-    """Return the intervals that need no bootstrap."""
-    intervals: dict[str, Interval | None] = {}
-    for label, name in ((REAL, "real_accuracy"), (FAKE, "fake_accuracy")):
-        hits = samples.called_fake[samples.labels == label] == label
-        counted = count_hits(hits, samples.index_class(label))
-        intervals[name] = compute_proportion_interval(*counted)
-    lows, highs = compute_tpr_intervals(samples, MAX_FPRS, seed=seed)
-    for rate, low, high in zip(MAX_FPRS, lows, highs, strict=True):
-        is_known = numbers[_name_tpr(rate)] is not None
-        intervals[_name_tpr(rate)] = (float(low), float(high)) if is_known else None
-    return intervals
-
-
-def _compute_min_cllr_interval(
-    samples: Samples, min_cllr: float, values: np.ndarray
-) -> Interval | None:
-    """Reach from the fitted value, too low on average, to the one that is too high."""
-    cells = build_cells(samples, MAX_CELLS)
-    folds = number_folds(samples.labels, samples.group_index)
-    cross_fitted = compute_cross_fitted_cllr(
-        cells.counts,
-        [cells.count(samples.labels, folds == k) for k in np.unique(folds)],
-    )
-    if not np.isfinite(cross_fitted):
-        return None
-    ends = [
-        compute_bootstrap_interval(values, value, "log", samples.units.smaller)
-        for value in (min_cllr, max(min_cllr, cross_fitted))
-    ]
-    return None if None in ends else (ends[0][0], ends[1][1])
-
-
-def _bound_perfect(numbers: dict[str, Any], units: Units) -> dict[str, Interval]:
-    """Return exact bounds where a detector without errors shows no spread."""
-    bounds = bound_separated(units.real, units.fake)
-    num_real, num_fake = numbers["num_real"], numbers["num_fake"]
-    intervals: dict[str, Interval] = {}
-    if numbers["auc"] in (0.0, 1.0):
-        ends = (0.0, bounds.eer) if numbers["auc"] == 1.0 else (1 - bounds.eer, 1.0)
-        intervals["eer"] = ends
-    if numbers["auc"] == 1.0:
-        share = num_fake / (num_real + num_fake)
-        intervals["average_precision"] = (bounds.compute_average_precision(share), 1.0)
-        intervals["min_cllr"] = (0.0, bounds.compute_min_cllr())
-    if numbers["accuracy"] == 1.0:
-        worst_case = Decisions(bounds.fpr, bounds.fnr, num_real, num_fake)
-        for metric in METRICS.values():
-            if metric.of_decisions:
-                worst = float(metric.formula(worst_case))
-                ends = (worst, 1.0) if metric.higher_is_better else (0.0, worst)
-                intervals[metric.name] = ends
-    if numbers["accuracy"] in (0.0, 1.0):
-        hits = int(numbers["accuracy"]) * units.total
-        intervals["accuracy"] = compute_proportion_interval(hits, units.total)
-    return intervals
 
 
 def _test_calibration(samples: Samples, seed: int) -> dict[str, float | None]:

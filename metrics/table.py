@@ -1,7 +1,9 @@
 """The table of metrics: whoever computes, prints, saves or explains one reads it here.
 
 A new metric is one more row. If its formula takes a `Tally`, it is resampled like the
-others, and stands in the terminal, the JSON file, the report and docs/numbers.md.
+others, and stands in the terminal, the JSON file, the report and docs/numbers.md. A
+formula longer than a line is in `measures.py`; an interval that resamples alone do not
+give is in `intervals.py`.
 """
 
 from collections.abc import Callable, Collection
@@ -9,9 +11,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from files.names import FAKE, REAL
+from metrics.bootstrap import compute_bootstrap_interval
 from metrics.calibration import compute_ece
+from metrics.error_rates import bound_separated
+from metrics.intervals import (
+    CROSS_FITTED,
+    DELONG,
+    Ends,
+    Interval,
+    bound_accuracy,
+    bound_average_precision,
+    bound_eer,
+    build_class_interval,
+    build_tpr_interval,
+)
 from metrics.likelihood_ratios import compute_min_cllr
 from metrics.measures import (
+    Decisions,
     Tally,
     compute_auc,
     compute_average_precision,
@@ -42,6 +59,8 @@ class Metric:
         needs: the quantity of `build_cells` without which it has no value.
         scale: of its bootstrap interval, as for `compute_bootstrap_interval`.
         interval: how its interval is made in another way than from resamples.
+        bound: from the samples and its value to exact ends, where resamples show no
+            spread; None elsewhere.
         highest: its largest value, which a log scale does not know.
         of_decisions: the formula takes mere `Decisions`, so that the exact bounds of a
             detector without errors give its interval.
@@ -60,7 +79,8 @@ class Metric:
     value: Callable[[Samples], float | None] | None = None
     needs: str = "called_fake"
     scale: str = "percentiles"
-    interval: str = ""
+    interval: Interval | None = None
+    bound: Callable[[Samples, float], Ends | None] | None = None
     highest: float = np.inf
     of_decisions: bool = False
     higher_is_better: bool | None = True
@@ -73,20 +93,43 @@ class Metric:
         return self.heading or self.words
 
     @property
-    def is_resampled(self) -> bool:
-        """Whether its interval comes from resamples alone."""
-        return self.formula is not None and not self.interval
-
-    @property
     def method(self) -> str:
         """How its interval is made; empty for none."""
-        if not self.is_resampled:
-            return self.interval
+        if self.interval is not None:
+            return self.interval.words
         scale = "" if self.scale == "percentiles" else " scale"
-        return f"stratified bootstrap, {self.scale}{scale}"
+        return f"stratified bootstrap, {self.scale}{scale}" if self.formula else ""
 
+    def compute_interval(
+        self,
+        samples: Samples,
+        value: float | None,
+        resampled: np.ndarray | None,
+        seed: int,
+    ) -> Ends | None:
+        """Compute its 95 % interval; None if it has none, or the samples do not tell.
 
-_EXACT = "Clopper-Pearson; groups by their effective size"
+        Args:
+            value: of the samples themselves.
+            resampled: (R,) values of a metric that has a formula.
+            seed: of further draws.
+        """
+        if self.interval is not None:
+            return self.interval.compute(samples, value, resampled, seed)
+        exact = self.bound and self.bound(samples, value)
+        if self.of_decisions and np.array_equal(samples.called_fake, samples.labels):
+            exact = self._bound_faultless(samples)
+        return exact or compute_bootstrap_interval(
+            resampled, value, self.scale, samples.units.smaller
+        )
+
+    def _bound_faultless(self, samples: Samples) -> Ends:
+        """Return how bad it may yet be of a detector that made no error."""
+        bounds = bound_separated(samples.units.real, samples.units.fake)
+        sizes = np.bincount(samples.labels)
+        worst = float(self.formula(Decisions(bounds.fpr, bounds.fnr, *sizes)))
+        return (worst, 1.0) if self.higher_is_better else (0.0, worst)
+
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -97,7 +140,7 @@ METRICS: dict[str, Metric] = {
             "probability that a random fake scores above a random real image, ties "
             "counting half; 0.5 is chance, 1 perfect",
             compute_auc,
-            interval="DeLong, logit scale; an exact bound if the classes separate",
+            interval=DELONG,
             columns=_EVERYWHERE,
         ),
         Metric(
@@ -106,6 +149,7 @@ METRICS: dict[str, Metric] = {
             "area below the precision-recall curve; chance is the share of fakes",
             compute_average_precision,
             scale="logit",
+            bound=bound_average_precision,
             heading="AP",
         ),
         Metric(
@@ -115,6 +159,7 @@ METRICS: dict[str, Metric] = {
             "that, on straight lines between ROC points; 0 is perfect",
             compute_eer,
             scale="percentiles",
+            bound=bound_eer,
             higher_is_better=False,
             heading="EER",
             columns=_EVERYWHERE,
@@ -125,7 +170,7 @@ METRICS: dict[str, Metric] = {
             "share of the fakes found when at most 1 % of the real images are called "
             "fake; takes 100 real images, or groups of them",
             value=lambda samples: compute_tpr_at_fpr(samples.in_order, MAX_FPRS[0]),
-            interval="order statistics, no distribution assumed",
+            interval=build_tpr_interval(MAX_FPRS, 0),
             columns=("paper",),
         ),
         Metric(
@@ -133,7 +178,7 @@ METRICS: dict[str, Metric] = {
             "TPR at FPR 0.1 %",
             "the same at 0.1 %; takes 1,000 real images, or groups of them",
             value=lambda samples: compute_tpr_at_fpr(samples.in_order, MAX_FPRS[1]),
-            interval="order statistics, no distribution assumed",
+            interval=build_tpr_interval(MAX_FPRS, 1),
         ),
         Metric(
             "accuracy",
@@ -141,7 +186,7 @@ METRICS: dict[str, Metric] = {
             "share of all images called right at the threshold in use",
             lambda of: (of.tp + of.tn) / (of.num_real + of.num_fake),
             scale="logit",
-            of_decisions=True,
+            bound=bound_accuracy,
             columns=("comparison", "groups", "robustness", "paper"),
         ),
         Metric(
@@ -157,7 +202,7 @@ METRICS: dict[str, Metric] = {
             "accuracy on real",
             "share of the real images called real; the rest are false alarms",
             lambda of: 1 - of.fpr,
-            interval=_EXACT,
+            interval=build_class_interval(REAL),
             columns=("groups",),
         ),
         Metric(
@@ -165,7 +210,7 @@ METRICS: dict[str, Metric] = {
             "accuracy on fake",
             "share of the fakes called fake; the rest are missed",
             lambda of: 1 - of.fnr,
-            interval=_EXACT,
+            interval=build_class_interval(FAKE),
             columns=("subsets", "groups"),
         ),
         Metric(
@@ -230,8 +275,7 @@ METRICS: dict[str, Metric] = {
             "what the best calibration that keeps the scores' order would leave of "
             "Cllr (minCllr)",
             lambda of: compute_min_cllr(of.reals_above, of.fakes_above),
-            interval="stratified bootstrap, from the fitted to the cross-fitted value: "
-            "wide",
+            interval=CROSS_FITTED,
             highest=1.0,
             higher_is_better=False,
             heading="minCllr",

@@ -143,7 +143,7 @@ def plot_precision_recall(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     """
     labels = _label_curves(analyses, "average_precision")
     _draw_curves(axes, analyses, _to_precision_recall, labels, steps=True)
-    shares = sorted({_get_fake_share(analysis) for analysis in analyses})
+    shares = sorted({analysis.fake_share for analysis in analyses})
     for share in shares:
         axes.axhline(share, color=GREY, ls=":", zorder=1)
     values = " to ".join(map(format_percent, sorted({shares[0], shares[-1]})))
@@ -157,15 +157,11 @@ def plot_precision_recall(axes: Axes, analyses: Sequence[Analysis]) -> Axes:
     return _finish_curves(axes, "Precision-recall", analyses)
 
 
-def _get_fake_share(analysis: Analysis) -> float:
-    return analysis.numbers["num_fake"] / analysis.numbers["num_samples"]
-
-
 def _to_precision_recall(
     fpr: np.ndarray, tpr: np.ndarray, analysis: Analysis
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return recall and precision, which starts at 1 before anything is called fake."""
-    share = _get_fake_share(analysis)
+    share = analysis.fake_share
     called_fake = share * tpr + (1 - share) * fpr
     right = np.where(called_fake > 0, share * tpr, 1)
     return tpr, right / np.where(called_fake > 0, called_fake, 1)

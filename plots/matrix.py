@@ -8,7 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from files.names import make_printable
-from plots.style import FRAME_COLOR, format_with_interval, make_drawable
+from plots.style import (
+    AUC_COLORS,
+    FRAME_COLOR,
+    format_with_interval,
+    make_drawable,
+)
 from scores.analysis import Analysis
 
 HOME_NOTE = "trained on this dataset"
@@ -71,7 +76,7 @@ def plot_auc_matrix(axes: Axes, matrix: AucMatrix) -> Axes:
     """Draw the AUCs as a heat map, red below chance, framed if trained on it."""
     rows = [[matrix.cells[d, e] for e in matrix.datasets] for d in matrix.detectors]
     grid = np.array([[analysis.numbers["auc"] for analysis in row] for row in rows])
-    axes.imshow(grid, cmap="RdBu", vmin=0, vmax=1, aspect="auto")
+    axes.imshow(grid, cmap=AUC_COLORS, vmin=0, vmax=1, aspect="auto")
     for (row, column), auc in np.ndenumerate(grid):
         analysis = rows[row][column]
         text = format_with_interval(analysis.numbers, "auc").replace(" [", "\n[")

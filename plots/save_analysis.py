@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from files.atomic import save_csv, save_json, save_text
-from plots.curves import plot_det, plot_precision_recall, plot_roc
+from plots.analysis_plots import PLOTS
+from plots.curves import plot_det
 from plots.matrix import (
     build_auc_matrix,
     build_auc_rows,
@@ -17,41 +18,22 @@ from plots.matrix import (
     plot_auc_matrix,
 )
 from plots.paper_tables import build_csv, format_latex, format_markdown
-from plots.scores import (
-    plot_confusion_matrix,
-    plot_cross_entropy,
-    plot_reliability,
-    plot_score_histogram,
-    plot_tippett,
-)
 from plots.style import save_plot
 from plots.tables import format_comparison, format_numbers, name_subsets
 from scores import save_score_set
-from scores.analysis import Analysis, Comparison, compare_detectors
-
-Draw = Callable[[Axes, Any], Axes]
-
-# By the end of the file's name. A curve shows one detector or several.
-CURVE_PLOTS = {
-    "roc_curve": plot_roc,
-    "det_curve": plot_det,
-    "precision_recall": plot_precision_recall,
-}
-SCORE_PLOTS = {
-    "score_histogram": plot_score_histogram,
-    "reliability": plot_reliability,
-    "confusion_matrix": plot_confusion_matrix,
-    "tippett": plot_tippett,
-    "cross_entropy": plot_cross_entropy,
-}
+from scores.analysis import Analysis, Comparison
 
 
 def save_all(
-    analyses: Sequence[Analysis], folder: str | Path, call: Mapping[str, Any]
+    analyses: Sequence[Analysis],
+    comparisons: Sequence[Comparison],
+    folder: str | Path,
+    call: Mapping[str, Any],
 ) -> tuple[list[Path], str]:
     """Save numbers, scores, tables and figures of one detector, or of several compared.
 
-    `call` says what ran, as `files.provenance.describe_call` returns it.
+    The comparisons are those of `compare_detectors`; `call` says what ran, as
+    `files.provenance.describe_call` returns it.
 
     Returns:
         What was written, in that order, and the tables to print.
@@ -67,7 +49,6 @@ def save_all(
         with analysis.scores.name_errors():
             paths += _save_analysis(analysis, folder, call)
     if len(analyses) > 1:
-        comparisons = compare_detectors(analyses)
         texts.append(format_comparison(analyses, comparisons))
         paths += _save_comparison(analyses, comparisons, folder, call)
     matrix = build_auc_matrix(analyses)
@@ -104,14 +85,7 @@ def _save_analysis(
     provenance = {**call, **analysis.scores.provenance}
     save_json({**_collect_numbers(analysis), "provenance": provenance}, paths[0])
     save_score_set(analysis.scores, paths[1])
-    plots = dict(SCORE_PLOTS)
-    if analysis.bins is None:
-        plots.pop("reliability", None)
-    if analysis.scores.llrs is None:
-        for what in ("tippett", "cross_entropy"):
-            plots.pop(what, None)
-    paths += _save_figures(CURVE_PLOTS, [analysis], folder, name)
-    paths += _save_figures(plots, analysis, folder, name)
+    paths += _save_figures([analysis], folder, name)
     if analysis.subsets:
         paths.append(folder / f"{name}_subsets_det_curve.png")
         _save_figure(plot_det, analysis.subsets, paths[-1])
@@ -147,7 +121,7 @@ def _save_comparison(
     save_csv(rows, paths[1], header=header)
     save_text(format_markdown(analyses, comparisons), paths[2])
     save_text(format_latex(analyses, comparisons), paths[3])
-    return [*paths, *_save_figures(CURVE_PLOTS, analyses, folder, "comparison")]
+    return [*paths, *_save_figures(analyses, folder, "comparison")]
 
 
 def _list_test(comparison: Comparison) -> dict[str, Any]:
@@ -168,20 +142,16 @@ def _list_test(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _save_figures(
-    plots: Mapping[str, Draw],
-    analysed: Analysis | Sequence[Analysis],
-    folder: Path,
-    name: str,
-) -> list[Path]:
-    """Save each plot as {name}_{what}.png."""
+def _save_figures(analyses: Sequence[Analysis], folder: Path, name: str) -> list[Path]:
+    """Save each plot that can show these, as {name}_{ending}.png."""
     paths = []
-    for what, draw in plots.items():
-        paths.append(folder / f"{name}_{what}.png")
-        _save_figure(draw, analysed, paths[-1])
+    for plot in PLOTS.values():
+        if plot.can_show(analyses):
+            paths.append(folder / f"{name}_{plot.ending}.png")
+            _save_figure(plot.plot_on, analyses, paths[-1])
     return paths
 
 
-def _save_figure(draw: Draw, analysed: Any, path: Path) -> None:
+def _save_figure(draw: Callable[[Axes, Any], Axes], analysed: Any, path: Path) -> None:
     save_plot(lambda axes: draw(axes, analysed), path)
     gc.collect()  # a figure refers to itself, and keeps a million points until then

@@ -8,13 +8,12 @@ from matplotlib.colors import to_rgba
 from matplotlib.ticker import LogLocator, PercentFormatter
 
 from files.names import CLASS_NAMES, FAKE, REAL
-from metrics import compute_proportion_interval
-from metrics.cross_entropy import compute_cross_entropies
 from metrics.table import METRICS
 from plots.style import (
     CLASS_COLORS,
     FAKE_COLOR,
     GREY,
+    SHARE_COLORS,
     build_title,
     finish_axes,
     format_percent,
@@ -40,9 +39,8 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
     edges = _build_edges(scores.scores, threshold)
     errors = {REAL: "false alarms", FAKE: "missed"}
     for label, hatch in ((REAL, "////"), (FAKE, "")):
-        chosen = scores.labels == label
-        counts = np.histogram(scores.scores[chosen], edges)[0]
-        num_wrong = np.count_nonzero(chosen & (scores.called_fake != (label == FAKE)))
+        counts = np.histogram(scores.scores[scores.labels == label], edges)[0]
+        num_wrong = analysis.numbers["confusion_matrix"][label][1 - label]
         name = f"{CLASS_NAMES[label]}, n = {counts.sum()}: {num_wrong} {errors[label]}"
         color = CLASS_COLORS[label]
         colors = {"facecolor": to_rgba(color, 0.35), "edgecolor": color}
@@ -111,12 +109,10 @@ def plot_reliability(axes: Axes, analysis: Analysis) -> Axes:
 
 
 def _draw_bins(axes: Axes, analysis: Analysis, chosen: np.ndarray, **look: str) -> None:
-    scores, shares, counts = (values[chosen] for values in analysis.bins)
-    errors = None
-    if analysis.scores.groups is None:
-        fakes = np.rint(shares * counts)
-        intervals = map(compute_proportion_interval, fakes, counts)
-        errors = np.abs(np.transpose(list(intervals)) - shares)
+    scores, shares, _ = (values[chosen] for values in analysis.bins)
+    errors = analysis.bin_intervals
+    if errors is not None:
+        errors = np.abs(errors[chosen].T - shares)
     common = {"color": FAKE_COLOR, "capsize": 3, "ms": 5, "lw": 1.2}
     axes.errorbar(scores, shares, errors, **common, **look)
 
@@ -133,12 +129,15 @@ def plot_tippett(axes: Axes, analysis: Analysis) -> Axes:
     scores = analysis.scores
     log_ratios = scores.llrs / np.log(10)
     reach = 1.05 * max(1.0, np.abs(log_ratios).max())
-    for label, dashes in ((FAKE, "-"), (REAL, (0, (5, 1.5)))):
+    sides = ((FAKE, "-", "below"), (REAL, (0, (5, 1.5)), "above"))
+    for label, dashes, side in sides:
         chosen = np.sort(log_ratios[scores.labels == label])
         above = 1 - np.arange(chosen.size + 1) / chosen.size
         look = {"color": CLASS_COLORS[label], "ls": dashes, "lw": 1.8}
         steps = np.r_[-reach, chosen, reach], np.r_[above, 0]
-        axes.step(*steps, where="post", **look, label=_describe_misled(chosen, label))
+        share = format_percent(analysis.misled[label])
+        name = f"{CLASS_NAMES[label]}, n = {chosen.size}: {share} have an LR {side} 1"
+        axes.step(*steps, where="post", **look, label=name)
     axes.axvline(0, color=GREY, ls=":", label="LR 1: no evidence")
     for name in ("cllr", "min_cllr"):
         value = format_with_interval(analysis.numbers, name)
@@ -150,14 +149,6 @@ def plot_tippett(axes: Axes, analysis: Analysis) -> Axes:
     return finish_axes(axes, _build_title("Tippett plot", analysis), columns=1)
 
 
-def _describe_misled(log_ratios: np.ndarray, label: int) -> str:
-    misled, side = (
-        (log_ratios < 0, "below") if label == FAKE else (log_ratios > 0, "above")
-    )
-    share = format_percent(float(np.mean(misled)))
-    return f"{CLASS_NAMES[label]}, n = {log_ratios.size}: {share} have an LR {side} 1"
-
-
 def plot_cross_entropy(axes: Axes, analysis: Analysis) -> Axes:
     """Draw what the likelihood ratios leave unknown, in bits, over the prior odds.
 
@@ -166,8 +157,7 @@ def plot_cross_entropy(axes: Axes, analysis: Analysis) -> Axes:
     Source: Ramos et al. 2018, "Deconstructing cross-entropy for probabilistic binary
     classifiers".
     """
-    scores = analysis.scores
-    curves = compute_cross_entropies(scores.scores, scores.labels, scores.llrs)
+    curves = analysis.cross_entropies
     cllr, min_cllr = (
         f"{METRICS[name].short} {format_with_interval(analysis.numbers, name)}"
         for name in ("cllr", "min_cllr")
@@ -192,7 +182,7 @@ def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
     numbers = analysis.numbers
     counts = np.array(numbers["confusion_matrix"])
     shares = counts / counts.sum(axis=1, keepdims=True)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(shares, cmap=SHARE_COLORS, vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         rate = _format_rate(numbers, row, column)
         text = f"{counts[row, column]:,}\n{rate}"

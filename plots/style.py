@@ -29,6 +29,8 @@ SPLIT_MARKERS = {"train": "o", "val": "s", "test": "^"}
 FRAME_COLOR = "#E69F00"  # around what a reader should look at
 PALE_COLOR = "#9FB6C6"
 MAP_COLORS = "inferno"  # from dark to bright
+SHARE_COLORS = "Blues"  # from none to all
+AUC_COLORS = "RdBu"  # white is chance
 GREY = "#666666"
 _AXES_INCHES = 3.7  # with its labels about 4.4: letters stay legible in a column
 MOST_BANDS = 6  # more bands that overlap are mud, and are not filled
@@ -101,8 +103,8 @@ def wrap_title(title: str, width: int) -> str:
 
 
 def format_percent(rate: float) -> str:
-    """Return a rate as in every figure: '5.0 %'."""
-    return f"{100 * rate:.1f} %"
+    """Return a rate as in every figure: '5.0 %'; rounded as its three decimals are."""
+    return f"{100 * float(f'{rate:.3f}'):.1f} %"
 
 
 def format_number(value: float | None, *, digits: int = 4) -> str:

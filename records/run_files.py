@@ -19,7 +19,7 @@ from files.names import RunPaths, show
 from files.tensors import load_tensors, save_tensors
 from hardware import distributed
 from records.checkpoint import FORMAT_VERSION, CheckpointRecord
-from records.checkpoint_files import read_checkpoint
+from records.checkpoint_files import read_checkpoint, save_checkpoint
 from records.history import check_run, load_history, save_run
 from records.recipe import Recipe, spell
 from records.run_log import RunLog
@@ -257,8 +257,7 @@ class RunFiles:
         if distributed.is_main():
             state = trainer.model.state_dict()
             kept = {n: value for n, value in state.items() if n not in self._left_out}
-            checkpoint = {"model": kept, **self.best.to_dict()}
-            save_tensors(checkpoint, self.paths.checkpoint)
+            save_checkpoint(kept, self.best, self.paths.checkpoint)
 
     def _save_history(self, trainer: Any) -> None:
         """Save the run in its place in the history file."""

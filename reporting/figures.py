@@ -5,23 +5,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from explaining.explanation import Explanation
 from explaining.figures import build_mean_maps_figure
-from files.names import CLASS_NAMES, FAKE, REAL, SPLITS, shorten
+from files.names import CLASS_NAMES, SPLITS, shorten
 from loading import read_image
-from metrics.cross_entropy import compute_cross_entropies
-from plots.curves import plot_det, plot_precision_recall, plot_roc
+from plots.analysis_plots import PLOTS, Plot
 from plots.learning import describe_run, plot_accuracies, plot_losses
 from plots.pages import EmbeddedImage, embed_figure, embed_image, embed_plot
-from plots.scores import (
-    plot_confusion_matrix,
-    plot_cross_entropy,
-    plot_reliability,
-    plot_score_histogram,
-    plot_tippett,
-)
 from plots.style import format_percent, format_with_interval
 from records.history import get_best_epoch
 from reporting.maps import MeanMaps, draw_strip
@@ -30,20 +21,6 @@ from reporting.words import describe_mistake
 from scores.analysis import Analysis
 
 THUMBNAIL = 128  # pixels
-
-
-class Plot(NamedTuple):
-    """A plot of an analysis.
-
-    Attributes:
-        draw: on axes; a curve takes a list of analyses.
-        describe: what it shows, in a sentence with its numbers.
-    """
-
-    name: str
-    draw: Callable[[Axes, Any], Axes]
-    describe: Callable[[Analysis], str]
-    reading: str
 
 
 class PageFigure(NamedTuple):
@@ -72,7 +49,7 @@ def _describe_det(analysis: Analysis) -> str:
 
 def _describe_precision_recall(analysis: Analysis) -> str:
     numbers = analysis.numbers
-    share = format_percent(numbers["num_fake"] / numbers["num_samples"])
+    share = format_percent(analysis.fake_share)
     precision = "no image is called fake at the threshold in use"
     if numbers["precision"] is not None:
         precision = (
@@ -94,11 +71,7 @@ def _describe_reliability(analysis: Analysis) -> str:
 
 
 def _describe_tippett(analysis: Analysis) -> str:
-    llrs, labels = analysis.scores.llrs, analysis.scores.labels
-    fakes, reals = (
-        format_percent(float(np.mean(is_misled[labels == label])))
-        for label, is_misled in ((FAKE, llrs < 0), (REAL, llrs > 0))
-    )
+    reals, fakes = map(format_percent, analysis.misled)
     cost = format_with_interval(analysis.numbers, "cllr")
     return (
         f"{fakes} of the fakes have a likelihood ratio that speaks for real, {reals} "
@@ -107,9 +80,7 @@ def _describe_tippett(analysis: Analysis) -> str:
 
 
 def _describe_cross_entropy(analysis: Analysis) -> str:
-    scores = analysis.scores
-    curves = compute_cross_entropies(scores.scores, scores.labels, scores.llrs)
-    harmful = format_percent(float(np.mean(curves.harmful)))
+    harmful = format_percent(float(np.mean(analysis.cross_entropies.harmful)))
     least = format_with_interval(analysis.numbers, "min_cllr")
     return (
         f"At even odds the likelihood ratios leave {analysis.numbers['cllr']:.3f} bits "
@@ -135,70 +106,18 @@ def _describe_confusion(analysis: Analysis) -> str:
     )
 
 
-CURVES = (
-    Plot(
-        "ROC curve",
-        plot_roc,
-        _describe_roc,
-        "The share of fakes found against the share of false alarms, as the threshold "
-        "moves. Upper left is better; the dotted line is chance. The lower panel "
-        "stretches small false-alarm rates. The pale curve is P(real): the same "
-        "detector read backwards.",
-    ),
-    Plot(
-        "DET curve",
-        plot_det,
-        _describe_det,
-        "Missed fakes against false alarms, on axes that stretch small rates. Lower "
-        "left is better. The curve crosses the thin diagonal at the equal error rate.",
-    ),
-    Plot(
-        "Precision-recall curve",
-        plot_precision_recall,
-        _describe_precision_recall,
-        "How many of the images called fake are fake, against how many of the fakes "
-        "are found. It depends on the split's share of fakes; the dotted line is what "
-        "guessing reaches.",
-    ),
-)
-SCORE_PLOTS = (
-    Plot(
-        "Reliability diagram",
-        plot_reliability,
-        _describe_reliability,
-        "Are 80 % of the images with P(fake) = 0.8 fake? On the diagonal they are; "
-        "below it the scores are too high, above it too low.",
-    ),
-    Plot(
-        "Tippett plot",
-        plot_tippett,
-        _describe_tippett,
-        "The share of each class with a likelihood ratio above each value. At the "
-        "dotted line the evidence is worth nothing; on its wrong side it misleads.",
-    ),
-    Plot(
-        "Empirical cross-entropy",
-        plot_cross_entropy,
-        _describe_cross_entropy,
-        "How much stays unknown after hearing the likelihood ratio, for each share of "
-        "fakes expected beforehand. Below the dotted curve the ratios help, above it "
-        "they mislead. The gap to the dashed curve is lost by calibration.",
-    ),
-    Plot(
-        "Score histogram",
-        plot_score_histogram,
-        _describe_histogram,
-        "How many images of each class have which score. Counts are logarithmic, so "
-        "that one image can be seen as well as a thousand.",
-    ),
-    Plot(
-        "Confusion matrix",
-        plot_confusion_matrix,
-        _describe_confusion,
-        "Rows are what the images are, columns what they are called. False alarms are "
-        "at the upper right, missed fakes at the lower left.",
-    ),
-)
+# By the file's ending, as `PLOTS`; in the page's order.
+_DESCRIPTIONS: dict[str, Callable[[Analysis], str]] = {
+    "roc_curve": _describe_roc,
+    "det_curve": _describe_det,
+    "precision_recall": _describe_precision_recall,
+    "reliability": _describe_reliability,
+    "tippett": _describe_tippett,
+    "cross_entropy": _describe_cross_entropy,
+    "score_histogram": _describe_histogram,
+    "confusion_matrix": _describe_confusion,
+}
+_BRIEF = ("reliability", "confusion_matrix")
 _LEARNING = (
     "The training split is measured while the network learns from it, the others after "
     "each epoch. If only the training curve keeps improving, the detector is learning "
@@ -212,31 +131,27 @@ def draw_analysis(analysis: Analysis, *, brief: bool = False) -> list[PageFigure
     Args:
         brief: only what the curves of a comparison do not show.
     """
-    plots = [*CURVES, *SCORE_PLOTS]
-    if brief:
-        wanted = plot_reliability, plot_confusion_matrix
-        plots = [plot for plot in plots if plot.draw in wanted]
-    if analysis.bins is None:
-        plots = [plot for plot in plots if plot.draw is not plot_reliability]
-    return [_draw(plot, [analysis]) for plot in plots]
+    wanted = [PLOTS[ending] for ending in (_BRIEF if brief else _DESCRIPTIONS)]
+    return [_draw(plot, [analysis]) for plot in wanted if plot.can_show([analysis])]
 
 
 def draw_comparison(analyses: Sequence[Analysis]) -> list[PageFigure]:
     """Draw the curves of several detectors over each other."""
-    return [_draw(plot, analyses) for plot in CURVES]
+    return [_draw(plot, analyses) for plot in PLOTS.values() if plot.can_show(analyses)]
 
 
 def _draw(plot: Plot, analyses: Sequence[Analysis]) -> PageFigure:
     """Draw a plot of one analysis, or a curve of several."""
-    first, name = analyses[0], plot.name
-    title, caption = first.scores.title, plot.describe(first)
+    describe, title = _DESCRIPTIONS[plot.ending], analyses[0].scores.title
+    name, caption = plot.name, describe(analyses[0])
+    reading = f"{plot.reading} {plot.reading_alone}".strip()
     if len(analyses) > 1:
         name, title = f"{plot.name}s", f"{len(analyses)} detectors"
-        caption = " ".join(f"{a.scores.title}: {plot.describe(a)}" for a in analyses)
-    shown = analyses if plot in CURVES else first
+        caption = " ".join(f"{a.scores.title}: {describe(a)}" for a in analyses)
+        reading = plot.reading
     alt = f"{name} of {title}. {caption}"
-    picture = embed_plot(lambda axes: plot.draw(axes, shown), alt)
-    return PageFigure(name, picture, caption, plot.reading)
+    picture = embed_plot(lambda axes: plot.plot_on(axes, analyses), alt)
+    return PageFigure(name, picture, caption, reading)
 
 
 def draw_learning(run: Run) -> list[PageFigure]:
@@ -305,6 +220,6 @@ def list_counts(counts: Mapping[str, Mapping[str, int]]) -> list[list[Any]]:
     rows = []
     for split, of_class in counts.items():
         real, fake = (of_class[name] for name in CLASS_NAMES)
-        share = f"{100 * fake / (real + fake):.1f} %" if real + fake else "-"
+        share = format_percent(fake / (real + fake)) if real + fake else "-"
         rows.append([split, real, fake, share])
     return rows

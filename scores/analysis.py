@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from files.names import FAKE, REAL
 from hardware import show_progress
 from metrics.calibration import ReliabilityBins, compute_reliability_bins
+from metrics.cross_entropy import CrossEntropies, compute_cross_entropies
 from metrics.delong import AucComparison, compute_paired_delong_test
-from metrics.error_rates import RocBand, RocCurve, compute_roc_band, compute_roc_curve
+from metrics.error_rates import (
+    RocBand,
+    RocCurve,
+    compute_proportion_interval,
+    compute_roc_band,
+    compute_roc_curve,
+)
 from metrics.likelihood_ratios import describe_llr_bounds
 from metrics.summary import compute_summary
 from scores.groups import MixedGroupsError, score_groups
@@ -47,6 +56,39 @@ class Analysis:
         """What was judged, such as '60 real and 40 fake images'."""
         num_real, num_fake = self.numbers["num_real"], self.numbers["num_fake"]
         return f"{num_real} real and {num_fake} fake {self.scores.unit}"
+
+    @property
+    def fake_share(self) -> float:
+        """The share of fakes among the samples."""
+        return self.numbers["num_fake"] / self.numbers["num_samples"]
+
+    @cached_property
+    def misled(self) -> tuple[float, float]:
+        """The shares of real samples, and of fakes, whose ratio speaks for the other.
+
+        The scores have `llrs`.
+        """
+        llrs, labels = self.scores.llrs, self.scores.labels
+        reals, fakes = llrs[labels == REAL] > 0, llrs[labels == FAKE] < 0
+        return float(np.mean(reals)), float(np.mean(fakes))
+
+    @cached_property
+    def cross_entropies(self) -> CrossEntropies:
+        """What the scores' `llrs` leave unknown, for every prior."""
+        scores = self.scores
+        return compute_cross_entropies(scores.scores, scores.labels, scores.llrs)
+
+    @cached_property
+    def bin_intervals(self) -> np.ndarray | None:
+        """Exact 95 % intervals (bins, 2) of the bins' shares of fakes.
+
+        None for samples in groups, which are not independent.
+        """
+        if self.scores.groups is not None:
+            return None
+        _, shares, counts = self.bins
+        fakes = np.rint(shares * counts)
+        return np.array([*map(compute_proportion_interval, fakes, counts)])
 
 
 class Comparison(NamedTuple):

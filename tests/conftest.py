@@ -52,8 +52,7 @@ def coarsen_figures(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets an analysis be saved without its figures."""
-    monkeypatch.setattr(save_analysis, "CURVE_PLOTS", {})
-    monkeypatch.setattr(save_analysis, "SCORE_PLOTS", {})
+    monkeypatch.setattr(save_analysis, "PLOTS", {})
 
 
 def make_image(seed: int, *, fake: bool, size: int = 24) -> Image.Image:

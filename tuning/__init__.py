@@ -4,7 +4,8 @@
 their hash. `probe.py`: a head on what layers of a network make of an image.
 `features.py`: this, kept in files. `fitting.py`: the head that fits it best.
 `head_trainer.py`: the epochs of a training that does both. `first_checks.py`: what a
-network must be before any of this. `optimizers.py`: what moves the weights.
+network must be before any of this. `optimizers.py`: what moves the weights, and how
+fast: its schedule.
 """
 
 from tuning.backbones import hash_start, keep_start, load_start, name_kept, select_start

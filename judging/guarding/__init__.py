@@ -1,5 +1,6 @@
-"""May this picture have a verdict? Start at `guard.py`.
+"""Is a picture too unfamiliar for a verdict, or a verdict unstable?
 
-`guard.py`: is it like the images that the detector was calibrated on, by `traits.py`?
-(`fitting.py`: learnt.) `stability.py`: do harmless versions of it get the same verdict?
+Start at `guard.py`: is a picture like the images that the detector was calibrated on,
+by `traits.py`? (`fitting.py`: learnt.) `stability.py`: do harmless versions of a
+picture get the same verdict?
 """

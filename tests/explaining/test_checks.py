@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from explaining.checks import (
     GRID,
     MOST_STAGES,
     RANKINGS,
+    Removal,
     check_masks,
     check_randomisation,
     check_removal,
@@ -213,7 +215,8 @@ def test_removal_follows_the_calibrated_score_and_knows_where_the_network_looks(
     images = make_images(NUM, SIZE) / 10 - 1
     images[(..., *Patch.patch)] = 1.5
 
-    found = check_removal(images, targets, orders, detector, Precision(), insert=insert)
+    removal = Removal(images, targets, detector, Precision(), insert)
+    found = check_removal(removal, orders)
 
     assert found["passed"] == (place == Patch.patch)
     assert ("better than random and centre" in found["sentence"]) == found["passed"]
@@ -228,8 +231,8 @@ def test_removal_follows_the_calibrated_score_and_knows_where_the_network_looks(
     else:
         assert curve == pytest.approx([whole] + [without] * 16)
         assert area == pytest.approx((whole + without) / 32 + without * 15 / 16)
-        given = images, 0 * targets, orders, detector, Precision()
-        of_real = check_removal(*given, insert=False)["map"]["curve"]
+        of_real = check_removal(replace(removal, targets=0 * targets), orders)
+        of_real = of_real["map"]["curve"]
         assert of_real == pytest.approx([1 - score for score in curve])
 
 

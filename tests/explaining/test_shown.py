@@ -15,7 +15,7 @@ import calibrate
 import explaining.checks
 import explaining.shown
 import train_main
-from explaining.checks import check_removal, order_cells
+from explaining.checks import Removal, check_removal, order_cells
 from explaining.pictures import build_methods, describe_shown
 from explaining.shown import (
     LEAST_IMAGES,
@@ -139,13 +139,13 @@ def test_trial_explains_what_images_are_called_and_its_rivals_are_those_of_the_c
     trial = MapTrial.of(detector, images, Policy(seed=3), Compute(workers=0))
     maps = np.random.default_rng(0).random((2 * NUM, 64, 64), np.float32)
     orders = order_cells(maps, 3)
-    given = trial.samples, trial.targets, orders, detector, Precision()
+    given = trial.samples, trial.targets, detector, Precision()
 
     assert trial.targets.tolist() == [REAL] * 2 * NUM
     assert trial.masks == [None] * 2 * NUM
     for insert in (False, True, False):
         finding = trial._judge_removal(orders["map"], insert=insert)
-        expected = check_removal(*given, insert=insert)
+        expected = check_removal(Removal(*given, insert), orders)
         assert finding.sentence == expected["sentence"]
         assert finding.passed == expected["passed"]
 

@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 
 from metrics import bootstrap
-from metrics.bootstrap import (
-    bootstrap_metrics,
-    compute_bootstrap_interval,
-    draw_weights,
-)
+from metrics.bootstrap import compute_bootstrap_interval, draw_weights
 from metrics.samples import Samples, build_cells, check_samples
-from metrics.summary import measure_samples
+from metrics.summary import bootstrap_metrics, measure_samples
 
 LABELS = np.array([0, 1, 0, 1, 1, 0, 0])
 SCORES = np.array([0.2, 0.7, 0.5, 0.5, 0.9, 0.6, 0.1])

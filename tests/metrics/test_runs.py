@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metrics.bootstrap import bootstrap_metrics
 from metrics.delong import compute_aucs_and_covariance, compute_delong_interval
 from metrics.runs import (
     combine_runs,
@@ -14,6 +13,7 @@ from metrics.runs import (
     measure_runs,
 )
 from metrics.samples import check_samples
+from metrics.summary import bootstrap_metrics
 from metrics.table import METRICS
 
 COVARIANCE = np.array([[9.0, 1, 2], [1, 9, 3], [2, 3, 9]]) / 1000  # pairs: mean 0.002

@@ -11,7 +11,7 @@ from metrics.table import METRICS, Metric
 from plots import tables
 from plots.robustness import list_metrics
 from plots.save_analysis import save_all
-from scores.analysis import analyse
+from scores.analysis import analyse, compare_detectors
 from scores.score_sets import ScoreSet
 
 NUMBERS_PAGE = Path(__file__).parents[2] / "docs" / "numbers.md"
@@ -45,7 +45,7 @@ def analyses(monkeypatch):
 
 @pytest.mark.slow
 def test_a_new_metric_is_one_row_and_stands_everywhere(analyses, tmp_path, no_figures):
-    paths, text = save_all(analyses, tmp_path, {})
+    paths, text = save_all(analyses, compare_detectors(analyses), tmp_path, {})
 
     written = {path.name: path for path in paths}
     numbers = json.loads(written["faces_a_metrics.json"].read_text())

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plots.save_analysis import CURVE_PLOTS, SCORE_PLOTS, save_all
+from plots.analysis_plots import PLOTS
+from plots.save_analysis import save_all
+from scores.analysis import compare_detectors
 from scores.score_files import load_score_set
 
 CALL = {"command": "python x.py", "date": "2000-01-01T00:00:00+00:00", "versions": {}}
@@ -19,7 +21,7 @@ def load_json(path):
     return json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("what", [*CURVE_PLOTS, *SCORE_PLOTS])
+@pytest.mark.parametrize("what", PLOTS)
 @pytest.mark.parametrize(
     "kind", ["good", "random", "perfect", "inverted", "constant", "tiny"]
 )
@@ -28,9 +30,8 @@ def test_every_figure_draws_any_detector_titled_and_changes_no_input(
 ):
     analysis = make_analysis("good", 1, 1) if kind == "tiny" else make_analysis(kind)
     before = copy.deepcopy(analysis)
-    draw = (CURVE_PLOTS | SCORE_PLOTS)[what]
 
-    drawn = draw(axes, [analysis] if what in CURVE_PLOTS else analysis)
+    drawn = PLOTS[what].plot_on(axes, [analysis])
 
     assert drawn is axes
     axes.figure.savefig(io.BytesIO(), dpi=20)
@@ -50,10 +51,10 @@ def test_save_all_one_detector_writes_numbers_scores_and_figures(
     provenance = {"inputs": [{"path": "a.pt", "sha256": "0f"}]}
     analysis = make_analysis(subsets=SUBSETS, provenance=provenance, llr_source="here")
 
-    paths, text = save_all([analysis], tmp_path, CALL)
+    paths, text = save_all([analysis], [], tmp_path, CALL)
 
     names = {path.name.removeprefix("faces_SimpleNet_") for path in paths}
-    figures = ("subsets_det_curve", *CURVE_PLOTS, *SCORE_PLOTS)
+    figures = ("subsets_det_curve", *PLOTS)
     assert names == {"metrics.json", "scores.csv", *(f"{name}.png" for name in figures)}
     assert all(path.stat().st_size > 0 for path in paths)
     numbers = load_json(paths[0])
@@ -66,11 +67,11 @@ def test_save_all_one_detector_writes_numbers_scores_and_figures(
     assert text.startswith("SimpleNet on faces: 60 real and 40 fake")
 
     ranked = make_analysis(fake_scores=None, llrs=None, score_name="score")
-    paths, _ = save_all([ranked], tmp_path / "ranked", CALL)
+    paths, _ = save_all([ranked], [], tmp_path / "ranked", CALL)
 
     fewer = {path.stem.removeprefix("faces_SimpleNet_") for path in paths}
     needy = {"reliability", "tippett", "cross_entropy"}
-    assert {*CURVE_PLOTS, *SCORE_PLOTS} - fewer == needy
+    assert PLOTS.keys() - fewer == needy
     assert load_json(paths[0])["subsets"] is None
 
 
@@ -85,7 +86,7 @@ def test_save_all_detectors_by_datasets_are_compared_and_get_their_matrix(
             scores = replace(analysis.scores, dataset=dataset)
             analyses.append(replace(analysis, scores=scores))
 
-    paths, text = save_all(analyses, tmp_path, CALL)
+    paths, text = save_all(analyses, compare_detectors(analyses), tmp_path, CALL)
 
     comparison = load_json(tmp_path / "comparison_metrics.json")
     titles = [f"SimpleNet ({d}) on {s}" for d in "ab" for s in ("faces", "masks")]
@@ -119,7 +120,7 @@ def test_save_all_pairs_without_a_p_value_say_so_in_json(
 ):
     analyses = [make_analysis(detector="a", **options), make_analysis("inverted")]
 
-    save_all(analyses, tmp_path, CALL)
+    save_all(analyses, compare_detectors(analyses), tmp_path, CALL)
 
     (test,) = load_json(tmp_path / "comparison_metrics.json")["paired_delong_tests"]
     assert test.get("p_value") == p_value
@@ -139,7 +140,7 @@ def test_save_all_that_would_replace_its_input_is_refused(
     analysis = make_analysis(provenance={kind: [{"path": str(path)}]})
 
     with pytest.raises(ValueError, match="choose another --figures-dir"):
-        save_all([analysis], tmp_path, CALL)
+        save_all([analysis], [], tmp_path, CALL)
 
     assert path.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [path]

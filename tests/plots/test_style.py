@@ -45,6 +45,8 @@ def test_wrap_title_long_name_is_broken_and_starts_no_formula():
         (0.95, [0.9, 0.98], {"digits": 4}, "0.9500 [0.9000, 0.9800]"),
         (0.95, [0.9, 0.98], {"percent": True}, "95.0 % [90.0 %, 98.0 %]"),
         (0.95, None, {}, "0.950"),
+        (0.4875, None, {}, "0.487"),  # as the nearest double is slightly below
+        (0.4875, None, {"percent": True}, "48.7 %"),
         (None, None, {}, "-"),
     ],
 )
