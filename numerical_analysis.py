@@ -70,8 +70,10 @@ DATASET_MODEL_runs_metrics.{json,csv,md,tex}, of several recipes called
 comparison_runs_metrics."""
 
 DEFAULT_DATASET = "fakes_dataset"
-# Flags that say how files of scores are to be read.
+# Flags that say how files of scores are to be read, and datasets; how to pair samples.
 SCORE_FLAGS = [flag.name for flag in fields(ScoreFormat)]
+SOURCE_FLAGS = [flag.name for flag in fields(Source)]
+PAIR_FLAGS = ["match", "strip_path"]
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -116,6 +118,11 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         "itself, against all real samples where it has none",
     )
     command_line.add_resamples_flag(group)
+    _add_comparison_flags(group)
+
+
+def _add_comparison_flags(group: argparse._ActionsContainer) -> None:
+    """Add the flags on how several detectors are compared."""
     group.add_argument(
         "--runs",
         type=take(Bounds(2, 10_000, int)),
@@ -161,6 +168,12 @@ def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
         ),
     ):
         group.add_argument(flag, nargs="+", metavar="FILE", help=text)
+    _add_threshold_flags(group)
+    _add_format_flags(group)
+
+
+def _add_threshold_flags(group: argparse._ActionsContainer) -> None:
+    """Add the flags on what --calibrate-on is to keep to."""
     group.add_argument(
         "--max-fpr",
         type=take(PROPER_SHARE),
@@ -174,6 +187,10 @@ def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="with --max-fpr: the confidence that other real samples keep to it too",
     )
+
+
+def _add_format_flags(group: argparse._ActionsContainer) -> None:
+    """Add the flags that become a `ScoreFormat`."""
     for name, default, text in (
         ("score", "score", "scores; P(fake) where all are from 0 to 1"),
         ("label", "label", "labels"),
@@ -205,13 +222,20 @@ def _check_combination(
     for what in ("group", "subset"):
         if getattr(args, f"{what}_by") and getattr(args, f"{what}_column"):
             parser.error(f"--{what}-by and --{what}-column exclude each other")
+    given = [*(args.checkpoint_path or ()), *(args.from_scores or ())]
+    if twice := [of for of in given if given.count(of) > 1]:
+        parser.error(f"{twice[0]} is given twice: once is enough")
+    needs: dict[str, str] = {}  # what flags would do nothing without
     if not args.from_scores:
-        for name in ("calibrate_on", *SCORE_FLAGS):
-            if getattr(args, name) != parser.get_default(name):
-                flag = f"--{name.replace('_', '-')}"
-                parser.error(f"{flag} goes with --from-scores")
-    elif args.limit and not args.checkpoint_path:
-        parser.error("--limit goes with datasets, not with --from-scores alone")
+        needs = dict.fromkeys(["calibrate_on", *SCORE_FLAGS], "--from-scores")
+    elif not args.checkpoint_path:
+        alone = "datasets, not with --from-scores alone"
+        needs = dict.fromkeys(SOURCE_FLAGS, alone)
+    if len(given) < 2:
+        needs |= dict.fromkeys(PAIR_FLAGS, "two detectors or more, to pair samples")
+    for name, what in needs.items():
+        if getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name.replace('_', '-')} goes with {what}")
     num_files = len(args.from_scores or ())
     if num_files and args.checkpoint_path and len(args.dataset or ()) > 1:
         parser.error("-d names one dataset for --checkpoint-path and --from-scores")
