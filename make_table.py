@@ -1,6 +1,7 @@
 """Make a table of data that lie otherwise, for -d NAME of all scripts.
 
-It shows what it found, and writes only with --to. Images stay where they are.
+It shows what it found, and writes only with --to. Images stay where they are, and are
+not opened: train_main.py and audit_dataset.py name those that cannot be read.
 """
 
 import argparse
