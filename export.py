@@ -43,7 +43,7 @@ know, and example.py and example.html, which judge a picture in Python and in a 
 Preprocessing and calibration are in the graph: bytes go in, P(fake) comes out. The
 detector judges 100 pictures before and after; where P(fake) differs by more than 0.001
 nothing is written. They are those of the validation split, if it is found, or yours, or
-drawn ones. What judges with detector.onnx needs only requirements-onnx.txt."""
+drawn ones. To judge with detector.onnx, requirements-onnx.txt is enough."""
 
 ROOM = Path(__file__).parent / "exporting"
 IN_FP32 = (

@@ -79,7 +79,9 @@ PAIR_FLAGS = ["match", "strip_path"]
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_dataset_flag(parser, None, several=True)
+    command_line.add_dataset_flag(
+        parser, None, several=True, default_words=f"{DEFAULT_DATASET} for checkpoints"
+    )
     command_line.add_model_flag(parser, take_network, from_checkpoint=True)
     command_line.add_checkpoint_flag(parser, nargs="+")
     command_line.add_compute_flags(parser)
@@ -107,7 +109,7 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         type=take(INNER_SHARE),
         metavar="SHARE",
         help="share of fakes where the detector is to be used: also say how many of "
-        "those called fake are, and called real (PPV, NPV)",
+        "those called fake are fake, and called real are real (PPV, NPV)",
     )
     command_line.add_group_flags(group)
     group.add_argument(
@@ -138,8 +140,8 @@ def _add_comparison_flags(group: argparse._ActionsContainer) -> None:
         "--match",
         choices=MATCHES,
         default=MATCHES[0],
-        help="what samples of two detectors are paired by: their paths, or the files' "
-        "names alone, without folders and ending",
+        help="what the samples of two detectors are paired by: their paths, or the "
+        "names of their files alone, without folder and ending",
     )
     group.add_argument(
         "--strip-path",
@@ -211,7 +213,7 @@ def _add_format_flags(group: argparse._ActionsContainer) -> None:
         "--lower-is-fake",
         action="store_true",
         help="scores are higher for real samples: P(real), where all are from 0 to 1, "
-        "or turned round by a minus sign, which --threshold then counts with",
+        "or else negated, and then --threshold is one of the negated scores",
     )
 
 
