@@ -227,15 +227,7 @@ def _check_combination(
     given = [*(args.checkpoint_path or ()), *(args.from_scores or ())]
     if twice := [of for of in given if given.count(of) > 1]:
         parser.error(f"{twice[0]} is given twice: once is enough")
-    needs: dict[str, str] = {}  # what flags would do nothing without
-    if not args.from_scores:
-        needs = dict.fromkeys(["calibrate_on", *SCORE_FLAGS], "--from-scores")
-    elif not args.checkpoint_path:
-        alone = "datasets, not with --from-scores alone"
-        needs = dict.fromkeys(SOURCE_FLAGS, alone)
-    if len(given) < 2:
-        needs |= dict.fromkeys(PAIR_FLAGS, "two detectors or more, to pair samples")
-    for name, what in needs.items():
+    for name, what in _find_needs(args, len(given)).items():
         if getattr(args, name) != parser.get_default(name):
             parser.error(f"--{name.replace('_', '-')} goes with {what}")
     num_files = len(args.from_scores or ())
@@ -252,6 +244,19 @@ def _check_combination(
         parser.error("--max-fpr goes with --calibrate-on")
     if args.fpr_confidence is not None and not args.max_fpr:
         parser.error("--fpr-confidence goes with --max-fpr above 0")
+
+
+def _find_needs(args: argparse.Namespace, num_inputs: int) -> dict[str, str]:
+    """Return the flags that would do nothing, and what each needs."""
+    needs = {}
+    if not args.from_scores:
+        needs = dict.fromkeys(["calibrate_on", *SCORE_FLAGS], "--from-scores")
+    elif not args.checkpoint_path:
+        alone = "datasets, not with --from-scores alone"
+        needs = dict.fromkeys(SOURCE_FLAGS, alone)
+    if num_inputs < 2:
+        needs |= dict.fromkeys(PAIR_FLAGS, "two detectors or more, to pair samples")
+    return needs
 
 
 def main(argv: Sequence[str] | None = None) -> None:
