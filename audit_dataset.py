@@ -37,7 +37,7 @@ EPILOG = """examples:
 writes, to the folder of figures:
   DATASET_audit.png    how well each property alone tells the classes apart
   DATASET_audit.json   everything that was found, and the numbers behind the figure
-  DATASET_audit.html   the same as a page, with the images that show the same
+  DATASET_audit.html   the same as a page that shows the duplicates
 
 The exit status is 1 when something serious was found."""
 

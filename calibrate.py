@@ -54,7 +54,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command_line.add_source_flags(parser)
     command_line.add_calibration_flags(parser)
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="where the checkpoint goes"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="file of the new checkpoint (default: NAME_calibrated.pt beside the old)",
     )
     command_line.add_compute_flags(parser)
     args = parser.parse_args(argv)

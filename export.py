@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import command_line
 from command_line import say
@@ -23,7 +22,7 @@ from exporting.checking import (
 from exporting.description import describe_export
 from exporting.formats import FORMATS, OPSET, check_packages, load_program
 from exporting.quantising import save_quantised
-from files.atomic import check_outputs, save_json, write_atomically
+from files.atomic import check_free, grow_folder, save_json
 from files.provenance import describe_file
 from judging.detector import Detector
 from judging.exported import load_exported
@@ -36,15 +35,15 @@ from utils import load_checkpoint, open_for
 EPILOG = """examples:
   python export.py -cpp checkpoints/fakes_dataset_SimpleNet_Adam.pt --to exported
   python predict.py -cpp exported/detector.onnx photo.jpg
-  python export.py -cpp A.pt --to exported --int8 --format onnx safetensors
-  python export.py -cpp A.pt --to exported --pictures photos
+  python export.py -cpp A.pt --to small --int8 --format onnx safetensors
+  python export.py -cpp A.pt --to checked --pictures photos
 
 writes detector.onnx (or .pt2, .safetensors), detector.json with all that a caller must
 know, and example.py and example.html, which judge a picture in Python and in a browser.
 Preprocessing and calibration are in the graph: bytes go in, P(fake) comes out. The
 detector judges 100 pictures before and after; where P(fake) differs by more than 0.001
 nothing is written. They are those of the validation split, if it is found, or yours, or
-drawn ones. What judges with detector.onnx needs only requirements-onnx.txt."""
+drawn ones. To judge with detector.onnx, requirements-onnx.txt is enough."""
 
 ROOM = Path(__file__).parent / "exporting"
 IN_FP32 = (
@@ -68,8 +67,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for the files; those of the same names are replaced",
+        help="the folder, which is not there yet, or empty",
     )
+    _add_format_flags(parser)
+    _add_picture_flags(parser)
+    args = parser.parse_args(argv)
+    args.format = list(dict.fromkeys(args.format or ["onnx"]))
+    if args.int8 and "onnx" not in args.format:
+        parser.error("--int8 goes with --format onnx")
+    return args
+
+
+def _add_format_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         nargs="+",
@@ -83,6 +92,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="also write detector_int8.onnx, in 8-bit integers, if at most 2 %% of the "
         "verdicts change; needs the dataset",
     )
+
+
+def _add_picture_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags on what the export is checked on."""
     parser.add_argument(
         "--pictures",
         type=Path,
@@ -98,23 +111,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "the detector was trained on, if it is there)",
     )
     command_line.add_source_flags(parser)
-    args = parser.parse_args(argv)
-    args.format = list(dict.fromkeys(args.format or ["onnx"]))
-    if args.int8 and "onnx" not in args.format:
-        parser.error("--int8 goes with --format onnx")
-    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     check_packages()
+    check_free(args.to, "--to")
     detector = load_checkpoint(args.checkpoint_path)
-    names = [f"detector.{name}" for name in args.format]
-    names += ["detector_int8.onnx"] * args.int8
-    examples = EXAMPLES if "onnx" in args.format else ()
-    outputs = [args.to / n for n in (*names, *examples, "detector.json")]
-    check_outputs(outputs, [args.checkpoint_path])
     source = replace(take_source(args), limit=args.limit or NUM_PICTURES // 2)
     dataset = choose_dataset(args.dataset, source, detector)
     if args.int8 and dataset is None:
@@ -124,22 +128,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     pictures = find_pictures(args.pictures, dataset, source, detector)
     description = describe_export(detector, OPSET)
-    with TemporaryDirectory() as folder:
-        made = [Path(folder) / name for name in names]
-        for kind, path in zip(args.format, made, strict=False):
-            FORMATS[kind](detector, description, path)
-            check(detector, path, pictures)
+    names = [f"detector.{name}" for name in args.format]
+    with grow_folder(args.to) as folder:
+        for kind, name in zip(args.format, names, strict=True):
+            FORMATS[kind](detector, description, folder / name)
+            check(detector, folder / name, pictures)
         if args.int8:
+            names.append("detector_int8.onnx")
             train = list_files(dataset, replace(source, split="train"), detector)
             samples = load_samples(train, InputSpec.of(detector))
-            onnx = Path(folder) / "detector.onnx"
-            save_quantised(onnx, made[-1], samples, description)
-            check_quantised(detector, made[-1], pictures)
-        description["sha256"] = {p.name: describe_file(p)["sha256"] for p in made}
-        for path in (*made, *(ROOM / name for name in examples)):
-            copy(path, args.to / path.name)
-    save_json(description, args.to / "detector.json")
-    for path in outputs:
+            onnx, int8 = folder / "detector.onnx", folder / names[-1]
+            save_quantised(onnx, int8, samples, description)
+            check_quantised(detector, int8, pictures)
+        hashes = {name: describe_file(folder / name)["sha256"] for name in names}
+        for name in EXAMPLES if "onnx" in args.format else ():
+            shutil.copyfile(ROOM / name, folder / name)
+            names.append(name)
+        save_json({**description, "sha256": hashes}, folder / "detector.json")
+    for path in [args.to / name for name in (*names, "detector.json")]:
         say(f"wrote {path} ({path.stat().st_size / 1e3:,.0f} kB)")
     if args.format != ["safetensors"]:  # weights alone were compared with nothing
         say(IN_FP32)
@@ -209,12 +215,6 @@ def check_quantised(
             f"and at most {100 * MOST_OTHER:g} % may change: leave out --int8; nothing "
             "is written"
         )
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a file, whole or not at all."""
-    with source.open("rb") as handle:
-        write_atomically(target, lambda output: shutil.copyfileobj(handle, output))
 
 
 if __name__ == "__main__":

@@ -59,16 +59,18 @@ class Cropping:
     """Which faces are cut out, and how; a field is a flag."""
 
     every: float = _flag(
-        1.0, Bounds(0.001, 86_400), "SECONDS", "between frames of a video"
+        1.0, Bounds(0.001, 86_400), "SECONDS", "between the frames taken from a video"
     )
-    most_frames: int = _flag(50, Bounds(1, 100_000, int), "N", "of a video")
+    most_frames: int = _flag(
+        50, Bounds(1, 100_000, int), "N", "the most frames taken from a video"
+    )
     least_height: float = _flag(
-        64.0, Bounds(1, 10_000), "PIXELS", "smaller faces are left out"
+        64.0, Bounds(1, 10_000), "PIXELS", "faces of less height are left out"
     )
     margin: float = _flag(
         CROP_MARGIN, MARGINS, "RATIO", "a crop's side in heights of a face"
     )
-    size: int = _flag(IMAGE_SIZE, Bounds(8, 4096, int), "PIXELS", "of the crops")
+    size: int = _flag(IMAGE_SIZE, Bounds(8, 4096, int), "PIXELS", "side of the crops")
 
 
 @dataclass
@@ -110,7 +112,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs=3,
         default=SHARES,
         metavar=("TRAIN", "VAL", "TEST"),
-        help="of the sources that give faces, in each split",
+        help="share of the sources with faces in each split (default: "
+        f"{' '.join(map(str, SHARES))})",
     )
     command_line.add_seed_flag(parser)
     args = parser.parse_args(argv)

@@ -49,12 +49,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--method",
         choices=tuple(METHODS),
         default="grad-cam",
-        help="how the layer's activations are weighed",
+        help="how the layer's activations are weighted",
     )
     parser.add_argument(
         "--layer",
         metavar="NAME",
-        help="the layer whose activations are weighed, any module of the network: "
+        help="the layer whose activations are weighted, any module of the network: "
         "conv1 to conv3; of XceptionBased also block1 to block12 and conv4; of timm's "
         "such as layer3, stages.2, blocks.8.norm1 (default: the network's own)",
     )
@@ -109,7 +109,7 @@ def get_grad_cam_visualization(
         generator: of the random choice; default torch's own.
         index: of the image, if not a random one.
         target_class: whose score is explained, if not the true class's.
-        layer: whose activations are weighed; default the detector's own.
+        layer: whose activations are weighted; default the detector's own.
         method: one of `explaining.cams.METHODS`.
 
     Returns:

@@ -75,7 +75,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--workers",
         type=command_line.take(Bounds(1, 1024, int)),
         metavar="N",
-        help="processes that draw (default: one a core); the images do not depend on "
+        help="processes that draw (default: one per core); the images do not depend on "
         "it",
     )
     parser.add_argument(

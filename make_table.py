@@ -1,6 +1,7 @@
-"""Make a table of data that lie otherwise, for -d NAME of all scripts.
+"""Make a table of data that are laid out differently, for -d NAME of every script.
 
-It shows what it found, and writes only with --to. Images stay where they are.
+It shows what it found, and writes only with --to. Images stay where they are, and are
+not opened: train_main.py and audit_dataset.py name those that cannot be read.
 """
 
 import argparse
@@ -65,8 +66,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     text = "folders or labels that mean real; all others of their kind are fakes"
     add("--real-labels", nargs="+", default=(), metavar="NAME", help=text)
     text = (
-        "of the folders that are neither class nor split, from the outermost: what "
-        "each says, a subset (forgery method), a group (video, person) or nothing (-)"
+        "for folders that are neither class nor split, from the outermost: what each "
+        "one names, a subset (forgery method), a group (video, person) or nothing (-)"
     )
     add("--levels", nargs="+", choices=LEVELS, metavar="LEVEL", help=text)
     text = (
@@ -82,7 +83,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--families", action="store_true", help=text)
     text = (
-        "of the images in train, val and test, whole groups in one: writes a split "
+        "share of the images in train, val and test, no group divided: writes a split "
         "where there is none (without it, train_main.py deals the table out); where "
         "there is no val, takes it from train"
     )
@@ -109,7 +110,7 @@ def _add_layout_flags(parser: argparse.ArgumentParser) -> None:
     add("--test-list", type=Path, metavar="FILE", help=text)
     text = "folder where the paths of a list or table start (default: that of the list)"
     add("--root", type=Path, metavar="DIR", help=text)
-    text = "of JSON lists that hold several, the level to take: raw, c23 or c40"
+    text = "for JSON lists that hold several: the level to take, raw, c23 or c40"
     add("--compression", metavar="LEVEL", help=text)
     text = f"what a table calls its columns: of {', '.join(COLUMNS)}"
     options = {"type": _take_column, "nargs": "+", "default": (), "help": text}

@@ -70,14 +70,18 @@ DATASET_MODEL_runs_metrics.{json,csv,md,tex}, of several recipes called
 comparison_runs_metrics."""
 
 DEFAULT_DATASET = "fakes_dataset"
-# Flags that say how files of scores are to be read.
+# Flags that say how files of scores are to be read, and datasets; how to pair samples.
 SCORE_FLAGS = [flag.name for flag in fields(ScoreFormat)]
+SOURCE_FLAGS = [flag.name for flag in fields(Source)]
+PAIR_FLAGS = ["match", "strip_path"]
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_dataset_flag(parser, None, several=True)
+    command_line.add_dataset_flag(
+        parser, None, several=True, default_words=f"{DEFAULT_DATASET} for checkpoints"
+    )
     command_line.add_model_flag(parser, take_network, from_checkpoint=True)
     command_line.add_checkpoint_flag(parser, nargs="+")
     command_line.add_compute_flags(parser)
@@ -105,7 +109,7 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         type=take(INNER_SHARE),
         metavar="SHARE",
         help="share of fakes where the detector is to be used: also say how many of "
-        "those called fake are, and called real (PPV, NPV)",
+        "those called fake are fake, and called real are real (PPV, NPV)",
     )
     command_line.add_group_flags(group)
     group.add_argument(
@@ -116,6 +120,11 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         "itself, against all real samples where it has none",
     )
     command_line.add_resamples_flag(group)
+    _add_comparison_flags(group)
+
+
+def _add_comparison_flags(group: argparse._ActionsContainer) -> None:
+    """Add the flags on how several detectors are compared."""
     group.add_argument(
         "--runs",
         type=take(Bounds(2, 10_000, int)),
@@ -131,8 +140,8 @@ def _add_analysis_flags(parser: argparse.ArgumentParser) -> None:
         "--match",
         choices=MATCHES,
         default=MATCHES[0],
-        help="what samples of two detectors are paired by: their paths, or the files' "
-        "names alone, without folders and ending",
+        help="what the samples of two detectors are paired by: their paths, or the "
+        "names of their files alone, without folder and ending",
     )
     group.add_argument(
         "--strip-path",
@@ -161,6 +170,12 @@ def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
         ),
     ):
         group.add_argument(flag, nargs="+", metavar="FILE", help=text)
+    _add_threshold_flags(group)
+    _add_format_flags(group)
+
+
+def _add_threshold_flags(group: argparse._ActionsContainer) -> None:
+    """Add the flags on what --calibrate-on is to keep to."""
     group.add_argument(
         "--max-fpr",
         type=take(PROPER_SHARE),
@@ -174,6 +189,10 @@ def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="with --max-fpr: the confidence that other real samples keep to it too",
     )
+
+
+def _add_format_flags(group: argparse._ActionsContainer) -> None:
+    """Add the flags that become a `ScoreFormat`."""
     for name, default, text in (
         ("score", "score", "scores; P(fake) where all are from 0 to 1"),
         ("label", "label", "labels"),
@@ -194,7 +213,7 @@ def _add_scores_flags(parser: argparse.ArgumentParser) -> None:
         "--lower-is-fake",
         action="store_true",
         help="scores are higher for real samples: P(real), where all are from 0 to 1, "
-        "or turned round by a minus sign, which --threshold then counts with",
+        "or else negated, and then --threshold is one of the negated scores",
     )
 
 
@@ -205,13 +224,12 @@ def _check_combination(
     for what in ("group", "subset"):
         if getattr(args, f"{what}_by") and getattr(args, f"{what}_column"):
             parser.error(f"--{what}-by and --{what}-column exclude each other")
-    if not args.from_scores:
-        for name in ("calibrate_on", *SCORE_FLAGS):
-            if getattr(args, name) != parser.get_default(name):
-                flag = f"--{name.replace('_', '-')}"
-                parser.error(f"{flag} goes with --from-scores")
-    elif args.limit and not args.checkpoint_path:
-        parser.error("--limit goes with datasets, not with --from-scores alone")
+    given = [*(args.checkpoint_path or ()), *(args.from_scores or ())]
+    if twice := [of for of in given if given.count(of) > 1]:
+        parser.error(f"{twice[0]} is given twice: once is enough")
+    for name, what in _find_needs(args, len(given)).items():
+        if getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name.replace('_', '-')} goes with {what}")
     num_files = len(args.from_scores or ())
     if num_files and args.checkpoint_path and len(args.dataset or ()) > 1:
         parser.error("-d names one dataset for --checkpoint-path and --from-scores")
@@ -226,6 +244,19 @@ def _check_combination(
         parser.error("--max-fpr goes with --calibrate-on")
     if args.fpr_confidence is not None and not args.max_fpr:
         parser.error("--fpr-confidence goes with --max-fpr above 0")
+
+
+def _find_needs(args: argparse.Namespace, num_inputs: int) -> dict[str, str]:
+    """Return the flags that would do nothing, and what each needs."""
+    needs = {}
+    if not args.from_scores:
+        needs = dict.fromkeys(["calibrate_on", *SCORE_FLAGS], "--from-scores")
+    elif not args.checkpoint_path:
+        alone = "datasets, not with --from-scores alone"
+        needs = dict.fromkeys(SOURCE_FLAGS, alone)
+    if num_inputs < 2:
+        needs |= dict.fromkeys(PAIR_FLAGS, "two detectors or more, to pair samples")
+    return needs
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """Draw a training run's losses and accuracies by epoch, or its losses by step."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,9 @@ writes, to the folder of figures:
   DATASET_MODEL_accuracies_plot.png       accuracy an epoch, on each split
   DATASET_MODEL_losses_and_accuracies.csv the numbers behind both
   NAME.png                                of --steps NAME.csv: loss, learning rate"""
+
+STEP_CURVES = ("step", "loss", "learning_rate")
+MOST = 1e39  # beyond float32, of which training's numbers are
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -94,11 +98,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def draw_steps(path: Path, figures_dir: Path) -> None:
     """Draw a table of steps, and print where."""
     steps = load_table(path)
-    if not {"step", "loss", "learning_rate"} <= steps.keys():
+    if not set(STEP_CURVES) <= steps.keys():
         raise ValueError(
             f"{path} has no columns step, loss and learning_rate; give a "
             "RUN_steps.csv of train_main.py --log csv"
         )
+    for name in STEP_CURVES:
+        if odd := [v for v in steps[name] if MOST < abs(v) < math.inf]:
+            raise ValueError(
+                f"{path} has the {name} {odd[0]:g}; expected at most {MOST:g}"
+            )
     check_writable(figures_dir, path.stem)
     figure = figures_dir / f"{path.stem}.png"
     save_plot(lambda axes: plot_steps(axes, steps, path.stem), figure)

@@ -60,7 +60,9 @@ class ImageRow:
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    command_line.add_dataset_flag(parser, None, several=True)
+    command_line.add_dataset_flag(
+        parser, None, several=True, default_words="all under --data-root"
+    )
     parser.add_argument(
         "--augmented",
         action="store_true",

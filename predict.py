@@ -5,7 +5,7 @@ import hashlib
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -79,32 +79,7 @@ MOST_CHARACTERS = 50  # of an image's name, in that of its figure
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = command_line.Parser(__doc__, epilog=EPILOG)
-    parser.add_argument(
-        "paths",
-        type=Path,
-        nargs="*",
-        metavar="PATH",
-        help="image, video, or folder of them (those directly in it, sorted by name); "
-        "- reads a list of them from standard input, one a line",
-    )
-    parser.add_argument(
-        "-0",
-        "--null",
-        action="store_true",
-        help="the paths of the list end with NUL, as find -print0 writes them",
-    )
-    parser.add_argument(
-        "-r",
-        "--recursive",
-        action="store_true",
-        help="enter the subfolders of folders, but for hidden ones and links",
-    )
-    parser.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="name the files and subfolders of a folder that are passed over",
-    )
+    _add_input_flags(parser)
     command_line.add_checkpoint_flag(
         parser,
         "checkpoint written by train_main.py, or detector.onnx by export.py; says the "
@@ -131,6 +106,36 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if reason := find_conflict(args):
         parser.error(reason)
     return args
+
+
+def _add_input_flags(parser: argparse.ArgumentParser) -> None:
+    """Add PATH, and the flags on how lists and folders are read."""
+    parser.add_argument(
+        "paths",
+        type=Path,
+        nargs="*",
+        metavar="PATH",
+        help="image, video, or folder of them (those directly in it, sorted by name); "
+        "- reads a list of them from standard input, one a line",
+    )
+    parser.add_argument(
+        "-0",
+        "--null",
+        action="store_true",
+        help="the paths of the list end with NUL, as find -print0 writes them",
+    )
+    parser.add_argument(
+        "-r",
+        "--recursive",
+        action="store_true",
+        help="enter the subfolders of folders, but for hidden ones and links",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="name the files and subfolders of a folder that are passed over",
+    )
 
 
 def find_conflict(args: argparse.Namespace) -> str | None:
@@ -186,33 +191,35 @@ def split_checkpoints(words: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _add_output_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE",
-        help=f"also write a table, a row for each image or person, and checkpoint: "
-        f"{', '.join(COLUMNS)}",
-    )
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        help="the same as JSON Lines: an object a line, so that a million images need "
-        "no more memory than one",
-    )
-    parser.add_argument(
-        "--frames",
-        type=Path,
-        metavar="FILE",
-        help="also write a table of videos, a row for each frame, person and "
-        f"checkpoint: {', '.join(FRAME_COLUMNS)}",
-    )
+    for flag, text in (
+        (
+            "--csv",
+            "also write a table, a row for each image or person, and checkpoint: "
+            f"{', '.join(COLUMNS)}",
+        ),
+        (
+            "--json",
+            "the same as JSON Lines: an object a line, so that a million images need "
+            "no more memory than one",
+        ),
+        (
+            "--frames",
+            "also write a table of videos, a row for each frame, person and "
+            f"checkpoint: {', '.join(FRAME_COLUMNS)}",
+        ),
+    ):
+        parser.add_argument(flag, type=Path, metavar="FILE", help=text)
     parser.add_argument(
         "--resume",
         action="store_true",
         help=f"with --csv, --json or --frames: go on from FILE{PART}, in which a run "
         "that was ended left what it had judged; start anew if there is none",
     )
+    _add_page_flags(parser)
+
+
+def _add_page_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags on what is drawn for a reader."""
     parser.add_argument(
         "--explain",
         type=Path,
@@ -244,17 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_outputs(written, [*args.checkpoint_path, *args.paths])
     check_folder_and_report(args.explain, args.report)
 
-    where = {"recursive": args.recursive, "excluded": args.explain}
-    where["videos"] = reading.looks
-    finder = ImageFinder(
-        list_paths(args.paths, null=args.null),
-        **where,
-        on_failure=[partial(say, file=sys.stderr)],
-        on_passed_over=[name_passed_over] if args.verbose else [],
-    )
-    is_counted = sys.stderr.isatty() or args.report is not None
-    is_counted = is_counted and processes.is_main()
-    total = count_images(args.paths, **where) if is_counted else None
+    finder, total = take_finder(args, reading)
     how = {"compute": compute, "reading": reading, "stability": not args.no_stability}
     paths, reporter = refuse_outputs(finder, written), Reporter(detectors)
     writers = [reporter.report]
@@ -270,12 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.report is not None and processes.is_main():
             call = __file__, argv
             case = start_case(args.report, detectors, compute.precision, call, total)
-            case = stack.enter_context(case)
-            finder.on_failure.append(case.refuse)
-            finder.on_passed_over.append(case.pass_over)
-            writers.append(
-                lambda faces: case.add(ImageFile(faces[0][0].picture.name), faces)
-            )
+            writers.append(fill_case(stack.enter_context(case), finder))
         with_samples = args.explain is not None or args.report is not None
         judge = partial(judge_paths, detectors, **how)
         judged = judge_together(
@@ -287,14 +279,36 @@ def main(argv: Sequence[str] | None = None) -> int:
                 write(faces)
     if not processes.is_main():
         return 0
-    passed_over = describe_passed_over(finder.num_files, finder.num_folders)
-    if passed_over and not args.verbose:
-        say(passed_over, file=sys.stderr)
-    if not reading.looks:
-        say(f"note: {describe_unlooked()}", file=sys.stderr)
+    say_unjudged(finder, reading, verbose=args.verbose)
     reporter.summarise()
     say(*(f"wrote {path}" for path in outputs))
     return 1 if finder.num_failures or reporter.num_failures else 0
+
+
+def take_finder(
+    args: argparse.Namespace, reading: Reading
+) -> tuple[ImageFinder, int | None]:
+    """Return what finds the pictures that are named, and how many if that is told."""
+    where = {"recursive": args.recursive, "excluded": args.explain}
+    where["videos"] = reading.looks
+    finder = ImageFinder(
+        list_paths(args.paths, null=args.null),
+        **where,
+        on_failure=[partial(say, file=sys.stderr)],
+        on_passed_over=[name_passed_over] if args.verbose else [],
+    )
+    is_told = sys.stderr.isatty() or args.report is not None
+    is_counted = is_told and processes.is_main()
+    return finder, count_images(args.paths, **where) if is_counted else None
+
+
+def say_unjudged(finder: ImageFinder, reading: Reading, *, verbose: bool) -> None:
+    """Say what was passed over, and if nobody looked for faces."""
+    passed_over = describe_passed_over(finder.num_files, finder.num_folders)
+    if passed_over and not verbose:
+        say(passed_over, file=sys.stderr)
+    if not reading.looks:
+        say(f"note: {describe_unlooked()}", file=sys.stderr)
 
 
 def check_folder_and_report(folder: Path | None, report: Path | None) -> None:
@@ -409,6 +423,13 @@ def start_case(
 
     check_number(num_pictures or 0)
     return open_case(path, detectors, precision, call, tell=say)
+
+
+def fill_case(case: Any, finder: ImageFinder) -> Callable[[Faces], None]:
+    """Let a case report hear of what is found; return what adds a judged picture."""
+    finder.on_failure.append(case.refuse)
+    finder.on_passed_over.append(case.pass_over)
+    return lambda faces: case.add(ImageFile(faces[0][0].picture.name), faces)
 
 
 def name_passed_over(path: Path) -> None:

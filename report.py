@@ -30,7 +30,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         required=True,
     )
-    command_line.add_dataset_flag(parser, default=None)
+    command_line.add_dataset_flag(
+        parser, None, default_words="that which the detector was trained on"
+    )
     command_line.add_split_flag(parser)
     parser.add_argument(
         "--history",

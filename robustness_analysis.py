@@ -159,7 +159,8 @@ def measure_detector(
         images as they are, and of each level after it.
     """
     most = detector.record.most_false_alarms
-    promised = None if most is None else MOST_TIMES * most
+    is_promise = most is not None and MOST_TIMES * most < 1
+    promised = MOST_TIMES * most if is_promise else None
     measured = [
         {
             **{"condition": str(condition), "level": condition.level},

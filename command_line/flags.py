@@ -43,8 +43,13 @@ def add_dataset_flag(
     default: str | None = "fakes_dataset",
     *,
     several: bool = False,
+    default_words: str = "",
 ) -> None:
-    """Add -d/--dataset and what `add_source_flags` adds."""
+    """Add -d/--dataset and what `add_source_flags` adds.
+
+    `default_words` say what is taken without it, where `default` is None.
+    """
+    says = f" (default: {default_words})" if default_words else ""
     parser.add_argument(
         "-d",
         "--dataset",
@@ -54,7 +59,7 @@ def add_dataset_flag(
         metavar="NAME",
         help="folder or table (.csv, .parquet) under --data-root: fakes_dataset, "
         "synthetic_dataset or your own; hf:OWNER/NAME of the Hugging Face hub; A+B for "
-        "two together",
+        f"two together{says}",
     )
     add_source_flags(parser)
 
@@ -80,17 +85,17 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="WORD",
-        help="of a table or a hub's dataset: the labels that mean real, all others "
-        "being fake (default: the usual words, such as real and fake, or 0 and 1)",
+        help="for a table or a hub's dataset: the labels that mean real; all others "
+        "mean fake (default: the usual words, such as real and fake, or 0 and 1)",
     )
     parser.add_argument(
         "--shares",
         type=take(SHARE),
         nargs=3,
         metavar=("TRAIN", "VAL", "TEST"),
-        help="of a table or a hub's dataset that does not say which split a row is "
-        "of: the share of its images in each, whole groups in one (default: 0.6 0.2 "
-        "0.2), roughly; a group stays where it is when others are added",
+        help="for a table or a hub's dataset that does not say which split a row "
+        "belongs to: roughly the share of images in each; a group is never divided, "
+        "and stays where it is when others are added (default: 0.6 0.2 0.2)",
     )
 
 

@@ -69,7 +69,8 @@ class _HelpFormatter(
     """Show defaults, if there are any, and keep the epilog's lines."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is False or action.default in (None, ()):
+        is_said = "(default: " in (action.help or "")
+        if is_said or action.default is False or action.default in (None, (), []):
             return action.help
         return super()._get_help_string(action)
 

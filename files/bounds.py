@@ -46,7 +46,7 @@ class Bounds:
             ValueError: the text is not such a number.
         """
         try:
-            value = self.kind(text)
+            value = None if "_" in text else self.kind(text)  # Python's 1_000
         except ValueError:
             value = None
         if value not in self:

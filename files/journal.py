@@ -27,8 +27,17 @@ class Journal:
         self._handle = path.open("ab", buffering=0)
 
     def append(self, entry: Any) -> None:
-        """Add an entry; a kill after that does not lose it."""
-        self._handle.write(_write_line(entry))
+        """Add an entry; a kill after that does not lose it.
+
+        Raises OSError if the disk is full.
+        """
+        line = _write_line(entry)
+        try:
+            while line:  # a disk that fills up takes a part, and refuses the rest
+                line = line[self._handle.write(line) :]
+        except OSError as error:
+            error.filename = str(self.path)  # for the message
+            raise
         self.num_entries += 1
 
     def __iter__(self) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
 from judging.words import count
 from loading import list_images
@@ -26,7 +27,8 @@ def read_path_list(stream: BinaryIO, *, separator: bytes = b"\n") -> Iterator[Pa
     """Read paths from a stream, each as soon as it is there.
 
     Lines may be as Windows writes them: in UTF-16, after a byte order mark, ending with
-    a carriage return and a line feed.
+    a carriage return and a line feed. A line that is not the name of a file may be
+    spelt otherwise: see `_find_paths`.
 
     Args:
         stream: of paths that end with the separator; empty ones are left out.
@@ -60,8 +62,23 @@ def _read_names(names: Iterable[bytes], separator: bytes) -> Iterator[Path]:
             name = name.removesuffix(b"\r")
             if b"\0" in name:
                 raise ValueError("the list of paths holds NULs: give -0 to read it")
-        if name:
+            yield from _find_paths(os.fsdecode(name))
+        elif name:
             yield Path(os.fsdecode(name))
+
+
+def _find_paths(line: str) -> Iterator[Path]:
+    """Yield the file that a line names, or what it means to other programs.
+
+    They end lines with a carriage return alone, put blanks or quotes around a name, or
+    write file://. What then names no file either stays as it is.
+    """
+    whole = os.path.lexists(line)
+    for given in [line] if whole else filter(str.strip, line.split("\r")):
+        name = re.sub(r"""^(["'])(.+)\1$""", r"\2", given.strip())
+        if name.startswith("file://"):
+            name = unquote(name[len("file://") :], errors="surrogateescape")
+        yield Path(next(filter(os.path.lexists, (given, name)), given))
 
 
 @dataclass

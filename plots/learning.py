@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from files.bounds import Bounds
 from plots.style import (
     GREY,
     PALE_COLOR,
@@ -21,6 +22,7 @@ from records.history import get_best_epoch
 TrainingRun = Mapping[str, Any]  # of a history file
 
 _TITLE_WIDTH = 52  # characters
+_RATES = Bounds(0, 1e300)
 _SMOOTHED_SHARE = 0.01  # of the steps, on each side
 
 # split -> name in the legend, line style
@@ -200,4 +202,4 @@ def _find_rate(params: Any) -> float | None:
     if "param_groups" in params:  # an optimizer's state_dict()
         return _find_rate(params["param_groups"])
     rate = params.get("lr")
-    return float(rate) if type(rate) in (int, float) else None
+    return float(rate) if rate in _RATES else None

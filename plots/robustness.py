@@ -1,13 +1,14 @@
 """What disturbances leave of detectors, a panel for each disturbance."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from loading.disturbances import UNITS
 from metrics.table import Metric, list_columns
 from metrics.verdicts import RATES
 from plots.style import (
@@ -176,23 +177,32 @@ def _set_levels(axes: Axes, strengths: Sequence[float]) -> Axes:
 def format_robustness(detector: Mapping[str, Any]) -> list[str]:
     """Return a detector's table as lines, a row for each disturbance.
 
-    Levels stand in the columns of their numbers, also where some are not measured.
+    Levels stand in the columns of their numbers, also where some are not measured; how
+    strong each is stands above the measures.
     """
-    by_name = detector["conditions"]
-    rows = [{of["level"]: of for of in levels} for levels in by_name.values()]
-    columns = sorted(set().union(*rows))
-    lines = [detector["title"]]
+    by_name = detector["conditions"].items()
+    rows = {name: {of["level"]: of for of in levels} for name, levels in by_name}
+    columns = sorted(set().union(*rows.values()))
+    header = _align_levels(f"{level or 'none'}" for level in columns)
+
+    def format_rows(show: Callable[[Mapping[str, Any]], str]) -> list[str]:
+        cells = [[show(r[n]) if n in r else "" for n in columns] for r in rows.values()]
+        return [
+            f"  {name:<24}{_align_levels(row)}"
+            for name, row in zip(rows, cells, strict=True)
+        ]
+
+    strengths = format_rows(lambda of: of["condition"].partition("=")[2])
+    lines = [detector["title"], f"{'level':<26}{header}"]
+    lines += [f"{s}  {UNITS[name]}" for s, name in zip(strengths, rows, strict=True)]
     for metric in list_metrics():
-        header = "".join(f"{level or 'none':>8}" for level in columns)
         lines.append(f"{metric.short:<26}{header}")
-        for disturbance, row in zip(by_name, rows, strict=True):
-            cells = [
-                f"{row[level][metric.name]:.3f}" if level in row else ""
-                for level in columns
-            ]
-            line = "".join(f"{cell:>8}" for cell in cells)
-            lines.append(f"  {disturbance:<24}{line}".rstrip())
-    return [*lines, detector["sentence"]]
+        lines += format_rows(lambda of, name=metric.name: f"{of[name]:.3f}")
+    return [*map(str.rstrip, lines), detector["sentence"]]
+
+
+def _align_levels(cells: Iterable[str]) -> str:
+    return "".join(f"{cell:>8}" for cell in cells)
 
 
 def format_errors(detector: Mapping[str, Any]) -> list[str]:
@@ -211,7 +221,7 @@ def format_errors(detector: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {of['condition']:<16}{cells}  {word}".rstrip())
     if promised is not None:
         what = "of the real images that get a verdict are called fake"
-        lines.append(f"promise: at most {min(100 * promised, 100):.3g} % {what}")
+        lines.append(f"promise: at most {100 * promised:.3g} % {what}")
     return lines
 
 

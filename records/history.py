@@ -8,8 +8,12 @@ from typing import Any
 
 from files.atomic import save_json
 from files.bounds import Bounds
+from files.names import show
 
 CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "test_loss", "test_acc")
+_LOSSES = Bounds(0, 1e39)  # nats; of a training that diverges what float32 holds
+_PERCENT = Bounds(0, 100 + 1e-10)  # rounded
+_SECONDS = Bounds(0, 1e12)
 
 
 def load_history(path: str | Path) -> list[dict[str, Any]]:
@@ -73,16 +77,29 @@ def get_best_epoch(history: Mapping[str, Any]) -> int:
 
 
 def check_run(run: Any, where: str) -> None:
-    """Raise ValueError unless a run holds six curves of numbers of one length."""
+    """Raise ValueError unless a run holds six curves of one length that can be.
+
+    They are of numbers, and neither these nor its seconds are beyond what there is.
+    """
     if not isinstance(run, dict):
         raise ValueError(f"{where} is not a training run: expected a JSON object")
     for curve in CURVES:
         values = run.get(curve)
         if not isinstance(values, list) or not all(map(_is_number, values)):
             raise ValueError(f"{where} has no list of numbers under {curve!r}")
+        allowed = _PERCENT if curve.endswith("acc") else _LOSSES
+        for epoch, value in enumerate(values, start=1):
+            _check_number(f"{where} has in epoch {epoch} the {curve}", value, allowed)
+    if run.get("seconds") is not None:
+        _check_number(f"{where} has the seconds", run["seconds"], _SECONDS)
     lengths = {curve: len(run[curve]) for curve in CURVES}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{where} has curves of different lengths: {lengths}")
+
+
+def _check_number(what: str, value: Any, allowed: Bounds) -> None:
+    if value not in allowed:
+        raise ValueError(f"{what} {show(value)}; expected {allowed}")
 
 
 def _drop_nan(value: Any) -> Any:

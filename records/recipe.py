@@ -141,8 +141,8 @@ class Recipe:
     )
     mix: str = _flag(
         "size",
-        "with several datasets: see each image as often (size), or images of each "
-        "dataset as often (equal)",
+        "with several datasets: see every image equally often (size), or every "
+        "dataset (equal)",
         ("size", "equal"),
         group="",
     )
@@ -169,9 +169,10 @@ class Recipe:
     )
     weights: Path | None = _flag(
         None,
-        "weights to start from; else the network's own: the cache, else a download",
+        "weights to start from",
         Path,
         "FILE",
+        default_words="the network's own, from the cache or downloaded",
         group="recipe",
     )
     from_scratch: bool = _flag(False, "start from random weights", bool, group="recipe")
@@ -200,7 +201,9 @@ class Recipe:
         "UNITS",
         group="tune",
     )
-    rank: int = _flag(8, "with --tune lora: of the changes", RANKS, "R", group="tune")
+    rank: int = _flag(
+        8, "with --tune lora: rank of the changes", RANKS, "R", group="tune"
+    )
     layer_decay: float = _flag(
         1.0,
         "with --tune all: each block of the network learns at this share of the rate "
@@ -284,8 +287,8 @@ class Recipe:
     max_fpr: float | None = _flag(
         None,
         "choose the checkpoint's threshold so that at most this share of the real "
-        "validation images is called fake; on other real images it is exceeded every "
-        "second time (default: where both errors are equally frequent)",
+        "validation images is called fake; on other real images it is exceeded about "
+        "half the time (default: where both errors are equally frequent)",
         PROPER_SHARE,
         "RATE",
     )
@@ -307,11 +310,11 @@ class Recipe:
     calibrate_under: tuple[str, ...] | None = _flag(
         None,
         "choose threshold, calibration and ratios on validation images that have been "
-        "through this, each image in every way, counted as one: photographs (what "
-        "happens to pictures on their way), or disturbances, all levels of one or "
-        "single ones, such as jpeg face=96; conditions in which twice the promised "
-        "share of real images would be called fake get bounds of their own, or, where "
-        "too few images can be told, no verdict",
+        "through this, each image under every condition, but counted once: photographs "
+        "(what happens to pictures on their way), or disturbances, all levels of one "
+        "or single ones, such as jpeg face=96; conditions in which more than twice the "
+        "promised share of real images would be called fake get bounds of their own, "
+        "or no verdict, if these would leave too few images with one",
         CONDITIONS,
         "CONDITION",
         default_words="as the images are",

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from files.bounds import Bounds
 from files.names import make_printable, show
 from records.history import check_run, get_best_epoch, load_history
 from records.recipe import OF_A_RUN, READING, Recipe, describe_shared, spell
 
-_SECONDS = Bounds(0, 1e12)
 # Flags that have a column of their own, or do not change what is learnt.
 _SHOWN = ("dataset", "model", "tune", "epochs", "precision", *OF_A_RUN)
 
@@ -112,7 +110,6 @@ def _read(run: Mapping[str, Any], path: Path, number: int) -> Training:
     flags = flags if isinstance(flags, Mapping) else {}
     facts = {**flags, **{n: run[n] for n in ("dataset", "model") if n in run}}
     planned = run.get("epochs", flags.get("epochs"))
-    seconds = run.get("seconds")
     texts = {n: _spell(facts.get(n)) for n in ("dataset", "model", "tune", *OF_A_RUN)}
     return Training(
         path,
@@ -125,7 +122,7 @@ def _read(run: Mapping[str, Any], path: Path, number: int) -> Training:
         num_planned=planned if type(planned) is int else 0,
         val_acc=run["val_acc"][best - 1],
         test_acc=run["test_acc"][best - 1],
-        seconds=seconds if seconds in _SECONDS else None,
+        seconds=run.get("seconds"),
         started=_spell(run.get("started")),
     )
 

@@ -200,7 +200,8 @@ def _check_header(header: Sequence[str], score_format: ScoreFormat, path: Path) 
 def _list_asked_columns(score_format: ScoreFormat) -> dict[str, str]:
     """Return the wanted columns, by the field that names each."""
     asked = {what: getattr(score_format, f"{what}_column") for what in _COLUMNS}
-    return {f"{what}_column": name for what, name in asked.items() if name}
+    is_needed = {"score", "label"}  # the others may have none
+    return {f"{w}_column": n for w, n in asked.items() if n or w in is_needed}
 
 
 def _find_path_column(header: Sequence[str], score_format: ScoreFormat) -> str | None:

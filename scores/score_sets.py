@@ -242,7 +242,8 @@ def tell_apart(score_sets: Sequence[ScoreSet]) -> list[ScoreSet]:
     (name, count), *_ = Counter(scores.name for scores in named).most_common(1)
     if count > 1:
         raise ValueError(
-            f"{count} inputs would be saved as {name}_*: give files of other names"
+            f"{count} inputs would be saved as {name}_*: give each once, and files of "
+            "other names"
         )
     return _name_by_training(named)
 

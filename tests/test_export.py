@@ -76,6 +76,7 @@ def test_example_without_a_picture_says_how_it_is_used():
         (["--int8"], "--int8 is calibrated on training images"),
         (["-d", "none"], "no dataset 'none'"),
         (["--pictures", "nowhere"], "there is no picture nowhere"),
+        (["--to", str(PROJECT)], "it is there and not empty; name a new folder"),
     ],
 )
 def test_main_refuses_in_a_line_and_writes_nothing(

@@ -101,6 +101,7 @@ def test_main_draws_the_steps_of_a_run_that_still_writes(tmp_path, capsys):
         ("step,loss,learning_rate\n1,0.", "is not a log .* with a finished row"),
         ("step,loss,learning_rate\n1,2\n", "is not a log"),
         ("step,loss,learning_rate\n1,2,high\n", "is not a log"),
+        ("step,loss,learning_rate\n1,1e308,1\n", r"the loss 1e\+308; expected at most"),
     ],
 )
 def test_main_steps_of_something_else_are_refused(text, message, tmp_path, refused):

@@ -36,6 +36,8 @@ def parse(*words: str):
     command_line.add_figures_flag(parser)
     parser.add_argument("--flag", action="store_true", help="switch")
     parser.add_argument("-n", type=command_line.take(COUNT))
+    parser.add_argument("--list", nargs="+", default=[], help="words")
+    parser.add_argument("--said", default=(1, 2), help="numbers (default: 1 2)")
     return parser.parse_args(words)
 
 
@@ -98,6 +100,7 @@ def test_parser_help_shows_defaults_where_there_are_some(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "(default: SimpleNet)" in text
     assert "seed of all randomness (default: 0)" in text
+    assert "words --said SAID numbers (default: 1 2) examples" in text
     assert "None" not in text
     assert "False" not in text
     assert "examples: one two" in text

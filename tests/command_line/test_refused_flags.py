@@ -35,7 +35,9 @@ REFUSED = {
         "--from-scores a -cpp b -d x y": (
             "one dataset for --checkpoint-path and --from-scores"
         ),
-        "--from-scores a --limit 3": "--limit goes with datasets",
+        "--from-scores a --split val": "--split goes with datasets, not with",
+        "--from-scores a --match stem": "--match goes with two detectors or more",
+        "-cpp a.pt b.pt a.pt": "a.pt is given twice: once is enough",
         "--from-scores a b c -d x y": "one for each file",
         "--resamples 99": "a whole number from 100 to 1,000,000",
         "--subset-by x --subset-column y": "exclude each other",

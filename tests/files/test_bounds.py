@@ -27,7 +27,7 @@ TAKEN = [
     (DATASET_NAME, "my faces.v2//", "my faces.v2"),
 ]
 REFUSED = [
-    (SHARE, ["-0.1", "1.1", "nan", "inf", "x", ""], "a number from 0 to 1"),
+    (SHARE, ["-0.1", "1.1", "nan", "inf", "x", "", "0.0_5"], "a number from 0 to 1"),
     (PROPER_SHARE, ["1"], "a number from 0 up to, not including, 1"),
     (INNER_SHARE, ["0", "1"], "a number above 0 up to, not including, 1"),
     (POSITIVE, ["0", "9.1"], "a number above 0, at most 9"),

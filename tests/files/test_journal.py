@@ -1,5 +1,8 @@
 """Journals keep entries through kills, and are gone on from by what made them."""
 
+import errno
+from unittest import mock
+
 import pytest
 
 import files.journal
@@ -85,3 +88,15 @@ def test_open_journal_spares_a_file_of_another_kind(content, tmp_path):
         ):
             pass
     assert path.read_bytes() == content
+
+
+def test_append_on_a_disk_that_fills_up_names_the_file(tmp_path):
+    full = mock.Mock(**{"write.side_effect": [2, OSError(errno.ENOSPC, "full")]})
+    with (
+        open_journal(tmp_path / "a.part", {}, resume=False) as journal,
+        mock.patch.object(journal, "_handle", full),
+        pytest.raises(OSError, match="full: .*a.part"),
+    ):
+        journal.append([2, 3])
+    assert full.write.call_args.args == (b", 3]\n",)
+    assert journal.num_entries == 0

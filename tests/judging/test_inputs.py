@@ -147,6 +147,27 @@ def test_read_path_list(content, separator, expected):
     assert [str(path) for path in paths] == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("\"a b.png\"\n'a b.png'\n", ["a b.png", "a b.png"]),
+        ("\ta b.png \n \n", ["a b.png"]),
+        ("FOLDER/a%20b.png\n", ["FOLDER/a b.png"]),
+        ("a b.png\ra b.png\r", ["a b.png", "a b.png"]),
+        (" c\rd'\n'e'\n", [" c\rd'", "'e'"]),  # the first is there
+    ],
+)
+def test_read_path_list_takes_what_other_programs_write(
+    content, expected, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a b.png", " c\rd'"):
+        Path(name).touch()
+    stream = io.BytesIO(content.replace("FOLDER", tmp_path.as_uri()).encode())
+    found = [str(path) for path in read_path_list(stream)]
+    assert found == [name.replace("FOLDER", str(tmp_path)) for name in expected]
+
+
 def test_read_path_list_with_nuls_in_its_lines_names_the_flag():
     with pytest.raises(ValueError, match="holds NULs: give -0"):
         list(read_path_list(io.BytesIO(b"a.png\0b.png\0")))

@@ -115,6 +115,7 @@ def test_figures_say_model_data_recipe_units_and_sizes():
         ({"params": {"param_groups": [{"lr": 2e-5}]}}, "learning rate 2e-05, 3 epochs"),
         ({"name": "Adam", "params": []}, "Adam, 3 epochs"),
         ({"name": 5, "params": {"lr": "fast"}}, "3 epochs"),
+        ({"name": "SGD", "params": {"lr": 10**400}}, "SGD, 3 epochs"),
     ],
 )
 def test_describe_run_tells_what_is_recorded(optimizer, expected):

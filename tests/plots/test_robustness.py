@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loading.disturbances import UNITS
 from metrics.verdicts import RATES
 from plots.robustness import (
     build_errors_figure,
@@ -28,7 +29,8 @@ def make_level(auc: float, number: int = 0) -> dict[str, Any]:
         rates |= {name: share, f"{name}_interval": [share / 2, (1 + share) / 2]}
         rates[f"{name}_counts"] = [place + number, 10]
     return {
-        **{"condition": f"level={number}", "level": number, "keeps_promise": True},
+        **{"condition": f"level={number}" if number else "none", "level": number},
+        "keeps_promise": True,
         **{"auc": auc, "auc_interval": [auc - 0.1, auc + 0.05]},
         **{"accuracy": 0.7, "accuracy_interval": [0.6, 0.8]},
         **{"eer": 0.25, "eer_interval": None},
@@ -127,7 +129,7 @@ def test_format_errors_has_each_condition_once():
     lines = format_errors(detector)
 
     assert [line.split()[0] for line in lines[2:]] == [
-        *("level=0", "level=1", "level=2", "promise:")
+        *("none", "level=1", "level=2", "promise:")
     ]
     cells = ["10 [5, 55]", "20 [10, 60]", "30 [15, 65]"]
     cells += ["4 of 10 [20, 70]", "5 of 10 [25, 75]", "kept"]
@@ -171,6 +173,9 @@ def test_format_robustness_has_a_row_for_each_disturbance_and_measure():
     lines = format_robustness(make_detector("net"))
 
     assert lines[0] == "net"
+    assert lines[1].split() == ["level", "none", "1", "2"]
+    assert lines[3] == f"  {'noise':<24}{'':8}{1:>8}{2:>8}  {UNITS['noise']}"
+    lines = lines[1 + len(PANELS) :]
     assert lines[1].split() == ["AUC", "none", "1", "2"]
     assert lines[2].split() == ["blur", "0.900", "0.800", "0.700"]
     assert len(lines) == 1 + 3 * (1 + len(PANELS)) + 1
@@ -183,7 +188,7 @@ def test_format_robustness_leaves_levels_that_were_not_measured_empty():
         "blur": [make_level(0.9), make_level(0.8, 1), make_level(0.7, 3)],
         "noise": [make_level(0.9), make_level(0.6, 3)],
     }
-    lines = format_robustness(detector)
+    lines = format_robustness(detector)[3:]
     assert lines[1].split() == ["AUC", "none", "1", "3"]
     assert lines[2].split() == ["blur", "0.900", "0.800", "0.700"]
     assert lines[3] == f"  {'noise':<24}{'0.900':>8}{'':8}{'0.600':>8}"

@@ -53,6 +53,12 @@ def test_save_run_file_that_is_not_a_history_is_refused_and_left(
             for values in ("90", [1, "2"], [1, True], [1, None], [1, float("nan")])
         ),
         (make_run(val_acc=[1, 10**400]), "no list of numbers under 'val_acc'"),
+        (
+            make_run(val_acc=[1, 250.5]),
+            "in epoch 2 the val_acc 250.5; .* from 0 to 100$",
+        ),
+        (make_run(test_loss=[1, 1e300]), "the test_loss 1e\\+300; .* from 0 to"),
+        ({**make_run(), "seconds": -3}, "has the seconds -3; expected a number from 0"),
         (make_run(val_acc=[1.0]), "curves of different lengths"),
     ],
 )

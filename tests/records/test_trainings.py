@@ -55,7 +55,7 @@ def test_list_trainings_without_a_history_are_refused(folder, tmp_path, refused)
 
 def test_list_trainings_texts_of_strangers_are_printable(tmp_path):
     run = make_training(0, name="a\nb", lr={"x": [1]}, augment="\x1b[2J" * 99)
-    write(tmp_path, a=[run | {"seconds": "long"}])
+    write(tmp_path, a=[run | {"seconds": None}])
     ((training,), _) = list_trainings(tmp_path)
     assert training.changed.isprintable()
     assert (training.name, training.seconds) == (r"a\nb", None)

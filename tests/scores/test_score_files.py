@@ -247,6 +247,7 @@ def test_load_score_set_bad_file_is_refused_by_line(tmp_path, text, message):
     [
         ({"group_column": "video"}, "no column 'video'"),
         ({"path_column": "id"}, "no column 'id'"),
+        ({"score_column": ""}, "no column ''; .* --score-column$"),
         ({"group_column": "g"}, "line 2: the column 'g' is empty"),
         ({"subset_column": "g"}, "line 2: the column 'g' is empty at a fake"),
     ],
