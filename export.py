@@ -151,12 +151,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         say(IN_FP32)
 
 
-def choose_dataset(given: str | None, source: Source, detector: Detector) -> str | None:
+def choose_dataset(asked: str | None, source: Source, detector: Detector) -> str | None:
     """Return the dataset that is given, or that of the training if it is there."""
-    known = detector.record.dataset
-    parts = known.split("+") if known else [""]
+    trained_on = detector.record.dataset
+    parts = trained_on.split("+") if trained_on else [""]
     is_there = all(part and find_dataset(part, source.data_root) for part in parts)
-    return given or (known if is_there else None)
+    return asked or (trained_on if is_there else None)
 
 
 def list_files(dataset: str, source: Source, detector: Detector) -> list[ImageFile]:
@@ -166,18 +166,18 @@ def list_files(dataset: str, source: Source, detector: Detector) -> list[ImageFi
 
 
 def find_pictures(
-    given: Sequence[Path] | None,
+    paths: Sequence[Path] | None,
     dataset: str | None,
     source: Source,
     detector: Detector,
 ) -> list[ImageFile]:
     """Return pictures to check an export on, and say which they are."""
-    if given:
-        if missing := [path for path in given if not path.exists()]:
+    if paths:
+        if missing := [path for path in paths if not path.exists()]:
             raise FileNotFoundError(f"there is no picture {missing[0]}")
-        pictures = [ImageFile(p) for p in islice(ImageFinder(given), NUM_PICTURES)]
+        pictures = [ImageFile(p) for p in islice(ImageFinder(paths), NUM_PICTURES)]
         if not pictures:
-            raise ValueError(f"there is no image in {', '.join(map(str, given))}")
+            raise ValueError(f"there is no image in {', '.join(map(str, paths))}")
         say(f"checked on {len(pictures)} pictures that were given")
     elif dataset:
         pictures = list_files(dataset, replace(source, split="val"), detector)

@@ -366,11 +366,11 @@ def _score_datasets(
         say(f"checkpoint: {path}")
         for name in names:
             dataset = open_for(detector, name, source)
-            files, known = list_names(dataset), dataset.get_column("subset")
+            files, column = list_names(dataset), dataset.get_column("subset")
             labels = dataset.get_labels()
             parts = {
                 "groups": find_groups(dataset, group_pattern),
-                "subsets": subsets_from_names(files, labels, subset_pattern, known),
+                "subsets": subsets_from_names(files, labels, subset_pattern, column),
             }
             scored = get_soft_scores_and_true_labels(dataset, detector, compute)
             score_sets.append(
@@ -390,8 +390,8 @@ def _print_leaks(name: str, source: Source, group_pattern: str | None) -> None:
         with suppress(ValueError, OSError):  # it is empty, and was not asked for
             opened = open_pictures(name, replace(source, limit=None), [split])[split]
             names = [opened.get_name(index) for index in range(len(opened))]
-            known = opened.columns.get("group")
-            groups[split] = groups_from_names(names, group_pattern, known) or ()
+            column = opened.columns.get("group")
+            groups[split] = groups_from_names(names, group_pattern, column) or ()
     leaks = find_leaks(groups)
     say(*(f"{name}: LEAK, {leak}" for leak in leaks))
     if not leaks:

@@ -74,8 +74,8 @@ def _find_font(character: str) -> str | None:
     """Return the first family that has a character; `render` then uses it too."""
     if not character.isprintable():
         return None
-    known = [entry for entry in font_manager.fontManager.ttflist if _is_text(entry)]
-    for entry in sorted(known, key=lambda entry: entry.name != _FONT):
+    fonts = [entry for entry in font_manager.fontManager.ttflist if _is_text(entry)]
+    for entry in sorted(fonts, key=lambda entry: entry.name != _FONT):
         if ord(character) in _list_characters(entry.fname):
             _families.setdefault(entry.name)
             return entry.name
