@@ -224,9 +224,10 @@ def _check_combination(
     for what in ("group", "subset"):
         if getattr(args, f"{what}_by") and getattr(args, f"{what}_column"):
             parser.error(f"--{what}-by and --{what}-column exclude each other")
-    given = [*(args.checkpoint_path or ()), *(args.from_scores or ())]
-    if twice := [of for of in given if given.count(of) > 1]:
-        parser.error(f"{twice[0]} is given twice: once is enough")
+    files = args.from_scores or ()
+    if twice := [file for file in files if files.count(file) > 1]:
+        parser.error(f"--from-scores: {twice[0]} is given twice")
+    given = [*(args.checkpoint_path or ()), *files]
     for name, what in _find_needs(args, len(given)).items():
         if getattr(args, name) != parser.get_default(name):
             parser.error(f"--{name.replace('_', '-')} goes with {what}")

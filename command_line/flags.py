@@ -132,8 +132,8 @@ def add_checkpoint_flag(
 ) -> None:
     """Add -cpp/-cp/--checkpoint-path; `options` as for `add_argument`."""
     own = "checkpoint of train_main.py (default: this dataset's and model's, with Adam)"
-    if options.get("nargs"):  # -cpp A -cpp B is -cpp A B
-        options = {"action": "extend", **options}
+    if options.get("nargs"):
+        options = {"action": _ExtendOnce, **options}
     parser.add_argument(
         "-cpp",
         "-cp",
@@ -143,6 +143,18 @@ def add_checkpoint_flag(
         help=f"{help or own}; or hf:OWNER/NAME[@REVISION] of the Hugging Face hub",
         **options,
     )
+
+
+class _ExtendOnce(argparse.Action):
+    """-cpp A -cpp B is -cpp A B; none is given twice."""
+
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: Any = None
+    ) -> None:
+        given = [*(getattr(namespace, self.dest) or ()), *values]
+        if twice := [of for of in given if given.count(of) > 1]:
+            raise argparse.ArgumentError(self, f"{twice[0]} is given twice")
+        setattr(namespace, self.dest, given)
 
 
 def take_checkpoint(text: str) -> Path:

@@ -63,7 +63,12 @@ def save_onnx(detector: Detector, description: dict[str, Any], path: Path) -> No
 
 
 def add_description(model: Any, description: dict[str, Any]) -> Any:
-    """Put a description into a model of ONNX, and return it."""
+    """Put a description into a model of ONNX, and return it.
+
+    What the exporter said of each node goes: the folders of who exported it, too.
+    """
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
     onnx.helper.set_model_props(model, {ENTRY: write_line(description)})
     return model
 
@@ -85,6 +90,8 @@ def save_program(detector: Detector, description: dict[str, Any], path: Path) ->
                 f"{detector.title} cannot be traced, so only its weights can be "
                 f"exported (--format safetensors): {reason}"
             ) from error
+        for node in program.graph.nodes:  # it names the folders of who exports
+            node.meta.pop("stack_trace", None)
         more = {ENTRY: write_line(description)}
         torch.export.save(program, path, extra_files=more)
 

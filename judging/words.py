@@ -231,7 +231,8 @@ def describe_choices(record: CheckpointRecord) -> list[str]:
     lines = []
     if own := ", ".join(record.zones):
         lines.append(
-            f"with bounds of their own, to keep that promise: {own}; no ratios there"
+            "with bounds of their own, as the others would call too many real images "
+            f"fake: {own}; no ratios there"
         )
     told = record.told_conditions
     if left_out := [name for name in record.errors if name not in told]:

@@ -1,8 +1,10 @@
 """Tests of the script that writes detectors for other programs."""
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,6 +43,12 @@ def test_main_writes_every_format_checked_with_examples_that_work(
     assert known["checkpoint_sha256"] == describe_file(checkpoint)["sha256"]
     for name in NAMES:
         assert known["sha256"][name] == describe_file(tmp_path / "to" / name)["sha256"]
+        # It goes to others, whom the exporter's folders do not concern.
+        content = (tmp_path / "to" / name).read_bytes()
+        if name.endswith("pt2"):
+            with zipfile.ZipFile(io.BytesIO(content)) as parts:
+                content = b"".join(map(parts.read, parts.namelist()))
+        assert str(Path(export.__file__).parent).encode() not in content
     weights, wanted = load_checkpoint(tmp_path / "to" / NAMES[2]), known["record"]
     assert weights.threshold == wanted["threshold"]
     sizes = [(tmp_path / "to" / NAMES[n]).stat().st_size for n in (0, 3)]
