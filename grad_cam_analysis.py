@@ -66,8 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     judged = maps.take_judged_images(args)
     detector, how = judged.detector, {"layer": args.layer, "method": args.method}
-    method = build_cam_method(detector, **how)
-    maps.say_failed(detector, args.method, args.layer or detector.layer)
+    method = maps.take_checked(detector, build_cam_method(detector, **how))
     explain = partial(get_grad_cam_visualization, judged.images, detector, **how)
     if args.image:
         maps.say_written(

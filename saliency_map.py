@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         compute_maps = partial(compute_attribution_maps, method=args.method)
     compute_maps = partial(compute_maps, precision=judged.compute.precision)
     method = build_gradient_method(args.method, compute_maps)
-    maps.say_failed(judged.detector, args.method)
+    method = maps.take_checked(judged.detector, method)
     explain = partial(explain_image, judged.images, judged.detector, [method])
     if args.image:
         maps.say_written(

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from command_line.compute import take_compute, take_network, take_source
@@ -15,8 +16,9 @@ from command_line.flags import (
 )
 from command_line.parser import Parser, say, take
 
+from explaining.explanation import Method
 from explaining.judged_images import GivenPictures, JudgedImages, judge_images
-from explaining.shown import Candidate, find_failed_check
+from explaining.shown import Candidate, describe_check
 from files.atomic import check_writable
 from files.bounds import VERY_MANY, Bounds
 from files.names import CLASS_NAMES, default_checkpoint_path, spell_dataset
@@ -120,15 +122,20 @@ def take_judged_images(args: argparse.Namespace) -> JudgedImages:
     return judge_images(images, detector, compute, **options)
 
 
-def say_failed(detector: Detector, method: str, layer: str = "") -> None:
-    """Say on stderr if this kind of map failed a check at the end of the training."""
-    candidate = Candidate(method, layer)
-    if failed := find_failed_check(detector.record, candidate):
+def take_checked(detector: Detector, method: Method) -> Method:
+    """Return a kind of map with what checks at the end of the training said of it.
+
+    If it failed one, say so on stderr.
+    """
+    kind = Candidate(method.settings["method"], method.settings.get("layer", ""))
+    checked = describe_check(detector.record, kind)
+    if checked.startswith("failed"):
         say(
-            f"note: for this detector {candidate} failed the check '{failed}' on "
-            "validation images: do not take it as a reason (docs/explanations.md)",
+            f"note: for this detector {kind} {checked}, on validation images: do not "
+            "take it as a reason (docs/explanations.md)",
             file=sys.stderr,
         )
+    return replace(method, checked=checked)
 
 
 def say_written(paths: Iterable[Path]) -> None:

@@ -113,6 +113,7 @@ class JudgedImages:
             "threshold": self.detector.threshold,
             "class": self.target,
             **method.settings,
+            "checked": method.checked or None,
         }
 
     def rate_as(self, label: int) -> np.ndarray:

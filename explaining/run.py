@@ -146,6 +146,7 @@ def average_dataset(judged: JudgedImages, method: Method, start: Path) -> list[P
         for name, values in zip(CLASS_NAMES, maps, strict=True)
     }
     title = f"{_describe(details)}:\nmean {method.title} of {judged.target_name}"
+    title += _describe_checked(details)
     figure = build_mean_maps_figure(maps, counts, title, method.unit)
     name = f"{start}_mean_{method.name}_maps"
     written = _save(name, figure, {**details, "classes": classes})
@@ -175,7 +176,14 @@ def _describe(details: Mapping[str, Any]) -> str:
 
 
 def _describe_threshold(details: Mapping[str, Any]) -> str:
-    return f"called fake where P(fake) is at least {details['threshold']:.4g}"
+    rule = f"called fake where P(fake) is at least {details['threshold']:.4g}"
+    return rule + _describe_checked(details)
+
+
+def _describe_checked(details: Mapping[str, Any]) -> str:
+    """Return a title's last line, if the maps were checked."""
+    checked = details["checked"]
+    return f"\nchecked on validation images, {checked}" if checked else ""
 
 
 def _summarise(explanation: Explanation) -> dict[str, Any]:

@@ -323,16 +323,20 @@ def _has_passed(entry: Any, candidates: Sequence[Candidate]) -> bool:
     )
 
 
-def find_failed_check(record: CheckpointRecord, candidate: Candidate) -> str | None:
-    """Return the check that a kind of map failed, by a record that is not trusted."""
+def describe_check(record: CheckpointRecord, candidate: Candidate) -> str:
+    """Say what a record, which is not trusted, knows of a kind of map; '' for nothing.
+
+    It has failed a check, or has passed those that were made.
+    """
     for entry in filter(_is_dict, record.maps or ()):
         if (entry.get("method"), entry.get("layer")) == candidate:
             checks = entry.get("checks")
             found = checks if _is_dict(checks) else {}
             made = {n: found[n] for n in CHECKS if _is_dict(found.get(n))}
             failed = [n for n, check in made.items() if check.get("passed") is False]
-            return failed[0] if failed else None
-    return None
+            if made:
+                return f"failed: {failed[0]}" if failed else describe_passed(made)
+    return ""
 
 
 def _is_dict(value: Any) -> bool:

@@ -24,8 +24,8 @@ from explaining.shown import (
     MapTrial,
     check_candidates,
     choose_shown,
+    describe_check,
     describe_checked,
-    find_failed_check,
     list_candidates,
 )
 from faces_dataset import FacesDataset
@@ -240,7 +240,10 @@ def test_describe_checked_says_what_passed_and_what_failed():
     assert describe_checked(entries[:1])[-1] == NONE_PASSED
     record = CheckpointRecord(maps=[None, {"method": "gradient"}, *entries])
     asked = Candidate("gradient", ""), Candidate("layer-cam", "conv2")
-    assert [find_failed_check(record, each) for each in asked] == ["deletion", None]
+    said = [
+        describe_check(record, each) for each in (*asked, Candidate("grad-cam", ""))
+    ]
+    assert said == ["failed: deletion", "passed: randomisation, insertion", ""]
 
 
 def test_candidates_of_a_network_with_stages_include_an_earlier_one():
