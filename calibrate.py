@@ -11,7 +11,7 @@ from command_line.compute import take_compute, take_source
 
 from explaining.shown import describe_checked, qualify_with_maps
 from faces_dataset import FacesDataset
-from files.atomic import check_output
+from files.atomic import check_output, set_aside
 from files.hub import is_fetched
 from files.names import CHECKPOINTS_DIR
 from judging.detector import Detector
@@ -32,7 +32,8 @@ train_main.py does this at the end of a training. Here it is done again: for a
 checkpoint from before, under other conditions, for other error rates, or on images of
 other cameras. The weights stay as they are.
 
-writes NAME_calibrated.pt beside the checkpoint, or --output FILE"""
+writes NAME_calibrated.pt beside the checkpoint, or --output FILE; an earlier file of
+that name is renamed, not replaced"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -84,13 +85,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     datasets = open_datasets(args.dataset, take_source(args), detector, recipe)
     policy = replace(Policy.of(recipe), seed=args.seed)
     record = qualify_with_maps(detector, datasets, policy, compute)
+    kept_before = set_aside([output])
     save_with_record(path, record, output)
     say(
         *describe_qualification(record),
         describe_threshold(replace(detector, record=record)),
         *describe_checked(record.maps),
+        *(f"note: {note}" for note in record.calibration_notes),
     )
     say(f"wrote {output}")
+    say(*(f"kept from an earlier run: {path}" for path in kept_before.values()))
     kept = name_kept(path.parent, record.backbone_sha256)
     if kept.exists() and output.parent.resolve() != path.parent.resolve():
         say(f"it needs {kept} beside it: copy that as well")

@@ -183,7 +183,8 @@ def _describe_threshold(details: Mapping[str, Any]) -> str:
 def _describe_checked(details: Mapping[str, Any]) -> str:
     """Return a title's last line, if the maps were checked."""
     checked = details["checked"]
-    return f"\nchecked on validation images, {checked}" if checked else ""
+    lead = "such maps were checked on validation images"
+    return f"\n{lead}; {checked}" if checked else ""
 
 
 def _summarise(explanation: Explanation) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def open_csv(path: Path) -> Iterator[CsvRows]:
             header, dialect, num_lines = _read_header(handle)
             if twice := [n for n in header if n and header.count(n) > 1]:
                 raise ValueError(
-                    f"{path}, line 1: the column {twice[0]!r} is there twice"
+                    f"{path}, line 1: the column {twice[0]!r} occurs twice"
                 )
             rows = _read_rows(csv.reader(handle, **dialect), header, path, num_lines)
             yield CsvRows(header, rows, dialect["delimiter"] == ";")

@@ -140,7 +140,9 @@ def load_exported(path: Path) -> ExportedDetector:
         description = session.get_modelmeta().custom_metadata_map.get(ENTRY, "")
     except Exception as error:  # ONNX Runtime's have no base of their own
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"cannot read the detector {path}: {reason}") from error
+        raise ValueError(
+            f"{path} is damaged, or not a detector in ONNX: {reason}"
+        ) from error
     try:
         detector = build_exported(session, description, path)
         _check_graph(session, detector)

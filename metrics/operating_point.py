@@ -13,6 +13,8 @@ from metrics.meaning import compute_fake_scores, compute_logit_differences
 from metrics.measures import find_eer_threshold
 from metrics.samples import SortedSamples, check_scores_and_labels, sort_samples
 
+FEW_IMAGES = 20  # of a class; with fewer a note says so
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -99,6 +101,13 @@ def choose_operating_point(
     threshold = choose_threshold(
         fake_scores, labels, max_fpr, confidence=fpr_confidence, num_views=num_views
     )
+    notes = list(choice.notes)
+    num_real, num_fake = np.bincount(labels) // num_views
+    if min(num_real, num_fake) < FEW_IMAGES:
+        notes.append(
+            f"chosen on only {num_real} real and {num_fake} fake images: the "
+            "threshold, P(fake) and likelihood ratios may be far off"
+        )
     real_below = None
     if max_fnr is not None:
         fewest = find_fpr_threshold(sort_samples(1 - fake_scores, 1 - labels), max_fnr)
@@ -112,7 +121,7 @@ def choose_operating_point(
             float(of.compute_losses(differences, labels).mean())
             for of in (Calibration(), calibration)
         ],
-        calibration_notes=list(choice.notes),
+        calibration_notes=notes,
         llr_slope=line.slope,
         llr_intercept=line.intercept,
         llr_lower=line.lower,

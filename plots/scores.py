@@ -192,7 +192,7 @@ def plot_confusion_matrix(axes: Axes, analysis: Analysis) -> Axes:
     axes.set_yticks([0, 1], CLASS_NAMES, rotation=90, va="center")
     accuracy = format_with_interval(numbers, "accuracy", percent=True)
     axes.set_xlabel(
-        f"Called class (fake at or above {format_threshold(numbers['threshold'])})\n"
+        f"Predicted class (fake at or above {format_threshold(numbers['threshold'])})\n"
         f"accuracy {accuracy}\nbrackets: 95 % intervals"
     )
     axes.set_ylabel("True class")

@@ -44,7 +44,9 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
     runs = [runs] if isinstance(runs, dict) else runs
     is_list = isinstance(runs, list) and runs and all(type(r) is dict for r in runs)
     if not is_list:
-        raise ValueError(f"{path} is not a history: expected a list of training runs")
+        raise ValueError(
+            f"{path} is not a history: expected a list of training runs, one at least"
+        )
     return runs
 
 

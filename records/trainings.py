@@ -78,7 +78,9 @@ def list_trainings(folder: Path) -> tuple[list[Training], list[str]]:
     Raises:
         FileNotFoundError: there is no such folder, or no history in it.
     """
-    paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    paths = sorted(folder.glob("*.json"))
+    if folder.is_file():
+        raise FileNotFoundError(f"{folder} is a file: --out-dir names the folder")
     if not paths:
         raise FileNotFoundError(
             f"there is no history, *.json, in {folder}: train_main.py writes one of "

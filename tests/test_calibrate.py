@@ -43,9 +43,14 @@ def test_main_writes_a_checkpoint_with_the_same_weights_and_says_what_came_of_it
     assert new.flags == old.flags
     printed = capsys.readouterr().out
     assert "images compressed as JPEG of quality 70: " in printed
+    assert "note: chosen on only 3 real and 2 fake images: " in printed
     assert printed.endswith(f"wrote {output}\n")
+    earlier = output.read_bytes()
     run(faces_root, checkpoint, *more, "--max-fnr", "0.4", "--output", str(output))
     assert read_checkpoint(output)[1] == new
+    kept = output.with_name("net_calibrated.1.pt")
+    assert capsys.readouterr().out.endswith(f"kept from an earlier run: {kept}\n")
+    assert kept.read_bytes() == earlier
 
 
 @pytest.mark.parametrize(

@@ -196,8 +196,10 @@ def _check_names(columns: Mapping[str, Sequence[str]]) -> None:
     """Raise ValueError unless each row names another picture."""
     if missing := [name for name in ("path", "label") if name not in columns]:
         raise ValueError(
-            f"it has no column {missing[0]!r}, but {', '.join(columns) or 'none'}; "
+            f"it has no column {missing[0]!r}, its columns are {', '.join(columns)}; "
             "make_table.py takes tables with other columns"
+            if columns
+            else "it is empty"
         )
     names = columns["path"]
     if not names:
@@ -209,7 +211,7 @@ def _check_names(columns: Mapping[str, Sequence[str]]) -> None:
     if len(set(plain)) < len(plain):
         seen: set[str] = set()
         again = next(name for name in plain if name in seen or seen.add(name))
-        raise ValueError(f"the path {again!r:.200} is there twice")
+        raise ValueError(f"the path {again!r:.200} occurs twice")
     if ("offset" in columns) != ("bytes" in columns):
         raise ValueError("the columns offset and bytes go together")
 

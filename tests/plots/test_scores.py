@@ -190,7 +190,7 @@ def test_plot_confusion_matrix_shows_counts_and_named_rates(make_analysis, axes)
         "40\nTPR 100.0 %",
     ]
     assert axes.get_ylabel() == "True class"
-    assert axes.get_xlabel().startswith("Called class (fake at or above 0.5)")
+    assert axes.get_xlabel().startswith("Predicted class (fake at or above 0.5)")
 
 
 def test_build_edges_hold_every_score_despite_rounding():

@@ -220,7 +220,7 @@ def test_load_score_set_subsets_by_column_and_by_pattern(tmp_path):
         ),
         ("\x1b[31mred,b\n1,2\n", r"it has '\\x1b\[31mred', 'b'"),
         ("score\n0.1\n", "no column 'label'; .* name yours: --label-column$"),
-        ("score,label,score\n1,0,1\n", "line 1: the column 'score' is there twice"),
+        ("score,label,score\n1,0,1\n", "line 1: the column 'score' occurs twice"),
         ("score,label\n", "holds no scores, only a header"),
         ("score,label\n0.5,0\nhigh,1\n", "line 3: score 'high' is not a finite number"),
         ('path,score,label\n"a\nb",1,1\nc,x,0\n', "line 4: score 'x'"),

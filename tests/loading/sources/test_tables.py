@@ -191,10 +191,13 @@ def test_open_table_weights_masks_kinds_and_shares(own_faces_root):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("path,class\na,real\n", "it has no column 'label', but path, class"),
+        (
+            "path,class\na,real\n",
+            "no column 'label', its columns are path, class",
+        ),
         ("path,label\n", "it has no rows"),
-        ("path,label\na,real\na,fake\n", "the path 'a' is there twice"),
-        ("path,label\na,real\nb/.././a,fake\n", "the path 'a' is there twice"),
+        ("path,label\na,real\na,fake\n", "the path 'a' occurs twice"),
+        ("path,label\na,real\nb/.././a,fake\n", "the path 'a' occurs twice"),
         ("path,label\na,real\nb, \n", "row 2 has no label"),
         ("path,label\na,real\n,fake\n", "row 2 has no path"),
         ("path,label,split\na,0,train\nb,1,old\n", "split 'old' in row 2 is not"),
