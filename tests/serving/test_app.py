@@ -17,8 +17,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from origin_files import make_huge_png
 from PIL import Image
-from script_helpers import make_checkpoint, make_huge_png
+from script_helpers import make_checkpoint
 
 pytest.importorskip("flask", reason="requirements-page.txt is not installed")
 pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
