@@ -10,23 +10,17 @@ import socket
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 from browser import find_violations
 from script_helpers import PROJECT, let_squares_be_faces, make_checkpoint, make_clip
+from served_pages import build, run_server
 
-pytest.importorskip("flask", reason="requirements-page.txt is not installed")
-pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
-
-from served_pages import run_server
-
-import serve
 from hardware import Precision
 from judging.pictures import Reading
 from loading.videos import frames
-from serving.app import Judge, build_app
+from serving.app import Judge
 from utils import load_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -266,11 +260,9 @@ def test_video_says_how_far_it_is_is_cancelled_and_is_judged(
 ):
     clip, script = make_clip(tmp_path / "clip.avi"), tmp_path / "decoder.py"
     script.write_text(SLOW)
-    words = ["-cpp", "net.pt"]
-    build_case = partial(serve.build_report, judge.detector, Precision(), words)
     page, heard = browser_page, []
     page.on("pageerror", lambda error: heard.append(str(error)))
-    with run_server(build_app(judge, build_case)) as (host, port):
+    with run_server(build(judge)) as (host, port):
         page.goto(f"http://{host}:{port}")
         with monkeypatch.context() as patch:
             patch.setattr(frames, "_DECODER", script)
