@@ -10,8 +10,7 @@ import pytest
 from reported_runs import write_page
 
 from plots.analysis_plots import PLOTS
-from plots.pages import EmbeddedImage
-from reporting import figures, name_report, page
+from reporting import name_report, page
 from reporting.figures import draw_analysis, list_counts
 
 pytestmark = pytest.mark.slow
@@ -88,13 +87,6 @@ def test_page_of_several_runs_compares_them_and_has_every_section_of_each(triple
     assert text.count('<details class="run"') == 3
 
 
-@pytest.fixture
-def no_plots(monkeypatch):
-    """Leaves out what costs most: the plots, not what is said of them."""
-    draw = lambda plot, alt: EmbeddedImage("", alt, 9, 9)  # noqa: E731
-    monkeypatch.setattr(figures, "embed_plot", draw)
-
-
 def test_page_of_runs_of_one_recipe_has_their_mean(
     run, files, monkeypatch, tmp_path, no_plots
 ):
@@ -128,10 +120,10 @@ def test_figures_without_numbers_are_left_out(run, no_plots):
     numbers = {**run.analysis.numbers, "precision": None}
     analysis = replace(run.analysis, bins=None, numbers=numbers)
 
-    drawn = {figure.name: figure for figure in draw_analysis(analysis)}
+    figures = {figure.name: figure for figure in draw_analysis(analysis)}
 
-    assert {p.name for p in PLOTS.values()} - drawn.keys() == {"Reliability diagram"}
-    assert "no image is called fake" in drawn["Precision-recall curve"].caption
+    assert {p.name for p in PLOTS.values()} - figures.keys() == {"Reliability diagram"}
+    assert "no image is called fake" in figures["Precision-recall curve"].caption
     assert [f.name for f in draw_analysis(analysis, brief=True)] == ["Confusion matrix"]
 
 
