@@ -55,6 +55,16 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(save_analysis, "PLOTS", {})
 
 
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out of a report what costs most: the plots, not what is said of them."""
+
+    def name(plot: object, alt: str) -> pages.EmbeddedImage:
+        return pages.EmbeddedImage("", alt, 9, 9)
+
+    monkeypatch.setattr("reporting.figures.embed_plot", name)
+
+
 def make_image(seed: int, *, fake: bool, size: int = 24) -> Image.Image:
     """Noise that is reddish where it is real and bluish where it is fake."""
     pixels = np.random.default_rng(seed).integers(0, 90, (size, size, 3))

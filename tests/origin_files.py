@@ -1,4 +1,4 @@
-"""Files that say something of themselves, for the tests of loading/origin/."""
+"""Files that say something of themselves: what made them, or how large they are."""
 
 import datetime
 import functools
@@ -97,6 +97,13 @@ def make_chunk(kind: bytes, content: bytes) -> bytes:
     """Return a chunk of a PNG."""
     check = struct.pack(">I", zlib.crc32(kind + content))
     return struct.pack(">I", len(content)) + kind + content + check
+
+
+def make_huge_png(width: int, height: int) -> bytes:
+    """Return a small PNG that claims to have so many pixels."""
+    size = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", size), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(make_chunk(*part) for part in parts)
 
 
 def mend_checks(data: bytes) -> bytes:

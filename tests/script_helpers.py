@@ -1,8 +1,6 @@
 """Checkpoints and processes for the tests of scripts."""
 
-import struct
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -67,20 +65,6 @@ def make_broken_checkpoint(path: Path) -> Path:
     torch.nn.init.constant_(model.fc2.bias, 10)
     torch.nn.init.constant_(model.fc3.weight, 3e38)
     return make_checkpoint(path, model=model.state_dict())
-
-
-def make_huge_png(width: int, height: int) -> bytes:
-    """Return a small PNG file that claims to have so many pixels."""
-    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = ((b"IHDR", size), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
-    chunks = [
-        struct.pack(">I", len(data))
-        + kind
-        + data
-        + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in parts
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def make_clip(path: Path, *, num_seconds: int = 8) -> Path:

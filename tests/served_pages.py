@@ -1,13 +1,29 @@
-"""The page's server within the tests' process."""
+"""The page and its server within the tests' process."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest import mock
 
+import pytest
+
+pytest.importorskip("flask", reason="requirements-page.txt is not installed")
+pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
+
+import serve
+from hardware import Precision
 from serving import server
+from serving.app import Judge, build_app
 from serving.guard import LIMITS, Limits
+
+
+def build(judge: Judge, limits: Limits = LIMITS) -> Any:
+    """Build the page's application, as of `serve.py -cpp net.pt --no-find-faces`."""
+    words = ["-cpp", "net.pt", "--no-find-faces"]
+    report = partial(serve.build_report, judge.detector, Precision(), words)
+    return build_app(judge, report, limits=limits)
 
 
 @contextmanager

@@ -161,19 +161,15 @@ def test_main_calibrate_on_chooses_all_there_is_to_choose(no_figures, capsys):
     assert f"their bounds are {' ... '.join(map(format_ratio, bounds))}" in printed
 
 
-def test_main_calibrate_on_shared_names_are_reported_as_a_leak(no_figures, capsys):
-    write_scores("test.csv")
-    write_scores("val.csv", seed=1)
+def test_main_calibrate_on_shared_names_is_a_leak_and_on_the_same_scores_refused(
+    no_figures, capsys
+):
+    for name, seed in (("test", 0), ("copy", 0), ("val", 1)):
+        write_scores(f"{name}.csv", seed)
 
     run("--from-scores test.csv --calibrate-on val.csv --group-column video")
 
     assert "LEAK: 60 samples of" in capsys.readouterr().out
-
-
-def test_main_calibrate_on_the_scores_to_analyse_is_refused():
-    write_scores("test.csv")
-    write_scores("copy.csv")
-
     with pytest.raises(ValueError, match=r"copy.csv holds the scores to be analysed"):
         run("--from-scores test.csv --calibrate-on copy.csv")
 
@@ -223,7 +219,7 @@ def test_main_mixed_groups_say_that_they_have_no_label(no_figures, capsys):
 
 
 @pytest.mark.slow
-def test_main_several_files_are_compared_and_tested(capsys):
+def test_main_several_files_are_compared_and_tested(no_figures, capsys):
     write_scores("a.csv")
     write_scores("b.csv", seed=1)
 
@@ -367,17 +363,13 @@ def test_main_without_checkpoint_takes_the_one_of_the_training(monkeypatch):
     assert asked == [(path, None)]
 
 
-@pytest.mark.parametrize("threshold", ["1.5", "-0.1"])
-def test_main_threshold_that_is_no_probability_is_refused(threshold):
-    write_scores("mine.csv")
-
-    with pytest.raises(ValueError, match=f"--threshold {threshold} is one of P"):
-        run(f"--from-scores mine.csv --threshold={threshold}")
-
-
-def test_main_threshold_of_scores_that_only_rank_may_be_any(no_figures):
+def test_main_threshold_is_a_probability_unless_scores_only_rank(no_figures):
+    write_scores("likely.csv")
     Path("mine.csv").write_text("score,label\n-3,0\n7,1\n-1,0\n2,1\n")
 
+    for threshold in ("1.5", "-0.1"):
+        with pytest.raises(ValueError, match=f"--threshold {threshold} is one of P"):
+            run(f"--from-scores likely.csv --threshold={threshold}")
     run("--from-scores mine.csv --threshold=-2")
 
     report = load_json("mine_metrics.json")

@@ -33,7 +33,7 @@ def flags(files, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_numbers_are_those_of_numerical_analysis_and_the_page_is_reproducible(
-    files, flags
+    files, flags, no_figures
 ):
     flags = ["-cpp", str(files.checkpoint), "--seed", "3", "-b", "2", *flags]
     numerical_analysis.main([*flags, "-d", "faces"])
@@ -56,7 +56,9 @@ def test_numbers_are_those_of_numerical_analysis_and_the_page_is_reproducible(
 
 
 @pytest.mark.slow
-def test_main_follows_its_flags_and_says_what_it_wrote(files, flags, tmp_path, capsys):
+def test_main_follows_its_flags_and_says_what_it_wrote(
+    files, flags, tmp_path, no_plots, capsys
+):
     history = tmp_path / "moved.json"
     history.write_bytes(files.history.read_bytes())
     flags = ["-cpp", str(files.checkpoint), "-d", "faces", *flags]
@@ -72,7 +74,9 @@ def test_main_follows_its_flags_and_says_what_it_wrote(files, flags, tmp_path, c
 
 
 @pytest.mark.slow
-def test_main_groups_have_their_numbers_beside_the_images(files, flags, tmp_path):
+def test_main_groups_have_their_numbers_beside_the_images(
+    files, flags, tmp_path, no_plots
+):
     for path in (files.settings.source.data_root / "faces" / "val").glob("*/*.png"):
         kind = path.parent.name
         copy = tmp_path / "data" / "faces" / "val" / kind / f"{kind}{path.name}"

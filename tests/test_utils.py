@@ -171,29 +171,6 @@ def test_load_checkpoint_of_an_older_version_is_read(
     assert detector.preprocessing.to_dict() == expected
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"model_name": "ResNet"}, "unknown model 'ResNet': choose from"),
-        ({"model": {}}, "these weights do not fit SimpleNet: .*missing"),
-        (
-            {"model": {**TinyNet().state_dict(), "fc.bias": torch.ones(2).int()}},
-            "int32",
-        ),
-        ({"preprocessing": {**SYMMETRIC.to_dict(), "size": 9.5}}, "preprocessing size"),
-        ({"reliability": [[0.9, 0.1, 1, 2]]}, "its reliability holds the row"),
-    ],
-)
-def test_load_checkpoint_bad_content_is_refused(
-    tiny_simple_net, tmp_path, changes, reason, refused
-):
-    content = {"model_name": "SimpleNet", **make_content(), **changes}
-    save_tensors(content, tmp_path / "bad.pt")
-    with refused(f"cannot use the checkpoint .*{reason}") as error:
-        load_checkpoint(tmp_path / "bad.pt")
-    assert "bad.pt" in str(error.value)
-
-
 @pytest.mark.parametrize("seed", [0, 2**32 + 7, 2**63 - 1])
 def test_seed_everything_same_seed_gives_the_same_numbers(seed):
     def draw(seed: int) -> list[float]:

@@ -58,6 +58,7 @@ REFUSED = {
     "predict": {
         "-cpp A.pt": "name images or folders, or - for a list on stdin",
         "--explain a.jpg": "a.jpg was taken as the folder of --explain; name the",
+        f"--explain {__file__} b.png": "py was taken as the folder of --explain",
         "-cpp a.jpg": "a.jpg was taken as the checkpoint",
         "a.png --csv -": "--csv writes a file, not to standard output",
         "-cpp A.pt - -": "- is given twice",

@@ -1,37 +1,15 @@
 """Hostile image files: each is read, or refused in a line, in bounded memory."""
 
-import io
 import struct
-import zlib
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image, PngImagePlugin
+from origin_files import encode, encode_texts, make_chunk, make_exif, make_huge_png
+from PIL import Image
 
 from loading.image_files import read_image, use_image
 
 MOST_MIB = 1500  # for the largest image allowed, beside what is imported
-
-
-def encode(kind: str, **options: Any) -> bytes:
-    """Encode a small image."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (20, 24), "teal").save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def make_chunk(kind: bytes, data: bytes) -> bytes:
-    """Return a chunk of a PNG file."""
-    check = struct.pack(">I", zlib.crc32(kind + data))
-    return struct.pack(">I", len(data)) + kind + data + check
-
-
-def claim_pixels(width: int, height: int) -> bytes:
-    """A PNG file that claims a size and holds one row."""
-    size = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
-    parts = ((b"IHDR", size), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(make_chunk(*part) for part in parts)
 
 
 def claim_frame() -> bytes:
@@ -47,28 +25,9 @@ def claim_tag(count: int, next_directory: int = 0) -> bytes:
     return head + entries + struct.pack("<I", next_directory)
 
 
-def hide_text() -> bytes:
-    """A PNG file whose text unpacks to a hundred megabytes."""
-    text = PngImagePlugin.PngInfo()
-    text.add_text("bomb", "x" * 10**8, zip=True)
-    return encode("PNG", pnginfo=text)
-
-
 def write_program() -> bytes:
     """An EPS file: Pillow would hand it to Ghostscript."""
     return b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
-
-
-def lie_about_exif(content: bytes) -> bytes:
-    """A JPEG file whose camera says nonsense."""
-    return encode("JPEG", exif=b"Exif\0\0" + content)
-
-
-def turn_impossibly() -> bytes:
-    """A JPEG file with an orientation that does not exist."""
-    exif = Image.Exif()
-    exif[0x0112] = 99
-    return encode("JPEG", exif=exif)
 
 
 def spoil_checksum() -> bytes:
@@ -84,18 +43,19 @@ def repeat_chunks() -> bytes:
 
 
 READ = ""  # the reason of a file that is read
+EXIF, LOOP = b"Exif\0\0", claim_tag(1, next_directory=8)
 CASES = {
-    "claims 4 Gpx.png": (claim_pixels(2**16, 2**16), "too many pixels"),
-    "claims a row too many.png": (claim_pixels(50_000, 2_000), "too many pixels"),
-    "claims rows it lacks.png": (claim_pixels(9_000, 9_000), "cannot read"),
+    "claims 4 Gpx.png": (make_huge_png(2**16, 2**16), "too many pixels"),
+    "claims a row too many.png": (make_huge_png(50_000, 2_000), "too many pixels"),
+    "claims rows it lacks.png": (make_huge_png(9_000, 9_000), "cannot read"),
     "frame of 4 Gpx.gif": (claim_frame(), "too many pixels"),
     "tag of 4 G values.tif": (claim_tag(2**32 - 1), "cannot read"),
-    "directory after itself.tif": (claim_tag(1, next_directory=8), READ),
-    "text bomb.png": (hide_text(), "cannot read"),
+    "directory after itself.tif": (LOOP, READ),
+    "text bomb.png": (encode_texts({"bomb": "x" * 10**8}, zip=True), "cannot read"),
     "program.jpg": (write_program(), "a PostScript file"),
-    "exif of garbage.jpg": (lie_about_exif(b"\xff" * 50), READ),
-    "exif after itself.jpg": (lie_about_exif(claim_tag(1, next_directory=8)), READ),
-    "impossible turn.jpg": (turn_impossibly(), READ),
+    "exif of garbage.jpg": (encode("JPEG", exif=EXIF + b"\xff" * 50), READ),
+    "exif after itself.jpg": (encode("JPEG", exif=EXIF + LOOP), READ),
+    "impossible turn.jpg": (encode("JPEG", exif=make_exif(Orientation=99)), READ),
     "garbage for a profile.jpg": (encode("JPEG", icc_profile=b"\0" * 99), READ),
     "checksum.png": (spoil_checksum(), "cannot read"),
     "many chunks.png": (repeat_chunks(), READ),

@@ -12,7 +12,7 @@ from hardware import Compute, Precision
 from judging.detector import Detector, as_detector, build_score_set
 from loading import PUBLISHED, SYMMETRIC
 from metrics.meaning import LlrCalibration
-from models import SimpleNet
+from models import SimpleNet, get_network
 from records.checkpoint import CheckpointRecord
 from utils import load_checkpoint, load_dataset
 
@@ -20,8 +20,10 @@ LINE = {"llr_slope": 2.0, "llr_intercept": 0.5}
 
 
 @pytest.fixture
-def faces(faces_root):
-    return load_dataset("faces", "train", data_root=faces_root.parent)
+def faces(faces_root, small_simple_net):
+    known = get_network("SimpleNet").preprocessing
+    options = {"data_root": faces_root.parent, "preprocessing": known}
+    return load_dataset("faces", "train", **options)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 9])
@@ -76,7 +78,6 @@ def test_as_detector_takes_a_networks_own_preprocessing(tiny_net):
     assert as_detector(detector) is detector
 
 
-@pytest.mark.slow
 def test_score_samples_that_are_not_finite_are_nan_and_the_network_stays(
     faces, tmp_path
 ):
@@ -88,7 +89,6 @@ def test_score_samples_that_are_not_finite_are_nan_and_the_network_stays(
     assert detector.network.training
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entries", "threshold_source", "llr_source"),
     [

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.usefixtures("small_simple_net")
 
 LYING = ((20, 20), (20, 40), (30, 30), (40, 22), (40, 38))
 TILTED = Face((1.0, 2.0, 90.0, 91.0), 0.9, LYING)
+CROP = Picture("a.png", 9, 9)
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def detector(tmp_path) -> Detector:
     ],
 )
 def test_format_verdict_rounds_no_score_to_certainty(fake_score, expected, detector):
-    verdict = Verdict(Picture("a.png", 9, 9), detector, fake_score, 0.0)
+    verdict = Verdict(CROP, detector, fake_score, 0.0)
     assert format_verdict(verdict) == f"{expected}  a.png"
 
 
@@ -66,17 +67,17 @@ def test_format_verdict_rounds_no_score_to_certainty(fake_score, expected, detec
             "install -r requirements-faces.txt)",
         ),
         (
-            Picture("a.png", 9, 9, num_faces=0),
+            CROP._replace(num_faces=0),
             ("it is odd",),
             "a.png  by {}  (no face was found in it; it is odd)",
         ),
         (
-            Picture("a.png", 9, 9, num_faces=2, number=2, face=TILTED),
+            CROP._replace(num_faces=2, number=2, face=TILTED),
             (),
             "a.png  face 2 at 1,2 to 90,91  by {}  (tilted face: by 90 degrees)",
         ),
         (
-            Picture("a.png", 9, 9, num_faces=1, number=1, face=TILTED),
+            CROP._replace(num_faces=1, number=1, face=TILTED),
             (),
             "a.png  face at 1,2 to 90,91  by {}  (tilted face: by 90 degrees)",
         ),
@@ -92,7 +93,7 @@ def test_format_verdict_of_what_is_inconclusive_says_why_and_no_score(
 
 def test_format_verdict_says_that_a_file_says_it_was_generated(detector):
     origin = read(encode_texts({"parameters": PARAMETERS}))
-    picture = Picture("a.png", 9, 9, origin=origin)
+    picture = CROP._replace(origin=origin)
     line = format_verdict(Verdict(picture, detector, 0.1, 0.0))
     assert line == "real  P(fake)=0.100  a.png  (its file says that it was generated)"
 
@@ -109,7 +110,7 @@ def test_format_verdict_says_that_a_file_says_it_was_generated(detector):
     ],
 )
 def test_describe_faces_says_whether_somebody_looked(num_faces, face, expected):
-    picture = Picture("a.png", 9, 9, num_faces=num_faces, face=face)
+    picture = CROP._replace(num_faces=num_faces, face=face)
     assert describe_faces(picture).startswith(expected)
 
 
@@ -175,9 +176,7 @@ def calibrated(detector) -> Detector:
 def test_explain_verdict_says_frequencies_with_intervals_and_of_which_images(
     calibrated,
 ):
-    verdict = Verdict(
-        Picture("a.png", 9, 9), calibrated, 0.99, math.log(50), condition="jpeg=70"
-    )
+    verdict = Verdict(CROP, calibrated, 0.99, math.log(50), condition="jpeg=70")
     verdict = replace(verdict, llr=math.log(50))
 
     assert explain_verdict(verdict) == [
@@ -197,15 +196,14 @@ def test_explain_verdict_says_frequencies_with_intervals_and_of_which_images(
 def test_explain_verdict_of_a_kind_that_was_not_calibrated_gives_its_errors_alone(
     calibrated,
 ):
-    picture = Picture("a.png", 9, 9)
-    verdict = Verdict(picture, calibrated, 0.99, 3.0, condition="none")
+    verdict = Verdict(CROP, calibrated, 0.99, 3.0, condition="none")
     first, second = explain_verdict(verdict)
     assert first.startswith("There is no likelihood ratio: ")
     assert "0 of 900 (95 % interval" in second
 
 
 def test_explain_verdict_without_ratio_or_rows_says_that_there_are_none(detector):
-    verdict = Verdict(Picture("a.png", 9, 9), detector, 0.99, 3.0)
+    verdict = Verdict(CROP, detector, 0.99, 3.0)
     first, second = explain_verdict(verdict)
     assert first.startswith("How many images with such a score were fake is not known")
     assert second.startswith("There is no likelihood ratio: ")
@@ -229,8 +227,7 @@ def test_explain_verdict_of_what_is_unlike_all_says_nothing_about_its_score(
 
 
 def test_explain_verdict_that_versions_change_says_so_and_how_often_it_errs(calibrated):
-    picture = Picture("a.png", 9, 9)
-    verdict = Verdict(picture, calibrated, 0.99, 3.0, condition="jpeg=70")
+    verdict = Verdict(CROP, calibrated, 0.99, 3.0, condition="jpeg=70")
     sentences = explain_verdict(replace(verdict, flips=("mirrored", "JPEG 70")))
     assert sentences[0] == (
         "Harmless versions get the opposite verdict: mirrored, JPEG 70."
@@ -256,8 +253,7 @@ def test_explain_verdict_says_what_another_share_of_fakes_does_to_it(
     fake_score, entries, expected, calibrated
 ):
     own = replace(calibrated, record=replace(calibrated.record, **entries))
-    picture = Picture("a.png", 9, 9)
-    verdict = Verdict(picture, own, fake_score, 1.0, condition="jpeg=70")
+    verdict = Verdict(CROP, own, fake_score, 1.0, condition="jpeg=70")
     sentences = explain_verdict(verdict)
     assert any(f" {expected}" in sentence for sentence in sentences)
     assert ("too weak either way" in "".join(sentences)) == bool(entries)
@@ -266,7 +262,7 @@ def test_explain_verdict_says_what_another_share_of_fakes_does_to_it(
 def test_describe_bounds_are_those_of_the_kind_of_picture(calibrated):
     zones = {"jpeg=70": [0.25, 0.75]}
     detector = replace(calibrated, record=replace(calibrated.record, zones=zones))
-    verdict = Verdict(Picture("a.png", 9, 9), detector, 0.9, 3.0)
+    verdict = Verdict(CROP, detector, 0.9, 3.0)
     assert describe_bounds(verdict).startswith("called fake at or above P(fake) = 0.5")
     assert describe_bounds(replace(verdict, condition="jpeg=70")) == (
         "called fake at or above P(fake) = 0.75, real below 0.25 (the bounds of images "

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from script_helpers import make_huge_png
+from origin_files import make_huge_png
 
 from files.names import CLASS_NAMES
 from files.provenance import VERSION

@@ -162,33 +162,27 @@ def make_faces(detector: Detector, num: int) -> list[list[Verdict]]:
     ]
 
 
-def test_case_of_many_faces_is_bounded(detector, tmp_path, monkeypatch):
+def test_case_of_many_faces_is_bounded_and_shows_how_far_its_maps_are(
+    detector, tmp_path, monkeypatch
+):
     monkeypatch.setattr(case, "MOST_MAPS", 3)
     monkeypatch.setattr(case, "MOST_PICTURES", 2)
+    monkeypatch.setattr(case, "show_progress", lambda *a: shown.append(a) or a[0])
+    shown, faces = [], make_faces(detector, 2)
     Image.new("RGB", (200, 200)).save(tmp_path / "a.png")
     case_ = Case([detector], Precision(), CALL)
 
     for _ in range(2):
-        case_.add(ImageFile(tmp_path / "a.png"), make_faces(detector, 2))
+        case_.add(ImageFile(tmp_path / "a.png"), faces)
     with pytest.raises(ValueError, match="at most 2 pictures"):
-        case_.add(ImageFile(tmp_path / "a.png"), make_faces(detector, 2))
+        case_.add(ImageFile(tmp_path / "a.png"), faces)
 
+    assert shown == [(faces, "maps")] * 2
     page = case_.render()
     assert page.count("data:image/jpeg;base64,") == 2 + 3 * 3
     assert page.count("No maps: a case shows those of 3 faces.") == 1
     said = "2 faces, 2 called fake, 0 called real; in "
     assert page.count(said) == 2
-
-
-def test_case_shows_how_far_its_maps_are(detector, tmp_path, monkeypatch):
-    shown = []
-    monkeypatch.setattr(case, "show_progress", lambda *a: shown.append(a) or a[0])
-    Image.new("RGB", (200, 200)).save(tmp_path / "a.png")
-
-    faces = make_faces(detector, 2)
-    Case([detector], Precision(), CALL).add(ImageFile(tmp_path / "a.png"), faces)
-
-    assert shown == [(faces, "maps")]
 
 
 def test_open_case_writes_nothing_after_an_error(detector, tmp_path):

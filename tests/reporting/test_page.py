@@ -87,7 +87,9 @@ def test_page_of_several_runs_compares_them_and_has_every_section_of_each(triple
     assert text.count('<details class="run"') == 3
 
 
-def test_page_of_runs_of_one_recipe_has_their_mean(run, files, monkeypatch, tmp_path):
+def test_page_of_runs_of_one_recipe_has_their_mean(
+    run, files, monkeypatch, tmp_path, no_plots
+):
     def give(seed, **flags):
         flags = {**run.analysis.scores.flags, "seed": seed, **flags}
         scores = replace(run.analysis.scores, flags=flags, detector=f"seed{seed}")
@@ -114,7 +116,7 @@ def test_page_needs_nothing_else_and_is_small(page_path):
     assert set(re.findall('src="([^"]*)"', text)) == {"data:image/"}
 
 
-def test_figures_without_numbers_are_left_out(run):
+def test_figures_without_numbers_are_left_out(run, no_plots):
     numbers = {**run.analysis.numbers, "precision": None}
     analysis = replace(run.analysis, bins=None, numbers=numbers)
 

@@ -10,18 +10,16 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 import numpy as np
 import pytest
+from origin_files import make_huge_png
 from PIL import Image
-from script_helpers import make_checkpoint, make_huge_png
-
-pytest.importorskip("flask", reason="requirements-page.txt is not installed")
-pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
+from script_helpers import make_checkpoint
+from served_pages import build
 
 import predict
 import serve
@@ -32,18 +30,13 @@ from judging.verdicts import Verdict
 from loading.face_finding import Face
 from loading.origin.traces import ABSENCE
 from serving import server
-from serving.app import Judge, build_app, draw_maps
+from serving.app import Judge, draw_maps
 from serving.guard import VIDEO, Limits
 from serving.work import MOST_WAITING
 from utils import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
 READING = Reading(faces=False, with_origin=True)
-
-
-def build_case(judge: Judge):
-    words = ["-cpp", "net.pt", "--no-find-faces"]
-    return partial(serve.build_report, judge.detector, Precision(), words)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +51,7 @@ def judge(tmp_path_factory, small_simple_net):
 
 @pytest.fixture
 def client(judge):
-    return build_app(judge, build_case(judge), limits=Limits(0.1)).test_client()
+    return build(judge, Limits(0.1)).test_client()
 
 
 @pytest.fixture
@@ -171,8 +164,7 @@ def group(judge, monkeypatch) -> Group:
     looking = replace(judge, reading=replace(READING, faces=True))
 
     def ask(address: str, judge: Judge = looking):
-        client = build_app(judge, build_case(judge)).test_client()
-        return client.post(address, data=buffer.getvalue())
+        return build(judge).test_client().post(address, data=buffer.getvalue())
 
     return Group(ask, looking, buffer.getvalue())
 
@@ -347,7 +339,7 @@ def test_one_picture_is_judged_some_wait_and_others_are_turned_away(
         return judge_at_once(*args, **options)
 
     monkeypatch.setattr(Judge, "judge", judge_slowly)
-    app = build_app(judge, build_case(judge))
+    app = build(judge)
     addresses = itertools.cycle(["/judge", "/report", "/maps?face=1"])
 
     def ask():

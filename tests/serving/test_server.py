@@ -6,10 +6,6 @@ import time
 from contextlib import ExitStack
 
 import pytest
-
-pytest.importorskip("flask", reason="requirements-page.txt is not installed")
-pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
-
 from served_pages import run_server
 
 from serving import server
@@ -65,9 +61,7 @@ def ask(address: tuple[str, int], headers: str, *parts: bytes) -> bytes:
         ("Host: 127.0.0.1\nConnection: close\nContent-Length: 5", 5),
         ("Host: 127.0.0.1\nContent-Length: 1001", None),
         ("Host: 127.0.0.1\nExpect: 100-continue\nContent-Length: 1001", None),
-        ("Host: evil.example\nContent-Length: 999", None),
         ("Host: 127.0.0.1\nOrigin: http://evil.example\nContent-Length: 999", None),
-        ("Host: 127.0.0.1\nSec-Fetch-Site: cross-site\nContent-Length: 999", None),
     ],
 )
 def test_serve_body_that_is_refused_is_not_waited_for(headers, length, served):

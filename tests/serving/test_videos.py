@@ -7,24 +7,20 @@ import weakref
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 from script_helpers import let_squares_be_faces, make_checkpoint, make_clip, wait_until
-
-pytest.importorskip("flask", reason="requirements-page.txt is not installed")
-pytest.importorskip("waitress", reason="requirements-page.txt is not installed")
+from served_pages import build
 
 import predict
-import serve
 from hardware import Precision
 from judging import clips
 from judging.pictures import Reading
 from loading.videos import frames
 from serving import work
-from serving.app import Judge, build_app
-from serving.guard import LIMITS, VIDEO, Limits
+from serving.app import Judge
+from serving.guard import VIDEO, Limits
 from utils import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
@@ -53,12 +49,6 @@ def judge(tmp_path, small_simple_net, monkeypatch) -> Judge:
     return Judge(detector, Precision(), Reading(with_origin=True))
 
 
-def start(judge: Judge, limits: Limits = LIMITS):
-    words = ["-cpp", "net.pt"]
-    build_case = partial(serve.build_report, judge.detector, Precision(), words)
-    return build_app(judge, build_case, limits=limits)
-
-
 def send(app, data: bytes, name: str = "a.avi") -> list[dict]:
     """Send a video; return what came of it, the answer last."""
     response = app.test_client().post(VIDEO, query_string={"name": name}, data=data)
@@ -80,7 +70,7 @@ def test_answer_is_what_predict_says_of_the_video(judge, clip, monkeypatch):
     predict.main([*flags, "--json", "a.jsonl", "--report", "case.html"])
     rows = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
 
-    *progress, answer = send(start(judge), clip.read_bytes(), clip.name)
+    *progress, answer = send(build(judge), clip.read_bytes(), clip.name)
 
     assert [(p["seconds"], p["lasts"]) for p in progress][-1] == (7.0, 8.0)
     assert [p["seconds"] for p in progress] == sorted(p["seconds"] for p in progress)
@@ -111,14 +101,14 @@ def test_answer_is_what_predict_says_of_the_video(judge, clip, monkeypatch):
 def test_video_that_is_refused_says_why(judge, clip, monkeypatch):
     data, short = clip.read_bytes(), Limits(video_megabytes=0.5, video_seconds=7.5)
 
-    (text,) = send(start(judge), b"text")[-1:]
-    (long,) = send(start(judge, short), data)[-1:]
-    (large,) = send(start(judge, short), bytes(500_001))
+    (text,) = send(build(judge), b"text")[-1:]
+    (long,) = send(build(judge, short), data)[-1:]
+    (large,) = send(build(judge, short), bytes(500_001))
     blind = replace(judge, reading=Reading(faces=False))
-    (unseen,) = send(start(blind), data)[-1:]
-    *_, broken = send(start(judge), data[: len(data) * 3 // 4])
+    (unseen,) = send(build(blind), data)[-1:]
+    *_, broken = send(build(judge), data[: len(data) * 3 // 4])
     monkeypatch.setattr(work, "LONGEST_WORK", -60)
-    (slow,) = send(start(judge), data)[-1:]
+    (slow,) = send(build(judge), data)[-1:]
 
     start_of = "cannot read the video a.avi: "
     assert text["error"].startswith(f"{start_of}it is damaged, or not a video in MP4")
@@ -135,7 +125,7 @@ def test_video_that_is_refused_says_why(judge, clip, monkeypatch):
 def test_video_without_a_face_is_inconclusive(judge, clip, monkeypatch):
     monkeypatch.setattr(clips, "find_faces", lambda picture: [])
 
-    answer = send(start(judge), clip.read_bytes())[-1]
+    answer = send(build(judge), clip.read_bytes())[-1]
 
     (nobody,) = answer["faces"]
     assert nobody["sentences"] == ["No face was found in it, in 8 frames."]
@@ -153,7 +143,7 @@ def test_video_lets_pictures_through_and_is_gone_once_it_is_stopped(
     script.write_text(HANGING.format(note=str(note)))
     with monkeypatch.context() as patch:
         patch.setattr(frames, "_DECODER", script)
-        app = start(judge)
+        app = build(judge)
         stream = app.test_client().post(VIDEO, data=clip.read_bytes(), buffered=False)
         lines = map(json.loads, stream.response)
         while next(lines) != {"seconds": 2, "lasts": 8}:
@@ -181,7 +171,7 @@ def test_video_lets_pictures_through_and_is_gone_once_it_is_stopped(
 
 def test_body_that_was_not_waited_for_is_turned_away(judge):
     environ = {"CONTENT_LENGTH": "9", "wsgi.input_terminated": True}
-    response = start(judge).test_client().post(VIDEO, environ_overrides=environ)
+    response = build(judge).test_client().post(VIDEO, environ_overrides=environ)
     assert response.status_code == 503
     assert response.json == {"error": "other videos are on their way: try again"}
 
