@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_photos import draw_photo, inspect_folder, write_dataset
+from drawn_photos import EDGE, draw_photo, inspect_folder, write_dataset
 from PIL import Image
 
 from auditing import properties
@@ -55,14 +55,14 @@ def test_measure_knows_which_formats_tell_their_compression(
 
 
 def test_measure_does_not_take_a_heic_by_its_thumbnail(tmp_path, monkeypatch):
-    pytest.importorskip("pillow_heif")
+    pytest.importorskip("pillow_heif").register_heif_opener()
     path = tmp_path / "a.heic"
-    save_and_measure(draw_photo(0).resize((1024, 768)), path)
+    draw_photo(0).save(path)
     with Image.open(path) as image:
         kind = type(image)
     drafts = []
     monkeypatch.setattr(kind, "draft", lambda *given: drafts.append(given))
-    assert get(measure(ImageFile(path)), "width") == 1024
+    assert get(measure(ImageFile(path)), "width") == EDGE
     assert not drafts
 
 

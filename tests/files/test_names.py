@@ -36,13 +36,9 @@ def test_names_of_timm_are_spelt_for_every_system():
     assert spell_for_files('a/b\\c*?"<>|') == "a-b-c------"
     files = name_run_files("d", "timm:net.a1_in1k", "Adam")
     assert files.snapshot == Path("checkpoints/d_timm-net.a1_in1k_Adam_last.pt")
+    assert default_checkpoint_path("d") == Path("checkpoints/d_SimpleNet_Adam.pt")
     assert default_checkpoint_path("d", "timm:net.a1_in1k") == files.checkpoint
     assert list_history_paths(files.checkpoint) == [files.history]
-
-
-def test_default_paths_are_of_adam():
-    assert default_checkpoint_path("d") == Path("checkpoints/d_SimpleNet_Adam.pt")
-    assert default_checkpoint_path("d", "m") == Path("checkpoints/d_m_Adam.pt")
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset, _utils
+from torch.utils.data import Dataset, _utils
 
 from faces_dataset import FacesDataset, ResizeToTensor
 from hardware import distributed
@@ -424,16 +423,6 @@ def test_batch_loader_bytes_without_preprocessing_stay_bytes():
     images, _ = next(iter(BatchLoader(samples, 2)))
     assert images.dtype == torch.uint8
     assert torch.equal(images[1], samples[1][0])
-
-
-def test_faces_dataset_with_own_transform_goes_into_a_plain_data_loader(faces_root):
-    def to_grey(image: Image.Image) -> torch.Tensor:
-        return torch.from_numpy(np.array(image.convert("L"))).float()
-
-    dataset = FacesDataset(faces_root / "val", to_grey)
-    batches = list(DataLoader(dataset, batch_size=4))
-    assert [images.shape for images, _ in batches] == [(4, 24, 24), (1, 24, 24)]
-    assert torch.cat([labels for _, labels in batches]).tolist() == [0, 0, 0, 1, 1]
 
 
 def test_describe_batch_names_the_files_of_the_batch(dataset):

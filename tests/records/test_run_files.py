@@ -17,7 +17,6 @@ from script_helpers import PROJECT
 from files.atomic import name_temporary
 from files.names import name_run_files
 from files.tensors import load_tensors, save_tensors
-from loading.batches import BatchLoader
 from records import run_files
 from records.checkpoint import CheckpointRecord
 from records.checkpoint_files import read_checkpoint
@@ -26,35 +25,6 @@ from records.run_files import InterruptedRunError, RunFiles, load_snapshot
 from trainer import Trainer
 
 FLAGS = {"lr": 0.1, "batch_size": 2, "warmup": None}
-
-
-@pytest.fixture
-def make_trainer(tiny_net) -> Callable[..., Trainer]:
-    """Builds the same trainer, of three batches an epoch, at each call.
-
-    Validation accuracies can be put in place of the true ones.
-    """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand((5, 3, 8, 8), generator=generator)
-    samples = [(image, index % 2) for index, image in enumerate(images)]
-
-    def make(*accuracies: float) -> Trainer:
-        model, given = tiny_net(), iter(accuracies)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        splits = ("train", "val", "test")
-        loaders = {s: BatchLoader(samples, 2, training=s == "train") for s in splits}
-        trainer = Trainer(model, optimizer, loaders)
-        evaluate = trainer.evaluate_model_on_dataloader
-
-        def evaluate_as_given(batches, what):
-            loss, accuracy = evaluate(batches, what)
-            return loss, next(given) if "val" in what else accuracy
-
-        if accuracies:
-            trainer.evaluate_model_on_dataloader = evaluate_as_given
-        return trainer
-
-    return make
 
 
 def make_files(folder: Path, run_id: str = "a", **changes: Any) -> RunFiles:

@@ -121,19 +121,6 @@ def test_calibrate_on_chooses_the_threshold_that_is_asked_for():
         calibrate_on(scores, scores, max_fpr=0.001, confidence=0.95)
 
 
-def test_calibrate_on_probabilities_fits_their_log_odds():
-    scores, labels = draw(1)
-    fake_scores = expit(3 * scores)
-    options = {"scores": fake_scores, "fake_scores": fake_scores}
-    given = make_drawn(1, **options, score_name=PROBABILITY)
-
-    calibrated = calibrate_on(given, given)
-
-    line = fit_llr_calibration(3 * scores, labels)
-    np.testing.assert_allclose(calibrated.llrs, line.compute_llrs(3 * scores))
-    np.testing.assert_array_equal(calibrated.scores, fake_scores)
-
-
 def test_calibrate_on_saturated_probabilities_stays_finite():
     labels = np.array([0, 0, 1, 1])
     certain = np.array([0.0, 1.0, 0.0, 1.0])
@@ -144,15 +131,18 @@ def test_calibrate_on_saturated_probabilities_stays_finite():
     assert np.isfinite(calibrate_on(given, given).llrs).all()
 
 
-def test_calibrate_on_doubles_are_not_rounded_to_float32():
+def test_calibrate_on_probabilities_fits_their_log_odds_and_rounds_no_doubles():
     scores, labels = draw(1)
     fake_scores = expit(12 * scores - 40)  # the least is about 1e-40
     columns = {"scores": fake_scores, "fake_scores": fake_scores}
     given = make_drawn(1, **columns, score_name=PROBABILITY)
 
+    calibrated = calibrate_on(given, given)
+
     line = fit_llr_calibration(12 * scores - 40, labels)
     expected = line.compute_llrs(12 * scores - 40)
-    np.testing.assert_allclose(calibrate_on(given, given).llrs, expected, rtol=1e-5)
+    np.testing.assert_allclose(calibrated.llrs, expected, rtol=1e-5)
+    np.testing.assert_array_equal(calibrated.scores, fake_scores)
 
 
 @pytest.mark.parametrize(
