@@ -560,7 +560,7 @@ def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
     if trainer.epoch == 1 and answer:
         say(f"{answer}; if the next epochs do not change this, try {ONE_CLASS_CURES}")
     elif (
-        not trainer.is_best
+        not trainer.is_best()
         and trainer.history["val_acc"][-1] > files.best.val_acc
         and len(trainer.val_logits.argmax(dim=1).unique()) == 1
     ):
