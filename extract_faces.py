@@ -259,8 +259,6 @@ def cut_faces(
             video, whose faces are saved as PREFIX_pPERSON_NUMBER.jpg.
         prefix: of the files, with the folder.
         start: how many frames and persons there are of other sources of this name.
-        cropping: which faces are cut out, and how.
-        finder: of the faces.
 
     Raises:
         ValueError: the source cannot be read, or breaks off.

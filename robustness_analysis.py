@@ -149,10 +149,9 @@ def measure_detector(
     """Compute what each condition leaves of a detector.
 
     Args:
-        detector, judged: who judged, and what it said of N images.
+        judged: what it said of N images.
         conditions: under which; the first is as they are.
         title: what the detector is called.
-        seed: of the bootstrap.
 
     Returns:
         Plain values for JSON; `conditions` holds by disturbance the numbers of the

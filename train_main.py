@@ -623,7 +623,7 @@ def save_reports(
         checkpoints = [paths.checkpoint]
         settings = Settings(history_path=paths.history, seed=recipe.seed, **shared)
         try:
-            output = name_report(checkpoints, FIGURES_DIR)
+            output = name_report(checkpoints)
             call = (Path(__file__).name, words)
             write_report(checkpoints, output, settings, call=call)
         except Exception as error:  # whatever it is, the training was not in vain

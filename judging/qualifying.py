@@ -421,11 +421,7 @@ def choose_zones(
 def count_errors(
     val: ValScores, point: OperatingPoint, zones: Sequence[tuple[float, float]]
 ) -> list[ErrorCounts]:
-    """Count the errors in each condition.
-
-    Args:
-        zones: of each condition, as `choose_zones` returns them.
-    """
+    """Count the errors in each condition, by its zone as `choose_zones` returns it."""
     is_real, is_fake = val.labels == REAL, val.labels == FAKE
     rows = []
     for number, (real_below, threshold) in enumerate(zones):

@@ -103,7 +103,6 @@ def find_size(
         size: width and height in its file.
         before: side that it was brought to, before it was disturbed.
         after: its width and height then.
-        condition: what was done.
     """
     factors = [side / before for side in after]
     if condition.name in SIDES:  # nothing becomes larger than it was

@@ -51,8 +51,7 @@ class KeptPixels:
     def make_room(self, datasets: Collection[Dataset]) -> str:
         """Let the pixels of all pictures be written if they fit, and say so in a line.
 
-        Args:
-            datasets: each has a length and `get_file(index)`.
+        Each dataset has a length and `get_file(index)`.
         """
         missing = sum(map(len, datasets))
         try:
