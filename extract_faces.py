@@ -78,8 +78,6 @@ class Haul:
     """What a source gave.
 
     Attributes:
-        source: its file.
-        class_name: real or fake.
         group: what its crops' names begin with.
         num_frames: looked at.
         rows: of each crop its file's name, and what faces.csv says of it from the

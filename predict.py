@@ -463,8 +463,7 @@ def count_images(paths: Sequence[Path], **where: Any) -> int | None:
 class Reporter:
     """Print verdicts and failures as they come, and count them.
 
-    Args:
-        detectors: who judges; of several each line says whose verdict it is.
+    Of several detectors each line says whose verdict it is.
 
     Attributes:
         num_failures: images on which some detector has no verdict.

@@ -19,7 +19,6 @@ class Audit:
     """All that was found out about a dataset.
 
     Attributes:
-        dataset: its name.
         counts: split -> class -> images.
         inspection: what was measured of each.
         groups: their names, one for each image; None: there are none.

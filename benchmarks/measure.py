@@ -52,7 +52,6 @@ class Setting:
     """One row of the table.
 
     Attributes:
-        label: the row's name.
         suite: use the suite's loops, not the textbook's.
         loader: textbook (one PIL image at a time), suite (bytes, normalised as a
             batch), kept (the same with --keep-pixels, from the second epoch on),
@@ -61,7 +60,6 @@ class Setting:
         channels_last: memory format of model and images.
         fused: the optimizer updates all parameters in one pass.
         workers: processes that read images; None: the suite chooses.
-        compiled: use `torch.compile`.
         kernels: allow the suite's kernels, and SimpleNet's own pooling.
         blocks: keep large blocks of memory between batches.
         processes: how many train together with one thread each; 0: one, all threads.

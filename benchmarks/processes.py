@@ -19,7 +19,6 @@ class Finished(NamedTuple):
         seconds: from its start to its end.
         peak_bytes: resident, of it and its children together; what they share counts in
             each, and a peak between two looks is missed. 0 where there is no /proc.
-        output: what it printed.
     """
 
     seconds: float

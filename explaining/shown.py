@@ -80,7 +80,6 @@ class MapCheck(NamedTuple):
     """What a check says of a kind of map.
 
     Attributes:
-        passed: whether it was passed.
         sentence: what was found.
         sureness: distance of the closest number from its bound, in half widths of its
             95 % interval; above 1 where the check is passed.

@@ -31,8 +31,6 @@ class Headline:
     Attributes:
         name: real, fake or inconclusive.
         num_looks: how many of its faces could have been called fake.
-        num_fake: how many of these are called fake.
-        num_real: how many are called real.
         num_inconclusive: how many of all are called neither.
         chance: share of the pictures with so many real faces, one of which would score
             as high as the highest here; None if that is not known.

@@ -17,7 +17,6 @@ class DisturbedFaces(Dataset):
 
     Args:
         faces: the split, a `FacesDataset` with a `ResizeToTensor`.
-        conditions: what is done to each image.
         seed: of what is drawn, with an image's number; the same at every level.
         augmentation: what is done to each image before, as in a first epoch.
         once: each image is there once, under one condition after another.

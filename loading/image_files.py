@@ -192,7 +192,6 @@ def read_image(
     does not hear of it.
 
     Args:
-        file: the picture, or its path.
         at_least: a JPEG's decoder may scale it down by 2, 4 or 8, which saves most of
             the work, while both its sides keep at least so many pixels; None decodes
             all of them.

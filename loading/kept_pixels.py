@@ -34,9 +34,7 @@ class KeptPixels:
     a checksum of both. So processes need not agree: what another one has half written,
     or what is damaged, is not used, and the picture is read.
 
-    Args:
-        folder: of such files; it is made if some are to be written.
-        resize: how pictures are decoded and resized.
+    The folder is made if files are to be written.
 
     Attributes:
         writes: whether pixels are added; `make_room` decides it.

@@ -46,9 +46,8 @@ class Figure(NamedTuple):
 class Case:
     """The pictures of a page, and what is refused; bounded, so that it fits in memory.
 
-    Args:
-        precision: of the maps.
-        call: what ran, as `describe_call` takes it, for the page to say.
+    The precision is that of the maps; `call` is for the page to say, as `describe_call`
+    takes it.
     """
 
     def __init__(

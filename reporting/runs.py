@@ -34,7 +34,6 @@ class Settings:
 
     Attributes:
         source: where the datasets are, and the split that is judged.
-        compute: how the detectors are run.
         dataset: what is judged; None: what each checkpoint was trained on.
         history_path: the run's history; None: looked for beside the checkpoint.
         seed: of the bootstrap, and of the training images that are shown.
