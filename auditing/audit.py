@@ -66,11 +66,7 @@ def _take(value: object, *names: str) -> dict[str, Any]:
 
 
 def audit_splits(
-    name: str,
-    datasets: Mapping[str, FacesDataset],
-    pattern: str | None,
-    *,
-    seed: int,
+    name: str, datasets: Mapping[str, FacesDataset], pattern: str | None, *, seed: int
 ) -> Audit:
     """Audit a dataset's splits.
 

@@ -296,9 +296,11 @@ def load_pictures(
     if not workers and str(device) == "cpu":
         read = (dataset.collate(dataset.__getitems__(batch)) for batch in batches)
         return chain.from_iterable(read)
-    from judging.workers import read_in_workers  # PyTorch's
+    from loading.batches import SteadyLoader, fit_into_shared_memory  # PyTorch's
 
-    return read_in_workers(dataset, batches, device, workers)
+    workers = fit_into_shared_memory(workers, lambda: dataset.batch_bytes, device)
+    loader = SteadyLoader(dataset, batches, dataset.collate, workers=workers)
+    return chain.from_iterable(loader)
 
 
 @dataclass(frozen=True)
