@@ -238,12 +238,6 @@ def test_main_passes_on_conditions_stability_and_seed(
     assert given == [(tuple(named), 7, stability) for named in (every, few)]
 
 
-def test_name_detectors_of_one_file_given_twice_raises(checkpoint):
-    detector = load_checkpoint(checkpoint)
-    with pytest.raises(ValueError, match="given twice"):
-        name_detectors([detector, detector])
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
