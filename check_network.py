@@ -46,13 +46,7 @@ The exit status is 1 when a check failed."""
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found.
-
-    Attributes:
-        check: its name.
-        fault: what is wrong; '' if nothing is.
-        note: what was measured.
-    """
+    """What a check found: what is wrong, '' if nothing is, and what was measured."""
 
     check: str
     fault: str = ""
@@ -64,12 +58,7 @@ class CheckResult:
 
 
 class Trial:
-    """A network under test, with random images of its size.
-
-    Args:
-        network: as it is registered.
-        seed: of weights and pixels.
-    """
+    """A network under test, with random images of its size."""
 
     def __init__(self, network: Network, seed: int) -> None:
         self.network, self.seed = network, seed
@@ -125,7 +114,6 @@ def check_network(
     Args:
         network: a name as -m takes it, the function that `models.register` decorates,
             or a `Network`.
-        seed: of weights and pixels.
 
     Returns:
         What each of `CHECKS` found, until one whose failure leaves nothing to check.

@@ -78,8 +78,6 @@ class Haul:
     """What a source gave.
 
     Attributes:
-        source: its file.
-        class_name: real or fake.
         group: what its crops' names begin with.
         num_frames: looked at.
         rows: of each crop its file's name, and what faces.csv says of it from the
@@ -259,8 +257,6 @@ def cut_faces(
             video, whose faces are saved as PREFIX_pPERSON_NUMBER.jpg.
         prefix: of the files, with the folder.
         start: how many frames and persons there are of other sources of this name.
-        cropping: which faces are cut out, and how.
-        finder: of the faces.
 
     Raises:
         ValueError: the source cannot be read, or breaks off.

@@ -211,12 +211,8 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
 def compute_weights(dataset: FacesDataset, mix: str = "size") -> np.ndarray | None:
     """Return how often each image is to be seen, float64 (N,), 1 on average.
 
-    Args:
-        dataset: whose column `weight` counts, where it has one.
-        mix: size, or equal: each of the datasets that are joined as often.
-
-    Returns:
-        None where all images count alike.
+    The column `weight` says so, if there is one; with the mix `equal`, each of the
+    datasets that are joined is seen as often. None where all images count alike.
 
     Raises:
         ValueError: a weight is not a number from 0, or all are 0.
@@ -255,15 +251,10 @@ def list_names(dataset: FacesDataset) -> list[str]:
 def choose_random(
     dataset: FacesDataset, num: int, seed: int | Sequence[int]
 ) -> list[list[int]]:
-    """Choose random images of each class.
+    """Choose `num` random images of each class, or all where it has fewer.
 
-    Args:
-        dataset: of N images.
-        num: of each class, if it has so many.
-        seed: the choice depends on it, and on how many images each class has.
-
-    Returns:
-        For each label the images' indices, sorted.
+    The choice depends on the seed, and on how many images each class has. Returns for
+    each label the images' indices, sorted.
     """
     generator, chosen = np.random.default_rng(seed), []
     for label in (REAL, FAKE):

@@ -11,10 +11,9 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from explaining import run
 from explaining.cams import METHODS, build_cam_method
 from explaining.explanation import Explanation, explain_image
-from files.names import CLASS_NAMES, spell_dataset
+from files.names import CLASS_NAMES
 from judging.detector import Detector, as_detector
 
 NUM_IMAGES = 12  # half of them of each class
@@ -65,29 +64,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
     judged = maps.take_judged_images(args)
-    detector, how = judged.detector, {"layer": args.layer, "method": args.method}
-    method = maps.take_checked(detector, build_cam_method(detector, **how))
-    explain = partial(get_grad_cam_visualization, judged.images, detector, **how)
-    if args.image:
-        maps.say_written(
-            run.explain_pictures(judged, method, explain, args.figures_dir)
-        )
-        return
-
-    start = args.figures_dir / f"{spell_dataset(args.dataset)}_{detector.file_name}"
+    detector, chosen = judged.detector, {"layer": args.layer, "method": args.method}
+    method = maps.take_checked(detector, build_cam_method(detector, **chosen))
+    explain = partial(get_grad_cam_visualization, judged.images, detector, **chosen)
     figures = {
-        f"{start}_{name.capitalize()}_Image_{method.name}": (label,)
+        f"{name.capitalize()}_Image_{method.name}": (label,)
         for label, name in enumerate(CLASS_NAMES)
     }
-    choice = {"num": NUM_IMAGES, "choose": args.choose, "seed": args.seed}
-    maps.say_written(run.explain_dataset(judged, method, explain, figures, **choice))
-    if args.whole_set:
-        maps.say_written(run.average_dataset(judged, method, start))
-    if args.checks:
-        options = {"num": args.checks, "seed": args.seed}
-        found, written = run.check_dataset(judged, method, start, **options)
-        command_line.say(*found)
-        maps.say_written(written)
+    how = {"num": NUM_IMAGES, "with_means": args.whole_set}
+    maps.draw_maps(args, judged, method, explain, figures, **how)
 
 
 def get_grad_cam_visualization(

@@ -40,12 +40,10 @@ class ImageRow:
     """Random images of one class of a dataset.
 
     Attributes:
-        dataset, split: where the images are from.
         class_name: real or fake; or what was done to the real ones.
         label: what a training calls them.
         num_images: how many there are to choose from.
-        names: of the chosen ones.
-        images: the same, RGB, all of one size.
+        names, images: of the chosen ones, RGB, all of one size.
     """
 
     dataset: str
@@ -101,8 +99,6 @@ def choose_rows(
     datasets do not change the choice.
 
     Args:
-        source: where the datasets are, and how they are read.
-        seed: of the choice.
         names: of datasets, as `open_splits` takes them; None: all that are there.
 
     Raises:

@@ -175,13 +175,10 @@ def explain_no_path(checkpoints: Sequence[Path], figures: Path | None) -> str:
 
 
 def split_checkpoints(words: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Tell the checkpoints from the images that follow them on the command line.
+    """Tell the checkpoints after one -cpp from the images that follow them.
 
     The first is one, whatever its name. So is what has the same ending, as in A.pt
     B.pt, up to the first word that has another, or none, or is a folder.
-
-    Args:
-        words: after one -cpp.
     """
     ending = words[0].suffix.lower()
     for number, word in enumerate(words[1:], start=1):
@@ -466,8 +463,7 @@ def count_images(paths: Sequence[Path], **where: Any) -> int | None:
 class Reporter:
     """Print verdicts and failures as they come, and count them.
 
-    Args:
-        detectors: who judges; of several each line says whose verdict it is.
+    Of several detectors each line says whose verdict it is.
 
     Attributes:
         num_failures: images on which some detector has no verdict.

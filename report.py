@@ -7,7 +7,6 @@ from pathlib import Path
 import command_line
 from command_line.compute import take_compute, take_source
 
-from files.names import FIGURES_DIR
 from reporting import Settings, name_report, write_report
 
 EPILOG = """examples:
@@ -60,7 +59,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     args = parse_args(argv)
-    output = args.output or name_report(args.checkpoint_path, FIGURES_DIR)
+    output = args.output or name_report(args.checkpoint_path)
     settings = Settings(
         source=take_source(args),
         compute=take_compute(args),

@@ -149,10 +149,9 @@ def measure_detector(
     """Compute what each condition leaves of a detector.
 
     Args:
-        detector, judged: who judged, and what it said of N images.
+        judged: what it said of N images.
         conditions: under which; the first is as they are.
         title: what the detector is called.
-        seed: of the bootstrap.
 
     Returns:
         Plain values for JSON; `conditions` holds by disturbance the numbers of the
@@ -225,19 +224,13 @@ def _describe_kept(kept: dict[str, Any], num_levels: int) -> str:
 
 
 def name_detectors(detectors: Sequence[Detector]) -> list[str]:
-    """Return what the detectors are called: their titles, or where equal their files.
-
-    Raises ValueError if a checkpoint is given twice.
-    """
+    """Return what the detectors are called: titles, or where equal also their files."""
     ways = [
         [d.title for d in detectors],
         [f"{d.title} ({d.path.stem})" for d in detectors],
         [f"{d.title} ({d.path})" for d in detectors],
     ]
-    for titles in ways:
-        if len(set(titles)) == len(titles):
-            return titles
-    raise ValueError("a checkpoint is given twice: each once is enough")
+    return next(titles for titles in ways if len(set(titles)) == len(titles))
 
 
 def save_robustness(folder: Path, numbers: dict[str, Any]) -> list[Path]:

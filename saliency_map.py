@@ -9,7 +9,6 @@ from command_line import maps
 
 from torch import Tensor, nn
 
-from explaining import run
 from explaining.explanation import explain_image
 from explaining.gradients import (
     TITLES,
@@ -18,7 +17,7 @@ from explaining.gradients import (
     compute_input_gradients,
     compute_magnitudes,
 )
-from files.names import FAKE, REAL, spell_dataset
+from files.names import FAKE, REAL
 from hardware import Precision
 from judging.detector import Detector
 
@@ -64,24 +63,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     method = build_gradient_method(args.method, compute_maps)
     method = maps.take_checked(judged.detector, method)
     explain = partial(explain_image, judged.images, judged.detector, [method])
-    if args.image:
-        maps.say_written(
-            run.explain_pictures(judged, method, explain, args.figures_dir)
-        )
-        return
-
-    start = (
-        args.figures_dir / f"{spell_dataset(args.dataset)}_{judged.detector.file_name}"
-    )
-    figures = {f"{start}_{method.name}_maps_and_images_pairs": (REAL, FAKE)}
-    choice = {"num": NUM_IMAGES, "choose": args.choose, "seed": args.seed}
-    maps.say_written(run.explain_dataset(judged, method, explain, figures, **choice))
-    maps.say_written(run.average_dataset(judged, method, start))
-    if args.checks:
-        options = {"num": args.checks, "seed": args.seed}
-        found, written = run.check_dataset(judged, method, start, **options)
-        command_line.say(*found)
-        maps.say_written(written)
+    figures = {f"{method.name}_maps_and_images_pairs": (REAL, FAKE)}
+    how = {"num": NUM_IMAGES, "with_means": True}
+    maps.draw_maps(args, judged, method, explain, figures, **how)
 
 
 def compute_gradient_saliency_maps(

@@ -97,18 +97,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = args.checkpoint_path or STARTER
         detector = load_checkpoint(path, device=precision.device)
         judge = Judge(detector, precision, reading)
-        build_case = partial(
-            build_report, detector, precision, list_words(args, precision)
-        )
+        words = list_words(args, precision)
+        build_case = partial(build_report, detector, precision, words)
         limits = Limits(
             args.max_megabytes, args.max_video_megabytes, args.max_video_seconds
         )
         app = build_app(judge, build_case, host=args.host, limits=limits)
-        notes = [
-            describe_lack(detector),
-            None if reading.looks else describe_unlooked(),
-        ]
-        notes.append(describe_scope(detector))
+        unlooked = None if reading.looks else describe_unlooked()
+        notes = describe_lack(detector), unlooked, describe_scope(detector)
         say(*(f"note: {note}" for note in notes if note))
         if args.host not in LOCAL_NAMES:
             say(
@@ -146,9 +142,7 @@ def build_report(
 ) -> str:
     """Return the case report of a picture or a video, as predict.py writes it.
 
-    Args:
-        words: as `list_words` returns them.
-        verdicts: on each of its faces or persons.
+    `words` are those of `list_words`, `verdicts` on each of its faces or persons.
     """
     name = make_printable(file.name)
     call = "predict.py", [*words, "--report", "case.html", "--", name]

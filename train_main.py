@@ -560,7 +560,7 @@ def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
     if trainer.epoch == 1 and answer:
         say(f"{answer}; if the next epochs do not change this, try {ONE_CLASS_CURES}")
     elif (
-        not trainer.is_best
+        not trainer.is_best()
         and trainer.history["val_acc"][-1] > files.best.val_acc
         and len(trainer.val_logits.argmax(dim=1).unique()) == 1
     ):
@@ -623,7 +623,7 @@ def save_reports(
         checkpoints = [paths.checkpoint]
         settings = Settings(history_path=paths.history, seed=recipe.seed, **shared)
         try:
-            output = name_report(checkpoints, FIGURES_DIR)
+            output = name_report(checkpoints)
             call = (Path(__file__).name, words)
             write_report(checkpoints, output, settings, call=call)
         except Exception as error:  # whatever it is, the training was not in vain

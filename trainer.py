@@ -197,10 +197,8 @@ class Trainer:
             num_epochs: counted from the start, including those before a resumption.
             at_safe_point: called where nothing is half done, after a training step and
                 after a batch's evaluation; it may save, or stop the run by raising.
-            after_epoch: called once an epoch's numbers are in the history.
-
-        Returns:
-            The history.
+            after_epoch: called once an epoch's numbers are in the history, which is
+                returned in the end.
 
         Raises:
             FloatingPointError: a loss is not finite.

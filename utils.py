@@ -32,13 +32,7 @@ from records.checkpoint import CheckpointRecord
 from records.checkpoint_files import read_checkpoint
 from records.recipe import Recipe
 from scores.groups import Leak, deal_folds, find_leaks, groups_from_names
-from tuning import (
-    Tuning,
-    list_frozen,
-    load_start,
-    merge_low_ranks,
-    tune,
-)
+from tuning import Tuning, list_frozen, load_start, merge_low_ranks, tune
 
 
 def seed_everything(seed: int) -> None:
@@ -147,7 +141,6 @@ def drop_bad_images(
     """Look for unreadable images; refuse the dataset or leave them out.
 
     Args:
-        datasets: by split.
         check: how to look, as `loading.check_images` takes it.
         skip: leave them out instead of refusing the dataset.
 

@@ -19,7 +19,6 @@ class Audit:
     """All that was found out about a dataset.
 
     Attributes:
-        dataset: its name.
         counts: split -> class -> images.
         inspection: what was measured of each.
         groups: their names, one for each image; None: there are none.
@@ -67,11 +66,7 @@ def _take(value: object, *names: str) -> dict[str, Any]:
 
 
 def audit_splits(
-    name: str,
-    datasets: Mapping[str, FacesDataset],
-    pattern: str | None,
-    *,
-    seed: int,
+    name: str, datasets: Mapping[str, FacesDataset], pattern: str | None, *, seed: int
 ) -> Audit:
     """Audit a dataset's splits.
 

@@ -8,6 +8,7 @@ from auditing.duplicates import Pair
 from auditing.properties import Inspection
 from auditing.shortcuts import FEWEST, FILE_LIMITS, Shortcut
 from files.names import shorten
+from judging.words import count
 from scores.groups import Leak
 
 LEVELS = ("serious", "look", "info")
@@ -113,7 +114,7 @@ def _describe_unreadable(inspection: Inspection) -> Iterator[Finding]:
     unreadable = inspection.unreadable
     if unreadable:
         named = [f"{shorten(file.name)}: {reason}" for file, reason in unreadable]
-        text = f"{_count(len(named), 'file')} cannot be read ({_join(named)})"
+        text = f"{count(len(named), 'file')} cannot be read ({_join(named)})"
         yield Finding("serious", text, "replace or remove them (--fix DEST)")
 
 
@@ -123,7 +124,7 @@ def _describe_pairs(inspection: Inspection, pairs: Sequence[Pair]) -> Iterator[F
         if own:
             counts = {kind: sum(pair.kind == kind for pair in own) for kind in _KINDS}
             how = ", ".join(
-                f"{_count(n, 'pair')} {_KINDS[kind]}" for kind, n in counts.items() if n
+                f"{count(n, 'pair')} {_KINDS[kind]}" for kind, n in counts.items() if n
             )
             shown = _join(
                 [" and ".join(name_pair(inspection, p).values()) for p in own]
@@ -175,7 +176,3 @@ def _describe_small_splits(
 def _join(texts: Sequence[str]) -> str:
     """Return the first texts, and dots for the others."""
     return "; ".join([*texts[:SHOWN], *(["..."] if len(texts) > SHOWN else [])])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -31,7 +31,6 @@ class Fate:
     """What becomes of a file.
 
     Attributes:
-        file: the picture.
         split: where its copy goes; None: it is left out.
         reason: why it is left out or moved; empty if it stays where it is.
         new_path: of the copy, below the new dataset; empty if there is none.

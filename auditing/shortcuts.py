@@ -139,12 +139,10 @@ def find_shortcuts(
     """Measure how well each property tells the classes of each split apart.
 
     Args:
-        inspection: of N images.
         groups: (N,) names; images of one group are judged by a classifier that has
             seen none of them, and count as one draw in the interval.
         pairs: images that show the same, which belong to one group. Else the
             classifier learns a property of one, the opposite of the other's label.
-        seed: of the folds.
 
     Returns:
         A `Shortcut` for each property and split, the most telling first; none for a
@@ -245,8 +243,7 @@ def cross_validate(
             photo that is in both classes, with another face planted in one.
         values: (N, P) its numbers.
         labels: (N,) 0 (real) or 1 (fake).
-        folds: as `list_folds` returns them; each is scored by a classifier that has
-            seen none of it.
+        folds: as `list_folds` returns them.
 
     Returns:
         (N,) P(fake).

@@ -220,9 +220,7 @@ def _run(command: Sequence[str | Path], job: Job, here: Path) -> JobCost:
 def list_lines(row: DayRow, turns: Sequence[Sequence[JobCost]]) -> list[list[str]]:
     """Return a row's cells, and under it those of each further comparison.
 
-    Args:
-        row: what was measured.
-        turns: an outcome for each of its jobs, turn by turn.
+    `turns` hold an outcome for each of its jobs.
     """
     own, *others = zip(*turns, strict=True)
     megabytes = f"{max(outcome.megabytes for outcome in own):,.0f}"

@@ -36,12 +36,9 @@ QUICK = Sizes(20, 6, 400, 100, 60, (("SimpleNet", 16), ("XceptionBased", 16)), 8
 
 
 class Kit:
-    """What the commands work on, made when it is asked for.
+    """What the commands work on, made in a folder when it is asked for.
 
-    Args:
-        folder: where it is made.
-        data_root: holds a dataset; None: one is drawn.
-        sizes: how many of what.
+    `data_root` holds a dataset; None: one is drawn.
     """
 
     def __init__(self, folder: Path, data_root: Path | None, sizes: Sizes) -> None:

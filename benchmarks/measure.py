@@ -52,7 +52,6 @@ class Setting:
     """One row of the table.
 
     Attributes:
-        label: the row's name.
         suite: use the suite's loops, not the textbook's.
         loader: textbook (one PIL image at a time), suite (bytes, normalised as a
             batch), kept (the same with --keep-pixels, from the second epoch on),
@@ -61,7 +60,6 @@ class Setting:
         channels_last: memory format of model and images.
         fused: the optimizer updates all parameters in one pass.
         workers: processes that read images; None: the suite chooses.
-        compiled: use `torch.compile`.
         kernels: allow the suite's kernels, and SimpleNet's own pooling.
         blocks: keep large blocks of memory between batches.
         processes: how many train together with one thread each; 0: one, all threads.
@@ -162,14 +160,9 @@ class InPrecision(nn.Module):
 def measure(model_name: str, task: str, setting: Setting, job: dict) -> dict[str, Any]:
     """Measure the time that a task takes for an image, and the process's peak memory.
 
-    Args:
-        model_name: one of `models.NETWORKS`.
-        task: train, eval or saliency.
-        setting: how.
-        job: `folder` of the images, `batch_size`, `limit` (images of each class).
-
-    Returns:
-        seconds (for an image), images, peak_bytes, precision, flops (for an image).
+    The task is one of `TASKS`; the job says the `folder` of the images, `batch_size`,
+    and `limit` (images of each class). Returns seconds (for an image), images,
+    peak_bytes, precision, flops (for an image).
     """
     device = distributed.start(choose_device())
     if setting.processes:
@@ -344,11 +337,8 @@ def _format(batches: Batches, setting: Setting) -> Iterator[Any]:
 def measure_reading(job: dict) -> dict[str, Any]:
     """Measure how long a dataset takes to read an image, on one thread.
 
-    Args:
-        job: `folder` of the images; `full`: whether to decode JPEGs at full size.
-
-    Returns:
-        seconds (for an image), images.
+    The job says the `folder` of the images, and whether JPEGs are decoded in `full`.
+    Returns seconds (for an image), images.
     """
     torch.set_num_threads(1)
     transform = ResizeToTensor(replace(PUBLISHED, full_decoding=job["full"]))

@@ -19,7 +19,6 @@ class Finished(NamedTuple):
         seconds: from its start to its end.
         peak_bytes: resident, of it and its children together; what they share counts in
             each, and a peak between two looks is missed. 0 where there is no /proc.
-        output: what it printed.
     """
 
     seconds: float
@@ -30,16 +29,10 @@ class Finished(NamedTuple):
 def run_command(
     command: Sequence[str | Path], label: str, cwd: Path | None = None, *, good: int = 0
 ) -> Finished:
-    """Run a command to its end.
-
-    Args:
-        command: the program and its words.
-        label: what it is called if it fails.
-        cwd: where it runs.
-        good: an exit status that is no failure either.
+    """Run a command to its end; `good` is an exit status that is no failure either.
 
     Raises:
-        ValueError: it failed; the message ends with the reason.
+        ValueError: it failed; the message has its label, and ends with the reason.
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         start = time.perf_counter()

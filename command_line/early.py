@@ -12,13 +12,9 @@ INTERRUPTED_STATUS = 130
 
 
 class StoppedError(KeyboardInterrupt):
-    """SIGTERM came.
+    """SIGTERM came."""
 
-    Attributes:
-        status: the exit status that the system's convention asks for.
-    """
-
-    status = 128 + signal.SIGTERM
+    status = 128 + signal.SIGTERM  # of the exit, as is the system's convention
 
 
 def end_at_once(number: int, frame: object) -> NoReturn:

@@ -39,7 +39,7 @@ def add_reading_flags(parser: argparse.ArgumentParser) -> None:
         type=take(HEIGHTS),
         default=LEAST_HEIGHT,
         metavar="PIXELS",
-        help="found faces of less height are inconclusive (default: %(default)s)",
+        help="found faces of less height are inconclusive",
     )
     parser.add_argument(
         "--trusted",
@@ -53,15 +53,14 @@ def add_reading_flags(parser: argparse.ArgumentParser) -> None:
         type=take(INTERVALS),
         default=SAMPLING.every,
         metavar="SECONDS",
-        help="of a video: between the frames looked at (default: %(default)s)",
+        help="of a video: between the frames looked at",
     )
     parser.add_argument(
         "--most-frames",
         type=take(NUMBERS),
         default=SAMPLING.most_frames,
         metavar="N",
-        help="of a video: the most frames looked at, from its start (default: "
-        "%(default)s)",
+        help="of a video: the most frames looked at, from its start",
     )
 
 

@@ -10,14 +10,7 @@ from typing import Any, TypeVar
 
 from command_line.parser import say, take
 
-from files.bounds import (
-    COUNT,
-    DATASET_NAME,
-    FOLDS,
-    SEED,
-    SHARE,
-    Bounds,
-)
+from files.bounds import COUNT, DATASET_NAME, FOLDS, SEED, SHARE, Bounds
 from files.hub import PREFIX, find_checkpoint, get_revision
 from files.names import DEFAULT_MODEL, FIGURES_DIR
 from records.recipe import (

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +16,14 @@ from command_line.flags import (
 )
 from command_line.parser import Parser, say, take
 
+from explaining import run
 from explaining.explanation import Method
-from explaining.judged_images import GivenPictures, JudgedImages, judge_images
+from explaining.judged_images import (
+    ExplainFunction,
+    GivenPictures,
+    JudgedImages,
+    judge_images,
+)
 from explaining.shown import Candidate, describe_check
 from files.atomic import check_writable
 from files.bounds import VERY_MANY, Bounds
@@ -138,6 +144,37 @@ def take_checked(detector: Detector, method: Method) -> Method:
     return replace(method, checked=checked)
 
 
-def say_written(paths: Iterable[Path]) -> None:
-    """Say which files were written."""
+def draw_maps(
+    args: argparse.Namespace,
+    judged: JudgedImages,
+    method: Method,
+    explain: ExplainFunction,
+    figures: Mapping[str, Sequence[int]],
+    *,
+    num: int,
+    with_means: bool,
+) -> None:
+    """Draw the maps that the flags ask for, and say which files were written.
+
+    `figures` are the ends of the names of a dataset's figures, each with the classes
+    that it shows: of both together at most `num` images.
+    """
+    if args.image:
+        _say_written(run.explain_pictures(judged, method, explain, args.figures_dir))
+        return
+    names = spell_dataset(args.dataset), judged.detector.file_name
+    start = args.figures_dir / "_".join(names)
+    named = {f"{start}_{ending}": labels for ending, labels in figures.items()}
+    choice = {"num": num, "choose": args.choose, "seed": args.seed}
+    _say_written(run.explain_dataset(judged, method, explain, named, **choice))
+    if with_means:
+        _say_written(run.average_dataset(judged, method, start))
+    if args.checks:
+        options = {"num": args.checks, "seed": args.seed}
+        found, written = run.check_dataset(judged, method, start, **options)
+        say(*found)
+        _say_written(written)
+
+
+def _say_written(paths: Iterable[Path]) -> None:
     say(*(f"wrote {path}" for path in paths))

@@ -131,10 +131,8 @@ def run(
 ) -> NoReturn:
     """Run a script's `main` and turn a user's mistake into one line and status 2.
 
-    Args:
-        main: from the command line to the exit status.
-        speaks: of a script that torchrun may start several times at once: says whether
-            this process is to tell of an error. Other scripts refuse to be.
+    Of a script that torchrun may start several times at once, `speaks` says whether
+    this process is to tell of an error. Other scripts refuse to be started so.
     """
     program = Path(sys.argv[0]).name
     sys.stdout.reconfigure(errors="backslashreplace")  # it may not be UTF-8

@@ -106,11 +106,9 @@ def _to_maps(activations: Tensor, layer: str, layout: Layout) -> Tensor:
 def build_cam_method(
     detector: Detector, *, method: str = "grad-cam", layer: str | None = None
 ) -> Method:
-    """Return how a method's maps are computed, drawn and called.
+    """Return how the maps of one of `METHODS` are computed, drawn and called.
 
-    Args:
-        method: one of `METHODS`.
-        layer: of its network, if not its own; it then stands in the names of files.
+    Another layer than the detector's own stands in the names of files.
 
     Raises:
         ValueError: there is no such layer; the message names some that there are.

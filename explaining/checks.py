@@ -41,11 +41,7 @@ BORDER = 1 / 32  # of the image's side, to either side of a mask's edge
 
 
 def check_maps(judged: JudgedImages, method: Method, *, num: int, seed: int) -> Numbers:
-    """Check the maps of some random images of a split, half of each class.
-
-    Args:
-        num: of images, if the classes have so many.
-        seed: of the choice, the random layers and the random ranking.
+    """Check the maps of `num` random images of a split, half of each class.
 
     Returns:
         Plain values for JSON: `images`, and for each of `CHECKS` what was found, with
@@ -97,10 +93,7 @@ def check_randomisation(
 ) -> Numbers:
     """Compare maps (N, H, W) with those of the same detector, its layers made random.
 
-    Args:
-        maps: of the trained detector.
-        compute_maps: from a detector to its maps of the same images.
-        detector: the trained one; it stays as it is.
+    The trained detector stays as it is; `compute_maps` gives maps of the same images.
 
     Returns:
         `layers` that were the last to become random, from the top; after each the mean
@@ -128,11 +121,7 @@ def check_randomisation(
 
 
 def judge_correlation(left: Numbers) -> Numbers:
-    """Say what it means how much maps correlate where all layers are random.
-
-    Args:
-        left: the mean rank correlation, as `compute_mean` returns it.
-    """
+    """Say what a mean rank correlation that is left with random layers means."""
     passed = max(map(abs, left["interval"])) < MOST_LEFT
     verdict = "they depend on what was learnt" if passed else "they also show the image"
     return {
@@ -264,8 +253,7 @@ class Removal:
     def follow(self, ranks: np.ndarray) -> np.ndarray:
         """Return P(target) (N, num_steps + 1) while cells change in an order.
 
-        Args:
-            ranks: when each cell's turn comes, int (N, GRID, GRID).
+        The ranks, int (N, GRID, GRID), say when each cell's turn comes.
         """
         start, end = self._ends.T
         between = self._score(ranks, range(1, self.num_steps))
@@ -306,10 +294,7 @@ class Removal:
 
 
 def check_removal(removal: Removal, orders: dict[str, np.ndarray]) -> Numbers:
-    """Compare how a class's score follows a map's order of the cells, and others.
-
-    Args:
-        orders: of the cells, as `order_cells` returns them.
+    """Compare how a class's score follows each order that `order_cells` returns.
 
     Returns:
         `shares` of the cells; for each ranking the mean `curve` of P(target) and its
@@ -336,11 +321,9 @@ def compute_areas(curves: np.ndarray) -> np.ndarray:
 
 
 def compare_areas(areas: dict[str, np.ndarray], insert: bool) -> Numbers:
-    """Return how the map's areas differ from the others', and what that says.
+    """Return how the map's areas (N,) differ from the others', and what that says.
 
-    Args:
-        areas: below the curves of each of `RANKINGS`, (N,).
-        insert: whether larger ones are better, rather than smaller ones.
+    If cells are inserted, larger ones are better, else smaller ones.
     """
     sign = 1 if insert else -1
     rivals = {name: compute_mean(areas["map"] - areas[name]) for name in RANKINGS[1:]}
@@ -363,9 +346,8 @@ def compare_areas(areas: dict[str, np.ndarray], insert: bool) -> Numbers:
 def check_masks(maps: np.ndarray, masks: Sequence[ImageFile | None]) -> Numbers | None:
     """Compare the share of the maps' mass in planted faces with the share of the area.
 
-    Args:
-        maps: (N, H, W).
-        masks: for each map which pixels are planted, if that is known.
+    The masks say for each of the maps (N, H, W) which pixels are planted, if that is
+    known.
 
     Returns:
         For `inside` and `border` the mean shares and their `difference`; None if fewer

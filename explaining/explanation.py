@@ -218,7 +218,6 @@ def compute_mean_maps(
 
     Args:
         batches: yields images (B, 3, H, W) and labels int (B,).
-        compute_maps, detector: a `MapFunction`, and what it explains.
         targets: int (N,), the class that each map explains; default the labels.
 
     Returns:

@@ -38,8 +38,7 @@ def build_sections_figure(
 ) -> Figure:
     """Draw sections below each other, each under its heading, all by one method.
 
-    Args:
-        target: whose score the maps explain: 'the true class'.
+    The target, such as 'the true class', is that whose score the maps explain.
     """
     method = sections[0].explanations[0].methods[0]
     longest = max(len(section.explanations) for section in sections)

@@ -185,11 +185,7 @@ METHODS = {
 
 
 def build_gradient_method(name: str, compute: MapFunction) -> Method:
-    """Return how a method's maps are drawn and called.
-
-    Args:
-        name: one of `TITLES`.
-    """
+    """Return how the maps of one of `TITLES` are drawn and called."""
     title, value = TITLES[name]
     is_plain = name == "gradient"
     return Method(

@@ -31,8 +31,7 @@ ExplainFunction = Callable[..., Explanation]
 class GivenPictures(Dataset):
     """The user's pictures as a dataset whose true classes are not known.
 
-    Args:
-        files: the pictures; each sample is uint8 (3, S, S), as a split's are.
+    Each sample is uint8 (3, S, S), as a split's are.
     """
 
     reads_in_threads = True

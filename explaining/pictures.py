@@ -55,23 +55,16 @@ def describe_shown(methods: Sequence[Method]) -> str:
 def explain_sample(
     sample: np.ndarray, target: int, detector: Detector, methods: Sequence[Method]
 ) -> Explanation:
-    """Compute a picture's maps.
-
-    Args:
-        sample: uint8 (S, S, 3).
-        target: the class whose score is explained.
-    """
+    """Compute the maps of a class's score on a picture, uint8 (S, S, 3)."""
     image = torch.from_numpy(sample).permute(2, 0, 1)
     dataset = [(image, UNKNOWN)]
     return explain_image(dataset, detector, methods, index=0, target_class=target)
 
 
 def explain_verdict(verdict: Verdict, precision: Precision) -> Explanation:
-    """Compute the maps that are shown of a picture; none where no face was found.
+    """Compute the maps that are shown with a verdict; none where no face was found.
 
-    Args:
-        verdict: one that has a score.
-        precision: of gradients.
+    The precision is that of gradients.
     """
     detector, has_face = verdict.detector, verdict.picture.num_faces != 0
     methods = build_methods(detector, precision) if has_face else []
@@ -95,9 +88,6 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[Drawn]:
     """Return a picture as its detector saw it and the maps that are shown, for a page.
 
     Where a finder found no face, there are no maps.
-
-    Args:
-        verdict: one that has a score.
     """
     seen = verdict.sample
     height, width, _ = seen.shape
@@ -117,15 +107,10 @@ def draw_maps(verdict: Verdict, precision: Precision) -> list[Drawn]:
 
 
 def draw_boxes(file: ImageFile, faces: Sequence[Face]) -> Drawn:
-    """Return a picture with its faces numbered, `BOXES_SIDE` pixels large.
+    """Return a picture with its faces numbered from 1, `BOXES_SIDE` pixels large.
 
-    One without faces is not made larger.
-
-    Args:
-        faces: in the order of their numbers, from 1; or none.
-
-    Raises:
-        ValueError: it cannot be read, any more.
+    One without faces is not made larger. Raises ValueError if it cannot be read any
+    more.
     """
     picture, size = read_image_and_size(file, at_least=BOXES_SIDE)
     scale = BOXES_SIDE / max(size)
@@ -149,11 +134,8 @@ def save_explanation(
 ) -> None:
     """Save a picture and its maps side by side, under a title, as PNG.
 
-    Args:
-        has_face: False where a finder found none: then there is no map.
-
-    Raises:
-        OSError: the file cannot be written.
+    Where a finder found no face, there is no map. Raises OSError if the file cannot be
+    written.
     """
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     of_class = f"of '{CLASS_NAMES[explanation.target]}'"

@@ -81,12 +81,9 @@ def explain_dataset(
     choose: str,
     seed: int,
 ) -> list[Path]:
-    """Draw some images of a split with their maps; return the files.
+    """Draw `num` images of a split, at most, with their maps; return the files.
 
-    Args:
-        explain: computes the map of one of its images.
-        figures: the beginning of each figure's name, and the classes that it shows.
-        num: of images, at most.
+    `figures` are the beginnings of their names, and the classes that each shows.
     """
     is_random = choose == "random"
     groups = rank_random(judged, seed) if is_random else rank_telling(judged)

@@ -80,7 +80,6 @@ class MapCheck(NamedTuple):
     """What a check says of a kind of map.
 
     Attributes:
-        passed: whether it was passed.
         sentence: what was found.
         sureness: distance of the closest number from its bound, in half widths of its
             95 % interval; above 1 where the check is passed.
@@ -111,11 +110,7 @@ def qualify_with_maps(
 ) -> CheckpointRecord:
     """Measure a detector as `qualify` does, then check maps of what it calls images.
 
-    Returns:
-        Its record, with what was found.
-
-    Raises:
-        ValueError: as `qualify`.
+    Returns its record, with what was found. Raises ValueError as `qualify`.
     """
     record = qualify(detector, datasets, policy, compute)
     qualified = replace(detector, record=record)
@@ -290,13 +285,9 @@ def count_widths(mean: Numbers, distance: float) -> float:
 def choose_shown(detector: Detector, precision: Precision) -> list[Method] | None:
     """Return the kinds of map that passed for a detector, at most two, surest first.
 
-    Args:
-        detector: its record says what was found; what this suite does not know of it
-            is not shown.
-        precision: of gradients.
-
-    Returns:
-        Empty where none has passed; None where nobody has checked.
+    The record says what was found; what this suite does not know of it is not shown.
+    The precision is that of gradients. Empty where none has passed; None where nobody
+    has checked.
     """
     if detector.record.maps is None:
         return None
@@ -349,11 +340,7 @@ def describe_passed(checks: Mapping[str, Any]) -> str:
 
 
 def describe_checked(entries: Sequence[Mapping[str, Any]] | None) -> list[str]:
-    """Say at the end of a training which kinds of map passed, and what others failed.
-
-    Args:
-        entries: as `check_candidates` returns them.
-    """
+    """Say by `check_candidates` which kinds of map passed, and what others failed."""
     if entries is None:
         return [f"maps are not checked: that takes {LEAST_IMAGES} validation images"]
     lines = []

@@ -19,8 +19,7 @@ MOST_LINES = 20  # persons in a figure: those seen longest
 def draw_time_line(verdicts: Sequence[Verdict]) -> Figure:
     """Draw a video's persons over time, with the most real and the most fake face.
 
-    Args:
-        verdicts: of one detector, on a video; at least one person's.
+    The verdicts are of one detector, one or more of them a person's.
     """
     persons = [verdict for verdict in verdicts if verdict.track]
     shown = sorted(persons, key=lambda v: -len(v.track.moments))[:MOST_LINES]
@@ -34,11 +33,7 @@ def draw_time_line(verdicts: Sequence[Verdict]) -> Figure:
 
 
 def save_time_line(verdicts: Sequence[Verdict], path: Path) -> None:
-    """Save what `draw_time_line` draws, as PNG.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Save what `draw_time_line` draws, as PNG; raise OSError if that fails."""
     save_figure(draw_time_line(verdicts), path)
 
 

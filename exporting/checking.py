@@ -32,7 +32,6 @@ class Agreement:
     """What two detectors say of the same pictures.
 
     Attributes:
-        num_pictures: how many.
         largest, mean: difference in P(fake).
         num_other: pictures with another verdict.
     """

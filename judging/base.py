@@ -146,8 +146,7 @@ class BaseDetector:
     def find_zone(self, condition: str = "") -> tuple[float, float]:
         """Return P(fake) below which a picture is real, and at or above which fake.
 
-        Args:
-            condition: under which calibration images are most like the picture.
+        The condition is that under which calibration images are most like it.
         """
         zone = self.record.zones.get(condition)
         return tuple(zone) if zone else (self.real_below, self.threshold)

@@ -152,13 +152,9 @@ def load_exported(path: Path) -> ExportedDetector:
 
 
 def build_exported(session: Any, description: str, path: Path) -> ExportedDetector:
-    """Put a detector together.
+    """Put a detector together with what its file says of itself.
 
-    Args:
-        description: what the file says of itself.
-
-    Raises:
-        ValueError: that is not what export.py writes.
+    Raises ValueError if that is not what export.py writes.
     """
     try:
         record = json.loads(description)["record"]

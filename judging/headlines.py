@@ -31,8 +31,6 @@ class Headline:
     Attributes:
         name: real, fake or inconclusive.
         num_looks: how many of its faces could have been called fake.
-        num_fake: how many of these are called fake.
-        num_real: how many are called real.
         num_inconclusive: how many of all are called neither.
         chance: share of the pictures with so many real faces, one of which would score
             as high as the highest here; None if that is not known.
@@ -51,14 +49,11 @@ class Headline:
 
 
 def judge_picture(verdicts: Sequence[Verdict]) -> Headline:
-    """Put together a detector's verdicts on all faces of a picture, or persons.
+    """Put together a detector's verdicts, none with an error, on faces or persons.
 
     Several faces are called fake only where a picture with as many real ones seldom has
     one that scores so high: in at most 5 of 100, and no more often than a single real
     face is called fake.
-
-    Args:
-        verdicts: one or more, of one detector, none with an error.
     """
     looks = [verdict for verdict in verdicts if not verdict.is_withheld]
     names = Counter(verdict.name for verdict in verdicts)
@@ -116,13 +111,10 @@ def _join(counts: Sequence[tuple[int, int] | None]) -> Chance | None:
 
 
 def name_picture(verdicts: Sequence[Verdict]) -> str:
-    """Return what a detector calls a picture or a video as a whole.
+    """Return what a detector calls a picture, or a video, by its faces or persons.
 
     What could not be judged, or not to its end, is inconclusive; 'none' where nothing
     was judged.
-
-    Args:
-        verdicts: of one detector, on all faces or persons.
     """
     judged = [verdict for verdict in verdicts if not verdict.error]
     if not judged:
@@ -134,12 +126,8 @@ def name_picture(verdicts: Sequence[Verdict]) -> str:
 def judge_several(verdicts: Sequence[Verdict]) -> str | None:
     """Put together in words what a detector says of a picture's faces, or persons.
 
-    Args:
-        verdicts: of one detector, on all faces of a picture or persons in a video.
-
-    Returns:
-        The name of the headline, and what `describe_several` says; None where that says
-        nothing.
+    Returns the name of the headline, and what `describe_several` says; None where that
+    says nothing.
     """
     if not (clauses := describe_several(verdicts)):
         return None

@@ -30,9 +30,7 @@ def read_path_list(stream: BinaryIO, *, separator: bytes = b"\n") -> Iterator[Pa
     a carriage return and a line feed. A line that is not the name of a file may be
     spelt otherwise: see `_find_paths`.
 
-    Args:
-        stream: of paths that end with the separator; empty ones are left out.
-        separator: a line break, or NUL, which no path holds.
+    The separator is a line break, or NUL, which no path holds; empty ones are left out.
 
     Raises:
         ValueError: lines hold NULs, or are not in the encoding that they begin with.

@@ -14,11 +14,9 @@ from metrics.samples import index_groups
 
 
 class Part(NamedTuple):
-    """A detector on one of the datasets.
+    """A detector on the test split of one of the datasets.
 
     Attributes:
-        name: of the dataset.
-        num_images: of its test split.
         accuracy: fraction, at the threshold.
         accuracy_ends: 95 % interval of it, in which a group counts once.
         auc: with its 95 % interval, likewise.

@@ -296,9 +296,12 @@ def load_pictures(
     if not workers and str(device) == "cpu":
         read = (dataset.collate(dataset.__getitems__(batch)) for batch in batches)
         return chain.from_iterable(read)
-    from judging.workers import read_in_workers  # PyTorch's
+    from loading.batches import SteadyLoader, fit_into_shared_memory  # PyTorch's
 
-    return read_in_workers(dataset, batches, device, workers)
+    num_bytes = batch_size * sum(3 * spec.size**2 for spec in specs)
+    workers = fit_into_shared_memory(workers, lambda: num_bytes, device)
+    loader = SteadyLoader(dataset, batches, dataset.collate, workers=workers)
+    return chain.from_iterable(loader)
 
 
 @dataclass(frozen=True)
@@ -312,11 +315,6 @@ class PathDataset:
     specs: tuple[InputSpec, ...]
     reading: Reading
     batch_size: int
-
-    @property
-    def batch_bytes(self) -> int:
-        """How large a batch's samples are."""
-        return self.batch_size * sum(3 * spec.size**2 for spec in self.specs)
 
     def __getitem__(self, path: Path) -> list[Read]:
         if is_video(path):

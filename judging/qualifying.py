@@ -357,8 +357,7 @@ def choose_conditions(
     are stay: if they have too many, the condition with the fewest goes, which pulls the
     threshold down.
 
-    Returns:
-        The numbers of the conditions that are kept, and the operating point.
+    Return the numbers of the conditions that are kept, and the operating point.
     """
     kept = list(range(len(policy.conditions)))
     while True:
@@ -421,11 +420,7 @@ def choose_zones(
 def count_errors(
     val: ValScores, point: OperatingPoint, zones: Sequence[tuple[float, float]]
 ) -> list[ErrorCounts]:
-    """Count the errors in each condition.
-
-    Args:
-        zones: of each condition, as `choose_zones` returns them.
-    """
+    """Count the errors in each condition, by its zone as `choose_zones` returns it."""
     is_real, is_fake = val.labels == REAL, val.labels == FAKE
     rows = []
     for number, (real_below, threshold) in enumerate(zones):
@@ -448,10 +443,8 @@ def _choose_versions(val: ValScores, point: OperatingPoint) -> list[str]:
 def list_real_differences(val: ValScores, kept: Sequence[int]) -> list[float]:
     """Return how high real images score at their highest in the kept conditions.
 
-    A face among others has been through one of them, nobody knows which.
-
-    Returns:
-        Differences of logits, sorted; at most `MOST_KEPT`, evenly chosen.
+    A face among others has been through one of them, nobody knows which. These are
+    differences of logits, sorted; at most `MOST_KEPT`, evenly chosen.
     """
     logits = val.logits[val.labels == REAL][:, kept].astype(np.float64)
     ordered = np.sort((logits[..., 1] - logits[..., 0]).max(axis=1))

@@ -188,11 +188,9 @@ class Track:
         return parts
 
     def list_doubts(self, decision: int, every: float = 1.0) -> Iterator[str]:
-        """Yield why the person gets no verdict.
+        """Yield why the person gets no verdict, though the mean says a decision.
 
-        Args:
-            decision: what the mean says: real, fake or `NEITHER`.
-            every: seconds between frames, as they were asked for.
+        `every` are the seconds between frames, as they were asked for.
         """
         num, num_withheld = len(self.moments), len(self.moments) - self.num_judged
         if num_withheld > MOST_WITHHELD * num:
@@ -255,12 +253,8 @@ def find_stretches(
     """Part a person's time where what the frames are called changes, and stays changed.
 
     Single frames that are called otherwise change nothing: a part lasts about
-    `STRETCH`, three frames or more. Shorter ones at both ends are left out.
-
-    Args:
-        seconds: (T,) of the frames, ascending.
-        differences: (T,) their scores.
-        decisions: int (T,), real, fake or `NEITHER`.
+    `STRETCH`, three frames or more. Shorter ones at both ends are left out. The
+    arguments are as for `find_extremes`, and decisions int (T,).
     """
     least = count_least(seconds)
     evidence = (decisions == FAKE).astype(float) - (decisions == REAL)

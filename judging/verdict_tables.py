@@ -234,12 +234,9 @@ def open_tables(
     stability: bool,
     resume: bool,
 ) -> Iterator[VerdictTables]:
-    """Lend tables that are written when all went well.
+    """Lend tables, of which one or more are wanted, and write them if all went well.
 
-    Args:
-        files: of which at least one is wanted.
-        detectors, compute, reading, stability: by which pictures are judged.
-        resume: go on from the rows that an ended run left beside the first file.
+    With `resume` they go on from the rows that an ended run left beside the first file.
 
     Raises:
         ValueError, OSError: as `open_journal`.

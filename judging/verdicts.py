@@ -156,10 +156,7 @@ def judge_batches(
 def group_faces(
     judged: Iterable[tuple[Picture, list[Verdict]]],
 ) -> Iterator[list[list[Verdict]]]:
-    """Put the verdicts on the faces of each picture together.
-
-    Args:
-        judged: as `judge_batches` yields them.
+    """Put together what `judge_batches` says of the faces of each picture.
 
     Yields:
         For each picture its faces, from the left, each with every detector's verdict;

@@ -71,12 +71,7 @@ def describe_faces(picture: Picture) -> str:
 
 
 def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
-    """Return a verdict as a line.
-
-    Args:
-        verdict: one that has a score.
-        with_detector: also say whose it is.
-    """
+    """Return a verdict that has a score as a line, which may say whose it is."""
     picture = verdict.picture
     parts = [verdict.name]
     if not verdict.reasons:
@@ -196,9 +191,8 @@ def summarise(
 ) -> str:
     """Return how many images are called what, at which threshold, and why that one.
 
-    Args:
-        names: how often each `Verdict.name` was given.
-        with_detector: also say from which file it is.
+    `names` says how often each `Verdict.name` was given; with the detector's file, if
+    it is one of several.
     """
     counts = [
         f"{names[CLASS_NAMES[label]]} {CLASS_NAMES[label]}" for label in (FAKE, REAL)
@@ -299,8 +293,7 @@ def describe_bounds(verdict: Verdict) -> str:
 def explain_verdict(verdict: Verdict) -> list[str]:
     """Say in sentences what a verdict is worth, and what it is not.
 
-    Args:
-        verdict: one that has a score, or on a video that shows nobody.
+    It is one that has a score, or on a video that shows nobody.
     """
     sentences = []
     if verdict.reasons:

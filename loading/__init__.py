@@ -36,6 +36,5 @@ from loading.preprocessing import (
 
 # Those that need PyTorch.
 __getattr__ = attach(
-    __name__,
-    {"augmentation": "Augmentation", "batches": "BatchLoader ResizeToTensor"},
+    __name__, {"augmentation": "Augmentation", "batches": "BatchLoader ResizeToTensor"}
 )

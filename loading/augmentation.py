@@ -61,10 +61,7 @@ AS_PUBLISHED, UNCHANGED = Augmentation(), Augmentation("none")
 class ChangedImages(Dataset):
     """A dataset whose images are changed anew in every epoch.
 
-    Args:
-        dataset: map-style, with `get_labels`; its samples are uint8 (3, H, W).
-        seed: of all that is drawn.
-        augmentation: what is done.
+    It is map-style, with `get_labels`; its samples are uint8 (3, H, W).
     """
 
     __getitems__ = read_samples  # a `DataLoader` asks for a batch so

@@ -408,7 +408,6 @@ def fit_into_shared_memory(
         wanted: None chooses what suits the device.
         count_bytes: returns how many a batch's images have; called only where
             workers are wanted.
-        device: where the batches go.
 
     Raises:
         ValueError: so many were asked for, and their batches do not fit.

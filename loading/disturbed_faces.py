@@ -17,7 +17,6 @@ class DisturbedFaces(Dataset):
 
     Args:
         faces: the split, a `FacesDataset` with a `ResizeToTensor`.
-        conditions: what is done to each image.
         seed: of what is drawn, with an image's number; the same at every level.
         augmentation: what is done to each image before, as in a first epoch.
         once: each image is there once, under one condition after another.
@@ -103,7 +102,6 @@ def find_size(
         size: width and height in its file.
         before: side that it was brought to, before it was disturbed.
         after: its width and height then.
-        condition: what was done.
     """
     factors = [side / before for side in after]
     if condition.name in SIDES:  # nothing becomes larger than it was

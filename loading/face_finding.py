@@ -218,8 +218,7 @@ class FaceFinder:
         seen = [sightings[number] for number in kept]
         faces = [face for s in seen[:MOST_LOOKS] for face in self._confirm(picture, s)]
         faces += [s.face for s in seen[MOST_LOOKS:] if s.is_face]
-        kept = _keep_apart(faces, [face.confidence for face in faces])
-        return [faces[number] for number in kept]
+        return _drop_doubles(faces)
 
     def _see(self, picture: Image.Image) -> Iterator[_Sighting]:
         """Yield what may be a face: in a small copy, and where that leaves it open."""
@@ -280,7 +279,11 @@ class FaceFinder:
 
 def _read(*answer: np.ndarray) -> list[Face]:
     """Return what may be faces by the network's answer, each once."""
-    faces = _decode(*answer)
+    return _drop_doubles(_decode(*answer))
+
+
+def _drop_doubles(faces: Sequence[Face]) -> list[Face]:
+    """Return of faces that lie in one place the surest, the surest of all first."""
     kept = _keep_apart(faces, [face.confidence for face in faces])
     return [faces[number] for number in kept]
 
@@ -454,8 +457,6 @@ def crop_face(
     """Cut out a face with the margin that face datasets have.
 
     Args:
-        picture: where the face is.
-        face: as `FaceFinder.find` returns it.
         margin: side of the crop, in heights of the face's box.
 
     Returns:

@@ -192,7 +192,6 @@ def read_image(
     does not hear of it.
 
     Args:
-        file: the picture, or its path.
         at_least: a JPEG's decoder may scale it down by 2, 4 or 8, which saves most of
             the work, while both its sides keep at least so many pixels; None decodes
             all of them.
@@ -210,11 +209,7 @@ def read_image_and_size(
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Read an image as `read_image` does, and the size that it has in the file.
 
-    Returns:
-        The image, and its width and height in pixels, upright, before any scaling.
-
-    Raises:
-        ValueError: as `read_image`.
+    That is its width and height in pixels, upright, before any scaling.
     """
 
     def use(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
@@ -441,15 +436,8 @@ def map_in_threads(
     images are read faster one after another. There are at most four threads, and no
     more than PyTorch uses: one in a `DataLoader`'s worker process.
 
-    Args:
-        function: bears being called by several threads at once.
-        items: what it is called with.
-
-    Returns:
-        The results in the order of the items.
-
-    Raises:
-        Exception: the first one, by the order of the items, that the function raises.
+    The function must bear being called by several threads at once. The results are in
+    the order of the items; the first error, in this order, is raised.
     """
     results: list[Result] = []
     num_threads = _count_threads()

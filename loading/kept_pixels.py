@@ -34,9 +34,7 @@ class KeptPixels:
     a checksum of both. So processes need not agree: what another one has half written,
     or what is damaged, is not used, and the picture is read.
 
-    Args:
-        folder: of such files; it is made if some are to be written.
-        resize: how pictures are decoded and resized.
+    The folder is made if files are to be written.
 
     Attributes:
         writes: whether pixels are added; `make_room` decides it.
@@ -51,8 +49,7 @@ class KeptPixels:
     def make_room(self, datasets: Collection[Dataset]) -> str:
         """Let the pixels of all pictures be written if they fit, and say so in a line.
 
-        Args:
-            datasets: each has a length and `get_file(index)`.
+        Each dataset has a length and `get_file(index)`.
         """
         missing = sum(map(len, datasets))
         try:

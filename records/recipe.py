@@ -472,19 +472,10 @@ def describe_shared(flags: Mapping[str, Any]) -> str:
 def list_runs(
     recipe: Recipe, seeds: Sequence[int] = (), num_folds: int | None = None
 ) -> list[Recipe]:
-    """Return the runs of one recipe: with each seed, on each fold.
+    """Return the runs of one recipe: with each seed, or its own, on each fold.
 
-    Args:
-        recipe: what they share.
-        seeds: of the runs; none: the recipe's own.
-        num_folds: how many folds there are; None: the recipe's own, or none.
-
-    Returns:
-        The runs, the folds of a seed after each other. What they differ in is added to
-        their names, such as NAME_fold0_seed1.
-
-    Raises:
-        ValueError: a name becomes too long.
+    The folds of a seed come after each other. What runs differ in is added to their
+    names, such as NAME_fold0_seed1. Raises ValueError if a name becomes too long.
     """
     runs = []
     for seed in seeds or [recipe.seed]:
@@ -610,13 +601,11 @@ class Keeping:
         )
 
 
-def choose_defaults(name: str, tune: str | None = None) -> dict[str, Any]:
+def choose_defaults(name: str, tune: str | None) -> dict[str, Any]:
     """Return what a named recipe puts in place of the defaults.
 
-    Args:
-        name: of the recipe.
-        tune: what the user wants to be trained, if not what the recipe says: what then
-            has no effect is left out.
+    If the user wants something else to be tuned than the recipe, what then has no
+    effect is left out.
     """
     named = RECIPES[name]
     if tune in (None, named.get("tune", "all")):

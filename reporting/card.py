@@ -155,8 +155,7 @@ def build_card(
 ) -> str:
     """Return the model card: Markdown under the header that hubs read.
 
-    Args:
-        files: by name their `sha256` and `bytes`.
+    `files` are by name their `sha256` and `bytes`.
     """
     record = detector.record
     return render_page(

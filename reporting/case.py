@@ -19,7 +19,7 @@ from judging.detector import Detector
 from judging.headlines import describe_several, judge_several, name_picture
 from judging.pictures import Picture
 from judging.tracks import STRETCH
-from judging.verdicts import NONE, Verdict
+from judging.verdicts import NONE, Faces, Verdict
 from loading import ImageFile
 from loading.origin.traces import describe_claims, describe_generation
 from metrics.meaning import format_fake_score
@@ -46,9 +46,8 @@ class Figure(NamedTuple):
 class Case:
     """The pictures of a page, and what is refused; bounded, so that it fits in memory.
 
-    Args:
-        precision: of the maps.
-        call: what ran, as `describe_call` takes it, for the page to say.
+    The precision is that of the maps; `call` is for the page to say, as `describe_call`
+    takes it.
     """
 
     def __init__(
@@ -67,21 +66,17 @@ class Case:
         self._num_folders = 0  # not entered
         self._num_maps = 0
 
-    def add(self, file: ImageFile, faces: Sequence[Sequence[Verdict]]) -> None:
-        """Add a picture, and draw what is to be seen of it.
+    def add(self, file: ImageFile, faces: Faces) -> None:
+        """Add a picture by its faces, and read it again to draw what is to be seen.
 
-        Args:
-            file: from which it is read again, to be shown.
-            faces: of it, each with every detector's verdict.
-
-        Raises:
-            ValueError: the case is full.
+        Raises ValueError if the case is full.
         """
         check_number(len(self._entries) + 1)
         verdicts = [verdict for face in faces for verdict in face]
         picture, name = verdicts[0].picture, make_printable(file.name)
         of_detectors = list(zip(*faces, strict=True))
         self._refused += _list_refused(name, verdicts)
+        errors = [make_printable(v.error) for v in verdicts if v.error]
         entry = {
             "name": name,
             "kind": "video" if picture.clip else "picture",
@@ -95,9 +90,7 @@ class Case:
             else _show_picture(file, faces),
             "faces": list(self._build_faces(faces)),
             "claims": describe_claims(picture.origin) if picture.origin else [],
-            "errors": list(
-                dict.fromkeys(make_printable(v.error) for v in verdicts if v.error)
-            ),
+            "errors": list(dict.fromkeys(errors)),
         }
         self._entries.append(entry)
 
@@ -200,9 +193,7 @@ class Case:
                 whose = f" (by {verdicts[0].detector.title})" if several else ""
                 yield f"{said}{whose}."
 
-    def _build_faces(
-        self, faces: Sequence[Sequence[Verdict]]
-    ) -> Iterator[dict[str, Any]]:
+    def _build_faces(self, faces: Faces) -> Iterator[dict[str, Any]]:
         """Yield what is known of each face, or person; of many, maps take a minute."""
         shown = [
             face
@@ -242,11 +233,7 @@ def open_case(
 ) -> Iterator[Case]:
     """Collect pictures, and write the page, whole, if no error comes.
 
-    An earlier page is evidence, and is kept under a number.
-
-    Args:
-        detectors, precision, call: as for `Case`.
-        tell: is told how an earlier page is called now.
+    An earlier page is evidence, and is kept under a number, which `tell` is told.
 
     Raises:
         OSError: the page cannot be written.
@@ -269,11 +256,7 @@ def check_number(num_pictures: int) -> None:
 
 
 def list_facts(verdict: Verdict) -> Iterator[Fact]:
-    """Yield what is known of a verdict.
-
-    Args:
-        verdict: one that has a score.
-    """
+    """Yield what is known of a verdict that has a score."""
     yield "verdict", verdict.name
     if verdict.reasons:
         yield "why", make_printable("; ".join(verdict.reasons))
@@ -420,7 +403,7 @@ def _show_clip(of_detectors: Iterable[Sequence[Verdict]]) -> list[Figure]:
     return figures
 
 
-def _show_picture(file: ImageFile, faces: Sequence[Sequence[Verdict]]) -> list[Figure]:
+def _show_picture(file: ImageFile, faces: Faces) -> list[Figure]:
     """Return a picture with its faces marked; nothing where it cannot be read."""
     pictures = [face[0].picture for face in faces]
     try:

@@ -128,8 +128,7 @@ _LEARNING = (
 def draw_analysis(analysis: Analysis, *, brief: bool = False) -> list[PageFigure]:
     """Draw all figures of one detector that there are numbers for.
 
-    Args:
-        brief: only what the curves of a comparison do not show.
+    Brief are those alone that the curves of a comparison do not show.
     """
     wanted = [PLOTS[ending] for ending in (_BRIEF if brief else _DESCRIPTIONS)]
     return [_draw(plot, [analysis]) for plot in wanted if plot.can_show([analysis])]

@@ -65,12 +65,9 @@ def explain_detector(
 ) -> Maps:
     """Explain the surest mistakes of each kind, and average the maps of each class.
 
-    The maps are of the kinds that `explaining.pictures.build_methods` returns.
-
-    Args:
-        scores: what the detector said of the dataset, in its order.
-        compute: how it runs; class activation maps are computed in float32.
-        num_mistakes: at most shown of each kind.
+    The maps are of the kinds that `explaining.pictures.build_methods` returns, those of
+    class activations in float32. `scores` are what the detector said of the dataset, in
+    its order; of each kind at most `num_mistakes` are shown.
     """
     verdicts = scores.called_fake.astype(np.int64)
     said = scores.labels, scores.fake_scores, verdicts

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from files.atomic import check_output, save_text
-from files.names import CLASS_NAMES, shorten
+from files.names import CLASS_NAMES, FIGURES_DIR, shorten
 from files.provenance import describe_call, describe_file
 from hardware import show_progress
 from metrics.table import METRICS
@@ -27,11 +27,10 @@ _USED_IN_TEMPLATE = (
 )
 
 
-def name_report(checkpoint_paths: Sequence[Path], folder: str | Path) -> Path:
+def name_report(checkpoint_paths: Sequence[Path]) -> Path:
     """Return what a report is called if nobody names it."""
-    paths = list(checkpoint_paths)
-    stem = paths[0].stem if len(paths) == 1 else "comparison"
-    return Path(folder) / f"{stem}_report.html"
+    stem = "comparison" if checkpoint_paths[1:] else checkpoint_paths[0].stem
+    return FIGURES_DIR / f"{stem}_report.html"
 
 
 def write_report(
@@ -41,11 +40,9 @@ def write_report(
     *,
     call: tuple[str, Sequence[str] | None],
 ) -> None:
-    """Judge and explain detectors, and write all of it as one page.
+    """Judge and explain detectors, several to compare, and write it all as one page.
 
-    Args:
-        checkpoint_paths: one, or several to compare.
-        call: the script that was called and its words, for the page to say.
+    The page says by `call` which script was called, and with which words.
 
     Raises:
         ValueError, OSError: as for `collect_runs`; or the page cannot be written, or

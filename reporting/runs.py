@@ -34,7 +34,6 @@ class Settings:
 
     Attributes:
         source: where the datasets are, and the split that is judged.
-        compute: how the detectors are run.
         dataset: what is judged; None: what each checkpoint was trained on.
         history_path: the run's history; None: looked for beside the checkpoint.
         seed: of the bootstrap, and of the training images that are shown.
@@ -96,10 +95,7 @@ class Run:
 
 
 def collect_runs(checkpoint_paths: Sequence[Path], settings: Settings) -> list[Run]:
-    """Judge and explain detectors.
-
-    Args:
-        checkpoint_paths: one, or several to compare.
+    """Judge and explain detectors: one, or several to compare.
 
     Raises:
         ValueError, OSError: a file is missing or of no use; a checkpoint does not say
@@ -176,10 +172,9 @@ def find_training(detector: Detector, settings: Settings) -> TrainingFacts:
 
 
 def find_history(detector: Detector, path: Path | None) -> History:
-    """Find the record of a detector's run, by the run's number.
+    """Find the record of a detector's run, by the run's number, in a history file.
 
-    Args:
-        path: the history file; None looks for it beside the checkpoint.
+    Without a path the file is looked for beside the checkpoint.
 
     Raises:
         ValueError, OSError: the file that was given is not a history, or does not hold

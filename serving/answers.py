@@ -101,10 +101,5 @@ def pack_picture(drawn: Drawn) -> dict[str, Any]:
 
 def _pack(caption: str, alt: str, size: tuple[int, int], png: str) -> dict[str, Any]:
     width, height = size
-    return {
-        "caption": caption,
-        "alt": alt,
-        "width": width,
-        "height": height,
-        "png": png,
-    }
+    words = {"caption": caption, "alt": alt}
+    return {**words, "width": width, "height": height, "png": png}

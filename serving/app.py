@@ -62,11 +62,8 @@ class Judge:
     ) -> list[Verdict]:
         """Judge a picture as predict.py does, to the last bit.
 
-        Args:
-            number: only of this face, from the left, from 1; None: of all.
-
-        Returns:
-            The verdict on each face from the left, or on the whole picture.
+        Return the verdict on each face from the left, from 1, or on that of this number
+        alone; or on the whole picture.
         """
         read = read_picture(file, [InputSpec.of(self.detector)], self.reading)
         if number is not None:
@@ -78,22 +75,14 @@ class Judge:
     def watch(self, file: ImageFile, heed: Heed) -> list[Verdict]:
         """Judge a video as predict.py does, to the last bit.
 
-        Args:
-            heed: as for `judge_clip`.
-
-        Returns:
-            The verdict on each person; last one with an error, where there is one.
+        `heed` is as for `judge_clip`. Return the verdict on each person; last one with
+        an error, where there is one.
         """
         if not self.reading.looks:
             picture, _ = set_aside(Path(file.name))
             return [Verdict(picture, self.detector, error=picture.error)]
-        persons = judge_clip(
-            file,
-            [self.detector],
-            Compute(self.precision, STEP),
-            self.reading,
-            heed=heed,
-        )
+        how = Compute(self.precision, STEP), self.reading
+        persons = judge_clip(file, [self.detector], *how, heed=heed)
         return [verdict for (verdict,) in persons]
 
     def answer(self, file: ImageFile) -> dict[str, Any]:
@@ -118,10 +107,7 @@ class Judge:
         }
 
     def answer_video(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-        """Explain the verdict on each person in a video.
-
-        Args:
-            verdicts: as `watch` returns them.
+        """Explain the verdicts that `watch` returned of a video.
 
         Returns:
             As `answer` does, the time line as its picture; with a `note` on why a video

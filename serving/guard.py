@@ -44,11 +44,8 @@ def explain_refusal(headers: Mapping[str, str], host: str) -> str | None:
 
     Otherwise a page from elsewhere, open in the same browser, could use the detector:
     by sending requests to this machine (its Origin gives it away), or by giving its
-    own name this machine's address (DNS rebinding; the Host gives it away).
-
-    Args:
-        headers: of the request.
-        host: the name or address that the server was told to listen at.
+    own name this machine's address (DNS rebinding; the Host gives it away). `host` is
+    the name or address that the server was told to listen at.
     """
     named = headers.get("Host", "")
     if not is_own_host(named, host):

@@ -36,10 +36,7 @@ def check_installed() -> None:
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Take a port before anything is loaded: it may not be free.
-
-    Args:
-        port: 0 takes any that is free.
+    """Take a port, 0 for any that is free, before anything is loaded.
 
     Raises:
         ValueError: the port is in use or not allowed, or the host is not this machine.
@@ -118,7 +115,6 @@ def serve(
 
     Args:
         app: a WSGI application, which says why a request is refused.
-        listening: as `open_socket` returns it.
         host: the name or address that the server was told to listen at.
         limits: of a request's body; larger ones are refused.
         on_end: is called before what is being answered is waited for.

@@ -52,7 +52,7 @@ IN_FUNCTIONS = {
     ("predict", "utils"),
     ("predict", "judging.clips"),
     ("predict", "judging.exported"),
-    ("judging", "judging.workers"),
+    ("judging", "loading.batches"),
     ("judging", "hardware"),
     ("explaining", "pytorch_grad_cam"),
     ("explaining", "pytorch_grad_cam.utils.image"),

@@ -25,7 +25,6 @@ from robustness_analysis import (
     list_conditions,
     list_rows,
     measure_detector,
-    name_detectors,
 )
 from utils import load_checkpoint, load_dataset
 
@@ -236,12 +235,6 @@ def test_main_passes_on_conditions_stability_and_seed(
             robustness_analysis.main([*flags, *more])
     every, few = list_conditions(DEFAULT), [Condition(), Condition("face", 3)]
     assert given == [(tuple(named), 7, stability) for named in (every, few)]
-
-
-def test_name_detectors_of_one_file_given_twice_raises(checkpoint):
-    detector = load_checkpoint(checkpoint)
-    with pytest.raises(ValueError, match="given twice"):
-        name_detectors([detector, detector])
 
 
 @pytest.mark.parametrize(

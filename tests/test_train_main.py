@@ -493,7 +493,8 @@ def test_script_under_torchrun_lost_process_is_one_line(faces_root, tmp_path):
 def test_finish_epoch_says_why_a_higher_accuracy_is_not_the_best(capsys):
     best = SimpleNamespace(val_fake_share=0.5, val_acc=44.0)
     files = SimpleNamespace(after_epoch=lambda trainer: None, best=best)
-    told = {"epoch": 2, "is_best": False, "history": {"val_acc": [44.0, 62.0]}}
+    history = {"val_acc": [44.0, 62.0]}
+    told = {"epoch": 2, "is_best": lambda: False, "history": history}
     said = ["it gives one answer to all validation images, so it is not the best"]
     for logits, lines in (([[1.0, 0.0]] * 3, said), ([[1.0, 0.0], [0.0, 1.0]], [])):
         trainer = SimpleNamespace(**told, val_logits=torch.tensor(logits))

@@ -121,11 +121,7 @@ class Guard:
     least_side: int
 
     def compare(self, numbers: Mapping[str, np.ndarray]) -> list[dict[str, Unlikeness]]:
-        """Compare n pictures with the calibration images.
-
-        Args:
-            numbers: by kind (n, F), as `fit_guard` has them.
-        """
+        """Compare n pictures with the calibration images, by kind of numbers (n, F)."""
         columns = {
             name: like.compare(numbers[name][:, : len(like.center)])
             for name, like in self.likenesses.items()

@@ -34,15 +34,7 @@ VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def make_versions(samples: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Return versions of pictures.
-
-    Args:
-        samples: uint8 (n, S, S, 3), as the network sees them.
-        names: V of `VERSIONS`.
-
-    Returns:
-        uint8 (n, V, S, S, 3).
-    """
+    """Return V of the `VERSIONS` of samples, uint8 (n, S, S, 3), as (n, V, S, S, 3)."""
 
     def make(sample: np.ndarray) -> np.ndarray:
         image = Image.fromarray(sample)
@@ -54,14 +46,16 @@ def make_versions(samples: np.ndarray, names: Sequence[str]) -> np.ndarray:
 def choose_versions(flips: np.ndarray, most: float = MOST_FLIPPED) -> list[int]:
     """Choose the versions that a detector tolerates, the gentlest first.
 
+    One that turns many verdicts tells how weak the detector is, not which picture its
+    verdict is weak on.
+
     Args:
         flips: bool (N, V): whether each version turns an image's verdict into
             the opposite.
         most: share of the images on which any of those chosen may do so.
 
     Returns:
-        The numbers of the versions. One that turns many verdicts tells how weak the
-        detector is, not which picture its verdict is weak on.
+        The numbers of the versions.
     """
     chosen, flipped = [], np.zeros(len(flips), dtype=bool)
     for number in np.argsort(flips.mean(axis=0), kind="stable").tolist():
@@ -73,9 +67,5 @@ def choose_versions(flips: np.ndarray, most: float = MOST_FLIPPED) -> list[int]:
 
 
 def is_flipped(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Say where one decision is real and the other fake, bool.
-
-    Args:
-        before, after: as `BaseDetector.decide` returns them, of shapes that broadcast.
-    """
+    """Say where one decision of `BaseDetector.decide` is real and the other fake."""
     return (before != NEITHER) & (after != NEITHER) & (before != after)

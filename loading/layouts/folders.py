@@ -128,11 +128,7 @@ class Meaning(NamedTuple):
 
 
 def tell_folders(paths: Sequence[Parts], said: Hints) -> list[Meaning]:
-    """Say what each folder's path says of the images in it.
-
-    Args:
-        paths: of N folders, names from the source down.
-        said: `real_labels` and `levels` count.
+    """Say what each path, names from the source down, says of the images in it.
 
     Raises:
         ValueError: they do not say what is real and fake, or which split; or there are

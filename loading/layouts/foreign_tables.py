@@ -13,10 +13,6 @@ def read_foreign_tables(files: Sequence[Path], said: Hints) -> Found:
 
     Other columns are kept. Pictures that are not there are passed over.
 
-    Args:
-        files: CSV or Parquet, as `read_columns` takes them.
-        said: `columns`, `real_labels` and `root` count.
-
     Raises:
         OSError: a file cannot be read.
         ValueError: a column is missing, or what it says is not clear.

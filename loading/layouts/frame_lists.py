@@ -23,7 +23,6 @@ class Video:
     Attributes:
         kind: its label in words.
         splits: in which ones it is listed.
-        frames: paths as they are listed.
     """
 
     name: str
@@ -42,7 +41,6 @@ def read_frame_lists(files: Sequence[Path], said: Hints) -> Found:
     Args:
         files: each holds {"label": ..., "frames": [...]} below names of a set, a kind,
             a split, a level of compression and a video.
-        said: `real_labels`, `root` and `compression` count.
 
     Raises:
         OSError: a file cannot be read.

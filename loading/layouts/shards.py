@@ -49,10 +49,6 @@ def read_shards(sources: Sequence[Path], said: Hints) -> Found:
     the folders in the archive. Its split is in KEY.json, or else in the archive's name
     or folder. Of several members of one name the last counts, as for tar.
 
-    Args:
-        sources: archives, or folders of some.
-        said: `real_labels` counts.
-
     Raises:
         OSError: an archive cannot be read.
         ValueError: it is compressed, or does not say what is real and fake.

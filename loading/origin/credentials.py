@@ -80,10 +80,7 @@ def load_anchors(path: Path) -> str:
 def read_credentials(file: ImageFile, anchors: str | None = None) -> Credentials:
     """Read and check the credentials of a picture, whatever is in the file.
 
-    Args:
-        file: one that can be opened as a picture.
-        anchors: certificates in PEM; those who have theirs from them are trusted.
-            None trusts nobody.
+    Who has a certificate from the `anchors`, in PEM, is trusted; None trusts nobody.
 
     Raises:
         OSError: the file cannot be read.

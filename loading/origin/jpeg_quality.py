@@ -19,8 +19,7 @@ _LUMINANCE = np.array(
 def estimate_jpeg_quality(image: Image.Image) -> int | None:
     """Estimate at which quality a JPEG was saved, by its luminance's quantisation.
 
-    Args:
-        image: opened and not yet changed.
+    The image must be opened and not yet changed.
 
     Returns:
         The quality of libjpeg, from 1 to 100: exact where the table is one of its own,

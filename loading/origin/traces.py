@@ -124,8 +124,7 @@ class Origin:
     Attributes:
         format: by its content, as Pillow calls it: JPEG, PNG, ...; None where it
             cannot be opened as a picture.
-        width: in pixels, upright; None without a format.
-        height: likewise.
+        width, height: in pixels, upright; None without a format.
         num_bytes: of the file.
         sha256: of the file, in hexadecimal.
         jpeg_quality: from 1 to 100, see `estimate_jpeg_quality`.
@@ -166,7 +165,6 @@ def read_origin(
     """Read what a file says of itself, in bounded memory, whatever is in it.
 
     Args:
-        file: the picture, or its path.
         trusted: a PEM file of the certificates of those whose signatures are to be
             trusted (and, for expired ones, of their time stamps' authorities); without
             it no signer is.
@@ -319,9 +317,8 @@ def describe_claims(origin: Origin) -> list[str]:
 def describe_generation(origin: Origin | None) -> str | None:
     """Say in a few words that a file says that it was generated.
 
-    Returns:
-        For a line beside a verdict; None where the file does not say so, or only in
-        credentials that do not hold, or is not known.
+    None where it does not say so, or only in credentials that do not hold, or where it
+    is not known.
     """
     if origin is None:
         return None

@@ -27,13 +27,7 @@ class ArchiveError(OSError):
 
 
 class ArchivedFile(ImageFile):
-    """A picture in a tar file.
-
-    Args:
-        archive: the tar file.
-        member: what the picture is called in it.
-        offset, num_bytes: where its content lies.
-    """
+    """A picture in a tar file, and where its content lies there, in bytes."""
 
     def __init__(self, archive: Path, member: str, offset: int, num_bytes: int) -> None:
         super().__init__(archive / member)

@@ -26,7 +26,6 @@ class HubPictures(Pictures):
         title: the dataset's name.
         origin: its revision and licence, where known.
         rows: what the package `datasets` opened, whose images are not decoded.
-        image_column: of `rows`.
     """
 
     title: str = ""
@@ -61,7 +60,6 @@ def open_hub(
     Args:
         name: OWNER/NAME on the hub, with @REVISION if it is not to be the newest; or a
             folder.
-        splits: which ones to open.
         real_labels: as for `files.label_words.read_labels`.
         shares: of the pictures in train, val and test, where there is only one split;
             None: as `SHARES`.

@@ -27,8 +27,7 @@ AnyPictures = TypeVar("AnyPictures", bound="Pictures")
 class Texts(Sequence[str]):
     """Texts in one block of memory, which worker processes share.
 
-    Args:
-        texts: a million of them need little more than their letters.
+    A million of them need little more than their letters.
     """
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
@@ -187,11 +186,7 @@ class FolderPictures(Pictures):
 
 @dataclass(frozen=True, eq=False)
 class JoinedPictures(Pictures):
-    """The pictures of several datasets or splits, one after the other in each class.
-
-    Attributes:
-        parts: the datasets' pictures.
-    """
+    """The pictures of several datasets or splits, one after the other in each class."""
 
     parts: Sequence[Pictures] = ()
 

@@ -57,10 +57,7 @@ def deal_evenly(
 ) -> list[str]:
     """Return each picture's split, whole groups in one, as `deal_splits` deals them.
 
-    Args:
-        groups: (N,) of each picture.
-        labels: (N,) 0 real, 1 fake.
-        shares: of the pictures in train, val and test; None: as `SHARES`.
+    Shares are of the pictures; None: as `SHARES`.
     """
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for group, label in zip(groups, labels, strict=True):
@@ -73,11 +70,7 @@ def deal_rows(groups: Sequence[str], shares: Sequence[float] | None) -> list[str
     """Return each picture's split, whole groups in one.
 
     A group's name alone says where it goes, so that it stays where it is when others
-    are added; shares hold only about.
-
-    Args:
-        groups: (N,) of each picture.
-        shares: of the groups in train, val and test; None: as `SHARES`.
+    are added; shares, of the groups, hold only about. None: as `SHARES`.
     """
     ends = np.cumsum(shares or SHARES)
     ends[np.flatnonzero(shares or SHARES)[-1] :] = 1  # whatever rounding left
@@ -94,10 +87,8 @@ def find_families(reals: Iterable[str], fakes: Iterable[str]) -> dict[str, str]:
 
     A fake belongs to the real ones of which all parts of the name are among its own:
     `000_003` to `000` and `003` (FaceForensics++), `id0_id1_0000` to `id0_0000` and
-    `id1_0000` (Celeb-DF). So do all that belong to one of them.
-
-    Args:
-        reals, fakes: the groups' names, whose parts stand between _ or -.
+    `id1_0000` (Celeb-DF). So do all that belong to one of them. The parts of a name
+    stand between _ or -.
     """
     reals, fakes = sorted(set(reals)), sorted(set(fakes))
     families = {group: group for group in (*reals, *fakes)}

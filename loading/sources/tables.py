@@ -27,12 +27,7 @@ WHOLE_NUMBERS = ("offset", "bytes")  # of a picture in an archive
 
 @dataclass(frozen=True, eq=False)
 class TablePictures(Pictures):
-    """The rows of one split of a table.
-
-    Attributes:
-        table: its file.
-        split: what of it.
-    """
+    """The rows of one split of a table."""
 
     table: Path = Path()
     split: str = ""
@@ -81,7 +76,6 @@ def open_table(
 
     Args:
         path: CSV as `open_csv` takes it, or Parquet; its paths are relative to it.
-        splits: which ones to open.
         real_labels: as for `files.label_words.read_labels`.
         shares: of the pictures in train, val and test; None: as `SHARES`.
 

@@ -44,9 +44,7 @@ Heed = Callable[[float, float | None], object]
 class Sampling:
     """Which frames of a video are looked at.
 
-    Attributes:
-        every: seconds of a period, of which the sharpest of a few frames is taken.
-        most_frames: of a video.
+    `every` are the seconds of a period, of which the sharpest of a few frames is taken.
     """
 
     every: float = 1.0
@@ -75,8 +73,6 @@ def read_frames(
     Of each period the sharpest of `LOOKED_AT` frames (decoder.py) is taken.
 
     Args:
-        file: the video, or its path.
-        sampling: which frames are taken.
         heed: is called before each frame, and every `PULSE` while the decoder works.
             What it raises ends the decoder; a ValueError says why it cannot be read.
 

@@ -202,14 +202,10 @@ def _find_centre(face: Face) -> np.ndarray:
 def describe(picture: Image.Image, face: Face) -> np.ndarray:
     """Return how a face looks: coarse light and colours, once it is upright.
 
-    The product of two looks is their likeness, up to 1.
-
-    Args:
-        picture: where the face is.
-        face: aligned by its landmarks; by its box where they lie together.
+    It is aligned by its landmarks, or by its box where they lie together.
 
     Returns:
-        float32 (432,), of length 1.
+        float32 (432,), of length 1: the product of two is their likeness, up to 1.
     """
     pixels = cv2.cvtColor(_align(picture, face), cv2.COLOR_RGB2LAB).astype(np.float32)
     cells = cv2.resize(pixels, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)

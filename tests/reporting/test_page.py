@@ -136,5 +136,5 @@ def test_counts_are_rows_with_the_share_of_fakes():
 def test_name_of_a_report_is_that_of_its_checkpoint():
     paths = [Path("checkpoints/a_b_Adam.pt"), Path("c.pt")]
 
-    assert name_report(paths[:1], "figures") == Path("figures/a_b_Adam_report.html")
-    assert name_report(paths, "figures") == Path("figures/comparison_report.html")
+    assert name_report(paths[:1]) == Path("figures/a_b_Adam_report.html")
+    assert name_report(paths) == Path("figures/comparison_report.html")
