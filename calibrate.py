@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     datasets = open_datasets(args.dataset, take_source(args), detector, recipe)
     policy = replace(Policy.of(recipe), seed=args.seed)
     record = qualify_with_maps(detector, datasets, policy, compute)
-    kept_before = set_aside([output])
+    kept_before = set_aside([output]).values()
+    say(*(f"kept from an earlier run: {path}" for path in kept_before))
     save_with_record(path, record, output)
     say(
         *describe_qualification(record),
@@ -94,7 +95,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         *(f"note: {note}" for note in record.calibration_notes),
     )
     say(f"wrote {output}")
-    say(*(f"kept from an earlier run: {path}" for path in kept_before.values()))
     kept = name_kept(path.parent, record.backbone_sha256)
     if kept.exists() and output.parent.resolve() != path.parent.resolve():
         say(f"it needs {kept} beside it: copy that as well")

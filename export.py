@@ -67,7 +67,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="DIR",
-        help="the folder, which is not there yet, or empty",
+        help="the folder, new, or empty and not the current one",
     )
     _add_format_flags(parser)
     _add_picture_flags(parser)
@@ -184,7 +184,7 @@ def find_pictures(
         say(f"checked on {len(pictures)} validation images of {dataset}")
     else:
         pictures = draw_pictures(detector.preprocessing.size)
-        say(f"checked on {len(pictures)} drawn pictures: no dataset was found")
+        say(f"checked on {len(pictures)} pictures of drawn noise: no dataset was found")
     return pictures
 
 

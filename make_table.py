@@ -144,8 +144,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = [*describe_rows(found.rows, found.group_flags), *found.notes]
     if args.to is not None and not found.question:
         save_rows(found.rows, args.to)  # first: `| head` ends the script as it prints
-        next_line = f"train_main.py -d {args.to.stem} --data-root {args.to.parent}"
-        command_line.say(*lines, f"wrote {args.to}", f"next: python {next_line}")
+        command_line.say(*lines, f"wrote {args.to}")
+        if not list_lacks(found.rows):
+            next_line = f"train_main.py -d {args.to.stem} --data-root {args.to.parent}"
+            command_line.say(f"next: python {next_line}")
         return
     command_line.say(*lines)
     if args.to is not None:
@@ -209,7 +211,21 @@ def describe_rows(rows: Sequence[Row], group_flags: str) -> list[str]:
         numbers = "".join(f"{counts[split, x]:>9}" for x in range(len(CLASS_NAMES)))
         lines.append(f"{split or 'all':<8}{numbers}")
     lines += [*_describe_splits(splits), *_describe_groups(rows, group_flags)]
+    if lacks := list_lacks(rows):
+        lines.append(f"train_main.py needs what is missing: {', '.join(lacks)}")
     return [*lines, *_show(rows)]
+
+
+def list_lacks(rows: Sequence[Row]) -> list[str]:
+    """Return the classes of splits that have no image, such as 'val fake'."""
+    there = {(row.split, row.label) for row in rows}
+    splits = SPLITS if any(split for split, _ in there) else [""]
+    return [
+        f"{split} {name}".lstrip()
+        for split in splits
+        for label, name in enumerate(CLASS_NAMES)
+        if (split, label) not in there
+    ]
 
 
 def _describe_splits(splits: Sequence[str]) -> list[str]:

@@ -73,6 +73,7 @@ DEFAULT_DATASET = "fakes_dataset"
 # Flags that say how files of scores are to be read, and datasets; how to pair samples.
 SCORE_FLAGS = [flag.name for flag in fields(ScoreFormat)]
 SOURCE_FLAGS = [flag.name for flag in fields(Source)]
+COMPUTE_FLAGS = ["batch_size", "device", "precision", "workers"]
 PAIR_FLAGS = ["match", "strip_path"]
 
 
@@ -254,9 +255,10 @@ def _find_needs(args: argparse.Namespace, num_inputs: int) -> dict[str, str]:
         needs = dict.fromkeys(["calibrate_on", *SCORE_FLAGS], "--from-scores")
     elif not args.checkpoint_path:
         alone = "datasets, not with --from-scores alone"
-        needs = dict.fromkeys(SOURCE_FLAGS, alone)
+        needs = dict.fromkeys([*SOURCE_FLAGS, *COMPUTE_FLAGS], alone)
     if num_inputs < 2:
-        needs |= dict.fromkeys(PAIR_FLAGS, "two detectors or more, to pair samples")
+        pairs = "two detectors or more, named, to pair samples"
+        needs |= dict.fromkeys(PAIR_FLAGS, pairs)
     return needs
 
 

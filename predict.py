@@ -41,7 +41,7 @@ from judging.verdict_tables import (
 from judging.verdicts import Faces, Verdict, group_faces, judge_batches
 from judging.words import (
     describe_counting,
-    describe_lack,
+    describe_limits,
     describe_scope,
     describe_unlooked,
     format_verdict,
@@ -143,6 +143,9 @@ def find_conflict(args: argparse.Namespace) -> str | None:
     is_taken = args.explain is not None and os.access(args.explain, os.F_OK)
     if not args.paths or (is_taken and args.explain.is_file()):
         return explain_no_path(args.checkpoint_path, args.explain)
+    checkpoints = args.checkpoint_path
+    if twice := [path for path in checkpoints if checkpoints.count(path) > 1]:
+        return f"{twice[0]} is given twice as a checkpoint"
     num_lists = args.paths.count(Path(STANDARD_INPUT))
     if num_lists > 1:
         return "- is given twice: there is one standard input"
@@ -510,7 +513,7 @@ class Reporter:
             if tally.names:
                 said = summarise(tally.names, detector, with_detector=self._several)
                 say(tally.complete(said))
-        notes = [*filter(None, map(describe_lack, self._detectors))]
+        notes = [limit for d in self._detectors for limit in describe_limits(d)]
         if any(tally.kinds["person"] for tally in self._tallies):
             notes += map(describe_counting, self._detectors)
         say(*(f"note: {note}" for note in notes), file=sys.stderr)

@@ -8,6 +8,7 @@ import command_line
 from command_line import say, take
 
 from files.atomic import check_free, grow_folder
+from judging.words import describe_limits
 from records.checkpoint import KINDS
 from reporting.card import (
     LICENCE,
@@ -46,7 +47,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="DIR",
-        help="the folder, which is not there yet, or empty",
+        help="the folder, new, or empty and not the current one",
     )
     parser.add_argument(
         "--repository",
@@ -114,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         save_publication(detector, publication, folder)
         names = sorted(path.name for path in folder.iterdir())
     say(*(f"wrote {args.to / name}" for name in names))
+    say(*(f"note: {limit}" for limit in describe_limits(detector)))
     if args.licence == UNKNOWN:
         say("note: without a --licence nobody knows what they may do with it")
     say(f"read {args.to / 'README.md'}, then upload the folder as it is")

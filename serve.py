@@ -17,7 +17,7 @@ from files.names import STARTER, make_printable
 from hardware import Precision
 from judging.detector import Detector
 from judging.verdicts import Verdict
-from judging.words import describe_lack, describe_scope, describe_unlooked
+from judging.words import describe_limits, describe_scope, describe_unlooked
 from loading import ImageFile
 from reporting.case import Case
 from serving.app import Judge, build_app
@@ -103,9 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.max_megabytes, args.max_video_megabytes, args.max_video_seconds
         )
         app = build_app(judge, build_case, host=args.host, limits=limits)
-        unlooked = None if reading.looks else describe_unlooked()
-        notes = describe_lack(detector), unlooked, describe_scope(detector)
-        say(*(f"note: {note}" for note in notes if note))
+        notes = describe_limits(detector)
+        notes += [] if reading.looks else [describe_unlooked()]
+        say(*(f"note: {note}" for note in [*notes, describe_scope(detector)] if note))
         if args.host not in LOCAL_NAMES:
             say(
                 f"warning: --host {args.host} lets other machines use this page, "

@@ -546,7 +546,7 @@ def print_start(
     shared = f", {num_processes} processes" if num_processes > 1 else ""
     say(f"device: {trainer.device}{shared}, precision: {trainer.precision.name}")
     if used := describe_kernels(trainer.model, trainer.precision):
-        say(f"kernels between the matrix products: {used}")
+        say(f"compiled kernels: {used}")
     steps = recipe.count_warmup_steps(len(trainer.loaders["train"]))
     if steps and not trainer.epoch:
         when = f"in the first {steps} steps" if steps > 1 else "after the first step"

@@ -152,6 +152,8 @@ class _ExtendOnce(argparse.Action):
 
 def take_checkpoint(text: str) -> Path:
     """Return a checkpoint's file; fetch one of the hub, and say of which revision."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty")
     try:
         path = find_checkpoint(text)
     except ValueError as error:

@@ -46,6 +46,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
+        self.register("type", Path, _take_path)
         self.add_argument("--version", action="version", version=VERSION)
 
     def parse_known_args(self, args=None, namespace=None):
@@ -81,6 +82,12 @@ def _hyphenate(argument: str) -> str:
         return argument
     flag, equals, value = argument.partition("=")
     return flag.replace("_", "-") + equals + value
+
+
+def _take_path(text: str) -> Path:
+    if not text:  # to pathlib the current folder
+        raise argparse.ArgumentTypeError("a path is empty")
+    return Path(text)
 
 
 def take(allowed: Bounds | Words) -> Callable[[str], Any]:

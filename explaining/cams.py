@@ -44,7 +44,7 @@ def compute_grad_cam_maps(
         samples, target_classes: as `explaining.gradients.prepare_inputs` takes and
             refuses them.
         model: a detector, or a network from images to logits (B, 2).
-        layer: name of the module whose activations are weighed; default the detector's
+        layer: name of the module whose activations are weighted; default the detector's
             own.
         method: one of `METHODS`.
 

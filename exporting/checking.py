@@ -46,7 +46,7 @@ class Agreement:
         return (
             f"of {self.num_pictures} pictures P(fake) differs by at most "
             f"{self.largest:.2g}, by {self.mean:.2g} on average; "
-            f"{self.num_other} have another verdict"
+            f"the verdict differs on {self.num_other}"
         )
 
 

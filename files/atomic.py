@@ -298,12 +298,15 @@ def check_free(destination: Path, flag: str) -> None:
         ValueError: something is there, and not an empty folder.
         OSError: the folder cannot be made.
     """
-    is_empty = destination.is_dir() and not any(destination.iterdir())
-    if os.path.lexists(destination) and not is_empty:
+    folder = destination.resolve()
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    is_in_use = folder == Path.cwd() or folder.is_mount()
+    if os.path.lexists(folder) and (is_in_use or not is_empty):
+        state = "in use" if is_empty else "not empty"
         raise ValueError(
-            f"{flag} {destination}: it is there and not empty; name a new folder"
+            f"{flag} {destination}: it is there and {state}; name a new folder"
         )
-    check_writable(destination.parent)
+    check_writable(folder.parent)
 
 
 @contextmanager
@@ -315,6 +318,7 @@ def grow_folder(destination: Path) -> Iterator[Path]:
     Raises:
         OSError: the destination exists and is not an empty folder.
     """
+    destination = destination.resolve()
     growing = name_temporary(destination)
     growing.mkdir(parents=True)
     try:

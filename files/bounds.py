@@ -33,7 +33,8 @@ class Bounds:
 
     def __str__(self) -> str:
         what = "a whole number" if self.kind is int else "a number"
-        low, high = (f"{end:,.12g}" for end in (self.low, self.high))
+        look = ",d" if self.kind is int else ",.12g"
+        low, high = (f"{end:{look}}" for end in (self.low, self.high))
         start = f"above {low}" if self.above else f"from {low}"
         if self.below:
             return f"{what} {start} up to, not including, {high}"

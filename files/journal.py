@@ -1,7 +1,7 @@
 """What a long run has made so far, a line an entry: an ended run goes on from it.
 
-The first line says what the entries depend on. Lines are appended, each in one write:
-a killed writer leaves at most a torn last line, which is cut off.
+The first line says what the entries depend on. Lines are appended: a
+killed writer leaves at most a torn last line, which is cut off.
 """
 
 import json

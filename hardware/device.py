@@ -123,7 +123,7 @@ def choose_device(name: str = "auto") -> torch.device:
         "mps": torch.backends.mps.is_available(),
     }
     if not available.get(device.type, False):
-        raise ValueError(f"the device {name!r} is not there; allowed: {allowed}")
+        raise ValueError(f"this machine has no device {name!r}; allowed: {allowed}")
     return device
 
 

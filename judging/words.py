@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 # What to do about a picture that is not a face crop.
 CROP_ADVICE = "crop the face, or: pip install -r requirements-faces.txt"
 MOST_SPANS = 3  # that a line names
+MOST_ERRORS = 0.25  # of both classes on validation, above which a warning is due
 ONE_CLASS_SHARE = 0.98  # of the images given one answer, at which a warning is due
 # What follows of a verdict where fakes are more or less frequent than they were.
 _WHERE_OTHERWISE = {
@@ -203,14 +204,20 @@ def summarise(
     return f"{', '.join(counts)} by {whose}; {describe_threshold(detector)}"
 
 
-def describe_lack(detector: BaseDetector) -> str | None:
-    """Say what an older checkpoint does not know; None where it knows all."""
-    if detector.guard is not None:
-        return None
-    return (
-        f"{detector.path} does not say what its calibration images were like, so no "
-        "picture is told apart from them: calibrate.py adds it to a checkpoint"
-    )
+def describe_limits(detector: BaseDetector) -> list[str]:
+    """Say what an older checkpoint does not know, and if a detector is often wrong."""
+    limits = []
+    if detector.guard is None:
+        limits.append(
+            f"{detector.path} does not say what its calibration images were like, so "
+            "no picture is told apart from them: calibrate.py adds it to a checkpoint"
+        )
+    errors = next(iter(detector.record.error_counts.values()), None)
+    if errors and errors.balanced_error > MOST_ERRORS:
+        limits.append(
+            f"{detector.path} is often wrong: on validation, {_count_errors(errors)}"
+        )
+    return limits
 
 
 def describe_qualification(record: CheckpointRecord) -> list[str]:
@@ -241,10 +248,13 @@ def describe_choices(record: CheckpointRecord) -> list[str]:
 
 
 def _describe_errors(name: str, errors: ErrorCounts) -> str:
+    return f"images {parse_condition(name).describe()}: {_count_errors(errors)}"
+
+
+def _count_errors(errors: ErrorCounts) -> str:
     return (
-        f"images {parse_condition(name).describe()}: {errors.num_alarms} of "
-        f"{errors.num_real} real ones called fake, {errors.num_misses} of "
-        f"{errors.num_fake} fakes called real"
+        f"{errors.num_alarms} of {errors.num_real} real ones called fake, "
+        f"{errors.num_misses} of {errors.num_fake} fakes called real"
     )
 
 

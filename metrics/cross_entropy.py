@@ -39,7 +39,7 @@ def compute_cross_entropies(
     """Compute the mean cost of what one believes after hearing each ratio.
 
     At each prior, a sample costs -log2 of the probability that prior and ratio give to
-    its true class. The classes are weighed by the prior, not by their numbers.
+    its true class. The classes are weighted by the prior, not by their numbers.
 
     Args:
         scores: (N,) what samples are ranked by, higher is more fake.

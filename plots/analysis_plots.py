@@ -68,6 +68,7 @@ PLOTS: dict[str, Plot] = {
             "Missed fakes against false alarms, on axes that stretch small rates. "
             "Lower left is better. The curve crosses the thin diagonal at the equal "
             "error rate.",
+            "The pale curve is P(real): the same detector read backwards.",
             is_curve=True,
         ),
         Plot(

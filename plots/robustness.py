@@ -103,6 +103,7 @@ def _build_figure(
         fontsize=9,
         frameon=False,
         handlelength=3,
+        title="bands: 95 % intervals" if cells[0].collections else None,
     )
     figure.suptitle(make_drawable(title), fontsize=11)
     return figure
@@ -160,7 +161,7 @@ def plot_errors(
             ends = [get_interval(of, name) for of in levels]
             look = {"color": style["color"], "alpha": 0.15, "lw": 0}
             axes.fill_between(places, *zip(*ends, strict=True), **look)
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return _set_levels(axes, strengths)
 
 

@@ -23,7 +23,7 @@ from plots.style import (
     get_line_style,
 )
 from scores.analysis import Analysis
-from scores.score_sets import ScoreSet
+from scores.score_sets import PROBABILITY, ScoreSet
 
 _NUM_BINS = 40
 _MIN_JOINED = 10  # samples; the share in fewer says little
@@ -47,6 +47,8 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
         axes.stairs(counts, edges, fill=True, **colors, lw=1.2, hatch=hatch, label=name)
     what = "score" if scores.fake_scores is None else "P(fake)"
     text = f"threshold: {what} {format_threshold(scores.threshold)}"
+    if scores.score_name not in (what, PROBABILITY):
+        text += f", here at {threshold:.2g}"
     axes.axvline(threshold, color="black", ls="--", lw=1.2, label=text)
     axes.set(yscale="log", ylim=(0.6, None), xlabel=f"Score: {scores.score_name}")
     axes.set_ylabel(f"Number of {scores.unit} (logarithmic)")

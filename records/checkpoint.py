@@ -62,6 +62,11 @@ class ErrorCounts(NamedTuple):
     num_fake: int
     num_misses: int
 
+    @property
+    def balanced_error(self) -> float:
+        """Mean share of errors in both classes: 0.5 is a coin's."""
+        return (self.num_alarms / self.num_real + self.num_misses / self.num_fake) / 2
+
 
 @dataclass(frozen=True)
 class CheckpointRecord:

@@ -143,7 +143,6 @@ class Case:
     def _describe_detector(self, detector: Detector) -> dict[str, Any]:
         """Return who judged, and what was found of it when it was trained."""
         file, record, precision = detector.provenance, detector.record, self._precision
-        lack = words.describe_lack(detector)
         facts = [
             ("checkpoint", file["path"]),
             ("SHA-256 of the checkpoint", file["sha256"]),
@@ -151,7 +150,7 @@ class Case:
             ("trained with version", str(record.versions.get("suite", _UNKNOWN))),
             ("how it calls", words.describe_threshold(detector)),
             *(("how it was qualified", one) for one in words.describe_choices(record)),
-            *([("what it lacks", lack)] if lack else []),
+            *(("its limits", limit) for limit in words.describe_limits(detector)),
             ("computed in", f"{precision.name}, on the device {precision.device}"),
         ]
         errors = list_errors(record)

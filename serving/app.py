@@ -62,8 +62,8 @@ class Judge:
     ) -> list[Verdict]:
         """Judge a picture as predict.py does, to the last bit.
 
-        Return the verdict on each face from the left, from 1, or on that of this number
-        alone; or on the whole picture.
+        Return the verdict on each face, from the left, or on that of the number alone,
+        counted from 1; or on the whole picture.
         """
         read = read_picture(file, [InputSpec.of(self.detector)], self.reading)
         if number is not None:

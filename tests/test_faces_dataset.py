@@ -197,8 +197,10 @@ def test_faces_dataset_resized_images_are_read_in_threads(faces_root, monkeypatc
 
     monkeypatch.setattr(faces_dataset, "read_image", note_thread)
     dataset = FacesDataset(faces_root / "train", ResizeToTensor())
-    next(iter(DataLoader(dataset, batch_size=9)))  # as a loader asks
+    images, labels = next(iter(DataLoader(dataset, batch_size=9)))  # as a loader asks
     assert len(used) > 1
+    assert images.shape == (9, 3, 256, 256)
+    assert labels.tolist() == [dataset[i][1] for i in range(9)]
 
 
 def test_faces_dataset_own_transform_stays_in_one_thread(faces_root, monkeypatch):

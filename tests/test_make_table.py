@@ -176,7 +176,10 @@ def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys
     folder = touch(tmp_path / "d", names)
     with pytest.raises(ValueError, match="no row is of the split val"):
         open_written(tmp_path, folder)
-    assert "split: no val; --shares 0.8 0.2 0" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "split: no val; --shares 0.8 0.2 0" in said
+    assert "train_main.py needs what is missing: val real, val fake\n" in said
+    assert "next: " not in said
     shares = ["--shares", "0.8", "0.2", "0"]
     before = (tmp_path / "tables/own.csv").read_bytes()
     with pytest.raises(ValueError, match="already there: --force replaces it"):
@@ -185,6 +188,7 @@ def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys
     splits = open_written(tmp_path, folder, *shares, "--force")
     assert count(splits) == {"train": (8, 16), "val": (2, 4), "test": (10, 20)}
     assert set(splits["test"].get_column("subset")) == {"", "fake_gan", "fake_swap"}
+    assert "next: python train_main.py -d own " in capsys.readouterr().out
 
 
 def test_main_joins_datasets_whose_own_names_mean_a_class(tmp_path):
@@ -236,7 +240,7 @@ CASES = {  # files, flags and what is said
     "a/real/1.png a/fake/2.png|a a/fake": "is there 2 times",
     "a/x.txt b/y.tar.gz|a b": "no images below",
     "a/real/1.png a/b/real/2.png|a": "all 2 images are real",
-    "a/x/1.png a/y/2.png|a": "these folders' images are real or fake: x, y; --real-l",
+    "a/x/1.png a/y/2.png|a": "whether its images are real or fake: x, y; --real-l",
     "a/fake/x/1.png a/fake/real/2.png a/b/3.png|a": "fake/real is real and fake, by",
     "a/real/1.png a/fake/2.png|a --real-labels rael": "called 'rael', as --real-labels",
     "a/x/1.png a/y/x/2.png|a --real-labels x": "lie 0 and 1 folders below the source",
@@ -254,7 +258,7 @@ CASES = {  # files, flags and what is said
     "a.txt|a.txt": "is not a folder, a .tar, a .json or a table",
     "a.json|a.json": "a.json is not JSON",
     "a.tgz|a.tgz": "is not an uncompressed tar file",
-    "a.csv|a.csv": "has no column 'label'",
+    "a.csv|a.csv": "a.csv is empty",
 }
 
 

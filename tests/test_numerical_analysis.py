@@ -219,7 +219,7 @@ def test_main_mixed_groups_say_that_they_have_no_label(no_figures, capsys):
 
 
 @pytest.mark.slow
-def test_main_several_files_are_compared_and_tested(no_figures, capsys):
+def test_main_several_files_are_compared_and_tested(capsys):
     write_scores("a.csv")
     write_scores("b.csv", seed=1)
 

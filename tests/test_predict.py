@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,10 +111,12 @@ def test_main_counts_what_it_passes_over_and_names_a_folder_without_pictures(
     assert read_lines(capsys)[1] == ["passed over: 1 file (-v names them)"]
     assert predict.main(["-cpp", str(checkpoint), str(folder), "-v"]) == 0
     assert read_lines(capsys)[1] == [f"passed over: {folder}/clip.mp4"]
-    assert predict.main(["-cpp", str(checkpoint), str(own_faces_root / "test")]) == 1
+    paths = str(own_faces_root / "test"), str(own_faces_root / "none.png")
+    assert predict.main(["-cpp", str(checkpoint), *paths]) == 1
     lines, errors = read_lines(capsys)
     assert lines == []
     assert errors[0] == f"there is no image in the folder {own_faces_root}/test"
+    assert sum("none.png" in error for error in errors) == 1
 
 
 def test_main_prints_a_line_an_image_and_writes_the_tables(
@@ -418,11 +421,12 @@ def test_main_resume_other_pictures_flags_or_files_are_refused(
     part = tmp_path / "out" / "a.csv.part"
     before = part.read_bytes()
     fewer = [word for word in mixed if not word.endswith("val/fake")]
+    third = shutil.copy(mixed[1], tmp_path / "third.pt")
     for words, message in (
         (mixed, "holds 7 entries of a run that was ended: go on .* --resume"),
         ([*mixed, "--resume", "--no-stability"], "stability was True, is now False"),
         ([*mixed, "--resume", "--margin", "3"], "margin was None, is now 3.0"),
-        ([*mixed, "--resume", "-cpp", mixed[1]], "checkpoints was "),
+        ([*mixed, "--resume", "-cpp", str(third)], "checkpoints was "),
         ([*fewer, "--resume"], "picture 4 was .*val/fake/00.png, and is .*test/real"),
     ):
         with pytest.raises(ValueError, match=message):

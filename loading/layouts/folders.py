@@ -190,10 +190,10 @@ def _tell_classes(
             places.append(telling[0])
         else:
             others = [path[i] for i in found if path[i].casefold() not in SPLIT_OF]
-            unknown.add((others or path or ("the source itself",))[0])
+            unknown.add((others or path or ("the source",))[0])
     if unknown:
         raise ValueError(
-            f"no name says whether these folders' images are real or fake: "
+            f"no folder's name says whether its images are real or fake: "
             f"{shorten(unknown)}; --real-labels NAME ... names the folders of real "
             "ones, and those beside them are fakes"
         )

@@ -29,8 +29,11 @@ def _read_table(file: Path, said: Hints) -> Found:
     required = {"path", "label", *said.columns}
     if missing := sorted(n for n in required if called[n] not in columns):
         raise ValueError(
-            f"{file} has no column {called[missing[0]]!r}, but {', '.join(columns)}: "
-            f"--columns {missing[0]}=NAME says which is the {missing[0]}"
+            f"{file} has no column {called[missing[0]]!r}, its columns are "
+            f"{', '.join(columns)}: --columns {missing[0]}=NAME says which is the "
+            f"{missing[0]}"
+            if columns
+            else f"{file} is empty"
         )
     taken = {name: columns[own] for name, own in called.items() if own in columns}
     root = said.root or file.parent

@@ -63,8 +63,8 @@ def read_shards(sources: Sequence[Path], said: Hints) -> Found:
         raise ValueError(f"no images in {shorten(str(shard.path) for shard in shards)}")
     labels, subsets = _tell_labels(samples, said)
     splits, _ = tell_splits([sample.parts for sample in samples])
-    rows, columns = [], zip(samples, labels, subsets, splits, strict=True)
-    for sample, label, subset, split in columns:
+    rows, told = [], zip(samples, labels, subsets, splits, strict=True)
+    for sample, label, subset, split in told:
         own = take_split(sample.sidecar.get("split") or "", sample.path)
         group = str(sample.sidecar.get("group", sample.sidecar.get("video", "")))
         place = {"offset": sample.member.offset, "bytes": sample.member.num_bytes}

@@ -100,7 +100,7 @@ def open_pictures(
 ) -> Mapping[str, Pictures]:
     """Return what the splits of a dataset, or of several together, hold.
 
-    It takes and raises what `open_splits` does, but a class may be empty.
+    As `utils.open_splits`, but the source is required, and a class may be empty.
     """
     opened = _open_parts(name, source, splits, without_fakes)
     if source.shares and not any(of.is_dealt for of in opened.values()):

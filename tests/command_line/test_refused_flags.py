@@ -62,6 +62,7 @@ REFUSED = {
         "-cpp a.jpg": "a.jpg was taken as the checkpoint",
         "a.png --csv -": "--csv writes a file, not to standard output",
         "-cpp A.pt - -": "- is given twice",
+        "'' a.png": "argument PATH: a path is empty",
         "-cpp A.pt a.png -0": "-0 goes with -",
         "-cpp A.pt a.png --resume": "--resume goes with --csv, --json or --frames",
         "-cpp A.pt a.png --resume --csv a --report b": "without --report",

@@ -10,6 +10,7 @@ import pytest
 
 from files import atomic
 from files.atomic import (
+    check_free,
     check_output,
     check_outputs,
     check_writable,
@@ -214,6 +215,24 @@ def test_grow_folder_becomes_the_destination_or_leaves_nothing(tmp_path, monkeyp
         (growing / "b").touch()
     assert list_names(destination.parent) == ["set"]
     assert list_names(destination) == ["a"]
+
+
+def test_check_free_refuses_what_grow_folder_cannot_replace(tmp_path, monkeypatch):
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    for path in (empty, full / "a"):
+        path.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(empty)
+    check_free(empty, "--to")
+    check_free(tmp_path / "new", "--to")
+    check_free(tmp_path / "link", "--to")
+    monkeypatch.chdir(empty)
+    for path, state in (
+        (full, "not empty"),
+        (full / "..", "not empty"),
+        (".", "in use"),
+    ):
+        with pytest.raises(ValueError, match=f"there and {state}; name a new"):
+            check_free(Path(path), "--to")
 
 
 def test_write_atomically_waits_for_a_reader_of_the_old_file_as_on_windows(

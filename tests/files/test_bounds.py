@@ -32,7 +32,7 @@ REFUSED = [
     (INNER_SHARE, ["0", "1"], "a number above 0 up to, not including, 1"),
     (POSITIVE, ["0", "9.1"], "a number above 0, at most 9"),
     (COUNT, ["0", "1.5", "2e9"], "a whole number from 1 to 1,000,000,000"),
-    (SEED, ["-1", str(2**64)], "a whole number from 0 to 9.22"),
+    (SEED, ["-1", str(2**64)], "a whole number from 0 to 9,223,372,036,854,775,807"),
     (RUN_NAME, ["a b", "../a", "a.1", "", "last", "a_last", "a" * 61], "at most 60"),
     (DATASET_NAME, ["", "a/b", "..", ".", "a\0"], "the name of a folder"),
 ]

@@ -19,7 +19,7 @@ from judging.words import (
     describe_faces,
     describe_judged,
     describe_knowledge,
-    describe_lack,
+    describe_limits,
     describe_one_class,
     describe_qualification,
     describe_scope,
@@ -280,7 +280,14 @@ def test_detector_says_what_it_knows_how_it_was_qualified_and_what_it_lacks(cali
         "too few can be told: none; inconclusive",
         "versions that must not get the opposite verdict: a",
     ]
-    assert "calibrate.py adds it" in describe_lack(calibrated)
+    (limit,) = describe_limits(calibrated)
+    assert "calibrate.py adds it" in limit
+    errors = {"none": [80, 30, 100, 20], "jpeg=70": [80, 0, 100, 0]}
+    weak = replace(calibrated, record=replace(calibrated.record, errors=errors))
+    assert describe_limits(weak)[1:] == [
+        f"{weak.path} is often wrong: on validation, 30 of 80 real ones called fake, "
+        "20 of 100 fakes called real"
+    ]
     assert "fakes like those of some faces." in describe_knowledge(calibrated)
 
 
