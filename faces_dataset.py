@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, REAL, format_percent
 from loading import ImageFile, ResizeToTensor, read_image, read_samples
 from loading.image_files import naming
 from loading.kept_pixels import KeptPixels
@@ -201,7 +201,7 @@ def describe_split(split: str, dataset: FacesDataset) -> str:
     num_real, num_fake = count_classes(dataset).values()
     line = (
         f"{split}: {len(dataset)} images, {num_real} real and {num_fake} fake "
-        f"({100 * num_fake / len(dataset):.1f} % fake)"
+        f"({format_percent(num_fake / len(dataset))} fake)"
     )
     if skipped := dataset.pictures.num_skipped:
         line = f"{line}; {skipped} other files or folders passed over"

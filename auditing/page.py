@@ -14,9 +14,9 @@ from auditing.findings import name_pair, summarise
 from auditing.properties import Inspection
 from auditing.shortcuts import CONTENT_LIMITS, FILE_LIMITS, Shortcut
 from files.atomic import save_json, save_text
-from files.names import CLASS_NAMES, spell_dataset
+from files.names import spell_dataset
 from loading import read_image
-from plots.pages import embed_figure, embed_image, render_page
+from plots.pages import embed_figure, embed_image, list_counts, render_page
 from plots.style import GREY, SPLIT_COLORS, SPLIT_MARKERS, make_drawable, save_figure
 
 MOST_PAIRS = 24  # that the page shows
@@ -48,18 +48,12 @@ def build_page(audit: Audit) -> str:
         dataset=audit.dataset,
         summary=summarise(audit.findings),
         findings=audit.findings,
-        counts=[[split, *_count(of_class)] for split, of_class in audit.counts.items()],
+        counts=list_counts(audit.counts),
         shortcuts=[[*s.to_cells(), s.difference] for s in audit.shortcuts],
         figure=embed_figure(figure, alt, "png"),
         num_pairs=len(pairs),
         pairs=[_build_thumbnails(audit.inspection, p) for p in pairs[:MOST_PAIRS]],
     )
-
-
-def _count(of_class: dict[str, int]) -> tuple[int, int, str]:
-    """Return how many images are real and fake, and the share of fakes."""
-    real, fake = (of_class[name] for name in CLASS_NAMES)
-    return real, fake, f"{100 * fake / (real + fake):.1f} %"
 
 
 def _build_thumbnails(inspection: Inspection, pair: Pair) -> dict[str, Any]:

@@ -324,14 +324,19 @@ def describe_check(record: CheckpointRecord, candidate: Candidate) -> str:
             checks = entry.get("checks")
             found = checks if _is_dict(checks) else {}
             made = {n: found[n] for n in CHECKS if _is_dict(found.get(n))}
-            failed = [n for n, check in made.items() if check.get("passed") is False]
-            if made:
-                return f"failed: {failed[0]}" if failed else describe_passed(made)
+            if made and all(type(of.get("passed")) is bool for of in made.values()):
+                return _describe_outcome(made)
     return ""
 
 
 def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
+
+
+def _describe_outcome(checks: Mapping[str, Any]) -> str:
+    """Say which check was failed first, or that those that were made were passed."""
+    failed = [name for name, check in checks.items() if not check["passed"]]
+    return f"failed: {failed[0]}" if failed else describe_passed(checks)
 
 
 def describe_passed(checks: Mapping[str, Any]) -> str:
@@ -345,8 +350,6 @@ def describe_checked(entries: Sequence[Mapping[str, Any]] | None) -> list[str]:
         return [f"maps are not checked: that takes {LEAST_IMAGES} validation images"]
     lines = []
     for entry in entries:
-        failed = [n for n, check in entry["checks"].items() if not check["passed"]]
-        outcome = f"failed: {failed[0]}" if failed else describe_passed(entry["checks"])
         name = Candidate(entry["method"], entry["layer"])
-        lines.append(f"map {name} {outcome}")
+        lines.append(f"map {name} {_describe_outcome(entry['checks'])}")
     return lines if any(entry["passed"] for entry in entries) else [*lines, NONE_PASSED]

@@ -140,6 +140,11 @@ def shorten(name: str | Path, parts: int = 3) -> str:
     return "/".join(Path(name).parts[-parts:])
 
 
+def format_percent(rate: float) -> str:
+    """Return a rate as it stands everywhere: '5.0 %', rounded as its three decimals."""
+    return f"{100 * float(f'{rate:.3f}'):.1f} %"
+
+
 def show(value: object) -> str:
     """Return the beginning of any value, on one line."""
     return " ".join(reprlib.repr(value).split())[:60]

@@ -141,7 +141,8 @@ def load_exported(path: Path) -> ExportedDetector:
     except Exception as error:  # ONNX Runtime's have no base of their own
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"{path} is damaged, or not a detector in ONNX: {reason}"
+            f"cannot read {path}; it is damaged, no detector in ONNX, or not for this "
+            f"ONNX Runtime: {reason}"
         ) from error
     try:
         detector = build_exported(session, description, path)

@@ -30,7 +30,8 @@ def read_path_list(stream: BinaryIO, *, separator: bytes = b"\n") -> Iterator[Pa
     a carriage return and a line feed. A line that is not the name of a file may be
     spelt otherwise: see `_find_paths`.
 
-    The separator is a line break, or NUL, which no path holds; empty ones are left out.
+    The separator is a line break, or NUL, which no path holds; empty paths
+    are left out.
 
     Raises:
         ValueError: lines hold NULs, or are not in the encoding that they begin with.

@@ -237,7 +237,7 @@ def calibrate_tracks(
         _, entries = choose_entries(tracks, policy)
     except ValueError:  # no name has a group, or there are too few for the promise
         return {}
-    del entries["reliability"]
+    del entries["reliability"], entries["calibration_notes"]
     words = describe_policy(policy.max_fpr, policy.fpr_confidence, policy.max_fnr)
     entries["threshold_policy"] = f"{words} on {len(tracks.labels)} validation groups"
     return {name: value for name, value in entries.items() if value is not None}

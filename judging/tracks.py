@@ -188,9 +188,10 @@ class Track:
         return parts
 
     def list_doubts(self, decision: int, every: float = 1.0) -> Iterator[str]:
-        """Yield why the person gets no verdict, though the mean says a decision.
+        """Yield why the person gets no verdict.
 
-        `every` are the seconds between frames, as they were asked for.
+        The decision is the mean's: real, fake or `NEITHER`. `every` are the seconds
+        between frames, as they were asked for.
         """
         num, num_withheld = len(self.moments), len(self.moments) - self.num_judged
         if num_withheld > MOST_WITHHELD * num:

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import metrics
-from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER
+from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER, format_percent
 from judging.base import BaseDetector
 from judging.pictures import Picture
 from judging.tracks import (
@@ -232,8 +232,8 @@ def describe_choices(record: CheckpointRecord) -> list[str]:
     lines = []
     if own := ", ".join(record.zones):
         lines.append(
-            "with bounds of their own, as the others would call too many real images "
-            f"fake: {own}; no ratios there"
+            "with bounds of their own, as those for all would err too often or say too "
+            f"little: {own}; no ratios there"
         )
     told = record.told_conditions
     if left_out := [name for name in record.errors if name not in told]:
@@ -260,10 +260,10 @@ def _count_errors(errors: ErrorCounts) -> str:
 
 def describe_part(part: "Part") -> str:
     """Say how good a detector is on one of the datasets of a test split."""
-    low, high = (100 * end for end in part.accuracy_ends)
+    low, high = (format_percent(end)[:-2] for end in part.accuracy_ends)
     return (
         f"test of {part.name}: {part.num_images} images, accuracy at the threshold "
-        f"{100 * part.accuracy:.1f} % [{low:.1f}, {high:.1f}], AUC {part.auc.auc:.3f} "
+        f"{format_percent(part.accuracy)} [{low}, {high}], AUC {part.auc.auc:.3f} "
         f"[{part.auc.low:.3f}, {part.auc.high:.3f}] (95 %)"
     )
 

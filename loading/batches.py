@@ -389,18 +389,18 @@ def collate(samples: Sequence[tuple[Any, int]]) -> tuple[torch.Tensor, torch.Ten
     return images.permute(0, 3, 1, 2), labels
 
 
-def _choose_workers(device: torch.device) -> int:
+def _choose_workers(device: torch.device | str) -> int:
     """Return how many processes read images.
 
     A CPU that trains has no core to spare for other processes; a GPU needs several to
     keep it fed, and shares the cores with the machine's other GPUs.
     """
     cores = (os.cpu_count() or 2) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return 0 if device.type == "cpu" else min(8, max(cores - 1, 1))
+    return 0 if torch.device(device).type == "cpu" else min(8, max(cores - 1, 1))
 
 
 def fit_into_shared_memory(
-    wanted: int | None, count_bytes: Callable[[], int], device: torch.device
+    wanted: int | None, count_bytes: Callable[[], int], device: torch.device | str
 ) -> int:
     """Return how many workers to start; with too little memory they would hang.
 

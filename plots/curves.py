@@ -9,6 +9,7 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import PercentFormatter
 from scipy.special import expit, ndtri
 
+from files.names import format_percent
 from metrics.table import METRICS
 from plots.style import (
     GREY,
@@ -17,7 +18,6 @@ from plots.style import (
     build_title,
     finish_axes,
     finish_comparison,
-    format_percent,
     format_threshold,
     format_with_interval,
     get_line_style,

@@ -8,7 +8,7 @@ import base64
 import gc
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from files.names import CLASS_NAMES, format_percent
 from plots.style import FRAME_COLOR, build_plot, render
 
 FRAME = Path(__file__).with_name("frame.html")
@@ -115,3 +116,13 @@ def _to_address(content: io.BytesIO, kind: str) -> str:
     kind = {"svg": "svg+xml"}.get(kind, kind)
     encoded = base64.b64encode(content.getvalue()).decode()
     return f"data:image/{kind};base64,{encoded}"
+
+
+def list_counts(counts: Mapping[str, Mapping[str, int]]) -> list[list[Any]]:
+    """Return a row for each split: real, fake, and the share of fakes."""
+    rows = []
+    for split, of_class in counts.items():
+        real, fake = (of_class[name] for name in CLASS_NAMES)
+        share = format_percent(fake / (real + fake)) if real + fake else "-"
+        rows.append([split, real, fake, share])
+    return rows

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import LogLocator, PercentFormatter
 
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.names import CLASS_NAMES, FAKE, REAL, format_percent
 from metrics.table import METRICS
 from plots.style import (
     CLASS_COLORS,
@@ -16,7 +16,6 @@ from plots.style import (
     SHARE_COLORS,
     build_title,
     finish_axes,
-    format_percent,
     format_threshold,
     format_with_interval,
     get_interval,

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from files.atomic import write_atomically
-from files.names import FAKE, REAL
+from files.names import FAKE, REAL, format_percent
 
 DPI = 150
 PLOT_DPI = 220  # about 300 in a paper's column of 8.5 cm
@@ -100,11 +100,6 @@ def _list_characters(path: str) -> frozenset[int]:
 def wrap_title(title: str, width: int) -> str:
     """Break a detector's name into lines, as figures can show it."""
     return make_drawable(textwrap.fill(title, width, break_on_hyphens=False))
-
-
-def format_percent(rate: float) -> str:
-    """Return a rate as in every figure: '5.0 %'; rounded as its three decimals are."""
-    return f"{100 * float(f'{rate:.3f}'):.1f} %"
 
 
 def format_number(value: float | None, *, digits: int = 4) -> str:

@@ -10,7 +10,7 @@ from explaining.shown import describe_checked
 from files.atomic import save_json, save_text
 from files.bounds import Words
 from files.hub import PREFIX, RECORD, import_package
-from files.names import CLASS_NAMES, SAFE_SUFFIX, spell_for_files
+from files.names import CLASS_NAMES, SAFE_SUFFIX, format_percent, spell_for_files
 from files.provenance import VERSION, describe_file, format_now, get_versions
 from files.tensors import to_plain
 from judging.detector import Detector
@@ -22,7 +22,7 @@ from metrics.table import list_columns
 from metrics.verdicts import RATES
 from models import BUILT_IN, TIMM
 from plots.pages import render_page
-from plots.style import format_percent, format_with_interval
+from plots.style import format_with_interval
 from records.checkpoint import CheckpointRecord
 from records.checkpoint_files import read_checkpoint, save_checkpoint
 from records.recipe import Recipe

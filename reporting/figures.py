@@ -1,19 +1,19 @@
 """The figures of a report, each with what it shows in words."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from explaining.explanation import Explanation
 from explaining.figures import build_mean_maps_figure
-from files.names import CLASS_NAMES, SPLITS, shorten
+from files.names import CLASS_NAMES, SPLITS, format_percent, shorten
 from loading import read_image
 from plots.analysis_plots import PLOTS, Plot
 from plots.learning import describe_run, plot_accuracies, plot_losses
 from plots.pages import EmbeddedImage, embed_figure, embed_image, embed_plot
-from plots.style import format_percent, format_with_interval
+from plots.style import format_with_interval
 from records.history import get_best_epoch
 from reporting.maps import MeanMaps, draw_strip
 from reporting.runs import Run
@@ -212,13 +212,3 @@ def _draw_mean(mean: MeanMaps, title: str, split: str) -> PageFigure:
     )
     picture = embed_figure(figure, f"{name} of {title}. {caption}")
     return PageFigure(name, picture, caption, reading)
-
-
-def list_counts(counts: Mapping[str, Mapping[str, int]]) -> list[list[Any]]:
-    """Return a row for each split: real, fake, and the share of fakes."""
-    rows = []
-    for split, of_class in counts.items():
-        real, fake = (of_class[name] for name in CLASS_NAMES)
-        share = format_percent(fake / (real + fake)) if real + fake else "-"
-        rows.append([split, real, fake, share])
-    return rows

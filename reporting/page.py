@@ -9,7 +9,7 @@ from files.names import CLASS_NAMES, FIGURES_DIR, shorten
 from files.provenance import describe_call, describe_file
 from hardware import show_progress
 from metrics.table import METRICS
-from plots.pages import render_page
+from plots.pages import list_counts, render_page
 from plots.paper_tables import build_detectors, build_tests
 from plots.runs import build_rows
 from plots.style import format_number, format_with_interval, get_interval
@@ -105,7 +105,7 @@ def _build_part(
     return {
         "run": run,
         "verdict": words.describe_verdict(run),
-        "counts": figures.list_counts(run.training.counts),
+        "counts": list_counts(run.training.counts),
         "samples": figures.draw_samples(run),
         "flags": flags,
         "learning": figures.draw_learning(run),

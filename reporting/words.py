@@ -5,12 +5,12 @@ from typing import Any
 
 from explaining.explanation import Explanation, Method
 from explaining.pictures import describe_shown
-from files.names import CLASS_NAMES, shorten
+from files.names import CLASS_NAMES, format_percent, shorten
 from files.provenance import format_command
 from hardware import DTYPES
 from judging.words import capitalise, describe_threshold
 from metrics.meaning import describe_fake_score
-from plots.style import format_percent, format_with_interval
+from plots.style import format_with_interval
 from reporting.runs import Run, Settings
 
 # Grades by the lower end of the AUC's interval: a convention of ours (docs/report.md).

@@ -239,11 +239,13 @@ def test_describe_checked_says_what_passed_and_what_failed():
     ]
     assert describe_checked(entries[:1])[-1] == NONE_PASSED
     record = CheckpointRecord(maps=[None, {"method": "gradient"}, *entries])
+    record.maps.append({"method": "x", "layer": "", "checks": {"deletion": {}}})
     asked = Candidate("gradient", ""), Candidate("layer-cam", "conv2")
     said = [
-        describe_check(record, each) for each in (*asked, Candidate("grad-cam", ""))
+        describe_check(record, each)
+        for each in (*asked, Candidate("x", ""), Candidate("y", ""))
     ]
-    assert said == ["failed: deletion", "passed: randomisation, insertion", ""]
+    assert said == ["failed: deletion", "passed: randomisation, insertion", "", ""]
 
 
 def test_candidates_of_a_network_with_stages_include_an_earlier_one():

@@ -162,7 +162,7 @@ def test_load_exported_says_what_is_wrong_with_a_file(tmp_path, refused, monkeyp
     with pytest.raises(FileNotFoundError, match="no file"):
         load_exported(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_bytes(b"text")
-    with refused("is damaged, or not a detector in ONNX"):
+    with refused("it is damaged, no detector in ONNX, or not for"):
         load_exported(tmp_path / "text.onnx")
     monkeypatch.setattr("judging.exported.onnxruntime", None)
     with pytest.raises(ValueError, match="requirements-onnx.txt"):

@@ -10,8 +10,9 @@ import pytest
 from reported_runs import write_page
 
 from plots.analysis_plots import PLOTS
+from plots.pages import list_counts
 from reporting import name_report, page
-from reporting.figures import draw_analysis, list_counts
+from reporting.figures import draw_analysis
 
 pytestmark = pytest.mark.slow
 SECTIONS = [
