@@ -301,12 +301,12 @@ def check_free(destination: Path, flag: str) -> None:
     folder = destination.resolve()
     is_empty = folder.is_dir() and not any(folder.iterdir())
     is_in_use = folder == Path.cwd() or folder.is_mount()
-    if os.path.lexists(folder) and (is_in_use or not is_empty):
+    if os.path.lexists(destination) and (is_in_use or not is_empty):
         state = "in use" if is_empty else "not empty"
         raise ValueError(
             f"{flag} {destination}: it is there and {state}; name a new folder"
         )
-    check_writable(folder.parent)
+    check_writable(destination.parent)
 
 
 @contextmanager
