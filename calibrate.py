@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     save_with_record(path, record, output)
     say(
         *describe_qualification(record),
-        describe_threshold(replace(detector, record=record)),
+        describe_threshold(replace(detector, record=record), "chosen now"),
         *describe_checked(record.maps),
         *(f"note: {note}" for note in record.calibration_notes),
     )

@@ -15,7 +15,7 @@ import command_line
 from command_line import refuse_several, say, take_fields
 from command_line.faces import add_reading_flags, take_reading
 
-from files.atomic import check_outputs, check_writable
+from files.atomic import check_outputs, check_writable, set_aside
 from files.names import FIGURES_DIR, STARTER, make_printable
 from hardware import processes, show_progress
 from judging.base import BaseDetector
@@ -277,6 +277,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for faces in show_progress(judged, "judge", total=total, initial=done):
             for write in writers:
                 write(faces)
+        if not reporter.has_judged and processes.is_main():  # earlier tables hold more
+            kept = set_aside(files.wanted).values()
+            say(*(f"kept from an earlier run: {path}" for path in kept))
     if not processes.is_main():
         return 0
     say_unjudged(finder, reading, verbose=args.verbose)
@@ -478,6 +481,11 @@ class Reporter:
         self._several = len(detectors) > 1
         self._tallies = [VerdictCounts() for _ in detectors]
         self.num_failures = self.num_before = 0
+
+    @property
+    def has_judged(self) -> bool:
+        """Whether any picture has a verdict."""
+        return any(tally.num_files for tally in self._tallies)
 
     def count(self, tables: VerdictTables) -> None:
         """Count what an ended run had said, and say how much that is."""

@@ -220,7 +220,9 @@ def train(
     paths = keeping.name_files(recipe)
     for path in (paths.history, paths.checkpoint):
         check_writable(path.parent, path.stem)
-    if recipe.tune != "head":  # whose layers and logits are its own
+    if recipe.tune == "head":
+        check_writable(keeping.features_dir)
+    else:  # the layers and logits of a head are its own
         check_before_training(recipe.model)
     if recipe.face_landmarks:
         FaceFinder()  # says now if it is not installed

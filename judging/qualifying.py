@@ -44,6 +44,10 @@ from records.checkpoint import CheckpointRecord, ErrorCounts
 from records.recipe import Recipe
 from scores.groups import choose_groups, find_groups
 
+NO_GUARD = (
+    "pictures unlike the calibration images will not be recognised: that takes "
+    f"at least {LEAST_IMAGES} training and {LEAST_IMAGES} validation images"
+)
 MOST_TIMES = 2  # the promised false alarms, in a condition in which verdicts are given
 MOST_KEPT = 5000  # real images whose scores are stored
 MOST_HELD = 1000  # validation images that say how far others may be from them
@@ -183,6 +187,8 @@ def qualify(
     val = see(detector, datasets["val"], policy, compute)
     point, entries = choose_entries(val, policy)
     guard = _fit_guard(detector, datasets, val, policy, compute)
+    if guard is None:
+        entries["calibration_notes"] = [*entries["calibration_notes"], NO_GUARD]
     record = replace(
         detector.record,
         **entries,

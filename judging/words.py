@@ -210,7 +210,8 @@ def describe_limits(detector: BaseDetector) -> list[str]:
     if detector.guard is None:
         limits.append(
             f"{detector.path} does not say what its calibration images were like, so "
-            "no picture is told apart from them: calibrate.py adds it to a checkpoint"
+            "no picture is told apart from them: calibrate.py adds it to a checkpoint, "
+            "given 20 training and 20 validation images or more"
         )
     errors = next(iter(detector.record.error_counts.values()), None)
     if errors and errors.balanced_error > MOST_ERRORS:
@@ -277,12 +278,14 @@ def describe_one_class(fake_share: float | None) -> str | None:
     return f"warning: the model answers {answer!r} to {percent}"
 
 
-def describe_threshold(detector: BaseDetector) -> str:
+def describe_threshold(
+    detector: BaseDetector, origin: str = "from the checkpoint"
+) -> str:
     """Say at which P(fake) an image is called fake, and where that is from."""
     source = "the default, as the checkpoint has none of its own"
     if detector.record.threshold is not None:
         policy = detector.record.threshold_policy
-        source = f"from the checkpoint{f': {policy}' if policy else ''}"
+        source = f"{origin}: {policy}" if policy else origin
     return f"{_format_bounds(detector.real_below, detector.threshold)} ({source})"
 
 

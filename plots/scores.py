@@ -47,7 +47,7 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
     what = "score" if scores.fake_scores is None else "P(fake)"
     text = f"threshold: {what} {format_threshold(scores.threshold)}"
     if scores.score_name not in (what, PROBABILITY):
-        text += f", here at {threshold:.2g}"
+        text += f", here at {threshold:.3g}"
     axes.axvline(threshold, color="black", ls="--", lw=1.2, label=text)
     axes.set(yscale="log", ylim=(0.6, None), xlabel=f"Score: {scores.score_name}")
     axes.set_ylabel(f"Number of {scores.unit} (logarithmic)")

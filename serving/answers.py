@@ -32,6 +32,10 @@ def describe_whole(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {"name": name, "title": TITLES[name], "sentence": sentence}
 
 
+def _call_face(number: int | None) -> str:
+    return "Face" if number is None else f"Face {number}"
+
+
 def describe_face(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as the page shows it; a score only where it means something."""
     error = verdict.error and make_printable(verdict.error)
@@ -40,7 +44,7 @@ def describe_face(verdict: Verdict) -> dict[str, Any]:
     picture, track = verdict.picture, verdict.track
     return {
         "number": picture.number,
-        "label": f"Person {picture.person}" if track else f"Face {picture.number}",
+        "label": f"Person {picture.person}" if track else _call_face(picture.number),
         "verdict": verdict.name,
         "title": TITLES[verdict.name],
         "fake_score": verdict.fake_score,

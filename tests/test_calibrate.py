@@ -7,6 +7,7 @@ import torch
 from script_helpers import make_checkpoint
 
 import calibrate
+from judging.qualifying import NO_GUARD
 from records.checkpoint_files import read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")
@@ -43,6 +44,8 @@ def test_main_writes_a_checkpoint_with_the_same_weights_and_says_what_came_of_it
     assert new.flags == old.flags
     printed = capsys.readouterr().out
     assert "images compressed as JPEG of quality 70: " in printed
+    assert "(chosen now: " in printed
+    assert f"note: {NO_GUARD}\n" in printed
     assert "note: chosen on only 3 real and 2 fake images: " in printed
     assert printed.endswith(f"wrote {output}\n")
     earlier = output.read_bytes()

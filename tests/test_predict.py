@@ -103,18 +103,22 @@ def test_main_says_that_nobody_looked_and_what_the_checkpoint_does_not_know(
 
 
 def test_main_counts_what_it_passes_over_and_names_a_folder_without_pictures(
-    own_faces_root, checkpoint, capsys
+    own_faces_root, checkpoint, tmp_path, capsys
 ):
-    folder = own_faces_root / "test" / "fake"
+    folder, table = own_faces_root / "test" / "fake", tmp_path / "a.csv"
+    to_table = "--csv", str(table)
     (folder / "clip.mp4").touch()
-    assert predict.main(["-cpp", str(checkpoint), str(folder)]) == 0
+    assert predict.main(["-cpp", str(checkpoint), str(folder), *to_table]) == 0
     assert read_lines(capsys)[1] == ["passed over: 1 file (-v names them)"]
     assert predict.main(["-cpp", str(checkpoint), str(folder), "-v"]) == 0
     assert read_lines(capsys)[1] == [f"passed over: {folder}/clip.mp4"]
     paths = str(own_faces_root / "test"), str(own_faces_root / "none.png")
-    assert predict.main(["-cpp", str(checkpoint), *paths]) == 1
+    rows, kept = table.read_bytes(), tmp_path / "a.1.csv"
+    read_lines(capsys)
+    assert predict.main(["-cpp", str(checkpoint), *paths, *to_table]) == 1
     lines, errors = read_lines(capsys)
-    assert lines == []
+    assert lines == [f"kept from an earlier run: {kept}", f"wrote {table}"]
+    assert kept.read_bytes() == rows
     assert errors[0] == f"there is no image in the folder {own_faces_root}/test"
     assert sum("none.png" in error for error in errors) == 1
 

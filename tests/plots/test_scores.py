@@ -44,7 +44,7 @@ def test_plot_score_histogram_equal_bins_beside_the_threshold_hold_the_errors(
     assert get_legend(axes) == [
         f"real, n = 60: {false_alarms} false alarms",
         f"fake, n = 40: {missed} missed",
-        f"threshold: P(fake) {threshold:.3g}, here at {line:.2g}",
+        f"threshold: P(fake) {threshold:.3g}, here at {line:.3g}",
     ]
 
 
