@@ -254,7 +254,8 @@ def open_tables(
             if journal.num_entries:
                 interruption.args = (
                     f"{str(interruption) or 'interrupted'}; pictures judged so far: "
-                    f"{journal.num_entries}, in {path}; --resume goes on from them",
+                    f"{journal.num_entries}, in {path}; --resume goes on after the "
+                    "last whole batch of them",
                 )
             raise
         tables.write(files)
