@@ -8,7 +8,7 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from command_line.parser import say, take
+from command_line.parser import say, take, take_path
 
 from files.bounds import COUNT, DATASET_NAME, FOLDS, SEED, SHARE, Bounds
 from files.hub import PREFIX, find_checkpoint, get_revision
@@ -152,8 +152,7 @@ class _ExtendOnce(argparse.Action):
 
 def take_checkpoint(text: str) -> Path:
     """Return a checkpoint's file; fetch one of the hub, and say of which revision."""
-    if not text:
-        raise argparse.ArgumentTypeError("a path is empty")
+    take_path(text)  # not empty
     try:
         path = find_checkpoint(text)
     except ValueError as error:

@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
-        self.register("type", Path, _take_path)
+        self.register("type", Path, take_path)
         self.add_argument("--version", action="version", version=VERSION)
 
     def parse_known_args(self, args=None, namespace=None):
@@ -84,8 +84,9 @@ def _hyphenate(argument: str) -> str:
     return flag.replace("_", "-") + equals + value
 
 
-def _take_path(text: str) -> Path:
-    if not text:  # to pathlib the current folder
+def take_path(text: str) -> Path:
+    """Return a path; refuse an empty text, which to pathlib is the current folder."""
+    if not text:
         raise argparse.ArgumentTypeError("a path is empty")
     return Path(text)
 

@@ -211,7 +211,7 @@ def describe_limits(detector: BaseDetector) -> list[str]:
         limits.append(
             f"{detector.path} does not say what its calibration images were like, so "
             "no picture is told apart from them: calibrate.py adds it to a checkpoint, "
-            "given 20 training and 20 validation images or more"
+            "given enough images"
         )
     errors = next(iter(detector.record.error_counts.values()), None)
     if errors and errors.balanced_error > MOST_ERRORS:

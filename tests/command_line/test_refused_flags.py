@@ -42,6 +42,7 @@ REFUSED = {
         "--from-scores a b c -d x y": "one for each file",
         "--resamples 99": "a whole number from 100 to 1,000,000",
         "--subset-by x --subset-column y": "exclude each other",
+        "-cpp ''": "-cpp/-cp/--checkpoint-path: a path is empty",
         "--path-column ''": "--path-column goes with --from-scores",
         "--lower-is-fake": "--lower-is-fake goes with --from-scores",
         "--calibrate-on v": "--calibrate-on goes with --from-scores",
