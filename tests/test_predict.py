@@ -347,8 +347,9 @@ def test_script_ctrl_c_keeps_what_was_judged(faces_root, tmp_path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    kept = f"pictures judged so far: 2, in {table}.part; --resume goes on after the "
-    assert errors == f"predict.py: interrupted; {kept}\n"
+    kept = f"interrupted; pictures judged so far: 2, in {table}.part; "
+    goes_on = "--resume goes on after the last whole batch of them"
+    assert errors == f"predict.py: {kept}{goes_on}\n"
     assert [path.name for path in table.parent.iterdir()] == ["a.csv.part"]
 
 
