@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from explaining.cams import compute_grad_cam_maps
 from explaining.gradients import compute_attribution_maps
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from files.tensors import load_model_state, load_tensors, save_tensors
 from hardware import Precision, choose_precision
 from judging.detector import Detector

@@ -19,7 +19,8 @@ from PIL import Image
 
 from files.atomic import check_writable, grow_folder, save_csv
 from files.bounds import SHARE, Bounds
-from files.names import CLASS_NAMES, SPLITS
+from files.classes import CLASS_NAMES
+from files.names import SPLITS
 from hardware import show_progress
 from loading import CROP_MARGIN, IMAGE_SIZE, list_images, read_image
 from loading.face_finding import FaceFinder, crop_face

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from files.names import CLASS_NAMES, FAKE, REAL, format_percent
+from files.classes import CLASS_NAMES, FAKE, REAL
+from files.names import format_percent
 from loading import ImageFile, ResizeToTensor, read_image, read_samples
 from loading.image_files import naming
 from loading.kept_pixels import KeptPixels

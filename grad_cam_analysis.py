@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from explaining.cams import METHODS, build_cam_method
 from explaining.explanation import Explanation, explain_image
-from files.names import CLASS_NAMES
+from files.classes import CLASS_NAMES
 from judging.detector import Detector, as_detector
 
 NUM_IMAGES = 12  # half of them of each class

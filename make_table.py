@@ -15,7 +15,8 @@ import command_line
 
 from files.atomic import check_output
 from files.bounds import SHARE
-from files.names import CLASS_NAMES, SPLITS
+from files.classes import CLASS_NAMES
+from files.names import SPLITS
 from loading.layouts import (
     COLUMNS,
     LEVELS,

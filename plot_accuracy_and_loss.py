@@ -13,7 +13,7 @@ from files.names import name_detector, name_run_files, spell_dataset, spell_for_
 from plots.learning import TrainingRun, plot_accuracies, plot_losses, plot_steps
 from plots.style import save_plot
 from records.history import CURVES, check_run, load_history
-from records.log_tables import load_table
+from records.run_log import load_table
 
 EPILOG = """example:
   python plot_accuracy_and_loss.py -m SimpleNet -d fakes_dataset \\

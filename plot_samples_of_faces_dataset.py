@@ -13,7 +13,8 @@ from PIL.Image import Image
 
 from faces_dataset import choose_random, count_classes
 from files.atomic import check_writable, save_json
-from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
+from files.classes import CLASS_NAMES, FAKE, REAL
+from files.names import SPLITS
 from loading.augmentation import degrade
 from loading.self_blending import self_blend
 from loading.sources.datasets import Source, find_dataset, list_datasets, list_splits

@@ -19,10 +19,10 @@ from judging.detector import Detector
 from judging.qualifying import MOST_TIMES
 from loading.disturbances import AS_IT_IS, LEVELS, UNITS, Condition, parse_conditions
 from loading.disturbed_faces import DisturbedFaces
+from metrics.all_metrics import list_columns
 from metrics.delong import compute_auc_kept
 from metrics.samples import check_samples
 from metrics.summary import compute_summary
-from metrics.table import list_columns
 from metrics.verdicts import check_promise, measure_rates
 from plots.paper_tables import list_csv_cells, name_csv_columns
 from plots.robustness import (

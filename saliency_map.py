@@ -17,7 +17,7 @@ from explaining.gradients import (
     compute_input_gradients,
     compute_magnitudes,
 )
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from hardware import Precision
 from judging.detector import Detector
 

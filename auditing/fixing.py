@@ -12,7 +12,8 @@ from PIL import Image
 from auditing.duplicates import Pair, group_equal
 from auditing.properties import Inspection, map_files
 from files.atomic import check_free, grow_folder, save_csv
-from files.names import CLASS_NAMES, SPLITS, shorten
+from files.classes import CLASS_NAMES
+from files.names import SPLITS, shorten
 from loading import IMAGE_SIZE, ImageFile, read_image
 from loading.sources.pictures import FACES_TABLE
 

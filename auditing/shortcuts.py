@@ -18,7 +18,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from auditing.duplicates import Pair
 from auditing.properties import COLUMNS_OF, Inspection
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from hardware import show_progress
 from metrics.delong import compute_delong_interval
 

@@ -28,7 +28,8 @@ from measure import DEFAULTS, PEER, TEXTBOOK
 from processes import run_command
 
 from files.bounds import COUNT
-from files.names import CLASS_NAMES, SPLITS
+from files.classes import CLASS_NAMES
+from files.names import SPLITS
 
 BENCHMARKS = Path(__file__).resolve().parent
 HEADER = ("what", "n", "s", "MB", "of which", "compared with", "s", "x as long")

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 from processes import run_command
 
 from files.atomic import save_csv
-from files.names import CLASS_NAMES, REAL, SPLITS
+from files.classes import CLASS_NAMES, REAL
+from files.names import SPLITS
 
 PROJECT = Path(__file__).resolve().parents[1]
 DATASET = "fakes_dataset"

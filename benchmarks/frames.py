@@ -23,7 +23,7 @@ import command_line
 
 from files.atomic import check_free, grow_folder
 from files.bounds import COUNT
-from files.names import CLASS_NAMES
+from files.classes import CLASS_NAMES
 from hardware import show_progress
 from loading import read_image
 from loading.disturbances import disturb, draw_photograph

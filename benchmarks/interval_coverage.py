@@ -32,6 +32,7 @@ import command_line
 
 from files.atomic import save_json
 from files.bounds import COUNT
+from metrics.all_metrics import MAX_FPRS
 from metrics.delong import compute_delong_interval, compute_paired_delong_test
 from metrics.error_rates import compute_point
 from metrics.measures import compute_tpr_at_fpr
@@ -39,7 +40,6 @@ from metrics.operating_point import choose_threshold
 from metrics.runs import compare_sets, measure_runs
 from metrics.samples import Samples, check_samples
 from metrics.summary import compute_summary, measure_samples
-from metrics.table import MAX_FPRS
 
 PREVALENCE = 0.01
 TESTS = ("ECE test", "paired DeLong", "FPR above its promise", "two sets of runs")

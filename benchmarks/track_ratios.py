@@ -25,7 +25,7 @@ import command_line
 
 from files.atomic import save_text
 from files.bounds import COUNT
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from hardware import show_progress
 from metrics.likelihood_ratios import LlrCalibration, fit_llr_calibration
 

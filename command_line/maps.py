@@ -27,7 +27,8 @@ from explaining.judged_images import (
 from explaining.shown import Candidate, describe_check
 from files.atomic import check_writable
 from files.bounds import VERY_MANY, Bounds
-from files.names import CLASS_NAMES, default_checkpoint_path, spell_dataset
+from files.classes import CLASS_NAMES
+from files.names import default_checkpoint_path, spell_dataset
 from judging.detector import Detector
 from loading import ImageFile
 from utils import load_checkpoint, open_for

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from explaining.explanation import Method
 from explaining.gradients import prepare_inputs
 from explaining.judged_images import JudgedImages, rank_random
-from files.names import FAKE
+from files.classes import FAKE
 from hardware import Precision, show_progress
 from judging.detector import Detector
 from loading import ImageFile, read_image

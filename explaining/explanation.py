@@ -10,7 +10,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.classes import CLASS_NAMES, FAKE, REAL
 from judging.detector import Detector
 from judging.words import capitalise
 from plots.style import MAP_COLORS

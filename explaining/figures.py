@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from explaining.checks import CHECKS, Numbers
 from explaining.explanation import UNKNOWN, Explanation, to_bytes
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.classes import CLASS_NAMES, FAKE, REAL
 from metrics.meaning import describe_fake_score
 from plots.style import (
     FAKE_COLOR,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from explaining.explanation import MapFunction, Method
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from hardware import Precision
 from judging.detector import Detector, as_detector
 from trainer import evaluation_mode

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from explaining.explanation import UNKNOWN, Explanation, Method
 from faces_dataset import FacesDataset
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.classes import CLASS_NAMES, FAKE, REAL
 from hardware import Compute
 from judging.detector import Detector
 from loading import (

@@ -12,7 +12,7 @@ from PIL import ImageDraw
 
 from explaining.explanation import UNKNOWN, Explanation, Method, explain_image
 from explaining.shown import NONE_PASSED, Candidate, choose_shown
-from files.names import CLASS_NAMES
+from files.classes import CLASS_NAMES
 from hardware import Precision
 from judging.detector import Detector
 from judging.verdicts import Verdict

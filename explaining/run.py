@@ -26,7 +26,7 @@ from explaining.judged_images import (
 )
 from faces_dataset import count_classes
 from files.atomic import check_output, save_json, write_atomically
-from files.names import CLASS_NAMES
+from files.classes import CLASS_NAMES
 from hardware import show_progress
 from plots.style import save_figure
 

@@ -33,7 +33,7 @@ from explaining.checks import (
 from explaining.explanation import Method
 from explaining.gradients import build_gradient_method, compute_attribution_maps
 from faces_dataset import FacesDataset, choose_random
-from files.names import FAKE
+from files.classes import FAKE
 from hardware import Compute, Precision, show_progress
 from judging.detector import Detector
 from judging.qualifying import Policy, qualify

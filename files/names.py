@@ -1,4 +1,4 @@
-"""What things are called: classes, splits, models, and a run's files."""
+"""What things are called: splits, models, and a run's files."""
 
 import re
 import reprlib
@@ -7,9 +7,6 @@ from pathlib import Path
 
 from files.bounds import RUN_NAME
 
-REAL, FAKE = 0, 1  # labels
-NEITHER = -1  # of a decision
-CLASS_NAMES = ("real", "fake")  # exactly two, by label; folders of a split
 SPLITS = ("train", "val", "test")  # folders of a dataset
 DEFAULT_MODEL = "SimpleNet"
 OPTIMIZER_NAMES = ("Adam", "SGD", "LBFGS")

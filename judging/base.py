@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from files.names import FAKE, NEITHER, REAL, name_detector, show, spell_for_files
+from files.classes import FAKE, NEITHER, REAL
+from files.names import name_detector, show, spell_for_files
 from files.provenance import describe_file
 from judging.guarding.guard import Guard
 from loading import Preprocessing

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from files.names import FAKE, REAL, make_printable
+from files.classes import FAKE, REAL
+from files.names import make_printable
 from hardware import show_progress
 from judging.base import BaseDetector
 from judging.pictures import (

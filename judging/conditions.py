@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from files.names import NEITHER
+from files.classes import NEITHER
 from hardware import Compute, show_progress
 from judging.detector import Detector
 from judging.pictures import Batch, InputSpec, Picture, Read, collate_pictures

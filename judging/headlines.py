@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import metrics
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.classes import CLASS_NAMES, FAKE, REAL
 from judging.verdicts import INCONCLUSIVE, NONE, Verdict
 
 MOST_BY_CHANCE = 0.05  # of the pictures that show only real faces

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from faces_dataset import FacesDataset, choose_random, count_classes, list_names
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.classes import CLASS_NAMES, FAKE, REAL
 from files.tensors import to_tensors
 from hardware import Compute, show_progress
 from judging.base import decide

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
+from files.classes import CLASS_NAMES, FAKE, NEITHER, REAL
 from scores.pooling import GROUP_SCORES
 
 STRETCH = 3.0  # seconds: the shortest part of a video that is spoken of

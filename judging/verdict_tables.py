@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from files.atomic import open_json_lines, save_csv
+from files.classes import CLASS_NAMES
 from files.journal import Journal, open_journal
-from files.names import CLASS_NAMES
 from files.provenance import VERSION, describe_file
 from judging.base import BaseDetector
 from judging.headlines import name_picture

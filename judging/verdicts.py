@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from files.names import CLASS_NAMES, FAKE, NEITHER, REAL
+from files.classes import CLASS_NAMES, FAKE, NEITHER, REAL
 from judging.base import BaseDetector, Scored, decide
 from judging.guarding.guard import Unlikeness, describe_unlike
 from judging.guarding.stability import VERSIONS, is_flipped, make_versions

@@ -4,7 +4,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import metrics
-from files.names import CLASS_NAMES, FAKE, NEITHER, REAL, STARTER, format_percent
+from files.classes import CLASS_NAMES, FAKE, NEITHER, REAL
+from files.names import STARTER, format_percent
 from judging.base import BaseDetector
 from judging.pictures import Picture
 from judging.tracks import (

@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from files.names import REAL
+from files.classes import REAL
 from loading.disturbances import add_noise, compress, draw_photograph, rescale
 from loading.face_finding import find_landmarks
 from loading.image_files import read_samples

@@ -9,7 +9,7 @@ from these: its AUC against the same positive class is 1 - AUC.
 Labels are (N,), 0 real and 1 fake. Functions that take them raise ValueError for what
 `samples.check_scores_and_labels` refuses.
 
-Start at `table.py`, the table of metrics: its formulas are in `measures.py`, special
+Start at `all_metrics.py`, a row each: their formulas are in `measures.py`, special
 intervals in `intervals.py`, and `samples.py` checks and sorts what it is made from.
 `bootstrap.py`, `delong.py`, `error_rates.py`: intervals, tests and the ROC curve.
 `calibration.py`, `likelihood_ratios.py`: what a score is worth as a probability and as

@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 from scipy import special
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from metrics.samples import Cells, Samples
 
 # 4 million weights of 8 bytes: 32 MB for each of a few arrays.

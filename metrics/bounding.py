@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from metrics.samples import check_scores_and_labels
 
 # Of the logarithms to base 10 at which the utility is compared, as in `lir`.

@@ -11,7 +11,7 @@ import scipy
 from numpy.typing import ArrayLike
 from scipy import special
 
-from files.names import FAKE
+from files.classes import FAKE
 from metrics.likelihood_ratios import compute_platt_targets
 from metrics.meaning import ScoreNeighbours
 from metrics.samples import check_scores_and_labels, number_folds

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from metrics.likelihood_ratios import fit_order_keeping
 from metrics.samples import sort_samples
 

@@ -8,7 +8,7 @@ import scipy
 from numpy.typing import ArrayLike
 from scipy import special
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from metrics.samples import (
     Samples,
     check_samples,

@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from metrics.likelihood_ratios import compute_min_cllr
 from metrics.samples import Samples
 

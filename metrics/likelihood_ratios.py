@@ -13,7 +13,7 @@ import scipy
 from numpy.typing import ArrayLike
 from scipy import special
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from metrics.bounding import compute_elub
 from metrics.meaning import (
     UNBOUNDED,

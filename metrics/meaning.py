@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.names import CLASS_NAMES, FAKE, REAL
+from files.classes import CLASS_NAMES, FAKE, REAL
 
 # Least ratio of each strength of support: ENFSI 2015, whose scale begins at 2.
 _SUPPORT = {

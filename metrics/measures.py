@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from metrics.samples import Cells, SortedSamples
 
 

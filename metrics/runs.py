@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy
 
+from metrics.all_metrics import METRICS, Metric, compute_weighted_metrics
 from metrics.bootstrap import count_contents, draw_weights, place_interval
 from metrics.delong import compute_aucs_and_covariance, compute_delong_interval
 from metrics.samples import MAX_CELLS, Samples, build_cells, check_samples, index_groups
 from metrics.summary import measure_samples
-from metrics.table import METRICS, Metric, compute_weighted_metrics
 
 _BIASED = ("min_cllr",)  # on few samples too low: an interval around it would mislead
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 
 # 20 times as many samples as this are resampled in the time that these few take.
 MAX_CELLS = 10_000

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
+from metrics.all_metrics import MAX_FPRS, METRICS, compute_weighted_metrics
 from metrics.bootstrap import draw_weights
 from metrics.calibration import compute_calibration_test
 from metrics.delong import compute_delong_interval
@@ -20,7 +21,6 @@ from metrics.samples import (
     build_cells,
     check_samples,
 )
-from metrics.table import MAX_FPRS, METRICS, compute_weighted_metrics
 
 _POINT_FPRS = (0.1, *MAX_FPRS)
 # Of a class (benchmarks/interval_coverage.py). With 25 fakes 86 to 89 % of the

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from files.names import FAKE, NEITHER, REAL
+from files.classes import FAKE, NEITHER, REAL
 from metrics.error_rates import compute_proportion_interval
 
 # What each share is called in tables, and of what it is one.

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from scipy.special import expit, ndtri
 
 from files.names import format_percent
-from metrics.table import METRICS
+from metrics.all_metrics import METRICS
 from plots.style import (
     GREY,
     MOST_BANDS,

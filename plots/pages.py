@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from files.names import CLASS_NAMES, format_percent
+from files.classes import CLASS_NAMES
+from files.names import format_percent
 from plots.style import FRAME_COLOR, build_plot, render
 
 FRAME = Path(__file__).with_name("frame.html")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from files.names import make_printable
-from metrics.table import list_columns
+from metrics.all_metrics import list_columns
 from plots.style import format_p_value, format_with_interval, get_interval
 from plots.tables import list_levels, name_by_letters
 from scores.analysis import Analysis, Comparison

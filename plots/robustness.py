@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from loading.disturbances import UNITS
-from metrics.table import Metric, list_columns
+from metrics.all_metrics import Metric, list_columns
 from metrics.verdicts import RATES
 from plots.style import (
     FAKE_COLOR,

@@ -11,9 +11,9 @@ from matplotlib.ticker import PercentFormatter
 
 from files.atomic import check_output, save_csv, save_json, save_text
 from files.names import make_printable
+from metrics.all_metrics import METRICS, Metric, list_columns
 from metrics.error_rates import RocCurve
 from metrics.runs import RunsTest
-from metrics.table import METRICS, Metric, list_columns
 from plots.curves import (
     FALSE_NEGATIVES,
     FALSE_POSITIVES,

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import LogLocator, PercentFormatter
 
-from files.names import CLASS_NAMES, FAKE, REAL, format_percent
-from metrics.table import METRICS
+from files.classes import CLASS_NAMES, FAKE, REAL
+from files.names import format_percent
+from metrics.all_metrics import METRICS
 from plots.style import (
     CLASS_COLORS,
     FAKE_COLOR,

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from files.atomic import write_atomically
-from files.names import FAKE, REAL, format_percent
+from files.classes import FAKE, REAL
+from files.names import format_percent
 
 DPI = 150
 PLOT_DPI = 220  # about 300 in a paper's column of 8.5 cm

@@ -6,7 +6,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from files.names import make_printable
-from metrics.table import METRICS, Metric, list_columns
+from metrics.all_metrics import METRICS, Metric, list_columns
 from plots.style import (
     format_number,
     format_p_value,

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from files.names import FAKE, NEITHER, REAL
+from files.classes import FAKE, NEITHER, REAL
 from plots.style import CLASS_COLORS, GREY, wrap_title
 
 _MARKERS = {REAL: "o", FAKE: "^", NEITHER: "s"}

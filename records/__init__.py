@@ -4,5 +4,5 @@
 `checkpoint.py`: what a checkpoint says (`checkpoint_files.py`: read and written).
 `history.py`: the JSON list of runs. `trainings.py`: what all of them say.
 `run_files.py`: what a training writes and resumes from. `run_log.py`: its steps and
-epochs, in tables that grow (`log_tables.py`).
+epochs, in tables that grow.
 """

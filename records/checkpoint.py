@@ -16,7 +16,8 @@ from files.bounds import (
     Bounds,
     Words,
 )
-from files.names import CLASS_NAMES, show
+from files.classes import CLASS_NAMES
+from files.names import show
 from files.provenance import get_versions
 
 FORMAT_VERSION = 2

@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 from explaining.shown import describe_checked
 from files.atomic import save_json, save_text
 from files.bounds import Words
+from files.classes import CLASS_NAMES
 from files.hub import PREFIX, RECORD, import_package
-from files.names import CLASS_NAMES, SAFE_SUFFIX, format_percent, spell_for_files
+from files.names import SAFE_SUFFIX, format_percent, spell_for_files
 from files.provenance import VERSION, describe_file, format_now, get_versions
 from files.tensors import to_plain
 from judging.detector import Detector
 from judging.words import describe_knowledge, describe_threshold
 from loading.disturbances import parse_condition
 from loading.sources.datasets import Source
+from metrics.all_metrics import list_columns
 from metrics.error_rates import compute_proportion_interval
-from metrics.table import list_columns
 from metrics.verdicts import RATES
 from models import BUILT_IN, TIMM
 from plots.pages import render_page

@@ -8,7 +8,8 @@ import numpy as np
 
 from explaining.explanation import Explanation
 from explaining.figures import build_mean_maps_figure
-from files.names import CLASS_NAMES, SPLITS, format_percent, shorten
+from files.classes import CLASS_NAMES
+from files.names import SPLITS, format_percent, shorten
 from loading import read_image
 from plots.analysis_plots import PLOTS, Plot
 from plots.learning import describe_run, plot_accuracies, plot_losses

@@ -18,7 +18,7 @@ from explaining.explanation import (
 from explaining.judged_images import JudgedImages, load_batches, rank_errors
 from explaining.pictures import build_methods
 from faces_dataset import FacesDataset, count_classes
-from files.names import CLASS_NAMES
+from files.classes import CLASS_NAMES
 from hardware import Compute, show_progress
 from judging.detector import Detector
 from scores import ScoreSet

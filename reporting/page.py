@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from files.atomic import check_output, save_text
-from files.names import CLASS_NAMES, FIGURES_DIR, shorten
+from files.classes import CLASS_NAMES
+from files.names import FIGURES_DIR, shorten
 from files.provenance import describe_call, describe_file
 from hardware import show_progress
-from metrics.table import METRICS
+from metrics.all_metrics import METRICS
 from plots.pages import list_counts, render_page
 from plots.paper_tables import build_detectors, build_tests
 from plots.runs import build_rows

@@ -12,7 +12,8 @@ from faces_dataset import (
     count_classes,
 )
 from files.bounds import DATASET_NAME
-from files.names import CLASS_NAMES, FAKE, SPLITS, list_history_paths
+from files.classes import CLASS_NAMES, FAKE
+from files.names import SPLITS, list_history_paths
 from hardware import Compute, show_progress
 from judging.detector import Detector, build_score_set
 from loading import ImageFile

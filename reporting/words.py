@@ -5,7 +5,8 @@ from typing import Any
 
 from explaining.explanation import Explanation, Method
 from explaining.pictures import describe_shown
-from files.names import CLASS_NAMES, format_percent, shorten
+from files.classes import CLASS_NAMES
+from files.names import format_percent, shorten
 from files.provenance import format_command
 from hardware import DTYPES
 from judging.words import capitalise, describe_threshold

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from hardware import show_progress
 from metrics.calibration import ReliabilityBins, compute_reliability_bins
 from metrics.cross_entropy import CrossEntropies, compute_cross_entropies

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from scores.pooling import GROUP_SCORES
 from scores.score_sets import LOGIT_DIFFERENCE, ScoreSet, compute_log_odds
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from files.label_words import SPLIT_OF
+from files.classes import SPLIT_OF
 from scores.score_sets import ScoreSet
 
 _SPLITS = set(SPLIT_OF)

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from files.atomic import save_csv
+from files.classes import CLASS_NAMES, FAKE, LABELS, REAL
 from files.csv_files import CsvRows, open_csv
-from files.label_words import LABELS
-from files.names import CLASS_NAMES, FAKE, REAL
 from files.provenance import describe_file
 from scores.groups import groups_from_names, subsets_from_names
 from scores.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from files.names import FAKE, spell_dataset, spell_for_files
+from files.classes import FAKE
+from files.names import spell_dataset, spell_for_files
 from metrics.delong import compute_delong_interval
 from metrics.likelihood_ratios import fit_llr_calibration
 from metrics.operating_point import choose_threshold, describe_policy

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from auditing.properties import Inspection, inspect
-from files.names import CLASS_NAMES
+from files.classes import CLASS_NAMES
 from loading import ImageFile
 
 EDGE = 64

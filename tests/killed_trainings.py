@@ -27,7 +27,7 @@ from script_helpers import replace_simple_net
 
 import train_main
 from files.tensors import load_tensors
-from records.log_tables import load_table
+from records.run_log import load_table
 
 Moment = tuple[type, str, int]  # just before the n-th call of a class's method
 

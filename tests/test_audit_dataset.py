@@ -8,7 +8,7 @@ from drawn_photos import save_again, save_alike, write_dataset
 from PIL import Image
 
 import audit_dataset as script
-from files.names import FAKE
+from files.classes import FAKE
 
 ENDINGS = (".png", ".json", ".html")
 

@@ -22,7 +22,7 @@ from faces_dataset import (
     join,
     list_names,
 )
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from loading import PUBLISHED, ImageFile, image_files, read_image
 from loading.sources.pictures import list_folder
 

@@ -18,7 +18,7 @@ from explaining.cams import (
     compute_grad_cam_maps,
     suggest_layers,
 )
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from grad_cam_analysis import get_grad_cam_visualization
 from judging.detector import Detector, as_detector
 from models import Layout, build_model

@@ -1,5 +1,8 @@
 """Architectures, parameter counts, and one network's weights in another."""
 
+import sys
+from unittest.mock import patch
+
 import pytest
 import torch
 from torch import nn
@@ -16,6 +19,7 @@ from models import (
     SteadyLinear,
     build_model,
     build_plain_xception,
+    get_network,
     get_xception_based_model,
 )
 from utils import get_nof_parameters
@@ -228,3 +232,12 @@ def test_load_model_state_xception_spelt_as_it_was_gives_the_same_logits(xceptio
     images = torch.randn(1, 3, 96, 96)
     with torch.no_grad():
         assert torch.equal(model(images), xception(images))
+
+
+def test_the_included_example_is_found_and_takes_its_size(monkeypatch):
+    monkeypatch.delitem(sys.modules, "networks.resnet18_160_pixels", raising=False)
+    with patch.dict(NETWORKS):
+        network = get_network("ResNet18")
+        model = build_model("ResNet18", from_scratch=True)
+    assert (network.preprocessing.size, network.heads) == (160, ("fc",))
+    assert model(torch.zeros(2, 3, 160, 160)).shape == (2, 2)

@@ -11,7 +11,7 @@ from reported_runs import make_files
 
 import numerical_analysis
 import report as script
-from metrics.table import METRICS
+from metrics.all_metrics import METRICS
 from plots.style import get_interval
 
 pytestmark = pytest.mark.usefixtures("small_simple_net")

@@ -12,7 +12,8 @@ from script_helpers import make_broken_checkpoint, make_checkpoint
 
 import saliency_map
 from explaining.gradients import compute_attribution_maps
-from files.names import FAKE, REAL, name_mask
+from files.classes import FAKE, REAL
+from files.names import name_mask
 from hardware import Precision
 from saliency_map import compute_gradient_saliency_maps
 from utils import load_checkpoint, load_dataset

@@ -21,7 +21,7 @@ from files.tensors import load_tensors
 from judging import pictures
 from records.checkpoint_files import read_checkpoint
 from records.history import CURVES, load_history
-from records.log_tables import load_table
+from records.run_log import load_table
 
 pytestmark = [
     pytest.mark.slow,

@@ -33,8 +33,8 @@ from models import NETWORKS
 from plots import style
 from records.checkpoint_files import read_checkpoint
 from records.history import CURVES, load_history
-from records.log_tables import load_table
 from records.recipe import Keeping, Recipe
+from records.run_log import load_table
 from utils import load_checkpoint, open_source, open_splits
 
 pytestmark = pytest.mark.usefixtures("tiny_network")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from files.names import NEITHER
+from files.classes import NEITHER
 from loading.disturbances import compress, rescale
 from loading.image_files import map_in_threads
 

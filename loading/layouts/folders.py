@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from files.label_words import SPLIT_OF, find_label, list_words
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL, SPLIT_OF, find_label, list_words
 from hardware import show_progress
 from loading.image_files import list_images
 from loading.layouts.rows import Found, Hints, Row, shorten

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from files.label_words import list_kinds, read_labels
+from files.classes import list_kinds, read_labels
 from loading.layouts.rows import COLUMNS, Found, Hints, Row, take_split
 from loading.sources.tables import WHOLE_NUMBERS, read_columns
 

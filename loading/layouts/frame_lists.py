@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from files.label_words import SPLIT_OF, find_label, read_labels
-from files.names import FAKE, REAL, SPLITS
+from files.classes import FAKE, REAL, SPLIT_OF, find_label, read_labels
+from files.names import SPLITS
 from hardware import show_progress
 from loading.layouts.rows import Found, Hints, Row, join_families, shorten
 

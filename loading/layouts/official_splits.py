@@ -6,8 +6,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from files.label_words import SPLIT_OF
-from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
+from files.classes import CLASS_NAMES, FAKE, REAL, SPLIT_OF
+from files.names import SPLITS
 from loading.layouts.frame_lists import load_json
 from loading.layouts.rows import Found, Row, join_families
 from loading.sources.splitting import SHARES, deal_evenly

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from files.atomic import save_csv
-from files.label_words import read_split
-from files.names import CLASS_NAMES, FAKE, REAL, SPLITS
+from files.classes import CLASS_NAMES, FAKE, REAL, read_split
+from files.names import SPLITS
 from loading.sources.splitting import find_families
 
 LEVELS = ("subset", "group", "-")  # what a folder's name may say

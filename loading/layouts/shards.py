@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from files.label_words import list_kinds, read_labels
+from files.classes import list_kinds, read_labels
 from hardware import show_progress
 from loading.image_files import get_extensions
 from loading.layouts.folders import tell_folders, tell_splits, walk

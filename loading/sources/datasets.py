@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from files.bounds import COUNT, SHARE
+from files.classes import CLASS_NAMES
 from files.hub import PREFIX
-from files.names import CLASS_NAMES, SPLITS
+from files.names import SPLITS
 from loading.sources.hub import open_hub
 from loading.sources.pictures import (
     FolderPictures,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from files.classes import list_kinds, read_labels, read_split
 from files.hub import PREFIX
-from files.label_words import list_kinds, read_labels, read_split
 from loading.image_files import ImageFile
 from loading.sources.pictures import Pictures, Texts
 from loading.sources.splitting import deal_rows
@@ -60,7 +60,7 @@ def open_hub(
     Args:
         name: OWNER/NAME on the hub, with @REVISION if it is not to be the newest; or a
             folder.
-        real_labels: as for `files.label_words.read_labels`.
+        real_labels: as for `files.classes.read_labels`.
         shares: of the pictures in train, val and test, where there is only one split;
             None: as `SHARES`.
 

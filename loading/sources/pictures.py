@@ -11,8 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from files.classes import CLASS_NAMES, FAKE, REAL
 from files.csv_files import open_csv
-from files.names import CLASS_NAMES, FAKE, REAL, name_mask
+from files.names import name_mask
 from files.provenance import format_command
 from loading.image_files import ImageFile, Listing, list_images
 

@@ -8,9 +8,9 @@ from sys import intern
 
 import numpy as np
 
+from files.classes import FAKE, list_kinds, read_labels, read_split
 from files.csv_files import open_csv
-from files.label_words import list_kinds, read_labels, read_split
-from files.names import FAKE, SPLITS
+from files.names import SPLITS
 from loading.image_files import ImageFile
 from loading.sources.archives import ArchivedFile, split_archive
 from loading.sources.pictures import Pictures, Texts
@@ -76,7 +76,7 @@ def open_table(
 
     Args:
         path: CSV as `open_csv` takes it, or Parquet; its paths are relative to it.
-        real_labels: as for `files.label_words.read_labels`.
+        real_labels: as for `files.classes.read_labels`.
         shares: of the pictures in train, val and test; None: as `SHARES`.
 
     Raises:

@@ -18,7 +18,7 @@ from auditing.shortcuts import (
     find_shortcuts,
     list_folds,
 )
-from files.names import FAKE
+from files.classes import FAKE
 
 EXIF = Image.Exif()
 EXIF[0x010F] = "a camera's name"

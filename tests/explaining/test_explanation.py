@@ -17,7 +17,7 @@ from explaining.explanation import (
     make_displayable,
 )
 from explaining.pictures import build_methods, explain_sample, save_explanation
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from hardware import Precision
 from judging.detector import as_detector
 from saliency_map import compute_gradient_saliency_maps

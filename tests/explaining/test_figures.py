@@ -13,7 +13,7 @@ from explaining.figures import (
     build_sections_figure,
     plot_explanation,
 )
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 
 GREY = np.full((4, 4, 3), 0.6, dtype=np.float32)
 RAMP = np.arange(16, dtype=np.float32).reshape(4, 4) / 15

@@ -16,7 +16,7 @@ from explaining.judged_images import (
     rank_telling,
 )
 from explaining.run import explain_groups, name_figures
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from hardware import Compute
 from judging.detector import Detector
 from records.checkpoint import CheckpointRecord

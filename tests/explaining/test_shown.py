@@ -29,7 +29,7 @@ from explaining.shown import (
     list_candidates,
 )
 from faces_dataset import FacesDataset
-from files.names import REAL
+from files.classes import REAL
 from hardware import Compute, Precision
 from judging.detector import Detector, as_detector
 from judging.qualifying import Policy

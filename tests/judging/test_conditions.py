@@ -10,7 +10,7 @@ from PIL import Image
 from script_helpers import make_checkpoint
 
 from faces_dataset import FacesDataset
-from files.names import FAKE, NEITHER, REAL
+from files.classes import FAKE, NEITHER, REAL
 from hardware import Compute, Precision
 from judging.conditions import judge_conditions
 from judging.detector import Detector

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from files.names import FAKE, NEITHER, REAL
+from files.classes import FAKE, NEITHER, REAL
 from judging.tracks import (
     Moment,
     Reason,

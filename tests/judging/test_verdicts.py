@@ -9,7 +9,7 @@ import pytest
 import torch
 from script_helpers import make_checkpoint
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from files.provenance import describe_file
 from hardware import Compute, Precision
 from judging.detector import Detector

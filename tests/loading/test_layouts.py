@@ -7,8 +7,7 @@ import tarfile
 import pytest
 from foreign_layouts import add_member, make_shards, touch
 
-from files.label_words import find_label
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL, find_label
 from loading.layouts import (
     Hints,
     Row,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from metrics.all_metrics import METRICS
 from metrics.delong import compute_aucs_and_covariance, compute_delong_interval
 from metrics.runs import (
     combine_runs,
@@ -14,7 +15,6 @@ from metrics.runs import (
 )
 from metrics.samples import check_samples
 from metrics.summary import bootstrap_metrics
-from metrics.table import METRICS
 
 COVARIANCE = np.array([[9.0, 1, 2], [1, 9, 3], [2, 3, 9]]) / 1000  # pairs: mean 0.002
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from metrics.all_metrics import compute_weighted_metrics
 from metrics.samples import (
     Samples,
     build_cells,
@@ -14,7 +15,6 @@ from metrics.samples import (
     number_folds,
     sort_samples,
 )
-from metrics.table import compute_weighted_metrics
 
 
 def test_check_scores_and_labels_lists_become_arrays():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from metrics.all_metrics import METRICS
 from metrics.samples import check_samples
 from metrics.summary import compute_summary
-from metrics.table import METRICS
 
 
 def draw_scores(num_samples, seed=0):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from files.names import FAKE, NEITHER, REAL
+from files.classes import FAKE, NEITHER, REAL
 from metrics.error_rates import compute_proportion_interval
 from metrics.verdicts import RATES, check_promise, measure_rates
 

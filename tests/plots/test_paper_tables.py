@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from metrics.table import METRICS
+from metrics.all_metrics import METRICS
 from plots import paper_tables
 from plots.paper_tables import build_csv, format_latex, format_markdown
 from scores.analysis import Comparison

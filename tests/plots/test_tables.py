@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from metrics.table import METRICS
+from metrics.all_metrics import METRICS
 from plots.style import format_with_interval
 from plots.tables import format_comparison, format_numbers, name_by_letters
 from scores.analysis import Comparison

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from files.names import FAKE, NEITHER, REAL
+from files.classes import FAKE, NEITHER, REAL
 from plots.time_line import Line, Looked, build_time_lines, plot_time_line
 
 LOOKED = Looked(np.array([0.0, 1, 2, 3, 7, 8]), 1.0, (2.5,), is_whole=False)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from origin_files import make_huge_png
 
-from files.names import CLASS_NAMES
+from files.classes import CLASS_NAMES
 from files.provenance import VERSION
 from files.safetensors_files import save_safetensors
 from files.tensors import load_tensors, save_tensors

@@ -21,7 +21,7 @@ from files.tensors import to_plain, to_tensors
 from judging.detector import Detector
 from judging.guarding.fitting import fit_guard
 from judging.guarding.traits import measure_traits
-from metrics.table import list_columns
+from metrics.all_metrics import list_columns
 from records.checkpoint import CheckpointRecord
 from records.checkpoint_files import read_checkpoint
 from records.recipe import Recipe

@@ -22,9 +22,9 @@ from loading.sources.datasets import Source
 from models import NETWORKS
 from records.checkpoint_files import read_checkpoint, save_checkpoint
 from records.history import CURVES, load_history
-from records.log_tables import load_table
 from records.recipe import Recipe
 from records.run_files import RunFiles
+from records.run_log import load_table
 from tuning import Probe
 from utils import load_checkpoint, open_source, read_whole
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from files.names import FAKE, NEITHER, REAL
+from files.classes import FAKE, NEITHER, REAL
 from judging.guarding.stability import (
     VERSIONS,
     choose_versions,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from metrics.table import METRICS, Metric
+from metrics.all_metrics import METRICS, Metric
 from plots import tables
 from plots.robustness import list_metrics
 from plots.save_analysis import save_all

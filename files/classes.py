@@ -1,9 +1,11 @@
-"""Which words of files and folders mean real or fake, and which a split."""
+"""The two classes, and which words mean one of them, or a split."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from files.names import FAKE, REAL
+REAL, FAKE = 0, 1  # labels
+NEITHER = -1  # of a decision
+CLASS_NAMES = ("real", "fake")  # exactly two, by label; folders of a split
 
 _REAL_WORDS = ("0", "0.0", "false", "real", "bonafide", "bona-fide", "bona fide")
 _REAL_WORDS += ("bona_fide", "genuine", "authentic", "pristine", "original")

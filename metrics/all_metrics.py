@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from files.names import FAKE, REAL
+from files.classes import FAKE, REAL
 from metrics.bootstrap import compute_bootstrap_interval
 from metrics.calibration import compute_ece
 from metrics.error_rates import bound_separated

@@ -2,7 +2,7 @@
 
 import pytest
 
-from files.label_words import read_labels
+from files.classes import read_labels
 
 
 @pytest.mark.parametrize(
