@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -47,7 +47,8 @@ def run_server(app: Any, limits: Limits = LIMITS) -> Iterator[tuple[str, int]]:
             yield listening.getsockname()
         finally:  # in the server's own thread, which may be waiting for these sockets
             close = servers[0].asyncore.close_all
-            servers[0].trigger.pull_trigger(lambda: close(servers[0]._map))
+            with suppress(OSError):  # it was awake, and has closed the trigger, too
+                servers[0].trigger.pull_trigger(lambda: close(servers[0]._map))
             thread.join(30)
     assert not thread.is_alive()
     servers[0].task_dispatcher.shutdown()
