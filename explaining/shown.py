@@ -351,5 +351,5 @@ def describe_checked(entries: Sequence[Mapping[str, Any]] | None) -> list[str]:
     lines = []
     for entry in entries:
         name = Candidate(entry["method"], entry["layer"])
-        lines.append(f"map {name} {_describe_outcome(entry['checks'])}")
+        lines.append(f"checks of map {name} {_describe_outcome(entry['checks'])}")
     return lines if any(entry["passed"] for entry in entries) else [*lines, NONE_PASSED]

@@ -234,8 +234,8 @@ def test_describe_checked_says_what_passed_and_what_failed():
     ]
 
     assert describe_checked(entries) == [
-        "map gradient failed: deletion",
-        "map layer-cam at conv2 passed: randomisation, insertion",
+        "checks of map gradient failed: deletion",
+        "checks of map layer-cam at conv2 passed: randomisation, insertion",
     ]
     assert describe_checked(entries[:1])[-1] == NONE_PASSED
     record = CheckpointRecord(maps=[None, {"method": "gradient"}, *entries])
