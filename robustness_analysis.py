@@ -19,10 +19,9 @@ from judging.detector import Detector
 from judging.qualifying import MOST_TIMES
 from loading.disturbances import AS_IT_IS, LEVELS, UNITS, Condition, parse_conditions
 from loading.disturbed_faces import DisturbedFaces
-from metrics.all_metrics import list_columns
 from metrics.delong import compute_auc_kept
 from metrics.samples import check_samples
-from metrics.summary import compute_summary
+from metrics.summary import compute_columns
 from metrics.verdicts import check_promise, measure_rates
 from plots.paper_tables import list_csv_cells, name_csv_columns
 from plots.robustness import (
@@ -203,11 +202,9 @@ def _measure_condition(
     fake_scores, labels = judged.fake_scores[number], judged.labels
     columns = judged.differences[number], labels, detector.threshold
     samples = check_samples(*columns, fake_scores=fake_scores)
-    summary = compute_summary(samples, seed=seed)
-    names = [metric.name for metric in list_columns("robustness")]
     rates = measure_rates(labels, detector.decide(fake_scores), judged.verdicts[number])
     return {
-        **{key: summary[key] for n in names for key in (n, f"{n}_interval")},
+        **compute_columns(samples, "robustness", seed=seed),
         **rates,
         "keeps_promise": check_promise(rates, promised),
     }

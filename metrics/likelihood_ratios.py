@@ -106,12 +106,23 @@ def compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
 
     Source: Brümmer & du Preez 2006, section 5, by pool adjacent violators.
     """
-    costs = []
-    for row in zip(fp, tp, strict=True):
-        reals, fakes, fitted = fit_order_keeping(*row)
-        losses = special.xlogy(fakes, fitted) + special.xlogy(reals, 1 - fitted)
-        costs.append(max(0.0, float(-losses.sum() / (2 * np.log(2)))))
-    return np.array(costs)
+    real_shares, fake_shares = (
+        np.diff(of, axis=1, prepend=0) / of[:, -1:] for of in (fp, tp)
+    )
+    fitted = np.stack(list(map(_fit_falling, real_shares, fake_shares)))
+    losses = special.xlogy(fake_shares, fitted) + special.xlogy(real_shares, 1 - fitted)
+    return np.maximum(0.0, -losses.sum(axis=1) / (2 * np.log(2)))
+
+
+def _fit_falling(real_shares: np.ndarray, fake_shares: np.ndarray) -> np.ndarray:
+    """Fit falling probabilities of 'fake' to shares of the classes (C,); 0 at none."""
+    totals = real_shares + fake_shares
+    (drawn,) = totals.nonzero()
+    totals, fitted = totals[drawn], np.zeros_like(totals)
+    fitted[drawn] = scipy.optimize.isotonic_regression(
+        fake_shares[drawn] / totals, weights=totals, increasing=False
+    ).x.clip(0, 1)  # rounding may leave it
+    return fitted
 
 
 class OrderKeeping(NamedTuple):
@@ -134,17 +145,12 @@ def fit_order_keeping(fp: np.ndarray, tp: np.ndarray) -> OrderKeeping:
         fp, tp: (C,) false and true positives at falling scores; where neither grows
             there is nothing to fit.
     """
-    real_shares = np.diff(fp, prepend=0) / fp[-1]
-    fake_shares = np.diff(tp, prepend=0) / tp[-1]
-    totals = real_shares + fake_shares
-    drawn = totals > 0
-    real_shares, fake_shares, totals = (
-        of[drawn] for of in (real_shares, fake_shares, totals)
+    real_shares, fake_shares = (np.diff(of, prepend=0) / of[-1] for of in (fp, tp))
+    fitted, drawn = (
+        _fit_falling(real_shares, fake_shares),
+        real_shares + fake_shares > 0,
     )
-    fitted = scipy.optimize.isotonic_regression(
-        fake_shares / totals, weights=totals, increasing=False
-    ).x.clip(0, 1)  # rounding may leave it
-    return OrderKeeping(real_shares, fake_shares, fitted)
+    return OrderKeeping(real_shares[drawn], fake_shares[drawn], fitted[drawn])
 
 
 def compute_cross_fitted_cllr(

@@ -1,12 +1,19 @@
 """Every number of one detector with its interval, and notes on them."""
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from files.classes import FAKE, REAL
-from metrics.all_metrics import MAX_FPRS, METRICS, compute_weighted_metrics
+from metrics.all_metrics import (
+    MAX_FPRS,
+    METRICS,
+    Metric,
+    compute_weighted_metrics,
+    list_columns,
+)
 from metrics.bootstrap import draw_weights
 from metrics.calibration import compute_calibration_test
 from metrics.delong import compute_delong_interval
@@ -118,16 +125,8 @@ def compute_summary(
         they were made. `notes` are sentences for the user: why a number is missing, or
         what to beware of.
     """
-    numbers = measure_samples(samples)
-    _drop_tpr_of_few_groups(numbers, samples)
     resampled = bootstrap_metrics(samples, num_resamples=num_resamples, seed=seed)
-    for name, metric in METRICS.items():
-        if metric.interval is not None or name in resampled:
-            value, drawn = numbers[name], resampled.get(name)
-            ends = metric.compute_interval(samples, value, drawn, seed)
-            held = ends and hold_estimate(ends, value)
-            highest = metric.highest
-            numbers[f"{name}_interval"] = held and [min(end, highest) for end in held]
+    numbers = _measure_with_intervals(samples, resampled, METRICS.values(), seed)
     numbers["notes"] += _explain_missing_intervals(numbers, resampled)
     numbers["notes"] += _warn(numbers, samples)
     delong = compute_delong_interval(
@@ -152,6 +151,39 @@ def compute_summary(
     }
 
 
+def compute_columns(samples: Samples, table: str, *, seed: int = 0) -> dict[str, Any]:
+    """Compute only the metrics that `list_columns` says a table shows.
+
+    Returns:
+        Each NAME and NAME_interval, as `compute_summary` has them.
+    """
+    shown = list_columns(table)
+    others = METRICS.keys() - {metric.name for metric in shown}
+    resampled = bootstrap_metrics(samples, seed=seed, without=others)
+    numbers = _measure_with_intervals(samples, resampled, shown, seed)
+    keys = [key for metric in shown for key in (metric.name, f"{metric.name}_interval")]
+    return {key: numbers[key] for key in keys}
+
+
+def _measure_with_intervals(
+    samples: Samples,
+    resampled: dict[str, np.ndarray],
+    metrics: Iterable[Metric],
+    seed: int,
+) -> dict[str, Any]:
+    """Return all that `measure_samples` does, and some metrics' intervals."""
+    numbers = measure_samples(samples)
+    _drop_tpr_of_few_groups(numbers, samples)
+    for metric in metrics:
+        name, highest = metric.name, metric.highest
+        if metric.interval is not None or name in resampled:
+            value, drawn = numbers[name], resampled.get(name)
+            ends = metric.compute_interval(samples, value, drawn, seed)
+            held = ends and hold_estimate(ends, value)
+            numbers[f"{name}_interval"] = held and [min(end, highest) for end in held]
+    return numbers
+
+
 def _list_methods() -> dict[str, str]:
     """Return how each interval is made."""
     key_of = dict.fromkeys(map(_name_tpr, MAX_FPRS), "tpr_at_fpr")
@@ -162,7 +194,11 @@ def _list_methods() -> dict[str, str]:
 
 
 def bootstrap_metrics(
-    samples: Samples, *, num_resamples: int = 1000, seed: int = 0
+    samples: Samples,
+    *,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    without: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
     """Compute every metric that has a formula on resamples of the samples.
 
@@ -172,6 +208,7 @@ def bootstrap_metrics(
             part in a thousand.
         num_resamples: how many resamples (R).
         seed: the same seed draws the same resamples.
+        without: metrics to leave out.
 
     Returns:
         Metric name -> (R,) values.
@@ -180,7 +217,7 @@ def bootstrap_metrics(
     """
     cells = build_cells(samples, MAX_CELLS)
     draws = draw_weights(samples, cells, num_resamples, seed=seed)
-    chunks = [compute_weighted_metrics(cells, weights) for weights in draws]
+    chunks = [compute_weighted_metrics(cells, weights, without) for weights in draws]
     return {
         name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]
     }
