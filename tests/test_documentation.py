@@ -11,7 +11,7 @@ from pathlib import Path
 import make_help
 import pytest
 
-from metrics.summary import compute_summary
+from metrics.summary import bootstrap_metrics
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -91,7 +91,7 @@ def test_commands_and_python_blocks_run_as_printed(
 ):
     monkeypatch.chdir(tmp_path)
     # Where there is no flag for it.
-    monkeypatch.setitem(compute_summary.__kwdefaults__, "num_resamples", 20)
+    monkeypatch.setitem(bootstrap_metrics.__kwdefaults__, "num_resamples", 20)
     for name in ("val", "test"):
         rows = [f"{name}{n},{n / 40},{'fake' if n % 3 else 'real'}" for n in range(40)]
         Path(f"{name}.csv").write_text("\n".join(["path,score,label", *rows]))

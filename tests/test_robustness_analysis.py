@@ -16,7 +16,7 @@ from judging.conditions import JudgedConditions, judge_conditions
 from loading import disturbances
 from loading.disturbances import LEVELS, PHOTOGRAPHS, Condition
 from metrics import compute_metrics
-from metrics.summary import compute_summary
+from metrics.summary import bootstrap_metrics, compute_columns
 from models import get_network
 from numerical_analysis import get_soft_scores_and_true_labels
 from robustness_analysis import (
@@ -38,7 +38,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(compute_summary.__kwdefaults__, "num_resamples", 20)
+    monkeypatch.setitem(bootstrap_metrics.__kwdefaults__, "num_resamples", 20)
 
 
 def open_faces(root: Path):
@@ -73,10 +73,10 @@ def test_list_conditions_are_in_order_whatever_is_named_first():
 def test_measure_detector_begins_with_the_numbers_of_the_dataset(
     faces_root, checkpoint, monkeypatch
 ):
-    def summarise(samples, *, seed):  # which must be given
-        return {**compute_summary(samples, seed=seed), "auc_interval": [0, seed]}
+    def summarise(samples, table, *, seed):  # which must be given
+        return compute_columns(samples, table) | {"auc_interval": [0, seed]}
 
-    monkeypatch.setattr(robustness_analysis, "compute_summary", summarise)
+    monkeypatch.setattr(robustness_analysis, "compute_columns", summarise)
     faces, detector = open_faces(faces_root), load_checkpoint(checkpoint)
     compute = Compute(Precision(), batch_size=7)
     conditions = list_conditions(["blur", "jpeg=70", "jpeg=10"])

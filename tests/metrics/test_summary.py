@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from metrics.all_metrics import METRICS
+from metrics.all_metrics import METRICS, list_columns
 from metrics.samples import check_samples
-from metrics.summary import compute_summary
+from metrics.summary import compute_columns, compute_summary
 
 
 def draw_scores(num_samples, seed=0):
@@ -43,6 +43,16 @@ def test_compute_summary_has_a_json_interval_for_every_metric():
     # From the fitted value's lower end to the cross-fitted one's upper end.
     low, high = numbers["min_cllr_interval"]
     assert high - numbers["min_cllr"] > 1.5 * (numbers["min_cllr"] - low)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(150) // 2])
+def test_compute_columns_are_those_of_the_summary(groups):
+    samples = check_samples(*draw_scores(150), groups=groups)
+    numbers = compute_columns(samples, "subsets", seed=3)
+    names = [metric.name for metric in list_columns("subsets")]
+    assert list(numbers) == [key for n in names for key in (n, f"{n}_interval")]
+    whole = compute_summary(samples, seed=3)
+    assert numbers == {key: whole[key] for key in numbers}
 
 
 @pytest.mark.parametrize("threshold", [0, 0.02, 0.3, 0.6, 0.98, 1])
