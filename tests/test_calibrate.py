@@ -30,7 +30,7 @@ def test_main_writes_a_checkpoint_with_the_same_weights_and_says_what_came_of_it
     faces_root, checkpoint, capsys
 ):
     before = checkpoint.read_bytes()
-    more = ("--calibrate-under", "jpeg=70", "face=48", "--max-fpr", "0.4")
+    more = ("--calibrate-under", "jpeg=70", "noise=20", "--max-fpr", "0.4")
     run(faces_root, checkpoint, *more, "--max-fnr", "0.4")
     assert checkpoint.read_bytes() == before
     output = checkpoint.with_name("net_calibrated.pt")
@@ -38,7 +38,7 @@ def test_main_writes_a_checkpoint_with_the_same_weights_and_says_what_came_of_it
     assert state.keys() == again.keys()
     assert all(torch.equal(state[name], again[name]) for name in state)
     assert (old.errors, old.stable_versions) == ({}, None)
-    assert list(new.errors) == ["none", "jpeg=70", "face=48"]
+    assert list(new.errors) == ["none", "jpeg=70", "noise=20"]
     assert new.most_false_alarms == 0.4
     assert new.real_below <= new.threshold
     assert new.flags == old.flags
@@ -54,6 +54,8 @@ def test_main_writes_a_checkpoint_with_the_same_weights_and_says_what_came_of_it
     kept = output.with_name("net_calibrated.1.pt")
     assert f"kept from an earlier run: {kept}\n" in capsys.readouterr().out
     assert kept.read_bytes() == earlier
+    run(faces_root, checkpoint, *more, "--max-fnr", "0.4", "--seed", "5")
+    assert read_checkpoint(output)[1] != new
 
 
 @pytest.mark.parametrize(
@@ -82,9 +84,10 @@ def test_main_without_the_training_s_dataset_asks_for_another(faces_root, tmp_pa
         run(faces_root, checkpoint)
 
 
-def test_main_calibrates_on_the_validation_images_of_the_fold(faces_root, tmp_path):
-    for fold, numbers in ((None, [3, 2]), ("1/2", [4, 3])):
-        flags = {"seed": 4, "fold": fold}
+def test_main_calibrates_on_the_images_that_chose_no_epoch(faces_root, tmp_path):
+    runs = ({}, [3, 2]), ({"fold": "1/2"}, [4, 3]), ({"calibration_share": 0.4}, [1, 1])
+    for of_run, numbers in runs:
+        flags = {"seed": 1, **of_run}
         path = make_checkpoint(tmp_path / "f.pt", dataset="faces", flags=flags)
         run(faces_root, path)
         record = read_checkpoint(tmp_path / "f_calibrated.pt")[1]

@@ -76,7 +76,8 @@ def read_table(folder: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_main_makes_a_dataset_whose_splits_share_no_source(sources, tmp_path, capsys):
-    assert run(sources, tmp_path / "own", "--margin", "1.5", "--size", "64") == 0
+    flags = ("--margin", "1.5", "--size", "64", "--least-height", "100")
+    assert run(sources, tmp_path / "own", *flags) == 0
 
     crops = sorted((tmp_path / "own").glob("*/*/*.jpg"))
     assert len(crops) == 2 * (5 + 3)  # the video's 3 seconds give 3 frames

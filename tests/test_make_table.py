@@ -14,6 +14,7 @@ from foreign_layouts import make_celeb, make_ff, make_frame_list, make_shards, t
 import make_table
 import numerical_analysis
 import train_main
+from loading.layouts.rows import Row
 from loading.sources.datasets import Source
 from utils import open_splits
 
@@ -180,6 +181,8 @@ def test_main_takes_val_from_train_and_replaces_only_with_force(tmp_path, capsys
     assert "split: no val; --shares 0.8 0.2 0" in said
     assert "train_main.py needs what is missing: val real, val fake\n" in said
     assert "next: " not in said
+    lacks = make_table.list_lacks([Row("a.png", 0, "val"), Row("b.png", 1, "train")])
+    assert lacks == ["train real", "val fake", "test real", "test fake"]
     shares = ["--shares", "0.8", "0.2", "0"]
     before = (tmp_path / "tables/own.csv").read_bytes()
     with pytest.raises(ValueError, match="already there: --force replaces it"):

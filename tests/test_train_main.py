@@ -308,13 +308,15 @@ def test_main_flags_reach_what_they_are_for(faces_root, tmp_path, capsys, monkey
     printed = capsys.readouterr().out
     assert "train: 2 images, 1 real and 1 fake" in printed
     assert "grows to" not in printed
-    flags = ("--compile", "--warmup", "1", "--log", "csv", "csv")
+    flags = ("--compile", "--warmup", "1", "--log", "csv", "csv", "--seed", "1")
+    flags += ("--calibration-share", "0.4")  # of 5 images
     train(faces_root, tmp_path, "--name", "b-2", *flags)
     printed = capsys.readouterr().out
     assert "grows to 0.01 after the first step\n" in printed
     assert "kept" not in printed
     assert handed == ["cpu"]
     runs = [list_written(get_files(tmp_path, name=name)) for name in ("a", "b-2")]
+    assert read_checkpoint(runs[1][1])[1].errors["none"][::2] == [1, 1]
     logs = get_files(tmp_path, name="b-2").logs[:2]
     assert sorted(read_files(tmp_path)) == sorted([*runs[0], *runs[1], *logs])
     assert load_table(logs[0])["step"] == [1, 2, 3, 4, 5]

@@ -21,6 +21,7 @@ from files.atomic import (
     remove_leftovers,
     save_csv,
     save_json,
+    set_aside,
     write_atomically,
 )
 
@@ -215,6 +216,15 @@ def test_grow_folder_becomes_the_destination_or_leaves_nothing(tmp_path, monkeyp
         (growing / "b").touch()
     assert list_names(destination.parent) == ["set"]
     assert list_names(destination) == ["a"]
+
+
+def test_set_aside_takes_the_first_number_that_is_free_for_all(old):
+    path, taken = old.with_name("x.pt"), old.with_name("x.1.pt")
+    for name in (path, taken):
+        name.write_text(name.name)
+    kept = set_aside([old, path, old.with_name("missing")])
+    assert kept == {old: old.with_name("file.2"), path: old.with_name("x.2.pt")}
+    assert taken.read_text() == "x.1.pt"
 
 
 def test_check_free_refuses_what_grow_folder_cannot_replace(tmp_path, monkeypatch):

@@ -72,10 +72,13 @@ def test_judge_picture_asks_more_of_the_highest_of_many_looks(
     assert (headline.num_looks, headline.num_fake) == (num_looks, num_fake)
 
 
-@pytest.mark.parametrize(("most", "name"), [(0.01, "inconclusive"), (0.5, "fake")])
-def test_judge_picture_calls_no_more_fake_than_was_promised(most, name, detector):
+@pytest.mark.parametrize(
+    ("most", "num", "name"),
+    [(0.01, 1, "inconclusive"), (0.5, 1, "fake"), (0.5, 5, "inconclusive")],
+)
+def test_judge_picture_calls_no_more_fake_than_was_promised(most, num, name, detector):
     record = replace(detector.record, most_false_alarms=most)
-    verdicts = make_verdicts(replace(detector, record=record), REAL, FAKE)
+    verdicts = make_verdicts(replace(detector, record=record), *[REAL] * num, FAKE)
     assert judge_picture(verdicts).name == name
 
 

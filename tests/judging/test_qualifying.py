@@ -81,6 +81,8 @@ def test_where_images_as_they_are_break_the_promise_lenient_conditions_go():
     assert len(kept) < 4
     ((alarms, _), *_) = list_shares(val, point, [point.zone] * 4)
     assert alarms <= 0.01
+    zones = choose_zones(val, point, kept, 0.005)
+    assert {threshold for _, threshold in zones.values()} == {point.threshold}
 
 
 def test_each_of_these_gets_bounds_of_its_own_that_keep_it():

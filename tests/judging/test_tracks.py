@@ -90,7 +90,7 @@ def test_track_counts_only_what_is_judged_unless_nothing_is():
         ([-1.0] * 5, REAL, 0, None),
         ([-1.0] * 4, REAL, 0, f"too few frames, 4 {OF_FIVE} 0.5"),
         ([-1.0], REAL, 0, f"too few frames, 1 {OF_FIVE} 0.12"),
-        ([1.0] * 9, FAKE, 4, None),
+        ([1.0] * 10, FAKE, 5, None),
         ([-1.0] * 9, REAL, 2, None),
         ([-1.0] * 9, REAL, 4, "it looks real, but cannot be judged from 0 s to 3 s"),
         ([-1.0] * 9, REAL, 5, "5 of 9 frames cannot be judged: odd (5), small (5)"),

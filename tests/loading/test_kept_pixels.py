@@ -59,16 +59,17 @@ def test_kept_pixels_are_read_in_place_of_the_pictures(kept, tmp_path, monkeypat
             assert torch.equal(dataset[index][0], again[other][0])
 
 
-def test_kept_pixels_of_a_changed_picture_or_another_size_are_others(kept, tmp_path):
+def test_kept_pixels_of_a_changed_picture_size_or_decoding_are_others(kept, tmp_path):
     Image.new("RGB", (24, 24), "red").save(kept.get_file(2).name)
     assert_right(kept)
-    small = replace(PUBLISHED, size=15)
-    other = FacesDataset(kept.pictures, ResizeToTensor(small))
-    keep_pixels([other], tmp_path / "k")
-    list(other)
-    assert_right(other)
+    for full_decoding in (False, True):
+        small = replace(PUBLISHED, size=15, full_decoding=full_decoding)
+        other = FacesDataset(kept.pictures, ResizeToTensor(small))
+        keep_pixels([other], tmp_path / "k")
+        list(other)
+        assert_right(other)
     sizes = list_sizes(tmp_path / "k")
-    assert (sizes.count(NUM_BYTES), sizes.count(4096 + 4)) == (10, 9)
+    assert (sizes.count(NUM_BYTES), sizes.count(4096 + 4)) == (10, 18)
 
 
 DAMAGES = {

@@ -28,7 +28,8 @@ def to_array(image: Image.Image) -> np.ndarray:
 @pytest.mark.slow
 def test_self_blend_depends_on_the_generator_and_keeps_what_the_mask_leaves(image):
     """Beyond the mask a blend is one source; where that is the original, it is kept."""
-    before, num_kept = image.tobytes(), 0
+    before, num_kept, num_placed = image.tobytes(), 0, 0
+    landmarks = ((100, 20), (112, 20), (106, 26), (101, 32), (111, 32))
     for seed in range(40):
         blend, again, other = (
             self_blend(image, np.random.default_rng(n)) for n in (seed, seed, seed + 99)
@@ -37,7 +38,11 @@ def test_self_blend_depends_on_the_generator_and_keeps_what_the_mask_leaves(imag
         changed = np.abs(to_array(blend) - to_array(image)).max(axis=2) > 0
         assert changed[40:110, 40:90].any()
         num_kept += not changed[:4].any()
+        placed = self_blend(image, np.random.default_rng(seed), landmarks)
+        changed = np.abs(to_array(placed) - to_array(image)).max(axis=2) > 0
+        num_placed += changed[:64, 64:].any() and not changed[:, :64].any()
     assert image.tobytes() == before
+    assert 10 <= num_placed <= 30
     assert 10 <= num_kept <= 30  # every second one
 
 

@@ -103,9 +103,9 @@ def test_compute_cross_fitted_cllr_lies_above_the_truth_that_min_cllr_is_below()
 
 
 def test_compute_cross_fitted_cllr_class_in_one_fold_is_nan():
-    counts = np.array([[0, 1], [1, 0]])
+    folds = [np.array([[0, 1, 0], [1, 0, 0]]), np.array([[0, 0, 0], [0, 0, 1]])]
 
-    assert np.isnan(compute_cross_fitted_cllr(counts, [counts]))
+    assert np.isnan(compute_cross_fitted_cllr(sum(folds), folds))
 
 
 def test_compute_platt_targets_are_platts():

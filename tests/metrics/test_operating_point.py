@@ -23,9 +23,11 @@ from metrics.summary import compute_metrics
         ({}, "equal error rates"),
         ({"max_fpr": 0.25}, "FPR 0.25"),
         (
-            {"max_fpr": 0.25, "fpr_confidence": 0.9},
-            "FPR at most 0.25 with confidence 0.9",
+            {"max_fpr": 0.25, "fpr_confidence": 0.99},
+            "FPR at most 0.25 with confidence 0.99",
         ),
+        ({"max_fnr": 0.01}, "equal error rates, called real at FNR 0.01"),
+        ({"max_fnr": 0.5}, "equal error rates, called real at FNR 0.5"),
     ],
 )
 def test_choose_operating_point_is_of_the_calibrated_scores(options, policy):
@@ -45,14 +47,14 @@ def test_choose_operating_point_is_of_the_calibrated_scores(options, policy):
         for of in (compute_fake_scores(logits), scores)
     ]
     line = fit_llr_calibration(margins, labels)
+    max_fpr, max_fnr = options.get("max_fpr"), options.get("max_fnr")
+    confidence = options.get("fpr_confidence")
+    threshold = choose_threshold(scores, labels, max_fpr, confidence=confidence)
+    fewest = choose_threshold(1 - scores, 1 - labels, max_fnr)
     assert point == OperatingPoint(
         temperature=temperature,
-        threshold=choose_threshold(
-            scores,
-            labels,
-            options.get("max_fpr"),
-            confidence=options.get("fpr_confidence"),
-        ),
+        threshold=threshold,
+        real_below=max_fnr and min(threshold, 1 - fewest),
         threshold_policy=f"{policy} on 200 validation images",
         val_fake_share=np.mean(margins > 0),
         llr_slope=pytest.approx(line.slope),
@@ -65,6 +67,11 @@ def test_choose_operating_point_is_of_the_calibrated_scores(options, policy):
         calibration_notes=[],
         reliability=list(map(list, count_neighbours(scores, labels))),
     )
+    assert max_fnr != 0.5 or 1 - fewest > threshold
+    twice = logits.repeat_interleave(2, dim=0), labels.repeat(2)  # as two views of each
+    views = choose_operating_point(*twice, **options, num_views=2)
+    for name in ("temperature", "threshold", "llr_slope", "llr_lower", "llr_upper"):
+        assert getattr(views, name) == pytest.approx(getattr(point, name))
 
 
 @pytest.mark.parametrize(

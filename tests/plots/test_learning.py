@@ -51,7 +51,7 @@ def test_plot_curves_draws_chance_of_each_quantity():
         (None, [(50, "chance: 50 %")]),
         ({"train": 3, "test": {"real": "6"}}, [(50, "chance: 50 %")]),
         (
-            {split: {"real": 2, "fake": 1} for split in ("train", "val", "test")},
+            {split: {"real": 1, "fake": 2} for split in ("train", "val", "test")},
             [
                 (
                     pytest.approx(66.6667, abs=1e-3),

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from files.classes import FAKE, NEITHER, REAL
 from plots.time_line import Line, Looked, build_time_lines, plot_time_line
 
-LOOKED = Looked(np.array([0.0, 1, 2, 3, 7, 8]), 1.0, (2.5,), is_whole=False)
+LOOKED = Looked(np.array([0.0, 1, 2.4, 3, 7, 8]), 1.0, (2.5,), is_whole=False)
 LINE = Line(
     "Person 1: costs $5",
     np.array([0.0, 3, 7, 8]),
@@ -44,7 +44,8 @@ def test_plot_time_line_draws_bounds_cuts_and_what_was_not_seen_or_looked_at(axe
     spans = [
         (p.get_label(), p.get_x(), p.get_x() + p.get_width()) for p in axes.patches
     ]
-    assert ("not seen", 0.5, 2.5) in spans
+    assert ("not seen", 0.5, 2.9) in spans
+    assert [span[0] for span in spans].count("not looked at") == 2
     assert ("not looked at", 3.0, 7.0) in spans
     assert ("not looked at", 8.5, 9.5) in spans
     assert any(span[1:] == (7.0, 8.0) for span in spans)  # the stretch

@@ -49,7 +49,7 @@ def test_run_writes_after_every_epoch_and_keeps_the_best(
     left = [name_temporary(p) for p in (files.paths.checkpoint, files.paths.snapshot)]
     for path in left:
         path.touch()  # by a run that was killed
-    models = []
+    models, files.run["seconds"] = [], 1000.0  # of epochs before a resumption
     for epoch, best in ((1, 1), (2, 2), (3, 2)):
         run(trainer, epoch, files)
         models.append(copy.deepcopy(trainer.model.state_dict()))
@@ -57,6 +57,7 @@ def test_run_writes_after_every_epoch_and_keeps_the_best(
         assert entry["val_acc"] == [50.0, 90.0, 60.0][:epoch]
         assert (entry["best_epoch"], entry["run_id"]) == (best, "a")
         assert entry["best_val_acc"] == max(entry["val_acc"])
+        assert entry["seconds"] >= 1000
         assert load_snapshot(files.paths.snapshot)["trainer"]["epoch"] == epoch
     state, record = read_checkpoint(files.paths.checkpoint)
     assert (record.epoch, record.val_acc, record.run_id) == (2, 90.0, "a")

@@ -66,10 +66,10 @@ def test_group_trainings_takes_each_seed_and_fold_of_a_recipe_once(tmp_path):
     folds = [make_training(0, fold=f"{n}/2", name=f"fold{n}", lr=1) for n in (0, 1)]
     other = make_training(0, lr=0.7)
     unfinished = make_training(2, 1)
-    runs = [make_training(0), make_training(1), again, unfinished, other, *folds]
+    runs = [make_training(0), again, make_training(1), unfinished, other, *folds]
     write(tmp_path, a=runs)
     first, second = group_trainings(list_trainings(tmp_path)[0])
-    assert [of.number for of in first.runs] == [1, 3]
+    assert [of.number for of in first.runs] == [1, 2]
     assert first.means == {"val": 61.0, "test": (62.0 + 60.0) / 2}
     assert first.deviations["val"] == pytest.approx(9 * 2**0.5)
     assert sorted(of.fold for of in second.runs) == ["0/2", "1/2"]

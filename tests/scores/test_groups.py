@@ -9,6 +9,7 @@ from scipy.special import expit
 from scores.groups import (
     Leak,
     MixedGroupsError,
+    choose_groups,
     deal_folds,
     find_leaks,
     groups_from_names,
@@ -173,6 +174,18 @@ def test_deal_folds_deals_whole_groups_evenly_whatever_their_order():
         for label, size in ((0, 30), (1, 90)):
             counts = np.bincount(folds[labels == label], minlength=4)
             assert abs(counts - size / 4).max() <= (1 if groups is names else 3)
+    labels = np.repeat([0, 1], 6)  # the largest first, or it would be 2 and 4
+    folds = deal_folds(list("abcdddefghhh"), labels, 2)
+    assert np.bincount(2 * labels + folds).tolist() == [3, 3, 3, 3]
+
+
+def test_choose_groups_are_whole_as_the_seed_says_and_never_all():
+    groups = [place // 3 for place in range(30)]
+    chosen = [choose_groups(groups, 0.38, seed) for seed in range(3)]
+
+    assert {len(of) for of in chosen} == {12} and len(set(map(tuple, chosen))) == 3
+    assert all(np.diff(of).tolist()[::3] == [1] * 4 for of in chosen)
+    assert len(choose_groups(list("ab"), 0.99, 0)) == 1
 
 
 def test_deal_folds_too_few_groups_are_refused(refused):

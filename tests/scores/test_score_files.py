@@ -34,7 +34,7 @@ def test_save_score_set_all_columns_then_load_gives_the_same(tmp_path):
         scores=differences,
         labels=np.array([0, 0, 1, 1, 1]),
         fake_scores=np.array([0.0, 0.1, 1 / 3, 1.0, 1.0]),
-        llrs=(0.7 * differences - 0.1).clip(-3, 2.5),
+        llrs=(0.7 * differences).clip(-3, 2.5),  # one is 0
         llr_bounds=(-3.0, 2.5),
         paths=NAMES,
         groups=["a", "b,c", "a", "d", "e\u2028"],

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from judging.guarding.fitting import fit_guard, fit_likeness
+from judging.guarding.fitting import MOST_REFUSED, fit_guard, fit_likeness
 from judging.guarding.guard import Guard, Unlikeness, describe_unlike
 from judging.guarding.traits import GROUPS, measure_traits
 from loading.disturbances import AS_IT_IS, Condition, disturb, parse_condition
@@ -52,6 +52,8 @@ def test_guard_takes_others_of_the_same_and_names_the_condition_they_are_like(gu
         assert list_unlike(guard, samples).mean() < 0.1
         rows = guard.compare(measure_traits(samples))
         assert np.mean([row["detail"].nearest == number for row in rows]) > 0.9
+    held = [draw_faces(60, 2, parse_condition(name)) for name in guard.conditions]
+    assert list_unlike(guard, np.concatenate(held)).mean() <= MOST_REFUSED
 
 
 @pytest.mark.parametrize(
@@ -112,12 +114,13 @@ def test_fit_likeness_lets_at_most_its_share_of_the_held_images_count_as_unlike(
     for share in (0, 0.02, 0.1):
         like = fit_likeness(fitted, conditions, held, share)
         distances = like.compute_distances(held[:, 0]).min(axis=1)
-        assert (distances > like.limit * (1 + 1e-6)).mean() <= share
+        assert (distances > like.limit * (1 + 1e-6)).sum() == int(share * 300)
     # What lies outside of the principal components counts, too.
     directions = like.weights.astype(float)
     strange = np.linalg.svd(directions)[0][:, -1] * 30 + held[:5, 0]
     whole = replace(like, outside=np.zeros(2)).compute_distances(strange)
     assert (like.compute_distances(strange) > 2 * whole).all()
+    assert like.compute_distances(like.center[None]) < like.limit  # nothing outside
 
 
 def test_fit_likeness_what_is_near_one_condition_is_not_measured_by_another():

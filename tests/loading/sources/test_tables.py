@@ -170,7 +170,7 @@ def test_open_table_weights_masks_kinds_and_shares(own_faces_root):
         (path, "original" if label == "real" else f"method{number % 2}", number % 4)
         for number, (path, label, *_) in enumerate(list_rows(own_faces_root))
     ]
-    rows = [(*row, "mask.png" if row[1] == "method1" else "") for row in rows]
+    rows = [(*row, "" if row[1] == "method0" else "mask.png") for row in rows]
     save_csv(rows, root / "t.csv", header=("path", "label", "weight", "mask"))
     options = {"real_labels": ["original"], "shares": (0.5, 0.2, 0.3)}
     parts = open_table(root / "t.csv", SPLITS, **options)
