@@ -122,7 +122,7 @@ def fit_outline(outline: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     Args:
         outline: float64 (n, 2), as `draw_outline` returns it.
         landmarks: (5, 2): both eyes, the nose, both corners of the mouth, in shares of
-            the picture's width and height.
+            the width and height of a square picture.
 
     Returns:
         float64 (n, 2).

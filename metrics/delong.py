@@ -57,11 +57,11 @@ def compute_delong_interval(
         confidence: nominal coverage, in (0, 1).
 
     Returns:
-        The AUC and its interval inside [0, 1]. At AUC 0 or 1 DeLong's variance is
-        zero, which says nothing: the other end is then the exact and conservative
-        bound from k = min(real, fake) separate pairs that were all ordered alike,
-        P**k = (1 - confidence) / 2. Equal scores throughout give [0.5, 0.5]; a class of
-        one sample, which has no variance, gives [0, 1].
+        The AUC and its interval inside [0, 1]. If the classes separate, or all scores
+        are equal, DeLong's variance is zero, which says nothing: the interval is then
+        the exact and conservative one from k = min(real, fake) separate pairs that were
+        all alike, P**k = (1 - confidence) / 2. A class of one sample, which has no
+        variance, gives [0, 1].
 
     Source:
         DeLong et al. 1988, by the midranks of Sun & Xu 2014 (O(N log N)); with
@@ -78,20 +78,20 @@ def compute_delong_interval(
     aucs, covariance = compute_aucs_and_covariance(scores[None], labels, group_index)
     variance = np.maximum(covariance[0, 0], 0)  # rounding can leave it below 0
     auc, standard_error = float(aucs[0]), float(np.sqrt(variance))
-    if auc in (0.0, 1.0):
+    if auc in (0.0, 1.0) or variance == 0:
         num_pairs = max(min(units.smaller, units.total // 2), 1)
         bound = float(((1 - confidence) / 2) ** (1 / num_pairs))
-        ends = (bound, 1.0) if auc == 1.0 else (0.0, 1.0 - bound)
-        return AucInterval(auc, *ends, standard_error, "exact bound, separated classes")
+        ends = auc * bound, 1 - (1 - auc) * bound
+        which = "separated classes" if auc in (0.0, 1.0) else "equal scores"
+        return AucInterval(auc, *ends, standard_error, f"exact bound, {which}")
     if not np.isfinite(standard_error):
         return AucInterval(auc, 0.0, 1.0, standard_error, "none: a class of one sample")
-    if variance > 0:
-        sizes = np.bincount(labels)
-        if groups is not None:  # as many independent samples as vary like these
-            _, single = compute_aucs_and_covariance(scores[None], labels, alone)
-            sizes = np.clip(sizes * single[0, 0] / variance, units[:2], sizes)
-        share = _PRIOR_SAMPLES / (_PRIOR_SAMPLES + units.smaller)
-        variance += share * (_expect_variance(auc, *sizes) - variance)
+    sizes = np.bincount(labels)
+    if groups is not None:  # as many independent samples as vary like these
+        _, single = compute_aucs_and_covariance(scores[None], labels, alone)
+        sizes = np.clip(sizes * single[0, 0] / variance, units[:2], sizes)
+    share = _PRIOR_SAMPLES / (_PRIOR_SAMPLES + units.smaller)
+    variance += share * (_expect_variance(auc, *sizes) - variance)
     margin = scipy.stats.t.ppf((1 + confidence) / 2, units.smaller - 1)
     margin *= np.sqrt(variance) / (auc * (1 - auc))
     low, high = special.expit(special.logit(auc) + np.array([-margin, margin]))

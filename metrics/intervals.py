@@ -38,7 +38,8 @@ def _compute_auc(samples: Samples, *_: object) -> Ends:
 
 
 DELONG = Interval(
-    "DeLong, logit scale; an exact bound if the classes separate", _compute_auc
+    "DeLong, logit scale; an exact bound if the classes separate or no scores differ",
+    _compute_auc,
 )
 
 

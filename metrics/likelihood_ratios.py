@@ -111,7 +111,7 @@ def compute_min_cllr(fp: np.ndarray, tp: np.ndarray) -> np.ndarray:
     )
     fitted = np.stack(list(map(_fit_falling, real_shares, fake_shares)))
     losses = special.xlogy(fake_shares, fitted) + special.xlogy(real_shares, 1 - fitted)
-    return np.maximum(0.0, -losses.sum(axis=1) / (2 * np.log(2)))
+    return np.maximum(0.0, 0.0 - losses.sum(axis=1) / (2 * np.log(2)))
 
 
 def _fit_falling(real_shares: np.ndarray, fake_shares: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 The point estimate is the weighting "each sample once"; a bootstrap resample is the
 weighting "how often each sample was drawn". Both go through the same formulas, so an
-interval always belongs to the number beside it. `table.py` lists the metrics.
+interval always belongs to the number beside it. `all_metrics.py` lists the metrics.
 """
 
 from dataclasses import dataclass

@@ -23,7 +23,7 @@ from plots.style import (
     get_line_style,
 )
 from scores.analysis import Analysis
-from scores.score_sets import PROBABILITY, ScoreSet
+from scores.score_sets import PROBABILITY, RAW_SCORE, ScoreSet
 
 _NUM_BINS = 40
 _MIN_JOINED = 10  # samples; the share in fewer says little
@@ -50,7 +50,9 @@ def plot_score_histogram(axes: Axes, analysis: Analysis) -> Axes:
     if scores.score_name not in (what, PROBABILITY):
         text += f", here at {threshold:.3g}"
     axes.axvline(threshold, color="black", ls="--", lw=1.2, label=text)
-    axes.set(yscale="log", ylim=(0.6, None), xlabel=f"Score: {scores.score_name}")
+    name = scores.score_name
+    name = "Score" if name == RAW_SCORE else f"Score: {name}"
+    axes.set(yscale="log", ylim=(0.6, None), xlabel=name)
     axes.set_ylabel(f"Number of {scores.unit} (logarithmic)")
     subs = (1, 2, 5) if axes.get_ylim()[1] < 500 else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=subs))
@@ -74,7 +76,7 @@ def _build_edges(scores: np.ndarray, threshold: float) -> np.ndarray:
     """Return edges of equal bins that hold all scores, one edge at the threshold."""
     low, high = scores.min(), scores.max()
     if low == high:
-        return np.array([low, low + 1])
+        return np.array([low, low + 1 / _NUM_BINS])
     width = (high - low) / _NUM_BINS
     first = np.floor((low - threshold) / width)
     last = np.ceil((high - threshold) / width)

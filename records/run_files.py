@@ -81,7 +81,7 @@ class RunFiles:
         self._say = say
         self._left_out = left_out
         self._interval_s = 0.0
-        self._saved_at = self._epoch_began = time.monotonic()
+        self._saved_at = self._epoch_began = self._counted_at = time.monotonic()
         self._signal = 0
         self._shared_wishes = distributed.PacedMaximum()
 
@@ -218,7 +218,6 @@ class RunFiles:
         """
         now = time.monotonic()
         seconds, self._epoch_began = now - self._epoch_began, now
-        self.run["seconds"] = round(self.run.get("seconds", 0) + seconds, 3)
         self.log.note_epoch(trainer, seconds)
         if trainer.is_best():
             self.best = replace(
@@ -238,7 +237,9 @@ class RunFiles:
 
     def _save_snapshot(self, trainer: Any, *, holds_best: bool = False) -> None:
         """Save all that is needed to go on; `holds_best`: its model is the best one."""
-        self._saved_at = time.monotonic()
+        self._saved_at = now = time.monotonic()
+        seconds, self._counted_at = now - self._counted_at, now
+        self.run["seconds"] = round(self.run.get("seconds", 0) + seconds, 3)
         self.log.flush(sync=True)  # a resumed run needs all rows up to its snapshot
         state = trainer.state_dict()  # every process takes part
         if not all(p.isfinite().all() for p in trainer.model.parameters()):

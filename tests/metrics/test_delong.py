@@ -87,7 +87,7 @@ def test_compute_delong_interval_four_samples_by_hand():
     [
         ([1, 2, 3, 4], [0, 0, 1, 1], (0.025**0.5, 1), "exact bound"),
         ([4, 3, 2, 1], [0, 0, 1, 1], (0, 1 - 0.025**0.5), "exact bound"),
-        ([1, 1, 1, 1], [0, 0, 1, 1], (0.5, 0.5), "DeLong"),
+        ([1, 1, 1, 1], [0, 0, 1, 1], (0.5 * 0.025**0.5, 1 - 0.5 * 0.025**0.5), "exact"),
         ([1, 3, 2], [0, 0, 1], (0, 1), "none"),
     ],
     ids=["perfect", "inverted", "constant", "one fake"],
@@ -143,7 +143,7 @@ def test_compute_delong_interval_separated_groups_count_groups():
         (PERFECT, np.zeros(8), np.nan, True),
         (HALF, np.exp(HALF), 0, False),
         (PERFECT, np.exp(PERFECT), 0, False),
-        (np.zeros(8), np.ones(8), 0, False),
+        (np.zeros(8), np.ones(8), 0, True),
     ],
 )
 def test_compute_paired_delong_test_only_equal_orders_have_no_width(
@@ -184,13 +184,14 @@ def test_compute_delong_interval_of_few_fakes_holds_what_it_says():
     assert 0.94 <= num_held / 300 <= 0.99
 
 
-def test_compute_delong_interval_groups_whose_classes_score_alike_have_no_variance():
+def test_compute_delong_interval_groups_whose_classes_score_alike_are_so_many_pairs():
     scores = np.tile(np.random.default_rng(0).standard_normal(100), 2)
     labels, groups = np.repeat([0, 1], 100), np.tile(np.arange(100), 2)
 
     interval = compute_delong_interval(scores, labels, groups=groups)
 
-    assert (interval.auc, interval.low, interval.high) == pytest.approx((0.5,) * 3)
+    low = 0.5 * 0.025 ** (1 / 50)  # a pair takes two groups
+    assert interval[:3] == pytest.approx((0.5, low, 1 - low))
 
 
 def test_compute_auc_kept_by_hand():
