@@ -129,15 +129,10 @@ def read(data: bytes, **options: Any) -> Origin:
 
 
 class Signer(NamedTuple):
-    """Somebody who signs.
+    """Somebody who signs."""
 
-    Attributes:
-        sign: a picture's bytes and its kind -> the same, signed.
-        authority: the certificate that vouches for the signer's, in PEM.
-    """
-
-    sign: Callable[[bytes, str], bytes]
-    authority: bytes
+    sign: Callable[[bytes, str], bytes]  # a picture and its kind -> the same, signed
+    authority: bytes  # the certificate that vouches for the signer's, in PEM
 
 
 def make_certificate(name: str, issuer: Any = None) -> tuple[Any, Any]:
