@@ -83,7 +83,6 @@ def flip_bytes(rng: random.Random, data: bytes) -> bytes:
 
 
 def cut_off(rng: random.Random, data: bytes) -> bytes:
-    """Drop the end."""
     return data[: rng.randrange(len(data))]
 
 

@@ -35,24 +35,19 @@ def test_cllr_four_ratios_by_hand():
     costs = (np.log2(4 / 3) + 1) / 2, (np.log2(4 / 3) + 2) / 2
 
     assert compute_cllr(llrs, [1, 1, 0, 0]) == pytest.approx(np.mean(costs))
-
-
-def test_cllr_no_evidence_costs_one_bit_and_misleading_evidence_more():
+    # No evidence costs a bit, and misleading evidence more.
     assert compute_cllr([0.0] * 6, [0, 0, 0, 0, 0, 1]) == pytest.approx(1)
     assert compute_cllr([5.0, -5.0], [0, 1]) > 7
     assert compute_cllr([-800.0, 800.0], [0, 1]) == 0
 
 
-def test_compute_min_cllr_four_samples_by_hand():
-    # Falling: fake, real, fake, real. The middle two violate the order and are pooled
-    # to one half: they cost one bit each, the outer two nothing.
-    fp, tp = cumulate([4, 3, 2, 1], [1, 0, 1, 0])
-
-    assert compute_min_cllr(fp, tp) == pytest.approx([0.5])
-
-
-@pytest.mark.parametrize(("labels", "expected"), [([0, 0, 1, 1], 0), ([1, 1, 0, 0], 1)])
-def test_compute_min_cllr_perfect_is_zero_and_inverted_one(labels, expected):
+# The middle two of the last violate the order and are pooled to one half: they cost one
+# bit each, the outer two nothing.
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [([0, 0, 1, 1], 0), ([1, 1, 0, 0], 1), ([0, 1, 0, 1], 0.5)],
+)
+def test_compute_min_cllr_four_samples_by_hand(labels, expected):
     fp, tp = cumulate([1, 2, 3, 4], labels)
 
     assert compute_min_cllr(fp, tp) == pytest.approx([expected])
@@ -79,6 +74,7 @@ def test_compute_cross_fitted_cllr_two_folds_by_hand():
     ]
 
     assert compute_cross_fitted_cllr(counts, folds) == pytest.approx(1)
+    assert np.isnan(compute_cross_fitted_cllr(counts, [counts]))  # a class in one fold
 
 
 def test_compute_cross_fitted_cllr_lies_above_the_truth_that_min_cllr_is_below():
@@ -100,12 +96,6 @@ def test_compute_cross_fitted_cllr_lies_above_the_truth_that_min_cllr_is_below()
     truth = compute_cllr((2 * scores - 2).ravel(), labels)
     assert np.mean(resubstituted) < truth - 0.03
     assert np.mean(cross_fitted) > truth + 0.03
-
-
-def test_compute_cross_fitted_cllr_class_in_one_fold_is_nan():
-    counts = np.array([[0, 1], [1, 0]])
-
-    assert np.isnan(compute_cross_fitted_cllr(counts, [counts]))
 
 
 def test_compute_platt_targets_are_platts():
@@ -137,6 +127,8 @@ def test_fit_llr_calibration_separable_classes_stay_within_the_odds_of_their_num
     assert line.extrapolate([-1, 1]) == pytest.approx([-np.log(51), np.log(51)], 1e-3)
     near_50 = pytest.approx(np.log(50), abs=0.01 * np.log(10))
     assert (-line.compute_llrs([-9])[0], line.compute_llrs([9])[0]) == (near_50,) * 2
+    # Equal scores are no evidence.
+    assert fit_llr_calibration([2.0, 2.0, 2.0], [0, 1, 1]) == (0, 0, 0, 0)
 
 
 def test_llr_calibration_says_the_bound_on_the_side_of_a_ratio():
@@ -147,10 +139,6 @@ def test_llr_calibration_says_the_bound_on_the_side_of_a_ratio():
     unknown = LlrCalibration.restore(1, 0, None, None)
     assert unknown.compute_llrs([-9, 9]).tolist() == [-9, 9]
     assert unknown.get_limit(-1.0) is unknown.get_limit(1.0) is None
-
-
-def test_fit_llr_calibration_equal_scores_are_no_evidence():
-    assert fit_llr_calibration([2.0, 2.0, 2.0], [0, 1, 1]) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
