@@ -81,7 +81,7 @@ def groups_from_names(
 def choose_groups(groups: Sequence[str], share: float, seed: int) -> list[int]:
     """Choose random groups that hold a share of the samples, above 0 and below 1.
 
-    Returns the samples' indices, sorted: whole groups, at least one, and not all of several.
+    Returns the samples' indices, sorted: whole groups, one or more, of several not all.
     """
     names, index = np.unique(groups, return_inverse=True)
     sizes = np.bincount(index)

@@ -36,6 +36,15 @@ def browser_page(chromium: Browser) -> Iterator[Page]:
     page.close()
 
 
+def listen(page: Page) -> list[str]:
+    """Return what a page complains of and asks for, as it comes."""
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("request", lambda request: heard.append(request.url))
+    return heard
+
+
 def find_violations(page: Page) -> list[tuple[str, str, list[str]]]:
     """Return the rules of accessibility that a page breaks, by axe-core."""
     reason = "axe-playwright-python is not installed (requirements-dev.txt)"

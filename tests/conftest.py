@@ -15,7 +15,8 @@ from PIL import Image
 from script_helpers import replace_simple_net
 from torch import nn
 
-from loading import Preprocessing
+from judging import pictures
+from loading import Preprocessing, image_files
 from models import NETWORKS, Network
 from plots import pages, save_analysis, style
 
@@ -129,6 +130,21 @@ def small_simple_net() -> Iterator[None]:
     """Lets SimpleNet have 24 thousand parameters, and see 64 pixels."""
     with replace_simple_net():
         yield
+
+
+@pytest.fixture(scope="module")
+def nobody_looks() -> Iterator[None]:
+    """As without requirements-faces.txt: no face is looked for in pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "can_find_faces", lambda: False)
+        yield
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets images be read in two threads on any machine, all but the first."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(image_files, "SLOW", -1.0)
 
 
 @pytest.fixture

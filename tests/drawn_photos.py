@@ -12,7 +12,7 @@ from files.classes import CLASS_NAMES
 from loading import ImageFile
 
 EDGE = 64
-Save = Callable[[Image.Image, Path, int, int], Any]
+Save = Callable[[Image.Image, Path, int, int], Any]  # label, number in its class
 
 
 def draw_photo(seed: int, edge: int = EDGE) -> Image.Image:
@@ -46,14 +46,7 @@ def write_dataset(
     *,
     suffixes: tuple[str, str] = (".jpg", ".jpg"),
 ) -> Path:
-    """Write images of both classes into each split, and return `root`.
-
-    Args:
-        root: folder of the dataset.
-        sizes: images of each class, by split.
-        save: called with image, path, label and the image's number in its class.
-        suffixes: of both classes' files.
-    """
+    """Write as many images of each class into each split, and return `root`."""
     seed = 0
     for split, size in sizes.items():
         for label, name in enumerate(CLASS_NAMES):

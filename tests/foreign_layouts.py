@@ -102,7 +102,6 @@ def make_shards(root: Path, kind: str, num: int = 6) -> Path:
 
 
 def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Append a file to an archive."""
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     tar.addfile(entry, io.BytesIO(content))

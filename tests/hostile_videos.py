@@ -46,16 +46,9 @@ def encode(
     turn: int | None = None,
     **options: str,
 ) -> bytes:
-    """Encode a video.
+    """Encode RGB frames, uint8 (H, W, 3), shown at `times` in seconds.
 
-    Args:
-        ending: of the kind of file, in `KINDS`.
-        pictures: its frames, uint8 (H, W, 3), RGB.
-        times: when they are shown, seconds; each 1 / `RATE` if None.
-        codec: another one.
-        pixels: the codec's format of pixels, if it is not yuv420p.
-        turn: degrees, counter-clockwise, by which players turn it.
-        options: of the container.
+    Players turn it counter-clockwise by `turn` degrees; `options` are the container's.
     """
     file = io.BytesIO()
     name, usual = KINDS[ending]
@@ -90,7 +83,6 @@ def flip_bytes(rng: random.Random, data: bytes) -> bytes:
 
 
 def cut_off(rng: random.Random, data: bytes) -> bytes:
-    """Drop the end."""
     return data[: rng.randrange(len(data))]
 
 
@@ -169,12 +161,7 @@ def list_playlists(address: str) -> list[bytes]:
 
 
 class Stranger:
-    """Makes one hostile video after the other.
-
-    Args:
-        seed: of what is made.
-        address: that must not be opened.
-    """
+    """Makes one hostile video after the other; some name an address not to open."""
 
     def __init__(self, seed: int, address: str) -> None:
         self._rng = random.Random(seed)

@@ -78,13 +78,8 @@ def start(
 ) -> BaseProcess:
     """Start train_main.py in a folder, where stdout and stderr become files.
 
-    Args:
-        argv: its flags.
-        folder: where it runs; made if it is missing.
-        kill_at: when it is killed (SIGKILL).
-        interrupt_at: when it and its workers get SIGINT, as from a terminal.
-        file_size: it cannot write larger files (bytes), as if the disk were full.
-        small: train the small SimpleNet of the tests.
+    SIGKILL ends it; SIGINT goes to its workers, too, as from a terminal. It cannot
+    write files of more than `file_size` bytes, as if the disk were full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")

@@ -50,23 +50,15 @@ class Walk(NamedTuple):
 
 @dataclass(frozen=True)
 class Shot:
-    """What one camera sees until the next cut, nearer walks last.
+    """What one camera sees until the next cut, nearer walks last."""
 
-    Attributes:
-        end: seconds from the clip's start.
-        pan: what the camera moves to the right, in widths of the frame a second.
-        zoom: a second.
-        flash: seconds at which a frame is much brighter; none if negative.
-        cover: what stands before all: x, and the seconds from and to.
-    """
-
-    end: float
+    end: float  # seconds from the clip's start
     walks: tuple[Walk, ...]
     background: int = 0
-    pan: float = 0.0
-    zoom: float = 1.0
-    flash: float = -1.0
-    cover: tuple[float, float, float] = (0, 0, 0)
+    pan: float = 0.0  # to the right, in widths of the frame a second
+    zoom: float = 1.0  # a second
+    flash: float = -1.0  # seconds at which a frame is much brighter; none if negative
+    cover: tuple[float, float, float] = (0, 0, 0)  # before all: x, seconds from and to
 
 
 class Seen(NamedTuple):
@@ -79,13 +71,7 @@ class Seen(NamedTuple):
 
 @dataclass
 class Clip:
-    """Frames, and what is right.
-
-    Attributes:
-        frames: in order.
-        seen: the faces in each of them.
-        cut_times: seconds.
-    """
+    """Frames, the faces in each of them, and the seconds of its cuts."""
 
     frames: list[Frame] = field(default_factory=list)
     seen: list[list[Seen]] = field(default_factory=list)
@@ -154,16 +140,10 @@ def make_clip(
     seed: int = 0,
     fakes: Sequence[Cutout] = (),
 ) -> Clip:
-    """Make a clip.
+    """Make a clip of a kind in `KINDS`, with a frame `every` so many seconds.
 
-    Args:
-        kind: a key of `KINDS`.
-        people: at least three; each frame shows them a little changed.
-        backgrounds: at least two, of which the middle third is seen, and what is beside
-            it where the camera pans.
-        every: seconds between frames.
-        seed: of the changes.
-        fakes: of the people, where the kind has a fake stretch.
+    Each frame shows the people, three or more, a little changed, and the middle third
+    of one of two backgrounds or more. `fakes` are the people in a fake stretch.
     """
     rng, clip, start = np.random.default_rng(seed), Clip(), 0.0
     for shot in KINDS[kind]:

@@ -47,7 +47,6 @@ def encode(kind: str, **options: Any) -> bytes:
 
 
 def encode_texts(texts: dict[str, str], **options: Any) -> bytes:
-    """Encode a PNG with texts."""
     info = PngImagePlugin.PngInfo()
     for name, text in texts.items():
         info.add_text(name, text, **options)
@@ -83,7 +82,6 @@ def make_xmp(attributes: str = "", elements: str = "", head: str = "") -> bytes:
 
 
 def encode_xmp(kind: str, packet: bytes) -> bytes:
-    """Encode a picture with an XMP packet."""
     if kind == "PNG":
         info = PngImagePlugin.PngInfo()
         info.add_itxt("XML:com.adobe.xmp", packet.decode())
@@ -94,7 +92,6 @@ def encode_xmp(kind: str, packet: bytes) -> bytes:
 
 
 def make_chunk(kind: bytes, content: bytes) -> bytes:
-    """Return a chunk of a PNG."""
     check = struct.pack(">I", zlib.crc32(kind + content))
     return struct.pack(">I", len(content)) + kind + content + check
 
@@ -129,15 +126,10 @@ def read(data: bytes, **options: Any) -> Origin:
 
 
 class Signer(NamedTuple):
-    """Somebody who signs.
+    """Somebody who signs."""
 
-    Attributes:
-        sign: a picture's bytes and its kind -> the same, signed.
-        authority: the certificate that vouches for the signer's, in PEM.
-    """
-
-    sign: Callable[[bytes, str], bytes]
-    authority: bytes
+    sign: Callable[[bytes, str], bytes]  # a picture and its kind -> the same, signed
+    authority: bytes  # the certificate that vouches for the signer's, in PEM
 
 
 def make_certificate(name: str, issuer: Any = None) -> tuple[Any, Any]:

@@ -15,7 +15,6 @@ ENDINGS = (".png", ".json", ".html")
 
 @pytest.fixture
 def root(tmp_path):
-    """A clean dataset."""
     return write_dataset(tmp_path / "data" / "faces", {"train": 20, "test": 12})
 
 

@@ -337,7 +337,6 @@ def test_main_tells_two_who_cross_in_a_clip_apart(tmp_path):
 
 
 def draw_person(seed: int) -> Cutout:
-    """Draw a person, and find the face."""
     rng = np.random.default_rng(seed)
     drawn = draw_face(sample_person(rng), sample_shot(rng), rng, size=200).image
     image = Image.fromarray((255 * drawn.clip(0, 1)).astype(np.uint8))

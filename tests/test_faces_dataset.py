@@ -23,7 +23,7 @@ from faces_dataset import (
     list_names,
 )
 from files.classes import FAKE, REAL
-from loading import PUBLISHED, ImageFile, image_files, read_image
+from loading import PUBLISHED, ImageFile, read_image
 from loading.sources.pictures import list_folder
 
 ORANGE = (200, 100, 50)
@@ -109,11 +109,6 @@ def test_faces_dataset_index_counts_from_either_end(faces_root):
             dataset[index]
 
 
-def test_faces_dataset_limit_takes_the_first_of_each_class(faces_root):
-    dataset = FacesDataset(faces_root / "train", limit=2)
-    assert dataset.real_image_names == dataset.fake_image_names == ["00.png", "01.png"]
-
-
 def test_faces_dataset_names_of_any_bytes_and_length(own_faces_root):
     folder = own_faces_root / "val" / "fake"
     names = ["寿司.png", os.fsdecode(b"\xff\xfe.png"), "z" * 200 + ".png"]
@@ -142,13 +137,6 @@ def test_drop_all_of_a_class_is_refused(faces_root, indices, name, refused):
         FacesDataset(faces_root / "val").drop(indices)
 
 
-def test_faces_dataset_bad_image_is_an_error_not_another_sample(own_faces_root):
-    (own_faces_root / "val" / "real" / "01.png").write_bytes(b"")
-    dataset = FacesDataset(own_faces_root / "val")
-    with pytest.raises(ValueError, match=r"real/01\.png: the file is empty"):
-        dataset[1]
-
-
 def test_resize_to_tensor_same_size_keeps_the_pixels():
     pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     tensor = ResizeToTensor()(Image.fromarray(pixels))
@@ -174,9 +162,7 @@ def test_resize_to_tensor_fine_stripes_average_out():
 
 
 @pytest.mark.parametrize("transform", [ResizeToTensor(), lambda image: image.size])
-def test_faces_dataset_getitems_are_the_items(transform, faces_root, monkeypatch):
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+def test_faces_dataset_getitems_are_the_items(transform, faces_root, two_threads):
     dataset = FacesDataset(faces_root / "train", transform)
     indices = [7, 0, 3, 8]
     samples = dataset.__getitems__(indices)
@@ -186,9 +172,9 @@ def test_faces_dataset_getitems_are_the_items(transform, faces_root, monkeypatch
         assert torch.equal(torch.as_tensor(sample), torch.as_tensor(expected))
 
 
-def test_faces_dataset_resized_images_are_read_in_threads(faces_root, monkeypatch):
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+def test_faces_dataset_reads_in_threads_where_the_transform_is_the_suites_own(
+    faces_root, monkeypatch, two_threads
+):
     used = set()
 
     def note_thread(file: ImageFile, **options: int) -> Image.Image:
@@ -201,13 +187,7 @@ def test_faces_dataset_resized_images_are_read_in_threads(faces_root, monkeypatc
     assert len(used) > 1
     assert images.shape == (9, 3, 256, 256)
     assert labels.tolist() == [dataset[i][1] for i in range(9)]
-
-
-def test_faces_dataset_own_transform_stays_in_one_thread(faces_root, monkeypatch):
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    root = faces_root / "train"
-    dataset = FacesDataset(root, lambda _: threading.get_ident())
+    dataset = FacesDataset(faces_root / "train", lambda _: threading.get_ident())
     assert {i for i, _ in dataset.__getitems__(range(9))} == {threading.get_ident()}
 
 

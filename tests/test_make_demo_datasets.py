@@ -18,7 +18,6 @@ SMALL = ["--images-per-class", "1", "--size", "64", "--workers", "1"]
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Return every image below a folder."""
     paths = sorted(folder.rglob("*.jpg"))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 

@@ -47,16 +47,6 @@ def own_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     sys.modules.pop("networks.good", None)
 
 
-def make_weights() -> dict[str, Tensor]:
-    """Weights of `Net` with the head of another task."""
-    torch.manual_seed(5)
-    return {
-        **Net().state_dict(),
-        "fc.weight": torch.rand(9, 4),
-        "fc.bias": torch.rand(9),
-    }
-
-
 def test_register_adds_a_network_with_its_entries():
     assert register("Mine", layer="conv")(Net) is Net
 
@@ -77,7 +67,9 @@ def test_register_refuses_a_name(name, reason, refused):
 @pytest.mark.parametrize("kind", ["address", "pth", "safetensors"])
 def test_registered_weights_load_all_but_the_head(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    state, path = make_weights(), tmp_path / f"weights.{kind}"
+    torch.manual_seed(5)
+    head = {"fc.weight": torch.rand(9, 4), "fc.bias": torch.rand(9)}  # of another task
+    state, path = Net().state_dict() | head, tmp_path / f"weights.{kind}"
     save_file(state, path) if kind == "safetensors" else torch.save(state, path)
     digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     if kind == "address":

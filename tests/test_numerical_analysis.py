@@ -44,7 +44,6 @@ def run(command):
 
 
 def load_json(name, folder="figures"):
-    """Read what the script wrote to the folder of figures."""
     return json.loads(Path(folder, name).read_text())
 
 
@@ -206,16 +205,6 @@ def test_main_groups_by_column_and_by_name_agree(no_figures, capsys):
     score_format = ScoreFormat(group_column="group")
     saved = load_score_set("figures/mine_scores.csv", score_format)
     assert saved.groups[3] == "v1"
-
-
-def test_main_mixed_groups_say_that_they_have_no_label(no_figures, capsys):
-    rows = "score,label,g\n0.1,0,a\n0.8,1,a\n0.3,0,b\n0.6,1,b\n"
-    Path("mine.csv").write_text(rows)
-
-    run("--from-scores mine.csv --group-column g")
-
-    assert load_json("mine_metrics.json")["group_level"] is None
-    assert "no group-level scores: 2 of 2 groups hold both" in capsys.readouterr().out
 
 
 @pytest.mark.slow

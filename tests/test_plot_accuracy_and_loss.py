@@ -58,7 +58,7 @@ def test_check_origin_accepts_what_fits_or_is_not_recorded(recorded):
 @pytest.mark.parametrize(
     ("content", "flags", "message"),
     [
-        (None, [], "there is no history"),
+        (None, [], "there is no history .*; train_main.py writes one"),
         ("{", [], "is not JSON"),
         ("[]", [], "expected a list of training runs"),
         ([{"train_loss": [1]}], [], "has no list of numbers under 'train_acc'"),

@@ -34,7 +34,7 @@ from models import SimpleNet
 from reporting import case
 from utils import load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("small_simple_net")
+pytestmark = pytest.mark.usefixtures("small_simple_net", "nobody_looks")
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoints") / "net.pt"
     policy = "eer on 5 validation images"
     return make_checkpoint(path, temperature=0.1, threshold_policy=policy)
-
-
-@pytest.fixture(autouse=True)
-def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As without requirements-faces.txt: the tests' pictures show no faces."""
-    monkeypatch.setattr(pictures, "can_find_faces", lambda: False)
 
 
 def read_lines(capsys) -> tuple[list[str], list[str]]:
@@ -160,43 +154,28 @@ def test_main_prints_a_line_an_image_and_writes_the_tables(
     assert as_text == rows
 
 
-def test_main_unreadable_images_have_rows_with_the_error(
-    own_faces_root, checkpoint, tmp_path, capsys
-):
-    folder, table = own_faces_root / "test" / "real", tmp_path / "a.jsonl"
-    (folder / "00.png").write_bytes(b"text")
-
-    status = predict.main(["-cpp", str(checkpoint), str(folder), "--json", str(table)])
-
-    first, second = read_json_lines(table)
-    _, (error,) = read_lines(capsys)
-    assert status == 1
-    assert first["error"] == error
-    assert "not an image file" in error
-    assert (first["fake_score"], first["verdict"], first["llr"]) == (None, None, None)
-    assert len(first["sha256"]) == 64
-    assert second["error"] is None
-
-
-def test_main_two_checkpoints_judge_each_image(
+def test_main_two_checkpoints_judge_each_image_and_name_a_broken_one_once(
     faces_root, checkpoint, tmp_path, capsys
 ):
     other = make_checkpoint(tmp_path / "other.pt", threshold=0.0)
-    image = faces_root / "test" / "real" / "00.png"
-    missing, table = tmp_path / "none.png", tmp_path / "a.csv"
-    words = ["-cpp", checkpoint, other, image, missing, "--csv", table]
+    image, broken = faces_root / "test" / "real" / "00.png", tmp_path / "broken.png"
+    broken.write_bytes(b"text")
+    words = ["-cpp", checkpoint, other, image, broken, *make_outputs(tmp_path)]
 
     assert predict.main(list(map(str, words))) == 1
 
-    lines, errors = read_lines(capsys)
-    assert len(errors) == 1  # the missing file is named once
+    lines, (error,) = read_lines(capsys)  # the broken file is named once
+    assert "not an image file" in error
     assert lines[0].endswith(f"  by {checkpoint}")
     assert lines[1].endswith(f"  by {other}")
     assert f"by SimpleNet ({other}); called fake at or above P(fake) = 0 (" in lines[3]
-    rows = read_csv(table)
+    rows, values = read_tables(tmp_path)
     assert [row["checkpoint"] for row in rows] == [str(checkpoint), str(other)] * 2
     assert rows[0]["checkpoint_sha256"] != rows[1]["checkpoint_sha256"]
-    assert [bool(row["error"]) for row in rows] == [False, False, True, True]
+    assert [value["error"] for value in values] == [None, None, error, error]
+    for name in ("fake_score", "verdict", "llr"):
+        assert values[2][name] is None
+    assert len(values[2]["sha256"]) == 64
 
 
 @pytest.mark.slow
@@ -277,7 +256,6 @@ def test_main_tables_never_replace_an_input(name, flag, tmp_path, capsys):
         (["-cpp", "missing.pt"], "there is no checkpoint missing.pt"),
         (["--csv", "/dev/null/x.csv"], "cannot write to the folder /dev/null"),
         (["--csv", "/dev/null"], "cannot write /dev/null: it is not a regular file"),
-        (["--csv", "t", "--json", "./t"], "two outputs are to be written to t"),
         (["--report", "t", "--json", "./t"], "two outputs are to be written to t"),
         (["--report", "a.pdf"], r"--report a\.pdf: it writes HTML; name it \.html"),
         (["--trusted", "a.pem"], r"there is no file a\.pem; it is to hold the certif"),

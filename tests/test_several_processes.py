@@ -18,23 +18,14 @@ from script_helpers import make_checkpoint
 
 import predict
 from files.tensors import load_tensors
-from judging import pictures
 from records.checkpoint_files import read_checkpoint
 from records.history import CURVES, load_history
 from records.run_log import load_table
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("small_simple_net", "tiny_network"),
+    pytest.mark.usefixtures("small_simple_net", "tiny_network", "nobody_looks"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nobody_looks():
-    """As without requirements-faces.txt: the tests' pictures show no faces."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "can_find_faces", lambda: False)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +84,7 @@ class Runs(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def runs(faces_root, checkpoints, tiny_network, tmp_path_factory) -> Runs:
+def runs(faces_root, checkpoints, tiny_network, nobody_looks, tmp_path_factory) -> Runs:
     one, two = (tmp_path_factory.mktemp(name) for name in ("one", "two"))
     scorings = list_scorings(faces_root, checkpoints)
     trainings = list_trainings(faces_root)

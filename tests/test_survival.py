@@ -19,7 +19,6 @@ OFTEN = 0.0001  # minutes: a snapshot after each step
 
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the dataset `faces`."""
     data_root = tmp_path_factory.mktemp("data")
     killed_trainings.make_noise_dataset(data_root)
     return data_root

@@ -121,18 +121,13 @@ def test_evaluate_gives_the_means_over_samples_and_changes_nothing(
         trainer.evaluate_model_on_dataloader([])
 
 
-class Normalising(nn.Sequential):
-    """A network that says how its images are normalised."""
-
-    preprocessing = Scale()
-
-
 def test_run_plain_data_loaders_of_bytes_equal_normalised_floats(tiny_net):
     floats = [(Scale().normalise(image), label) for image, label in make_samples(6)]
     histories = []
     for samples in (make_samples(6), floats):
         loaders = dict.fromkeys(SPLITS, DataLoader(samples, batch_size=4))
-        model = Normalising(tiny_net())
+        model = nn.Sequential(tiny_net())
+        model.preprocessing = Scale()  # says how its images are normalised
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
         trainer = Trainer(model, optimizer, loaders, criterion=criterion)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from auditing.duplicates import find_duplicates
 from auditing.findings import list_findings
-from auditing.fixing import Fate, check_destination, plan_fix, save_fix
+from auditing.fixing import Fate, plan_fix, save_fix
 from auditing.shortcuts import find_shortcuts
 from scores.groups import find_leaks
 
@@ -166,20 +166,6 @@ def test_save_fix_that_fails_leaves_nothing(root, tmp_path):
         save_fix(fates, tmp_path / "fixed")
 
     assert [path.name for path in tmp_path.iterdir()] == ["faces"]
-
-
-def test_check_destination_refuses_what_is_there(root, tmp_path, refused):
-    (tmp_path / "empty").mkdir()
-    check_destination(tmp_path / "empty", root)
-    check_destination(tmp_path / "new" / "folder", root)
-    (tmp_path / "link").symlink_to("nowhere")
-
-    for name in ("faces", "link", "faces/train/real/p0_000.jpg"):
-        with refused("not empty"):
-            check_destination(tmp_path / name, root)
-    with pytest.raises(ValueError, match="within the dataset"):
-        check_destination(root / "train" / "fixed", root)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "faces", "link"]
 
 
 def test_copies_keep_apart_names_that_some_systems_hold_for_the_same(root):

@@ -97,9 +97,6 @@ def test_add_generator_traces_are_faint_and_peak_at_periods_two_and_four(pair):
     assert lattice > 0.3 * power.sum()  # 15 of 9216 frequencies
     strongest = np.argwhere(power >= np.sort(power.ravel())[-4])
     assert (strongest % (SIZE // 4) == 0).all()
-
-
-def test_add_generator_traces_of_a_black_image_adds_nothing():
     black = np.zeros((16, 16, 3), np.float32)
     assert (add_generator_traces(black, np.random.default_rng(0)) == 0).all()
 

@@ -23,7 +23,9 @@ from judging.detector import as_detector
 from saliency_map import compute_gradient_saliency_maps
 
 
-def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_path):
+def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(
+    tmp_path, monkeypatch
+):
     model = OneConvolution()
     model.preprocessing = SMALL
     sample = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
@@ -44,6 +46,19 @@ def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_pat
     np.testing.assert_array_equal(explanation.image, expected)
     save_explanation(explanation, tmp_path / "new" / "a.png", "$a$.png")
     assert (tmp_path / "new" / "a.png").stat().st_size > 5_000
+    # It says what each map has passed, or that none has.
+    figures = []
+    monkeypatch.setattr(pictures, "save_figure", lambda *of: figures.append(of[0]))
+    for shown in (explanation, replace(explanation, methods=[], maps=[])):
+        save_explanation(shown, "a.png", "a")
+    below = [[axes.get_xlabel() for axes in figure.axes] for figure in figures]
+    assert below == [["", "not checked", "not checked"], [""]]
+    words = [figure.get_supxlabel() for figure in figures]
+    assert words[0].startswith("nobody has checked whether")
+    assert words[0].endswith(
+        "bright: the pixels that move the score most; red: the map's maximum, blue: 0"
+    )
+    assert words[1].startswith("no kind of map passed the checks for this detector")
     explanation.image[:] = 0.5
     saliency[:] = cam[:] = 0
     saliency[0, 8] = cam[4, 4] = 1
@@ -62,30 +77,6 @@ def test_explain_sample_gives_the_maps_of_the_scripts_drawn_and_in_words(tmp_pat
         "Saliency: few pixels or none move the score of 'real'.",
         "Grad-CAM at conv3: little or nothing speaks for 'real'.",
     )
-
-
-def test_save_explanation_says_what_each_map_has_passed_or_that_none_has(monkeypatch):
-    model, figures = OneConvolution(), []
-    model.preprocessing = SMALL
-    monkeypatch.setattr(
-        pictures, "save_figure", lambda figure, path: figures.append(figure)
-    )
-    sample = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
-    detector = as_detector(model)
-    methods = build_methods(detector, Precision())
-    both = explain_sample(sample, FAKE, detector, methods)
-
-    for explanation in (both, replace(both, methods=[], maps=[])):
-        save_explanation(explanation, "a.png", "a")
-
-    below = [[axes.get_xlabel() for axes in figure.axes] for figure in figures]
-    assert below == [["", "not checked", "not checked"], [""]]
-    words = [figure.get_supxlabel() for figure in figures]
-    assert words[0].startswith("nobody has checked whether")
-    assert words[0].endswith(
-        "bright: the pixels that move the score most; red: the map's maximum, blue: 0"
-    )
-    assert words[1].startswith("no kind of map passed the checks for this detector")
 
 
 @pytest.mark.parametrize(

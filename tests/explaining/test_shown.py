@@ -84,7 +84,6 @@ def images(tmp_path: Path) -> FacesDataset:
 
 
 def plant(images: FacesDataset, place: tuple[slice, slice]) -> None:
-    """Write masks of the fakes."""
     folder = images.pictures.root.parent / "masks" / "val"
     folder.mkdir(parents=True)
     mask = np.zeros((64, 64), np.uint8)

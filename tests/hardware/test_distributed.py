@@ -46,7 +46,7 @@ def lone_group(monkeypatch):
     distributed.stop()
 
 
-def test_group_of_one_gives_the_same_numbers_and_gradients(lone_group):
+def test_group_of_one_gives_the_same_numbers_and_gradients_and_speaks(lone_group):
     assert lone_group == CPU
     check_lone_process()
     model = nn.BatchNorm1d(2)
@@ -58,6 +58,11 @@ def test_group_of_one_gives_the_same_numbers_and_gradients(lone_group):
     distributed.average_buffers(model)
     distributed.share_buffers(model)
     assert all(map(torch.equal, model.buffers(), buffers.values()))
+    assert distributed.gather_to_main("a") == ["a"]
+    assert distributed.tell_all({"b": 1}) == {"b": 1}
+    assert [distributed.speaks_first(), distributed.speaks_first()] == [True, False]
+    distributed.stop()
+    assert distributed.speaks_first()
 
 
 def test_agreement_in_a_group_exchanges_about_once_a_second(lone_group, monkeypatch):
@@ -85,11 +90,3 @@ def test_start_on_gpus_takes_the_one_of_its_rank(monkeypatch):
     device = distributed.start(torch.device("cuda"))
     assert device == torch.device("cuda", 3)
     assert (chosen, backends) == ([device], ["nccl"])
-
-
-def test_a_group_of_one_tells_itself_and_speaks_first(lone_group):
-    assert distributed.gather_to_main("a") == ["a"]
-    assert distributed.tell_all({"b": 1}) == {"b": 1}
-    assert [distributed.speaks_first(), distributed.speaks_first()] == [True, False]
-    distributed.stop()
-    assert distributed.speaks_first()

@@ -19,7 +19,6 @@ Content = dict[str, Any]
 
 
 def make_content() -> Content:
-    """Return what a checkpoint holds."""
     torch.manual_seed(0)
     return {
         **{"model": TinyNet().state_dict(), "val_acc": 90.0, "epoch": 1},
@@ -32,13 +31,10 @@ def make_content() -> Content:
 
 
 def set_entry(name: str, value: Any) -> Callable[[Content], Content]:
-    """Put a value in an entry's place."""
     return lambda content: {**content, name: value}
 
 
 def change_weight(change: Callable[[Tensor], Any]) -> Callable[[Content], Content]:
-    """Change a tensor of the model."""
-
     def apply(content: Content) -> Content:
         weight = change(content["model"]["fc.weight"])
         return {**content, "model": {**content["model"], "fc.weight": weight}}
@@ -46,15 +42,10 @@ def change_weight(change: Callable[[Tensor], Any]) -> Callable[[Content], Conten
     return apply
 
 
-def hold_itself(content: Content) -> Content:
-    """Flags within themselves: they would be printed for ever."""
-    flags: Content = {}
-    flags["flags"] = flags
-    return {**content, "flags": flags}
-
-
 HUGE, EXPANDED = torch.full((2, 4), 3e38), torch.ones(1).expand(2**20, 2**20)
 USED = ""  # the reason of a file that is used
+ENDLESS: Content = {}  # within itself: it would be printed for ever
+ENDLESS["flags"] = ENDLESS
 CASES: dict[str, tuple[Callable[[Content], Any], str]] = {
     "sound": (lambda content: content, USED),
     "half the precision": (change_weight(Tensor.half), USED),
@@ -64,7 +55,7 @@ CASES: dict[str, tuple[Callable[[Content], Any], str]] = {
     "preprocessing": (set_entry("preprocessing", {"mean": 0}), "cannot use the check"),
     "reliability": (set_entry("reliability", [[0.5, 0.4, 1, 2]]), "its reliability"),
     "control characters": (set_entry("threshold_policy", "\r\x1b[2Kreal"), USED),
-    "holds itself": (hold_itself, "hold each other too many times"),
+    "holds itself": (set_entry("flags", ENDLESS), "hold each other too many times"),
     "sparse": (change_weight(Tensor.to_sparse), "other than tensors"),
     "complex": (change_weight(Tensor.cfloat), "other than tensors"),
     "quantised": (

@@ -12,11 +12,6 @@ from loading.image_files import read_image, use_image
 MOST_MIB = 1500  # for the largest image allowed, beside what is imported
 
 
-def claim_frame() -> bytes:
-    """A GIF file with a screen of one pixel, and a picture of 65535 x 65535 on it."""
-    return b"GIF89a\1\0\1\0\0\0\0," + b"\0" * 4 + b"\xff" * 4 + b"\0\2\0\0;"
-
-
 def claim_tag(count: int, next_directory: int = 0) -> bytes:
     """A TIFF file whose tag claims `count` values, and what follows it."""
     tags = [(256, 4, 1, 1), (257, 4, 1, 1), (273, 4, count, 8)]
@@ -25,45 +20,30 @@ def claim_tag(count: int, next_directory: int = 0) -> bytes:
     return head + entries + struct.pack("<I", next_directory)
 
 
-def write_program() -> bytes:
-    """An EPS file: Pillow would hand it to Ghostscript."""
-    return b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
-
-
-def spoil_checksum() -> bytes:
-    """A PNG file whose first chunk, its size, has another checksum."""
-    data = encode("PNG")
-    return data[:32] + bytes([data[32] ^ 1]) + data[33:]
-
-
-def repeat_chunks() -> bytes:
-    """A PNG file with a hundred thousand empty chunks."""
-    data = encode("PNG")
-    return data[:33] + make_chunk(b"teXt", b"") * 100_000 + data[33:]
-
-
 READ = ""  # the reason of a file that is read
 EXIF, LOOP = b"Exif\0\0", claim_tag(1, next_directory=8)
+PNG, BMP = encode("PNG"), encode("BMP")
+# On a screen of one pixel.
+GIF = b"GIF89a\1\0\1\0\0\0\0," + b"\0" * 4 + b"\xff" * 4 + b"\0\2\0\0;"
+# Pillow would hand it to Ghostscript.
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
 CASES = {
     "claims 4 Gpx.png": (make_huge_png(2**16, 2**16), "too many pixels"),
     "claims a row too many.png": (make_huge_png(50_000, 2_000), "too many pixels"),
     "claims rows it lacks.png": (make_huge_png(9_000, 9_000), "cannot read"),
-    "frame of 4 Gpx.gif": (claim_frame(), "too many pixels"),
+    "frame of 4 Gpx.gif": (GIF, "too many pixels"),
     "tag of 4 G values.tif": (claim_tag(2**32 - 1), "cannot read"),
     "directory after itself.tif": (LOOP, READ),
     "text bomb.png": (encode_texts({"bomb": "x" * 10**8}, zip=True), "cannot read"),
-    "program.jpg": (write_program(), "a PostScript file"),
+    "program.jpg": (EPS, "a PostScript file"),
     "exif of garbage.jpg": (encode("JPEG", exif=EXIF + b"\xff" * 50), READ),
     "exif after itself.jpg": (encode("JPEG", exif=EXIF + LOOP), READ),
     "impossible turn.jpg": (encode("JPEG", exif=make_exif(Orientation=99)), READ),
     "garbage for a profile.jpg": (encode("JPEG", icc_profile=b"\0" * 99), READ),
-    "checksum.png": (spoil_checksum(), "cannot read"),
-    "many chunks.png": (repeat_chunks(), READ),
+    "checksum.png": (PNG[:32] + bytes([PNG[32] ^ 1]) + PNG[33:], "cannot read"),
+    "many chunks.png": (PNG[:33] + make_chunk(b"teXt", b"") * 100_000 + PNG[33:], READ),
     "cut.webp": (encode("WEBP")[:-9], "cannot read"),
-    "negative width.bmp": (
-        encode("BMP")[:18] + struct.pack("<i", -20) + encode("BMP")[22:],
-        "cannot read",
-    ),
+    "negative width.bmp": (BMP[:18] + struct.pack("<i", -20) + BMP[22:], "cannot read"),
 }
 
 
@@ -84,7 +64,6 @@ def test_read_image_hostile_file_is_read_or_refused(name, tmp_path, refused):
 
 
 def read_mebibytes(name: str) -> float:
-    """Return a number on this process's memory."""
     status = Path("/proc/self/status").read_text()
     return int(status.split(f"{name}:")[1].split()[0]) / 1024
 

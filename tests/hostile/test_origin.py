@@ -73,11 +73,8 @@ def fill_directory() -> bytes:
     return b"II*\0\x08\0\0\0" + struct.pack("<H", 65_535) + tag * 65_535
 
 
-def name_itself() -> bytes:
-    """EXIF whose inner directory is the outer one."""
-    return b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHII", 0x8769, 4, 1, 8)
-
-
+# EXIF whose inner directory is the outer one.
+ITSELF = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHII", 0x8769, 4, 1, 8)
 HEX = b'<?xml version="1.0" encoding="hex"?>'
 HOSTILE = {
     "bomb in zTXt": lambda: hide_bomb(b"zTXt", b"parameters\0\0"),
@@ -95,7 +92,7 @@ HOSTILE = {
     "XMP in no code": lambda: encode("JPEG", xmp=b'<?xml version="1.0" encoding="?"?>'),
     "XMP in hex": lambda: encode("JPEG", xmp=HEX + b"<a/>"),
     "huge EXIF": lambda: hide(make_chunk(b"eXIf", fill_directory())),
-    "EXIF in itself": lambda: encode("JPEG", exif=b"Exif\0\0" + name_itself()),
+    "EXIF in itself": lambda: encode("JPEG", exif=b"Exif\0\0" + ITSELF),
     "huge TIFF": fill_directory,
     "padding": lambda: b"\xff\xd8" + b"\xff" * 200_000,
     "empty segments": lambda: b"\xff\xd8" + b"\xff\xe1\0\2" * 30_000,

@@ -23,8 +23,6 @@ pytestmark = pytest.mark.usefixtures("small_simple_net")
 
 
 class LeftToRight:
-    """Stands for `Tracker`."""
-
     cut_times = (3.0,)
     follow = follow_from_left
 

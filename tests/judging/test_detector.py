@@ -1,6 +1,5 @@
 """A detector: from a network's logits to what they mean, the same floats everywhere."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,14 +60,6 @@ def test_score_any_batch_size_is_the_softmax_in_order(faces, tiny_net, batch_siz
 def test_detector_what_a_record_lacks_has_a_default(entries, threshold, line):
     detector = Detector(SimpleNet(), record=CheckpointRecord(**entries))
     assert (detector.threshold, detector.llr_line) == (threshold, line)
-
-
-def test_detector_is_called_after_its_network_and_its_run():
-    record = CheckpointRecord(model_name="SimpleNet", flags={"name": "first"})
-    assert Detector(SimpleNet(), record=record).title == "SimpleNet_first"
-    record = replace(record, flags={"name": "../a"})
-    assert Detector(SimpleNet(), record=record).title == "SimpleNet"
-    assert as_detector(torch.nn.Linear(2, 2)).title == "Linear"
 
 
 def test_as_detector_takes_a_networks_own_preprocessing(tiny_net):

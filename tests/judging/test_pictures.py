@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from judging import pictures
 from judging.pictures import InputSpec, Picture, Reading, load_pictures
 from judging.pictures import read_picture as read_views
-from loading import PUBLISHED, ImageFile, Preprocessing, Resize, image_files, read_image
+from loading import PUBLISHED, ImageFile, Preprocessing, Resize, read_image
 from loading.face_finding import Face
 
 SPEC = InputSpec(256, False, 1.35)
@@ -257,9 +256,9 @@ def test_load_pictures_reads_while_the_paths_still_come(faces_root):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_load_pictures_reads_side_by_side(workers, faces_root, monkeypatch):
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+def test_load_pictures_reads_side_by_side(
+    workers, faces_root, monkeypatch, two_threads
+):
     readers = multiprocessing.Manager().dict() if workers else {}
     read_image_and_size = pictures.read_image_and_size
 

@@ -18,8 +18,6 @@ DETECTORS = [SimpleNamespace(of_tracks="a's of tracks"), SimpleNamespace(of_trac
 
 @dataclass(frozen=True)
 class Stub:
-    """What stands for a verdict."""
-
     name: str
     detector: Any
     sample: np.ndarray | None

@@ -193,18 +193,14 @@ def test_explain_verdict_says_frequencies_with_intervals_and_of_which_images(
     ]
 
 
-def test_explain_verdict_of_a_kind_that_was_not_calibrated_gives_its_errors_alone(
-    calibrated,
+def test_explain_verdict_without_ratio_or_rows_says_that_there_are_none(
+    calibrated, detector
 ):
-    verdict = Verdict(CROP, calibrated, 0.99, 3.0, condition="none")
+    verdict = Verdict(CROP, calibrated, 0.99, 3.0, condition="none")  # not calibrated
     first, second = explain_verdict(verdict)
     assert first.startswith("There is no likelihood ratio: ")
     assert "0 of 900 (95 % interval" in second
-
-
-def test_explain_verdict_without_ratio_or_rows_says_that_there_are_none(detector):
-    verdict = Verdict(CROP, detector, 0.99, 3.0)
-    first, second = explain_verdict(verdict)
+    first, second = explain_verdict(Verdict(CROP, detector, 0.99, 3.0))
     assert first.startswith("How many images with such a score were fake is not known")
     assert second.startswith("There is no likelihood ratio: ")
 

@@ -23,10 +23,7 @@ class Network:
     """Stands for CenterFace: finds squares, half in the colour of eyes.
 
     As CenterFace, it takes a part of a large one for the whole, hardly believes in
-    small ones, nor in those that lie, and sees each again at its side.
-
-    Args:
-        hint: its confidence in those.
+    small ones, nor in those that lie (`hint`), and sees each again at its side.
     """
 
     def __init__(self, hint: float) -> None:

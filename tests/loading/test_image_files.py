@@ -119,12 +119,6 @@ def test_read_image_exif_orientation_is_applied(tmp_path, orientation, corner):
     assert max(CORNERS, key=lambda place: result[place].mean()) == corner
 
 
-def test_read_image_wrong_extension_is_read_by_its_content(tmp_path):
-    Image.new("RGB", (6, 4), ORANGE).save(tmp_path / "a.png")
-    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
-    assert read_image(tmp_path / "a.jpg").getpixel((0, 0)) == ORANGE
-
-
 def write_noise(path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     Image.fromarray(noise).save(path)
@@ -171,13 +165,6 @@ def test_read_image_bad_file_is_refused_by_name(tmp_path, name, refused):
     with refused(reason) as error:
         read_image(tmp_path / name)
     assert str(tmp_path / name) in str(error.value)
-
-
-def test_read_image_postscript_is_not_handed_to_another_program(tmp_path):
-    Image.new("RGB", (6, 4), ORANGE).save(tmp_path / "a.eps")
-    (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
-    with pytest.raises(ValueError, match="it is a PostScript file: save it as a PNG"):
-        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize(
@@ -290,13 +277,6 @@ def test_describe_bad_images_counts_all_and_names_the_first(datasets):
     line = describe_bad_images({"train": many[:9], "val": many[9:]})
     assert line.startswith("17 of the images cannot be read: reason 0; reason 1;")
     assert line.endswith("reason 9; and 7 more")
-
-
-@pytest.fixture
-def two_threads(monkeypatch) -> None:
-    """Two threads on any machine, for all items but the first."""
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(image_files, "SLOW", -1.0)
 
 
 @pytest.mark.parametrize(("slow", "num_threads"), [(60.0, 2), (-1.0, 1)])

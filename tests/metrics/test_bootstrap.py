@@ -41,11 +41,13 @@ def test_bootstrap_metrics_each_resample_equals_metrics_of_the_repeated_samples(
                 assert value == pytest.approx(expected, abs=1e-9), name
 
 
-def test_draw_weights_keeps_the_size_of_each_class():
-    weights = draw_all(make_samples())
-
-    assert weights.shape == (2, 50, 7)
-    assert np.unique(weights.sum(axis=2), axis=1).tolist() == [[4], [3]]
+def test_draw_weights_in_chunks_keeps_the_size_of_each_class(monkeypatch):
+    monkeypatch.setattr(bootstrap, "_MAX_WEIGHTS_AT_ONCE", 60)
+    samples = make_samples()
+    chunks = list(draw_weights(samples, build_cells(samples), 9, seed=0))
+    assert [chunk.shape for chunk in chunks] == [(2, n, 7) for n in (4, 4, 1)]
+    for weights in (draw_all(samples), *chunks):
+        assert np.unique(weights.sum(axis=2), axis=1).tolist() == [[4], [3]]
 
 
 def test_draw_weights_pooled_cells_spread_as_single_samples_do():
@@ -73,15 +75,6 @@ def test_draw_weights_draws_whole_groups_of_each_kind():
         np.testing.assert_array_equal(weights[:, first], weights[:, second])
     for one_of_each in ([0, 2], [3, 4], [5, 7]):
         np.testing.assert_array_equal(weights[:, one_of_each].sum(axis=1), 2)
-
-
-def test_draw_weights_in_chunks_yields_every_resample(monkeypatch):
-    monkeypatch.setattr(bootstrap, "_MAX_WEIGHTS_AT_ONCE", 60)
-    samples = make_samples()
-
-    chunks = list(draw_weights(samples, build_cells(samples), 9, seed=0))
-
-    assert [chunk.shape[1] for chunk in chunks] == [4, 4, 1]
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,6 @@ from metrics.calibration import (
 from metrics.meaning import ScoreNeighbours, check_neighbours, find_neighbours
 
 
-def test_compute_ece_hand_made_table():
-    # Bins of width 1/15: 0.2 opens the fourth, 1.0 closes the last.
-    scores, labels = np.array([0.19, 0.2, 0.24, 0.95, 1.0]), np.array([0, 1, 0, 1, 1])
-
-    assert compute_ece(scores, labels) == pytest.approx(
-        (0.19 + 2 * 0.28 + 2 * 0.025) / 5
-    )
-
-
 def test_compute_reliability_bins_are_those_of_the_ece():
     scores, labels = draw_calibrated(400, 0)
 
@@ -34,8 +25,12 @@ def test_compute_reliability_bins_are_those_of_the_ece():
 
     gaps = np.abs(bins.mean_scores - bins.fake_fractions)
     assert gaps @ bins.counts / 400 == pytest.approx(compute_ece(scores, labels))
-    # Bins of width 1/15; the empty ones between are left out.
-    bins = compute_reliability_bins([0.19, 0.2, 0.24, 0.95, 1.0], [0, 1, 0, 1, 1])
+    # Bins of width 1/15: 0.2 opens the fourth, 1.0 closes the last; the empty ones
+    # between are left out.
+    scores, labels = np.array([0.19, 0.2, 0.24, 0.95, 1.0]), np.array([0, 1, 0, 1, 1])
+    ece = (0.19 + 2 * 0.28 + 2 * 0.025) / 5
+    assert compute_ece(scores, labels) == pytest.approx(ece)
+    bins = compute_reliability_bins(scores, labels)
     np.testing.assert_allclose(bins.mean_scores, [0.19, 0.22, 0.975])
     np.testing.assert_allclose(bins.fake_fractions, [0, 0.5, 1])
     np.testing.assert_array_equal(bins.counts, [1, 2, 2])
@@ -158,7 +153,7 @@ def test_choose_calibration_takes_what_gains_beyond_chance(bias):
     assert not choice.notes
 
 
-def test_choose_calibration_collapsed_logits_hit_the_bound_and_say_so():
+def test_choose_calibration_says_where_a_fit_is_at_its_bound_used_or_not():
     labels = np.tile([0, 1], 50)
     differences = np.random.default_rng(0).normal(scale=30, size=100)
 
@@ -166,12 +161,8 @@ def test_choose_calibration_collapsed_logits_hit_the_bound_and_say_so():
 
     assert choice.calibration.temperature == pytest.approx(20)
     assert "at its bound, 20: look" in choice.notes[0]
-
-
-def test_choose_calibration_says_that_a_fit_at_its_bound_is_not_used():
-    labels = np.tile([0, 1], 20)
-    differences = np.random.default_rng(2).normal(scale=0.01, size=40) * labels
-    choice = choose_calibration(-differences, labels)
+    differences = np.random.default_rng(2).normal(scale=0.01, size=40) * labels[:40]
+    choice = choose_calibration(-differences, labels[:40])
     assert choice.calibration.temperature == 1
     assert "is not used: look" in choice.notes[0]
 

@@ -69,11 +69,6 @@ def test_check_samples_judges_probabilities_if_there_are_any():
     assert raw.called_fake.tolist() == [True, True]
 
 
-def test_index_groups_by_sorted_names_or_each_sample_its_own():
-    assert index_groups(None, 3).tolist() == [0, 1, 2]
-    assert index_groups(["b", "a", "b"], 3).tolist() == [1, 0, 1]
-
-
 def test_units_are_samples_or_groups_that_may_hold_both_classes():
     labels, groups = [0, 0, 0, 1, 1, 1], list("aabbcd")
 
@@ -82,19 +77,18 @@ def test_units_are_samples_or_groups_that_may_hold_both_classes():
     assert grouped.units == (2, 3, 4)
     assert grouped.units.smaller == 2
     assert grouped.index_class(1).tolist() == [1, 2, 3]
+    assert index_groups(None, 3).tolist() == [0, 1, 2]
+    assert index_groups(["b", "a", "b"], 3).tolist() == [1, 0, 1]
 
 
-def test_sort_samples_ties_are_one_block():
+def test_sort_samples_ties_are_one_block_and_neighbours_are_not():
     in_order = sort_samples(np.array([0.1, 0.9, 0.5, 0.5]), np.array([0, 1, 0, 1]))
 
     assert in_order.order.tolist() == [1, 2, 3, 0]
     assert in_order.thresholds.tolist() == [0.9, 0.5, 0.1]
     fp, tp = in_order.count_positives()
     assert (fp.tolist(), tp.tolist()) == ([0, 1, 2], [1, 2, 2])
-
-
-def test_get_middle_of_neighbouring_floats_keeps_them_apart():
-    upper = np.nextafter(1.0, 2)
+    upper = np.nextafter(1.0, 2)  # neighbouring floats are kept apart
     in_order = sort_samples(np.array([upper, 1.0]), np.array([1, 0]))
 
     assert in_order.get_middle(0) == upper

@@ -171,11 +171,15 @@ def test_compute_summary_infinite_resamples_are_named_as_the_reason():
     )
 
 
-def test_compute_summary_of_five_samples_stays_within_what_is_possible():
+def test_compute_summary_of_five_samples_or_two_stays_within_what_is_possible():
     numbers = summarise([-2.0, 2.0, -1.0, 3.0, 2.5], [0, 0, 0, 1, 1])
 
     assert numbers["brier_interval"][1] <= 1
     assert numbers["min_cllr_interval"][1] <= 1
+    numbers = summarise([-0.3, 0.6], [0, 1], num_resamples=10)
+    json.dumps(numbers, allow_nan=False)
+    assert numbers["auc_interval"] == [pytest.approx(0.025), 1.0]
+    assert numbers["auc_standard_error"] is None
 
 
 def test_compute_summary_auc_at_or_below_chance_is_said_in_words():
@@ -186,14 +190,6 @@ def test_compute_summary_auc_at_or_below_chance_is_said_in_words():
 
     assert ["holds 0.5" in notes for notes in found] == [False, True, False]
     assert ["are swapped" in notes for notes in found] == [False, False, True]
-
-
-def test_compute_summary_one_sample_a_class_is_defined():
-    numbers = summarise([-0.3, 0.6], [0, 1], num_resamples=10)
-
-    json.dumps(numbers, allow_nan=False)
-    assert numbers["auc_interval"] == [pytest.approx(0.025), 1.0]
-    assert numbers["auc_standard_error"] is None
 
 
 def test_compute_summary_operating_points_keep_their_rates():

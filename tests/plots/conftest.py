@@ -57,5 +57,4 @@ def make_analysis():
 
 @pytest.fixture
 def axes() -> Axes:
-    """Empty axes."""
     return Figure().add_subplot()

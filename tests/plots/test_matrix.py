@@ -46,15 +46,12 @@ def test_build_auc_matrix_without_every_pair_is_none(analyses, chosen):
     assert build_auc_matrix([analyses[number] for number in chosen]) is None
 
 
-def test_format_auc_matrix_marks_the_dataset_that_was_trained_on(analyses):
+def test_auc_matrix_as_text_and_rows_marks_the_dataset_that_was_trained_on(analyses):
     lines = format_auc_matrix(build_auc_matrix(analyses)).split("\n")
     assert lines[1].split() == ["faces", "masks"]
     assert lines[2].startswith("SimpleNet (a)  ")
     assert lines[2].count("*") == 1 and lines[2].index("*") < lines[2].index("0.000")
     assert "1.000 [" in lines[3] and "*" not in lines[3]
-
-
-def test_build_auc_rows_has_a_row_for_each_cell(analyses):
     header, rows = build_auc_rows(build_auc_matrix(analyses))
     assert [len(row) for row in rows] == [len(header)] * 4
     first = dict(zip(header, rows[0], strict=True))

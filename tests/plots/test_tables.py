@@ -120,6 +120,8 @@ def test_format_numbers_groups_are_counted_and_averaged(make_analysis):
         value = f"{analysis.groups.numbers[name]:.4f}"
         assert (value in find_line(text, METRICS[name].words)[60:]) == is_shown
     assert max(map(len, text.splitlines())) <= 100
+    mixed = format_numbers(make_analysis(groups=["one"] * 100))
+    assert "no group-level scores: 1 of 1 groups hold both" in " ".join(mixed.split())
 
     table = format_comparison([analysis, analysis], [])
     legend, rows, _ = table.split("\n\n")

@@ -1,8 +1,6 @@
 """A video's persons over time: what is drawn where."""
 
 import numpy as np
-import pytest
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from files.classes import FAKE, NEITHER, REAL
@@ -21,12 +19,9 @@ LINE = Line(
 )
 
 
-@pytest.fixture
-def axes() -> Axes:
-    return plot_time_line(Figure().subplots(), LINE, LOOKED)
+def test_plot_time_line_marks_frames_bounds_cuts_and_what_was_not_seen_or_looked_at():
+    axes = plot_time_line(Figure().subplots(), LINE, LOOKED)
 
-
-def test_plot_time_line_marks_each_frame_by_what_it_is_called(axes):
     places = {s.get_label(): s.get_offsets().tolist() for s in axes.collections}
     assert places == {
         "called real": [[0, 0.1]],
@@ -34,9 +29,6 @@ def test_plot_time_line_marks_each_frame_by_what_it_is_called(axes):
         "called fake": [[7, 0.9]],
         "cannot be judged": [[8, 0.8]],
     }
-
-
-def test_plot_time_line_draws_bounds_cuts_and_what_was_not_seen_or_looked_at(axes):
     levels = {line.get_label(): line.get_ydata()[0] for line in axes.lines[1:3]}
     assert levels == {"fake at or above": 0.6, "real below": 0.3}
     (cut,) = (line for line in axes.lines if line.get_label() == "cut")

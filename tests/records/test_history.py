@@ -20,11 +20,6 @@ def test_load_history_files_of_the_original_exercise_are_read(tmp_path, runs):
         assert load_history(path) == (runs if isinstance(runs, list) else [runs])
 
 
-def test_load_history_missing_file_says_what_writes_one(tmp_path, refused):
-    with refused(r"none\.json; train_main\.py writes", FileNotFoundError):
-        load_history(tmp_path / "none.json")
-
-
 NOT_JSON = [b"", b"[{]", b"\xff\xfe[]", b"[" * 1_000_000, b'{"a":' * 100_000]
 NOT_JSON += [b'[{"train_loss": [' + b"9" * 10_000 + b"]}]"]
 NOT_RUNS = [b"[]", b"3", b"null", b'"x"', b"[3]", b"[{}, NaN]"]

@@ -10,9 +10,8 @@ import pytest
 
 import train_main
 from files.bounds import Bounds
-from files.names import name_run_files
 from models import NETWORKS
-from records.recipe import RECIPES, Keeping, Recipe, list_runs
+from records.recipe import RECIPES, Recipe, list_runs
 
 NEEDS = {
     "weights": {"model": "XceptionBased"},
@@ -164,11 +163,3 @@ def test_list_runs_names_what_they_differ_in_and_their_commands_repeat_them():
         assert train_main.parse_args(given).recipes == [run]
     assert [run.name for run in list_runs(Recipe(), [3, 4])] == ["seed3", "seed4"]
     assert list_runs(shared) == [shared]
-
-
-def test_keeping_names_the_files_of_the_recipe():
-    recipe = Recipe("d", "w", "m", optimizer="SGD")
-    keeping = Keeping(out_dir=Path("a"), checkpoints_dir=Path("b"))
-    folders = {"out_dir": "a", "checkpoints_dir": "b"}
-    expected = name_run_files("d", "m", "SGD", name="w", **folders)
-    assert keeping.name_files(recipe) == expected

@@ -30,7 +30,6 @@ def run(files):
 
 @pytest.fixture(scope="session")
 def single(files, tmp_path_factory):
-    """The page of one run."""
     output = tmp_path_factory.mktemp("one") / "a.html"
     with replace_simple_net():
         return write_page([files.checkpoint], output, files)
@@ -48,5 +47,4 @@ def triple(files, tmp_path_factory):
 
 @pytest.fixture(params=["single", "triple"])
 def page_path(request):
-    """Either page."""
     return request.getfixturevalue(request.param)

@@ -214,7 +214,9 @@ def test_maps_of_a_face_come_when_they_are_asked_for(group):
         assert "there is no face" in response.json["error"]
 
 
-def test_picture_without_a_face_is_inconclusive_and_gets_no_map(group, monkeypatch):
+def test_picture_without_a_face_gets_no_map_and_a_face_that_was_turned_says_so(
+    group, monkeypatch
+):
     monkeypatch.setattr(pictures, "find_faces", lambda picture: [])
     answer = group.ask("/judge?name=a").json
     (face,) = answer["faces"]
@@ -228,9 +230,6 @@ def test_picture_without_a_face_is_inconclusive_and_gets_no_map(group, monkeypat
     assert [picture["caption"] for picture in face["maps"]] == [
         "As the detector saw it"
     ]
-
-
-def test_face_that_was_turned_says_so(group, monkeypatch):
     faces = [Face((18, 38, 118, 138), 0.9, (), quarter_turns=q) for q in (0, 1)]
     monkeypatch.setattr(pictures, "find_faces", lambda picture: list(faces))
     said = [" ".join(f["sentences"]) for f in group.ask("/judge?name=a").json["faces"]]

@@ -168,12 +168,9 @@ def test_decode_of_a_cut_file_gives_what_there_is(ending, options):
     assert len(frames) <= int(found[2]) <= len(frames) + 2
 
 
-def test_decode_of_a_file_without_its_index_says_that_it_breaks_off():
-    frames, error = run(encode(".mp4", NOISE)[:-999])
+def test_decode_says_that_it_breaks_off_early_unless_it_need_not_read_so_far():
+    frames, error = run(encode(".mp4", NOISE)[:-999])  # without its index
     assert (frames, error) == ([], "it breaks off before its first frame")
-
-
-def test_decode_of_most_frames_reads_no_further():
     data = encode(".avi", NOISE)
     frames, error = run(data[: len(data) * 4 // 5], most_frames=3)
     assert (len(frames), error) == (3, "")
