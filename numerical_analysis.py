@@ -208,7 +208,8 @@ def _add_format_flags(group: argparse._ActionsContainer) -> None:
         "--positive-label",
         metavar="WORD",
         help="label that means fake, the other one being real (default: 1, true, fake, "
-        "spoof and the like are fake; 0, false, real, bonafide, genuine are real)",
+        "spoof and the like are fake; 0, false, real, bonafide, genuine are real); of "
+        "more than two labels --real-labels names those that mean real",
     )
     group.add_argument(
         "--lower-is-fake",
@@ -242,6 +243,8 @@ def _check_combination(
     without = ("prevalence", "subset_by", "subset_column")
     if args.runs is not None and any(getattr(args, name) for name in without):
         parser.error("--runs goes without --prevalence, --subset-by, --subset-column")
+    if args.positive_label and args.real_labels:
+        parser.error("--positive-label and --real-labels exclude each other")
     if args.max_fpr is not None and not args.calibrate_on:
         parser.error("--max-fpr goes with --calibrate-on")
     if args.fpr_confidence is not None and not args.max_fpr:
@@ -250,12 +253,13 @@ def _check_combination(
 
 def _find_needs(args: argparse.Namespace, num_inputs: int) -> dict[str, str]:
     """Return the flags that would do nothing, and what each needs."""
-    needs = {}
+    needs, shared = {}, {"real_labels"}
     if not args.from_scores:
-        needs = dict.fromkeys(["calibrate_on", *SCORE_FLAGS], "--from-scores")
+        of_scores = ["calibrate_on", *SCORE_FLAGS]
+        needs = dict.fromkeys(set(of_scores) - shared, "--from-scores")
     elif not args.checkpoint_path:
         alone = "datasets, not with --from-scores alone"
-        needs = dict.fromkeys([*SOURCE_FLAGS, *COMPUTE_FLAGS], alone)
+        needs = dict.fromkeys({*SOURCE_FLAGS, *COMPUTE_FLAGS} - shared, alone)
     if num_inputs < 2:
         pairs = "two detectors or more, named, to pair samples"
         needs |= dict.fromkeys(PAIR_FLAGS, pairs)

@@ -78,8 +78,9 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="WORD",
-        help="for a table or a hub's dataset: the labels that mean real; all others "
-        "mean fake (default: the usual words, such as real and fake, or 0 and 1)",
+        help="for a table, a hub's dataset or a file of scores: the labels that mean "
+        "real; all others mean fake (default: the usual words, such as real and fake, "
+        "or 0 and 1)",
     )
     parser.add_argument(
         "--shares",

@@ -20,7 +20,7 @@ from judging.tracks import (
 from judging.verdicts import INCONCLUSIVE, Verdict
 from loading.disturbances import parse_condition
 from loading.face_finding import can_find_faces
-from loading.origin.traces import describe_generation
+from loading.origin.traces import describe_frames, describe_generation
 from metrics.meaning import (
     describe_fake_score,
     describe_likelihood_ratio,
@@ -91,9 +91,8 @@ def format_verdict(verdict: Verdict, *, with_detector: bool = False) -> str:
         unlooked = picture.num_faces is None and picture.reasons
         advice = f"; {CROP_ADVICE}" if unlooked else ""
         parts.append(f"({'; '.join(verdict.reasons)}{advice})")
-    if said := describe_generation(picture.origin):
-        parts.append(f"({said})")
-    return "  ".join(parts)
+    said = describe_generation(picture.origin), describe_frames(picture.origin)
+    return "  ".join([*parts, *(f"({words})" for words in filter(None, said))])
 
 
 def describe_time(track: Track) -> str:

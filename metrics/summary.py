@@ -34,6 +34,8 @@ _POINT_FPRS = (0.1, *MAX_FPRS)
 # intervals held the Cllr; with 100 a class 89 to 92 % held the average precision.
 _FEW_UNITS = 30
 _MANY_UNITS = 100
+_SKEWED = {"average_precision": "average precision", "log_loss": "log loss"}
+_SKEWED["cllr"] = "Cllr"
 _HEAVY_KURTOSIS = 5.0  # of a class's scores; 3 normal, 4.2 logistic, 6 Laplace
 _CHOSEN_HERE = "chosen on these samples"
 
@@ -317,18 +319,32 @@ def _warn(numbers: dict[str, Any], samples: Samples) -> list[str]:
     auc = numbers["auc"], *numbers["auc_interval"]
     notes = warn_of_samples(auc, units, what=what)
     if _FEW_UNITS <= units.smaller <= _MANY_UNITS:
-        notes.append(
-            f"with up to {_MANY_UNITS} of a class the intervals of average precision, "
-            "log loss and Cllr hold the truth in about 90 % of cases, not 95 %"
-        )
+        shown = [w for n, w in _SKEWED.items() if numbers.get(f"{n}_interval")]
+        if shown:
+            notes.append(
+                f"with up to {_MANY_UNITS} of a class the intervals of "
+                f"{' and '.join(', '.join(shown).rsplit(', ', 1))} hold the truth in "
+                "about 90 % of cases, not 95 %"
+            )
     notes += [
-        f"the TPR at FPR {100 * rate:g} % is too high on average: of these "
-        f"{units.real} real samples {int(units.real * rate + 1e-9)} score above its "
-        "threshold, of others more would; the interval allows for that"
+        f"the TPR at FPR {100 * rate:g} % is too high on average: its threshold was "
+        f"chosen on these {units.real} real {what}, and of others more score above it; "
+        "the interval allows for that"
         for rate in MAX_FPRS
-        if numbers[_name_tpr(rate)] is not None and units.real * rate < 10
+        if numbers[_name_tpr(rate)] and _is_optimistic(samples, rate)
     ]
     return notes + _warn_of_heavy_tails(samples)
+
+
+def _is_optimistic(samples: Samples, max_fpr: float) -> bool:
+    """Say whether a threshold chosen here has a higher FPR on average, by a tenth.
+
+    Of n real samples k score above it; of others (k + 1) / (n + 1) do on average.
+    """
+    threshold = find_fpr_threshold(samples.in_order, max_fpr)
+    num_real = samples.units.real
+    share = np.mean(samples.scores[samples.labels == REAL] >= threshold)
+    return bool((share * num_real + 1) / (num_real + 1) > 1.1 * max_fpr)
 
 
 def warn_of_samples(
@@ -349,10 +365,11 @@ def warn_of_samples(
             "is better than chance"
         )
     if units.smaller < _FEW_UNITS:
+        excepted = "AUC and TPR" if what == "groups" else "AUC, error rates and TPR"
         notes.append(
             f"only {units.real} real and {units.fake} fake {what}: with fewer than "
             f"{_FEW_UNITS} of a class intervals may hold the truth less often than "
-            "95 % (those of AUC, error rates and TPR excepted)"
+            f"95 % (those of {excepted} excepted)"
         )
     return notes
 

@@ -4,6 +4,7 @@ Colours are Okabe and Ito's, which readers with any colour vision can tell apart
 styles and markers differ as well, for figures printed in grey.
 """
 
+import math
 import re
 import textwrap
 from collections.abc import Callable, Mapping
@@ -116,7 +117,13 @@ def format_number(value: float | None, *, digits: int = 4) -> str:
 
 
 def format_threshold(value: float, *, digits: int = 3) -> str:
-    """Return a threshold with so many digits, or like `format_number` with more."""
+    """Return a threshold with so many digits, or like `format_number` with more.
+
+    The next number above one of so few digits is 'above' it.
+    """
+    text = f"{value:.{digits}g}"
+    if value == math.nextafter(float(text), math.inf):
+        return f"above {text}"
     return _lengthen(value, digits, "g")
 
 

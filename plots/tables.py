@@ -85,13 +85,16 @@ def _format_operating_points(numbers: dict[str, Any]) -> list[str]:
     names = [point["name"] + (" *" if point["chosen"] else "") for point in points]
     share = f"where {100 * (numbers['prevalence'] or 0):g} % are fake"
     width = max(map(len, (share, *names))) + 2
-    header = f"{'operating point':<{width}}{'fake at or above':<18}"
+    scales = [
+        f"{point['threshold_scale']} {format_threshold(point['threshold'], digits=4)}"
+        for point in points
+    ]
+    second = max(map(len, ("fake at or above", *scales))) + 2
+    header = f"{'operating point':<{width}}{'fake at or above':<{second}}"
     lines = ["", f"{header}{'false-positive rate':<{_CELL}}false-negative rate"]
-    for name, point in zip(names, points, strict=True):
-        threshold = format_threshold(point["threshold"], digits=4)
-        scale = f"{point['threshold_scale']} {threshold}"
+    for name, scale, point in zip(names, scales, points, strict=True):
         fpr, fnr = (format_with_interval(point, n, digits=4) for n in ("fpr", "fnr"))
-        lines.append(f"{name:<{width}}{scale:<18}{fpr:<{_CELL}}{fnr}")
+        lines.append(f"{name:<{width}}{scale:<{second}}{fpr:<{_CELL}}{fnr}")
     lines += [f"* {note}" for note in {p["chosen"] for p in points if p["chosen"]}]
     if numbers["prevalence"] is None:
         return lines

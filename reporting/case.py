@@ -21,7 +21,7 @@ from judging.pictures import Picture
 from judging.tracks import STRETCH
 from judging.verdicts import NONE, Faces, Verdict
 from loading import ImageFile
-from loading.origin.traces import describe_claims, describe_generation
+from loading.origin.traces import describe_claims, describe_frames, describe_generation
 from metrics.meaning import format_fake_score
 from plots.pages import EmbeddedImage, embed_figure, embed_image, render_page
 from reporting.card import list_errors
@@ -177,8 +177,8 @@ class Case:
         first = self._numbers.setdefault(origin.sha256, number)
         if first != number:
             yield f"the same bytes as {self._entries[first - 1]['kind']} {first}"
-        if origin.has_frames:
-            yield "several frames: only the first was judged"
+        if frames := describe_frames(origin):
+            yield frames
         if said := describe_generation(origin):
             yield f"{said}: see below"
 

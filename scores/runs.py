@@ -16,7 +16,7 @@ from records.recipe import describe_shared
 from scores.analysis import correct_by_holm
 from scores.groups import MixedGroupsError, score_groups
 from scores.pairing import pair_names
-from scores.score_sets import ScoreSet
+from scores.score_sets import ARBITRARY, ScoreSet
 
 _FEW_RUNS = 5
 # What `list_runs` of records/recipe.py adds to names.
@@ -296,6 +296,9 @@ def _list_notes(runs: Sequence[ScoreSet]) -> list[str]:
             f"{len(runs)} runs say little of how runs vary, so the intervals are wide: "
             f"with {_FEW_RUNS} or more they shrink"
         )
+    for source in dict.fromkeys(run.threshold_source for run in runs):
+        if source.startswith(ARBITRARY):
+            notes.append(f"accuracy, F1 and the like are at threshold 0: {source}")
     if any(run.flags.get("fold") for run in runs):
         notes.append(
             "folds share most of their training images, so that trainings on wholly "

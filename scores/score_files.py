@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from files.atomic import save_csv
-from files.classes import CLASS_NAMES, FAKE, LABELS, REAL
+from files.classes import CLASS_NAMES, FAKE, LABELS, REAL, read_labels
 from files.csv_files import CsvRows, open_csv
 from files.provenance import describe_file
 from scores.groups import groups_from_names, subsets_from_names
-from scores.score_sets import LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
+from scores.score_sets import ARBITRARY, LOGIT_DIFFERENCE, RAW_SCORE, ScoreSet
 
 HEADER = ("path", "label", "score", "group", "logit_difference", "llr", "llr_limit")
 HEADER += ("subset",)
@@ -47,6 +47,8 @@ class ScoreFormat:
         positive_label: the label that means fake; the file's other one means real.
             None reads the usual words: real, bonafide, genuine, false, 0 against
             fake, spoof, true, 1 and the like.
+        real_labels: the labels that mean real, all others meaning fake; none: as
+            `positive_label` says.
         lower_is_fake: scores are higher for real samples.
     """
 
@@ -56,6 +58,7 @@ class ScoreFormat:
     group_column: str | None = None
     subset_column: str | None = None
     positive_label: str | None = None
+    real_labels: Sequence[str] = ()
     lower_is_fake: bool = False
 
 
@@ -262,6 +265,14 @@ def _read_number(text: str, column: str, table: _Table) -> float:
 def _read_labels(table: _Table, score_format: ScoreFormat) -> np.ndarray:
     """Return the labels (N,), by the usual words or by the positive one."""
     texts = table.cells[score_format.label_column]
+    blank = next((n for n, text in enumerate(texts) if not text.strip()), None)
+    if blank is not None:
+        raise table.refuse(blank, "there is no label")
+    if score_format.real_labels:
+        try:
+            return np.array(read_labels(texts, score_format.real_labels), np.int64)
+        except ValueError as error:
+            raise ValueError(f"{table.path}: {error}") from None
     words = {text: text.strip().lower() for text in dict.fromkeys(texts)}
     meanings: Mapping[str, int] = LABELS
     if score_format.positive_label is not None:
@@ -272,7 +283,8 @@ def _read_labels(table: _Table, score_format: ScoreFormat) -> np.ndarray:
         raise table.refuse(
             texts.index(unknown),
             f"label {unknown!r:.60} is not 0, 1, real, fake or the like: name the one "
-            "that means fake with --positive-label",
+            "that means fake with --positive-label, or those that mean real with "
+            "--real-labels",
         )
     return np.fromiter(map(labels.__getitem__, texts), np.int64, len(texts))
 
@@ -302,7 +314,7 @@ def _read_scores(table: _Table, score_format: ScoreFormat) -> dict[str, Any]:
             "fake_scores": None,
             "score_name": RAW_SCORE,
             "threshold": 0.0,
-            "threshold_source": "default; arbitrary, as the scores are not "
+            "threshold_source": f"{ARBITRARY}, as the scores are not "
             f"probabilities: --calibrate-on or --threshold choose one{hint}",
             "notes": notes,
         }

@@ -18,6 +18,7 @@ from metrics.samples import Samples, check_samples
 from metrics.summary import warn_of_samples
 
 # What scores can be, by `ScoreSet.score_name`.
+ARBITRARY = "default; arbitrary"  # begins a threshold's source
 PROBABILITY = "P(fake)"
 LOGIT_DIFFERENCE = "logit difference"
 RAW_SCORE = "score"

@@ -331,6 +331,12 @@ def describe_generation(origin: Origin | None) -> str | None:
     return None
 
 
+def describe_frames(origin: Origin | None) -> str | None:
+    """Say that a picture has several frames, if it is known to."""
+    has_frames = origin is not None and origin.has_frames
+    return "several frames: only the first was judged" if has_frames else None
+
+
 def _describe_file(origin: Origin) -> str:
     size = f"{origin.num_bytes:,} bytes"
     if origin.credentials == _IN_VIDEO:

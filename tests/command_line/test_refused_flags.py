@@ -35,6 +35,7 @@ REFUSED = {
         "--from-scores a -cpp b -d x y": (
             "one dataset for --checkpoint-path and --from-scores"
         ),
+        "--from-scores a --positive-label x --real-labels y": "exclude each other",
         "--from-scores a --split val": "--split goes with datasets, not with",
         "--from-scores a --match stem": "--match goes with two detectors or more",
         "-cpp a.pt b.pt -cpp a.pt": "a.pt is given twice",

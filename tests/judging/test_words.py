@@ -96,6 +96,10 @@ def test_format_verdict_says_that_a_file_says_it_was_generated(detector):
     picture = CROP._replace(origin=origin)
     line = format_verdict(Verdict(picture, detector, 0.1, 0.0))
     assert line == "real  P(fake)=0.100  a.png  (its file says that it was generated)"
+    frames = CROP._replace(origin=replace(origin, has_frames=True))
+    assert format_verdict(Verdict(frames, detector, 0.1, 0.0)) == (
+        f"{line}  (several frames: only the first was judged)"
+    )
 
 
 @pytest.mark.parametrize(

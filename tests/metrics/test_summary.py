@@ -213,6 +213,13 @@ def test_compute_summary_operating_points_keep_their_rates():
     assert by_name["FPR 0.1 %"]["ppv"] > by_name["EER"]["ppv"]
 
 
+def test_compute_summary_tpr_is_called_too_high_where_its_threshold_is_too_low():
+    scores, labels = draw_scores(170)  # one of some 110 real samples may lie above it
+    for given, is_warned in ((scores, True), (scores.round(), False), (labels, False)):
+        notes = summarise(given, labels)["notes"]
+        assert any("TPR at FPR 1 % is too high" in n for n in notes) == is_warned
+
+
 @pytest.mark.parametrize(
     ("num_a_class", "note"),
     [(29, "only 29 real and 29 fake samples"), (100, "with up to 100"), (101, None)],

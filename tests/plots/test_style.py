@@ -1,5 +1,6 @@
 """Texts and sizes of figures."""
 
+import math
 import os
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def test_get_line_style_sixteen_differ_and_seven_in_grey_too():
         *((0.0, "0.0000", "0"), (1.0, "1.0000", "1"), (0.5, "0.5000", "0.5")),
         (0.00005, "0.0001", "5e-05"),
         (1234.5, "1234.5000", "1.23e+03"),
+        (math.nextafter(0.5, 1), "0.5000", "above 0.5"),
     ],
 )
 def test_format_number_only_0_and_1_look_like_it(value, text, threshold):

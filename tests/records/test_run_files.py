@@ -76,12 +76,18 @@ def test_run_writes_what_it_can_restore_after_the_snapshot(
 ):
     now = iter(range(0, 100_000, 61))  # each look at the clock is a minute later
     monkeypatch.setattr(run_files.time, "monotonic", lambda: next(now))
-    written, files = [], make_files(tmp_path)
+    written, seconds, files = [], [], make_files(tmp_path)
+
+    def note(*of: Any) -> None:
+        written.append(of[-1])
+        seconds.append(files.run["seconds"])  # those before a snapshot count, too
+
     for save in ("save_tensors", "save_checkpoint", "save_run"):
-        monkeypatch.setattr(run_files, save, lambda *of: written.append(of[-1]))
+        monkeypatch.setattr(run_files, save, note)
     run(make_trainer(), 1, files, minutes)
     assert written[:num_snapshots] == [files.paths.snapshot] * num_snapshots
     assert written[num_snapshots:] == [files.paths.checkpoint, files.paths.history]
+    assert seconds[0] > 0 and sorted(set(seconds)) == seconds[:num_snapshots]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -9,7 +9,7 @@ from metrics.runs import measure_runs
 from metrics.samples import check_samples
 from scores.analysis import correct_by_holm
 from scores.runs import analyse_runs, find_sets
-from scores.score_sets import ScoreSet
+from scores.score_sets import ARBITRARY, ScoreSet
 
 LABELS = np.repeat([0, 1], 30)
 NAMES = [f"v{i // 3}_{i}.png" for i in range(60)]
@@ -102,6 +102,10 @@ def test_analyse_runs_pairs_images_by_name_whatever_their_order():
     assert expected["num_groups"] == 20
     assert {n: found.numbers[n] for n in expected} == expected
     assert "3 runs say little" in found.numbers["notes"][0]
+    assert len(found.numbers["notes"]) == 1
+    raw = replace(runs[0], threshold_source=f"{ARBITRARY}, as")
+    (said,), _ = analyse_runs([[raw, shuffled, runs[2]]], **options)
+    assert said.numbers["notes"][1].endswith(f"threshold 0: {ARBITRARY}, as")
     assert tests == []
     assert (found.title, found.name) == ("faces, 3 runs", "faces_runs")
     area = np.trapezoid(*found.mean_roc[1::-1])

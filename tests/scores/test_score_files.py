@@ -160,6 +160,19 @@ def test_load_score_set_positive_label_among_others_is_refused(tmp_path, labels)
         load_score_set(path, ScoreFormat(positive_label="b"))
 
 
+def test_load_score_set_of_several_kinds_of_fake_names_the_real_ones(tmp_path, refused):
+    path = write(tmp_path, "score,label\n1,deepfake\n2,Swap\n3,real\n4,camera\n")
+    real = ScoreFormat(real_labels=["REAL", "camera"])
+
+    assert load_score_set(path, real).labels.tolist() == [1, 1, 0, 0]
+    with refused("line 3: label 'Swap' is not 0.* or those that .* --real-labels"):
+        load_score_set(path)
+    with refused("scores.csv: no label is 'x', as --real-labels says"):
+        load_score_set(path, ScoreFormat(real_labels=["x"]))
+    with refused("line 3: there is no label"):
+        load_score_set(write(tmp_path, "score,label\n1,deepfake\n2, \n"), real)
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_load_score_set_separator_is_told_by_the_header(tmp_path, separator):
     lines = [["truth", "File_Name", "p,q" if separator != "," else "p"]]
