@@ -1,10 +1,10 @@
 """What a detector said of each image, and everything that follows from it; no torch.
 
 Start at `score_sets.py`: the scores of one detector on one dataset. `score_files.py`:
-the same from CSV and to CSV. `groups.py`: frames of one video (`pooling.py`: as one
-score), subsets, leaks between splits. `pairing.py`: which names mean one sample.
-`analysis.py`: all numbers of one detector, and comparisons. `runs.py`: several runs of
-one recipe.
+the same from CSV and to CSV. `groups.py`: frames of one video, subsets, leaks between
+splits. `group_scores.py`: one score for a group, in the ways of `pooling.py`.
+`pairing.py`: which names mean one sample. `analysis.py`: all numbers of one detector,
+and comparisons. `runs.py`: several runs of one recipe.
 """
 
 from hardware.lazy import attach

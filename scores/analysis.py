@@ -22,7 +22,7 @@ from metrics.error_rates import (
 )
 from metrics.likelihood_ratios import describe_llr_bounds
 from metrics.summary import compute_summary
-from scores.groups import MixedGroupsError, score_groups
+from scores.group_scores import MixedGroupsError, score_groups
 from scores.pairing import pair_names
 from scores.score_sets import STORED, ScoreSet
 

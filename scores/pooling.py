@@ -1,4 +1,4 @@
-"""How the scores of a group, such as a video's frames, become one."""
+"""The ways in which the scores of a group, such as a video's frames, become one."""
 
 from collections.abc import Callable
 

@@ -14,7 +14,7 @@ from metrics.runs import RunsTest, compare_sets, measure_runs
 from metrics.samples import Samples
 from records.recipe import describe_shared
 from scores.analysis import correct_by_holm
-from scores.groups import MixedGroupsError, score_groups
+from scores.group_scores import MixedGroupsError, score_groups
 from scores.pairing import pair_names
 from scores.score_sets import ARBITRARY, ScoreSet
 

@@ -1,4 +1,6 @@
-"""From the layouts that are out there to rows of a table; start at `all_layouts.py`.
+"""For make_table.py: from foreign layouts to rows; start at `all_layouts.py`.
+
+What `-d FOLDER` reads is in `loading/sources/`.
 
 `rows.py`: a row, and how the table is written. `folders.py`: names of folders say what
 they hold. `frame_lists.py`: DeepfakeBench's JSON. `shards.py`: WebDataset's tar files.
