@@ -560,7 +560,7 @@ def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
     files.after_epoch(trainer)
     answer = describe_one_class(files.best.val_fake_share)
     if trainer.epoch == 1 and answer:
-        say(f"{answer}; if the next epochs do not change this, try {ONE_CLASS_CURES}")
+        say(f"{answer}; if more epochs do not change this, try {ONE_CLASS_CURES}")
     elif (
         not trainer.is_best()
         and trainer.history["val_acc"][-1] > files.best.val_acc
