@@ -266,7 +266,7 @@ def test_list_row_holds_every_column_as_plain_values(faces_root, detector, tmp_p
     assert rows[0]["checkpoint_sha256"] == describe_file(detector.path)["sha256"]
     assert (rows[0]["width"], rows[0]["height"], rows[0]["error"]) == (24, 24, None)
     kinds = {type(value) for value in rows[0].values()}
-    assert kinds == {str, float, int, type(None)}
+    assert kinds == {str, float, int, bool, type(None)}
     score = rows[0]["fake_score"]
     difference = 0.01 * np.log(score / (1 - score))  # the temperature is 0.01
     assert rows[0]["llr"] == pytest.approx(2 * difference + 0.5)
