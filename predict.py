@@ -156,6 +156,8 @@ def find_conflict(args: argparse.Namespace) -> str | None:
     for flag in ("csv", "json", "frames", "report"):
         if getattr(args, flag) == Path(STANDARD_INPUT):
             return f"--{flag} writes a file, not to standard output; name one"
+    if args.frames and args.frames.name.isdigit():
+        return f"--frames takes a FILE, got {args.frames}; how many: --most-frames"
     if args.resume and (args.report or not (args.csv or args.json or args.frames)):
         return "--resume goes with --csv, --json or --frames, and without --report"
     return None

@@ -252,10 +252,12 @@ def train(
             files.resume(trainer)
         else:
             files.start_anew()
-        files.run["epochs"] = recipe.epochs  # on resumption they may have grown
+        # On resumption they may have grown.
+        files.run |= {"epochs": recipe.epochs, "flags": files.record.flags}
         print_start(recipe, trainer, datasets, skipped)
         if len(trainer.history["val_acc"]) >= recipe.epochs:
-            say("nothing to train: a larger --epochs would go on")
+            done = len(trainer.history["val_acc"])
+            say(f"epochs done: {done}; nothing to train: a larger --epochs would go on")
         trainer.run(recipe.epochs, files.at_safe_point, partial(finish_epoch, files))
         let_signals_stop()
         if distributed.is_main():
@@ -559,7 +561,7 @@ def finish_epoch(files: RunFiles, trainer: Trainer) -> None:
     """Save an epoch; after the first, say what cures a model that answers one class."""
     files.after_epoch(trainer)
     answer = describe_one_class(files.best.val_fake_share)
-    if trainer.epoch == 1 and answer:
+    if trainer.epoch == 1 < files.run["epochs"] and answer:
         say(f"{answer}; if more epochs do not change this, try {ONE_CLASS_CURES}")
     elif (
         not trainer.is_best()

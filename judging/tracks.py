@@ -196,7 +196,8 @@ class Track:
         num, num_withheld = len(self.moments), len(self.moments) - self.num_judged
         if num_withheld > MOST_WITHHELD * num:
             why = count_reasons(m for m in self.moments if m.is_withheld)
-            yield f"{num_withheld} of {num} frames cannot be judged: {why}"
+            frames = "frame" if num == 1 else "frames"
+            yield f"{num_withheld} of {num} {frames} cannot be judged: {why}"
         elif self.num_judged < LEAST_FRAMES:
             halvings = math.ceil(math.log2((LEAST_FRAMES + 1) / self.num_judged))
             yield (

@@ -211,7 +211,7 @@ def describe_limits(detector: BaseDetector) -> list[str]:
         limits.append(
             f"{detector.path} does not say what its calibration images were like, so "
             "no picture is told apart from them: calibrate.py adds it to a checkpoint, "
-            "given enough images"
+            "given enough images, and export.py takes it from there"
         )
     errors = next(iter(detector.record.error_counts.values()), None)
     if errors and errors.balanced_error > MOST_ERRORS:

@@ -142,7 +142,8 @@ class RunFiles:
         if snapshot.get("data_fingerprint") != self.record.data_fingerprint:
             raise ValueError(
                 f"cannot resume from {path}: the dataset's files are not those with "
-                "which the run started; repeat its --data-root"
+                "which the run started: some were added, removed or renamed, or it is "
+                "another --data-root; restore them, or start a run of another --name"
             )
         if snapshot.get("backbone_sha256", "") != self.record.backbone_sha256:
             raise ValueError(
@@ -171,7 +172,10 @@ class RunFiles:
             self._save_checkpoint(trainer)
         self._save_history(trainer)  # if the run was killed before it could
         batch = trainer.loaders["train"].state_dict().get("batch", 0)
-        self._say(f"resumed after {trainer.epoch} epochs and {batch} batches")
+        epochs, batches = "s" * (trainer.epoch != 1), "es" * (batch != 1)
+        done = f"{trainer.epoch} epoch{epochs} and {batch} batch{batches}"
+        self._say(f"resumed after {done}")
+        self._saved_at = self._epoch_began = self._counted_at = time.monotonic()
 
     def _take_over(self, snapshot: dict[str, Any], trainer: Any) -> None:
         """Load a snapshot; if it is damaged, any error may come of it."""
@@ -296,7 +300,16 @@ class RunFiles:
 def let_signals_stop() -> None:
     """Let SIGINT and SIGTERM stop the run at once: all is saved that can be lost."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop_at_once)
+        signal.signal(number, _stop_after_the_last_epoch)
+
+
+def _stop_after_the_last_epoch(number: int, frame: object) -> None:
+    """Handle a signal by saying what there is, and stopping."""
+    if distributed.is_main():
+        said = "stopped before the best epoch was measured; all epochs are saved; "
+        said += "to go on, repeat the command with --resume"
+        os.write(2, f"\n{signal.Signals(number).name}: {said}\n".encode())
+    stop_at_once(number, frame)
 
 
 def stop_at_once(number: int, frame: object) -> None:
@@ -374,7 +387,8 @@ def check_same_flags(stored: dict[str, Any], given: dict[str, Any], path: Path) 
         was, now = (flags.get(name, defaults.get(name)) for flags in (stored, given))
         is_on = was or now or (name in stored and name in given)
         is_same = type(was) is type(now) and was == now
-        if name not in MAY_CHANGE and is_on and not is_same:
+        shrinks = name == "epochs" and type(stored.get(name)) is int and now < was
+        if shrinks or (name not in MAY_CHANGE and is_on and not is_same):
             before, after = ("not given" if v is None else show(v) for v in (was, now))
             different.append(f"{spell(name)} was {before}, is now {after}")
     if different:

@@ -230,7 +230,8 @@ def test_main_resume_is_refused_for_other_flags_or_data(
     train(own_faces_root, tmp_path / "run")
     before, tmp_path = read_files(tmp_path / "run"), tmp_path / "run"
     assert train(own_faces_root, tmp_path, "--resume") == 0
-    assert "nothing to train: a larger --epochs would go on" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "epochs done: 1; nothing to train: a larger --epochs would go on" in said
     with refused("--seed was 0, is now 4"):
         train(own_faces_root, tmp_path, "--resume", "-e", "2", "--seed", "4")
     image = own_faces_root / "train" / "real" / "00.png"

@@ -65,6 +65,7 @@ REFUSED = {
         "a.png --csv -": "--csv writes a file, not to standard output",
         "-cpp A.pt - -": "- is given twice",
         "'' a.png": "argument PATH: a path is empty",
+        "a.mp4 --frames 4": "--frames takes a FILE, got 4; how many: --most-frames",
         "-cpp A.pt a.png -0": "-0 goes with -",
         "-cpp A.pt a.png --resume": "--resume goes with --csv, --json or --frames",
         "-cpp A.pt a.png --resume --csv a --report b": "without --report",

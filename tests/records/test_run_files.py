@@ -154,11 +154,22 @@ def test_watch_the_same_signal_again_stops_at_once(tmp_path):
     assert error.value.status == 143
 
 
+def test_signal_after_the_last_epoch_says_that_all_is_saved(tmp_path, capfd):
+    with pytest.raises(InterruptedRunError) as error, make_files(tmp_path).watch():
+        run_files.let_signals_stop()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert error.value.status == 130
+    said = capfd.readouterr().err
+    assert said.startswith("\nSIGINT: stopped before the best epoch was measured")
+    assert said.endswith("repeat the command with --resume\n")
+
+
 @pytest.mark.parametrize(
     ("was", "now", "reason"),
     [
         ({"lr": 0.1}, {"lr": 0.2}, "--lr was 0.1, is now 0.2"),
         ({"lr": 1}, {"lr": True}, "--lr was 1, is now True"),
+        ({"epochs": 5}, {"epochs": 2}, "--epochs was 5, is now 2"),
         ({"warmup": None}, {"warmup": 0}, "--warmup was not given, is now 0"),
         ({}, {"young_flag": 1}, "--young-flag was not given, is now 1"),
         ({"old": True}, {}, "--old was True, is now not given"),
