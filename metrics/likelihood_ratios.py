@@ -146,10 +146,8 @@ def fit_order_keeping(fp: np.ndarray, tp: np.ndarray) -> OrderKeeping:
             there is nothing to fit.
     """
     real_shares, fake_shares = (np.diff(of, prepend=0) / of[-1] for of in (fp, tp))
-    fitted, drawn = (
-        _fit_falling(real_shares, fake_shares),
-        real_shares + fake_shares > 0,
-    )
+    fitted = _fit_falling(real_shares, fake_shares)
+    drawn = real_shares + fake_shares > 0
     return OrderKeeping(real_shares[drawn], fake_shares[drawn], fitted[drawn])
 
 
