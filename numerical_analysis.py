@@ -253,13 +253,14 @@ def _check_combination(
 
 def _find_needs(args: argparse.Namespace, num_inputs: int) -> dict[str, str]:
     """Return the flags that would do nothing, and what each needs."""
-    needs, shared = {}, {"real_labels"}
+    needs = {}
     if not args.from_scores:
-        of_scores = ["calibrate_on", *SCORE_FLAGS]
-        needs = dict.fromkeys(set(of_scores) - shared, "--from-scores")
+        of_scores = dict.fromkeys(["calibrate_on", *SCORE_FLAGS], "--from-scores")
+        needs = {n: what for n, what in of_scores.items() if n not in SOURCE_FLAGS}
     elif not args.checkpoint_path:
         alone = "datasets, not with --from-scores alone"
-        needs = dict.fromkeys({*SOURCE_FLAGS, *COMPUTE_FLAGS} - shared, alone)
+        of_data = dict.fromkeys([*SOURCE_FLAGS, *COMPUTE_FLAGS], alone)
+        needs = {n: what for n, what in of_data.items() if n not in SCORE_FLAGS}
     if num_inputs < 2:
         pairs = "two detectors or more, named, to pair samples"
         needs |= dict.fromkeys(PAIR_FLAGS, pairs)
