@@ -34,8 +34,11 @@ _POINT_FPRS = (0.1, *MAX_FPRS)
 # intervals held the Cllr; with 100 a class 89 to 92 % held the average precision.
 _FEW_UNITS = 30
 _MANY_UNITS = 100
-_SKEWED = {"average_precision": "average precision", "log_loss": "log loss"}
-_SKEWED["cllr"] = "Cllr"
+_SKEWED = {
+    "average_precision": "average precision",
+    "log_loss": "log loss",
+    "cllr": "Cllr",
+}
 _HEAVY_KURTOSIS = 5.0  # of a class's scores; 3 normal, 4.2 logistic, 6 Laplace
 _CHOSEN_HERE = "chosen on these samples"
 

@@ -172,9 +172,7 @@ class RunFiles:
             self._save_checkpoint(trainer)
         self._save_history(trainer)  # if the run was killed before it could
         batch = trainer.loaders["train"].state_dict().get("batch", 0)
-        epochs, batches = "s" * (trainer.epoch != 1), "es" * (batch != 1)
-        done = f"{trainer.epoch} epoch{epochs} and {batch} batch{batches}"
-        self._say(f"resumed after {done}")
+        self._say(f"resumed after epoch {trainer.epoch}, batch {batch} of the next")
         self._saved_at = self._epoch_began = self._counted_at = time.monotonic()
 
     def _take_over(self, snapshot: dict[str, Any], trainer: Any) -> None:

@@ -118,7 +118,7 @@ def test_features_that_are_kept_are_not_computed_again(
     counted.clear()
     train(faces_root, folder, *words, "-e", "3", "--resume")
     assert sum(counted) == 9  # one more view of the training images
-    assert "resumed after 2 epochs" in capsys.readouterr().out
+    assert "resumed after epoch 2, batch 0 of the next" in capsys.readouterr().out
     logged = load_table(again.epochs)
     assert logged["epoch"] == [1, 2, 3]
     assert logged["val_acc"] == load_history(again.history)[0]["val_acc"]
